@@ -1,0 +1,36 @@
+"""Allen Brain Observatory Neuropixels recordings, fast and right.
+
+The public names are loaded when first used, so ``import spikehouse`` costs nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from spikehouse.decoding import decode
+    from spikehouse.project import EcephysProjectCache
+    from spikehouse.session import EcephysSession
+    from spikehouse.spikes import design_matrix
+
+__version__ = "0.1.0"
+
+__all__ = ["EcephysProjectCache", "EcephysSession", "__version__", "decode", "design_matrix"]
+
+_HOMES = {
+    "EcephysProjectCache": "spikehouse.project",
+    "EcephysSession": "spikehouse.session",
+    "decode": "spikehouse.decoding",
+    "design_matrix": "spikehouse.spikes",
+}
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - what a module attribute is, only it knows
+    if name not in _HOMES:
+        raise AttributeError(f"module 'spikehouse' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,108 @@
+"""Every exception the package raises on purpose.
+
+::
+
+    SpikehouseError
+    ├── InvalidArgumentError   (ValueError)       an argument that cannot be meant
+    ├── NotFoundError          (KeyError)         an id or a name that is not there
+    │   └── SessionNotFoundError                  … a session the survey does not have
+    ├── CacheError             (OSError)          the cache folder: manifest, rights, space
+    ├── InvalidFileError       (OSError)          a file that is not what it should be
+    ├── SourceError            (ConnectionError)  a server: unreachable, status, nonsense
+    └── TransferError          (ConnectionError)  a download that did not arrive whole
+
+Each leaf is also the built-in exception a caller would expect, so ``except KeyError`` and
+``except OSError`` go on working. A message says what happened, with which value, what would
+have been valid, and what to do.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+__all__ = [
+    "CacheError",
+    "InvalidArgumentError",
+    "InvalidFileError",
+    "NotFoundError",
+    "SessionNotFoundError",
+    "SourceError",
+    "SpikehouseError",
+    "TransferError",
+    "describe_choices",
+]
+
+N_LISTED = 8
+
+
+class SpikehouseError(Exception):
+    """Base of every error raised on purpose by this package."""
+
+    def __str__(self) -> str:
+        # KeyError shows the repr of its argument, which turns a sentence into a quoted string
+        return str(self.args[0]) if self.args else ""
+
+
+class InvalidArgumentError(SpikehouseError, ValueError):
+    """An argument that cannot be meant: unsorted edges, duplicate ids, an unknown option."""
+
+
+class NotFoundError(SpikehouseError, KeyError):
+    """An id or a name (unit, stimulus, structure, probe) that is not in this session."""
+
+
+class SessionNotFoundError(NotFoundError):
+    """A session id that the survey does not have."""
+
+
+class CacheError(SpikehouseError, OSError):
+    """The cache folder cannot be used: no manifest, no right to write, no space left."""
+
+
+class InvalidFileError(SpikehouseError, OSError):
+    """A file that is not what its name says: not HDF5, cut short, without the NWB groups."""
+
+
+class SourceError(SpikehouseError, ConnectionError):
+    """A server that cannot be reached or that answers with an error or with nonsense."""
+
+
+class TransferError(SpikehouseError, ConnectionError):
+    """A download that did not arrive whole; nothing is left under the final name."""
+
+
+def describe_choices(value: object, valid: Iterable[object]) -> str:
+    """Say which valid values are closest to a wrong one.
+
+    Parameters
+    ----------
+    value
+        What was given.
+    valid
+        What could have been given.
+
+    Returns
+    -------
+    str
+        ``"did you mean 'flashes'? Valid: 'flashes', 'gabors', …"``; numbers are compared by
+        distance, anything else by spelling. At most eight valid values are listed.
+    """
+    choices = list(valid)
+    if not choices:
+        return "there are none here"
+    closest = _closest(value, choices)
+    listed = ", ".join(repr(choice) for choice in choices[:N_LISTED])
+    if len(choices) > N_LISTED:
+        listed += f", … ({len(choices)} in all)"
+    hint = f"did you mean {' or '.join(repr(choice) for choice in closest)}? " if closest else ""
+    return f"{hint}Valid: {listed}"
+
+
+def _closest(value: object, choices: list[object]) -> list[object]:
+    if isinstance(value, (int, float)) and all(isinstance(c, (int, float)) for c in choices):
+        numbers = [c for c in choices if isinstance(c, (int, float))]
+        return list(sorted(numbers, key=lambda c: abs(c - value))[:3])
+    by_text = {str(choice).casefold(): choice for choice in choices}
+    near = difflib.get_close_matches(str(value).casefold(), by_text, n=3, cutoff=0.5)
+    return [by_text[text] for text in near]

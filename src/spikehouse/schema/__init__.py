@@ -1,0 +1,25 @@
+"""The data dictionary: every column and array, its dtype, unit, meaning and source."""
+
+from __future__ import annotations
+
+from spikehouse.schema._core import Column, Kind, Table
+from spikehouse.schema.session_tables import (
+    CHANNELS,
+    INVALID_TIMES,
+    OPTOGENETIC_EPOCHS,
+    PRESENTATIONWISE_SPIKE_TIMES,
+    PROBES,
+    UNITS,
+)
+
+__all__ = [
+    "CHANNELS",
+    "INVALID_TIMES",
+    "OPTOGENETIC_EPOCHS",
+    "PRESENTATIONWISE_SPIKE_TIMES",
+    "PROBES",
+    "UNITS",
+    "Column",
+    "Kind",
+    "Table",
+]

@@ -1,0 +1,130 @@
+"""Tables of one session."""
+
+from __future__ import annotations
+
+from spikehouse.schema._core import Column, Table
+
+PROBES = Table(
+    name="probes",
+    index="id",
+    meaning="One row a probe.",
+    columns=(
+        Column("description", "str", "the probe's name, probeA to probeF"),
+        Column("location", "str", "where it was inserted"),
+        Column("sampling_rate", "float", "of the spike band", unit="Hz"),
+        Column("lfp_sampling_rate", "float", "of the local field potential", unit="Hz"),
+        Column("has_lfp_data", "bool", "whether an LFP file was released"),
+    ),
+)
+
+_POSITION = (
+    Column(
+        "anterior_posterior_ccf_coordinate",
+        "float",
+        "common coordinate framework, NaN where not registered",
+        unit="µm",
+        source="electrodes/x",
+    ),
+    Column("dorsal_ventral_ccf_coordinate", "float", "the same", unit="µm", source="electrodes/y"),
+    Column("filtering", "str", "band limits of the amplifier", optional=True),
+    Column(
+        "left_right_ccf_coordinate",
+        "float",
+        "the same; in the released files a copy of y, right when a cache's channels.csv is there",
+        unit="µm",
+        source="electrodes/z or channels.csv",
+    ),
+    Column("probe_channel_number", "int", "0 at the tip", source="electrodes/local_index"),
+    Column("probe_horizontal_position", "int", "across the shank", unit="µm"),
+    Column("probe_id", "int", "the probe"),
+    Column("probe_vertical_position", "int", "from the tip", unit="µm"),
+    Column("structure_acronym", "str", "missing outside the brain", source="electrodes/location"),
+    Column("ecephys_structure_id", "float", "of the Allen ontology", source="channels.csv"),
+    Column(
+        "ecephys_structure_acronym",
+        "str",
+        "missing outside the brain",
+        source="channels.csv, else electrodes/location",
+    ),
+)
+
+CHANNELS = Table(name="channels", index="id", meaning="One row a valid channel.", columns=_POSITION)
+
+_METRICS = (
+    Column("waveform_PT_ratio", "float", "peak over trough", source="PT_ratio", optional=True),
+    Column("waveform_amplitude", "float", "peak to trough", unit="µV", source="amplitude"),
+    Column("amplitude_cutoff", "float", "estimated fraction of spikes missed below threshold"),
+    Column("cluster_id", "int", "the spike sorter's number", optional=True),
+    Column("cumulative_drift", "float", "along the probe", unit="µm", optional=True),
+    Column("d_prime", "float", "separation from other clusters", optional=True),
+    Column("firing_rate", "float", "over the session", unit="spikes/s"),
+    Column("isi_violations", "float", "rate of refractory violations over the unit's rate"),
+    Column("isolation_distance", "float", "in Mahalanobis units", optional=True),
+    Column("L_ratio", "float", "contamination by neighbours", source="l_ratio", optional=True),
+    Column("local_index", "int", "number of the unit on its probe", optional=True),
+    Column("max_drift", "float", "along the probe", unit="µm", optional=True),
+    Column("nn_hit_rate", "float", "nearest neighbours inside the cluster", optional=True),
+    Column("nn_miss_rate", "float", "nearest neighbours outside it", optional=True),
+    Column("peak_channel_id", "int", "the channel with the largest waveform"),
+    Column("presence_ratio", "float", "fraction of the session with spikes"),
+    Column("waveform_recovery_slope", "float", "after the peak", source="recovery_slope"),
+    Column("waveform_repolarization_slope", "float", "after the trough"),
+    Column("silhouette_score", "float", "of the cluster", optional=True),
+    Column("snr", "float", "waveform over noise", optional=True),
+    Column("waveform_spread", "float", "along the probe", unit="µm", source="spread"),
+    Column("waveform_velocity_above", "float", "of the spike along the probe", unit="s/m"),
+    Column("waveform_velocity_below", "float", "the same below the peak", unit="s/m"),
+    Column("waveform_duration", "float", "trough to peak", unit="ms"),
+    Column("waveform_halfwidth", "float", "at half the amplitude", unit="ms"),
+)
+
+UNITS = Table(
+    name="units",
+    index="unit_id",
+    meaning="One row a unit, with its peak channel and its probe.",
+    columns=(
+        *_METRICS,
+        *_POSITION,
+        Column("probe_description", "str", "the probe's name", source="probes.description"),
+        Column("location", "str", "where the probe was inserted"),
+        Column("probe_sampling_rate", "float", "of the spike band", unit="Hz"),
+        Column("probe_lfp_sampling_rate", "float", "of the LFP", unit="Hz"),
+        Column("probe_has_lfp_data", "bool", "whether an LFP file was released"),
+    ),
+)
+
+INVALID_TIMES = Table(
+    name="invalid_times",
+    index="id",
+    meaning="Intervals in which something was wrong.",
+    columns=(
+        Column("start_time", "float", "begin", unit="s"),
+        Column("stop_time", "float", "end", unit="s"),
+        Column("tags", "list", "scope (EcephysSession, EcephysProbe), id, label"),
+    ),
+)
+
+OPTOGENETIC_EPOCHS = Table(
+    name="optogenetic_stimulation_epochs",
+    index="id",
+    meaning="Laser pulses of the optotagging part.",
+    columns=(
+        Column("start_time", "float", "begin", unit="s"),
+        Column("condition", "str", "in words"),
+        Column("level", "float", "of the laser's command", unit="V"),
+        Column("stop_time", "float", "end", unit="s"),
+        Column("stimulus_name", "str", "pulse, fast_pulses, raised_cosine"),
+        Column("duration", "float", "of the pulse", unit="s"),
+    ),
+)
+
+PRESENTATIONWISE_SPIKE_TIMES = Table(
+    name="presentationwise_spike_times",
+    index="spike_time",
+    meaning="One row a spike and presentation it fell into.",
+    columns=(
+        Column("stimulus_presentation_id", "int", "the presentation"),
+        Column("unit_id", "int", "who fired"),
+        Column("time_since_stimulus_presentation_onset", "float", "≥ 0", unit="s"),
+    ),
+)
