@@ -1,0 +1,27 @@
+"""The survey's tables: joined, filtered and counted. Pure: frames in, new frames out."""
+
+from __future__ import annotations
+
+from spikehouse.catalogue.filters import UnitFilter, filter_units
+from spikehouse.catalogue.metrics import annotate_metrics, tidy_metrics
+from spikehouse.catalogue.session_units import join_units
+from spikehouse.catalogue.tables import (
+    SurveyTables,
+    list_channels,
+    list_probes,
+    list_sessions,
+    list_units,
+)
+
+__all__ = [
+    "SurveyTables",
+    "UnitFilter",
+    "annotate_metrics",
+    "filter_units",
+    "join_units",
+    "list_channels",
+    "list_probes",
+    "list_sessions",
+    "list_units",
+    "tidy_metrics",
+]

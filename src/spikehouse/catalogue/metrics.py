@@ -1,0 +1,109 @@
+"""The Institute's analysis metrics of every unit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from spikehouse.errors import InvalidFileError
+from spikehouse.schema.cache_tables import METRICS
+
+__all__ = ["annotate_metrics", "tidy_metrics"]
+
+_WORDS = {
+    "true": True,
+    "false": False,
+    "1": True,
+    "0": False,
+    "1.0": True,
+    "0.0": False,
+    "nan": np.nan,
+    "none": np.nan,
+    "": np.nan,
+    "<na>": np.nan,
+}
+
+
+def tidy_metrics(metrics: pd.DataFrame, *, origin: str) -> pd.DataFrame:
+    """Give every known metric its declared type.
+
+    Parameters
+    ----------
+    metrics
+        Index ``ecephys_unit_id``, as the warehouse or a CSV gave it.
+    origin
+        Where it was read from, for the error message.
+
+    Returns
+    -------
+    DataFrame
+        The same rows and columns. Numbers are float64; yes-or-no columns are bool, or object
+        with NaN where a unit has no answer. Columns the dictionary does not know stay as they
+        are.
+
+    Raises
+    ------
+    InvalidFileError
+        If a column holds what its type cannot be.
+
+    Notes
+    -----
+    The released tables hold ``p_value_rf`` and ``on_screen_rf`` under each other's name; they
+    are put back when the column of p values holds only yes and no, so right tables stay right.
+    """
+    metrics = _restore_swapped(metrics)
+    flags: dict[str, pd.Series[Any]] = {}
+    for column in METRICS.columns:
+        if column.kind == "mixed" and column.name in metrics.columns:
+            flags[column.name] = _to_flags(metrics[column.name], origin=origin)
+    return METRICS.conform(metrics.assign(**flags), origin=origin)
+
+
+def annotate_metrics(units: pd.DataFrame, metrics: pd.DataFrame) -> pd.DataFrame:
+    """Put the metrics beside what is known of each unit.
+
+    Parameters
+    ----------
+    units
+        As :func:`spikehouse.catalogue.list_units` gives them.
+    metrics
+        Index ``ecephys_unit_id``; it may hold units the other table does not have, and lack
+        some it has.
+
+    Returns
+    -------
+    DataFrame
+        Index ``ecephys_unit_id``, units that are in both, in the order of ``units``.
+    """
+    joined = units.merge(metrics, how="inner", left_index=True, right_index=True)
+    joined = joined.loc[units.index[units.index.isin(joined.index)]]
+    return joined.rename_axis(index="ecephys_unit_id")
+
+
+def _restore_swapped(metrics: pd.DataFrame) -> pd.DataFrame:
+    p_value, on_screen = "p_value_rf", "on_screen_rf"
+    if not {p_value, on_screen} <= set(metrics.columns):
+        return metrics
+    if not _holds_only_flags(metrics[p_value]) or _holds_only_flags(metrics[on_screen]):
+        return metrics
+    return metrics.assign(**{p_value: metrics[on_screen], on_screen: metrics[p_value]})
+
+
+def _holds_only_flags(values: pd.Series[Any]) -> bool:
+    words = set(values.dropna().astype(str).str.casefold())
+    return bool(words) and words <= {"true", "false"}
+
+
+def _to_flags(values: pd.Series[Any], *, origin: str) -> pd.Series[Any]:
+    if values.dtype == np.bool_:
+        return values
+    words = values.astype(object).map(lambda value: str(value).casefold())
+    unknown = sorted(set(words) - set(_WORDS))
+    if unknown:
+        raise InvalidFileError(
+            f"{origin}: column {values.name!r} should hold true or false, not {unknown[0]!r}"
+        )
+    flags = words.map(_WORDS)
+    return flags.astype(np.bool_) if flags.notna().all() else flags.astype(object)

@@ -1,0 +1,46 @@
+"""Units joined with their peak channels and probes."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from spikehouse.schema import UNITS
+from spikehouse.schema.cache_tables import UNIT_RENAMES
+
+# what the joined tables would otherwise say twice, or not say whose it is
+_JOINED_RENAMES = {
+    "description": "probe_description",
+    "sampling_rate": "probe_sampling_rate",
+    "lfp_sampling_rate": "probe_lfp_sampling_rate",
+    "has_lfp_data": "probe_has_lfp_data",
+}
+
+
+def join_units(units: pd.DataFrame, channels: pd.DataFrame, probes: pd.DataFrame) -> pd.DataFrame:
+    """Join units with their peak channels and probes.
+
+    Parameters
+    ----------
+    units
+        By unit id; peak_channel_id among the columns.
+    channels
+        By channel id; probe_id among the columns.
+    probes
+        By probe id.
+
+    Returns
+    -------
+    DataFrame
+        Index ``unit_id``; the columns of ``schema.UNITS`` that there are, then others; sorted by
+        probe, then from the tip up. Units whose channel is not in ``channels`` are left out.
+    """
+    joined = units.join(channels, on="peak_channel_id", how="inner", rsuffix="_channel")
+    joined = joined.join(probes, on="probe_id", how="inner", rsuffix="_probe")
+    joined = joined.rename(columns={**UNIT_RENAMES, **_JOINED_RENAMES})
+    joined.index.name = "unit_id"
+    known = [name for name in UNITS.column_names if name in joined]
+    others = [name for name in joined if name not in known]
+    return joined[known + others].sort_values(
+        ["probe_description", "probe_vertical_position", "probe_horizontal_position"],
+        kind="stable",
+    )

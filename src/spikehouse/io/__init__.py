@@ -1,0 +1,8 @@
+"""An open NWB file → tables and arrays. The only room that knows where HDF5 keeps what."""
+
+from __future__ import annotations
+
+from spikehouse.io.session_file import NwbSessionFile
+from spikehouse.io.units import Selection
+
+__all__ = ["NwbSessionFile", "Selection"]

@@ -1,0 +1,194 @@
+"""Variable-length strings straight from HDF5's global heap.
+
+The HDF5 library resolves one string at a time, about a microsecond each; the stimulus tables
+of one session hold 400 000 of them, nearly all equal to their neighbour. Here a column's
+references are read as one block, the heap collections they point into as a few, and the
+strings are compared as arrays. Every object's length is checked against its reference; a column
+that does not agree is read through the library instead.
+
+Layout: HDF5 File Format Specification, III.E "Disk Format: Level 1E - Global Heap".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+ByteReader = Callable[[int, int], bytes]
+"""Gives ``length`` bytes of the file from ``offset`` on; fewer at its end."""
+
+_REFERENCE = np.dtype([("length", "<u4"), ("address", "<u8"), ("index", "<u4")])
+_SIGNATURE = b"GCOL"
+_HEADER_SIZE = 16
+_OBJECT_HEADER = 16
+_USUAL_COLLECTION = 1 << 16
+_LARGEST_GAP = 1 << 18
+_LARGEST_SPAN = 1 << 26
+_WORTHWHILE = 64
+
+Factorized = tuple[npt.NDArray[np.int32], npt.NDArray[np.object_]]
+
+
+class _Unreadable(Exception):
+    """The heap is not laid out as expected; the library must read it."""
+
+
+def read_factorized(dataset: h5py.Dataset, read_bytes: ByteReader | None) -> Factorized:
+    """Read a column of variable-length strings as codes into its distinct values.
+
+    Parameters
+    ----------
+    dataset
+        One-dimensional, of variable-length strings.
+    read_bytes
+        Random access to the file's bytes; None leaves everything to the HDF5 library.
+
+    Returns
+    -------
+    codes : ndarray of int32, shape (n,)
+        Positions in ``values``.
+    values : ndarray of object, shape (n_distinct,)
+        The distinct strings.
+    """
+    offset = dataset.id.get_offset()
+    if read_bytes is None or offset is None or dataset.shape[0] < _WORTHWHILE:
+        return _read_by_library(dataset)
+    try:
+        block = read_bytes(offset, dataset.shape[0] * _REFERENCE.itemsize)
+        if len(block) != dataset.shape[0] * _REFERENCE.itemsize:
+            raise _Unreadable
+        return _resolve(np.frombuffer(block, dtype=_REFERENCE), read_bytes)
+    except _Unreadable:
+        return _read_by_library(dataset)
+
+
+def _read_by_library(dataset: h5py.Dataset) -> Factorized:
+    raw = dataset[()]
+    codes, values = pd.factorize(raw)
+    return codes.astype(np.int32), _decode(values)
+
+
+def _decode(values: Any) -> npt.NDArray[np.object_]:  # noqa: ANN401 - bytes or str, as h5py likes
+    decoded = np.empty(len(values), dtype=object)
+    decoded[:] = [v.decode("utf-8", "replace") if isinstance(v, bytes) else str(v) for v in values]
+    return decoded
+
+
+def _resolve(references: npt.NDArray[Any], read_bytes: ByteReader) -> Factorized:
+    codes = np.zeros(len(references), dtype=np.int32)
+    filled = np.flatnonzero(references["length"] > 0)
+    values: list[bytes] = []
+    if len(filled) < len(references):
+        values.append(b"")
+    if len(filled):
+        wanted = references[filled]
+        addresses, members = np.unique(wanted["address"].astype(np.int64), return_inverse=True)
+        buffer, starts = _read_collections(addresses, read_bytes)
+        positions = _locate(wanted, members, buffer, starts)
+        for length in np.unique(wanted["length"]):
+            same = np.flatnonzero(wanted["length"] == length)
+            found, inverse = _distinct(buffer, positions[same], int(length))
+            codes[filled[same]] = len(values) + inverse
+            values.extend(found)
+    # the same text can come once with and once without a closing zero byte
+    stripped, merged = np.unique([v.rstrip(b"\0") for v in values], return_inverse=True)
+    return merged.astype(np.int32)[codes], _decode(list(stripped))
+
+
+def _read_collections(
+    addresses: npt.NDArray[np.int64], read_bytes: ByteReader
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+    """Read the collections at these sorted addresses; give the bytes and each one's start."""
+    breaks = np.flatnonzero(np.diff(addresses) > _LARGEST_GAP) + 1
+    pieces, starts, filled = [], np.empty(len(addresses), dtype=np.int64), 0
+    for group in np.split(np.arange(len(addresses)), breaks):
+        low, high = int(addresses[group[0]]), int(addresses[group[-1]])
+        if high - low > _LARGEST_SPAN:
+            raise _Unreadable
+        piece = read_bytes(low, high - low + _USUAL_COLLECTION)
+        size = _collection_size(piece, high - low)
+        if high - low + size > len(piece):
+            piece = read_bytes(low, high - low + size)
+        # heap positions are read as 8-byte words further on
+        piece = piece[: len(piece) // 8 * 8]
+        starts[group] = filled + addresses[group] - low
+        pieces.append(piece)
+        filled += len(piece)
+    return np.frombuffer(b"".join(pieces), dtype=np.uint8), starts
+
+
+def _collection_size(piece: bytes | npt.NDArray[np.uint8], start: int) -> int:
+    head = bytes(piece[start : start + _HEADER_SIZE])
+    size = int.from_bytes(head[8:16], "little")
+    if not head.startswith(_SIGNATURE) or start % 8 or not _HEADER_SIZE <= size <= _LARGEST_SPAN:
+        raise _Unreadable
+    return size
+
+
+def _locate(
+    references: npt.NDArray[Any],
+    members: npt.NDArray[np.int64],
+    buffer: npt.NDArray[np.uint8],
+    starts: npt.NDArray[np.int64],
+) -> npt.NDArray[np.int64]:
+    """Where each referenced object's data begin in ``buffer``."""
+    words = buffer.view("<u8")
+    # one row a collection, one column an index: place of the object's header
+    table = np.full((len(starts), int(references["index"].max()) + 1), -1, dtype=np.int64)
+    for row, start in enumerate(starts):
+        indices, places = _walk(words, int(start) // 8, _collection_size(buffer, int(start)))
+        known = indices < table.shape[1]
+        table[row, indices[known]] = places[known]
+    headers = table[members, references["index"]]
+    if (headers < 0).any() or (words[headers // 8 + 1] != references["length"]).any():
+        raise _Unreadable
+    positions: npt.NDArray[np.int64] = headers + _OBJECT_HEADER
+    if int((positions + references["length"]).max()) > len(buffer):
+        raise _Unreadable
+    return positions
+
+
+def _walk(
+    words: npt.NDArray[np.uint64], start: int, size: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Follow one collection from object to object, a run of equally long ones at a time.
+
+    Gives the objects' indices and the places of their headers, in bytes.
+    """
+    end = min(start + size // 8, len(words))
+    place = start + _HEADER_SIZE // 8
+    runs = []
+    while place + 2 <= end:
+        index, length = int(words[place]) & 0xFFFF, int(words[place + 1])
+        if index == 0:  # free space, whose length counts its own header
+            if length < _OBJECT_HEADER:
+                break
+            place += length // 8
+            continue
+        stride = _OBJECT_HEADER // 8 + (length + 7) // 8
+        places = np.arange(place, end - 1, stride)
+        same = (words[places + 1] + 7) // 8 == (length + 7) // 8
+        same &= words[places] & 0xFFFF != 0
+        n_same = len(places) if same.all() else int(np.argmin(same))
+        runs.append(places[:n_same])
+        place += n_same * stride
+    if not runs:
+        raise _Unreadable
+    headers = np.concatenate(runs)
+    return (words[headers] & 0xFFFF).astype(np.int64), headers * 8
+
+
+def _distinct(
+    buffer: npt.NDArray[np.uint8], positions: npt.NDArray[np.int64], length: int
+) -> tuple[list[bytes], npt.NDArray[np.int64]]:
+    texts = buffer[positions[:, None] + np.arange(length)]
+    if (texts == texts[0]).all():
+        return [texts[0].tobytes()], np.zeros(len(positions), dtype=np.int64)
+    words = np.ascontiguousarray(texts).view(f"S{length}")[:, 0]
+    found, inverse = np.unique(words, return_inverse=True)
+    return [bytes(word) for word in found], inverse

@@ -1,0 +1,115 @@
+"""Probes and channels: the devices, the electrode groups and the electrodes table."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from spikehouse.io.hdf5 import Hdf5File, decode
+from spikehouse.schema import PROBES
+
+DEVICES = "general/devices"
+GROUPS = "general/extracellular_ephys"
+ELECTRODES = "general/extracellular_ephys/electrodes"
+
+OUTSIDE_THE_BRAIN = ("", "None", "nan")
+
+# NWB calls the common-coordinate-framework axes x (posterior), y (inferior) and z (right)
+_RENAMES = {
+    "x": "anterior_posterior_ccf_coordinate",
+    "y": "dorsal_ventral_ccf_coordinate",
+    "z": "left_right_ccf_coordinate",
+    # what newer files call by its name, the released ones call local_index
+    "local_index": "probe_channel_number",
+}
+CHANNEL_COLUMNS = (
+    "anterior_posterior_ccf_coordinate",
+    "dorsal_ventral_ccf_coordinate",
+    "filtering",
+    "left_right_ccf_coordinate",
+    "probe_channel_number",
+    "probe_horizontal_position",
+    "probe_id",
+    "probe_vertical_position",
+    "structure_acronym",
+    "valid_data",
+)
+NOT_REGISTERED = -1000.0
+
+
+def read_probes(file: Hdf5File) -> pd.DataFrame:
+    """Read the probes of a session.
+
+    Parameters
+    ----------
+    file
+        An open session or LFP file.
+
+    Returns
+    -------
+    DataFrame
+        Index ``id``; description (the probe's name), location, sampling_rate and
+        lfp_sampling_rate [Hz], has_lfp_data.
+
+    Raises
+    ------
+    InvalidFileError
+        If the file has no electrode groups.
+    """
+    rows = []
+    for name, group in file.group(GROUPS).items():
+        if "probe_id" not in group.attrs:
+            continue
+        device = file.group(f"{DEVICES}/{name}")
+        rows.append(
+            {
+                "id": int(group.attrs["probe_id"]),
+                "description": name,
+                "location": decode(group.attrs["location"]),
+                "sampling_rate": float(device.attrs["sampling_rate"]),
+                "lfp_sampling_rate": float(group.attrs["lfp_sampling_rate"]),
+                "has_lfp_data": bool(group.attrs["has_lfp_data"]),
+            }
+        )
+    return pd.DataFrame(rows).set_index("id") if rows else PROBES.empty()
+
+
+def read_channels(file: Hdf5File) -> pd.DataFrame:
+    """Read the electrodes table, every channel of it.
+
+    Parameters
+    ----------
+    file
+        An open session or LFP file.
+
+    Returns
+    -------
+    DataFrame
+        Index ``id``; the columns of ``CHANNEL_COLUMNS``: positions on the probe and in the
+        common coordinate framework [µm], the structure (missing outside the brain), valid_data.
+
+    Raises
+    ------
+    InvalidFileError
+        If the file has no electrodes table.
+    """
+    group = file.group(ELECTRODES)
+    wanted = [n for n in group if n not in {"group", "group_name", "imp", "id"}]
+    columns = file.read_table(group, columns=wanted)
+    location = columns.pop("location")
+    frame = pd.DataFrame(
+        {_RENAMES.get(n, n): _plain(values) for n, values in columns.items() if n != "id"},
+        index=pd.Index(columns["id"].astype(np.int64), name="id"),
+    )
+    acronyms = pd.Series(np.asarray(location, dtype=object), index=frame.index, dtype=object)
+    frame["structure_acronym"] = acronyms.mask(acronyms.isin(OUTSIDE_THE_BRAIN), None)
+    for name in CHANNEL_COLUMNS[:2] + CHANNEL_COLUMNS[3:4]:
+        if name in frame:
+            frame[name] = frame[name].mask(frame[name] == NOT_REGISTERED)
+    if "valid_data" not in frame:
+        frame["valid_data"] = True
+    return frame[[name for name in CHANNEL_COLUMNS if name in frame]]
+
+
+def _plain(values: object) -> object:
+    return np.asarray(values, dtype=object) if isinstance(values, pd.Categorical) else values

@@ -1,0 +1,289 @@
+"""Open an HDF5 file and read tables from it; the errors a broken file gives are made here."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import threading
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from spikehouse.errors import InvalidFileError, describe_choices
+from spikehouse.io._heap import ByteReader, read_factorized
+
+HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+
+
+class Hdf5File:
+    """An open HDF5 file and random access to its bytes.
+
+    Parameters
+    ----------
+    path
+        The file; it is opened for reading only, without locks, so that a read-only or a network
+        folder will do.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    InvalidFileError
+        If it is not an HDF5 file, or one cut short.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        _check_signature(self.path)
+        try:
+            self._file = h5py.File(self.path, mode="r", locking=False)
+        except OSError as error:
+            raise InvalidFileError(
+                f"{self.path} begins like an HDF5 file but cannot be opened: {error}. "
+                "It may have been cut short; compare its size with the source's and fetch it again"
+            ) from error
+        self._handle = self.path.open("rb")
+        self._lock = threading.Lock()
+
+    @property
+    def root(self) -> h5py.File:
+        """The file's root group."""
+        return self._file
+
+    def close(self) -> None:
+        """Close the file; reading from it afterwards raises."""
+        self._file.close()
+        self._handle.close()
+
+    def read_bytes(self, offset: int, length: int) -> bytes:
+        """Read bytes at a position; threads may share the file.
+
+        Parameters
+        ----------
+        offset
+            First byte.
+        length
+            How many; fewer come back at the end of the file.
+
+        Returns
+        -------
+        bytes
+            What stands there.
+        """
+        with self._lock:
+            self._handle.seek(offset)
+            return self._handle.read(length)
+
+    def group(self, path: str) -> h5py.Group:
+        """Find a group that must be there.
+
+        Parameters
+        ----------
+        path
+            Its path from the root.
+
+        Returns
+        -------
+        h5py.Group
+            The group.
+
+        Raises
+        ------
+        InvalidFileError
+            If the file has no such group.
+        """
+        found = self._file.get(path)
+        if not isinstance(found, h5py.Group):
+            raise InvalidFileError(
+                f"{self.path} has no group /{path}, so it is not an NWB session file as the Allen "
+                f"Brain Observatory writes them; it has {describe_choices(path, list(self._file))}"
+            )
+        return found
+
+    def find(self, path: str) -> h5py.Group | None:
+        """Find a group that may be absent.
+
+        Parameters
+        ----------
+        path
+            Its path from the root.
+
+        Returns
+        -------
+        h5py.Group or None
+            The group, None where the file has none.
+        """
+        found = self._file.get(path)
+        return found if isinstance(found, h5py.Group) else None
+
+    def read_text(self, path: str) -> str | None:
+        """Read one string.
+
+        Parameters
+        ----------
+        path
+            Path of a scalar dataset.
+
+        Returns
+        -------
+        str or None
+            The text, None where there is no such dataset.
+        """
+        found = self._file.get(path)
+        return decode(found[()]) if isinstance(found, h5py.Dataset) else None
+
+    def read_array(self, path: str) -> npt.NDArray[Any]:
+        """Read a whole numeric dataset.
+
+        Parameters
+        ----------
+        path
+            Its path from the root.
+
+        Returns
+        -------
+        ndarray
+            Its values.
+
+        Raises
+        ------
+        InvalidFileError
+            If it is missing or cannot be read.
+        """
+        found = self._file.get(path)
+        if not isinstance(found, h5py.Dataset):
+            raise InvalidFileError(f"{self.path} has no dataset /{path}")
+        with reading(found):
+            return np.asarray(found[()])
+
+    def read_column(self, group: h5py.Group, name: str) -> Any:  # noqa: ANN401 - array or list
+        """Read one column of a table.
+
+        Parameters
+        ----------
+        group
+            The table.
+        name
+            The column; a ragged one (with ``<name>_index`` beside it) comes as a list a row.
+
+        Returns
+        -------
+        ndarray, Categorical or list
+            Numbers as an array, strings as a Categorical (which is how they repeat in these
+            files), ragged columns as a list of arrays.
+        """
+        dataset = group[name]
+        with reading(dataset):
+            values = self._read_values(dataset)
+        ends = group.get(f"{name}_index")
+        if not isinstance(ends, h5py.Dataset):
+            return values
+        flat = np.asarray(values)
+        with reading(ends):
+            bounds = np.r_[0, ends[()].astype(np.int64)]
+        return [flat[start:stop] for start, stop in itertools.pairwise(bounds)]
+
+    def _read_values(self, dataset: h5py.Dataset) -> Any:  # noqa: ANN401
+        if h5py.check_string_dtype(dataset.dtype) is None:
+            return np.asarray(dataset[()])
+        reader: ByteReader = self.read_bytes
+        codes, values = read_factorized(dataset, reader)
+        return pd.Categorical.from_codes(codes, categories=pd.Index(values, dtype=object))
+
+    def read_table(
+        self, group: h5py.Group, *, columns: Collection[str] | None = None
+    ) -> dict[str, Any]:
+        """Read the columns of a table, and its ids under ``"id"``.
+
+        Parameters
+        ----------
+        group
+            A DynamicTable.
+        columns
+            Which of its columns; all if None. Those it does not have are left out.
+
+        Returns
+        -------
+        dict
+            Column name → values, in the table's own order.
+        """
+        names = column_names(group) if columns is None else [c for c in columns if c in group]
+        table = {"id": np.asarray(group["id"][()])} if "id" in group else {}
+        return table | {name: self.read_column(group, name) for name in names}
+
+
+def column_names(group: h5py.Group) -> list[str]:
+    """List a table's columns in their order.
+
+    Parameters
+    ----------
+    group
+        A DynamicTable.
+
+    Returns
+    -------
+    list of str
+        The attribute ``colnames``, as far as the columns exist.
+    """
+    named = [decode(name) for name in group.attrs.get("colnames", list(group))]
+    return [name for name in named if name in group]
+
+
+def decode(value: Any) -> str:  # noqa: ANN401 - h5py gives bytes or str
+    """Make text of what h5py gives for a string.
+
+    Parameters
+    ----------
+    value
+        Bytes or str.
+
+    Returns
+    -------
+    str
+        The text.
+    """
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+
+
+@contextlib.contextmanager
+def reading(dataset: h5py.Dataset) -> Iterator[None]:
+    """Name the dataset in the error when its bytes cannot be read.
+
+    Parameters
+    ----------
+    dataset
+        What is being read.
+
+    Yields
+    ------
+    None
+        Nothing; the body reads.
+
+    Raises
+    ------
+    InvalidFileError
+        If reading fails.
+    """
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        raise InvalidFileError(
+            f"{dataset.file.filename}: {dataset.name} cannot be read ({error}); the rest of the "
+            "file may still be good. Nothing was deleted"
+        ) from error
+
+
+def _check_signature(path: Path) -> None:
+    with path.open("rb") as handle:
+        head = handle.read(len(HDF5_SIGNATURE))
+    if head == HDF5_SIGNATURE:
+        return
+    size = path.stat().st_size
+    looks = "it is empty" if not head else f"it begins with {head!r}"
+    raise InvalidFileError(f"{path} is not an HDF5 file: {looks} ({size} bytes)")

@@ -1,0 +1,150 @@
+"""Tables of times: stimulus presentations, invalid times, laser pulses."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from spikehouse.errors import InvalidFileError
+from spikehouse.io.hdf5 import Hdf5File, column_names
+from spikehouse.schema import INVALID_TIMES, OPTOGENETIC_EPOCHS
+
+INTERVALS = "intervals"
+PRESENTATIONS_SUFFIX = "_presentations"
+OPTOTAGGING = "processing/optotagging"
+# the name in the released files, and the one newer files use
+_OPTOGENETIC_TABLES = ("optogenetic_stimulation", "optogenetic_stimuluation")
+_BOOKKEEPING = ("tags", "timeseries", "tags_index", "timeseries_index")
+
+
+def read_stimulus_presentations(file: Hdf5File) -> pd.DataFrame:
+    """Read every stimulus table of the file as one, in order of start time.
+
+    Parameters
+    ----------
+    file
+        An open session file.
+
+    Returns
+    -------
+    DataFrame
+        Index 0…n−1; start_time and stop_time [s], stimulus_name, stimulus_block and the
+        parameters under the file's names. Strings are Categorical; a parameter that a stimulus
+        does not have is missing. Presentations that start together keep the file's order.
+
+    Raises
+    ------
+    InvalidFileError
+        If the file has no stimulus tables.
+
+    Notes
+    -----
+    Reads 70 000 presentations in about 0.1 s; strings are compared in the file's string heap,
+    not decoded one by one.
+    """
+    tables = []
+    for name, group in file.group(INTERVALS).items():
+        if name.endswith(PRESENTATIONS_SUFFIX):
+            wanted = [c for c in column_names(group) if c not in _BOOKKEEPING]
+            columns = file.read_table(group, columns=wanted)
+            columns.pop("id", None)
+            tables.append(columns)
+    if not tables:
+        raise InvalidFileError(f"{file.path} has no stimulus tables under /{INTERVALS}")
+    lengths = [len(table["start_time"]) for table in tables]
+    names = list(dict.fromkeys(name for table in tables for name in table))
+    merged = {name: _stack([table.get(name) for table in tables], lengths) for name in names}
+    order = np.argsort(merged["start_time"], kind="stable")
+    return pd.DataFrame({name: values[order] for name, values in merged.items()})
+
+
+def _stack(pieces: list[Any], lengths: list[int]) -> Any:  # noqa: ANN401 - array or Categorical
+    """Put a column's pieces one under the other, missing where a table does not have it."""
+    present = [piece for piece in pieces if piece is not None]
+    if all(isinstance(piece, pd.Categorical) for piece in present):
+        return _stack_categories(pieces, lengths)
+    if any(isinstance(piece, pd.Categorical) for piece in present):
+        stacked = [
+            np.full(n, np.nan, dtype=object) if piece is None else np.asarray(piece, dtype=object)
+            for piece, n in zip(pieces, lengths, strict=True)
+        ]
+        return np.concatenate(stacked)
+    if len(present) == len(pieces):
+        return np.concatenate(pieces)
+    if all(piece.dtype == np.bool_ for piece in present):
+        stacked = [
+            np.full(n, np.nan, dtype=object) if piece is None else piece.astype(object)
+            for piece, n in zip(pieces, lengths, strict=True)
+        ]
+        return np.concatenate(stacked)
+    stacked = [
+        np.full(n, np.nan) if piece is None else piece
+        for piece, n in zip(pieces, lengths, strict=True)
+    ]
+    return np.concatenate(stacked)
+
+
+def _stack_categories(pieces: list[Any], lengths: list[int]) -> pd.Categorical:
+    found = (c for piece in pieces if piece is not None for c in piece.categories)
+    categories = pd.Index(list(dict.fromkeys(found)), dtype=object)
+    codes: list[npt.NDArray[Any]] = []
+    for piece, n in zip(pieces, lengths, strict=True):
+        if piece is None:
+            codes.append(np.full(n, -1))
+        else:
+            codes.append(categories.get_indexer(piece.categories)[piece.codes])
+    return pd.Categorical.from_codes(np.concatenate(codes), categories=categories)
+
+
+def read_invalid_times(file: Hdf5File) -> pd.DataFrame:
+    """Read the intervals in which something was wrong.
+
+    Parameters
+    ----------
+    file
+        An open session file.
+
+    Returns
+    -------
+    DataFrame
+        Index ``id``; start_time, stop_time [s], tags (list of str: scope, id, label), in the
+        file's order. No rows where the file has no such table.
+    """
+    group = file.find(f"{INTERVALS}/invalid_times")
+    if group is None:
+        return INVALID_TIMES.empty()
+    columns = file.read_table(group, columns=["start_time", "stop_time", "tags"])
+    index = pd.Index(columns.pop("id").astype(np.int64), name="id")
+    columns["tags"] = [[str(tag) for tag in row] for row in columns["tags"]]
+    return pd.DataFrame(columns, index=index)
+
+
+def read_optogenetic_epochs(file: Hdf5File) -> pd.DataFrame:
+    """Read the laser pulses of the optotagging part.
+
+    Parameters
+    ----------
+    file
+        An open session file.
+
+    Returns
+    -------
+    DataFrame
+        Index ``id``; start_time [s], condition, level, stop_time [s], stimulus_name,
+        duration [s]. No rows where the session had no optotagging.
+    """
+    for name in _OPTOGENETIC_TABLES:
+        group = file.find(f"{OPTOTAGGING}/{name}")
+        if group is None:
+            continue
+        columns = file.read_table(group, columns=OPTOGENETIC_EPOCHS.column_names)
+        index = pd.Index(columns.pop("id").astype(np.int64), name="id")
+        plain = {
+            n: np.asarray(v, dtype=object) if isinstance(v, pd.Categorical) else v
+            for n, v in columns.items()
+        }
+        return pd.DataFrame(plain, index=index)
+    return OPTOGENETIC_EPOCHS.empty()
