@@ -1,0 +1,191 @@
+"""Count spikes in windows: every bin is [a, b), each spike in exactly one bin of a row."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from spikehouse.errors import InvalidArgumentError
+
+TimeDomainCallback = Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float64]]
+SpikeTimes = Mapping[int, npt.NDArray[np.float64]]
+
+
+def check_bin_edges(bin_edges: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """Check that edges can bound bins.
+
+    Parameters
+    ----------
+    bin_edges
+        Shape (n_bins + 1,) [s].
+
+    Returns
+    -------
+    ndarray of float64, shape (n_bins + 1,)
+        The same edges.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If there are fewer than two, one is not finite, or they are out of order.
+    """
+    edges = np.asarray(bin_edges, dtype=np.float64)
+    if edges.ndim != 1 or edges.size < 2:
+        raise InvalidArgumentError(
+            f"bin_edges needs at least two edges in one dimension, not an array of shape "
+            f"{edges.shape}"
+        )
+    if not np.isfinite(edges).all():
+        position = int(np.flatnonzero(~np.isfinite(edges))[0])
+        raise InvalidArgumentError(
+            f"bin_edges must be finite numbers; edge {position} is {edges[position]}"
+        )
+    falling = np.flatnonzero(np.diff(edges) < 0)
+    if falling.size:
+        position = int(falling[0])
+        raise InvalidArgumentError(
+            f"bin_edges must not decrease: edge {position + 1} ({edges[position + 1]:g} s) comes "
+            f"before edge {position} ({edges[position]:g} s)"
+        )
+    return edges
+
+
+def time_domain(
+    bin_edges: npt.ArrayLike,
+    onsets: npt.ArrayLike,
+    *,
+    callback: TimeDomainCallback | None = None,
+) -> npt.NDArray[np.float64]:
+    """Lay the bin edges out around every onset.
+
+    Parameters
+    ----------
+    bin_edges
+        Shape (n_bins + 1,) [s], relative to an onset.
+    onsets
+        Shape (n_presentations,) [s].
+    callback
+        Given the absolute edges, shape (n_presentations, n_bins + 1); gives them back changed.
+
+    Returns
+    -------
+    ndarray of float64, shape (n_presentations, n_bins + 1)
+        Absolute edges [s].
+
+    Raises
+    ------
+    InvalidArgumentError
+        If the callback gives another shape, or edges of a row are out of order.
+    """
+    edges = np.asarray(bin_edges, dtype=np.float64)
+    domain = np.asarray(onsets, dtype=np.float64)[:, None] + edges[None, :]
+    if callback is None:
+        return domain
+    changed = np.asarray(callback(domain.copy()), dtype=np.float64)
+    if changed.shape != domain.shape:
+        raise InvalidArgumentError(
+            f"time_domain_callback must keep the shape {domain.shape} (presentations × edges); "
+            f"it gave {changed.shape}"
+        )
+    rows, columns = np.nonzero(~(np.diff(changed, axis=1) >= 0))
+    if rows.size:
+        row, column = int(rows[0]), int(columns[0])
+        raise InvalidArgumentError(
+            f"bin edges are out of order in {np.unique(rows).size} of {len(changed)} rows, first "
+            f"in row {row}: edge {column + 1} ({changed[row, column + 1]:g} s) does not follow "
+            f"edge {column} ({changed[row, column]:g} s)"
+        )
+    return changed
+
+
+def warn_overlaps(domain: npt.NDArray[np.float64], *, stacklevel: int = 3) -> None:
+    """Warn once where a row's window runs into the next one's.
+
+    Parameters
+    ----------
+    domain
+        Shape (n_presentations, n_bins + 1) [s].
+    stacklevel
+        Whose line the warning names.
+    """
+    ends_minus_starts = domain[:-1, -1] - domain[1:, 0]
+    n_overlaps = int((ends_minus_starts > 0).sum())
+    if n_overlaps:
+        warnings.warn(
+            f"{n_overlaps} of {len(domain)} windows run into the next one, by up to "
+            f"{ends_minus_starts.max():g} s: spikes there are counted in both",
+            stacklevel=stacklevel,
+        )
+
+
+def count_spikes(
+    spike_times: SpikeTimes,
+    unit_ids: Sequence[int],
+    domain: npt.NDArray[np.float64],
+    *,
+    dtype: npt.DTypeLike | None = None,
+    binarize: bool = False,
+) -> npt.NDArray[Any]:
+    """Count the spikes of units in every bin of every row.
+
+    Parameters
+    ----------
+    spike_times
+        Unit id → sorted times [s].
+    unit_ids
+        Which units, in the order of the result.
+    domain
+        Shape (n_presentations, n_bins + 1); each row's edges [s] do not decrease. Rows may come
+        in any order and overlap.
+    dtype
+        Of the result. If None: uint8 when binarized, else the smallest unsigned type that holds
+        the largest count, uint16 at least.
+    binarize
+        One where there is a spike, zero where there is none.
+
+    Returns
+    -------
+    ndarray, shape (n_presentations, n_bins, n_units)
+        Counts. The units vary slowest in memory.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If a given dtype cannot hold the largest count.
+
+    Notes
+    -----
+    One pass a unit. Memory: the result and one unit's counts.
+    """
+    n_rows, n_edges = domain.shape
+    chosen = np.dtype(dtype) if dtype is not None else np.dtype(np.uint8 if binarize else np.uint16)
+    counts = np.zeros((len(unit_ids), n_rows, max(n_edges - 1, 0)), dtype=chosen)
+    flat = domain.ravel()
+    for position, unit_id in enumerate(unit_ids):
+        places = np.searchsorted(spike_times[unit_id], flat, side="left").reshape(domain.shape)
+        found = np.diff(places, axis=1)
+        if binarize:
+            counts[position] = found > 0
+            continue
+        largest = int(found.max(initial=0))
+        if largest > _largest(counts.dtype):
+            counts = _widen(counts, largest, may=dtype is None)
+        counts[position] = found
+    return np.moveaxis(counts, 0, -1)
+
+
+def _largest(dtype: np.dtype[Any]) -> float:
+    return np.iinfo(dtype).max if np.issubdtype(dtype, np.integer) else np.inf
+
+
+def _widen(counts: npt.NDArray[Any], largest: int, *, may: bool) -> npt.NDArray[Any]:
+    if not may:
+        raise InvalidArgumentError(
+            f"a bin holds {largest} spikes, more than dtype {counts.dtype} can hold; leave dtype "
+            "out to have one chosen that fits"
+        )
+    return counts.astype(np.min_scalar_type(largest))

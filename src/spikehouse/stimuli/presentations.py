@@ -1,0 +1,326 @@
+"""From the stimulus tables of a file to presentations and conditions."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from spikehouse.errors import NotFoundError, describe_choices
+from spikehouse.stimuli.names import COLUMN_NAMES, INVALID_PRESENTATION, standard_stimulus_names
+from spikehouse.stimuli.parameters import (
+    Parameter,
+    factorize,
+    number_rows,
+    parse,
+    split_color,
+    translate,
+)
+
+Missing = Literal["null", "nan"]
+
+DETAILED_PARAMETERS = frozenset(
+    {
+        "colorSpace", "color_triplet", "depth", "dotLife", "dotSize", "fieldPos", "fieldShape",
+        "fieldSize", "flipHoriz", "flipVert", "interpolate", "mask", "nDots", "noiseDots",
+        "opacity", "rgb", "rgbPedestal", "signalDots", "tex", "texRes", "units",
+    }
+)  # fmt: skip
+"""Settings of the display that hardly ever vary; left out unless asked for."""
+
+_ORDER = (
+    "stimulus_name", "color", "contrast", "frame", "orientation", "phase", "size",
+    "spatial_frequency", "temporal_frequency", "x_position", "y_position",
+)  # fmt: skip
+_DROPPED = ("stimulus_index",)
+_NOT_A_PARAMETER = ("start_time", "stop_time", "stimulus_block")
+
+
+@dataclass(frozen=True)
+class Presentations:
+    """All presentations of a session, as columns.
+
+    Attributes
+    ----------
+    start_time, stop_time
+        Shape (n,) [s].
+    is_invalid
+        Shape (n,); True where something was wrong with the display.
+    condition
+        Shape (n,); the number of the presentation's condition.
+    stimulus_block
+        The block, missing for spontaneous activity.
+    parameters
+        Name → column; ``stimulus_name`` is the first of them.
+    """
+
+    start_time: npt.NDArray[np.float64]
+    stop_time: npt.NDArray[np.float64]
+    is_invalid: npt.NDArray[np.bool_]
+    condition: npt.NDArray[np.int64]
+    stimulus_block: Parameter
+    parameters: Mapping[str, Parameter]
+
+    def __len__(self) -> int:
+        return len(self.start_time)
+
+
+def build_presentations(table: pd.DataFrame, invalid_times: pd.DataFrame) -> Presentations:
+    """Rename, part, parse and number what a reader gives.
+
+    Parameters
+    ----------
+    table
+        One row a presentation, in order of start time, with the file's column names.
+    invalid_times
+        start_time, stop_time [s], tags; presentations that touch an interval tagged "stimulus"
+        are invalid.
+
+    Returns
+    -------
+    Presentations
+        Conditions are numbered over the distinct rows of all parameters, in order of first
+        appearance, invalid presentations included.
+
+    Raises
+    ------
+    InvalidFileError
+        If a stimulus name cannot be translated.
+    """
+    columns = {
+        name: factorize(table[name])
+        for name in table.columns
+        if name not in (*_DROPPED, "start_time", "stop_time")
+    }
+    columns = _collapse_capitals(columns)
+    columns = {COLUMN_NAMES.get(name, name): column for name, column in columns.items()}
+    block = columns.pop("stimulus_block", Parameter(np.full(len(table), -1, np.int32), _nothing()))
+    columns["stimulus_name"] = _name_stimuli(columns["stimulus_name"])
+    if "color" in columns:
+        columns["color"], triplets = split_color(columns["color"])
+        if "color_triplet" not in columns or columns["color_triplet"].is_empty:
+            columns["color_triplet"] = triplets
+    columns = {name: parse(name, columns[name]) for name in _sorted_names(columns)}
+    start, stop = table["start_time"].to_numpy(float), table["stop_time"].to_numpy(float)
+    return Presentations(
+        start_time=start,
+        stop_time=stop,
+        is_invalid=_touches(start, stop, _with_tag(invalid_times, {"stimulus"})),
+        condition=number_rows(list(columns.values()), len(table)),
+        stimulus_block=block,
+        parameters=columns,
+    )
+
+
+def _nothing() -> npt.NDArray[np.object_]:
+    return np.empty(0, dtype=object)
+
+
+def _name_stimuli(names: Parameter) -> Parameter:
+    # a presentation without a name is grey screen between stimuli
+    named = Parameter(
+        np.where(names.codes < 0, np.int32(len(names.values)), names.codes),
+        np.append(names.values, ""),
+    )
+    used = [name for code, name in enumerate(named.values) if (named.codes == code).any()]
+    return translate(named, standard_stimulus_names(used))
+
+
+def _collapse_capitals(columns: dict[str, Parameter]) -> dict[str, Parameter]:
+    """Merge a column with its capitalised twin where never both have a value."""
+    merged = dict(columns)
+    for name in columns:
+        twin = name.capitalize()
+        if twin == name or twin not in merged or name not in merged:
+            continue
+        ours, theirs = merged[name], merged[twin]
+        if ((ours.codes >= 0) & (theirs.codes >= 0)).any():
+            continue
+        shifted = np.where(theirs.codes >= 0, theirs.codes + len(ours.values), ours.codes)
+        both = Parameter(shifted.astype(np.int32), np.append(ours.values, theirs.values))
+        merged[name] = translate(both, {})
+        del merged[twin]
+    return merged
+
+
+def _sorted_names(columns: Mapping[str, Parameter]) -> list[str]:
+    first = [name for name in _ORDER if name in columns]
+    return first + sorted(set(columns) - set(first))
+
+
+def _with_tag(invalid_times: pd.DataFrame, tags: Collection[str]) -> pd.DataFrame:
+    mask = [not set(tags).isdisjoint(row) for row in invalid_times["tags"]]
+    return invalid_times[np.array(mask, dtype=bool)]
+
+
+def intervals_with_tag(invalid_times: pd.DataFrame, tags: Collection[str]) -> pd.DataFrame:
+    """Keep the invalid intervals that carry one of these tags.
+
+    Parameters
+    ----------
+    invalid_times
+        start_time, stop_time [s], tags (a sequence of str a row).
+    tags
+        Labels: "stimulus", "all_probes", a probe's name.
+
+    Returns
+    -------
+    DataFrame
+        The rows that carry one, in their order.
+    """
+    return _with_tag(invalid_times, tags)
+
+
+def _touches(
+    start: npt.NDArray[np.float64], stop: npt.NDArray[np.float64], intervals: pd.DataFrame
+) -> npt.NDArray[np.bool_]:
+    touched = np.zeros(len(start), dtype=bool)
+    bounds = zip(intervals["start_time"], intervals["stop_time"], strict=True)
+    for interval_start, interval_stop in bounds:
+        touched |= (start <= interval_stop) & (stop >= interval_start)
+    return touched
+
+
+def stimulus_names(presentations: Presentations) -> list[str]:
+    """List the stimuli in order of first appearance.
+
+    Parameters
+    ----------
+    presentations
+        Of one session.
+
+    Returns
+    -------
+    list of str
+        "invalid_presentation" among them where there are some.
+    """
+    return [str(name) for name in _visible_names(presentations).uniques()]
+
+
+def _visible_names(presentations: Presentations) -> Parameter:
+    names = presentations.parameters["stimulus_name"]
+    invalid = np.int32(len(names.values))
+    return Parameter(
+        np.where(presentations.is_invalid, invalid, names.codes),
+        np.append(names.values, INVALID_PRESENTATION),
+    )
+
+
+def presentation_table(
+    presentations: Presentations,
+    *,
+    names: Collection[str] | None = None,
+    detailed: bool = False,
+    unused: bool = True,
+    missing: Missing = "null",
+    numeric: bool = False,
+) -> pd.DataFrame:
+    """Write presentations out as the table users know.
+
+    Parameters
+    ----------
+    presentations
+        Of one session.
+    names
+        Only these stimuli; all if None.
+    detailed
+        Include settings of the display that hardly ever vary.
+    unused
+        Include parameters that none of these presentations has.
+    missing
+        "null" puts that word where a parameter does not apply; "nan" gives typed columns.
+    numeric
+        Give a column its number type wherever no "null" is left in it.
+
+    Returns
+    -------
+    DataFrame
+        Index ``stimulus_presentation_id``; stimulus_block, start_time, stop_time [s],
+        stimulus_name, the parameters, duration [s], stimulus_condition_id. Invalid presentations
+        have NaN everywhere but in start_time, stop_time and stimulus_name.
+
+    Raises
+    ------
+    NotFoundError
+        If a name is not a stimulus of this session.
+    """
+    visible = _visible_names(presentations)
+    rows = _rows_of(visible, names)
+    invalid = presentations.is_invalid[rows]
+    frame: dict[str, Any] = {
+        "start_time": presentations.start_time[rows],
+        "stop_time": presentations.stop_time[rows],
+    }
+    columns = {"stimulus_block": presentations.stimulus_block} | dict(presentations.parameters)
+    ordered = ["stimulus_block", "start_time", "stop_time", *presentations.parameters]
+    for name, column in columns.items():
+        if name in DETAILED_PARAMETERS and not detailed:
+            continue
+        kept = (visible if name == "stimulus_name" else column).take(rows)
+        frame[name] = _write(kept, invalid, name=name, missing=missing, numeric=numeric)
+        if not unused and (kept.is_empty or (invalid.all() and name != "stimulus_name")):
+            del frame[name]
+    frame = {name: frame[name] for name in ordered if name in frame}
+    frame["duration"] = np.where(invalid, np.nan, frame["stop_time"] - frame["start_time"])
+    condition = presentations.condition[rows]
+    frame["stimulus_condition_id"] = (
+        np.where(invalid, np.nan, condition) if invalid.any() else condition
+    )
+    index = pd.Index(np.arange(len(presentations))[rows], name="stimulus_presentation_id")
+    return pd.DataFrame(frame, index=index)
+
+
+def _rows_of(visible: Parameter, names: Collection[str] | None) -> npt.NDArray[np.int64]:
+    if names is None:
+        return np.arange(len(visible.codes))
+    known = [str(name) for name in visible.uniques()]
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise NotFoundError(
+            f"this session shows no stimulus {unknown[0]!r}: {describe_choices(unknown[0], known)}"
+        )
+    wanted = np.array([value in names for value in visible.values] + [False])
+    return np.flatnonzero(wanted[visible.codes])
+
+
+def _write(
+    column: Parameter,
+    invalid: npt.NDArray[np.bool_],
+    *,
+    name: str,
+    missing: Missing,
+    numeric: bool,
+) -> npt.NDArray[Any]:
+    if name == "stimulus_name":
+        return column.with_null()
+    hidden = Parameter(np.where(invalid, np.int32(-1), column.codes), column.values)
+    if missing == "nan" or (numeric and (hidden.codes >= 0).all()):
+        return hidden.typed()
+    written = column.with_null()
+    written[invalid] = np.nan
+    return written
+
+
+def condition_table(presentations: Presentations) -> pd.DataFrame:
+    """Write out what the conditions are.
+
+    Parameters
+    ----------
+    presentations
+        Of one session.
+
+    Returns
+    -------
+    DataFrame
+        Index ``stimulus_condition_id``; stimulus_name and every parameter, detailed ones
+        included, "null" where one does not apply.
+    """
+    _, first = np.unique(presentations.condition, return_index=True)
+    columns = {
+        name: column.take(first).with_null() for name, column in presentations.parameters.items()
+    }
+    return pd.DataFrame(columns, index=pd.RangeIndex(len(first), name="stimulus_condition_id"))

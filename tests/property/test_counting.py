@@ -1,0 +1,82 @@
+"""Conservation laws: no spike is lost or invented."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spikehouse.spikes import align_spikes, count_spikes
+
+# multiples of 1/8 are exact in binary, and make spikes fall on edges all the time
+TIMES = st.lists(st.integers(0, 200).map(lambda n: n / 8), max_size=60).map(sorted)
+EDGES = st.lists(st.integers(-8, 208).map(lambda n: n / 8), min_size=2, max_size=12).map(sorted)
+
+
+def brute_force(times: list[float], edges: list[float]) -> list[int]:
+    return [sum(left <= time < right for time in times) for left, right in pairwise(edges)]
+
+
+@given(TIMES, st.lists(EDGES, min_size=1, max_size=5))
+def test_count_spikes__equals_brute_force(times: list[float], rows: list[list[float]]) -> None:
+    n_edges = min(map(len, rows))
+    domain = np.array([row[:n_edges] for row in rows])
+    counts = count_spikes({1: np.array(times)}, [1], domain)
+    assert counts[:, :, 0].tolist() == [brute_force(times, row[:n_edges]) for row in rows]
+
+
+@given(TIMES, EDGES)
+def test_count_spikes__equals_histogram_on_half_open_bins(
+    times: list[float], edges: list[float]
+) -> None:
+    distinct = sorted(set(edges))
+    if len(distinct) < 2:
+        return
+    # numpy closes the last bin at its right end; a further bin behind it takes that away
+    expected, _ = np.histogram(times, [*distinct, distinct[-1] + 1])
+    counts = count_spikes({1: np.array(times)}, [1], np.array([distinct]))
+    assert counts[0, :, 0].tolist() == expected[:-1].tolist()
+
+
+@given(TIMES, EDGES)
+def test_count_spikes__a_partition_of_time_keeps_every_spike(
+    times: list[float], edges: list[float]
+) -> None:
+    partition = np.array([[-1.0, *edges, 100.0]])
+    assert count_spikes({1: np.array(times)}, [1], np.sort(partition)).sum() == len(times)
+
+
+@given(
+    st.lists(TIMES, min_size=1, max_size=4), st.lists(EDGES, min_size=1, max_size=6), st.randoms()
+)
+def test_count_spikes__order_of_units_and_rows_does_not_matter(
+    trains: list[list[float]], rows: list[list[float]], random: object
+) -> None:
+    domain = np.array([[row[0], row[-1]] for row in rows])
+    spikes = {unit: np.array(train) for unit, train in enumerate(trains)}
+    units, order = list(spikes), list(range(len(rows)))
+    whole = count_spikes(spikes, units, domain)
+    random.shuffle(units)  # type: ignore[attr-defined]
+    random.shuffle(order)  # type: ignore[attr-defined]
+    shuffled = count_spikes(spikes, units, domain[order])
+    assert (shuffled == whole[order][:, :, units]).all()
+
+
+@given(st.lists(TIMES, min_size=1, max_size=4), st.lists(EDGES, min_size=1, max_size=6))
+def test_align_spikes__as_many_as_are_counted(
+    trains: list[list[float]], rows: list[list[float]]
+) -> None:
+    starts, stops = [row[0] for row in rows], [row[-1] for row in rows]
+    spikes = {unit: np.array(train) for unit, train in enumerate(trains)}
+    listed = align_spikes(
+        spikes, list(spikes), start_time=starts, stop_time=stops,
+        presentation_ids=range(len(rows)),
+    )  # fmt: skip
+    counts = count_spikes(spikes, list(spikes), np.column_stack([starts, stops]))[:, 0, :]
+    for row in range(len(rows)):
+        for unit in spikes:
+            here = (listed["stimulus_presentation_id"] == row) & (listed["unit_id"] == unit)
+            assert int(here.sum()) == counts[row, unit]
+    assert (np.diff(listed.index) >= 0).all()

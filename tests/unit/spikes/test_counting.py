@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+
+from spikehouse.errors import InvalidArgumentError
+from spikehouse.spikes import check_bin_edges, count_spikes, time_domain, warn_overlaps
+
+
+def test_count_spikes__a_spike_on_an_inner_edge_counts_once() -> None:
+    counts = count_spikes({7: np.array([0.0, 1.0, 1.5, 2.0])}, [7], np.array([[0.0, 1.0, 2.0]]))
+    assert counts[0, :, 0].tolist() == [1, 2]
+
+
+def test_count_spikes__shape_and_order() -> None:
+    spikes = {1: np.array([0.5]), 2: np.array([10.5, 10.6])}
+    counts = count_spikes(spikes, [2, 1], np.array([[0.0, 1.0], [10.0, 11.0], [20.0, 21.0]]))
+    assert counts.shape == (3, 1, 2)
+    assert counts[:, 0, :].tolist() == [[0, 1], [2, 0], [0, 0]]
+
+
+def test_count_spikes__more_than_65535_spikes_do_not_wrap() -> None:
+    spikes = {1: np.linspace(0, 1, 70_000, endpoint=False)}
+    counts = count_spikes(spikes, [1], np.array([[0.0, 1.0]]))
+    assert counts.dtype == np.uint32
+    assert counts[0, 0, 0] == 70_000
+
+
+def test_count_spikes__given_dtype_too_small() -> None:
+    with pytest.raises(
+        InvalidArgumentError, match=r"a bin holds 300 spikes, more than dtype uint8"
+    ):
+        count_spikes({1: np.zeros(300)}, [1], np.array([[0.0, 1.0]]), dtype=np.uint8)
+
+
+def test_count_spikes__binarized_is_uint8() -> None:
+    counts = count_spikes({1: np.zeros(300)}, [1], np.array([[0.0, 1.0]]), binarize=True)
+    assert counts.dtype == np.uint8
+    assert counts[0, 0, 0] == 1
+
+
+def test_count_spikes__no_units_no_rows() -> None:
+    assert count_spikes({}, [], np.zeros((4, 3))).shape == (4, 2, 0)
+    assert count_spikes({1: np.array([0.0])}, [1], np.zeros((0, 3))).shape == (0, 2, 1)
+
+
+@pytest.mark.parametrize(
+    ("edges", "message"),
+    [
+        ([0.0], "at least two edges"),
+        ([[0.0, 1.0]], "one dimension"),
+        ([0.0, np.nan, 1.0], "edge 1 is nan"),
+        ([0.0, 1.0, 0.5], r"edge 2 \(0.5 s\) comes before edge 1 \(1 s\)"),
+    ],
+)
+def test_check_bin_edges__says_what_is_wrong(edges: list[float], message: str) -> None:
+    with pytest.raises(InvalidArgumentError, match=message):
+        check_bin_edges(edges)
+
+
+def test_time_domain__callback_of_another_shape() -> None:
+    with pytest.raises(InvalidArgumentError, match=r"must keep the shape \(2, 3\).*gave \(2, 2\)"):
+        time_domain([0, 1, 2], [0, 10], callback=lambda domain: domain[:, 1:])
+
+
+def test_time_domain__callback_out_of_order() -> None:
+    with pytest.raises(InvalidArgumentError, match="out of order in 2 of 2 rows, first in row 0"):
+        time_domain([0, 1, 2], [0, 10], callback=lambda domain: domain[:, ::-1])
+
+
+def test_warn_overlaps__one_short_warning() -> None:
+    domain = time_domain([0.0, 2.0], np.arange(1000.0))
+    with pytest.warns(UserWarning, match="999 of 1000 windows run into the next one, by up to 1 s"):
+        warn_overlaps(domain)
+
+
+def test_warn_overlaps__touching_windows_are_fine() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warn_overlaps(time_domain([0.0, 1.0], np.arange(10.0)))
