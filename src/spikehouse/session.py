@@ -278,6 +278,12 @@ class EcephysSession:
         return table
 
     @cached_property
+    def optogenetic_stimulation_epochs(self) -> pd.DataFrame:
+        """Laser pulses; see ``schema.OPTOGENETIC_EPOCHS``."""
+        table: pd.DataFrame = self.api.get_optogenetic_stimulation()
+        return table
+
+    @cached_property
     def _presentations(self) -> Presentations:
         return build_presentations(self.api.get_stimulus_presentations(), self.invalid_times)
 

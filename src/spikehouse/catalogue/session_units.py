@@ -34,8 +34,9 @@ def join_units(units: pd.DataFrame, channels: pd.DataFrame, probes: pd.DataFrame
         Index ``unit_id``; the columns of ``schema.UNITS`` that there are, then others; sorted by
         probe, then from the tip up. Units whose channel is not in ``channels`` are left out.
     """
-    joined = units.join(channels, on="peak_channel_id", how="inner", rsuffix="_channel")
-    joined = joined.join(probes, on="probe_id", how="inner", rsuffix="_probe")
+    joined = units.merge(
+        channels, left_on="peak_channel_id", right_index=True, suffixes=("", "_channel")
+    ).merge(probes, left_on="probe_id", right_index=True, suffixes=("", "_probe"))
     joined = joined.rename(columns={**UNIT_RENAMES, **_JOINED_RENAMES})
     joined.index.name = "unit_id"
     known = [name for name in UNITS.column_names if name in joined]

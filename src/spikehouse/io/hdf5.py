@@ -6,16 +6,17 @@ import contextlib
 import itertools
 import os
 import threading
+import weakref
 from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import h5py
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from spikehouse.errors import InvalidFileError, describe_choices
+from spikehouse.errors import InvalidArgumentError, InvalidFileError
 from spikehouse.io._heap import ByteReader, read_factorized
 
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
@@ -50,16 +51,25 @@ class Hdf5File:
             ) from error
         self._handle = self.path.open("rb")
         self._lock = threading.Lock()
+        # a session that is simply forgotten must not keep its file open
+        self._closing = weakref.finalize(self, _close, self._file, self._handle)
 
     @property
     def root(self) -> h5py.File:
-        """The file's root group."""
+        """The file's root group.
+
+        Raises
+        ------
+        InvalidArgumentError
+            If the file was closed.
+        """
+        if not self._file:
+            raise InvalidArgumentError(f"{self.path} was closed; open the session again")
         return self._file
 
     def close(self) -> None:
         """Close the file; reading from it afterwards raises."""
-        self._file.close()
-        self._handle.close()
+        self._closing()
 
     def read_bytes(self, offset: int, length: int) -> bytes:
         """Read bytes at a position; threads may share the file.
@@ -98,11 +108,11 @@ class Hdf5File:
         InvalidFileError
             If the file has no such group.
         """
-        found = self._file.get(path)
+        found = self.root.get(path)
         if not isinstance(found, h5py.Group):
             raise InvalidFileError(
                 f"{self.path} has no group /{path}, so it is not an NWB session file as the Allen "
-                f"Brain Observatory writes them; it has {describe_choices(path, list(self._file))}"
+                f"Brain Observatory writes them; it holds {', '.join(self._file) or 'nothing'}"
             )
         return found
 
@@ -119,7 +129,7 @@ class Hdf5File:
         h5py.Group or None
             The group, None where the file has none.
         """
-        found = self._file.get(path)
+        found = self.root.get(path)
         return found if isinstance(found, h5py.Group) else None
 
     def read_text(self, path: str) -> str | None:
@@ -135,7 +145,7 @@ class Hdf5File:
         str or None
             The text, None where there is no such dataset.
         """
-        found = self._file.get(path)
+        found = self.root.get(path)
         return decode(found[()]) if isinstance(found, h5py.Dataset) else None
 
     def read_array(self, path: str) -> npt.NDArray[Any]:
@@ -156,7 +166,7 @@ class Hdf5File:
         InvalidFileError
             If it is missing or cannot be read.
         """
-        found = self._file.get(path)
+        found = self.root.get(path)
         if not isinstance(found, h5py.Dataset):
             raise InvalidFileError(f"{self.path} has no dataset /{path}")
         with reading(found):
@@ -216,6 +226,11 @@ class Hdf5File:
         names = column_names(group) if columns is None else [c for c in columns if c in group]
         table = {"id": np.asarray(group["id"][()])} if "id" in group else {}
         return table | {name: self.read_column(group, name) for name in names}
+
+
+def _close(file: h5py.File, handle: BinaryIO) -> None:
+    file.close()
+    handle.close()
 
 
 def column_names(group: h5py.Group) -> list[str]:

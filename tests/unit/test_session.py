@@ -1,0 +1,135 @@
+"""The session view, on the shared session file."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from spikehouse.errors import InvalidArgumentError, NotFoundError
+from spikehouse.session import EcephysSession
+from spikehouse.spikes import design_matrix
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:spikes are missing or wrong:UserWarning"),
+    pytest.mark.filterwarnings("ignore:.* windows run into the next one:UserWarning"),
+]
+
+
+@pytest.fixture(scope="module")
+def session(shared_session_path: Path) -> EcephysSession:
+    return EcephysSession.from_nwb_path(shared_session_path)
+
+
+def test_from_nwb_path__unknown_option(shared_session_path: Path) -> None:
+    with pytest.raises(InvalidArgumentError, match=r"'isi_violation_maximum': did you mean 'isi_v"):
+        EcephysSession.from_nwb_path(shared_session_path, api_kwargs={"isi_violation_maximum": 0.5})
+
+
+def test_from_nwb_path__nwb_1(shared_session_path: Path) -> None:
+    with pytest.raises(InvalidArgumentError, match="nwb_version 1 is not read here"):
+        EcephysSession.from_nwb_path(shared_session_path, nwb_version=1)
+
+
+def test_metadata__without_a_cache(session: EcephysSession) -> None:
+    metadata = session.metadata
+    assert metadata["ecephys_session_id"] == 999000001
+    assert metadata["num_units"] == 24
+    assert metadata["num_stimulus_presentations"] == 1704
+    assert metadata["structure_acronyms"] == [None, "CA1", "VISp", "CA3", "VISl"]
+    assert session.structurewise_unit_counts.to_dict() == {"VISl": 8, "CA3": 6, "CA1": 5, "VISp": 5}
+
+
+def test_units__no_limits(shared_session_path: Path) -> None:
+    everything = EcephysSession.from_nwb_path(
+        shared_session_path,
+        api_kwargs={
+            "amplitude_cutoff_maximum": None,
+            "presence_ratio_minimum": None,
+            "isi_violations_maximum": None,
+            "filter_by_validity": False,
+            "filter_out_of_brain_units": False,
+        },
+    )
+    assert everything.num_units == 72
+
+
+def test_spike_times__warns_once_about_invalid_intervals(shared_session_path: Path) -> None:
+    session = EcephysSession.from_nwb_path(shared_session_path)
+    with pytest.warns(UserWarning, match=r"see session\.invalid_times"):
+        assert len(session.spike_times) == 24
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert len(session.spike_times) == 24
+
+
+@pytest.mark.parametrize("call", ["presentationwise_spike_times", "presentationwise_spike_counts"])
+def test_presentationwise__unknown_and_repeated_ids(session: EcephysSession, call: str) -> None:
+    first = [] if call == "presentationwise_spike_times" else [[0.0, 1.0]]
+    ask = getattr(session, call)
+    with pytest.raises(
+        NotFoundError, match=r"1 of 2 stimulus_presentation_ids.*no presentation 90"
+    ):
+        ask(*first, [1, 9000], None)
+    with pytest.raises(NotFoundError, match="there is no unit 12: did you mean 951"):
+        ask(*first, [1], [12])
+    with pytest.raises(InvalidArgumentError, match="holds 3 more than once"):
+        ask(*first, [3, 3], None)
+
+
+def test_presentationwise_spike_counts__scalar_ids_and_empty_selections(
+    session: EcephysSession,
+) -> None:
+    unit = int(session.units.index[0])
+    assert session.presentationwise_spike_counts([0, 1], 5, unit).shape == (1, 1, 1)
+    assert session.presentationwise_spike_counts([0, 1], [], [unit]).shape == (0, 1, 1)
+    assert session.presentationwise_spike_counts([0, 1], [5], []).shape == (1, 1, 0)
+    assert len(session.presentationwise_spike_times([], [unit])) == 0
+
+
+def test_presentationwise_spike_counts__labels(session: EcephysSession) -> None:
+    counts = session.presentationwise_spike_counts([-0.1, 0.0, 0.2], [80, 75], None)
+    assert counts.name == "spike_counts"
+    assert counts.dims == (
+        "stimulus_presentation_id", "time_relative_to_stimulus_onset", "unit_id",
+    )  # fmt: skip
+    assert counts["stimulus_presentation_id"].values.tolist() == [80, 75]
+    assert counts["time_relative_to_stimulus_onset"].values.tolist() == [-0.05, 0.1]
+    assert counts["unit_id"].values.tolist() == session.units.index.tolist()
+    again = session.presentationwise_spike_counts([-0.1, 0.0, 0.2], [75, 80], None)
+    assert (counts.sel(stimulus_presentation_id=75) == again.sel(stimulus_presentation_id=75)).all()
+
+
+def test_presentationwise_spike_counts__binarized_wide_bins_warn(session: EcephysSession) -> None:
+    with pytest.warns(UserWarning, match=r"bins of up to 1 s says only whether"):
+        counts = session.presentationwise_spike_counts([0, 1], [75], None, binarize=True)
+    assert counts.max() <= 1
+
+
+def test_design_matrix__equals_listed_spikes(session: EcephysSession) -> None:
+    table = session.get_stimulus_table("natural_scenes")
+    design = design_matrix(session, table, session.units.index.values)
+    listed = session.presentationwise_spike_times(table.index.values)
+    assert int(design.sum()) == len(listed)
+    busiest = listed.groupby(["stimulus_presentation_id", "unit_id"]).size()
+    (presentation, unit), n_spikes = busiest.idxmax(), busiest.max()
+    assert design.sel(stimulus_presentation_id=presentation, unit_id=unit) == n_spikes
+
+
+def test_get_stimulus_table__one_stimulus_is_numeric(session: EcephysSession) -> None:
+    scenes = session.get_stimulus_table("natural_scenes")
+    assert scenes["frame"].dtype == np.float64
+    # blank gratings have no orientation, so "null" and object stay
+    gratings = session.get_stimulus_table(["drifting_gratings"])
+    assert gratings["orientation"].dtype == object
+    typed = session.get_stimulus_table(["drifting_gratings"], missing="nan")
+    assert typed["orientation"].dtype == np.float64
+
+
+def test_close__reading_afterwards_raises(shared_session_path: Path) -> None:
+    with EcephysSession.from_nwb_path(shared_session_path) as session:
+        assert session.num_probes == 2
+    with pytest.raises(InvalidArgumentError, match="was closed; open the session again"):
+        _ = session.units
