@@ -17,7 +17,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from spikehouse.errors import InvalidArgumentError, InvalidFileError
-from spikehouse.io._heap import ByteReader, read_factorized
+from spikehouse.io._heap import read_factorized
 
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
@@ -172,38 +172,23 @@ class Hdf5File:
         with reading(found):
             return np.asarray(found[()])
 
-    def read_column(self, group: h5py.Group, name: str) -> Any:  # noqa: ANN401 - array or list
-        """Read one column of a table.
-
-        Parameters
-        ----------
-        group
-            The table.
-        name
-            The column; a ragged one (with ``<name>_index`` beside it) comes as a list a row.
-
-        Returns
-        -------
-        ndarray, Categorical or list
-            Numbers as an array, strings as a Categorical (which is how they repeat in these
-            files), ragged columns as a list of arrays.
-        """
-        dataset = group[name]
-        with reading(dataset):
-            values = self._read_values(dataset)
-        ends = group.get(f"{name}_index")
-        if not isinstance(ends, h5py.Dataset):
-            return values
+    def _split(
+        self,
+        group: h5py.Group,
+        name: str,
+        values: Any,  # noqa: ANN401
+    ) -> list[npt.NDArray[Any]]:
+        ends = group[f"{name}_index"]
         flat = np.asarray(values)
         with reading(ends):
             bounds = np.r_[0, ends[()].astype(np.int64)]
         return [flat[start:stop] for start, stop in itertools.pairwise(bounds)]
 
-    def _read_values(self, dataset: h5py.Dataset) -> Any:  # noqa: ANN401
-        if h5py.check_string_dtype(dataset.dtype) is None:
-            return np.asarray(dataset[()])
-        reader: ByteReader = self.read_bytes
-        codes, values = read_factorized(dataset, reader)
+    def _read_whole(self, dataset: h5py.Dataset) -> Any:  # noqa: ANN401
+        with reading(dataset):
+            if h5py.check_string_dtype(dataset.dtype) is None:
+                return np.asarray(dataset[()])
+            codes, values = read_factorized(dataset, self.read_bytes)
         return pd.Categorical.from_codes(codes, categories=pd.Index(values, dtype=object))
 
     def read_table(
@@ -221,11 +206,22 @@ class Hdf5File:
         Returns
         -------
         dict
-            Column name → values, in the table's own order.
+            Column name → values: numbers as an array, strings as a Categorical (which is how they
+            repeat in these files), ragged columns (with ``<name>_index`` beside them) as a list
+            of arrays.
         """
-        names = column_names(group) if columns is None else [c for c in columns if c in group]
-        table = {"id": np.asarray(group["id"][()])} if "id" in group else {}
-        return table | {name: self.read_column(group, name) for name in names}
+        # one listing of the members instead of a look-up for every column that may be ragged
+        members = set(group)
+        names = column_names(group) if columns is None else columns
+        table: dict[str, Any] = {}
+        if "id" in members:
+            table["id"] = self._read_whole(group["id"])
+        for name in names:
+            if name in members:
+                values = self._read_whole(group[name])
+                ragged = f"{name}_index" in members
+                table[name] = self._split(group, name, values) if ragged else values
+        return table
 
 
 def _close(file: h5py.File, handle: BinaryIO) -> None:
@@ -246,8 +242,9 @@ def column_names(group: h5py.Group) -> list[str]:
     list of str
         The attribute ``colnames``, as far as the columns exist.
     """
-    named = [decode(name) for name in group.attrs.get("colnames", list(group))]
-    return [name for name in named if name in group]
+    members = list(group)
+    named = [decode(name) for name in group.attrs.get("colnames", members)]
+    return [name for name in named if name in set(members)]
 
 
 def decode(value: Any) -> str:  # noqa: ANN401 - h5py gives bytes or str
