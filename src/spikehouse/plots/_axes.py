@@ -1,0 +1,68 @@
+"""What all figures share: a place to draw, colours, the marked stimulus."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.cm import ScalarMappable
+
+# Okabe & Ito's palette without its yellow, which is too light on white: told apart with every
+# common kind of colour blindness (https://jfly.uni-koeln.de/color/)
+CONDITION_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+STIMULUS_COLOR = "#4D4D4D"
+INK = "#333333"
+
+
+def get_axes(ax: Axes | None, *, size: tuple[float, float]) -> Axes:
+    """Give the axes to draw on, a new figure's (size in inches) where there are none."""
+    if ax is not None:
+        return ax
+    from matplotlib import pyplot as plt
+
+    return plt.subplots(figsize=size, layout="constrained")[1]
+
+
+def tidy(ax: Axes, *, title: str | None = None, is_marked: bool = False) -> Axes:
+    """Take away the frame's upper and right line and set the title, left-aligned.
+
+    A title over a marked stimulus is lifted above the mark.
+    """
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.tick_params(labelsize="small")
+    if title:
+        ax.set_title(title, loc="left", fontsize="medium", pad=11 if is_marked else 6)
+    return ax
+
+
+def mark_stimulus(ax: Axes, duration: float | None, *, is_on_colors: bool = False) -> None:
+    """Mark the time the stimulus is on, from 0 to its duration [s], by a bar above the axes.
+
+    On a white ground that time is shaded too, on a heat map it is set off by lines.
+    """
+    if duration is None:
+        return
+    if is_on_colors:
+        for time in (0.0, duration):
+            ax.axvline(time, color="white", linewidth=1.0, linestyle=(0, (4, 3)))
+    else:
+        ax.axvspan(0.0, duration, color="#f1efe9", linewidth=0, zorder=0)
+    # x in seconds, y in fractions of the axes: the bar sits on the upper edge whatever is drawn
+    across = ax.get_xaxis_transform()
+    ax.plot(
+        [0.0, duration], [1.012, 1.012],
+        transform=across, color=STIMULUS_COLOR, linewidth=4.0, solid_capstyle="butt",
+        clip_on=False,
+    )  # fmt: skip
+
+
+def add_colorbar(mappable: ScalarMappable, ax: Axes, label: str, *, is_cut: bool = False) -> None:
+    """Draw a slim colour bar beside the axes, pointed where values above the scale are drawn."""
+    figure = ax.get_figure()
+    if figure is None:  # an Axes taken out of its figure has no room for a bar
+        return
+    extend = "max" if is_cut else "neither"
+    bar = figure.colorbar(mappable, ax=ax, extend=extend, pad=0.02, fraction=0.05, aspect=30)
+    bar.set_label(label, fontsize="small")
+    bar.ax.tick_params(labelsize="small")

@@ -1,0 +1,195 @@
+"""Figures of what was decoded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import xarray as xr
+
+from spikehouse.errors import InvalidArgumentError
+from spikehouse.plots._axes import CONDITION_COLORS, INK, add_colorbar, get_axes, tidy
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+MAX_WRITTEN_LABELS = 24
+MAX_WRITTEN_COUNTS = 12
+TICK_EVERY = 10
+
+
+def plot_confusion(
+    confusion: xr.DataArray,
+    *,
+    ax: Axes | None = None,
+    class_name: str = "class",
+    label_names: Mapping[Any, str] | None = None,
+    title: str | None = None,
+) -> Axes:
+    """Draw which stimuli are taken for which.
+
+    Parameters
+    ----------
+    confusion
+        Counts, dims ``(actual, predicted)``, as ``DecodingResult.confusion``.
+    ax
+        Where to draw; a new figure if None.
+    class_name
+        What a class is ("image", "orientation (°)"), for the labels of the axes.
+    label_names
+        Other names for some labels, such as ``{-1: "blank"}``.
+    title
+        What was decoded from what.
+
+    Returns
+    -------
+    Axes
+        One cell a pair; the cells of small matrices carry their counts.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If ``confusion`` has not the dims ``actual`` and ``predicted``.
+    """
+    if set(confusion.dims) != {"actual", "predicted"}:
+        raise InvalidArgumentError(
+            f"confusion has the dimensions {tuple(confusion.dims)}; valid: ('actual', 'predicted')"
+        )
+    counts = confusion.transpose("actual", "predicted")
+    values = counts.to_numpy()
+    ax = get_axes(ax, size=(7.0, 6.2))
+    image = ax.imshow(values, interpolation="nearest", vmin=0)
+    add_colorbar(image, ax, "presentations")
+    names = {label: str(label) for label in counts["actual"].to_numpy()} | dict(label_names or {})
+    at, shown = _ticks([names[label] for label in counts["actual"].to_numpy()])
+    ax.set_xticks(at, shown)
+    ax.set_yticks(at, shown)
+    ax.set_xlabel(f"predicted {class_name}")
+    ax.set_ylabel(f"actual {class_name}")
+    if len(values) <= MAX_WRITTEN_COUNTS:
+        _write_counts(ax, values)
+    return tidy(ax, title=title)
+
+
+def plot_class_accuracies(
+    accuracies: pd.Series,
+    *,
+    chance: float,
+    ax: Axes | None = None,
+    class_name: str = "class",
+    marked: Mapping[Any, str] | None = None,
+    title: str | None = None,
+) -> Axes:
+    """Draw how well each class is decoded, from the best to the worst.
+
+    Parameters
+    ----------
+    accuracies
+        Fraction right of each class, as ``DecodingResult.per_class_accuracy``; NaN is left out.
+    chance
+        What guessing gets; drawn as a line.
+    ax
+        Where to draw; a new figure if None.
+    class_name
+        What a class is, for the label of the axis.
+    marked
+        Classes to point out, and what to write beside each.
+    title
+        What was decoded from what.
+
+    Returns
+    -------
+    Axes
+        One dot a class, in order of rank.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If no class has an accuracy, or a marked one is not there.
+    """
+    ranked = accuracies.dropna().sort_values(ascending=False, kind="stable")
+    absent = [label for label in marked or {} if label not in ranked.index]
+    if ranked.empty or absent:
+        what = f"no {class_name} {absent[0]!r}" if absent else "no class with an accuracy"
+        raise InvalidArgumentError(f"accuracies has {what}; it has {len(ranked)} values")
+    ax = get_axes(ax, size=(7.0, 3.0))
+    ranks = np.arange(1, len(ranked) + 1)
+    ax.plot(ranks, 100 * ranked.to_numpy(), "o", markersize=3.5, color=CONDITION_COLORS[0])
+    ax.axhline(100 * chance, color=INK, linewidth=1.0, linestyle=(0, (4, 3)))
+    ax.text(1, 100 * chance, f"chance {chance:.1%}", fontsize="small", color=INK, va="bottom")
+    for label, text in (marked or {}).items():
+        rank = int(np.flatnonzero(ranked.index == label)[0]) + 1
+        height = 100 * float(ranked.to_numpy()[rank - 1])
+        ax.plot(rank, height, "o", markersize=8, mfc="none", mec=CONDITION_COLORS[1], mew=1.6)
+        is_left = rank <= len(ranked) / 2
+        ax.annotate(
+            text, (rank, height), xytext=(9 if is_left else -9, 4), textcoords="offset points",
+            ha="left" if is_left else "right", fontsize="small", color=CONDITION_COLORS[1],
+        )  # fmt: skip
+    ax.set_ylim(-4, 104)
+    ax.set_xlabel(f"rank of the {class_name}, best decoded first")
+    ax.set_ylabel("decoded right\n(% of presentations)")
+    return tidy(ax, title=title)
+
+
+def plot_image(
+    template: npt.NDArray[Any], *, ax: Axes | None = None, title: str | None = None
+) -> Axes:
+    """Draw a grey image that was shown.
+
+    Parameters
+    ----------
+    template
+        Rows × columns, uint8, 0 black and 255 white.
+    ax
+        Where to draw; a new figure if None.
+    title
+        Which image it is.
+
+    Returns
+    -------
+    Axes
+        The image, without ticks.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If the template is not a grey image.
+    """
+    values = np.asarray(template)
+    if values.ndim != 2:
+        raise InvalidArgumentError(
+            f"template must be rows × columns of grey, but has the shape {values.shape}"
+        )
+    ax = get_axes(ax, size=(6.0, 4.8))
+    ax.imshow(values, cmap="gray", vmin=0, vmax=255)
+    ax.set_xticks([])
+    ax.set_yticks([])
+    ax.spines[:].set_visible(False)
+    if title:
+        ax.set_title(title, loc="left", fontsize="medium")
+    return ax
+
+
+def _ticks(names: list[str]) -> tuple[list[int], list[str]]:
+    if len(names) <= MAX_WRITTEN_LABELS:
+        return list(range(len(names))), names
+    # the first label is the blank screen, where there is one: then the tens are images 0, 10, …
+    offset = 0 if names[0] in ("0", "1") else 1
+    at = [0] * offset + list(range(offset, len(names), TICK_EVERY))
+    if offset and len(names) > 1:
+        at = [i for i in at if i != 1]
+    return at, [names[i] for i in at]
+
+
+def _write_counts(ax: Axes, values: npt.NDArray[Any]) -> None:
+    half = values.max() / 2
+    for row, column in np.ndindex(values.shape):
+        count = values[row, column]
+        if count == 0:
+            continue
+        color = "black" if count > half else "white"
+        ax.text(column, row, f"{count:g}", ha="center", va="center", fontsize="small", color=color)
