@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from spikehouse.catalogue.filters import UnitFilter, filter_units
+from spikehouse.catalogue.filters import LISTED_UNITS, UnitFilter, filter_units
 from spikehouse.catalogue.metrics import annotate_metrics, tidy_metrics
 from spikehouse.catalogue.session_units import join_units
 from spikehouse.catalogue.tables import (
@@ -14,6 +14,7 @@ from spikehouse.catalogue.tables import (
 )
 
 __all__ = [
+    "LISTED_UNITS",
     "SurveyTables",
     "UnitFilter",
     "annotate_metrics",

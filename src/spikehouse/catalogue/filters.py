@@ -10,7 +10,7 @@ import pandas as pd
 
 from spikehouse.errors import InvalidArgumentError, describe_choices
 
-__all__ = ["UnitFilter", "filter_units"]
+__all__ = ["LISTED_UNITS", "UnitFilter", "filter_units"]
 
 _LIMITS = ("amplitude_cutoff_maximum", "presence_ratio_minimum", "isi_violations_maximum")
 
@@ -86,6 +86,11 @@ def _check_limit(name: str, value: object) -> None:
         raise InvalidArgumentError(
             f"{name} is {value!r}; give a number, inf or -inf, or None for no limit"
         )
+
+
+LISTED_UNITS = UnitFilter(filter_out_of_brain_units=False)
+"""What the survey's tables list: AllenSDK's cache never looks where a unit lies, although it
+offers to, and the published numbers (40 010 units, 99 180 without limits) are counted that way."""
 
 
 def filter_units(

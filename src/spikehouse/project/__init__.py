@@ -1,0 +1,8 @@
+"""The survey: what was recorded, where it is kept, and a session of it, please."""
+
+from __future__ import annotations
+
+from spikehouse.project._cache import EcephysProjectCache
+from spikehouse.project._tables import ProjectTables
+
+__all__ = ["EcephysProjectCache", "ProjectTables"]

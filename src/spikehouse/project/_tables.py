@@ -1,0 +1,343 @@
+"""The tables of a survey, from a folder or from wherever it is filled."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterable
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from spikehouse import catalogue
+from spikehouse.catalogue import SurveyTables, UnitFilter
+from spikehouse.errors import (
+    InvalidArgumentError,
+    NotFoundError,
+    SessionNotFoundError,
+    describe_choices,
+)
+from spikehouse.remote.store import Store
+
+__all__ = ["ProjectTables"]
+
+
+class ProjectTables:
+    """What the survey holds: sessions, probes, channels, units and their metrics.
+
+    Parameters
+    ----------
+    store
+        The cache folder and the source it is filled from.
+
+    Notes
+    -----
+    Every method returns a table of its own, which may be changed freely. The files behind them
+    are parsed once. All raise :class:`CacheError` if a file is missing and may not be fetched
+    or cannot be written, :class:`SourceError` if the source does not deliver, and
+    :class:`InvalidFileError` if a file of the folder is not the table it should be.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def get_session_table(self, suppress: Iterable[str] | None = None) -> pd.DataFrame:
+        """List the sessions with what was recorded in them.
+
+        Parameters
+        ----------
+        suppress
+            Columns to leave out; by default has_nwb, isi_experiment_id, date_of_acquisition.
+
+        Returns
+        -------
+        DataFrame
+            Index ``id``; published_at, specimen_id, session_type, age_in_days, sex,
+            full_genotype, unit_count, channel_count, probe_count, ecephys_structure_acronyms
+            (an array, with NaN for channels outside the brain). Units are counted within the
+            default limits of :meth:`get_units`.
+        """
+        return catalogue.list_sessions(self._tables, suppress=suppress)
+
+    def get_probes(self, suppress: Iterable[str] | None = None) -> pd.DataFrame:
+        """List the probes with what was recorded on them.
+
+        Parameters
+        ----------
+        suppress
+            Columns to leave out; by default those of the session and the channel indices.
+
+        Returns
+        -------
+        DataFrame
+            Index ``id``. ``lfp_sampling_rate`` [Hz] is the rate of the released LFP.
+        """
+        return catalogue.list_probes(self._tables, suppress=suppress)
+
+    def get_channels(self, suppress: Iterable[str] | None = None) -> pd.DataFrame:
+        """List the channels of every probe.
+
+        Parameters
+        ----------
+        suppress
+            Columns to leave out; by default those of the session and the probe's name.
+
+        Returns
+        -------
+        DataFrame
+            Index ``id``; positions and CCF coordinates in µm, NaN where not registered.
+        """
+        return catalogue.list_channels(self._tables, suppress=suppress)
+
+    def get_units(
+        self,
+        suppress: Iterable[str] | None = None,
+        filter_by_validity: bool = True,
+        **unit_filter_kwargs: object,
+    ) -> pd.DataFrame:
+        """List the units with their channel, probe and session.
+
+        Parameters
+        ----------
+        suppress
+            Columns to leave out; by default a few that only matter inside the Institute.
+        filter_by_validity
+            Keep only units of good quality, and drop the column that says so.
+        **unit_filter_kwargs
+            ``amplitude_cutoff_maximum`` (0.1), ``presence_ratio_minimum`` (0.95),
+            ``isi_violations_maximum`` (0.5), None for no limit; and
+            ``filter_out_of_brain_units`` (False: the published counts include units whose
+            channel was not placed in a structure; a session leaves them out).
+
+        Returns
+        -------
+        DataFrame
+            Index ``id``.
+
+        Raises
+        ------
+        InvalidArgumentError
+            If there is no such filter, or a limit is not a number.
+        """
+        given = {"filter_out_of_brain_units": False, **unit_filter_kwargs}
+        filters = UnitFilter.from_arguments(filter_by_validity, **given)
+        return catalogue.list_units(self._tables, filters=filters, suppress=suppress)
+
+    def get_unit_analysis_metrics_for_session(
+        self,
+        session_id: int,
+        annotate: bool = True,
+        filter_by_validity: bool = True,
+        **unit_filter_kwargs: object,
+    ) -> pd.DataFrame:
+        """List the Institute's analysis metrics of the units of a session.
+
+        Parameters
+        ----------
+        session_id
+            The session.
+        annotate
+            Put them beside the columns of :meth:`get_units`; units that are not listed there
+            are then left out.
+        filter_by_validity
+            As for :meth:`get_units`; without ``annotate`` nothing is filtered.
+        **unit_filter_kwargs
+            As for :meth:`get_units`.
+
+        Returns
+        -------
+        DataFrame
+            Index ``ecephys_unit_id``.
+
+        Raises
+        ------
+        SessionNotFoundError
+            If there is no such session.
+        InvalidArgumentError
+            If there is no such filter, or a limit is not a number.
+        """
+        session_id = self._require_session(session_id)
+        metrics = self._store.read_session_metrics(session_id)
+        metrics = catalogue.tidy_metrics(metrics, origin=f"metrics of session {session_id}")
+        if not annotate:
+            return metrics.copy()
+        units = self.get_units(None, filter_by_validity, **unit_filter_kwargs)
+        units = units[units["ecephys_session_id"] == session_id]
+        return catalogue.annotate_metrics(units, metrics)
+
+    def get_unit_analysis_metrics_by_session_type(
+        self,
+        session_type: str,
+        annotate: bool = True,
+        filter_by_validity: bool = True,
+        **unit_filter_kwargs: object,
+    ) -> pd.DataFrame:
+        """List the Institute's analysis metrics of the units of a session type.
+
+        Parameters
+        ----------
+        session_type
+            One of :meth:`get_all_session_types`.
+        annotate
+            Put them beside the columns of :meth:`get_units`; units that are not listed there
+            are then left out.
+        filter_by_validity
+            As for :meth:`get_units`; without ``annotate`` nothing is filtered.
+        **unit_filter_kwargs
+            As for :meth:`get_units`.
+
+        Returns
+        -------
+        DataFrame
+            Index ``ecephys_unit_id``.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no such session type.
+        InvalidArgumentError
+            If there is no such filter, or a limit is not a number.
+        """
+        types = self._tables.sessions["session_type"].unique().tolist()
+        if session_type not in types:
+            choices = describe_choices(session_type, types)
+            raise NotFoundError(f"there is no session type {session_type!r}: {choices}")
+        metrics = self._store.read_type_metrics(session_type)
+        metrics = catalogue.tidy_metrics(metrics, origin=f"metrics of {session_type}")
+        if not annotate:
+            return metrics.copy()
+        units = self.get_units(None, filter_by_validity, **unit_filter_kwargs)
+        return catalogue.annotate_metrics(units, metrics)
+
+    def get_all_session_types(self, **session_kwargs: Any) -> list[str]:  # noqa: ANN401
+        """List the session types.
+
+        Parameters
+        ----------
+        **session_kwargs
+            Passed on to :meth:`get_session_table`.
+
+        Returns
+        -------
+        list of str
+            In order of first appearance.
+        """
+        return _list_unique(self.get_session_table, "session_type", session_kwargs)
+
+    def get_all_full_genotypes(self, **session_kwargs: Any) -> list[str]:  # noqa: ANN401
+        """List the genotypes of the mice.
+
+        Parameters
+        ----------
+        **session_kwargs
+            Passed on to :meth:`get_session_table`.
+
+        Returns
+        -------
+        list of str
+            In order of first appearance.
+        """
+        return _list_unique(self.get_session_table, "full_genotype", session_kwargs)
+
+    def get_structure_acronyms(self, **channel_kwargs: Any) -> list[Any]:  # noqa: ANN401
+        """List the structures that were recorded from.
+
+        Parameters
+        ----------
+        **channel_kwargs
+            Passed on to :meth:`get_channels`.
+
+        Returns
+        -------
+        list
+            Acronyms, in order of first appearance, and NaN if a channel lay outside the brain.
+        """
+        return _list_unique(self.get_channels, "ecephys_structure_acronym", channel_kwargs)
+
+    def get_all_ages(self, **session_kwargs: Any) -> list[float]:  # noqa: ANN401
+        """List the ages of the mice [day].
+
+        Parameters
+        ----------
+        **session_kwargs
+            Passed on to :meth:`get_session_table`.
+
+        Returns
+        -------
+        list of float
+            In order of first appearance.
+        """
+        return _list_unique(self.get_session_table, "age_in_days", session_kwargs)
+
+    def get_all_sexes(self, **session_kwargs: Any) -> list[str]:  # noqa: ANN401
+        """List the sexes of the mice.
+
+        Parameters
+        ----------
+        **session_kwargs
+            Passed on to :meth:`get_session_table`.
+
+        Returns
+        -------
+        list of str
+            In order of first appearance.
+        """
+        return _list_unique(self.get_session_table, "sex", session_kwargs)
+
+    @cached_property
+    def _tables(self) -> SurveyTables:
+        read = self._store.read_table
+        return SurveyTables(
+            sessions=read("sessions"),
+            probes=read("probes"),
+            channels=read("channels"),
+            units=read("units"),
+        )
+
+    def _require_session(self, session_id: int) -> int:
+        """Make sure that there is such a session, before anything is downloaded for it."""
+        number = to_whole_number(session_id, what="session id")
+        sessions = self._store.read_table("sessions")
+        if number not in sessions.index:
+            raise SessionNotFoundError(
+                f"there is no session {number}: {describe_choices(number, sessions.index.tolist())}"
+            )
+        return number
+
+
+def to_whole_number(value: object, *, what: str) -> int:
+    """Accept what is a whole number, whoever's type it is.
+
+    Parameters
+    ----------
+    value
+        An int, a NumPy integer, or a float without a fraction (``frame`` columns hold these).
+    what
+        What to call it in the error message.
+
+    Returns
+    -------
+    int
+        The number.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If it is none.
+    """
+    try:
+        # bool is an int to Python and never an id to anybody
+        if isinstance(value, bool | np.bool_):
+            raise TypeError("a truth value")
+        if isinstance(value, float | np.floating) and float(value).is_integer():
+            return int(value)
+        return operator.index(value)  # type: ignore[arg-type]
+    except TypeError as error:
+        raise InvalidArgumentError(f"{value!r} is not a {what}: give a whole number") from error
+
+
+def _list_unique(
+    get_table: Callable[..., pd.DataFrame], column: str, arguments: dict[str, Any]
+) -> list[Any]:
+    return get_table(**arguments)[column].unique().tolist()

@@ -1,0 +1,160 @@
+"""The cache against the demo warehouse: over sockets, into a folder, and back out of it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from spikehouse import EcephysProjectCache
+from spikehouse.demo import DemoWarehouse, Survey
+from spikehouse.errors import CacheError, SessionNotFoundError, SourceError
+
+
+@pytest.fixture(scope="module")
+def survey(tmp_path_factory: pytest.TempPathFactory) -> Survey:
+    return Survey(size="tiny", folder=tmp_path_factory.mktemp("survey"))
+
+
+@pytest.fixture(scope="module")
+def warehouse(survey: Survey) -> Iterator[DemoWarehouse]:
+    with DemoWarehouse(survey) as warehouse:
+        yield warehouse
+
+
+@pytest.fixture(scope="module")
+def project(
+    warehouse: DemoWarehouse, tmp_path_factory: pytest.TempPathFactory
+) -> EcephysProjectCache:
+    manifest = tmp_path_factory.mktemp("cache") / "manifest.json"
+    return EcephysProjectCache.from_warehouse("http", warehouse.address, manifest=manifest)
+
+
+def test_tables__hold_every_row_of_the_survey(project: EcephysProjectCache, survey: Survey) -> None:
+    sessions, channels = project.get_session_table(), project.get_channels()
+    assert sessions.index.tolist() == survey.session_ids
+    assert sorted(project.get_probes().index) == sorted(survey.read_table("probes").index)
+    assert sorted(channels.index) == sorted(survey.read_table("channels").index)
+    # no channel and no unit is lost or counted twice
+    assert sessions["channel_count"].sum() == len(channels)
+    assert sessions["unit_count"].sum() == len(project.get_units())
+    assert channels["unit_count"].sum() == len(project.get_units())
+    no_limits = project.get_units(
+        amplitude_cutoff_maximum=None,
+        presence_ratio_minimum=None,
+        isi_violations_maximum=None,
+        filter_by_validity=False,
+        filter_out_of_brain_units=False,
+    )
+    assert sorted(no_limits.index) == sorted(survey.read_table("units").index)
+
+
+@pytest.mark.parametrize("name", ["sessions", "probes", "channels", "units"])
+def test_tables__have_the_columns_and_values_of_the_survey(
+    name: str, project: EcephysProjectCache, survey: Survey
+) -> None:
+    project.get_session_table()
+    ours = pd.read_csv(project.manifest_path.parent / f"{name}.csv", index_col="id")
+    theirs = survey.read_table(name)  # type: ignore[arg-type]
+    assert ours.columns.tolist() == theirs.columns.tolist()
+    theirs = theirs.loc[ours.index]
+    for column in ours.columns:
+        if pd.api.types.is_numeric_dtype(ours[column]):
+            np.testing.assert_allclose(
+                ours[column].astype(float), theirs[column].astype(float), rtol=1e-12
+            )
+        else:
+            assert ours[column].fillna("-").tolist() == theirs[column].fillna("-").tolist()
+
+
+def test_metrics__are_those_of_the_survey(project: EcephysProjectCache, survey: Survey) -> None:
+    session_id = survey.session_ids[0]
+    ours = project.get_unit_analysis_metrics_for_session(session_id, annotate=False)
+    theirs = survey.read_analysis_metrics(session_id)
+    assert sorted(ours.index) == sorted(theirs.index)
+    assert set(ours.columns) == set(theirs.columns)
+    annotated = project.get_unit_analysis_metrics_for_session(session_id)
+    assert annotated.index.name == "ecephys_unit_id"
+    assert set(annotated.index) <= set(ours.index)
+    assert (annotated["ecephys_session_id"] == session_id).all()
+
+
+def test_get_session_data__gives_a_session_that_agrees_with_the_table(
+    project: EcephysProjectCache, survey: Survey
+) -> None:
+    session_id = survey.session_ids[0]
+    session = project.get_session_data(session_id)
+    row = project.get_session_table().loc[session_id]
+    assert session.ecephys_session_id == session_id
+    assert session.metadata["num_units"] == row["unit_count"]
+    assert session.metadata["num_probes"] == row["probe_count"]
+    assert session.session_type == row["session_type"]
+    units = project.get_units()
+    expected = units[units["ecephys_session_id"] == session_id]
+    assert sorted(session.units.index) == sorted(expected.index)
+    ours = session.units["ecephys_structure_acronym"]
+    assert ours.to_dict() == expected["ecephys_structure_acronym"].to_dict()
+
+
+def test_fetch_session__brings_the_bytes_of_the_survey(
+    project: EcephysProjectCache, survey: Survey
+) -> None:
+    session_id = survey.session_ids[0]
+    path = project.fetch_session(session_id)
+    name = f"session_{session_id}"
+    assert path == project.manifest_path.parent / name / f"{name}.nwb"
+    ours = hashlib.sha256(path.read_bytes()).hexdigest()
+    assert ours == hashlib.sha256(survey.session_file(session_id).read_bytes()).hexdigest()
+
+
+def test_templates__are_those_of_the_survey(project: EcephysProjectCache, survey: Survey) -> None:
+    scene = project.get_natural_scene_template(np.int64(17))
+    assert scene.shape == (918, 1174)
+    assert scene.dtype == np.uint8
+    np.testing.assert_array_equal(scene, survey.read_scene(17))
+    movie = project.get_natural_movie_template(1)
+    assert movie.dtype == np.uint8
+    np.testing.assert_array_equal(movie, np.load(survey.movie_file(1)))
+
+
+def test_cache__goes_on_offline(project: EcephysProjectCache, survey: Survey) -> None:
+    session_id = survey.session_ids[0]
+    project.fetch_session(session_id)
+    fixed = EcephysProjectCache.fixed(project.manifest_path)
+    pd.testing.assert_frame_equal(fixed.get_session_table(), project.get_session_table())
+    assert fixed.get_session_data(session_id).ecephys_session_id == session_id
+    with pytest.raises(CacheError, match=f"session_{survey.session_ids[1]}.nwb is not in the"):
+        fixed.get_session_data(survey.session_ids[1])
+
+
+def test_get_session_data__of_nobody_fetches_nothing(
+    project: EcephysProjectCache, survey: Survey
+) -> None:
+    unknown = max(survey.session_ids) + 1
+    with pytest.raises(SessionNotFoundError, match=f"did you mean {max(survey.session_ids)} or"):
+        project.get_session_data(unknown)
+    assert not (project.manifest_path.parent / f"session_{unknown}").exists()
+
+
+def test_from_demo__serves_until_closed(tmp_path: Path) -> None:
+    manifest = tmp_path / "cache" / "manifest.json"
+    with EcephysProjectCache.from_demo(manifest, size="tiny", folder=tmp_path / "demo") as project:
+        n_sessions = len(project.get_session_table())
+    assert n_sessions == 12
+    # what was fetched stays usable
+    assert len(project.get_session_table()) == n_sessions
+    with pytest.raises(SourceError, match="cannot be reached"):
+        project.get_natural_scene_template(1)
+
+
+def test_from_demo__keeps_surveys_apart(tmp_path: Path) -> None:
+    with (
+        EcephysProjectCache.from_demo(size="tiny", folder=tmp_path) as one,
+        EcephysProjectCache.from_demo(size="tiny", seed=7, folder=tmp_path) as other,
+    ):
+        assert one.manifest_path != other.manifest_path
+        assert one.manifest_path.is_relative_to(tmp_path)

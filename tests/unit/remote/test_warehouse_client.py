@@ -1,0 +1,318 @@
+"""The client of the warehouse, over real sockets."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from spikehouse.errors import InvalidArgumentError, NotFoundError, SourceError
+from spikehouse.remote.http import HttpClient
+from spikehouse.remote.warehouse import Warehouse
+from spikehouse.schema.cache_tables import PROBES, SESSIONS, UNITS
+
+if TYPE_CHECKING:
+    from tests.unit.conftest import Handler, StandIn
+
+QUERY = "/api/v2/data/query.json"
+
+SESSION_ROW: dict[str, Any] = {
+    "id": "900000001",
+    "date_of_acquisition": "2019-01-19T08:54:18Z",
+    "fail_eye_tracking": False,
+    "isi_experiment_id": 705968051,
+    "published_at": "2019-10-03T00:00:00Z",
+    "specimen_id": "699733581",
+    "stimulus_name": "brain_observatory_1.1",
+    "specimen": {
+        "id": 699733581,
+        "donor": {"sex": "M", "full_genotype": None, "age": {"name": "P118", "days": "118.0"}},
+    },
+    "well_known_files": [
+        {"id": 1, "well_known_file_type": {"name": "Other"}},
+        {"id": 2, "well_known_file_type": {"name": "EcephysNwb"}},
+    ],
+}
+
+
+def make_warehouse(server: StandIn, **options: Any) -> Warehouse:
+    return Warehouse(server.address, "http", timeout=2, **options)
+
+
+def test_get_sessions__gives_the_columns_of_the_csv(server: StandIn) -> None:
+    mutant = {
+        **SESSION_ROW,
+        "id": 900000002,
+        "well_known_files": [],
+        "specimen": {"donor": {"sex": "F", "full_genotype": "Vip", "age": {"days": 99}}},
+    }
+    server.serve_tables({"model::EcephysSession": [SESSION_ROW, mutant]})
+    sessions = make_warehouse(server).get_sessions()
+    assert sessions.index.name == "id"
+    assert sessions.index.tolist() == [900000001, 900000002]
+    assert sessions.columns.tolist() == SESSIONS.column_names
+    assert sessions["genotype"].tolist() == ["wt", "Vip"]
+    assert sessions["age_in_days"].tolist() == [118.0, 99.0]
+    assert sessions["specimen_id"].dtype == np.int64
+    assert sessions["has_nwb"].tolist() == [True, False]
+    assert sessions["session_type"].tolist() == ["brain_observatory_1.1"] * 2
+
+
+def test_get_probes__converts_numbers_that_come_as_strings(server: StandIn) -> None:
+    row = {
+        "id": "810755797",
+        "air_channel_index": "384",
+        "ecephys_session_id": "715093703",
+        "lfp_sampling_rate": "2499.99728487454",
+        "lfp_temporal_subsampling_factor": None,
+        "name": "probeA",
+        "phase": "3",
+        "sampling_rate": 30000,
+        "surface_channel_index": 336,
+        "use_lfp_data": "true",
+    }
+    server.serve_tables({"model::EcephysProbe": [row, {**row, "id": 2, "use_lfp_data": None}]})
+    probes = make_warehouse(server).get_probes()
+    assert probes.columns.tolist() == PROBES.column_names
+    assert probes.loc[810755797, "lfp_sampling_rate"] == 2499.99728487454
+    assert np.isnan(probes.loc[810755797, "lfp_temporal_subsampling_factor"])
+    # a word stays a word, also where it looks like a number
+    assert probes["phase"].tolist() == ["3", "3"]
+    assert probes["air_channel_index"].dtype == np.int64
+    assert probes["has_lfp_data"].tolist() == [True, False]
+
+
+def make_units(n: int) -> list[dict[str, Any]]:
+    numbers = dict.fromkeys(UNITS.column_names, 0.5)
+    return [{**numbers, "id": i, "ecephys_channel_id": i, "quality": "good"} for i in range(n)]
+
+
+@pytest.mark.parametrize("server_page", [7, 10, 5000])
+@pytest.mark.parametrize("n_rows", [1, 10, 11, 57])
+def test_get_units__puts_the_pages_together_in_order(
+    server: StandIn, n_rows: int, server_page: int
+) -> None:
+    server.serve_tables({"model::EcephysUnit": make_units(n_rows)}, page=server_page)
+    units = make_warehouse(server, page_rows=10).get_units()
+    assert units.index.tolist() == list(range(n_rows))
+    assert server.n_seen(QUERY) == -(-n_rows // min(server_page, 10))
+
+
+def test_get_units__of_nobody_has_all_columns(server: StandIn) -> None:
+    server.serve_tables({"model::EcephysUnit": []})
+    units = make_warehouse(server).get_units()
+    assert units.shape == (0, len(UNITS.columns))
+    assert units.columns.tolist() == UNITS.column_names
+
+
+def test_get_units__draws_no_bar_for_a_quick_answer(
+    server: StandIn, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.serve_tables({"model::EcephysUnit": make_units(30)})
+    make_warehouse(server, page_rows=10).get_units()
+    assert capsys.readouterr().err == ""
+
+
+def test_get_units__draws_a_bar_for_a_slow_one(
+    server: StandIn, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("spikehouse.remote.warehouse.BAR_DELAY_S", 0.0)
+    server.serve_tables({"model::EcephysUnit": make_units(30)})
+    make_warehouse(server, page_rows=10).get_units()
+    assert "Listing units: 100%|" in capsys.readouterr().err
+
+
+def test_get_unit_analysis_metrics__unpacks_the_bundles(server: StandIn) -> None:
+    rows = [
+        {"id": 1, "ecephys_unit_id": "950907522", "data": '{"g_osi_dg": 0.5, "area_rf": null}'},
+        {"id": 2, "ecephys_unit_id": 950907205, "data": '{"g_osi_dg": NaN, "area_rf": 500.0}'},
+    ]
+    server.serve_tables({"stimulus_name$in'functional_connectivity'": rows})
+    metrics = make_warehouse(server).get_unit_analysis_metrics(
+        session_types=["functional_connectivity"]
+    )
+    expected = pd.DataFrame(
+        {"g_osi_dg": [0.5, np.nan], "area_rf": [np.nan, 500.0]},
+        index=pd.Index([950907522, 950907205], name="ecephys_unit_id"),
+    )
+    pd.testing.assert_frame_equal(metrics, expected)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"), [("{", "unreadable metrics"), ("[1]", "metrics that have no names")]
+)
+def test_get_unit_analysis_metrics__refuses_nonsense(
+    server: StandIn, data: str, message: str
+) -> None:
+    server.serve_tables({"UnitMetricBundle": [{"id": 1, "ecephys_unit_id": 2, "data": data}]})
+    with pytest.raises(SourceError, match=message):
+        make_warehouse(server).get_unit_analysis_metrics()
+
+
+def test_get_session_data__says_where_the_file_is(server: StandIn) -> None:
+    link = "/api/v2/well_known_file_download/1026124469"
+    server.serve_tables({"[attachable_id$eq715093703]": [{"id": 1, "download_link": link}]})
+    found = make_warehouse(server).get_session_data(715093703)
+    assert found.url == server.url(link)
+    assert found.name == "session 715093703"
+
+
+def test_get_probe_lfp_data__says_when_none_was_released(server: StandIn) -> None:
+    server.serve_tables({"EcephysLfpNwb": []})
+    with pytest.raises(
+        NotFoundError, match="no file for LFP of probe 846401838: none was released"
+    ):
+        make_warehouse(server).get_probe_lfp_data(846401838)
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        "http://elsewhere.org/file",
+        "//elsewhere.org/file",
+        "http://127.0.0.1:1/file",
+        "file:///etc/passwd",
+        "",
+        None,
+        7,
+    ],
+)
+def test_get_session_data__does_not_follow_links_elsewhere(server: StandIn, link: object) -> None:
+    server.serve_tables({"EcephysNwb": [{"id": 1, "download_link": link}]})
+    with pytest.raises(SourceError, match="which is not on that host: not followed"):
+        make_warehouse(server).get_session_data(1)
+
+
+def test_get_session_data__refuses_two_files(server: StandIn) -> None:
+    server.serve_tables({"EcephysNwb": [{"download_link": "/a"}, {"download_link": "/b"}]})
+    with pytest.raises(SourceError, match="has 2 files for session 1 instead of one"):
+        make_warehouse(server).get_session_data(1)
+
+
+def test_templates__are_found_by_the_end_of_their_path(server: StandIn) -> None:
+    rows = [
+        {"id": 1, "path": "/some/where/scenes/5.tiff", "download_link": "/wkf/1"},
+        {"id": 2, "path": "/some/where/scenes/15.tiff", "download_link": "/wkf/2"},
+        {"id": 3, "path": "/some/where/natural_movie_1.npy", "download_link": "/wkf/3"},
+        {"id": 4, "path": "/some/where/readme.txt", "download_link": "/wkf/4"},
+        {"id": 5, "path": None, "download_link": "/wkf/5"},
+    ]
+    server.serve_tables({"name$eq'Stimulus'": rows})
+    warehouse = make_warehouse(server)
+    assert warehouse.get_natural_scene_template(5).url == server.url("/wkf/1")
+    assert warehouse.get_natural_scene_template(15).url == server.url("/wkf/2")
+    assert warehouse.get_natural_movie_template(1).url == server.url("/wkf/3")
+    with pytest.raises(NotFoundError, match=r"no natural movie 2: did you mean 1\?"):
+        warehouse.get_natural_movie_template(2)
+    # the list was asked for once
+    assert server.n_seen(QUERY) == 1
+
+
+def answer_json(document: object, **options: Any) -> Callable[[Handler], None]:
+    def route(handler: Handler) -> None:
+        handler.reply(json.dumps(document).encode(), kind="application/json", **options)
+
+    return route
+
+
+def test_query__passes_on_what_the_warehouse_says(server: StandIn) -> None:
+    server.routes[QUERY] = answer_json({"success": False, "msg": "undefined method for nil"})
+    with pytest.raises(SourceError, match="refuses the query: undefined method for nil"):
+        make_warehouse(server).get_sessions()
+
+
+def test_query__says_when_rows_are_missing(server: StandIn) -> None:
+    page = {"success": True, "msg": make_units(2), "num_rows": 2, "total_rows": 5}
+    server.routes[QUERY] = answer_json(page)
+    with pytest.raises(SourceError, match="announced 5 rows and delivered 6"):
+        make_warehouse(server).get_units()
+
+
+def test_query__says_when_the_answer_is_a_page(server: StandIn) -> None:
+    server.routes[QUERY] = lambda handler: handler.reply(b"<html>log in</html>", kind="text/html")
+    with pytest.raises(SourceError, match=r"an HTML page instead of JSON .* '<html>log in</html>'"):
+        make_warehouse(server).get_sessions()
+
+
+def test_query__says_when_the_answer_is_nonsense(server: StandIn) -> None:
+    server.routes[QUERY] = lambda handler: handler.reply(b"\xff\xfenothing")
+    with pytest.raises(SourceError, match="does not answer with JSON"):
+        make_warehouse(server).get_sessions()
+
+
+def test_query__says_when_a_column_is_missing(server: StandIn) -> None:
+    row = {name: value for name, value in SESSION_ROW.items() if name != "published_at"}
+    server.serve_tables({"model::EcephysSession": [row]})
+    with pytest.raises(SourceError, match="gives no 'published_at' in its sessions"):
+        make_warehouse(server).get_sessions()
+
+
+def test_query__says_when_a_value_cannot_be_converted(server: StandIn) -> None:
+    server.serve_tables({"model::EcephysSession": [{**SESSION_ROW, "specimen_id": "many"}]})
+    with pytest.raises(SourceError, match=r"nonsense in its sessions: .*'specimen_id'"):
+        make_warehouse(server).get_sessions()
+
+
+@pytest.mark.parametrize("status", [404, 500])
+def test_query__checks_the_status(server: StandIn, status: int) -> None:
+    server.routes[QUERY] = answer_json({"success": True, "msg": []}, status=status)
+    with pytest.raises(SourceError, match=f"status {status}"):
+        make_warehouse(server).get_sessions()
+
+
+def test_query__tries_again_when_the_answer_breaks_off(server: StandIn) -> None:
+    def break_off(handler: Handler) -> None:
+        handler.reply(b'{"success"', length=1000)
+        handler.hang_up()
+
+    good = answer_json({"success": True, "msg": make_units(1), "num_rows": 1, "total_rows": 1})
+    routes = iter([break_off, good])
+    server.routes[QUERY] = lambda handler: next(routes)(handler)
+    assert len(make_warehouse(server).get_units()) == 1
+
+
+def test_query__says_which_host_does_not_answer(closed_address: str) -> None:
+    warehouse = Warehouse(closed_address, "http", fetch_tries=1)
+    with pytest.raises(SourceError, match=f"{closed_address} cannot be reached over http"):
+        warehouse.get_sessions()
+
+
+def test_warehouse__falls_back_to_http_and_remembers(server: StandIn) -> None:
+    server.serve_tables({"model::EcephysUnit": make_units(30)})
+    warehouse = Warehouse(server.address, fetch_tries=1, page_rows=10)
+    assert len(warehouse.get_units()) == 30
+    n_before = len(server.seen)
+    assert len(warehouse.get_units()) == 30
+    # only the first query tried https, which this server takes for noise
+    assert len(server.seen) - n_before == 3
+
+
+def test_warehouse__does_not_fall_back_when_https_answers_with_an_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = []
+
+    def refuse(client: HttpClient, url: str) -> object:
+        asked.append(url)
+        raise SourceError("status 403")
+
+    monkeypatch.setattr(HttpClient, "read_json", refuse)
+    # a status is an answer: asking again in the clear would only hide it
+    with pytest.raises(SourceError, match="status 403"):
+        Warehouse().get_sessions()
+    assert [url.split(":")[0] for url in asked] == ["https"]
+
+
+@pytest.mark.parametrize("host", ["", "http://a.org", "a.org/path", "user@a.org", "a b", "a:b"])
+def test_warehouse__refuses_what_is_no_host(host: str) -> None:
+    with pytest.raises(InvalidArgumentError, match="is not a host"):
+        Warehouse(host)
+
+
+def test_warehouse__refuses_other_schemes() -> None:
+    with pytest.raises(InvalidArgumentError, match="the scheme is 'ftp'"):
+        Warehouse(scheme="ftp")
