@@ -35,6 +35,8 @@ from spikehouse.stimuli import (
 )
 from spikehouse.stimuli.presentations import Missing
 
+_FILE_OPTIONS = ("external_channel_columns", "additional_unit_metrics", "probe_lfp_paths")
+
 
 class EcephysSession:
     """One session's recordings.
@@ -83,7 +85,8 @@ class EcephysSession:
         api_kwargs
             Filters (amplitude_cutoff_maximum=0.1, presence_ratio_minimum=0.95,
             isi_violations_maximum=0.5; None is no limit; filter_by_validity=True,
-            filter_out_of_brain_units=True), external_channel_columns.
+            filter_out_of_brain_units=True), and what a cache adds to the file:
+            external_channel_columns, additional_unit_metrics, probe_lfp_paths.
         test
             Check the file's id now.
 
@@ -106,11 +109,9 @@ class EcephysSession:
                 f"nwb_version {nwb_version} is not read here; the released files are version 2"
             )
         options = dict(api_kwargs or {})
-        external = options.pop("external_channel_columns", None)
+        sources = {name: options.pop(name) for name in _FILE_OPTIONS if name in options}
         filters = UnitFilter.from_arguments(**options)
-        return cls(
-            NwbSessionFile(path, filters=filters, external_channel_columns=external), test=test
-        )
+        return cls(NwbSessionFile(path, filters=filters, **sources), test=test)
 
     def close(self) -> None:
         """Close the file behind the session, if its adapter has one."""
@@ -224,6 +225,15 @@ class EcephysSession:
     def units(self) -> pd.DataFrame:
         """One row a unit that passes the filters, with its channel and probe; ``schema.UNITS``."""
         return join_units(self.api.get_units(), self.channels, self.probes)
+
+    @cached_property
+    def units_with_metrics(self) -> pd.DataFrame:
+        """The units with their published tuning metrics, NaN where a unit has none.
+
+        Needs the session to come from a cache; opened by path there are no metrics to join.
+        """
+        metrics: pd.DataFrame = self.api.get_unit_metrics()
+        return self.units.join(metrics[[name for name in metrics if name not in self.units]])
 
     @property
     def structure_acronyms(self) -> list[Any]:

@@ -23,7 +23,7 @@ from spikehouse.io.intervals import (
 from spikehouse.io.metadata import read_rig, read_session_id, read_start_time, read_subject
 from spikehouse.io.units import RaggedColumn, SpikeTimes, read_units
 
-ChannelTable = Callable[[], pd.DataFrame]
+TableGiver = Callable[[], pd.DataFrame]
 
 
 class NwbSessionFile:
@@ -38,6 +38,10 @@ class NwbSessionFile:
     external_channel_columns
         Gives a table by channel id whose columns replace or complete the file's; asked for with
         the channels. A cache passes its channels.csv, which has the right left–right coordinate.
+    additional_unit_metrics
+        Gives a table by unit id of tuning metrics; asked for by ``get_unit_metrics``.
+    probe_lfp_paths
+        Probe id → what gives the path of that probe's LFP file.
 
     Raises
     ------
@@ -52,10 +56,14 @@ class NwbSessionFile:
         path: str | os.PathLike[str],
         *,
         filters: UnitFilter | None = None,
-        external_channel_columns: ChannelTable | None = None,
+        external_channel_columns: TableGiver | None = None,
+        additional_unit_metrics: TableGiver | None = None,
+        probe_lfp_paths: Mapping[int, Callable[[], Any]] | None = None,
     ) -> None:
         self.file = Hdf5File(path)
         self.filters = filters or UnitFilter()
+        self.probe_lfp_paths = dict(probe_lfp_paths or {})
+        self._additional_unit_metrics = additional_unit_metrics
         self._external_channel_columns = external_channel_columns
 
     @property
@@ -172,6 +180,18 @@ class NwbSessionFile:
             brain_channel_ids=channels.index[channels["structure_acronym"].notna()],
             channel_column="peak_channel_id",
         )
+
+    def get_unit_metrics(self) -> pd.DataFrame:
+        """Get the tuning metrics that the survey publishes for these units.
+
+        Returns
+        -------
+        DataFrame
+            By unit id; no rows and no columns for a file opened without a cache.
+        """
+        if self._additional_unit_metrics is None:
+            return pd.DataFrame(index=pd.Index([], name="unit_id", dtype=np.int64))
+        return self._additional_unit_metrics()
 
     def get_spike_times(self) -> Mapping[int, npt.NDArray[np.float64]]:
         """Give access to spike times; nothing is read yet.
