@@ -30,6 +30,9 @@ _USUAL_COLLECTION = 1 << 16
 _LARGEST_GAP = 1 << 18
 _LARGEST_SPAN = 1 << 26
 _WORTHWHILE = 64
+_RUN = 8192
+_SINGLY = 256
+_SHORT_RUN = 8
 
 Factorized = tuple[npt.NDArray[np.int32], npt.NDArray[np.object_]]
 
@@ -86,13 +89,18 @@ def _resolve(references: npt.NDArray[Any], read_bytes: ByteReader) -> Factorized
     if len(filled) < len(references):
         values.append(b"")
     if len(filled):
-        wanted = references[filled]
-        addresses, members = np.unique(wanted["address"].astype(np.int64), return_inverse=True)
+        wanted = references if len(filled) == len(references) else references[filled]
+        members, met = pd.factorize(wanted["address"].astype(np.int64))
+        order = np.argsort(met)
+        addresses = met[order]
+        members = np.argsort(order)[members]
         buffer, starts = _read_collections(addresses, read_bytes)
-        positions = _locate(wanted, members, buffer, starts)
-        for length in np.unique(wanted["length"]):
-            same = np.flatnonzero(wanted["length"] == length)
-            found, inverse = _distinct(buffer, positions[same], int(length))
+        words = buffer.view("<u8")
+        places = _locate(wanted, members, words, starts // 8)
+        lengths = np.ascontiguousarray(wanted["length"])
+        for length in pd.unique(lengths):
+            same = np.flatnonzero(lengths == length)
+            found, inverse = _distinct(words, places[same], int(length))
             codes[filled[same]] = len(values) + inverse
             values.extend(found)
     # the same text can come once with and once without a closing zero byte
@@ -133,62 +141,79 @@ def _collection_size(piece: bytes | npt.NDArray[np.uint8], start: int) -> int:
 def _locate(
     references: npt.NDArray[Any],
     members: npt.NDArray[np.int64],
-    buffer: npt.NDArray[np.uint8],
+    words: npt.NDArray[np.uint64],
     starts: npt.NDArray[np.int64],
 ) -> npt.NDArray[np.int64]:
-    """Where each referenced object's data begin in ``buffer``."""
-    words = buffer.view("<u8")
+    """Where each referenced object's data begin in ``words``."""
     # one row a collection, one column an index: place of the object's header
     table = np.full((len(starts), int(references["index"].max()) + 1), -1, dtype=np.int64)
     for row, start in enumerate(starts):
-        indices, places = _walk(words, int(start) // 8, _collection_size(buffer, int(start)))
+        headers = _walk(words, int(start))
+        indices = (words[headers] & 0xFFFF).astype(np.int64)
         known = indices < table.shape[1]
-        table[row, indices[known]] = places[known]
+        table[row, indices[known]] = headers[known]
     headers = table[members, references["index"]]
-    if (headers < 0).any() or (words[headers // 8 + 1] != references["length"]).any():
+    if (headers < 0).any() or (words[headers + 1] != references["length"]).any():
         raise _Unreadable
-    positions: npt.NDArray[np.int64] = headers + _OBJECT_HEADER
-    if int((positions + references["length"]).max()) > len(buffer):
+    places: npt.NDArray[np.int64] = headers + _OBJECT_HEADER // 8
+    if int((places * 8 + references["length"]).max()) > words.nbytes:
         raise _Unreadable
-    return positions
+    return places
 
 
-def _walk(
-    words: npt.NDArray[np.uint64], start: int, size: int
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Follow one collection from object to object, a run of equally long ones at a time.
+def _walk(words: npt.NDArray[np.uint64], start: int) -> npt.NDArray[np.int64]:
+    """Follow one collection from object to object; gives the places of their headers.
 
-    Gives the objects' indices and the places of their headers, in bytes.
+    Columns repeat themselves, so objects come in runs of one length, which stand at equal
+    distances; where they do not, they are followed one by one.
     """
-    end = min(start + size // 8, len(words))
-    place = start + _HEADER_SIZE // 8
-    runs = []
+    size = _collection_size(words[start : start + 2].tobytes(), 0)
+    place, end = start + _HEADER_SIZE // 8, min(start + size // 8, len(words))
+    pieces = []
     while place + 2 <= end:
-        index, length = int(words[place]) & 0xFFFF, int(words[place + 1])
-        if index == 0:  # free space, whose length counts its own header
-            if length < _OBJECT_HEADER:
-                break
+        run = _follow_run(words[place : min(end, place + _RUN)])
+        step = int(run[-1] + run[1]) if len(run) >= _SHORT_RUN else 0
+        if not step:
+            run, step = _follow_singly(words[place : min(end, place + _SINGLY)].tolist())
+        if not step:
+            break
+        pieces.append(place + run)
+        place += step
+    return np.concatenate(pieces) if pieces else np.empty(0, dtype=np.int64)
+
+
+def _follow_run(words: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:
+    """Where the headers of the first objects stand, as long as they are equally long."""
+    padded = (int(words[1]) + 7) // 8
+    headers = np.arange(0, len(words) - 1, _OBJECT_HEADER // 8 + padded)
+    same = ((words[headers + 1] + 7) // 8 == padded) & (words[headers] & 0xFFFF != 0)
+    return headers if same.all() else headers[: int(np.argmin(same))]
+
+
+def _follow_singly(words: list[int]) -> tuple[npt.NDArray[np.int64], int]:
+    """Where the headers of objects stand, and where the next one will; 0 at the end."""
+    headers, place = [], 0
+    while place + 2 <= len(words):
+        length = words[place + 1]
+        if words[place] & 0xFFFF:
+            headers.append(place)
+            place += _OBJECT_HEADER // 8 + (length + 7) // 8
+        elif length >= _OBJECT_HEADER:  # free space, whose length counts its own header
             place += length // 8
-            continue
-        stride = _OBJECT_HEADER // 8 + (length + 7) // 8
-        places = np.arange(place, end - 1, stride)
-        same = (words[places + 1] + 7) // 8 == (length + 7) // 8
-        same &= words[places] & 0xFFFF != 0
-        n_same = len(places) if same.all() else int(np.argmin(same))
-        runs.append(places[:n_same])
-        place += n_same * stride
-    if not runs:
-        raise _Unreadable
-    headers = np.concatenate(runs)
-    return (words[headers] & 0xFFFF).astype(np.int64), headers * 8
+        else:
+            place = 0
+            break
+    return np.array(headers, dtype=np.int64), place
 
 
 def _distinct(
-    buffer: npt.NDArray[np.uint8], positions: npt.NDArray[np.int64], length: int
+    words: npt.NDArray[np.uint64], positions: npt.NDArray[np.int64], length: int
 ) -> tuple[list[bytes], npt.NDArray[np.int64]]:
-    texts = buffer[positions[:, None] + np.arange(length)]
+    """Find the distinct strings of one length; positions and words count in eights of bytes."""
+    texts = words[positions[:, None] + np.arange((length + 7) // 8)]
+    if length % 8:  # what pads a string to whole words need not be zero
+        texts[:, -1] &= np.uint64((1 << 8 * (length % 8)) - 1)
     if (texts == texts[0]).all():
-        return [texts[0].tobytes()], np.zeros(len(positions), dtype=np.int64)
-    words = np.ascontiguousarray(texts).view(f"S{length}")[:, 0]
-    found, inverse = np.unique(words, return_inverse=True)
-    return [bytes(word) for word in found], inverse
+        return [texts[0].tobytes()[:length]], np.zeros(len(positions), dtype=np.int64)
+    found, inverse = np.unique(texts.view(f"S{8 * texts.shape[1]}")[:, 0], return_inverse=True)
+    return [bytes(text) for text in found], inverse
