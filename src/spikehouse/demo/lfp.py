@@ -1,0 +1,271 @@
+"""Local field potentials: a 1/f background, theta in CA1, and sinks locked to stimuli.
+
+The responses begin as a current source density, sinks with their return currents in the layers
+of cortex; the potential is its double integral over depth. Potential and density therefore agree
+by construction: CSD = −d²φ/dz², in V/cm².
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from spikehouse.demo.anatomy import N_CHANNELS, STRUCTURES
+from spikehouse.demo.behavior import draw_running
+from spikehouse.demo.plan import SessionPlan
+from spikehouse.demo.streams import make_rng
+from spikehouse.demo.timeline import Timeline
+
+__all__ = ["CSD_TIMES", "FieldModel", "iterate_lfp", "make_csd", "make_field_model"]
+
+STEP_CM = 1e-3
+DEPTH_UM = 10.0 * np.arange(N_CHANNELS)
+CSD_TIMES = np.linspace(-0.1, 0.25, 875)
+SLAB = 16_384
+# Depth in the layer stack (0 surface, 1 white matter), delay after the area's latency [s], time
+# constant [s], strength of the sink [V/cm²]: input to layer 4, then layers 2/3 and 5.
+SINKS = ((0.42, -0.006, 0.012, 4.0), (0.2, 0.012, 0.022, 2.2), (0.66, 0.02, 0.03, 1.6))
+SINK_WIDTH_UM, RETURN_UM = 55.0, 160.0
+N_SOURCES = 6
+TIME_CONSTANTS_S = (0.003, 0.012, 0.05, 0.3)
+BACKGROUND_V, CHANNEL_NOISE_V, THETA_V = 55e-6, 5e-6, 130e-6
+THETA_HZ = 7.4
+RESPONSE_S = 0.3
+# How strongly onsets move the field, relative to a flash; movies flow.
+ONSET_GAIN = {
+    "flashes": 1.0,
+    "drifting_gratings": 0.6,
+    "drifting_gratings_75_repeats": 0.6,
+    "static_gratings": 0.3,
+    "natural_scenes": 0.35,
+    "gabors": 0.08,
+}
+OFF_GAIN = 0.45
+
+
+@dataclass(frozen=True)
+class FieldModel:
+    """The field along one probe.
+
+    Attributes
+    ----------
+    sinks
+        (sinks, 384) current source density of each, at its peak [V/cm²], every 10 µm from the
+        tip up.
+    potentials
+        (sinks, 384) the potential each makes [V].
+    delays_s, constants_s
+        When after a stimulus each begins, and how fast it goes.
+    sources
+        (background sources, 384) their potential profiles [V].
+    theta
+        (384) amplitude of theta, with its reversal through the layers of CA1 [V].
+    """
+
+    sinks: np.ndarray
+    potentials: np.ndarray
+    delays_s: np.ndarray
+    constants_s: np.ndarray
+    sources: np.ndarray
+    theta: np.ndarray
+
+
+def make_field_model(plan: SessionPlan, probe_id: int) -> FieldModel:
+    """Lay out sinks and sources along a probe.
+
+    Parameters
+    ----------
+    plan
+        The session.
+    probe_id
+        The probe.
+
+    Returns
+    -------
+    FieldModel
+        Profiles every 10 µm from the tip up.
+    """
+    rng = make_rng(plan.seed, probe_id, "field")
+    channels = plan.channels[plan.channels["ecephys_probe_id"] == probe_id]
+    area = str(channels["ecephys_structure_acronym"].dropna().iloc[-1])
+    low, high = _find_extent(channels, area)
+    latency = STRUCTURES[area].latency_ms / 1000
+    densities = []
+    for depth, _, _, strength in SINKS:
+        centre = high - depth * (high - low)
+        densities.append(-strength * rng.uniform(0.85, 1.15) * _make_triple(centre))
+    sinks = np.array(densities)
+    potentials = -np.cumsum(np.cumsum(sinks, axis=1), axis=1) * STEP_CM**2
+    centres = rng.uniform(0, DEPTH_UM[-1], size=N_SOURCES)
+    widths = rng.uniform(300, 1100, size=N_SOURCES)
+    sources = np.exp(-0.5 * ((DEPTH_UM - centres[:, None]) / widths[:, None]) ** 2)
+    sources *= rng.choice([-1.0, 1.0], size=(N_SOURCES, 1)) * BACKGROUND_V
+    sources[0] = 0.6 * BACKGROUND_V
+    in_brain = 1 / (1 + np.exp(np.clip((DEPTH_UM - high - 60) / 60, -60, 60)))
+    return FieldModel(
+        sinks=sinks,
+        potentials=potentials,
+        delays_s=np.array([latency + delay for _, delay, _, _ in SINKS]),
+        constants_s=np.array([constant for _, _, constant, _ in SINKS]),
+        sources=sources * (0.25 + 0.75 * in_brain),
+        theta=_make_theta(channels),
+    )
+
+
+def _find_extent(channels: pd.DataFrame, area: str) -> tuple[float, float]:
+    """Find the lowest and highest depth [µm above the tip] of a structure."""
+    of_area = channels[channels["ecephys_structure_acronym"] == area]
+    vertical = of_area["probe_vertical_position"]
+    return float(vertical.min()), float(vertical.max())
+
+
+def _make_triple(centre_um: float) -> np.ndarray:
+    """Make a peak with half its return current on either side: no net current, no dipole."""
+
+    def peak(at: float) -> np.ndarray:
+        return np.asarray(np.exp(-0.5 * ((DEPTH_UM - at) / SINK_WIDTH_UM) ** 2))
+
+    around = peak(centre_um - RETURN_UM) + peak(centre_um + RETURN_UM)
+    return np.asarray(peak(centre_um) - 0.5 * around)
+
+
+def _make_theta(channels: pd.DataFrame) -> np.ndarray:
+    if not (channels["ecephys_structure_acronym"] == "CA1").any():
+        return np.zeros(DEPTH_UM.size)
+    low, high = _find_extent(channels, "CA1")
+    middle = (low + high) / 2
+    spread = np.exp(-0.5 * ((DEPTH_UM - middle) / 350) ** 2)
+    # theta turns over between the pyramidal layer and the dendrites below it
+    return np.asarray(THETA_V * spread * -np.tanh((DEPTH_UM - middle - 80) / 110))
+
+
+def _respond(model: FieldModel, since: np.ndarray) -> np.ndarray:
+    """Give the time course of each sink, 1 at its peak: (sinks, times)."""
+    after = (since - model.delays_s[:, None]) / model.constants_s[:, None]
+    after = np.clip(after, 0, 40)
+    return np.asarray(after * np.exp(1 - after))
+
+
+def make_csd(plan: SessionPlan, probe_id: int) -> np.ndarray:
+    """Give the current source density around a flash, averaged over flashes.
+
+    Parameters
+    ----------
+    plan
+        The session.
+    probe_id
+        The probe.
+
+    Returns
+    -------
+    numpy.ndarray
+        (875 times, 384 virtual channels) [V/cm²]; sinks are negative.
+    """
+    model = make_field_model(plan, probe_id)
+    rng = make_rng(plan.seed, probe_id, "csd")
+    course = _respond(model, CSD_TIMES)
+    density = np.einsum("kt,kz->tz", course, model.sinks)
+    # what averaging leaves of the background, smooth in depth and time
+    coarse = rng.standard_normal((CSD_TIMES.size // 25 + 2, N_CHANNELS // 8 + 2))
+    noise = _stretch(_stretch(coarse, 25, CSD_TIMES.size).T, 8, N_CHANNELS).T
+    return np.asarray(density + 0.08 * noise)
+
+
+def _stretch(coarse: np.ndarray, step: int, n: int) -> np.ndarray:
+    """Interpolate rows linearly, ``step`` of them for each that is there."""
+    at = np.arange(n) / step
+    low = at.astype(int)
+    return np.asarray(coarse[low] + (at - low)[:, None] * (coarse[low + 1] - coarse[low]))
+
+
+def _find_events(timeline: Timeline) -> tuple[np.ndarray, np.ndarray]:
+    """Find what moves the field: (times [s], strength), in order."""
+    shown = timeline.presentations
+    gains = shown["name"].map(ONSET_GAIN).fillna(0.0).to_numpy(dtype=float)
+    rows = np.flatnonzero(gains > 0)
+    flashes = np.flatnonzero((shown["name"] == "flashes").to_numpy())
+    times = np.concatenate(
+        [shown["start_time"].to_numpy()[rows], shown["stop_time"].to_numpy()[flashes]]
+    )
+    strength = np.concatenate([gains[rows], np.full(flashes.size, OFF_GAIN)])
+    order = np.argsort(times, kind="stable")
+    return times[order], strength[order]
+
+
+def iterate_lfp(
+    plan: SessionPlan, probe_id: int, timeline: Timeline, times: np.ndarray, channels: np.ndarray
+) -> Iterator[np.ndarray]:
+    """Give the potential, a slab of time after the other.
+
+    Parameters
+    ----------
+    plan
+        The session.
+    probe_id
+        The probe.
+    timeline
+        What is shown when.
+    times
+        Of the samples [s].
+    channels
+        Channel numbers on the probe.
+
+    Yields
+    ------
+    numpy.ndarray
+        (at most 16384 samples, channels) float32 [V].
+    """
+    from scipy.signal import lfilter
+
+    model = make_field_model(plan, probe_id)
+    rng = make_rng(plan.seed, probe_id, "lfp")
+    rate = (times.size - 1) / (times[-1] - times[0])
+    running = draw_running(plan.seed, plan.facts.id, timeline.duration_s, plan.size.running_hz)
+    onsets, strength = _find_events(timeline)
+    # channel c sits 10·(c // 2 + 1)·2 µm above the tip
+    depth = np.minimum(2 * (channels // 2 + 1), N_CHANNELS - 1)
+    profiles = np.concatenate([model.sources, model.potentials, [model.theta]])[:, depth]
+    profiles = profiles.astype(np.float32)
+    decay = np.exp(-1 / (rate * np.array(TIME_CONSTANTS_S)))
+    state = rng.standard_normal((decay.size, N_SOURCES)) * decay[:, None]
+    phase = float(rng.uniform(0, 2 * np.pi))
+    for start in range(0, times.size, SLAB):
+        at = times[start : start + SLAB]
+        background = np.zeros((N_SOURCES, at.size))
+        for index, pole in enumerate(decay):
+            kick = rng.standard_normal((N_SOURCES, at.size)) * np.sqrt(1 - pole**2)
+            walk, last = lfilter([1.0], [1.0, -pole], kick, zi=state[index][:, None])
+            state[index] = last[:, 0]
+            background += walk / np.sqrt(decay.size)
+        course = np.zeros((model.delays_s.size, at.size))
+        _add_events(course, model, at, onsets, strength)
+        speed = np.interp(at, running.times[:-1], np.abs(running.speed))
+        frequency = THETA_HZ + 0.02 * np.minimum(speed, 50)
+        turns = phase + 2 * np.pi * np.cumsum(frequency) / rate
+        phase = float(turns[-1] % (2 * np.pi))
+        theta = (0.35 + 0.65 * np.minimum(speed, 30) / 30) * np.sin(turns)
+        signals = np.concatenate([background, course, theta[None]]).astype(np.float32)
+        slab = CHANNEL_NOISE_V * rng.standard_normal((at.size, channels.size), dtype=np.float32)
+        slab = slab.astype(np.float32)
+        # sums in a fixed order: the same bits whatever the number of threads
+        for signal, profile in zip(signals, profiles, strict=True):
+            slab += signal[:, None] * profile
+        yield slab
+
+
+def _add_events(
+    course: np.ndarray,
+    model: FieldModel,
+    at: np.ndarray,
+    onsets: np.ndarray,
+    strength: np.ndarray,
+) -> None:
+    """Add the response to every event that reaches into a slab."""
+    first = np.searchsorted(onsets, at[0] - RESPONSE_S)
+    last = np.searchsorted(onsets, at[-1])
+    for event in range(int(first), int(last)):
+        low, high = np.searchsorted(at, [onsets[event], onsets[event] + RESPONSE_S])
+        course[:, low:high] += strength[event] * _respond(model, at[low:high] - onsets[event])

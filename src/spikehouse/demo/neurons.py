@@ -1,0 +1,269 @@
+"""Draw the units of a probe: where they are, what they prefer, how well they were isolated."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from spikehouse.demo.anatomy import STRUCTURES
+from spikehouse.demo.quality import Columns, draw_quality, draw_waveform_shape
+from spikehouse.demo.sizes import SizeOptions
+from spikehouse.demo.streams import make_rng
+
+__all__ = ["N_FEATURES", "TRUTH_COLUMNS", "draw_units", "make_image_features"]
+
+N_SCENES = 118
+N_FEATURES = 8
+VISUAL_CORTEX = ("VISp", "VISl", "VISrl", "VISal", "VISpm", "VISam")
+# Weights of the structures when peak channels are drawn: cortex and LGd give most units.
+UNIT_WEIGHTS = {"LGd": 1.7, "LP": 1.1, "CA1": 1.0, "CA3": 0.6, "DG": 0.6}
+TEMPORAL_FREQUENCIES = np.array([1.0, 2.0, 4.0, 8.0, 15.0])
+SPATIAL_FREQUENCIES = np.array([0.02, 0.04, 0.08, 0.16, 0.32])
+
+TRUTH_COLUMNS = {
+    "structure": "structure acronym; missing outside the brain",
+    "is_visual": "whether the unit answers visual stimuli at all",
+    "is_passing": "whether the unit passes the default filters",
+    "is_narrow": "whether its waveform is narrow (fast-spiking)",
+    "is_optotagged": "whether it carries the opsin and answers the laser",
+    "opto_latency_s": "mean latency of the answer to a light pulse [s]; missing if not optotagged",
+    "firing_rate": "mean rate over the whole recording [spikes/s]",
+    "latency_s": "onset latency of visual responses [s]; 0 if not visual",
+    "refractory_s": "dead time after a spike [s]",
+    "contamination": "share of spikes that come from other neurons and ignore the dead time",
+    "drive": "size of visual responses relative to the baseline",
+    "transience": "share of a response that has decayed in the steady state, 0–1",
+    "decay_s": "time constant of that decay [s]",
+    "on_gain": "answer to a bright flash relative to the drive",
+    "off_gain": "answer to a dark flash relative to the drive",
+    "preferred_direction": "preferred direction of drifting gratings [degrees, 0–360)",
+    "preferred_orientation": "the same without its sign [degrees, 0–180)",
+    "tuning_width": "standard deviation of orientation tuning [degrees]",
+    "orientation_strength": "tuned share of the response to gratings, 0–1",
+    "direction_strength": "loss of response in the opposite direction, 0–1",
+    "preferred_tf": "preferred temporal frequency [Hz]",
+    "preferred_sf": "preferred spatial frequency [cycles/degree]",
+    "preferred_phase": "preferred phase of static gratings [cycles]",
+    "f1_modulation": "modulation at the temporal frequency of a grating, 0–1 (simple cells high)",
+    "contrast_50": "contrast of half the response",
+    "rf_azimuth": "centre of the receptive field, horizontal [degrees]",
+    "rf_elevation": "centre of the receptive field, vertical [degrees]",
+    "rf_width": "standard deviation of the receptive field [degrees]",
+    "image_gain": "spread of the log response over natural images",
+    "image_selectivity": "lifetime sparseness of the responses to the 118 images, 0–1",
+    "preferred_image": "number of the most effective image",
+    "preferred_speed": "preferred speed of dot motion, as in the stimulus table",
+    "running_gain": "change of log rate per standard deviation of running speed",
+    "shared_gain": "loading on the fluctuation shared by the population",
+    "drift": "standard deviation of the slow drift of log rate",
+    **{f"feature_{i}": f"weight of image feature {i}" for i in range(N_FEATURES)},
+}
+
+
+@dataclass(frozen=True)
+class ProbeContext:
+    """What the units of a probe depend on."""
+
+    seed: int
+    session_id: int
+    letter: str
+    genotype: str
+    size: SizeOptions
+
+
+def make_image_features(seed: int) -> np.ndarray:
+    """Give the natural scenes' place in the space neurons are tuned in.
+
+    Parameters
+    ----------
+    seed
+        Seed of the survey. The same images have the same features in every session.
+
+    Returns
+    -------
+    numpy.ndarray
+        (118 images, features), standard normal.
+    """
+    return make_rng(seed, "image features").standard_normal((N_SCENES, N_FEATURES))
+
+
+def draw_units(context: ProbeContext, channels: pd.DataFrame) -> pd.DataFrame:
+    """Draw the units of one probe.
+
+    Parameters
+    ----------
+    context
+        Session, probe, size.
+    channels
+        The probe's channels, as from `draw_channels` with an ``id`` column.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a unit, in no special order of depth: the columns of `TRUTH_COLUMNS`, the quality
+        and waveform metrics under their names in units.csv, ``ecephys_channel_id`` and
+        ``peak_index`` (local index of the peak channel).
+    """
+    rng = make_rng(context.seed, context.session_id, "units", context.letter)
+    rows, passing = _draw_places(rng, context, channels)
+    peak = channels.iloc[rows].reset_index(drop=True)
+    # arrays in a dict: a data frame takes a hundred times longer to gain a column
+    units: Columns = {
+        "ecephys_channel_id": peak["id"].to_numpy(),
+        "peak_index": peak["local_index"].to_numpy(),
+        "structure": peak["ecephys_structure_acronym"].to_numpy(dtype=object),
+        "is_passing": passing,
+    }
+    _draw_identity(rng, units, context)
+    _draw_tuning(rng, units)
+    _draw_receptive_fields(rng, units)
+    _draw_image_tuning(rng, units, make_image_features(context.seed))
+    outside = np.array([name is None for name in units["structure"]], dtype=bool)
+    draw_quality(rng, units, is_outside=outside)
+    draw_waveform_shape(rng, units)
+    structure = pd.Series(units["structure"], dtype=object)
+    return pd.DataFrame({**units, "structure": structure})
+
+
+def _draw_places(
+    rng: np.random.Generator, context: ProbeContext, channels: pd.DataFrame
+) -> tuple[np.ndarray, np.ndarray]:
+    """Draw the peak channel of each unit (by row) and whether it passes the filters."""
+    size = context.size
+    acronyms = channels["ecephys_structure_acronym"].to_numpy()
+    weights = np.array([_weigh(name) for name in acronyms])
+    fixed_visp = context.letter == "C" and size.n_visp_units > 0
+    if not fixed_visp:
+        n_units = int(rng.integers(size.n_units_range[0], size.n_units_range[1] + 1))
+        rows = rng.choice(len(channels), n_units, p=weights / weights.sum())
+        return rows, _draw_passing(rng, acronyms[rows], round(size.p_passing * n_units))
+    visp = acronyms == "VISp"
+    first = rng.choice(np.flatnonzero(visp), size.n_visp_units)
+    rest = np.where(visp, 0.0, weights)
+    second = rng.choice(len(channels), size.n_other_units, p=rest / rest.sum())
+    n_rest = max(3, round(size.p_passing * size.n_other_units))
+    passing = np.concatenate(
+        [
+            _draw_passing(rng, acronyms[first], size.n_visp_passing),
+            _draw_passing(rng, acronyms[second], n_rest),
+        ]
+    )
+    order = rng.permutation(passing.size)
+    return np.concatenate([first, second])[order], passing[order]
+
+
+def _weigh(acronym: str | None) -> float:
+    if acronym is None:
+        return 0.35
+    return 1.6 if acronym in VISUAL_CORTEX else UNIT_WEIGHTS.get(acronym, 0.8)
+
+
+def _draw_passing(rng: np.random.Generator, acronyms: np.ndarray, n: int) -> np.ndarray:
+    inside = np.flatnonzero(np.array([name is not None for name in acronyms], dtype=bool))
+    passing = np.zeros(acronyms.size, dtype=bool)
+    passing[rng.choice(inside, min(n, inside.size), replace=False)] = True
+    return passing
+
+
+def _draw_identity(rng: np.random.Generator, units: Columns, context: ProbeContext) -> None:
+    n = units["is_passing"].size
+    names = units["structure"].tolist()
+    facts = [STRUCTURES.get(name) if isinstance(name, str) else None for name in names]
+    units["is_visual"] = rng.random(n) < [0.0 if f is None else f.p_visual for f in facts]
+    units["is_narrow"] = rng.random(n) < 0.22
+    in_cortex = np.isin(units["structure"].astype(str), VISUAL_CORTEX)
+    share = {"Pvalb": 0.6, "Sst": 0.07, "Vip": 0.06}.get(context.genotype.split("-")[0], 0.0)
+    candidates = units["is_narrow"] if share == 0.6 else np.ones(n, dtype=bool)
+    tagged = in_cortex & candidates & (rng.random(n) < share)
+    if share and context.letter == "C":
+        _ensure_tagged(tagged, units, in_cortex)
+    if share == 0.6:
+        units["is_narrow"] |= tagged
+    units["is_optotagged"] = tagged
+    units["opto_latency_s"] = np.where(tagged, rng.uniform(0.0022, 0.0055, size=n), np.nan)
+    median = np.array([2.0 if f is None else f.median_rate_hz for f in facts])
+    rate = median * np.exp(rng.normal(0, 0.87, size=n)) * np.where(units["is_narrow"], 2.0, 1.0)
+    units["firing_rate"] = np.clip(rate, 0.12, 45.0)
+    latency = np.array([0.0 if f is None else f.latency_ms for f in facts]) / 1000
+    jitter = np.exp(rng.normal(0, 0.06, size=n))
+    units["latency_s"] = np.where(units["is_visual"], latency * jitter, 0.0)
+    refractory = rng.uniform(0.0021, 0.0035, size=n)
+    units["refractory_s"] = np.where(units["is_narrow"], 0.0016, refractory)
+
+
+def _ensure_tagged(tagged: np.ndarray, units: Columns, in_cortex: np.ndarray) -> None:
+    """See to it that two well isolated units of VISp answer the laser in every Cre session."""
+    good = np.flatnonzero(in_cortex & units["is_passing"])
+    missing = 2 - int(tagged[good].sum())
+    untagged = good[~tagged[good]]
+    tagged[untagged[: max(missing, 0)]] = True
+
+
+def _draw_tuning(rng: np.random.Generator, units: Columns) -> None:
+    n = units["is_passing"].size
+    visual = units["is_visual"]
+    cortical = np.isin(units["structure"].astype(str), VISUAL_CORTEX)
+    drive = np.exp(rng.normal(np.log(1.7), 0.45, size=n))
+    units["drive"] = np.where(visual, drive, 0.04 * drive)
+    units["transience"] = rng.beta(2.2, 1.8, size=n)
+    units["decay_s"] = rng.uniform(0.03, 0.09, size=n)
+    polarity = rng.beta(0.7, 0.7, size=n)
+    units["on_gain"] = 2 * polarity
+    units["off_gain"] = 2 * (1 - polarity)
+    direction = rng.choice(np.arange(0, 360, 45), size=n) + rng.normal(0, 8, size=n)
+    units["preferred_direction"] = direction % 360
+    units["preferred_orientation"] = direction % 180
+    units["tuning_width"] = rng.uniform(16, 36, size=n)
+    strength = np.where(cortical, rng.beta(3.0, 1.2, size=n), rng.beta(1.2, 4.0, size=n))
+    units["orientation_strength"] = strength
+    units["direction_strength"] = rng.beta(1.2, 1.6, size=n)
+    slow = np.where(cortical, 1.1, 1.7)
+    tf = np.clip(np.rint(rng.normal(slow, 1.0, size=n)), 0, 4).astype(int)
+    units["preferred_tf"] = TEMPORAL_FREQUENCIES[tf]
+    sf = np.clip(np.rint(rng.normal(1.3, 0.9, size=n)), 0, 4).astype(int)
+    units["preferred_sf"] = SPATIAL_FREQUENCIES[sf]
+    units["preferred_phase"] = rng.random(n)
+    units["f1_modulation"] = rng.beta(0.9, 1.2, size=n)
+    units["contrast_50"] = np.clip(np.exp(rng.normal(np.log(0.25), 0.5, size=n)), 0.05, 0.9)
+    units["preferred_speed"] = rng.choice([0.005, 0.01, 0.02, 0.03], size=n)
+    units["running_gain"] = rng.normal(np.where(cortical, 0.22, 0.08), 0.16, size=n)
+    units["shared_gain"] = np.abs(rng.normal(0.14, 0.08, size=n))
+    units["drift"] = rng.uniform(0.03, 0.22, size=n)
+
+
+def _draw_receptive_fields(rng: np.random.Generator, units: Columns) -> None:
+    """Lay receptive fields out in order along the probe, structure by structure."""
+    n = units["is_passing"].size
+    azimuth, elevation, width = (np.zeros(n) for _ in range(3))
+    depth = units["peak_index"].astype(float)
+    for name in sorted({str(s) for s in units["structure"] if s is not None}):
+        here = np.flatnonzero(units["structure"] == name)
+        inside = (depth[here] - depth[here].min()) / max(np.ptp(depth[here]), 1.0) - 0.5
+        sign = 1 if rng.random() < 0.5 else -1
+        start = rng.uniform(-8, 8, size=2)
+        jitter = rng.normal(0, 2.5, size=(2, here.size))
+        azimuth[here] = start[0] + sign * rng.uniform(36, 48) * inside + jitter[0]
+        elevation[here] = start[1] + rng.uniform(-18, 18) * inside + jitter[1]
+        width[here] = STRUCTURES[name].rf_width_deg
+    units["rf_azimuth"] = np.clip(azimuth, -38, 38)
+    units["rf_elevation"] = np.clip(elevation, -34, 34)
+    units["rf_width"] = width * np.exp(rng.normal(0, 0.12, size=n))
+
+
+def _draw_image_tuning(rng: np.random.Generator, units: Columns, features: np.ndarray) -> None:
+    n = units["is_passing"].size
+    weights = rng.standard_normal((n, N_FEATURES))
+    weights /= np.sqrt((weights**2).sum(axis=1, keepdims=True))
+    gain = np.exp(rng.normal(np.log(1.1), 0.3, size=n))
+    gain = np.where(units["is_visual"], gain, 0.1 * gain)
+    # einsum and not BLAS: the same bits whatever the number of threads
+    score = np.einsum("if,uf->ui", features, weights)
+    response = np.exp(gain[:, None] * score)
+    mean, square = response.mean(axis=1), (response**2).mean(axis=1)
+    units["image_gain"] = gain
+    units["image_selectivity"] = (1 - mean**2 / square) / (1 - 1 / len(features))
+    units["preferred_image"] = score.argmax(axis=1)
+    for feature in range(N_FEATURES):
+        units[f"feature_{feature}"] = weights[:, feature]

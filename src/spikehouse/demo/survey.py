@@ -1,0 +1,375 @@
+"""The simulated survey: twelve sessions, made when they are asked for."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from spikehouse.demo.keeping import provide
+from spikehouse.demo.metrics import make_analysis_metrics
+from spikehouse.demo.plan import SessionPlan, draw_plan, find_session_of_probe, make_table
+from spikehouse.demo.sessions import SESSIONS, get_session_facts
+from spikehouse.demo.sizes import Size, get_size
+from spikehouse.errors import InvalidArgumentError, NotFoundError, describe_choices
+
+__all__ = ["DEFAULT_SEED", "Survey"]
+
+DEFAULT_SEED = 20191003
+TableName = Literal["sessions", "probes", "channels", "units"]
+TABLE_NAMES = ("sessions", "probes", "channels", "units")
+N_SCENES = 118
+Progress = Callable[[int, int], None]
+
+
+class Survey:
+    """A survey like the Visual Coding one, simulated on this machine.
+
+    Parameters
+    ----------
+    size
+        ``"tiny"`` (two probes, two minutes), ``"small"`` (three probes, 25 minutes, at most
+        40 MB a file) or ``"full"`` (six probes, 2.5 hours, about 2 GB a session).
+    seed
+        Other seeds give other animals with the same ids.
+    folder
+        Where simulated files are kept; the user's cache folder by default.
+
+    Notes
+    -----
+    Tables and metrics cost no simulation. A file is simulated when it is first asked for, written
+    under a temporary name and renamed: what has its final name is complete. Two threads or
+    processes that ask for the same file wait for one another.
+
+    The same seed, size and id give the same bytes.
+
+    Examples
+    --------
+    >>> from spikehouse.demo import Survey
+    >>> survey = Survey(size="tiny")
+    >>> survey.session_ids[0]
+    900000001
+    >>> survey.read_table("sessions").loc[900000003, "genotype"]
+    'Pvalb-IRES-Cre/wt;Ai32(RCL-ChR2(H134R)_EYFP)/wt'
+    """
+
+    def __init__(
+        self, *, size: Size = "small", seed: int = DEFAULT_SEED, folder: Path | None = None
+    ) -> None:
+        self._options = get_size(size)
+        if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+            raise InvalidArgumentError(f"seed must be a whole number from 0 up, not {seed!r}")
+        self.size: Size = size
+        self.seed = seed
+        self._folder = None if folder is None else Path(folder)
+        self._plans: dict[int, SessionPlan] = {}
+        self._tables: dict[str, pd.DataFrame] = {}
+
+    def __repr__(self) -> str:
+        return f"Survey(size={self.size!r}, seed={self.seed})"
+
+    @cached_property
+    def folder(self) -> Path:
+        """Where the files of this size and seed are kept."""
+        if self._folder is not None:
+            root = self._folder
+        else:
+            from platformdirs import user_cache_path
+
+            root = user_cache_path("spikehouse") / "demo"
+        return root / f"{self.size}_{self.seed}_{_edition()}"
+
+    @property
+    def session_ids(self) -> list[int]:
+        """Ids of the twelve sessions."""
+        return list(SESSIONS)
+
+    # ---- tables
+
+    def read_table(self, name: TableName) -> pd.DataFrame:
+        """Give one of the survey's four tables.
+
+        Parameters
+        ----------
+        name
+            ``"sessions"``, ``"probes"``, ``"channels"`` or ``"units"``.
+
+        Returns
+        -------
+        pandas.DataFrame
+            All rows, unfiltered: the columns of that CSV file in a cache folder, ids in the
+            index ``id``. Missing structures are None, missing CCF coordinates −1000.
+
+        Raises
+        ------
+        InvalidArgumentError
+            If there is no such table.
+        """
+        if name not in TABLE_NAMES:
+            choices = describe_choices(name, TABLE_NAMES)
+            raise InvalidArgumentError(f"the demo survey has no table {name!r}: {choices}")
+        if name not in self._tables:
+            plans = [self.read_plan(session_id) for session_id in self.session_ids]
+            self._tables[name] = pd.concat([make_table(plan, name) for plan in plans])
+        return self._tables[name].copy()
+
+    def read_plan(self, session_id: int) -> SessionPlan:
+        """Give the plan of a session: everything about it but the signals.
+
+        Parameters
+        ----------
+        session_id
+            The session.
+
+        Returns
+        -------
+        SessionPlan
+            Its probes, channels and units.
+
+        Raises
+        ------
+        SessionNotFoundError
+            If there is no such session.
+        """
+        facts = get_session_facts(session_id)
+        if facts.id not in self._plans:
+            self._plans[facts.id] = draw_plan(self.seed, facts.id, self._options)
+        return self._plans[facts.id]
+
+    def read_analysis_metrics(self, session_id: int) -> pd.DataFrame:
+        """Give the stimulus metrics of a session's units.
+
+        Parameters
+        ----------
+        session_id
+            The session.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Index ``ecephys_unit_id``; columns as in a session's analysis metrics CSV. As in the
+            real data there are rows for units that the units table does not have.
+
+        Raises
+        ------
+        SessionNotFoundError
+            If there is no such session.
+
+        Notes
+        -----
+        Worked out from the units' true tuning with a little noise, not from spikes.
+        """
+        return make_analysis_metrics(self.read_plan(session_id))
+
+    def truth(self, session_id: int) -> pd.DataFrame:
+        """Give the parameters a session's units were simulated with.
+
+        Parameters
+        ----------
+        session_id
+            The session.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Index ``unit_id``; the columns are described in `spikehouse.demo.TRUTH_COLUMNS`.
+
+        Raises
+        ------
+        SessionNotFoundError
+            If there is no such session.
+        """
+        return self.read_plan(session_id).truth.copy()
+
+    # ---- files
+
+    def session_file(self, session_id: int, *, progress: Progress | None = None) -> Path:
+        """Give the NWB file of a session, simulating it if need be.
+
+        Parameters
+        ----------
+        session_id
+            The session.
+        progress
+            Called with (done, total) while it is simulated.
+
+        Returns
+        -------
+        pathlib.Path
+            ``session_<id>.nwb``.
+
+        Raises
+        ------
+        SessionNotFoundError
+            If there is no such session.
+        CacheError
+            If the folder cannot be written to.
+
+        Notes
+        -----
+        On two cores: tiny about 1 s, small 2 s, full half a minute and 0.8 GB of memory.
+        """
+        plan = self.read_plan(session_id)
+
+        def write(path: Path) -> None:
+            from spikehouse.demo.session_writer import write_session
+
+            write_session(plan, path, progress)
+
+        return self._provide(f"session_{plan.facts.id}.nwb", write)
+
+    def lfp_file(self, probe_id: int, *, progress: Progress | None = None) -> Path:
+        """Give the LFP file of a probe, simulating it if need be.
+
+        Parameters
+        ----------
+        probe_id
+            The probe.
+        progress
+            Called with (done, total) while it is simulated.
+
+        Returns
+        -------
+        pathlib.Path
+            ``probe_<id>_lfp.nwb``.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no such probe, or if it has no LFP.
+        CacheError
+            If the folder cannot be written to.
+
+        Notes
+        -----
+        The smaller sizes keep the minutes around the flashes and fewer channels; full keeps all
+        (4.5 GB).
+        """
+        plan = self._find_plan(probe_id)
+        probe = plan.probes.loc[[probe_id]].iloc[0]
+        if not probe["has_lfp_data"]:
+            raise NotFoundError(
+                f"probe {probe_id} ({probe['name']} of session {probe['ecephys_session_id']}) has "
+                "no LFP data; choose a probe whose has_lfp_data is true in the probes table"
+            )
+
+        def write(path: Path) -> None:
+            from spikehouse.demo.lfp_writer import write_lfp
+
+            write_lfp(plan, int(probe_id), path, progress)
+
+        return self._provide(f"probe_{probe_id}_lfp.nwb", write)
+
+    def read_scene(self, number: int) -> np.ndarray:
+        """Make the template of a natural scene.
+
+        Parameters
+        ----------
+        number
+            0 … 117.
+
+        Returns
+        -------
+        numpy.ndarray
+            (918, 1174) uint8.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no such scene.
+        """
+        from spikehouse.demo.images import make_scene
+
+        if not 0 <= number < N_SCENES:
+            raise NotFoundError(f"there is no natural scene {number}: they are numbered 0 to 117")
+        return make_scene(self.seed, int(number))
+
+    def scene_file(self, number: int) -> Path:
+        """Give the template of a natural scene as a TIFF file.
+
+        Parameters
+        ----------
+        number
+            0 … 117.
+
+        Returns
+        -------
+        pathlib.Path
+            ``natural_scene_<number>.tiff``.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no such scene.
+        """
+
+        def write(path: Path) -> None:
+            from tifffile import imwrite
+
+            imwrite(path, self.read_scene(number), metadata=None, software="", datetime=False)
+
+        if not 0 <= number < N_SCENES:
+            self.read_scene(number)
+        return self._provide(f"natural_scene_{number}.tiff", write)
+
+    def movie_file(self, number: int) -> Path:
+        """Give the template of a natural movie as a NumPy file.
+
+        Parameters
+        ----------
+        number
+            1 or 3.
+
+        Returns
+        -------
+        pathlib.Path
+            ``natural_movie_<number>.npy``: (frames, 304, 608) uint8. In the full size 900 frames
+            (movie 1) or 3600 (movie 3), 167 or 666 MB; fewer in the others.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no such movie.
+        """
+        frames = {1: self._options.n_movie_one_frames, 3: self._options.n_movie_three_frames}
+        if number not in frames:
+            raise NotFoundError(f"there is no natural movie {number}: there are 1 and 3")
+
+        def write(path: Path) -> None:
+            from spikehouse.demo.images import write_movie
+
+            write_movie(self.seed, number, frames[number], path)
+
+        return self._provide(f"natural_movie_{number}.npy", write)
+
+    # ---- keeping them
+
+    def _find_plan(self, probe_id: int) -> SessionPlan:
+        """Find the session of a probe; draws no other session's plan if the probe exists."""
+        likely = find_session_of_probe(probe_id)
+        if likely in SESSIONS and probe_id in self.read_plan(likely).probes.index:
+            return self.read_plan(likely)
+        choices = describe_choices(probe_id, self.read_table("probes").index.tolist())
+        raise NotFoundError(f"the demo survey has no probe {probe_id}: {choices}")
+
+    def _provide(self, name: str, write: Callable[[Path], None]) -> Path:
+        return provide(self.folder / name, write)
+
+
+@cache
+def _edition() -> str:
+    """Tell the simulation's versions apart by its own source.
+
+    It is part of the folder's name, so that files of another version are left alone, and nobody
+    has to remember to count a number up.
+    """
+    digest = hashlib.sha256()
+    for source in sorted(Path(__file__).parent.glob("*.py")):
+        if not source.name.startswith(("warehouse", "rma", "__init__")):
+            digest.update(source.read_bytes())
+    return digest.hexdigest()[:8]

@@ -1,0 +1,9 @@
+"""The data set's quick start as one command: from the list of sessions to a decoded image."""
+
+from __future__ import annotations
+
+from spikehouse.quickstart.log import Log
+from spikehouse.quickstart.options import QuickstartOptions
+from spikehouse.quickstart.run import run_quickstart
+
+__all__ = ["Log", "QuickstartOptions", "run_quickstart"]

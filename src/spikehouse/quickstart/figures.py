@@ -1,0 +1,333 @@
+"""The four figures of the quick start."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import xarray as xr
+
+from spikehouse.decoding import DecodingResult
+from spikehouse.quickstart.files import write_whole
+from spikehouse.quickstart.stimuli import Decodable
+from spikehouse.quickstart.survey import Recording
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+DPI = 150
+N_RASTER_CLASSES = 4
+N_SHOWN_PRESENTATIONS = 16
+N_DEPTH_TICKS = 9
+
+
+def save_figure(figure: Figure, path: Path) -> Path:
+    """Write a figure.
+
+    Parameters
+    ----------
+    figure
+        The figure.
+    path
+        A ``.png``; an older one is replaced.
+
+    Returns
+    -------
+    Path
+        The same path.
+
+    Raises
+    ------
+    CacheError
+        If it cannot be written.
+    """
+    drawn = io.BytesIO()
+    # no version of matplotlib in the file: the same figure is then the same bytes
+    figure.savefig(drawn, format="png", dpi=DPI, metadata={"Software": None})
+    return write_whole(path, drawn.getvalue())
+
+
+def draw_psth(
+    recording: Recording,
+    overall: xr.DataArray,
+    by_condition: dict[str, xr.DataArray],
+    *,
+    duration: float,
+    n_flashes: int,
+) -> Figure:
+    """Draw the response to flashes: the population over a heat map of its units.
+
+    Parameters
+    ----------
+    recording
+        The session and the units.
+    overall
+        Mean counts of all flashes, time × unit.
+    by_condition
+        The same for each colour of flash.
+    duration
+        How long a flash is on [s].
+    n_flashes
+        How many there were.
+
+    Returns
+    -------
+    Figure
+        Not yet written.
+    """
+    from matplotlib.figure import Figure
+
+    from spikehouse.plots import plot_population_psth, plot_psth_heatmap
+
+    figure = Figure(figsize=(7.2, 8.4), layout="constrained")
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=(1, 2.6))
+    depths = recording.units["probe_vertical_position"]
+    plot_population_psth(
+        by_condition,
+        ax=above,
+        stimulus_duration=duration,
+        title=f"{recording.title}: response to {n_flashes} full-field flashes of {duration:.2f} s",
+    )
+    above.set_xlabel("")
+    plot_psth_heatmap(
+        overall,
+        ax=below,
+        depths=depths,
+        stimulus_duration=duration,
+        title="mean over all flashes, one row a unit",
+    )
+    return figure
+
+
+def draw_raster(
+    recording: Recording,
+    spikes: pd.DataFrame,
+    design: xr.DataArray,
+    presentations: pd.DataFrame,
+    stimulus: Decodable,
+) -> Figure:
+    """Draw one selective unit in many presentations, and all units in a few.
+
+    Parameters
+    ----------
+    recording
+        The session and the units.
+    spikes
+        As ``presentationwise_spike_times`` gives them.
+    design
+        Counts, presentations × units, from which the selective unit is found.
+    presentations
+        The presentations, with their parameters.
+    stimulus
+        Which of the parameters makes the classes.
+
+    Returns
+    -------
+    Figure
+        Not yet written.
+    """
+    from matplotlib.figure import Figure
+
+    classes = presentations[stimulus.parameter]
+    figure = Figure(figsize=(11.0, 6.4), layout="constrained")
+    left, right = figure.subplots(1, 2, width_ratios=(1, 1.25))
+    _draw_selective_unit(left, spikes, design, classes, stimulus)
+    _draw_population(right, recording, spikes, presentations, stimulus)
+    figure.suptitle(
+        f"{recording.title}: spikes during {stimulus.title}", x=0.01, ha="left", fontsize="large"
+    )
+    return figure
+
+
+def draw_confusion(recording: Recording, result: DecodingResult, stimulus: Decodable) -> Figure:
+    """Draw which stimuli are taken for which.
+
+    Parameters
+    ----------
+    recording
+        The session and the units.
+    result
+        What was decoded.
+    stimulus
+        From which stimulus.
+
+    Returns
+    -------
+    Figure
+        Not yet written.
+    """
+    from matplotlib.figure import Figure
+
+    from spikehouse.plots import plot_confusion
+
+    figure = Figure(figsize=(7.4, 6.8), layout="constrained")
+    plot_confusion(
+        result.confusion,
+        ax=figure.subplots(),
+        class_name=stimulus.class_name,
+        label_names=stimulus.names(result.labels),
+        title=(
+            f"{recording.title}: {stimulus.class_name} decoded from {result.n_units} units\n"
+            f"right {result.mean_accuracy:.1%} (mean of {len(result.accuracies)} folds), "
+            f"chance {result.chance:.1%}"
+        ),
+    )
+    return figure
+
+
+def draw_images(
+    recording: Recording,
+    result: DecodingResult,
+    stimulus: Decodable,
+    *,
+    marked: dict[Any, str],
+    templates: dict[Any, npt.NDArray[Any]],
+) -> Figure:
+    """Draw how well each class is decoded, and the best and the worst of them.
+
+    Parameters
+    ----------
+    recording
+        The session and the units.
+    result
+        What was decoded.
+    stimulus
+        From which stimulus.
+    marked
+        The best and the worst class, and what to call them.
+    templates
+        Their images; empty where there are none.
+
+    Returns
+    -------
+    Figure
+        Not yet written.
+    """
+    from matplotlib.figure import Figure
+
+    from spikehouse.plots import plot_class_accuracies, plot_image
+
+    has_images = bool(templates)
+    figure = Figure(figsize=(10.0, 7.4 if has_images else 3.4), layout="constrained")
+    if has_images:
+        grid = figure.add_gridspec(2, len(templates), height_ratios=(2, 1))
+        for column, (label, template) in enumerate(templates.items()):
+            share = result.per_class_accuracy.loc[label]
+            n_shown = int(result.confusion.sel(actual=label).sum())
+            title = f"{marked[label]}, {share:.0%} of {n_shown} presentations right"
+            plot_image(template, ax=figure.add_subplot(grid[0, column]), title=title)
+        below = figure.add_subplot(grid[1, :])
+    else:
+        below = figure.subplots()
+    title = f"{recording.title}: how well each {stimulus.class_name} is decoded"
+    plot_class_accuracies(
+        result.per_class_accuracy,
+        chance=result.chance,
+        ax=below,
+        class_name=stimulus.class_name,
+        marked=marked,
+        title=None if has_images else title,
+    )
+    if has_images:
+        figure.suptitle(title, x=0.01, ha="left", fontsize="large")
+    return figure
+
+
+def find_selective_unit(design: xr.DataArray, classes: pd.Series) -> int:
+    """Find the unit whose counts differ most between classes.
+
+    Parameters
+    ----------
+    design
+        Counts, presentations × units.
+    classes
+        The class of each presentation.
+
+    Returns
+    -------
+    int
+        The unit with the largest ratio of the variance of class means to the mean variance
+        within classes; the first of them where several are equal.
+    """
+    counts = pd.DataFrame(design.to_numpy(), columns=design["unit_id"].to_numpy())
+    grouped = counts.groupby(classes.to_numpy())
+    between, within = grouped.mean().var(), grouped.var().mean()
+    # a unit that never varies within a class, most often a silent one, is no good example
+    ratio = (between / within).where(within > 0, 0.0)
+    return int(ratio.index[int(ratio.to_numpy().argmax())])
+
+
+def _draw_selective_unit(
+    ax: Axes,
+    spikes: pd.DataFrame,
+    design: xr.DataArray,
+    classes: pd.Series,
+    stimulus: Decodable,
+) -> None:
+    from spikehouse.plots import plot_raster
+
+    unit_id = find_selective_unit(design, classes)
+    counts = design.sel(unit_id=unit_id).to_series()
+    means = counts.groupby(classes).mean().sort_values(ascending=False, kind="stable")
+    n_best = min(N_RASTER_CLASSES, len(means)) - 1
+    shown = [*means.index[:n_best], means.index[-1]]
+    names = stimulus.names(means.index.to_numpy())
+    groups = pd.concat([classes[classes == label] for label in shown])
+    plot_raster(
+        spikes[spikes["unit_id"] == unit_id],
+        groups=groups.map(names),
+        ax=ax,
+        title=f"unit {unit_id}: its best {len(shown) - 1} and its worst",
+    )
+    ax.set_xlim(0.0, stimulus.duration)
+    ax.set_ylabel(f"{len(groups)} presentations, by {stimulus.class_name}")
+
+
+def _draw_population(
+    ax: Axes,
+    recording: Recording,
+    spikes: pd.DataFrame,
+    presentations: pd.DataFrame,
+    stimulus: Decodable,
+) -> None:
+    from spikehouse.plots import plot_raster
+
+    first = presentations.iloc[:N_SHOWN_PRESENTATIONS]
+    start = float(first["start_time"].iloc[0])
+    some = spikes[spikes["stimulus_presentation_id"].isin(first.index)]
+    plot_raster(
+        some.assign(time_since_stimulus_presentation_onset=some.index.to_numpy() - start),
+        rows="unit_id",
+        row_order=recording.units.index,
+        ax=ax,
+        title=f"all units, first {len(first)} presentations ({stimulus.class_name} above)",
+    )
+    starts = first["start_time"].to_numpy() - start
+    stops = first["stop_time"].to_numpy() - start
+    names = stimulus.names(first[stimulus.parameter].to_numpy())
+    is_shaded = False
+    for number, label in enumerate(first[stimulus.parameter]):
+        # every second one where they follow each other, all of them where there are pauses
+        is_after_pause = number == 0 or starts[number] - stops[number - 1] > 0.01
+        is_shaded = is_after_pause or not is_shaded
+        if is_shaded:
+            ax.axvspan(starts[number], stops[number], color="#f1efe9", linewidth=0, zorder=0)
+        ax.text(
+            (starts[number] + stops[number]) / 2, 1.0, names[label],
+            transform=ax.get_xaxis_transform(), ha="center", va="bottom", fontsize="x-small",
+        )  # fmt: skip
+    ax.set_title(ax.get_title(loc="left"), loc="left", fontsize="medium", pad=14)
+    ax.set_xlim(0.0, stops[-1])
+    ax.set_xlabel("time from the first onset (s)")
+    _label_depths(ax, recording.units["probe_vertical_position"])
+
+
+def _label_depths(ax: Axes, depths: pd.Series) -> None:
+    at = np.unique(np.linspace(0, len(depths) - 1, min(N_DEPTH_TICKS, len(depths))).astype(int))
+    ax.set_yticks(at, [f"{depth:.0f}" for depth in depths.iloc[at]])
+    ax.set_ylabel(f"{len(depths)} units, by position on the probe (µm from the tip)")

@@ -1,0 +1,223 @@
+"""The report: one HTML file that holds everything, figures included."""
+
+from __future__ import annotations
+
+import base64
+import datetime as dt
+import html
+import platform
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+
+import pandas as pd
+
+from spikehouse.quickstart.files import write_whole
+from spikehouse.quickstart.log import (
+    Block,
+    Fields,
+    FigureBlock,
+    Log,
+    Origin,
+    Section,
+    TableBlock,
+    Text,
+)
+from spikehouse.quickstart.options import QuickstartOptions
+
+PACKAGES = ("spikehouse", "numpy", "pandas", "xarray", "h5py", "scikit-learn", "matplotlib")
+
+STYLE = """
+:root { color-scheme: light dark; --ink: #1d2126; --soft: #5c6570; --line: #d9dde2;
+  --paper: #fdfdfc; --card: #f3f4f2; --accent: #0072b2; --warn: #b35900; }
+@media (prefers-color-scheme: dark) { :root { --ink: #e6e6e3; --soft: #a2a9b1;
+  --line: #3a4047; --paper: #16181b; --card: #1f2327; --accent: #56b4e9; --warn: #e69f00; } }
+* { box-sizing: border-box; }
+body { margin: 0; background: var(--paper); color: var(--ink);
+  font: 17px/1.6 Charter, "Bitstream Charter", "Iowan Old Style", Georgia, serif; }
+main { max-width: 46rem; margin: 0 auto; padding: 3rem 1.25rem 5rem; }
+h1, h2, summary, table, dl, .figures dt, code, figcaption, footer, .meta {
+  font-family: system-ui, "Segoe UI", Helvetica, Arial, sans-serif; }
+h1 { font-size: 1.9rem; line-height: 1.2; margin: 0 0 .4rem; }
+h2 { font-size: 1.2rem; margin: 3rem 0 .8rem; padding-top: 1rem;
+  border-top: 1px solid var(--line); }
+h2 .seconds { float: right; font-size: .8rem; font-weight: 400; color: var(--soft); }
+.meta, figcaption, footer, caption { color: var(--soft); font-size: .85rem; line-height: 1.45; }
+.headlines { display: flex; flex-wrap: wrap; gap: .75rem; margin: 1.75rem 0; padding: 0; }
+.headlines div { flex: 1 1 8rem; background: var(--card); border-radius: 6px; padding: .8rem 1rem; }
+.headlines dt { font-size: .8rem; color: var(--soft); }
+.headlines dd { margin: 0; font-size: 1.6rem; font-variant-numeric: tabular-nums; }
+.scroll { overflow-x: auto; margin: 1.2rem 0; }
+table { border-collapse: collapse; font-size: .8rem; font-variant-numeric: tabular-nums;
+  line-height: 1.4; min-width: 60%; }
+caption { text-align: left; padding-bottom: .4rem; }
+th, td { padding: .25rem .7rem .25rem 0; text-align: right; vertical-align: top; }
+th { font-weight: 600; }
+thead th { border-bottom: 1px solid var(--line); }
+td.text, th.text { text-align: left; }
+dl.fields { display: grid; grid-template-columns: max-content 1fr; gap: .15rem 1.2rem;
+  font-size: .85rem; margin: 1rem 0; }
+dl.fields dt { color: var(--soft); }
+dl.fields dd { margin: 0; overflow-wrap: anywhere; font-variant-numeric: tabular-nums; }
+.notice { border-left: 3px solid var(--warn); padding: .2rem 0 .2rem 1rem; }
+figure { margin: 1.5rem 0; }
+figure img { width: 100%; height: auto; background: #fff; border-radius: 4px; }
+details { background: var(--card); border-radius: 6px; padding: .6rem 1rem; margin: 1rem 0; }
+summary { font-size: .85rem; color: var(--accent); cursor: pointer; }
+code { font-size: .85em; overflow-wrap: anywhere; }
+footer { margin-top: 4rem; border-top: 1px solid var(--line); padding-top: 1rem; }
+@media print { details { background: none; } h2, figure { break-inside: avoid; } }
+"""
+
+
+def write_report(log: Log, options: QuickstartOptions, path: Path, *, title: str) -> Path:
+    """Write everything that was logged into one page.
+
+    Parameters
+    ----------
+    log
+        The record of the run.
+    options
+        The user's choices.
+    path
+        The file to write; an older one is replaced.
+    title
+        What was analysed.
+
+    Returns
+    -------
+    Path
+        The same path. The page needs no other file, no network and no scripts.
+
+    Raises
+    ------
+    CacheError
+        If it cannot be written.
+    """
+    body = "\n".join(_section(i, section) for i, section in enumerate(log.sections, start=1))
+    made = dt.datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z")
+    page = f"""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{html.escape(title)} – spikehouse quick start</title>
+<style>{STYLE}</style>
+</head>
+<body>
+<main>
+<h1>{html.escape(title)}</h1>
+<p class="meta">The quick start of spikehouse, {html.escape(_describe_source(options))}.
+{html.escape(made)}, {log.seconds:.1f} s in all.</p>
+{_headlines(log.headlines)}
+{body}
+{_footer(options)}
+</main>
+</body>
+</html>
+"""
+    return write_whole(path, page.encode("utf-8"))
+
+
+def _describe_source(options: QuickstartOptions) -> str:
+    if options.path is not None:
+        return f"on the file {options.path.name}"
+    if options.source == "demo":
+        return f"on the simulated demo survey ({options.size}): not recordings of an animal"
+    return f"on the warehouse {options.host}" if options.host else "on the Allen warehouse"
+
+
+def _headlines(values: Mapping[str, str]) -> str:
+    items = "".join(
+        f"<div><dt>{html.escape(name)}</dt><dd>{html.escape(value)}</dd></div>"
+        for name, value in values.items()
+    )
+    return f'<dl class="headlines">{items}</dl>' if items else ""
+
+
+def _section(number: int, section: Section) -> str:
+    origins = [block for block in section.blocks if isinstance(block, Origin)]
+    shown = [_block(block) for block in section.blocks if not isinstance(block, Origin)]
+    heading = (
+        f'<h2><span class="seconds">{section.seconds:.1f} s</span>'
+        f"{number}. {html.escape(section.title)}</h2>"
+    )
+    return "\n".join(["<section>", heading, *shown, *map(_origin, origins), "</section>"])
+
+
+def _block(block: Block) -> str:
+    if isinstance(block, Text):
+        kind = ' class="notice"' if block.is_notice else ""
+        return f"<p{kind}>{html.escape(block.text)}</p>"
+    if isinstance(block, TableBlock):
+        return _table(block)
+    if isinstance(block, FigureBlock):
+        return _figure(block)
+    return _fields(block.values) if isinstance(block, Fields) else ""
+
+
+def _fields(values: Mapping[str, str]) -> str:
+    items = "".join(
+        f"<dt>{html.escape(name)}</dt><dd>{html.escape(value)}</dd>"
+        for name, value in values.items()
+    )
+    return f'<dl class="fields">{items}</dl>'
+
+
+def _table(block: TableBlock) -> str:
+    """Write numbers to the right and words to the left; pandas has one side for both."""
+    frame = block.frame.reset_index()
+    kinds = [
+        "" if pd.api.types.is_numeric_dtype(kind) else ' class="text"' for kind in frame.dtypes
+    ]
+    head = "".join(
+        f"<th{kind}>{html.escape(str(name))}</th>"
+        for name, kind in zip(frame.columns, kinds, strict=True)
+    )
+    rows = "\n".join(
+        "<tr>"
+        + "".join(f"<td{k}>{_cell(v)}</td>" for v, k in zip(row, kinds, strict=True))
+        + "</tr>"
+        for row in frame.itertuples(index=False)
+    )
+    caption = f"<caption>{html.escape(block.caption)}</caption>"
+    return (
+        f'<div class="scroll"><table>{caption}<thead><tr>{head}</tr></thead>'
+        f"<tbody>{rows}</tbody></table></div>"
+    )
+
+
+def _cell(value: object) -> str:
+    return f"{value:,.6g}" if isinstance(value, float) else html.escape(str(value))
+
+
+def _figure(block: FigureBlock) -> str:
+    data = base64.b64encode(block.path.read_bytes()).decode("ascii")
+    caption = html.escape(block.caption)
+    return (
+        f'<figure><img src="data:image/png;base64,{data}" alt="{caption}">'
+        f"<figcaption>{caption} <code>{html.escape(block.path.name)}</code></figcaption></figure>"
+    )
+
+
+def _origin(origin: Origin) -> str:
+    rows = _fields(
+        {
+            "numbers": origin.what,
+            "file": origin.file,
+            "rows": origin.rows,
+            "units": origin.units,
+            "function": origin.function,
+        }
+    )
+    return f"<details><summary>Where these numbers come from</summary>{rows}</details>"
+
+
+def _footer(options: QuickstartOptions) -> str:
+    versions = {name: metadata.version(name) for name in PACKAGES}
+    listed = ", ".join(f"{name} {version}" for name, version in versions.items())
+    return (
+        f"<footer><p>Run again with <code>{html.escape(options.command)}</code></p>"
+        f"<p>Python {platform.python_version()}, {html.escape(listed)}; "
+        f"{html.escape(platform.platform(terse=True))}.</p></footer>"
+    )

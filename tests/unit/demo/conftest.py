@@ -1,0 +1,55 @@
+"""One tiny survey for all tests of the demo: its files are simulated once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from spikehouse.demo import Survey
+from spikehouse.demo.plan import draw_plan
+from spikehouse.demo.simulation import start_simulation
+from spikehouse.demo.sizes import get_size
+
+SEED = 20191003
+
+
+@pytest.fixture(scope="session")
+def survey_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("demo")
+
+
+@pytest.fixture(scope="session")
+def survey(survey_folder: Path) -> Survey:
+    return Survey(size="tiny", folder=survey_folder)
+
+
+class Recording:
+    """The spikes of a small session, without a file around them."""
+
+    def __init__(self, session_id: int) -> None:
+        plan = draw_plan(SEED, session_id, get_size("small"))
+        self.simulation = start_simulation(plan)
+        self.units = plan.units
+        self.timeline = self.simulation.timeline
+        times = self.simulation.iterate_spike_times()
+        self.spikes = dict(zip(plan.units.index.tolist(), times, strict=True))
+
+    def rows(self, stimulus):
+        shown = self.timeline.presentations
+        return shown[shown["name"] == stimulus]
+
+    def count(self, unit_id, start, stop):
+        times = self.spikes[unit_id]
+        return times.searchsorted(stop) - times.searchsorted(start)
+
+
+@pytest.fixture(scope="session")
+def small() -> Recording:
+    """Give session 900000001: wild type, brain_observatory_1.1."""
+    return Recording(900000001)
+
+
+@pytest.fixture(scope="session")
+def small_pvalb() -> Recording:
+    return Recording(900000003)

@@ -1,0 +1,56 @@
+"""What may be chosen, and what is said when it may not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from spikehouse.errors import InvalidArgumentError
+from spikehouse.quickstart import QuickstartOptions
+from spikehouse.quickstart.survey import cache_folder
+
+
+@pytest.mark.parametrize(
+    ("choices", "message"),
+    [
+        ({"source": "s3"}, r"--source s3 arrives with a later version; valid now: demo, warehouse"),
+        ({"source": "dandi"}, "--source dandi arrives with a later version"),
+        ({"source": "warehose"}, "no source 'warehose': did you mean 'warehouse'"),
+        ({"size": "smal"}, "no demo survey of size 'smal': did you mean 'small'"),
+        ({"host": "localhost:1"}, "--host localhost:1 is for --source warehouse, not for"),
+    ],
+)
+def test_options__refuse_what_does_not_exist(choices, message):
+    with pytest.raises(InvalidArgumentError, match=message):
+        QuickstartOptions(**choices)
+
+
+def test_options__path_of_a_file(tmp_path):
+    assert QuickstartOptions().path is None
+    assert QuickstartOptions(source="a/session_1.nwb").path == Path("a/session_1.nwb")
+    assert QuickstartOptions(source=str(tmp_path)).path == tmp_path
+
+
+def test_options__command_repeats_the_run():
+    options = QuickstartOptions(
+        source="warehouse", host="127.0.0.1:80", session_id=5, cache=Path("my cache")
+    )
+    assert options.command == (
+        "spikehouse quickstart --source warehouse --host 127.0.0.1:80 --session 5 --area VISp "
+        "--cache 'my cache' --out spikehouse-quickstart"
+    )
+
+
+def test_cache_folder__different_surveys_never_share_one():
+    folders = [
+        cache_folder(options)
+        for options in (
+            QuickstartOptions(),
+            QuickstartOptions(size="tiny"),
+            QuickstartOptions(source="warehouse"),
+            QuickstartOptions(source="warehouse", host="127.0.0.1:80"),
+        )
+    ]
+    assert len(set(folders)) == 4
+    assert cache_folder(QuickstartOptions(cache=Path("here"))) == Path("here")
