@@ -3,9 +3,10 @@
     python benchmarks/open_and_psth.py [--session FILE.nwb] [--allensdk PYTHON] [--repeats 3]
 
 Without ``--session`` the full-size demo session is simulated first (about a minute and 2 GB).
-``--allensdk`` is the Python of a virtual environment with AllenSDK 2.16.2 (tests/parity/freeze_session.py says how to
-make one). The file is read once beforehand, so that every process finds it in the page cache. The
-fastest of the repeats counts; the ratio is against AllenSDK in the same run.
+``--allensdk`` is the Python of a virtual environment with AllenSDK 2.16.2;
+tests/parity/freeze_session.py says how to make one. The file is read once beforehand, so that every
+process finds it in the page cache. The fastest of the repeats counts; the ratio is against AllenSDK
+in the same run.
 """
 
 from __future__ import annotations
