@@ -11,6 +11,7 @@ Layout: HDF5 File Format Specification, III.E "Disk Format: Level 1E - Global He
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -24,13 +25,15 @@ ByteReader = Callable[[int, int], bytes]
 
 _REFERENCE = np.dtype([("length", "<u4"), ("address", "<u8"), ("index", "<u4")])
 _SIGNATURE = b"GCOL"
-_HEADER_SIZE = 16
-_OBJECT_HEADER = 16
+# in words of eight bytes: what precedes the objects of a collection, and the data of an object
+_HEADER = 2
+_OBJECT_HEADER = 2
+# the two lowest bytes of an object's header are its index; the reference count follows
+_INDEX = 0xFFFF
 _USUAL_COLLECTION = 1 << 16
 _LARGEST_GAP = 1 << 18
 _LARGEST_SPAN = 1 << 26
 _WORTHWHILE = 64
-_RUN = 8192
 _SINGLY = 256
 _SHORT_RUN = 8
 
@@ -83,98 +86,133 @@ def _decode(values: Any) -> npt.NDArray[np.object_]:  # noqa: ANN401 - bytes or 
 
 
 def _resolve(references: npt.NDArray[Any], read_bytes: ByteReader) -> Factorized:
+    addresses = references["address"].astype(np.int64)
+    # a column is written in one go: its strings lie collection after collection
+    edges = np.flatnonzero(np.diff(addresses)) + 1
+    if len(edges) > len(references) // 8:
+        raise _Unreadable
+    bounds = [0, *edges.tolist(), len(references)]
+    runs = list(itertools.pairwise(bounds))
+    lengths = np.ascontiguousarray(references["length"])
+    indices = references["index"].astype(np.int64)
+    filled = [run for run in runs if lengths[run[0]]]
+    heap = _Heap(np.unique(addresses[[start for start, _ in filled]]), read_bytes)
     codes = np.zeros(len(references), dtype=np.int32)
-    filled = np.flatnonzero(references["length"] > 0)
-    values: list[bytes] = []
-    if len(filled) < len(references):
-        values.append(b"")
-    if len(filled):
-        wanted = references if len(filled) == len(references) else references[filled]
-        members, met = pd.factorize(wanted["address"].astype(np.int64))
-        order = np.argsort(met)
-        addresses = met[order]
-        members = np.argsort(order)[members]
-        buffer, starts = _read_collections(addresses, read_bytes)
-        words = buffer.view("<u8")
-        places = _locate(wanted, members, words, starts // 8)
-        lengths = np.ascontiguousarray(wanted["length"])
-        for length in pd.unique(lengths):
-            same = np.flatnonzero(lengths == length)
-            found, inverse = _distinct(words, places[same], int(length))
-            codes[filled[same]] = len(values) + inverse
-            values.extend(found)
-    # the same text can come once with and once without a closing zero byte
-    stripped, merged = np.unique([v.rstrip(b"\0") for v in values], return_inverse=True)
-    return merged.astype(np.int32)[codes], _decode(list(stripped))
+    code_of: dict[bytes, int] = {}
+    for start, stop in runs:
+        if not lengths[start]:
+            if lengths[start:stop].any():
+                raise _Unreadable
+            found, inverse = [b""], None
+        else:
+            found, inverse = heap.look_up(
+                int(addresses[start]), indices[start:stop], lengths[start:stop]
+            )
+        # the same text can come once with and once without a closing zero byte
+        new = [code_of.setdefault(text.rstrip(b"\0"), len(code_of)) for text in found]
+        codes[start:stop] = new[0] if inverse is None else np.array(new)[inverse]
+    return codes, _decode(list(code_of))
 
 
-def _read_collections(
-    addresses: npt.NDArray[np.int64], read_bytes: ByteReader
-) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
-    """Read the collections at these sorted addresses; give the bytes and each one's start."""
-    breaks = np.flatnonzero(np.diff(addresses) > _LARGEST_GAP) + 1
-    pieces, starts, filled = [], np.empty(len(addresses), dtype=np.int64), 0
-    for group in np.split(np.arange(len(addresses)), breaks):
-        low, high = int(addresses[group[0]]), int(addresses[group[-1]])
+Found = tuple[list[bytes], npt.NDArray[np.int64] | None]
+"""Distinct strings, and for each reference which of them; None where there is but one."""
+
+
+class _Heap:
+    """Collections of the global heap, as 8-byte words."""
+
+    def __init__(self, addresses: npt.NDArray[np.int64], read_bytes: ByteReader) -> None:
+        self._collections: dict[int, npt.NDArray[np.uint64]] = {}
+        breaks = np.flatnonzero(np.diff(addresses) > _LARGEST_GAP) + 1
+        for group in np.split(addresses, breaks):
+            if len(group):
+                self._read(group.tolist(), read_bytes)
+
+    def _read(self, addresses: list[int], read_bytes: ByteReader) -> None:
+        low, high = addresses[0], addresses[-1]
         if high - low > _LARGEST_SPAN:
             raise _Unreadable
         piece = read_bytes(low, high - low + _USUAL_COLLECTION)
         size = _collection_size(piece, high - low)
         if high - low + size > len(piece):
             piece = read_bytes(low, high - low + size)
-        # heap positions are read as 8-byte words further on
-        piece = piece[: len(piece) // 8 * 8]
-        starts[group] = filled + addresses[group] - low
-        pieces.append(piece)
-        filled += len(piece)
-    return np.frombuffer(b"".join(pieces), dtype=np.uint8), starts
+        for address in addresses:
+            offset = address - low
+            size = _collection_size(piece, offset)
+            if size % 8 or offset + size > len(piece):
+                raise _Unreadable
+            words = np.frombuffer(piece, dtype="<u8", offset=offset, count=size // 8)
+            self._collections[address] = words
+
+    def look_up(
+        self, address: int, indices: npt.NDArray[np.int64], lengths: npt.NDArray[np.uint32]
+    ) -> Found:
+        words = self._collections[address]
+        only = _only_text(words, indices, lengths)
+        if only is not None:
+            return [only], None
+        headers = _walk(words)
+        # place of the header by index; a collection has at most 65 535 objects
+        table = np.full(int(indices.max()) + 1, -1, dtype=np.int64)
+        known = (words[headers] & _INDEX).astype(np.int64)
+        headers, known = headers[known < len(table)], known[known < len(table)]
+        table[known] = headers
+        places = table[indices]
+        if (places < 0).any() or (words[places + 1] != lengths).any():
+            raise _Unreadable
+        return _distinct(words, places + _OBJECT_HEADER, lengths)
 
 
-def _collection_size(piece: bytes | npt.NDArray[np.uint8], start: int) -> int:
-    head = bytes(piece[start : start + _HEADER_SIZE])
+def _collection_size(piece: bytes, offset: int) -> int:
+    head = piece[offset : offset + 8 * _HEADER]
     size = int.from_bytes(head[8:16], "little")
-    if not head.startswith(_SIGNATURE) or start % 8 or not _HEADER_SIZE <= size <= _LARGEST_SPAN:
+    if not head.startswith(_SIGNATURE) or not 8 * _HEADER < size <= _LARGEST_SPAN:
         raise _Unreadable
     return size
 
 
-def _locate(
-    references: npt.NDArray[Any],
-    members: npt.NDArray[np.int64],
-    words: npt.NDArray[np.uint64],
-    starts: npt.NDArray[np.int64],
-) -> npt.NDArray[np.int64]:
-    """Where each referenced object's data begin in ``words``."""
-    # one row a collection, one column an index: place of the object's header
-    table = np.full((len(starts), int(references["index"].max()) + 1), -1, dtype=np.int64)
-    for row, start in enumerate(starts):
-        headers = _walk(words, int(start))
-        indices = (words[headers] & 0xFFFF).astype(np.int64)
-        known = indices < table.shape[1]
-        table[row, indices[known]] = headers[known]
-    headers = table[members, references["index"]]
-    if (headers < 0).any() or (words[headers + 1] != references["length"]).any():
-        raise _Unreadable
-    places: npt.NDArray[np.int64] = headers + _OBJECT_HEADER // 8
-    if int((places * 8 + references["length"]).max()) > words.nbytes:
-        raise _Unreadable
-    return places
+def _only_text(
+    words: npt.NDArray[np.uint64], indices: npt.NDArray[np.int64], lengths: npt.NDArray[np.uint32]
+) -> bytes | None:
+    """Give the text if all references are to the same one, in equally long objects in a row.
 
-
-def _walk(words: npt.NDArray[np.uint64], start: int) -> npt.NDArray[np.int64]:
-    """Follow one collection from object to object; gives the places of their headers.
-
-    Columns repeat themselves, so objects come in runs of one length, which stand at equal
-    distances; where they do not, they are followed one by one.
+    That is how a column of one value is written, and most columns are.
     """
-    size = _collection_size(words[start : start + 2].tobytes(), 0)
-    place, end = start + _HEADER_SIZE // 8, min(start + size // 8, len(words))
-    pieces = []
-    while place + 2 <= end:
-        run = _follow_run(words[place : min(end, place + _RUN)])
+    length = int(words[_HEADER + 1])
+    if (lengths != length).any():
+        return None
+    stride = _OBJECT_HEADER + (length + 7) // 8
+    n_objects = int(indices.max())
+    if _HEADER + n_objects * stride > len(words):
+        return None
+    objects = words[_HEADER : _HEADER + n_objects * stride].reshape(n_objects, stride)
+    in_order = (objects[:, 0] & _INDEX == np.arange(1, n_objects + 1)).all()
+    if not in_order or (objects[:, 1] != length).any():
+        return None
+    texts = _masked(objects[:, _OBJECT_HEADER:], length)
+    return texts[0].tobytes()[:length] if (texts == texts[0]).all() else None
+
+
+def _masked(texts: npt.NDArray[np.uint64], length: int) -> npt.NDArray[np.uint64]:
+    """Blank what pads strings to whole words: it need not be zero."""
+    if length % 8:
+        texts = texts.copy()
+        texts[:, -1] &= np.uint64((1 << 8 * (length % 8)) - 1)
+    return texts
+
+
+def _walk(words: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:
+    """Follow a collection from object to object; gives the places of their headers.
+
+    Objects come in runs of one length, which stand at equal distances; where they do not, they
+    are followed one by one.
+    """
+    place, pieces = _HEADER, []
+    while place + _OBJECT_HEADER <= len(words):
+        run = _follow_run(words[place:])
         step = int(run[-1] + run[1]) if len(run) >= _SHORT_RUN else 0
         if not step:
-            run, step = _follow_singly(words[place : min(end, place + _SINGLY)].tolist())
+            run, step = _follow_singly(words[place : place + _SINGLY].tolist())
         if not step:
             break
         pieces.append(place + run)
@@ -185,20 +223,20 @@ def _walk(words: npt.NDArray[np.uint64], start: int) -> npt.NDArray[np.int64]:
 def _follow_run(words: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:
     """Where the headers of the first objects stand, as long as they are equally long."""
     padded = (int(words[1]) + 7) // 8
-    headers = np.arange(0, len(words) - 1, _OBJECT_HEADER // 8 + padded)
-    same = ((words[headers + 1] + 7) // 8 == padded) & (words[headers] & 0xFFFF != 0)
+    headers = np.arange(0, len(words) - 1, _OBJECT_HEADER + padded)
+    same = ((words[headers + 1] + 7) // 8 == padded) & (words[headers] & _INDEX != 0)
     return headers if same.all() else headers[: int(np.argmin(same))]
 
 
 def _follow_singly(words: list[int]) -> tuple[npt.NDArray[np.int64], int]:
     """Where the headers of objects stand, and where the next one will; 0 at the end."""
     headers, place = [], 0
-    while place + 2 <= len(words):
+    while place + _OBJECT_HEADER <= len(words):
         length = words[place + 1]
-        if words[place] & 0xFFFF:
+        if words[place] & _INDEX:
             headers.append(place)
-            place += _OBJECT_HEADER // 8 + (length + 7) // 8
-        elif length >= _OBJECT_HEADER:  # free space, whose length counts its own header
+            place += _OBJECT_HEADER + (length + 7) // 8
+        elif length >= 8 * _OBJECT_HEADER:  # free space, whose length counts its own header
             place += length // 8
         else:
             place = 0
@@ -207,13 +245,31 @@ def _follow_singly(words: list[int]) -> tuple[npt.NDArray[np.int64], int]:
 
 
 def _distinct(
-    words: npt.NDArray[np.uint64], positions: npt.NDArray[np.int64], length: int
-) -> tuple[list[bytes], npt.NDArray[np.int64]]:
-    """Find the distinct strings of one length; positions and words count in eights of bytes."""
-    texts = words[positions[:, None] + np.arange((length + 7) // 8)]
-    if length % 8:  # what pads a string to whole words need not be zero
-        texts[:, -1] &= np.uint64((1 << 8 * (length % 8)) - 1)
+    words: npt.NDArray[np.uint64], places: npt.NDArray[np.int64], lengths: npt.NDArray[np.uint32]
+) -> Found:
+    codes = np.empty(len(places), dtype=np.int64)
+    found: list[bytes] = []
+    for length in pd.unique(lengths).tolist():
+        here = np.flatnonzero(lengths == length)
+        n_words = (length + 7) // 8
+        if int(places[here].max()) + n_words > len(words):
+            raise _Unreadable
+        texts = _masked(words[places[here][:, None] + np.arange(n_words)], length)
+        inverse, first = _number_rows(texts)
+        codes[here] = len(found) + inverse
+        found.extend(row.tobytes()[:length] for row in texts[first])
+    return found, codes
+
+
+def _number_rows(
+    texts: npt.NDArray[np.uint64],
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Give equal rows the same number, and say where each is met first."""
     if (texts == texts[0]).all():
-        return [texts[0].tobytes()[:length]], np.zeros(len(positions), dtype=np.int64)
-    found, inverse = np.unique(texts.view(f"S{8 * texts.shape[1]}")[:, 0], return_inverse=True)
-    return [bytes(text) for text in found], inverse
+        return np.zeros(len(texts), dtype=np.int64), np.zeros(1, dtype=np.int64)
+    numbers = np.zeros(len(texts), dtype=np.int64)
+    for column in texts.T:
+        codes, values = pd.factorize(column)
+        numbers, _ = pd.factorize(numbers * len(values) + codes)
+    _, first = np.unique(numbers, return_index=True)
+    return numbers, first

@@ -44,15 +44,25 @@ def read(path: Path, name: str, *, library_may_help: bool) -> list[str]:
     [
         ["natural_movie_one"] * 5000,
         ["[0.0, 0.0]", "", "null", "[3644.93333333, 3644.93333333]"] * 300,
-        ["µ" * (n % 40) for n in range(2000)],
-        ["a" * 70_000, "b"] * 40,
+        ["flashes"] * 100 + ["gabors"] * 3000 + ["natural_movie_one_shuffled"] * 2000,
     ],
-    ids=["constant", "mixed", "lengths", "larger than a collection"],
+    ids=["constant", "mixed", "runs"],
 )
 def test_resolve__equals_library(tmp_path: Path, column: list[str]) -> None:
     path = tmp_path / "strings.h5"
     write(path, [["other"] * 50, column, ["after"] * 80])
     assert read(path, "c1", library_may_help=False) == column
+
+
+@pytest.mark.parametrize(
+    "column",
+    [["µ" * (n % 40) for n in range(2000)], ["a" * 70_000, "b"] * 40],
+    ids=["lengths", "larger than a collection"],
+)
+def test_read_factorized__unusual_columns(tmp_path: Path, column: list[str]) -> None:
+    path = tmp_path / "strings.h5"
+    write(path, [["other"] * 50, column, ["after"] * 80])
+    assert read(path, "c1", library_may_help=True) == column
 
 
 @settings(
