@@ -42,7 +42,9 @@ def main() -> None:
     print("| | time [s] |\n| --- | --- |")
     print(f"| quick start, small demo, the first time | {first:.1f} |")
     print(f"| the second time | {second:.1f} |")
-    print(f"| `import spikehouse` (the interpreter's own start taken off) | {imported - bare:.3f} |")
+    print(
+        f"| `import spikehouse` (the interpreter's own start taken off) | {imported - bare:.3f} |"
+    )
     print(f"| ten million turns of an empty loop | {loop:.2f} |")
 
 

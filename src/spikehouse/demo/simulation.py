@@ -95,7 +95,13 @@ class Simulation:
         return map_in_order(draw, self.units)
 
     def iterate_amplitudes(self, n_spikes: Sequence[int]) -> Iterator[np.ndarray]:
-        """Give the spike amplitudes [V] of one unit after the other."""
+        """Give the spike amplitudes [V] of one unit after the other.
+
+        Parameters
+        ----------
+        n_spikes
+            Number of spikes of each unit.
+        """
         seed, session_id = self.plan.seed, self.plan.facts.id
 
         def draw(item: tuple[tuple[int, Unit], int]) -> np.ndarray:

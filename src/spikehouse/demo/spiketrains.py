@@ -139,10 +139,12 @@ def draw_amplitudes(unit: Unit, unit_id: int, n: int, *, seed: int, session_id: 
     unit
         Its parameters: the distribution is normal, cut off from below at the share of missed
         spikes that ``amplitude_cutoff`` estimates.
-    unit_id, seed, session_id
-        Name the random stream.
+    unit_id
+        The unit.
     n
         Spikes.
+    seed, session_id
+        With the unit's id, they name the random stream.
 
     Returns
     -------

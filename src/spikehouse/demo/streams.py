@@ -34,5 +34,16 @@ def make_rng(seed: int, *keys: int | str) -> np.random.Generator:
 
 
 def make_uuid(*keys: int | str) -> str:
-    """Give the object id of one named thing, the same every time."""
+    """Give the object id of one named thing, the same every time.
+
+    Parameters
+    ----------
+    *keys
+        What names it.
+
+    Returns
+    -------
+    str
+        A version 5 UUID.
+    """
     return str(uuid.uuid5(NAMESPACE, "/".join(str(key) for key in keys)))

@@ -133,11 +133,23 @@ class Log:
         self._print(f"[{section.seconds:.1f} s]")
 
     def say(self, text: str) -> None:
-        """Log a sentence."""
+        """Log a sentence.
+
+        Parameters
+        ----------
+        text
+            The sentence.
+        """
         self._add(Text(text), text)
 
     def notice(self, text: str) -> None:
-        """Log what is not as the reader may expect."""
+        """Log what is not as the reader may expect.
+
+        Parameters
+        ----------
+        text
+            A sentence.
+        """
         self._add(Text(text, is_notice=True), f"Note: {text}")
 
     def table(self, frame: pd.DataFrame, caption: str, *, max_rows: int = 20) -> None:
@@ -161,26 +173,64 @@ class Log:
         self._add(TableBlock(caption, shown), f"{caption}:\n{text}")
 
     def fields(self, values: Mapping[str, object]) -> None:
-        """Log names and values, one a line."""
+        """Log names and values, one a line.
+
+        Parameters
+        ----------
+        values
+            Name → value.
+        """
         texts = {name: str(value) for name, value in values.items()}
         width = max(map(len, texts), default=0)
         lines = [f"  {name:<{width}}  {text}" for name, text in texts.items()]
         self._add(Fields(texts), "\n".join(lines))
 
     def figure(self, path: Path, caption: str) -> None:
-        """Log a figure that was written."""
+        """Log a figure that was written.
+
+        Parameters
+        ----------
+        path
+            The figure's file.
+        caption
+            What it shows.
+        """
         self._add(FigureBlock(path, caption), f"Wrote {path}")
 
     def origin(self, what: str, *, file: str, rows: str, units: str, function: str) -> None:
-        """Keep for the report where numbers come from; printed, it would bury them."""
+        """Keep for the report where numbers come from; printed, it would bury them.
+
+        Parameters
+        ----------
+        what
+            Which numbers.
+        file, rows, units
+            What they were made from.
+        function
+            What made them.
+        """
         self.sections[-1].blocks.append(Origin(what, file, rows, units, function))
 
     def headline(self, name: str, value: str) -> None:
-        """Keep a number for the head of the report."""
+        """Keep a number for the head of the report.
+
+        Parameters
+        ----------
+        name
+            What it is.
+        value
+            The number, written out.
+        """
         self.headlines[name] = value
 
     def end(self, text: str) -> None:
-        """Print a last line that belongs to no step."""
+        """Print a last line that belongs to no step.
+
+        Parameters
+        ----------
+        text
+            The line.
+        """
         self._print(f"\n{text}")
 
     def _add(self, block: Block, printed: str) -> None:

@@ -74,7 +74,15 @@ class HttpOptions:
 
 
 class TransientError(SourceError):
-    """A failure that may be gone at the next try."""
+    """A failure that may be gone at the next try.
+
+    Parameters
+    ----------
+    message
+        What happened.
+    retry_after
+        How long the server asks to wait [s].
+    """
 
     def __init__(self, message: str, *, retry_after: float | None = None) -> None:
         super().__init__(message)

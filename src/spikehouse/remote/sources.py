@@ -56,16 +56,40 @@ class Source(Protocol):
         """Fetch the table of units, unfiltered."""
 
     def get_session_data(self, session_id: int) -> Content:
-        """Find the file of a session."""
+        """Find the file of a session.
+
+        Parameters
+        ----------
+        session_id
+            The session.
+        """
 
     def get_probe_lfp_data(self, probe_id: int) -> Content:
-        """Find the LFP file of a probe."""
+        """Find the LFP file of a probe.
+
+        Parameters
+        ----------
+        probe_id
+            The probe.
+        """
 
     def get_natural_scene_template(self, number: int) -> Content:
-        """Find the TIFF of an image."""
+        """Find the TIFF of an image.
+
+        Parameters
+        ----------
+        number
+            0 to 117.
+        """
 
     def get_natural_movie_template(self, number: int) -> Content:
-        """Find the NPY file of a movie."""
+        """Find the NPY file of a movie.
+
+        Parameters
+        ----------
+        number
+            1 or 3.
+        """
 
     def get_unit_analysis_metrics(
         self,
@@ -73,4 +97,10 @@ class Source(Protocol):
         ecephys_session_ids: Iterable[int] | None = None,
         session_types: Iterable[str] | None = None,
     ) -> pd.DataFrame:
-        """Fetch the analysis metrics of some units."""
+        """Fetch the analysis metrics of some units.
+
+        Parameters
+        ----------
+        unit_ids, ecephys_session_ids, session_types
+            Which; None does not narrow the choice.
+        """
