@@ -128,7 +128,7 @@ def describe_namespaces() -> dict[str, dict[str, str]]:
             "version": NAMESPACE_VERSIONS[name],
             "doc": doc,
             "author": "The spikehouse developers",
-            "contact": "https://pypi.org/project/spikehouse",
+            "contact": "the spikehouse developers",
             "schema": [*schema, {"source": source}],
         }
         documents[name] = {

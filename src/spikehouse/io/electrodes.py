@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pandas as pd
 
 from spikehouse.io.hdf5 import Hdf5File, decode
@@ -95,13 +94,9 @@ def read_channels(file: Hdf5File) -> pd.DataFrame:
     """
     group = file.group(ELECTRODES)
     wanted = [n for n in group if n not in {"group", "group_name", "imp", "id"}]
-    columns = file.read_table(group, columns=wanted)
-    location = columns.pop("location")
-    frame = pd.DataFrame(
-        {_RENAMES.get(n, n): _plain(values) for n, values in columns.items() if n != "id"},
-        index=pd.Index(columns["id"].astype(np.int64), name="id"),
-    )
-    acronyms = pd.Series(np.asarray(location, dtype=object), index=frame.index, dtype=object)
+    frame = file.read_frame(group, columns=wanted)
+    acronyms = frame.pop("location").astype(object)
+    frame = frame.rename(columns=_RENAMES)
     frame["structure_acronym"] = acronyms.mask(acronyms.isin(OUTSIDE_THE_BRAIN), None)
     for name in CHANNEL_COLUMNS[:2] + CHANNEL_COLUMNS[3:4]:
         if name in frame:
@@ -109,7 +104,3 @@ def read_channels(file: Hdf5File) -> pd.DataFrame:
     if "valid_data" not in frame:
         frame["valid_data"] = True
     return frame[[name for name in CHANNEL_COLUMNS if name in frame]]
-
-
-def _plain(values: object) -> object:
-    return np.asarray(values, dtype=object) if isinstance(values, pd.Categorical) else values

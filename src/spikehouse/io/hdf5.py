@@ -223,6 +223,29 @@ class Hdf5File:
                 table[name] = self._split(group, name, values) if ragged else values
         return table
 
+    def read_frame(self, group: h5py.Group, *, columns: Collection[str]) -> pd.DataFrame:
+        """Read columns of a table as a frame.
+
+        Parameters
+        ----------
+        group
+            A DynamicTable.
+        columns
+            Which of its columns; those it does not have are left out.
+
+        Returns
+        -------
+        DataFrame
+            Index ``id``; strings as plain strings.
+        """
+        table = self.read_table(group, columns=columns)
+        index = pd.Index(table.pop("id").astype(np.int64), name="id")
+        plain = {
+            name: np.asarray(values, dtype=object) if isinstance(values, pd.Categorical) else values
+            for name, values in table.items()
+        }
+        return pd.DataFrame(plain, index=index)
+
 
 def _close(file: h5py.File, handle: BinaryIO) -> None:
     file.close()

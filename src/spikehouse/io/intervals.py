@@ -116,10 +116,9 @@ def read_invalid_times(file: Hdf5File) -> pd.DataFrame:
     group = file.find(f"{INTERVALS}/invalid_times")
     if group is None:
         return INVALID_TIMES.empty()
-    columns = file.read_table(group, columns=["start_time", "stop_time", "tags"])
-    index = pd.Index(columns.pop("id").astype(np.int64), name="id")
-    columns["tags"] = [[str(tag) for tag in row] for row in columns["tags"]]
-    return pd.DataFrame(columns, index=index)
+    frame = file.read_frame(group, columns=INVALID_TIMES.column_names)
+    tags: list[Any] = [[str(tag) for tag in row] for row in frame["tags"]]
+    return frame.assign(tags=tags)
 
 
 def read_optogenetic_epochs(file: Hdf5File) -> pd.DataFrame:
@@ -140,11 +139,5 @@ def read_optogenetic_epochs(file: Hdf5File) -> pd.DataFrame:
         group = file.find(f"{OPTOTAGGING}/{name}")
         if group is None:
             continue
-        columns = file.read_table(group, columns=OPTOGENETIC_EPOCHS.column_names)
-        index = pd.Index(columns.pop("id").astype(np.int64), name="id")
-        plain = {
-            n: np.asarray(v, dtype=object) if isinstance(v, pd.Categorical) else v
-            for n, v in columns.items()
-        }
-        return pd.DataFrame(plain, index=index)
+        return file.read_frame(group, columns=OPTOGENETIC_EPOCHS.column_names)
     return OPTOGENETIC_EPOCHS.empty()

@@ -38,13 +38,7 @@ def read_units(file: Hdf5File) -> pd.DataFrame:
     """
     group = file.group(UNITS)
     names = [name for name in column_names(group) if name not in RAGGED]
-    columns = file.read_table(group, columns=names)
-    index = pd.Index(columns.pop("id").astype(np.int64), name="id")
-    plain = {
-        name: np.asarray(values, dtype=object) if isinstance(values, pd.Categorical) else values
-        for name, values in columns.items()
-    }
-    return pd.DataFrame(plain, index=index)
+    return file.read_frame(group, columns=names)
 
 
 class RaggedColumn(Mapping[int, npt.NDArray[Any]]):
