@@ -10,12 +10,17 @@ from spikehouse.spikes.counting import (
     warn_overlaps,
 )
 from spikehouse.spikes.design import design_matrix
+from spikehouse.spikes.statistics import condition_statistics
+from spikehouse.spikes.streaming import concatenate_spikes, mean_counts
 
 __all__ = [
     "align_spikes",
     "check_bin_edges",
+    "concatenate_spikes",
+    "condition_statistics",
     "count_spikes",
     "design_matrix",
+    "mean_counts",
     "time_domain",
     "warn_overlaps",
 ]

@@ -80,3 +80,11 @@ def test_warn_overlaps__touching_windows_are_fine() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         warn_overlaps(time_domain([0.0, 1.0], np.arange(10.0)))
+
+
+def test_warn_overlaps__order_of_rows_does_not_matter() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warn_overlaps(time_domain([0.0, 1.0], [2.0, 1.0, 0.0]))
+    with pytest.warns(UserWarning, match="1 of 3 windows"):
+        warn_overlaps(time_domain([0.0, 1.0], [2.0, 0.5, 0.0]))

@@ -1,0 +1,102 @@
+"""Which way to count, and one unit after the other through the compiled loops."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+Result = TypeVar("Result")
+SpikeTimes = Mapping[int, npt.NDArray[np.float64]]
+
+# numpy needs about 60 ns an edge and unit; loading the compiled loops takes as long as 5 million
+LARGE = 4_000_000
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows of edges that the compiled loops can take.
+
+    Attributes
+    ----------
+    domain
+        Shape (n_presentations, n_bins + 1) [s], contiguous, free of NaN, not decreasing in a row.
+    windows
+        Shape (n_presentations, 3): first edge, last edge [s], bins per second.
+    slack
+        How far an edge is off evenly spaced ones, in bins; infinite if more than one.
+    """
+
+    domain: npt.NDArray[np.float64]
+    windows: npt.NDArray[np.float64]
+    slack: float
+
+
+def compiled_rows(domain: npt.NDArray[np.float64], n_units: int) -> Rows | None:
+    """Decide between the compiled loops and numpy.
+
+    Parameters
+    ----------
+    domain
+        Shape (n_presentations, n_bins + 1) [s].
+    n_units
+        How many units will be counted.
+
+    Returns
+    -------
+    Rows or None
+        None where numpy is to be used: the work is small, or some edges are not numbers or
+        decrease, for which only the definition by ``numpy.searchsorted`` says what comes out.
+    """
+    if domain.size * n_units <= LARGE or domain.shape[1] < 2:
+        return None
+    from spikehouse.spikes import _kernels
+
+    edges = np.ascontiguousarray(domain, dtype=np.float64)
+    is_sound, slack, windows = _kernels.check_rows(edges)
+    return Rows(edges, windows, slack) if is_sound else None
+
+
+def run_units(
+    spike_times: SpikeTimes,
+    unit_ids: Sequence[int],
+    job: Callable[[int, npt.NDArray[np.float64]], Result],
+) -> list[Result]:
+    """Run a compiled job on every unit, on all cores.
+
+    Parameters
+    ----------
+    spike_times
+        Unit id → sorted times [s]; asked in this thread only, one unit at a time.
+    unit_ids
+        Which units.
+    job
+        Called with a unit's position and its contiguous times; leaves the interpreter's lock.
+
+    Returns
+    -------
+    list
+        What the jobs returned, in the order of the units.
+
+    Notes
+    -----
+    At most one unit's spikes a core are in memory besides the one being read.
+    """
+    from spikehouse.spikes import _kernels
+
+    results: list[Result] = []
+    waiting: deque[Future[Result]] = deque()
+    n_threads = _kernels.n_threads()
+    with ThreadPoolExecutor(n_threads) as pool:
+        for position, unit_id in enumerate(unit_ids):
+            train = np.ascontiguousarray(spike_times[unit_id], dtype=np.float64)
+            if len(waiting) >= n_threads:
+                results.append(waiting.popleft().result())
+            waiting.append(pool.submit(job, position, train))
+        results.extend(future.result() for future in waiting)
+    return results

@@ -1,0 +1,157 @@
+"""Compiled loops over sorted spikes; imported only where the work is large."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numba
+import numpy as np
+import numpy.typing as npt
+
+Loop = TypeVar("Loop", bound=Callable[..., Any])
+Floats = npt.NDArray[np.float64]
+
+
+def n_threads() -> int:
+    """How many loops may run at once: the cores of this process, or NUMBA_NUM_THREADS."""
+    return int(vars(numba.config)["NUMBA_NUM_THREADS"])
+
+
+def _compiled(loop: Loop) -> Loop:
+    """Compile at the first call, without the interpreter's lock, and keep it on disk.
+
+    Numba keeps it beside the module, or in the user's cache folder where that is read-only.
+    """
+    njit: Any = numba.njit
+    try:
+        kept: Loop = njit(cache=True, nogil=True, error_model="numpy")(loop)
+    except RuntimeError:  # neither folder can be written: compiled anew in every process
+        kept = njit(nogil=True, error_model="numpy")(loop)
+    return kept
+
+
+@_compiled
+def check_rows(domain: Floats) -> tuple[bool, float, Floats]:
+    """Check that every row's edges are numbers that do not decrease, and how even they are.
+
+    Returns
+    -------
+    is_sound
+        Whether ``count_unit`` may be used.
+    slack
+        By how much of a bin's width an edge is at most off evenly spaced ones; infinite if more
+        than one.
+    windows
+        Shape (n_rows, 3): first edge, last edge, bins per second of each row.
+    """
+    n_rows, n_edges = domain.shape
+    windows = np.empty((n_rows, 3))
+    slack = 0.0
+    for row in range(n_rows):
+        start, stop = domain[row, 0], domain[row, n_edges - 1]
+        per_second = (n_edges - 1) / (stop - start)
+        windows[row, 0], windows[row, 1], windows[row, 2] = start, stop, per_second
+        if not start <= stop:
+            return False, np.inf, windows
+        for edge in range(1, n_edges):
+            if not domain[row, edge] >= domain[row, edge - 1]:
+                return False, np.inf, windows
+            off = abs((domain[row, edge] - start) * per_second - edge)
+            if start < stop and not off <= slack:
+                slack = off if off <= 1 else np.inf
+    return True, slack, windows
+
+
+@_compiled
+def _first_not_before(times: Floats, time: float, low: int, high: int) -> int:
+    """Bisect for the first place in [low, high) whose time is not before ``time``, else high."""
+    while low < high:
+        middle = (low + high) >> 1
+        if times[middle] < time:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+@_compiled
+def _seek(times: Floats, time: float, place: int) -> int:
+    """Find the first spike not before ``time``, knowing that all before ``place`` are.
+
+    Steps double, so that the next row, mostly a few spikes on, costs a few comparisons, and one
+    far away their logarithm.
+    """
+    low, step = place, 1
+    while low + step <= times.size and times[low + step - 1] < time:
+        low += step
+        step *= 2
+    return _first_not_before(times, time, low, min(low + step, times.size))
+
+
+@_compiled
+def _bin_near(domain: Floats, row: int, time: float, guess: int) -> int:
+    """Find the bin of a spike inside a row from one nearby."""
+    found = guess
+    while time < domain[row, found]:
+        found -= 1
+    while time >= domain[row, found + 1]:
+        found += 1
+    return found
+
+
+@_compiled
+def count_unit(
+    times: Floats,
+    domain: Floats,
+    windows: Floats,
+    slack: float,
+    binarize: bool,
+    targets: npt.NDArray[np.int64],
+    limit: Any,  # noqa: ANN401 - of the dtype of counts
+    counts: npt.NDArray[Any],
+) -> bool:
+    """Add a unit's spikes in row ``i`` to ``counts[targets[i]]``; False if one would overflow.
+
+    Shapes: domain (n_rows, n_bins + 1), windows and slack as ``check_rows`` gives them, targets
+    (n_rows,), counts (n_targets, n_bins). Linear in the rows and the spikes inside them: pages
+    of counts without a spike are not touched.
+
+    Notes
+    -----
+    Where edges are about even, a multiplication says which bin a spike is in. It never
+    decreases with time, also when rounded, and ``slack`` was measured with it: a spike further
+    than that from both ends of the bin is inside for certain, and for the few others the edges
+    themselves are asked. Uneven bins are walked, which costs no more than to write them.
+    """
+    n_times, last_bin = times.size, domain.shape[1] - 2
+    one = counts.dtype.type(1)
+    is_even = slack <= 1
+    # places known from the row before: all spikes in front of them are before these times
+    first_place, first_time, next_place, next_time = 0, -np.inf, 0, -np.inf
+    for row in range(len(domain)):
+        start, stop, per_second = windows[row, 0], windows[row, 1], windows[row, 2]
+        if start >= next_time:
+            place = _seek(times, start, next_place)
+        elif start >= first_time:
+            place = _seek(times, start, first_place)
+        else:
+            place = _first_not_before(times, start, 0, first_place)
+        first_place, first_time = place, start
+        target, found = targets[row], 0
+        while place < n_times and times[place] < stop:
+            if is_even:
+                exact = (times[place] - start) * per_second
+                found = min(int(exact), last_bin)
+                beyond = exact - found
+            if not is_even or beyond <= slack or 1 - beyond <= slack:
+                found = _bin_near(domain, row, times[place], found)
+            if binarize:
+                counts[target, found] = one
+            elif counts[target, found] >= limit:
+                return False
+            else:
+                counts[target, found] += one
+            place += 1
+        next_place, next_time = place, stop
+    return True

@@ -1,0 +1,143 @@
+"""Means over presentations, and spikes as flat arrays, without the counts of every presentation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from spikehouse.errors import InvalidArgumentError
+from spikehouse.spikes._engine import Rows, SpikeTimes, compiled_rows, run_units
+
+
+def mean_counts(
+    spike_times: SpikeTimes,
+    unit_ids: Sequence[int],
+    domain: npt.NDArray[np.float64],
+    *,
+    groups: npt.ArrayLike | None = None,
+) -> npt.NDArray[np.float64]:
+    """Average the spike counts of units over presentations, in every bin.
+
+    Parameters
+    ----------
+    spike_times
+        Unit id → sorted times [s].
+    unit_ids
+        Which units, in the order of the result.
+    domain
+        Shape (n_presentations, n_bins + 1); each row's edges [s] do not decrease. Rows may come
+        in any order and overlap.
+    groups
+        Shape (n_presentations,): the number of each presentation's group, from 0; the return
+        inverse of ``np.unique(condition_ids, return_inverse=True)``, for one.
+
+    Returns
+    -------
+    ndarray of float64, shape (n_bins, n_units) or (n_groups, n_bins, n_units)
+        Spikes a presentation and bin [a, b), what ``count_spikes(...).mean(axis=0)`` gives, of
+        every group where there are groups. ``n_groups`` is the largest number + 1; a group
+        without presentations is NaN. The units vary slowest in memory.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If groups has another length than domain, is not of integers, or a number is negative.
+
+    Notes
+    -----
+    The counts of all presentations are never in memory: only the result, and one unit's spikes
+    and sums a core. Sums are of integers, so the order of presentations does not matter. Time is
+    linear in the spikes inside the rows, and the rows.
+    """
+    targets = _check_groups(groups, len(domain))
+    n_groups = 1 if groups is None else int(targets.max(initial=-1)) + 1
+    means = np.empty((len(unit_ids), n_groups, max(domain.shape[1] - 1, 0)))
+    in_group = np.bincount(targets, minlength=n_groups).astype(np.float64)[:, None]
+    in_group[in_group == 0] = np.nan
+    rows = compiled_rows(domain, len(unit_ids))
+    if rows is None:
+        for position, unit_id in enumerate(unit_ids):
+            places = np.searchsorted(spike_times[unit_id], domain.ravel()).reshape(domain.shape)
+            sums = np.zeros(means.shape[1:], dtype=np.int64)
+            np.add.at(sums, targets, np.diff(places, axis=1))
+            means[position] = sums / in_group
+    else:
+        _mean_compiled(means, spike_times, unit_ids, rows, targets, in_group)
+    moved = np.moveaxis(means, 0, -1)
+    return moved[0] if groups is None else moved
+
+
+def _mean_compiled(
+    means: npt.NDArray[np.float64],
+    spike_times: SpikeTimes,
+    unit_ids: Sequence[int],
+    rows: Rows,
+    targets: npt.NDArray[np.int64],
+    in_group: npt.NDArray[np.float64],
+) -> None:
+    from spikehouse.spikes import _kernels
+
+    limit = np.iinfo(np.int64).max
+
+    def average(position: int, train: npt.NDArray[np.float64]) -> None:
+        sums = np.zeros(means.shape[1:], dtype=np.int64)
+        _kernels.count_unit(
+            train, rows.domain, rows.windows, rows.slack, False, targets, limit, sums
+        )
+        means[position] = sums / in_group
+
+    run_units(spike_times, unit_ids, average)
+
+
+def _check_groups(groups: npt.ArrayLike | None, n_rows: int) -> npt.NDArray[np.int64]:
+    if groups is None:
+        return np.zeros(n_rows, dtype=np.int64)
+    given = np.asarray(groups)
+    if given.shape != (n_rows,):
+        raise InvalidArgumentError(
+            f"groups needs one number a presentation, shape ({n_rows},), not {given.shape}"
+        )
+    if n_rows and not np.issubdtype(given.dtype, np.integer):
+        raise InvalidArgumentError(
+            f"groups must hold integers, not {given.dtype}; number the groups from 0 with "
+            "np.unique(..., return_inverse=True)"
+        )
+    targets = np.ascontiguousarray(given, dtype=np.int64)
+    if targets.min(initial=0) < 0:
+        raise InvalidArgumentError(
+            f"groups must be numbered from 0; the smallest is {targets.min()}: leave out the "
+            "presentations that belong to none"
+        )
+    return targets
+
+
+def concatenate_spikes(
+    spike_times: SpikeTimes, unit_ids: Sequence[int]
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
+    """Put the spikes of units end to end, for code that takes flat arrays.
+
+    Parameters
+    ----------
+    spike_times
+        Unit id → sorted times [s].
+    unit_ids
+        Which units, in the order of the result.
+
+    Returns
+    -------
+    times : ndarray of float64, shape (n_spikes,)
+        The spikes of the first unit, then of the second, … [s].
+    offsets : ndarray of int64, shape (n_units + 1,)
+        Those of unit ``i`` are ``times[offsets[i]:offsets[i + 1]]``.
+
+    Notes
+    -----
+    Every unit is read once. Memory: for a moment twice the result, 8 bytes a spike.
+    """
+    trains = [np.asarray(spike_times[unit_id], dtype=np.float64) for unit_id in unit_ids]
+    offsets = np.zeros(len(trains) + 1, dtype=np.int64)
+    np.cumsum([len(train) for train in trains], out=offsets[1:])
+    times = np.concatenate(trains) if trains else np.empty(0, dtype=np.float64)
+    return times, offsets

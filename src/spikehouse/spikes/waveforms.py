@@ -1,0 +1,65 @@
+"""Mean waveforms with their channels and times."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import xarray as xr
+
+
+class LabelledWaveforms(Mapping[int, xr.DataArray]):
+    """Unit id → its mean waveform, labelled when asked for.
+
+    Parameters
+    ----------
+    waveforms
+        Unit id → array (probe channel number, sample), in the file's unit: µV in the released
+        files, although their attribute says volts.
+    units
+        By unit id, with probe_id; only these units are there.
+    channels
+        By channel id, with probe_id and probe_channel_number; other channels are left out.
+    probes
+        By probe id, with sampling_rate [Hz].
+    """
+
+    def __init__(
+        self,
+        waveforms: Mapping[int, npt.NDArray[Any]],
+        *,
+        units: pd.DataFrame,
+        channels: pd.DataFrame,
+        probes: pd.DataFrame,
+    ) -> None:
+        self._waveforms = waveforms
+        self._probe_of = units["probe_id"]
+        self._channels = channels
+        self._probes = probes
+
+    def __len__(self) -> int:
+        return len(self._probe_of)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._probe_of.index.tolist())
+
+    def __contains__(self, unit_id: object) -> bool:
+        return unit_id in self._probe_of.index
+
+    def __getitem__(self, unit_id: int) -> xr.DataArray:
+        data = np.asarray(self._waveforms[unit_id])
+        probe_id = self._probe_of.loc[unit_id]
+        channels = self._channels[self._channels["probe_id"] == probe_id]
+        numbers = channels["probe_channel_number"]
+        recorded = numbers[numbers < len(data)].sort_values()
+        return xr.DataArray(
+            data[recorded.to_numpy()],
+            dims=["channel_id", "time"],
+            coords={
+                "channel_id": recorded.index.to_numpy(),
+                "time": np.arange(data.shape[1]) / self._probes.loc[probe_id, "sampling_rate"],
+            },
+        )
