@@ -1,0 +1,170 @@
+"""Cut a recording into windows around onsets, by nearest samples."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import xarray as xr
+
+from spikehouse.errors import InvalidArgumentError, describe_choices
+from spikehouse.lfp._times import time_index
+
+METHODS = ("nearest",)
+# intervals looked at to find the sampling interval: the median needs no more
+N_INTERVALS = 10_000
+# a window's end this close to a sample (in samples) is on it: 1/1250 s is no binary fraction
+ON_A_SAMPLE = 0.01
+
+
+def align(
+    lfp: xr.DataArray,
+    onsets: pd.Series[float] | npt.ArrayLike,
+    window: tuple[float, float],
+    *,
+    method: Literal["nearest"] = "nearest",
+) -> xr.DataArray:
+    """Cut windows around onsets out of a recording.
+
+    Parameters
+    ----------
+    lfp
+        A recording with a dimension ``time`` [s], increasing. Only the windows are read where
+        it is read on selection.
+    onsets
+        Times [s], in any order; windows may overlap. A Series keeps its index: the column
+        ``start_time`` of presentations gives windows by ``stimulus_presentation_id``.
+    window
+        First and last time relative to the onset [s].
+    method
+        How the time axes are matched; ``"nearest"`` takes the sample closest in time, the later
+        of two equally close ones.
+
+    Returns
+    -------
+    DataArray
+        (onset, time_relative_to_onset, channel) in the recording's units. The first dimension has
+        the name of the Series' index, ``"onset"`` without one; ``onset_time`` [s] goes with it.
+        ``attrs`` has ``window`` and ``sampling_interval`` [s].
+
+    Raises
+    ------
+    InvalidArgumentError
+        If the window does not end after it starts, an onset is not a finite number, the
+        recording has fewer than two samples or times out of order, or the method is unknown.
+
+    Notes
+    -----
+    The window is sampled at ``window[0] + k * sampling_interval`` for all k that give a time
+    before ``window[1]``: half-open, with the median interval between the recording's samples.
+    Where no sample is within one sampling interval (before the recording, after it, in a gap of
+    it) the result is NaN.
+
+    A sample that several windows share is read once. Memory: the result and the samples read.
+    With Dask the result is not computed. Masking first
+    (:func:`spikehouse.lfp.mask_intervals`) makes invalid samples NaN here.
+    """
+    if method not in METHODS:
+        raise InvalidArgumentError(f"method={method!r}; {describe_choices(method, METHODS)}")
+    labels, times = _check_onsets(onsets)
+    samples = _check_times(lfp)
+    interval = _sampling_interval(samples)
+    relative = _sample_window(window, interval)
+    rows, is_found = _find_nearest(samples, times[:, np.newaxis] + relative, interval)
+    dim = str(labels.name) if labels.name is not None else "onset"
+    aligned = _take(lfp, rows, is_found, (dim, "time_relative_to_onset"))
+    aligned = aligned.assign_coords(
+        {
+            dim: labels.to_numpy(),
+            "time_relative_to_onset": relative,
+            "onset_time": (dim, times),
+        }
+    )
+    aligned.attrs = {
+        **lfp.attrs,
+        "window": (float(window[0]), float(window[1])),
+        "sampling_interval": interval,
+    }
+    return aligned
+
+
+def _check_onsets(
+    onsets: pd.Series[float] | npt.ArrayLike,
+) -> tuple[pd.Index, npt.NDArray[np.float64]]:
+    times = np.atleast_1d(np.asarray(onsets, dtype=np.float64))
+    if times.ndim != 1:
+        raise InvalidArgumentError(f"onsets has shape {times.shape}; give a list of times [s]")
+    is_wrong = ~np.isfinite(times)
+    if is_wrong.any():
+        raise InvalidArgumentError(
+            f"{is_wrong.sum()} of {len(times)} onsets are not finite, the first at position "
+            f"{int(is_wrong.argmax())}; leave them out (Series.dropna())"
+        )
+    labels = onsets.index if isinstance(onsets, pd.Series) else pd.RangeIndex(len(times))
+    return labels, times
+
+
+def _check_times(lfp: xr.DataArray) -> npt.NDArray[np.float64]:
+    index = time_index(lfp)
+    if len(index) < 2:
+        raise InvalidArgumentError(
+            f"the recording has {len(index)} samples; aligning needs two to know the interval"
+        )
+    if not index.is_monotonic_increasing:
+        raise InvalidArgumentError("the recording's times are out of order: lfp.sortby('time')")
+    return index.to_numpy(dtype=np.float64)
+
+
+def _sampling_interval(samples: npt.NDArray[np.float64]) -> float:
+    n_gaps = len(samples) - 1
+    looked_at = np.linspace(0, n_gaps - 1, min(n_gaps, N_INTERVALS)).astype(np.int64)
+    interval = float(np.median(samples[looked_at + 1] - samples[looked_at]))
+    if not interval > 0:
+        raise InvalidArgumentError("most samples of the recording have the time of the one before")
+    return interval
+
+
+def _sample_window(window: tuple[float, float], interval: float) -> npt.NDArray[np.float64]:
+    start, stop = (float(bound) for bound in window)
+    if not (math.isfinite(start) and math.isfinite(stop) and start < stop):
+        raise InvalidArgumentError(
+            f"window=({start}, {stop}): give the first and the last time relative to the onset "
+            "[s], the first being the smaller, for instance (-0.1, 0.5)"
+        )
+    n_samples = max(math.ceil((stop - start) / interval - ON_A_SAMPLE), 1)
+    # to the nanosecond, so that the onset is 0 and not 1e-16
+    return np.round(start + interval * np.arange(n_samples, dtype=np.float64), 9)
+
+
+def _find_nearest(
+    samples: npt.NDArray[np.float64], wanted: npt.NDArray[np.float64], tolerance: float
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+    after = np.clip(np.searchsorted(samples, wanted), 1, len(samples) - 1)
+    is_before = wanted - samples[after - 1] < samples[after] - wanted
+    rows = np.where(is_before, after - 1, after)
+    return rows, np.abs(samples[rows] - wanted) <= tolerance
+
+
+def _take(
+    lfp: xr.DataArray,
+    rows: npt.NDArray[np.int64],
+    is_found: npt.NDArray[np.bool_],
+    dims: tuple[str, str],
+) -> xr.DataArray:
+    lfp = lfp.drop_vars([name for name in lfp.coords if "time" in lfp[name].dims])
+    if lfp.chunks is not None:
+        cut = lfp.transpose("time", ...).isel(time=xr.DataArray(rows, dims=dims))
+        return cut.where(xr.DataArray(is_found, dims=dims))
+    needed, inverse = np.unique(rows.ravel(), return_inverse=True)
+    values = lfp.isel(time=needed).transpose("time", ...).to_numpy()
+    # windows in order that do not overlap are already as they should be
+    if not np.array_equal(needed, rows.ravel()):
+        values = values[inverse]
+    values = values.reshape(*rows.shape, *values.shape[1:])
+    values = values.astype(np.result_type(values.dtype, np.float16), copy=False)
+    values[~is_found] = np.nan
+    others = [dim for dim in lfp.dims if dim != "time"]
+    return xr.DataArray(values, dims=(*dims, *others), coords=lfp.coords, name=lfp.name)
