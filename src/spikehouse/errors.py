@@ -11,6 +11,9 @@
     ├── SourceError            (ConnectionError)  a server: unreachable, status, nonsense
     └── TransferError          (ConnectionError)  a download that did not arrive whole
 
+The room ``compat`` adds two to it: ``CompatibilityError`` (ImportError) and under it
+``MissingModuleError`` (ModuleNotFoundError).
+
 Each leaf is also the built-in exception a caller would expect, so ``except KeyError`` and
 ``except OSError`` go on working. A message says what happened, with which value, what would
 have been valid, and what to do.

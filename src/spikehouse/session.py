@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
+import html
 import os
 import warnings
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import cached_property
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -16,26 +18,45 @@ import pandas as pd
 import xarray as xr
 
 from spikehouse.catalogue import UnitFilter, join_units
-from spikehouse.errors import InvalidArgumentError, NotFoundError, describe_choices
+from spikehouse.errors import (
+    InvalidArgumentError,
+    NotFoundError,
+    SpikehouseError,
+    describe_choices,
+)
 from spikehouse.io import NwbSessionFile, Selection
+from spikehouse.lfp import mask_intervals
+from spikehouse.schema import INVALID_TIMES
 from spikehouse.spikes import (
     align_spikes,
     check_bin_edges,
+    condition_statistics,
     count_spikes,
+    mean_counts,
     time_domain,
     warn_overlaps,
 )
+from spikehouse.spikes.waveforms import LabelledWaveforms
 from spikehouse.stimuli import (
+    Missing,
     Presentations,
     build_presentations,
     condition_table,
+    inter_presentation_intervals,
     intervals_with_tag,
+    nan_intervals,
+    parameter_values,
     presentation_table,
+    stimulus_epochs,
     stimulus_names,
 )
-from spikehouse.stimuli.presentations import Missing
 
 _FILE_OPTIONS = ("external_channel_columns", "additional_unit_metrics", "probe_lfp_paths")
+
+
+MeanOver = Literal["presentations", "conditions"]
+# what asking an adapter for something it does not have may raise
+_ABSENT = (SpikehouseError, AttributeError, NotImplementedError, KeyError)
 
 
 class EcephysSession:
@@ -130,6 +151,41 @@ class EcephysSession:
     ) -> None:
         self.close()
 
+    def _at_a_glance(self) -> dict[str, str]:
+        """Say it in a few lines, and nothing of what an adapter does not have."""
+        facts: dict[str, Callable[[], str]] = {
+            "specimen": lambda: f"{self.specimen_name}, {self.full_genotype}",
+            "recorded": lambda: self.session_start_time.isoformat(sep=" "),
+            "probes": lambda: ", ".join(self.probes["description"]),
+            "units": lambda: f"{self.num_units}: {_listed(self.structurewise_unit_counts)}",
+            "stimuli": lambda: ", ".join(self.stimulus_names),
+            "presentations": lambda: f"{self.num_stimulus_presentations:,}",
+        }
+        lines = {}
+        for name, fact in facts.items():
+            # a session with one broken table must still be able to introduce itself
+            with contextlib.suppress(*_ABSENT):
+                lines[name] = fact()
+        return lines
+
+    def _title(self) -> str:
+        try:
+            return f"EcephysSession {self.ecephys_session_id} ({self.session_type})"
+        except _ABSENT:
+            return "EcephysSession"
+
+    def __repr__(self) -> str:
+        lines = [f"  {name:<13}  {text}" for name, text in self._at_a_glance().items()]
+        return "\n".join([self._title(), *lines])
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><th style='text-align:left'>{name}</th>"
+            f"<td style='text-align:left'>{html.escape(text)}</td></tr>"
+            for name, text in self._at_a_glance().items()
+        )
+        return f"<b>{html.escape(self._title())}</b><table>{rows}</table>"
+
     # ---- who, when, where
 
     @cached_property
@@ -219,6 +275,9 @@ class EcephysSession:
     def channels(self) -> pd.DataFrame:
         """One row a valid channel; see ``schema.CHANNELS``."""
         table: pd.DataFrame = self.api.get_channels()
+        # adapters written for AllenSDK know the structure under its older name only
+        if "ecephys_structure_acronym" not in table and "structure_acronym" in table:
+            table = table.assign(ecephys_structure_acronym=table["structure_acronym"])
         return table
 
     @cached_property
@@ -279,13 +338,189 @@ class EcephysSession:
         """Unit id → spike times [s], sorted; each unit is one read of the file when asked for."""
         return self._spike_times
 
-    # ---- stimuli
+    @cached_property
+    def spike_amplitudes(self) -> Mapping[int, npt.NDArray[np.float64]]:
+        """Unit id → amplitude of each spike [V]; read a unit at a time when asked for."""
+        return Selection(self.api.get_spike_amplitudes(), self.units.index.tolist())
+
+    @cached_property
+    def mean_waveforms(self) -> Mapping[int, xr.DataArray]:
+        """Unit id → mean waveform (channel_id, time [s]); a unit is read when asked for.
+
+        Values are the file's: µV in the released files, although their attribute says volts.
+        """
+        return LabelledWaveforms(
+            self.api.get_mean_waveforms(),
+            units=self.units,
+            channels=self.channels,
+            probes=self.probes,
+        )
+
+    # ---- behaviour
+
+    @cached_property
+    def running_speed(self) -> pd.DataFrame:
+        """How fast the animal ran: start_time, end_time [s], velocity [cm/s]."""
+        table: pd.DataFrame = self.api.get_running_speed()
+        return table
+
+    def get_pupil_data(self) -> pd.DataFrame | None:
+        """Get the ellipses fitted to pupil, eye and corneal reflection.
+
+        Returns
+        -------
+        DataFrame or None
+            Index ``Time (s)``; for each, center_x, center_y, height, width [px], phi [rad]. None
+            without eye tracking.
+        """
+        table: pd.DataFrame | None = self.api.get_pupil_data()
+        return table
+
+    def get_screen_gaze_data(self, include_filtered_data: bool = False) -> pd.DataFrame | None:
+        """Get where on the screen the animal looked.
+
+        Parameters
+        ----------
+        include_filtered_data
+            Add the same columns with blinks and jumps taken out (NaN).
+
+        Returns
+        -------
+        DataFrame or None
+            Index ``Time (s)``; areas, screen coordinates [cm] and angles [deg]. None without eye
+            tracking.
+        """
+        table: pd.DataFrame | None = self.api.get_screen_gaze_data(
+            include_filtered_data=include_filtered_data
+        )
+        return table
+
+    # ---- local field potential
+
+    def get_lfp(
+        self,
+        probe_id: int,
+        mask_invalid_intervals: bool = True,
+        *,
+        chunks: int | str | Mapping[str, Any] | None = None,
+    ) -> xr.DataArray:
+        """Get the local field potential of a probe; it is read where it is selected from.
+
+        Parameters
+        ----------
+        probe_id
+            Whose.
+        mask_invalid_intervals
+            Put NaN where something was wrong with all probes or with this one.
+        chunks
+            What ``DataArray.chunk`` takes, to compute with Dask; numpy arrays if None.
+
+        Returns
+        -------
+        DataArray
+            ``LFP`` (time [s], channel) [V].
+
+        Raises
+        ------
+        NotFoundError
+            If there is no such probe, or no LFP file of it.
+        InvalidArgumentError
+            If Dask is asked for and not installed.
+
+        Notes
+        -----
+        ``session.get_lfp(probe).sel(time=slice(100, 101))`` reads one second.
+        ``spikehouse.lfp.align`` cuts windows around stimuli; ``.load()`` reads everything.
+        """
+        lfp: xr.DataArray = (
+            self.api.get_lfp(probe_id)
+            if chunks is None
+            else self.api.get_lfp(probe_id, chunks=chunks)
+        )
+        if not mask_invalid_intervals:
+            return lfp
+        names = {"all_probes", str(self.probes.loc[probe_id, "description"])}
+        wrong = intervals_with_tag(self.invalid_times, names)
+        return mask_intervals(lfp, wrong["start_time"], wrong["stop_time"]) if len(wrong) else lfp
+
+    def get_current_source_density(self, probe_id: int) -> xr.DataArray:
+        """Get the current source density of the response to flashes, stored with the LFP.
+
+        Parameters
+        ----------
+        probe_id
+            Whose.
+
+        Returns
+        -------
+        DataArray
+            ``CSD`` (virtual_channel_index, time [s] from flash onset) [V/cm²], with
+            vertical_position and horizontal_position [µm].
+
+        Raises
+        ------
+        NotFoundError
+            If there is no such probe, or no LFP file of it.
+        """
+        density: xr.DataArray = self.api.get_current_source_density(probe_id)
+        return density
+
+    # ---- what went wrong
 
     @cached_property
     def invalid_times(self) -> pd.DataFrame:
         """Intervals in which something was wrong: start_time, stop_time [s], tags."""
+        if not hasattr(self.api, "get_invalid_times"):
+            return INVALID_TIMES.empty()
         table: pd.DataFrame = self.api.get_invalid_times()
         return table
+
+    def get_invalid_times(self) -> pd.DataFrame:
+        """Get the intervals in which something was wrong.
+
+        Returns
+        -------
+        DataFrame
+            start_time, stop_time [s], tags: scope (EcephysSession or EcephysProbe), id, label
+            (all_probes, stimulus, optotagging or the probe's name).
+        """
+        return self.invalid_times
+
+    # ---- hand-over to other packages
+
+    def to_pynapple(self) -> Any:  # noqa: ANN401 - a class of a package that may be absent
+        """Hand the spikes over to pynapple.
+
+        Returns
+        -------
+        pynapple.TsGroup
+            One ``Ts`` a unit, by unit id, with the columns of ``units`` that hold one number or
+            string a unit as metadata.
+
+        Raises
+        ------
+        ModuleNotFoundError
+            If pynapple is not installed.
+
+        Notes
+        -----
+        Reads every unit's spikes: 0.5 GB for a session of 700 units.
+        """
+        try:
+            import pynapple
+        except ModuleNotFoundError as error:
+            raise ModuleNotFoundError(
+                "to_pynapple needs the package pynapple: pip install pynapple"
+            ) from error
+        spikes = {unit: pynapple.Ts(times) for unit, times in self.spike_times.items()}
+        return pynapple.TsGroup(spikes, metadata=self.units)
+
+    @cached_property
+    def nwbfile(self) -> Any:  # noqa: ANN401 - a class of a package that may be absent
+        """The session file as pynwb sees it; see ``NwbSessionFile.get_nwbfile`` for the cost."""
+        return self.api.get_nwbfile()
+
+    # ---- stimuli
 
     @cached_property
     def optogenetic_stimulation_epochs(self) -> pd.DataFrame:
@@ -364,6 +599,138 @@ class EcephysSession:
             numeric=names is not None and len(names) == 1,
         )
 
+    def get_stimulus_epochs(
+        self, duration_thresholds: Mapping[str, float] | None = None
+    ) -> pd.DataFrame:
+        """Get the periods in which one kind of stimulus was shown.
+
+        Parameters
+        ----------
+        duration_thresholds
+            Stimulus name → the shortest epoch [s] of it that counts; 90 s of
+            spontaneous_activity if None.
+
+        Returns
+        -------
+        DataFrame
+            start_time, stop_time, duration [s], stimulus_name, stimulus_block.
+        """
+        return stimulus_epochs(self._presentations, duration_thresholds=duration_thresholds)
+
+    @cached_property
+    def inter_presentation_intervals(self) -> pd.DataFrame:
+        """Pauses [s] between presentations, by (from_presentation_id, to_presentation_id)."""
+        return inter_presentation_intervals(self._presentations)
+
+    def get_inter_presentation_intervals_for_stimulus(
+        self, stimulus_names: str | Collection[str]
+    ) -> pd.DataFrame:
+        """Get the pauses between presentations of some stimuli that follow each other.
+
+        Parameters
+        ----------
+        stimulus_names
+            One name or several.
+
+        Returns
+        -------
+        DataFrame
+            ``interval`` [s] by (from_presentation_id, to_presentation_id).
+
+        Raises
+        ------
+        NotFoundError
+            If a name is not a stimulus of this session.
+        """
+        shown = self.get_stimulus_table(stimulus_names).index
+        intervals = self.inter_presentation_intervals
+        before = intervals.index.isin(shown, level="from_presentation_id")
+        after = intervals.index.isin(shown, level="to_presentation_id")
+        return intervals[before & after]
+
+    def get_stimulus_parameter_values(
+        self, stimulus_presentation_ids: npt.ArrayLike | None = None, drop_nulls: bool = True
+    ) -> dict[str, npt.NDArray[Any]]:
+        """Get the values that each stimulus parameter takes.
+
+        Parameters
+        ----------
+        stimulus_presentation_ids
+            Only in these presentations; in all if None.
+        drop_nulls
+            Leave "null" out; otherwise it comes last where a parameter does not always apply.
+
+        Returns
+        -------
+        dict
+            Parameter → its values in order of first appearance.
+
+        Raises
+        ------
+        NotFoundError
+            If an id is not in this session.
+        """
+        rows = self._select_presentations(stimulus_presentation_ids)
+        return parameter_values(self._presentations, rows, drop_nulls=drop_nulls)
+
+    def get_parameter_values_for_stimulus(
+        self, stimulus_name: str, drop_nulls: bool = True
+    ) -> dict[str, npt.NDArray[Any]]:
+        """Get the values that each parameter of one stimulus takes.
+
+        Parameters
+        ----------
+        stimulus_name
+            The stimulus.
+        drop_nulls
+            Leave "null" out.
+
+        Returns
+        -------
+        dict
+            Parameter → its values in order of first appearance.
+
+        Raises
+        ------
+        NotFoundError
+            If the session does not show that stimulus.
+        """
+        shown = self.get_stimulus_table([stimulus_name]).index
+        return self.get_stimulus_parameter_values(shown, drop_nulls=drop_nulls)
+
+    def channel_structure_intervals(
+        self, channel_ids: npt.ArrayLike
+    ) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64]]:
+        """Find the stretches of channels that lie in one structure.
+
+        Parameters
+        ----------
+        channel_ids
+            Channels of one probe, in their order along it.
+
+        Returns
+        -------
+        labels : ndarray
+            The structure of each stretch; missing outside the brain.
+        intervals : ndarray, shape (n_stretches + 1,)
+            Where each begins in ``channel_ids``, and their number.
+
+        Raises
+        ------
+        NotFoundError
+            If a channel is not in this session.
+        """
+        ids = _check_ids(channel_ids, self.channels.index, what="channel_ids", one="channel")
+        table = self.channels.loc[ids]
+        if table["probe_id"].nunique() > 1:
+            warnings.warn(
+                "the channels belong to several probes: stretches may run from one into the next",
+                stacklevel=2,
+            )
+        acronyms = table["ecephys_structure_acronym"].to_numpy(dtype=object)
+        intervals = nan_intervals(acronyms)
+        return acronyms[intervals[:-1]], intervals
+
     # ---- spikes aligned to stimuli
 
     def presentationwise_spike_counts(
@@ -375,6 +742,8 @@ class EcephysSession:
         dtype: npt.DTypeLike | None = None,
         large_bin_size_threshold: float = 0.001,
         time_domain_callback: Any = None,  # noqa: ANN401 - array in, array out
+        *,
+        mean_over: MeanOver | None = None,
     ) -> xr.DataArray:
         """Count spikes in bins around the onset of presentations.
 
@@ -394,12 +763,17 @@ class EcephysSession:
             Binarizing bins wider than this [s] gives a warning.
         time_domain_callback
             Given the absolute edges (presentations × edges), gives them back changed.
+        mean_over
+            "presentations" averages over all of them, "conditions" over those of each condition
+            (invalid ones left out); the counts of single presentations are then never built, and
+            the memory is that of the result. ``binarize`` and ``dtype`` do not go with it.
 
         Returns
         -------
         DataArray, shape (n_presentations, n_bins, n_units)
             ``spike_counts`` (stimulus_presentation_id, time_relative_to_stimulus_onset = bin
-            centres [s], unit_id).
+            centres [s], unit_id); or ``mean_spike_counts`` ([stimulus_condition_id,]
+            time_relative_to_stimulus_onset, unit_id).
 
         Raises
         ------
@@ -411,6 +785,14 @@ class EcephysSession:
         edges = check_bin_edges(bin_edges)
         presentations = self._select_presentations(stimulus_presentation_ids)
         units = self._select_units(unit_ids)
+        if mean_over is not None:
+            if binarize or dtype is not None:
+                raise InvalidArgumentError(
+                    "mean_over gives means as floats: leave binarize and dtype out"
+                )
+            return self._mean_spike_counts(
+                edges, presentations, units, mean_over=mean_over, callback=time_domain_callback
+            )
         widest = float(np.diff(edges).max())
         if binarize and widest > large_bin_size_threshold:
             warnings.warn(
@@ -426,7 +808,7 @@ class EcephysSession:
             counts,
             dims=["stimulus_presentation_id", "time_relative_to_stimulus_onset", "unit_id"],
             coords={
-                "stimulus_presentation_id": presentations,
+                "stimulus_presentation_id": self._presentations.ids[presentations],
                 "time_relative_to_stimulus_onset": edges[:-1] + np.diff(edges) / 2,
                 "unit_id": np.asarray(units, dtype=np.int64),
             },
@@ -466,25 +848,93 @@ class EcephysSession:
             self._select_units(unit_ids),
             start_time=self._presentations.start_time[presentations],
             stop_time=self._presentations.stop_time[presentations],
-            presentation_ids=presentations,
+            presentation_ids=self._presentations.ids[presentations],
         )
 
-    def _select_presentations(self, ids: npt.ArrayLike | None) -> npt.NDArray[np.int64]:
-        n_presentations = len(self._presentations)
-        if ids is None:
-            return np.arange(n_presentations)
-        return _check_ids(
-            ids,
-            pd.RangeIndex(n_presentations),
-            what="stimulus_presentation_ids",
-            one="presentation",
+    def conditionwise_spike_statistics(
+        self,
+        stimulus_presentation_ids: npt.ArrayLike | None = None,
+        unit_ids: npt.ArrayLike | None = None,
+        use_rates: bool = False,
+    ) -> pd.DataFrame:
+        """Summarise spikes over the presentations of each condition.
+
+        Parameters
+        ----------
+        stimulus_presentation_ids
+            Which presentations; all if None. Invalid ones have no condition and are left out.
+        unit_ids
+            Which units; all if None.
+        use_rates
+            Summarise rates [spikes/s] instead of counts.
+
+        Returns
+        -------
+        DataFrame
+            Index (unit_id, stimulus_condition_id); spike_count (not with rates),
+            stimulus_presentation_count, spike_mean, spike_std (ddof 1), spike_sem. Every unit has
+            a row for every condition, zero counts included.
+
+        Raises
+        ------
+        NotFoundError
+            If an id is not in this session.
+        InvalidArgumentError
+            If an id comes twice.
+        """
+        rows = self._select_presentations(stimulus_presentation_ids)
+        rows = rows[~self._presentations.is_invalid[rows]]
+        return condition_statistics(
+            self.spike_times,
+            self._select_units(unit_ids),
+            start_time=self._presentations.start_time[rows],
+            stop_time=self._presentations.stop_time[rows],
+            condition_ids=self._presentations.condition[rows],
+            use_rates=use_rates,
         )
+
+    def _mean_spike_counts(
+        self,
+        edges: npt.NDArray[np.float64],
+        rows: npt.NDArray[np.int64],
+        units: list[int],
+        *,
+        mean_over: MeanOver,
+        callback: Any,  # noqa: ANN401 - array in, array out
+    ) -> xr.DataArray:
+        coords: dict[str, npt.NDArray[Any]] = {}
+        groups = None
+        if mean_over == "conditions":
+            rows = rows[~self._presentations.is_invalid[rows]]
+            conditions, groups = np.unique(self._presentations.condition[rows], return_inverse=True)
+            coords["stimulus_condition_id"] = conditions
+        elif mean_over != "presentations":
+            raise InvalidArgumentError(
+                f"mean_over is {mean_over!r}; {describe_choices(mean_over, get_args(MeanOver))}"
+            )
+        domain = time_domain(edges, self._presentations.start_time[rows], callback=callback)
+        coords["time_relative_to_stimulus_onset"] = edges[:-1] + np.diff(edges) / 2
+        coords["unit_id"] = np.asarray(units, dtype=np.int64)
+        means = mean_counts(self.spike_times, units, domain, groups=groups)
+        return xr.DataArray(means, dims=list(coords), coords=coords, name="mean_spike_counts")
+
+    def _select_presentations(self, ids: npt.ArrayLike | None) -> npt.NDArray[np.int64]:
+        """Positions of presentations, by id."""
+        known = pd.Index(self._presentations.ids)
+        if ids is None:
+            return np.arange(len(known))
+        given = _check_ids(ids, known, what="stimulus_presentation_ids", one="presentation")
+        return known.get_indexer(pd.Index(given)).astype(np.int64)
 
     def _select_units(self, ids: npt.ArrayLike | None) -> list[int]:
         if ids is None:
             return [int(unit) for unit in self.units.index]
         found = _check_ids(ids, self.units.index, what="unit_ids", one="unit")
         return [int(unit) for unit in found]
+
+
+def _listed(counts: pd.Series[int]) -> str:
+    return ", ".join(f"{name} {count}" for name, count in counts.items())
 
 
 def _check_ids(

@@ -133,3 +133,106 @@ def test_close__reading_afterwards_raises(shared_session_path: Path) -> None:
         assert session.num_probes == 2
     with pytest.raises(InvalidArgumentError, match="was closed; open the session again"):
         _ = session.units
+
+
+def test_nwbfile__is_the_same_file_for_pynwb(shared_session_path: Path) -> None:
+    pytest.importorskip("pynwb")
+    with warnings.catch_warnings():
+        # pynwb comments on the age of the schema in the file
+        warnings.simplefilter("ignore")
+        with EcephysSession.from_nwb_path(shared_session_path) as session:
+            nwbfile = session.nwbfile
+            assert nwbfile.identifier == "999000001"
+            unit = int(session.units.index[0])
+            row = list(nwbfile.units.id[:]).index(unit)
+            assert (nwbfile.units["spike_times"][row] == session.spike_times[unit]).all()
+
+
+def test_get_pupil_data__axes_are_doubled(session: EcephysSession) -> None:
+    pupil = session.get_pupil_data()
+    assert pupil is not None
+    half = session.api.file.read_array("processing/eye_tracking/pupil_ellipse_fits/width")
+    assert (pupil["pupil_width"] == 2 * half).all()
+    assert pupil.index.name == "Time (s)"
+
+
+def test_get_screen_gaze_data__x_is_the_second_column(session: EcephysSession) -> None:
+    gaze = session.get_screen_gaze_data(include_filtered_data=True)
+    assert gaze is not None
+    path = "processing/filtered_gaze_mapping/screen_coordinates/data"
+    stored = session.api.file.read_array(path)
+    np.testing.assert_array_equal(gaze["filtered_screen_coordinates_x_cm"], stored[:, 1])
+    assert not [name for name in session.get_screen_gaze_data() if name.startswith("filtered")]
+
+
+def test_mean_waveforms__are_labelled(session: EcephysSession) -> None:
+    unit = session.units.index[0]
+    waveform = session.mean_waveforms[unit]
+    assert waveform.shape == (374, 82)
+    assert session.units.loc[unit, "peak_channel_id"] in waveform["channel_id"]
+    assert len(session.spike_amplitudes[unit]) == len(session.spike_times[unit])
+
+
+def test_conditionwise_spike_statistics__by_hand(session: EcephysSession) -> None:
+    flashes = session.get_stimulus_table("flashes")
+    units = session.units.index[:3]
+    found = session.conditionwise_spike_statistics(flashes.index, units)
+    design = design_matrix(session, flashes, units)
+    for condition, rows in flashes.groupby("stimulus_condition_id"):
+        counts = design.sel(stimulus_presentation_id=rows.index)
+        for unit in units:
+            mine = counts.sel(unit_id=unit).values.astype(float)
+            row = found.loc[(unit, condition)]
+            assert row["spike_count"] == mine.sum()
+            assert row["stimulus_presentation_count"] == len(mine)
+            assert row["spike_std"] == pytest.approx(mine.std(ddof=1))
+    rates = session.conditionwise_spike_statistics(flashes.index, units, use_rates=True)
+    assert "spike_count" not in rates
+
+
+def test_presentationwise_spike_counts__mean_over(session: EcephysSession) -> None:
+    flashes = session.get_stimulus_table("flashes")
+    edges = [-0.1, 0.0, 0.1, 0.3]
+    counts = session.presentationwise_spike_counts(edges, flashes.index, None)
+    mean = session.presentationwise_spike_counts(
+        edges, flashes.index, None, mean_over="presentations"
+    )
+    np.testing.assert_array_equal(mean, counts.mean("stimulus_presentation_id").astype(float))
+    grouped = session.presentationwise_spike_counts(
+        edges, flashes.index, None, mean_over="conditions"
+    )
+    for condition, rows in flashes.groupby("stimulus_condition_id"):
+        expected = counts.sel(stimulus_presentation_id=rows.index).mean("stimulus_presentation_id")
+        np.testing.assert_array_equal(grouped.sel(stimulus_condition_id=condition), expected)
+    with pytest.raises(InvalidArgumentError, match="leave binarize and dtype out"):
+        session.presentationwise_spike_counts(
+            edges, flashes.index, None, binarize=True, mean_over="presentations"
+        )
+    with pytest.raises(InvalidArgumentError, match="mean_over is 'units'"):
+        session.presentationwise_spike_counts(
+            edges,
+            flashes.index,
+            None,
+            mean_over="units",  # type: ignore[arg-type]
+        )
+
+
+def test_get_lfp__is_found_beside_the_session_and_masked(session: EcephysSession) -> None:
+    # probeA sent nothing between 100 and 120 s
+    masked = session.get_lfp(805009000)
+    plain = session.get_lfp(805009000, mask_invalid_intervals=False)
+    inside, outside = slice(50.0, 50.1), slice(30.0, 30.1)
+    assert masked.dims == ("time", "channel")
+    wrong = masked["time"].values[(masked["time"] >= 100) & (masked["time"] <= 120)]
+    if wrong.size:
+        assert masked.sel(time=wrong).isnull().all()
+    for window in (inside, outside):
+        np.testing.assert_array_equal(masked.sel(time=window), plain.sel(time=window))
+    assert session.get_current_source_density(805009000).dims == ("virtual_channel_index", "time")
+
+
+def test_get_lfp__says_what_is_missing(session: EcephysSession) -> None:
+    with pytest.raises(NotFoundError, match=r"no LFP file of probe 805009002.*put probe_805009002"):
+        session.get_lfp(805009002)
+    with pytest.raises(NotFoundError, match="there is no probe 5 in this session"):
+        session.get_lfp(5)

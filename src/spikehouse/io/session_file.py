@@ -6,13 +6,16 @@ import datetime as dt
 import os
 from collections.abc import Callable, Mapping
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import xarray as xr
 
 from spikehouse.catalogue import UnitFilter, filter_units
+from spikehouse.errors import NotFoundError, describe_choices
 from spikehouse.io.electrodes import read_channels, read_probes
 from spikehouse.io.hdf5 import Hdf5File
 from spikehouse.io.intervals import (
@@ -20,10 +23,13 @@ from spikehouse.io.intervals import (
     read_optogenetic_epochs,
     read_stimulus_presentations,
 )
+from spikehouse.io.lfp import open_lfp, read_current_source_density
 from spikehouse.io.metadata import read_rig, read_session_id, read_start_time, read_subject
+from spikehouse.io.timeseries import read_gaze, read_pupil, read_running_speed
 from spikehouse.io.units import RaggedColumn, SpikeTimes, read_units
 
 TableGiver = Callable[[], pd.DataFrame]
+LfpPath = str | os.PathLike[str] | Callable[[], str | os.PathLike[str]]
 
 
 class NwbSessionFile:
@@ -41,7 +47,7 @@ class NwbSessionFile:
     additional_unit_metrics
         Gives a table by unit id of tuning metrics; asked for by ``get_unit_metrics``.
     probe_lfp_paths
-        Probe id → what gives the path of that probe's LFP file.
+        Probe id → the path of that probe's LFP file, or what gives it when called.
 
     Raises
     ------
@@ -58,7 +64,7 @@ class NwbSessionFile:
         filters: UnitFilter | None = None,
         external_channel_columns: TableGiver | None = None,
         additional_unit_metrics: TableGiver | None = None,
-        probe_lfp_paths: Mapping[int, Callable[[], Any]] | None = None,
+        probe_lfp_paths: Mapping[int, LfpPath] | None = None,
     ) -> None:
         self.file = Hdf5File(path)
         self.filters = filters or UnitFilter()
@@ -84,6 +90,32 @@ class NwbSessionFile:
             If it has none.
         """
         self.get_ecephys_session_id()
+
+    def get_nwbfile(self) -> Any:  # noqa: ANN401 - a class of a package that may be absent
+        """Open the file with pynwb.
+
+        Returns
+        -------
+        pynwb.NWBFile
+            Its data sets are read when they are used, as long as this file is open.
+
+        Raises
+        ------
+        ModuleNotFoundError
+            If pynwb is not installed.
+
+        Notes
+        -----
+        pynwb builds its whole tree of objects: seconds, where reading a table here takes
+        milliseconds. It is for handing the file on, not on the reading path.
+        """
+        try:
+            import pynwb
+        except ModuleNotFoundError as error:
+            raise ModuleNotFoundError(
+                "pynwb is needed for this: pip install 'spikehouse[nwb]'"
+            ) from error
+        return pynwb.NWBHDF5IO(file=self.file.root, mode="r", load_namespaces=True).read()
 
     def get_ecephys_session_id(self) -> int:
         """Read the session's id.
@@ -219,7 +251,7 @@ class NwbSessionFile:
         Returns
         -------
         Mapping
-            Unit id → array (probe channel number, sample) [V].
+            Unit id → array (probe channel number, sample), in the file's unit.
         """
         return RaggedColumn(self.file, "waveform_mean")
 
@@ -232,6 +264,106 @@ class NwbSessionFile:
             See ``read_stimulus_presentations``.
         """
         return read_stimulus_presentations(self.file)
+
+    def get_running_speed(self) -> pd.DataFrame:
+        """Read how fast the animal ran.
+
+        Returns
+        -------
+        DataFrame
+            See ``read_running_speed``.
+        """
+        return read_running_speed(self.file)
+
+    def get_pupil_data(self) -> pd.DataFrame | None:
+        """Read the fitted ellipses.
+
+        Returns
+        -------
+        DataFrame or None
+            See ``read_pupil``; None without eye tracking.
+        """
+        return read_pupil(self.file)
+
+    def get_screen_gaze_data(self, include_filtered_data: bool = False) -> pd.DataFrame | None:
+        """Read where the animal looked.
+
+        Parameters
+        ----------
+        include_filtered_data
+            Add columns with blinks and jumps taken out.
+
+        Returns
+        -------
+        DataFrame or None
+            See ``read_gaze``; None without eye tracking.
+        """
+        return read_gaze(self.file, include_filtered_data=include_filtered_data)
+
+    def get_lfp(
+        self, probe_id: int, *, chunks: int | str | Mapping[str, Any] | None = None
+    ) -> xr.DataArray:
+        """Open the local field potential of a probe; nothing but its times is read.
+
+        Parameters
+        ----------
+        probe_id
+            Whose.
+        chunks
+            See ``open_lfp``.
+
+        Returns
+        -------
+        DataArray
+            See ``open_lfp``.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no such probe, or no LFP file of it.
+        """
+        return open_lfp(self._find_lfp_file(probe_id), int(probe_id), chunks=chunks)
+
+    def get_current_source_density(self, probe_id: int) -> xr.DataArray:
+        """Read the current source density stored in a probe's LFP file.
+
+        Parameters
+        ----------
+        probe_id
+            Whose.
+
+        Returns
+        -------
+        DataArray
+            See ``read_current_source_density``.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no such probe, or no LFP file of it.
+        """
+        return read_current_source_density(self._find_lfp_file(probe_id))
+
+    def _find_lfp_file(self, probe_id: int) -> Path:
+        probes = self.get_probes()
+        if probe_id not in probes.index:
+            raise NotFoundError(
+                f"there is no probe {probe_id!r} in this session: "
+                f"{describe_choices(probe_id, probes.index.tolist())}"
+            )
+        if probe_id in self.probe_lfp_paths:
+            given = self.probe_lfp_paths[probe_id]
+            return Path(given() if callable(given) else given)
+        # where the cache keeps it, whoever put it there
+        beside = self.file.path.parent / f"probe_{probe_id}_lfp.nwb"
+        if beside.exists():
+            return beside
+        recorded = "" if probes.loc[probe_id, "has_lfp_data"] else "; none was released of it"
+        raise NotFoundError(
+            f"there is no LFP file of probe {probe_id}{recorded}. Get the session from a cache, "
+            f"put {beside.name} beside {self.file.path.name}, or name it: "
+            "api_kwargs={'probe_lfp_paths': {" + f"{probe_id}: path" + "}}"
+        )
 
     def get_invalid_times(self) -> pd.DataFrame:
         """Read the intervals in which something was wrong.

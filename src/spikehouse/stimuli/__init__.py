@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+from spikehouse.stimuli.epochs import (
+    array_intervals,
+    inter_presentation_intervals,
+    nan_intervals,
+    parameter_values,
+    stimulus_epochs,
+)
 from spikehouse.stimuli.presentations import (
+    Missing,
     Presentations,
     build_presentations,
     condition_table,
@@ -12,10 +20,16 @@ from spikehouse.stimuli.presentations import (
 )
 
 __all__ = [
+    "Missing",
     "Presentations",
+    "array_intervals",
     "build_presentations",
     "condition_table",
+    "inter_presentation_intervals",
     "intervals_with_tag",
+    "nan_intervals",
+    "parameter_values",
     "presentation_table",
+    "stimulus_epochs",
     "stimulus_names",
 ]

@@ -58,6 +58,21 @@ class Parameter:
         """
         return Parameter(self.codes[rows], self.values)
 
+    def without(self, rows: npt.NDArray[np.bool_]) -> Parameter:
+        """Say that the parameter does not apply to some presentations.
+
+        Parameters
+        ----------
+        rows
+            A mask, shape (n_presentations,).
+
+        Returns
+        -------
+        Parameter
+            The same values.
+        """
+        return Parameter(np.where(rows, np.int32(-1), self.codes), self.values)
+
     def with_null(self) -> npt.NDArray[np.object_]:
         """Write the column out with "null" where it does not apply.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -37,7 +37,6 @@ _ORDER = (
     "spatial_frequency", "temporal_frequency", "x_position", "y_position",
 )  # fmt: skip
 _DROPPED = ("stimulus_index",)
-_NOT_A_PARAMETER = ("start_time", "stop_time", "stimulus_block")
 
 
 @dataclass(frozen=True)
@@ -46,6 +45,8 @@ class Presentations:
 
     Attributes
     ----------
+    ids
+        Shape (n,); the presentations' ids.
     start_time, stop_time
         Shape (n,) [s].
     is_invalid
@@ -58,6 +59,7 @@ class Presentations:
         Name → column; ``stimulus_name`` is the first of them.
     """
 
+    ids: npt.NDArray[np.int64]
     start_time: npt.NDArray[np.float64]
     stop_time: npt.NDArray[np.float64]
     is_invalid: npt.NDArray[np.bool_]
@@ -68,6 +70,18 @@ class Presentations:
     def __len__(self) -> int:
         return len(self.start_time)
 
+    def plain_parameters(self) -> Iterator[tuple[str, Parameter]]:
+        """Go through what distinguishes presentations of one stimulus.
+
+        Yields
+        ------
+        tuple
+            Name and column; without stimulus_name and the display's settings.
+        """
+        for name, column in self.parameters.items():
+            if name != "stimulus_name" and name not in DETAILED_PARAMETERS:
+                yield name, column
+
 
 def build_presentations(table: pd.DataFrame, invalid_times: pd.DataFrame) -> Presentations:
     """Rename, part, parse and number what a reader gives.
@@ -75,7 +89,7 @@ def build_presentations(table: pd.DataFrame, invalid_times: pd.DataFrame) -> Pre
     Parameters
     ----------
     table
-        One row a presentation, in order of start time, with the file's column names.
+        One row a presentation, by presentation id, with the file's column names.
     invalid_times
         start_time, stop_time [s], tags; presentations that touch an interval tagged "stimulus"
         are invalid.
@@ -107,6 +121,7 @@ def build_presentations(table: pd.DataFrame, invalid_times: pd.DataFrame) -> Pre
     columns = {name: parse(name, columns[name]) for name in _sorted_names(columns)}
     start, stop = table["start_time"].to_numpy(float), table["stop_time"].to_numpy(float)
     return Presentations(
+        ids=table.index.to_numpy(dtype=np.int64),
         start_time=start,
         stop_time=stop,
         is_invalid=_touches(start, stop, _with_tag(invalid_times, {"stimulus"})),
@@ -270,7 +285,7 @@ def presentation_table(
     frame["stimulus_condition_id"] = (
         np.where(invalid, np.nan, condition) if invalid.any() else condition
     )
-    index = pd.Index(np.arange(len(presentations))[rows], name="stimulus_presentation_id")
+    index = pd.Index(presentations.ids[rows], name="stimulus_presentation_id")
     return pd.DataFrame(frame, index=index)
 
 
@@ -297,7 +312,7 @@ def _write(
 ) -> npt.NDArray[Any]:
     if name == "stimulus_name":
         return column.with_null()
-    hidden = Parameter(np.where(invalid, np.int32(-1), column.codes), column.values)
+    hidden = column.without(invalid)
     if missing == "nan" or (numeric and (hidden.codes >= 0).all()):
         return hidden.typed()
     written = column.with_null()

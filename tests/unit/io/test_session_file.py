@@ -237,3 +237,23 @@ def test_get_probes(small_file: Path) -> None:
         "lfp_sampling_rate": 1250.0,
         "has_lfp_data": True,
     }
+
+
+def test_without_modules__none_or_an_error_that_says_so(small_file: Path) -> None:
+    session = NwbSessionFile(small_file)
+    assert session.get_pupil_data() is None
+    assert session.get_screen_gaze_data(include_filtered_data=True) is None
+    assert len(session.get_optogenetic_stimulation()) == 0
+    with pytest.raises(InvalidFileError, match="no group /processing/running"):
+        session.get_running_speed()
+    with pytest.raises(NotFoundError, match="no LFP file of probe 5"):
+        session.get_lfp(5)
+
+
+def test_get_lfp__probe_without_lfp(small_file: Path) -> None:
+    def none_released(file: h5py.File) -> None:
+        file["general/extracellular_ephys/probeA"].attrs["has_lfp_data"] = False
+
+    damage(small_file, none_released)
+    with pytest.raises(NotFoundError, match="none was released of it"):
+        NwbSessionFile(small_file).get_lfp(5)

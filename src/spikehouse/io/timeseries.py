@@ -1,0 +1,114 @@
+"""Running speed, pupil and gaze: series on the session's clock."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import h5py
+import numpy as np
+import pandas as pd
+
+from spikehouse.errors import InvalidFileError
+from spikehouse.io.hdf5 import Hdf5File, reading
+
+RUNNING = "processing/running"
+EYE = "processing/eye_tracking"
+GAZE = "processing/{kind}_gaze_mapping"
+_TIME = "Time (s)"
+_ELLIPSES = {"corneal_reflection": "cr", "pupil": "pupil", "eye": "eye"}
+
+
+def read_running_speed(file: Hdf5File) -> pd.DataFrame:
+    """Read how fast the animal ran.
+
+    Parameters
+    ----------
+    file
+        An open session file.
+
+    Returns
+    -------
+    DataFrame
+        start_time, end_time [s], velocity [cm/s]; one row an interval between two frames.
+
+    Raises
+    ------
+    InvalidFileError
+        If the file has no running data.
+    """
+    file.group(RUNNING)
+    return pd.DataFrame(
+        {
+            "start_time": file.read_array(f"{RUNNING}/running_speed/timestamps"),
+            "end_time": file.read_array(f"{RUNNING}/running_speed_end_times/timestamps"),
+            "velocity": file.read_array(f"{RUNNING}/running_speed/data"),
+        }
+    )
+
+
+def read_pupil(file: Hdf5File) -> pd.DataFrame | None:
+    """Read the ellipses fitted to pupil, eye and corneal reflection.
+
+    Parameters
+    ----------
+    file
+        An open session file.
+
+    Returns
+    -------
+    DataFrame or None
+        Index ``Time (s)``; for each of the three center_x, center_y, height, width (full axes
+        [px]; the file holds half of them) and phi [rad]. None without eye tracking.
+    """
+    raw = GAZE.format(kind="raw")
+    if file.find(EYE) is None or file.find(raw) is None:
+        return None
+    columns: dict[str, Any] = {}
+    for name, short in _ELLIPSES.items():
+        fits = file.group(f"{EYE}/{short}_ellipse_fits")
+        for value in ("center_x", "center_y", "height", "width", "phi"):
+            factor = 2 if value in {"height", "width"} else 1
+            columns[f"{name}_{value}"] = factor * _read(fits, value)
+    times = file.read_array(f"{raw}/eye_area/timestamps")
+    return pd.DataFrame(columns, index=pd.Index(times, name=_TIME))
+
+
+def read_gaze(file: Hdf5File, *, include_filtered_data: bool = False) -> pd.DataFrame | None:
+    """Read where on the screen the animal looked.
+
+    Parameters
+    ----------
+    file
+        An open session file.
+    include_filtered_data
+        Add the same columns with blinks and jumps taken out (NaN).
+
+    Returns
+    -------
+    DataFrame or None
+        Index ``Time (s)``; raw_eye_area, raw_pupil_area [cm² or px², as the file says],
+        raw_screen_coordinates_x_cm, …_y_cm, raw_screen_coordinates_spherical_x_deg, …_y_deg.
+        None without eye tracking.
+    """
+    kinds = ["raw", "filtered"]
+    if any(file.find(GAZE.format(kind=kind)) is None for kind in kinds):
+        return None
+    columns: dict[str, Any] = {}
+    for kind in kinds if include_filtered_data else kinds[:1]:
+        path = GAZE.format(kind=kind)
+        columns[f"{kind}_eye_area"] = file.read_array(f"{path}/eye_area/data")
+        columns[f"{kind}_pupil_area"] = file.read_array(f"{path}/pupil_area/data")
+        for name, unit in (("screen_coordinates", "cm"), ("screen_coordinates_spherical", "deg")):
+            # the files hold the vertical coordinate first
+            vertical_horizontal = file.read_array(f"{path}/{name}/data")
+            columns[f"{kind}_{name}_x_{unit}"] = vertical_horizontal[:, 1]
+            columns[f"{kind}_{name}_y_{unit}"] = vertical_horizontal[:, 0]
+    times = file.read_array(f"{GAZE.format(kind='raw')}/eye_area/timestamps")
+    return pd.DataFrame(columns, index=pd.Index(times, name=_TIME))
+
+
+def _read(group: h5py.Group, name: str) -> Any:  # noqa: ANN401 - an array
+    if name not in group:
+        raise InvalidFileError(f"{group.file.filename}: {group.name} has no column {name!r}")
+    with reading(group[name]):
+        return np.asarray(group[name][()])
