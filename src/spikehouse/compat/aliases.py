@@ -1,0 +1,160 @@
+"""The module names of AllenSDK, resolved to what spikehouse has for them."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from collections.abc import Mapping, Sequence
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any
+
+from spikehouse import __version__
+from spikehouse.errors import SpikehouseError, describe_choices
+
+__all__ = ["OFFERED", "CompatibilityError", "MissingModuleError", "install"]
+
+ROOT = "allensdk"
+INTERFACE_VERSION = "2.16.2"
+_ECEPHYS = "allensdk.brain_observatory.ecephys"
+
+_SESSION_API = {"EcephysSessionApi": "spikehouse.compat.session_api"}
+
+OFFERED: Mapping[str, Mapping[str, str]] = {
+    ROOT: {},
+    "allensdk.brain_observatory": {},
+    "allensdk.brain_observatory.visualization": {"plot_running_speed": "spikehouse.plots"},
+    _ECEPHYS: {},
+    f"{_ECEPHYS}.ecephys_project_cache": {"EcephysProjectCache": "spikehouse.project"},
+    f"{_ECEPHYS}.ecephys_session": {
+        "EcephysSession": "spikehouse.session",
+        "array_intervals": "spikehouse.stimuli",
+        "build_spike_histogram": "spikehouse.compat.functions",
+        "build_time_window_domain": "spikehouse.compat.functions",
+        "nan_intervals": "spikehouse.stimuli",
+        "removed_unused_stimulus_presentation_columns": "spikehouse.compat.functions",
+    },
+    f"{_ECEPHYS}.ecephys_session_api": _SESSION_API,
+    f"{_ECEPHYS}.ecephys_session_api.ecephys_session_api": _SESSION_API,
+    f"{_ECEPHYS}.visualization": {
+        "plot_mean_waveforms": "spikehouse.plots",
+        "plot_spike_counts": "spikehouse.plots",
+        "raster_plot": "spikehouse.plots",
+    },
+    f"{_ECEPHYS}.ecephys_project_api": {},
+    f"{_ECEPHYS}.ecephys_project_api.rma_engine": {"RmaEngine": "spikehouse.compat.queries"},
+    f"{_ECEPHYS}.ecephys_project_api.utilities": {"build_and_execute": "spikehouse.compat.queries"},
+}
+"""Module of AllenSDK → name in it → the module of spikehouse that has it."""
+
+LATER = (f"{_ECEPHYS}.stimulus_analysis",)
+"""Modules that a later version of spikehouse will offer."""
+
+
+class CompatibilityError(SpikehouseError, ImportError):
+    """AllenSDK's import paths cannot stand for spikehouse here: AllenSDK itself is installed."""
+
+
+class MissingModuleError(CompatibilityError, ModuleNotFoundError):
+    """A module of AllenSDK for which spikehouse has nothing."""
+
+
+def install() -> None:
+    """Make ``from allensdk… import …`` give what spikehouse has under that name.
+
+    Raises
+    ------
+    CompatibilityError
+        If AllenSDK itself is installed: which of the two a line means must not be a guess.
+
+    Notes
+    -----
+    A second call does nothing. Nothing is imported yet: a module of AllenSDK comes into being
+    when it is imported, and each name in it is looked up when it is first used.
+    """
+    if any(isinstance(finder, _Finder) for finder in sys.meta_path):
+        return
+    place = _find_allensdk()
+    if place is not None:
+        raise CompatibilityError(
+            f"AllenSDK itself is installed ({place}), so its import paths cannot stand for "
+            "spikehouse: uninstall it (pip uninstall allensdk), use an environment without it, or "
+            "import from spikehouse directly (from spikehouse import EcephysProjectCache)"
+        )
+    # first in line: a folder that is called allensdk would pass for a package otherwise
+    sys.meta_path.insert(0, _Finder())
+
+
+class _Finder(MetaPathFinder):
+    """Finds the modules offered, and says of the others of that name what there is."""
+
+    def find_spec(
+        self,
+        fullname: str,
+        path: Sequence[str] | None = None,  # noqa: ARG002 - the protocol of importlib
+        target: ModuleType | None = None,  # noqa: ARG002
+    ) -> ModuleSpec | None:
+        if fullname != ROOT and not fullname.startswith(f"{ROOT}."):
+            return None
+        if fullname not in OFFERED:
+            # without `name=`, or `from package import module` swallows the message
+            raise MissingModuleError(_explain(fullname))
+        is_package = any(name.startswith(f"{fullname}.") for name in OFFERED)
+        spec = ModuleSpec(fullname, _Loader(), origin=__file__, is_package=is_package)
+        # tells `cannot import name …` to say where the names come from: the table above
+        spec.has_location = True
+        return spec
+
+
+class _Loader(Loader):
+    """Fills a module with the names offered in it, looked up when they are first used."""
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:  # noqa: ARG002
+        return None  # the usual kind
+
+    def exec_module(self, module: ModuleType) -> None:
+        name = module.__name__
+        homes = OFFERED[name]
+
+        def find(wanted: str) -> Any:  # noqa: ANN401 - what an attribute is, only its home knows
+            if wanted not in homes:
+                raise AttributeError(
+                    f"spikehouse's compatibility layer has no {wanted!r} in {name}: "
+                    f"{describe_choices(wanted, homes)}"
+                )
+            found = getattr(importlib.import_module(homes[wanted]), wanted)
+            setattr(module, wanted, found)
+            return found
+
+        module.__doc__ = f"{name} as spikehouse {__version__} offers it; AllenSDK is not installed."
+        if name == ROOT:
+            # a local version (PEP 440): programs that compare versions can read it, too
+            module.__dict__["__version__"] = f"{INTERFACE_VERSION}+spikehouse.{__version__}"
+        module.__dict__["__all__"] = sorted(homes)
+        module.__dict__["__getattr__"] = find
+        module.__dict__["__dir__"] = lambda: sorted({*module.__dict__, *homes})
+
+
+def _find_allensdk() -> str | None:
+    """Say where AllenSDK itself is; None without it."""
+    if ROOT in sys.modules:
+        return str(getattr(sys.modules[ROOT], "__file__", None) or "imported already")
+    spec = importlib.util.find_spec(ROOT)
+    # a folder without code is found as a namespace, with no loader that has an origin
+    return spec.origin if spec is not None and spec.has_location else None
+
+
+def _explain(fullname: str) -> str:
+    later = [name for name in LATER if fullname == name or fullname.startswith(f"{name}.")]
+    if later:
+        return (
+            f"{later[0]} arrives with a later version of spikehouse; this is {__version__}, and "
+            f"{fullname} cannot be imported yet"
+        )
+    offered = [name for name in OFFERED if OFFERED[name]]
+    return (
+        f"spikehouse's compatibility layer has no module {fullname}. It offers these: "
+        f"{', '.join(offered)}. For anything else, AllenSDK itself is needed"
+    )

@@ -1,0 +1,177 @@
+"""Run a script, or the code of a notebook, as it stands."""
+
+from __future__ import annotations
+
+import ast
+import json
+import linecache
+import os
+import re
+import runpy
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import CodeType, ModuleType
+from typing import Any
+
+from spikehouse.errors import InvalidFileError
+
+__all__ = ["choose_backend", "list_cells", "run_cells", "run_script"]
+
+Notify = Callable[[str], None]
+
+# `%matplotlib inline`, `!pip install …`, `?name`, `name?`, `files = !ls`, and nothing else
+_MAGIC = re.compile(r"^(?P<indent>\s*)(?:[%!?].*|[\w.]+\?{1,2}\s*|[\w, ]+=\s*[!%].*)$")
+_TIMED = re.compile(r"^(\s*)%time(?:it)?\s+(?=\S)")
+_CELL_MAGIC = re.compile(r"\s*%%(\w+)")
+_MEASURES_ONLY = frozenset({"capture", "time"})
+_DISPLAYS = ("DISPLAY", "WAYLAND_DISPLAY")
+
+
+def run_script(path: Path, arguments: Sequence[str]) -> None:
+    """Run a script as ``python script.py`` would.
+
+    Parameters
+    ----------
+    path
+        The script.
+    arguments
+        What it finds in ``sys.argv`` behind its own name.
+    """
+    with _as_main(path, arguments):
+        runpy.run_path(str(path), run_name="__main__")
+
+
+def run_cells(
+    cells: Sequence[str], path: Path, arguments: Sequence[str], *, notify: Notify
+) -> None:
+    """Run the code cells of a notebook in order, in one namespace.
+
+    Parameters
+    ----------
+    cells
+        The text of each, as :func:`list_cells` gives them.
+    path
+        The notebook.
+    arguments
+        What it finds in ``sys.argv`` behind its own name.
+    notify
+        Told which lines were left out.
+
+    Notes
+    -----
+    Lines for the notebook's shell (``%matplotlib inline``, ``!pip install …``) are left out, with
+    a notice. What a cell raises goes on to the caller; the traceback names the cell.
+    """
+    main = ModuleType("__main__")
+    # Jupyter's display(…), as far as a terminal can show it
+    main.__dict__.update(__file__=str(path), display=print)
+    with _as_main(path, arguments, main=main):
+        for number, source in enumerate(cells, start=1):
+            name = f"{path.name}, code cell {number} of {len(cells)}"
+            code = _compile_cell(source, name, notify)
+            exec(code, main.__dict__)
+
+
+def list_cells(path: Path) -> list[str]:
+    """List the code of a notebook.
+
+    Parameters
+    ----------
+    path
+        The notebook, format 4 or 3.
+
+    Returns
+    -------
+    list of str
+        The text of each code cell, in order.
+
+    Raises
+    ------
+    InvalidFileError
+        If the file is not a notebook.
+    """
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        # format 3 kept its cells on sheets
+        sheets = [document] if "cells" in document else document["worksheets"]
+        cells = [cell for sheet in sheets for cell in sheet["cells"]]
+        sources = [
+            cell.get("source", cell.get("input", ""))
+            for cell in cells
+            if cell["cell_type"] == "code"
+        ]
+        return ["".join(source) for source in sources]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InvalidFileError(
+            f"{path} is not a notebook: {type(error).__name__}: {error}; save it again from Jupyter"
+        ) from error
+
+
+def choose_backend() -> None:
+    """Have matplotlib draw into memory where there is no screen, unless told otherwise."""
+    if sys.platform.startswith("linux") and not any(map(os.environ.get, _DISPLAYS)):
+        os.environ.setdefault("MPLBACKEND", "Agg")
+
+
+def _compile_cell(source: str, name: str, notify: Notify) -> CodeType:
+    source = _strip_cell_magic(source, name, notify)
+    while True:
+        try:
+            tree = ast.parse(source, filename=name)
+            break
+        except SyntaxError as error:
+            # only a line that Python itself cannot read is taken for the shell's: a line that
+            # begins with % may well go on with an expression
+            source = _leave_out(source, error, name, notify)
+    # tracebacks show the lines of the cell
+    linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
+    return compile(tree, name, "exec")
+
+
+def _strip_cell_magic(source: str, name: str, notify: Notify) -> str:
+    found = _CELL_MAGIC.match(source)
+    if found is None:
+        return source
+    first, _, rest = source.partition("\n")
+    if found[1] in _MEASURES_ONLY:
+        notify(f"{name}: left out the line {first.strip()!r}")
+        return f"\n{rest}"
+    notify(f"{name}: left out, because it begins with {first.strip()!r}")
+    return ""
+
+
+def _leave_out(source: str, error: SyntaxError, name: str, notify: Notify) -> str:
+    lines = source.split("\n")
+    at = (error.lineno or 0) - 1
+    found = _MAGIC.match(lines[at]) if 0 <= at < len(lines) else None
+    if found is None:
+        raise error
+    timed = _TIMED.sub(r"\1", lines[at])
+    if timed != lines[at]:
+        lines[at] = timed
+    else:
+        notify(f"{name}: left out the line {lines[at].strip()!r}")
+        n_more = 0
+        while lines[at + n_more].endswith("\\") and at + n_more + 1 < len(lines):
+            n_more += 1
+        # a statement in its place: it may be all there is in a block
+        lines[at : at + n_more + 1] = [f"{found['indent'] or ''}pass", *[""] * n_more]
+    return "\n".join(lines)
+
+
+@contextmanager
+def _as_main(
+    path: Path, arguments: Sequence[str], *, main: ModuleType | None = None
+) -> Iterator[None]:
+    """Set up what a program sees of how it was started, and put it back."""
+    before: tuple[Any, ...] = (sys.argv[:], sys.path[:], sys.modules["__main__"])
+    sys.argv[:] = [str(path), *arguments]
+    sys.path.insert(0, str(path.resolve().parent))
+    if main is not None:
+        sys.modules["__main__"] = main
+    try:
+        yield
+    finally:
+        sys.argv[:], sys.path[:], sys.modules["__main__"] = before

@@ -1,0 +1,303 @@
+"""The figures AllenSDK's notebooks draw of a session, with its names and arguments.
+
+Unlike the other figures of this room they make a figure of their own and return that, as the
+notebooks expect.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import xarray as xr
+
+from spikehouse.errors import InvalidArgumentError, NotFoundError, describe_choices
+from spikehouse.plots._axes import CONDITION_COLORS, add_colorbar, tidy
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.colors import Colormap
+    from matplotlib.figure import Figure
+
+MAX_NAMED_UNITS = 20
+MAX_TICKED_UNITS = 40
+MICROVOLT_LABEL = "membrane potential (µV)"
+
+
+def plot_mean_waveforms(
+    mean_waveforms: Mapping[int, xr.DataArray],
+    unit_ids: npt.ArrayLike,
+    peak_channels: Mapping[int, int] | pd.Series,
+) -> Figure:
+    """Draw the mean waveform of units, each on its peak channel.
+
+    Parameters
+    ----------
+    mean_waveforms
+        Unit id → mean waveform [µV], dims ``(channel_id, time)``, time in s:
+        ``session.mean_waveforms``.
+    unit_ids
+        Which units; each is read from ``mean_waveforms`` once.
+    peak_channels
+        Unit id → channel id: ``session.units["peak_channel_id"]``.
+
+    Returns
+    -------
+    Figure
+        One line a unit over the time in ms; the units are named where they are few.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If there are no units.
+    NotFoundError
+        If a unit has no peak channel, or its waveform does not have that channel.
+    """
+    units = np.atleast_1d(np.asarray(unit_ids)).tolist()
+    if not units:
+        raise InvalidArgumentError("unit_ids is empty; at least one unit is needed")
+    figure, ax = _new_figure((7.0, 5.0))
+    colors = _line_colors(len(units))
+    for unit, color in zip(units, colors, strict=True):
+        waveform = _on_peak_channel(mean_waveforms[unit], unit, peak_channels)
+        time_ms = 1000 * waveform["time"].to_numpy()
+        ax.plot(time_ms, waveform.to_numpy(), color=color, linewidth=1.4, label=str(unit))
+    ax.axhline(0.0, color="#bbbbbb", linewidth=0.6, zorder=0)
+    ax.set_xlabel("time (ms)")
+    ax.set_ylabel(MICROVOLT_LABEL)
+    if len(units) <= MAX_NAMED_UNITS:
+        ax.legend(title="unit", frameon=False, fontsize="small", title_fontsize="small")
+    tidy(ax, title=f"mean waveform on the peak channel, {_count(len(units), 'unit')}")
+    return figure
+
+
+def plot_spike_counts(
+    data_array: xr.DataArray | npt.NDArray[Any],
+    time_coords: npt.ArrayLike,
+    cbar_label: str,
+    title: str,
+    xlabel: str = "time relative to stimulus onset (s)",
+    ylabel: str = "unit",
+    xtick_step: int = 20,
+) -> Figure:
+    """Draw a value for each unit and time bin as a heat map.
+
+    Parameters
+    ----------
+    data_array
+        Shape (n_bins, n_units): counts of one presentation, or their mean over several.
+    time_coords
+        Shape (n_bins,) [s]; the centres of the bins, increasing.
+    cbar_label
+        What is drawn, and its unit.
+    title
+        What was recorded where.
+    xlabel, ylabel
+        Labels of the axes.
+    xtick_step
+        One tick every so many bins.
+
+    Returns
+    -------
+    Figure
+        The first unit at the top, the colours beside it.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If the shapes do not fit, there are no units or fewer than two bins, or the times do not
+        increase.
+    """
+    values = np.asarray(data_array)
+    times = np.asarray(time_coords, dtype=np.float64)
+    edges = _edges_around(times)
+    if values.ndim != 2 or values.shape[0] != times.size or values.shape[1] == 0:
+        raise InvalidArgumentError(
+            f"data_array must be bins × units, at least one unit, with {times.size} bins as in "
+            f"time_coords; it has the shape {values.shape}"
+        )
+    if xtick_step < 1:
+        raise InvalidArgumentError(f"xtick_step must be 1 or more, not {xtick_step}")
+    figure, ax = _new_figure((8.0, 7.0))
+    n_units = values.shape[1]
+    mesh = ax.pcolormesh(edges, np.arange(n_units + 1), values.T, rasterized=True)
+    add_colorbar(mesh, ax, cbar_label)
+    ax.invert_yaxis()
+    ax.set_yticks([])
+    ticks = times[::xtick_step]
+    ax.set_xticks(ticks, [f"{time:.3f}" for time in ticks], rotation=45)
+    ax.set_xlabel(xlabel)
+    ax.set_ylabel(f"{ylabel} ({n_units})")
+    tidy(ax, title=title)
+    return figure
+
+
+def raster_plot(
+    spike_times: pd.DataFrame,
+    figsize: tuple[float, float] = (8, 8),
+    cmap: Colormap | str = "tab20",
+    title: str = "spike raster",
+    cycle_colors: bool = False,
+) -> Figure:
+    """Draw every spike as a tick, one row a unit.
+
+    Parameters
+    ----------
+    spike_times
+        As ``presentationwise_spike_times`` gives them: index ``spike_time`` [s], ``unit_id``.
+    figsize
+        Width and height [inch].
+    cmap
+        Where the colours of the units come from.
+    title
+        What was recorded where.
+    cycle_colors
+        Give the colours of the map one after the other instead of in a random order, which is
+        the same each time.
+
+    Returns
+    -------
+    Figure
+        The unit with the smallest id at the bottom; the units are named where they are few.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If there is no column ``unit_id``.
+    """
+    if "unit_id" not in spike_times.columns:
+        raise InvalidArgumentError(
+            f"spike_times has no column 'unit_id'; it has "
+            f"{', '.join(map(repr, spike_times.columns)) or 'none'}"
+        )
+    units, rows = np.unique(spike_times["unit_id"].to_numpy(), return_inverse=True)
+    figure, ax = _new_figure(figsize)
+    colors = _map_colors(cmap, len(units), is_cycled=cycle_colors)
+    times = spike_times.index.to_numpy(dtype=np.float64)
+    for row in range(len(units)):
+        # one collection a unit: a colour each, instead of one for every spike
+        ax.vlines(times[rows == row], row - 0.45, row + 0.45, colors=colors[row], linewidth=0.8)
+    ax.set_ylim(-0.5, max(len(units), 1) - 0.5)
+    ax.margins(x=0.01)
+    is_ticked = 0 < len(units) <= MAX_TICKED_UNITS
+    ax.set_yticks(np.arange(len(units)) if is_ticked else [])
+    if is_ticked:
+        ax.set_yticklabels([str(unit) for unit in units])
+    ax.ticklabel_format(axis="x", useOffset=False)  # times of the session, not from its "+1.288e3"
+    ax.set_xlabel("time (s)")
+    ax.set_ylabel(f"unit ({len(units)})")
+    tidy(ax, title=title)
+    return figure
+
+
+def plot_running_speed(
+    timestamps: npt.ArrayLike,
+    values: npt.ArrayLike,
+    start_index: int = 0,
+    stop_index: int | None = None,
+    step: int = 1,
+    ylabel: str = "running speed (cm/s)",
+    xlabel: str = "time (s)",
+    title: str | None = None,
+) -> Figure:
+    """Draw how fast the animal ran.
+
+    Parameters
+    ----------
+    timestamps
+        Shape (n_samples,) [s].
+    values
+        Shape (n_samples,); the running speed [cm/s].
+    start_index, stop_index, step
+        Which samples, as a slice.
+    ylabel, xlabel
+        Labels of the axes.
+    title
+        What was recorded when.
+
+    Returns
+    -------
+    Figure
+        The speed over time.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If the two are not equally long.
+    """
+    times, speeds = np.asarray(timestamps), np.asarray(values)
+    if times.shape != speeds.shape or times.ndim != 1:
+        raise InvalidArgumentError(
+            f"timestamps and values must be equally long, in one dimension; their shapes are "
+            f"{times.shape} and {speeds.shape}"
+        )
+    shown = slice(start_index, stop_index, step)
+    figure, ax = _new_figure((8.0, 3.0))
+    ax.plot(times[shown], speeds[shown], color=CONDITION_COLORS[0], linewidth=0.8)
+    ax.axhline(0.0, color="#bbbbbb", linewidth=0.6, zorder=0)
+    ax.margins(x=0.01)
+    ax.set_xlabel(xlabel)
+    ax.set_ylabel(ylabel)
+    tidy(ax, title=title)
+    return figure
+
+
+def _new_figure(size: tuple[float, float]) -> tuple[Figure, Axes]:
+    from matplotlib import pyplot as plt
+
+    return plt.subplots(figsize=size, layout="constrained")
+
+
+def _on_peak_channel(
+    waveform: xr.DataArray, unit: int, peak_channels: Mapping[int, int] | pd.Series
+) -> xr.DataArray:
+    if unit not in peak_channels:  # of a Series, too, `in` asks the index
+        known = list(peak_channels.keys())
+        raise NotFoundError(
+            f"peak_channels has no channel for unit {unit}: {describe_choices(unit, known)}"
+        )
+    channel = peak_channels[unit]
+    channels = waveform["channel_id"].to_numpy()
+    if channel not in channels:
+        raise NotFoundError(
+            f"the mean waveform of unit {unit} has no channel {channel}: "
+            f"{describe_choices(channel, channels.tolist())}"
+        )
+    return waveform.sel(channel_id=channel)
+
+
+def _edges_around(centres: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Put an edge half-way between neighbours, and as far outside the first and the last."""
+    steps = np.diff(centres)
+    if centres.ndim != 1 or centres.size < 2 or not (steps > 0).all():
+        raise InvalidArgumentError(
+            f"time_coords must be two or more increasing times, not an array of shape "
+            f"{centres.shape}" + (" that goes back" if steps.size else "")
+        )
+    inner = centres[:-1] + steps / 2
+    return np.concatenate([[centres[0] - steps[0] / 2], inner, [centres[-1] + steps[-1] / 2]])
+
+
+def _line_colors(n_lines: int) -> Sequence[Any]:
+    if n_lines <= len(CONDITION_COLORS):
+        return CONDITION_COLORS[:n_lines]
+    import matplotlib as mpl
+
+    return [tuple(color) for color in mpl.colormaps["viridis"](np.linspace(0, 0.95, n_lines))]
+
+
+def _map_colors(cmap: Colormap | str, n_rows: int, *, is_cycled: bool) -> npt.NDArray[Any]:
+    import matplotlib as mpl
+
+    colors = mpl.colormaps[cmap] if isinstance(cmap, str) else cmap
+    if is_cycled:
+        return np.asarray(colors(np.arange(n_rows) % colors.N))
+    # seeded: the same table must give the same figure
+    return np.asarray(colors(np.random.default_rng(0).integers(colors.N, size=n_rows)))
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
