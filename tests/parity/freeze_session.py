@@ -1,115 +1,95 @@
-"""Freeze what AllenSDK answers about a session file, for test_session.py to compare with.
+"""Freeze what AllenSDK answers about session files, for test_session.py to compare with.
 
-Run with the Python of a virtual environment that has AllenSDK 2.16.2::
+Run with the Python of a virtual environment that has AllenSDK 2.16.2, which cannot share one with
+this package::
 
     python3.11 -m venv allensdk
     allensdk/bin/pip install "allensdk==2.16.2" "hdmf<4" "ndx-events<0.3"
-    allensdk/bin/python tests/parity/freeze_session.py SESSION.nwb tests/parity/frozen/NAME.json.gz
+    python -c "from spikehouse.demo import Survey; survey = Survey(size='tiny', folder='demo');
+    [survey.session_file(n) for n in (900000001, 900000002, 900000004, 900000009)];
+    [survey.lfp_file(n) for n in (910001000, 910002000)]"
+    allensdk/bin/python tests/parity/freeze_session.py FILE [FILE ...]
 
-The answers are kept as JSON, large arrays as their length, sum and a digest of their bytes.
+The FILEs are the session files; an LFP file is looked for beside its session. The answers go to
+``tests/parity/frozen`` as JSON, large arrays as digests, with the digests of the files they are of:
+when the simulation changes, the test fails and asks for this to be run again. It takes one to two
+minutes a file.
 """
 
 from __future__ import annotations
 
-import datetime
 import gzip
-import hashlib
 import json
 import sys
+import time
 import warnings
-
-import numpy as np
-import pandas as pd
+from pathlib import Path
 
 warnings.simplefilter("ignore")
 
+import session_questions  # noqa: E402
 from allensdk.brain_observatory.ecephys.ecephys_session import EcephysSession  # noqa: E402
+from pynwb import NWBHDF5IO  # noqa: E402
 
-N_LISTED = 400
-STIMULI = ("flashes", "gabors", "drifting_gratings", "static_gratings", "natural_scenes")
-
-
-def plain(value):
-    """Make JSON of a scalar."""
-    if isinstance(value, (list, tuple, np.ndarray)):
-        return [plain(v) for v in value]
-    if isinstance(value, np.generic):
-        value = value.item()
-    if value is None or value is pd.NA or (isinstance(value, float) and np.isnan(value)):
-        return None
-    if isinstance(value, datetime.datetime):
-        return value.isoformat()
-    return value
+FROZEN = Path(__file__).parent / "frozen"
 
 
-def freeze_array(array):
-    """Freeze an array: all of it when small, a digest when large."""
-    array = np.ascontiguousarray(array)
-    if array.size <= N_LISTED or array.dtype == object:
-        return {"values": [plain(v) for v in array.ravel()], "shape": list(array.shape)}
-    return {
-        "shape": list(array.shape),
-        "dtype": str(array.dtype),
-        "sum": float(np.nansum(array.astype(np.float64))),
-        "sha256": hashlib.sha256(array.tobytes()).hexdigest(),
-        "head": [plain(v) for v in array.ravel()[:10]],
-    }
+def read_nwb(path):
+    """Read a file the way AllenSDK does."""
+    return NWBHDF5IO(str(path), "r", load_namespaces=True).read()
 
 
-def freeze_frame(frame):
-    """Freeze a table column by column."""
-    return {
-        "index_name": frame.index.name,
-        "index": freeze_array(frame.index.to_numpy()),
-        "columns": {name: freeze_array(frame[name].to_numpy()) for name in frame.columns},
-    }
+def ask(session, questions):
+    """Ask all; where AllenSDK fails the error's name is kept."""
+    answers = {}
+    for name, question in questions.items():
+        begin = time.perf_counter()
+        try:
+            answers[name] = session_questions.freeze(question(session))
+        except Exception as error:  # noqa: BLE001 - that it fails, and how, is the answer
+            answers[name] = {"kind": "error", "type": type(error).__name__, "text": str(error)}
+            print(f"    {name}: {type(error).__name__} {error}"[:300])
+        elapsed = time.perf_counter() - begin
+        if elapsed > 1:
+            print(f"    {name}: {elapsed:.1f} s", flush=True)
+    return answers
 
 
-def freeze(path):
-    """Ask one session everything."""
+def freeze_file(path):
+    """Ask one file everything."""
+    lfp_name = session_questions.LFP_FILES[path.stem]
+    files = [path]
+    columns = session_questions.make_channel_columns(path)
+    options = {"external_channel_columns": lambda: columns}
+    probe_id = None
+    if lfp_name is not None:
+        lfp_path = path.with_name(lfp_name)
+        files.append(lfp_path)
+        probe_id = session_questions.read_probe_id(lfp_path)
+        options["probe_lfp_paths"] = {probe_id: lambda: read_nwb(lfp_path)}
     session = EcephysSession.from_nwb_path(path)
-    units = session.units
-    presentations = session.stimulus_presentations
-    frozen = {
-        "session_start_time": session.session_start_time.isoformat(),
-        "stimulus_names": session.stimulus_names,
-        "units": freeze_frame(units),
-        "channels": freeze_frame(session.channels),
-        "probes": freeze_frame(session.probes),
-        "stimulus_presentations": freeze_frame(presentations),
-        "stimulus_conditions": freeze_frame(session.stimulus_conditions),
-        "invalid_times": freeze_frame(session.invalid_times),
-        "optogenetic_stimulation_epochs": freeze_frame(session.optogenetic_stimulation_epochs),
-        "rig_geometry_data": freeze_frame(session.rig_geometry_data)
-        if session.rig_geometry_data is not None
-        else None,
-        "spike_times": {
-            str(unit): freeze_array(times) for unit, times in list(session.spike_times.items())[:20]
-        },
-        "stimulus_tables": {},
-        "spike_counts": {},
-        "spike_rows": {},
+    # every member would read the whole tree of the file anew
+    session.api._nwbfile = read_nwb(path)
+    answers = ask(session, session_questions.list_questions())
+    rich = EcephysSession.from_nwb_path(path, api_kwargs=options)
+    rich.api._nwbfile = session.api._nwbfile
+    answers.update(ask(rich, session_questions.list_rich_questions(probe_id)))
+    return {
+        # the demo survey keeps its files in a folder named after its own source
+        "edition": path.parent.name,
+        "files": {file.name: session_questions.digest_file(file) for file in files},
+        "answers": answers,
     }
-    unit_ids = units.index.values[:10]
-    for name in STIMULI:
-        if name not in session.stimulus_names:
-            continue
-        table = session.get_stimulus_table(name)
-        frozen["stimulus_tables"][name] = freeze_frame(table)
-        # windows with edges that no spike time hits, so that open and half-open bins agree
-        edges = np.arange(-0.05, 0.25, 0.01) + 0.000123456789
-        counts = session.presentationwise_spike_counts(edges, table.index.values[:20], unit_ids)
-        frozen["spike_counts"][name] = freeze_array(counts.values)
-        rows = session.presentationwise_spike_times(table.index.values, unit_ids)
-        frozen["spike_rows"][name] = freeze_frame(rows)
-    return frozen
 
 
 def main():
-    """Freeze one file."""
-    source, target = sys.argv[1:]
-    with gzip.GzipFile(target, "wb", mtime=0) as handle:
-        handle.write(json.dumps(freeze(source), sort_keys=True).encode())
+    """Freeze the files that are given."""
+    for path in map(Path, sys.argv[1:]):
+        print(path.name, flush=True)
+        text = json.dumps(freeze_file(path), sort_keys=True)
+        target = FROZEN / f"{path.stem}.json.gz"
+        with gzip.GzipFile(target, "wb", mtime=0) as handle:
+            handle.write(text.encode())
 
 
 if __name__ == "__main__":
