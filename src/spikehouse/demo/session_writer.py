@@ -108,6 +108,7 @@ def _write_units(writer: NwbWriter, simulation: Simulation, report: Callable[[in
     waveforms = simulation.iterate_waveforms()
     dtype = plan.size.waveform_dtype
     _stream(writer, "waveform_mean", waveforms, rows, dtype, lambda n: report(2 * n_units + n))
+    # what the schema wants to read here, in the released files too; the numbers are µV
     writer.file["units/waveform_mean"].attrs["unit"] = "volts"
 
 

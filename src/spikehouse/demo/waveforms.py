@@ -13,7 +13,7 @@ __all__ = ["N_SAMPLES", "SAMPLING_HZ", "make_waveform"]
 N_SAMPLES = 82
 SAMPLING_HZ = 30_000.0
 TROUGH_SAMPLE = 20
-NOISE_V = 0.35e-6
+NOISE_UV = 0.35
 # A velocity of 1 s/m would delay the spike by a hundredth of a millisecond over 10 µm.
 MAX_DELAY_MS = 0.4
 
@@ -45,17 +45,17 @@ def make_waveform(unit: Unit, unit_id: int, *, seed: int, session_id: int) -> np
     Returns
     -------
     numpy.ndarray
-        (384, 82) [V]; zero on the reference channels.
+        (384, 82) [µV]; zero on the reference channels.
     """
     rng = make_rng(seed, session_id, unit_id, "waveform")
-    wave = NOISE_V * rng.standard_normal((N_CHANNELS, N_SAMPLES))
+    wave = NOISE_UV * rng.standard_normal((N_CHANNELS, N_SAMPLES))
     horizontal, vertical = get_positions(np.arange(N_CHANNELS))
     peak = int(unit["peak_index"])
     above = (vertical - vertical[peak]).astype(float)
     apart = np.hypot(0.7 * (horizontal - horizontal[peak]), above)
     near = np.flatnonzero(apart < 320)
     # the amplitude falls to 12 % at the edge of the spread, as the metric defines it
-    size = 1e-6 * unit["amplitude"] * np.exp(-apart[near] / (0.5 * unit["spread"] + 8))
+    size = unit["amplitude"] * np.exp(-apart[near] / (0.5 * unit["spread"] + 8))
     speed = np.where(above[near] > 0, unit["velocity_above"], unit["velocity_below"])
     delay = np.clip(np.nan_to_num(speed) * above[near] / 1000, -MAX_DELAY_MS, MAX_DELAY_MS)
     wave[near] += size[:, None] * _make_shape(unit, delay) / (1 + unit["PT_ratio"])
