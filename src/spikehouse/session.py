@@ -29,12 +29,14 @@ from spikehouse.lfp import mask_intervals
 from spikehouse.schema import INVALID_TIMES
 from spikehouse.spikes import (
     align_spikes,
+    bin_centres,
     check_bin_edges,
     condition_statistics,
     count_spikes,
     mean_counts,
     time_domain,
     warn_overlaps,
+    warn_wide_bins,
 )
 from spikehouse.spikes.waveforms import LabelledWaveforms
 from spikehouse.stimuli import (
@@ -350,7 +352,7 @@ class EcephysSession:
         Values are the file's: µV in the released files, although their attribute says volts.
         """
         return LabelledWaveforms(
-            self.api.get_mean_waveforms(),
+            Selection(self.api.get_mean_waveforms(), self.units.index.tolist()),
             units=self.units,
             channels=self.channels,
             probes=self.probes,
@@ -793,13 +795,8 @@ class EcephysSession:
             return self._mean_spike_counts(
                 edges, presentations, units, mean_over=mean_over, callback=time_domain_callback
             )
-        widest = float(np.diff(edges).max())
-        if binarize and widest > large_bin_size_threshold:
-            warnings.warn(
-                f"binarizing bins of up to {widest:g} s says only whether there was a spike; "
-                f"use bins of {large_bin_size_threshold:g} s or less to lose none",
-                stacklevel=2,
-            )
+        if binarize:
+            warn_wide_bins(edges, threshold=large_bin_size_threshold)
         onsets = self._presentations.start_time[presentations]
         domain = time_domain(edges, onsets, callback=time_domain_callback)
         warn_overlaps(domain)
@@ -809,7 +806,7 @@ class EcephysSession:
             dims=["stimulus_presentation_id", "time_relative_to_stimulus_onset", "unit_id"],
             coords={
                 "stimulus_presentation_id": self._presentations.ids[presentations],
-                "time_relative_to_stimulus_onset": edges[:-1] + np.diff(edges) / 2,
+                "time_relative_to_stimulus_onset": bin_centres(edges),
                 "unit_id": np.asarray(units, dtype=np.int64),
             },
             name="spike_counts",
@@ -913,7 +910,7 @@ class EcephysSession:
                 f"mean_over is {mean_over!r}; {describe_choices(mean_over, get_args(MeanOver))}"
             )
         domain = time_domain(edges, self._presentations.start_time[rows], callback=callback)
-        coords["time_relative_to_stimulus_onset"] = edges[:-1] + np.diff(edges) / 2
+        coords["time_relative_to_stimulus_onset"] = bin_centres(edges)
         coords["unit_id"] = np.asarray(units, dtype=np.int64)
         means = mean_counts(self.spike_times, units, domain, groups=groups)
         return xr.DataArray(means, dims=list(coords), coords=coords, name="mean_spike_counts")

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import h5py
-import numpy as np
 import pandas as pd
 
-from spikehouse.errors import InvalidFileError
-from spikehouse.io.hdf5 import Hdf5File, reading
+from spikehouse.io.hdf5 import Hdf5File
 
 RUNNING = "processing/running"
 EYE = "processing/eye_tracking"
@@ -65,10 +62,11 @@ def read_pupil(file: Hdf5File) -> pd.DataFrame | None:
         return None
     columns: dict[str, Any] = {}
     for name, short in _ELLIPSES.items():
-        fits = file.group(f"{EYE}/{short}_ellipse_fits")
         for value in ("center_x", "center_y", "height", "width", "phi"):
             factor = 2 if value in {"height", "width"} else 1
-            columns[f"{name}_{value}"] = factor * _read(fits, value)
+            columns[f"{name}_{value}"] = factor * file.read_array(
+                f"{EYE}/{short}_ellipse_fits/{value}"
+            )
     times = file.read_array(f"{raw}/eye_area/timestamps")
     return pd.DataFrame(columns, index=pd.Index(times, name=_TIME))
 
@@ -105,10 +103,3 @@ def read_gaze(file: Hdf5File, *, include_filtered_data: bool = False) -> pd.Data
             columns[f"{kind}_{name}_y_{unit}"] = vertical_horizontal[:, 0]
     times = file.read_array(f"{GAZE.format(kind='raw')}/eye_area/timestamps")
     return pd.DataFrame(columns, index=pd.Index(times, name=_TIME))
-
-
-def _read(group: h5py.Group, name: str) -> Any:  # noqa: ANN401 - an array
-    if name not in group:
-        raise InvalidFileError(f"{group.file.filename}: {group.name} has no column {name!r}")
-    with reading(group[name]):
-        return np.asarray(group[name][()])

@@ -89,27 +89,6 @@ class RaggedColumn(Mapping[int, npt.NDArray[Any]]):
             ) from None
         return int(self._bounds[row]), int(self._bounds[row + 1])
 
-    def count(self, unit_id: int) -> int:
-        """Say how many rows a unit has, without reading them.
-
-        Parameters
-        ----------
-        unit_id
-            The unit.
-
-        Returns
-        -------
-        int
-            Number of spikes (or of waveform rows).
-
-        Raises
-        ------
-        NotFoundError
-            If there is no such unit.
-        """
-        start, stop = self._span(unit_id)
-        return stop - start
-
 
 class SpikeTimes(RaggedColumn):
     """Unit id → spike times [s], sorted, none negative.

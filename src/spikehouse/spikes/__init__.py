@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from spikehouse.spikes.alignment import align_spikes
 from spikehouse.spikes.counting import (
+    bin_centres,
     check_bin_edges,
     count_spikes,
     time_domain,
     warn_overlaps,
+    warn_wide_bins,
 )
 from spikehouse.spikes.design import design_matrix
 from spikehouse.spikes.statistics import condition_statistics
@@ -15,6 +17,7 @@ from spikehouse.spikes.streaming import concatenate_spikes, mean_counts
 
 __all__ = [
     "align_spikes",
+    "bin_centres",
     "check_bin_edges",
     "concatenate_spikes",
     "condition_statistics",
@@ -23,4 +26,5 @@ __all__ = [
     "mean_counts",
     "time_domain",
     "warn_overlaps",
+    "warn_wide_bins",
 ]

@@ -102,6 +102,45 @@ def time_domain(
     return changed
 
 
+def bin_centres(edges: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Give the centres of bins.
+
+    Parameters
+    ----------
+    edges
+        Shape (n_bins + 1,) [s].
+
+    Returns
+    -------
+    ndarray of float64, shape (n_bins,)
+        Half-way between the edges [s].
+    """
+    return edges[:-1] + np.diff(edges) / 2
+
+
+def warn_wide_bins(
+    edges: npt.NDArray[np.float64], *, threshold: float, stacklevel: int = 3
+) -> None:
+    """Warn where binarizing would lose spikes.
+
+    Parameters
+    ----------
+    edges
+        Shape (n_bins + 1,) [s].
+    threshold
+        The widest bin [s] that is not worth a warning.
+    stacklevel
+        Whose line the warning names.
+    """
+    widest = float(np.diff(edges).max())
+    if widest > threshold:
+        warnings.warn(
+            f"binarizing bins of up to {widest:g} s says only whether there was a spike; "
+            f"use bins of {threshold:g} s or less to lose none",
+            stacklevel=stacklevel,
+        )
+
+
 def warn_overlaps(domain: npt.NDArray[np.float64], *, stacklevel: int = 3) -> None:
     """Warn once where a row's window runs into the next one's.
 

@@ -124,7 +124,7 @@ def build_presentations(table: pd.DataFrame, invalid_times: pd.DataFrame) -> Pre
         ids=table.index.to_numpy(dtype=np.int64),
         start_time=start,
         stop_time=stop,
-        is_invalid=_touches(start, stop, _with_tag(invalid_times, {"stimulus"})),
+        is_invalid=_touches(start, stop, intervals_with_tag(invalid_times, {"stimulus"})),
         condition=number_rows(list(columns.values()), len(table)),
         stimulus_block=block,
         parameters=columns,
@@ -167,11 +167,6 @@ def _sorted_names(columns: Mapping[str, Parameter]) -> list[str]:
     return first + sorted(set(columns) - set(first))
 
 
-def _with_tag(invalid_times: pd.DataFrame, tags: Collection[str]) -> pd.DataFrame:
-    mask = [not set(tags).isdisjoint(row) for row in invalid_times["tags"]]
-    return invalid_times[np.array(mask, dtype=bool)]
-
-
 def intervals_with_tag(invalid_times: pd.DataFrame, tags: Collection[str]) -> pd.DataFrame:
     """Keep the invalid intervals that carry one of these tags.
 
@@ -187,7 +182,8 @@ def intervals_with_tag(invalid_times: pd.DataFrame, tags: Collection[str]) -> pd
     DataFrame
         The rows that carry one, in their order.
     """
-    return _with_tag(invalid_times, tags)
+    mask = [not set(tags).isdisjoint(row) for row in invalid_times["tags"]]
+    return invalid_times[np.array(mask, dtype=bool)]
 
 
 def _touches(
