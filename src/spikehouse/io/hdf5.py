@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import math
 import os
 import threading
 import weakref
 from collections.abc import Collection, Iterator
+from io import FileIO
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import h5py
 import numpy as np
@@ -29,7 +31,8 @@ class Hdf5File:
     ----------
     path
         The file; it is opened for reading only, without locks, so that a read-only or a network
-        folder will do.
+        folder will do. To open the same file with h5py beside it, write
+        ``h5py.File(path, locking=False)``: HDF5 wants all handles of a process to agree.
 
     Raises
     ------
@@ -42,17 +45,16 @@ class Hdf5File:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
         _check_signature(self.path)
-        try:
-            self._file = h5py.File(self.path, mode="r", locking=False)
-        except OSError as error:
-            raise InvalidFileError(
-                f"{self.path} begins like an HDF5 file but cannot be opened: {error}. "
-                "It may have been cut short; compare its size with the source's and fetch it again"
-            ) from error
-        self._handle = self.path.open("rb")
+        self._file = _open(self.path)
+        self._handle = self.path.open("rb", buffering=0)
         self._lock = threading.Lock()
         # a session that is simply forgotten must not keep its file open
         self._closing = weakref.finalize(self, _close, self._file, self._handle)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the file can be read from."""
+        return not self._handle.closed
 
     @property
     def root(self) -> h5py.File:
@@ -86,9 +88,38 @@ class Hdf5File:
         bytes
             What stands there.
         """
-        with self._lock:
+        block = bytearray(length)
+        return bytes(block[: self.read_into(offset, memoryview(block))])
+
+    def read_into(self, offset: int, buffer: memoryview) -> int:
+        """Read bytes at a position into memory that is there; threads may share the file.
+
+        Parameters
+        ----------
+        offset
+            First byte.
+        buffer
+            Bytes to fill.
+
+        Returns
+        -------
+        int
+            How many were filled; fewer than asked for at the end of the file.
+        """
+        n_filled = 0
+        while n_filled < len(buffer):
+            n_read = self._read_some(offset + n_filled, buffer[n_filled:])
+            if n_read == 0:
+                break
+            n_filled += n_read
+        return n_filled
+
+    def _read_some(self, offset: int, buffer: memoryview) -> int:
+        if hasattr(os, "preadv"):
+            return os.preadv(self._handle.fileno(), [buffer], offset)
+        with self._lock:  # Windows has one position for all threads
             self._handle.seek(offset)
-            return self._handle.read(length)
+            return self._handle.readinto(buffer) or 0
 
     def group(self, path: str) -> h5py.Group:
         """Find a group that must be there.
@@ -247,7 +278,86 @@ class Hdf5File:
         return pd.DataFrame(plain, index=index)
 
 
-def _close(file: h5py.File, handle: BinaryIO) -> None:
+class RowReader:
+    """Runs of rows of one dataset, from any thread.
+
+    Parameters
+    ----------
+    file
+        The open file.
+    dataset
+        A dataset of numbers, of one dimension or more.
+
+    Notes
+    -----
+    Where the rows lie one after the other in the file, as they do in released ones, their bytes
+    are read without HDF5, which would let one thread read at a time; else HDF5 reads them.
+    """
+
+    def __init__(self, file: Hdf5File, dataset: h5py.Dataset) -> None:
+        self._file = file
+        self._dataset = dataset
+        self._dtype = dataset.dtype
+        self._row_shape = dataset.shape[1:]
+        self._row_bytes = self._dtype.itemsize * math.prod(self._row_shape)
+        self._offset: int | None = dataset.id.get_offset()
+
+    def read(self, start: int, stop: int) -> npt.NDArray[Any]:
+        """Read rows.
+
+        Parameters
+        ----------
+        start, stop
+            First row and the one after the last; both within the dataset.
+
+        Returns
+        -------
+        ndarray, shape (stop - start, …)
+            Their values.
+
+        Raises
+        ------
+        InvalidFileError
+            If they cannot be read, or the file ends before them.
+        InvalidArgumentError
+            If the file was closed.
+        """
+        if self._offset is None:
+            with reading(self._dataset):
+                return np.asarray(self._dataset[start:stop])
+        values = np.empty((stop - start, *self._row_shape), dtype=self._dtype)
+        if values.size:
+            first = self._offset + start * self._row_bytes
+            with reading(self._dataset):
+                self._fill(values, first)
+        return values
+
+    def _fill(self, values: npt.NDArray[Any], first: int) -> None:
+        if not self._file.is_open:
+            raise InvalidArgumentError(f"{self._file.path} was closed; open the session again")
+        n_read = self._file.read_into(first, memoryview(values.data).cast("B"))
+        if n_read < values.nbytes:
+            raise OSError(f"the file ends {values.nbytes - n_read} bytes too soon")
+
+
+def _open(path: Path) -> h5py.File:
+    """Open for reading, without locks unless someone in this process holds the file with them."""
+    try:
+        try:
+            return h5py.File(path, mode="r", locking=False)
+        except OSError as error:
+            if "locking flag" not in str(error):
+                raise
+            # HDF5 wants all handles of one process to agree
+            return h5py.File(path, mode="r")
+    except OSError as error:
+        raise InvalidFileError(
+            f"{path} begins like an HDF5 file but cannot be opened: {error}. "
+            "It may have been cut short; compare its size with the source's and fetch it again"
+        ) from error
+
+
+def _close(file: h5py.File, handle: FileIO) -> None:
     file.close()
     handle.close()
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import threading
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import h5py
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from spikehouse.errors import NotFoundError, describe_choices
-from spikehouse.io.hdf5 import Hdf5File, column_names, reading
+from spikehouse.io.hdf5 import Hdf5File, RowReader, column_names, reading
 
 UNITS = "units"
 RAGGED = ("spike_times", "spike_amplitudes", "waveform_mean")
@@ -41,11 +41,27 @@ def read_units(file: Hdf5File) -> pd.DataFrame:
     return file.read_frame(group, columns=names)
 
 
+def is_thread_safe(mapping: Mapping[int, Any]) -> bool:
+    """Say whether threads may read from a mapping at the same time.
+
+    Parameters
+    ----------
+    mapping
+        A dictionary, a column of a file, or whatever an adapter handed over.
+
+    Returns
+    -------
+    bool
+        False where it is not known.
+    """
+    return isinstance(mapping, dict) or getattr(mapping, "is_thread_safe", False) is True
+
+
 class RaggedColumn(Mapping[int, npt.NDArray[Any]]):
     """A ragged column of the units table, read a unit at a time when asked.
 
-    A mapping from unit id to that unit's rows. Nothing is kept: asking twice reads twice (from
-    the operating system's cache).
+    A mapping from unit id to that unit's rows, which threads may share. Nothing is kept: asking
+    twice reads twice (from the operating system's cache).
 
     Parameters
     ----------
@@ -55,11 +71,13 @@ class RaggedColumn(Mapping[int, npt.NDArray[Any]]):
         ``"spike_times"``, ``"spike_amplitudes"`` or ``"waveform_mean"``.
     """
 
+    is_thread_safe = True
+
     def __init__(self, file: Hdf5File, name: str) -> None:
         group = file.group(UNITS)
         self._file = file
         self._name = name
-        self._values: h5py.Dataset = group[name]
+        self._rows = RowReader(file, group[name])
         self._row_of = {int(unit): row for row, unit in enumerate(group["id"][()])}
         ends = group[f"{name}_index"]
         with reading(ends):
@@ -75,9 +93,7 @@ class RaggedColumn(Mapping[int, npt.NDArray[Any]]):
         return unit_id in self._row_of
 
     def __getitem__(self, unit_id: int) -> npt.NDArray[Any]:
-        start, stop = self._span(unit_id)
-        with reading(self._values):
-            return np.asarray(self._values[start:stop])
+        return self._rows.read(*self._span(unit_id))
 
     def _span(self, unit_id: int) -> tuple[int, int]:
         try:
@@ -105,19 +121,26 @@ class SpikeTimes(RaggedColumn):
     def __init__(self, file: Hdf5File) -> None:
         super().__init__(file, "spike_times")
         self._warned = False
+        self._warning = threading.Lock()
+        # looking costs as much as reading: once a unit
+        self._sound: set[int] = set()
 
     def __getitem__(self, unit_id: int) -> npt.NDArray[Any]:
         times = super().__getitem__(unit_id)
+        if unit_id in self._sound:
+            return times
         if times.size == 0 or (times[0] >= 0 and (times[1:] >= times[:-1]).all()):
+            self._sound.add(int(unit_id))
             return times
         n_negative = int((times < 0).sum())
         self._warn(unit_id, n_negative)
         return np.sort(times[times >= 0])
 
     def _warn(self, unit_id: int, n_negative: int) -> None:
-        if self._warned:
-            return
-        self._warned = True
+        with self._warning:
+            if self._warned:
+                return
+            self._warned = True
         warnings.warn(
             f"{self._file.path.name} holds unsorted or negative spike times (first met in unit "
             f"{unit_id}, {n_negative} of them negative): sorted, and the negative ones dropped. "
@@ -140,6 +163,11 @@ class Selection(Mapping[int, Any]):
     def __init__(self, source: Mapping[int, Any], keys: Sequence[int]) -> None:
         self._source = source
         self._keys = {int(key): None for key in keys}
+
+    @property
+    def is_thread_safe(self) -> bool:
+        """Whether threads may read from it at the same time."""
+        return is_thread_safe(self._source)
 
     def __len__(self) -> int:
         return len(self._keys)

@@ -11,11 +11,15 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from spikehouse.io.units import is_thread_safe
+
 Result = TypeVar("Result")
 SpikeTimes = Mapping[int, npt.NDArray[np.float64]]
 
 # numpy needs about 60 ns an edge and unit; loading the compiled loops takes as long as 5 million
 LARGE = 4_000_000
+# handing a task over costs about as much as counting a quiet unit
+MOST_UNITS_A_TASK = 16
 
 
 @dataclass(frozen=True)
@@ -72,7 +76,8 @@ def run_units(
     Parameters
     ----------
     spike_times
-        Unit id → sorted times [s]; asked in this thread only, one unit at a time.
+        Unit id → sorted times [s]; asked in this thread only unless it is known to be safe for
+        several.
     unit_ids
         Which units.
     job
@@ -85,13 +90,47 @@ def run_units(
 
     Notes
     -----
-    At most one unit's spikes a core are in memory besides the one being read.
+    At most one unit's spikes a core are in memory, and one more where only this thread reads.
     """
     from spikehouse.spikes import _kernels
 
+    n_threads = _kernels.n_threads()
+    if is_thread_safe(spike_times):
+        return _run_everywhere(spike_times, unit_ids, job, n_threads)
+    return _run_beside(spike_times, unit_ids, job, n_threads)
+
+
+def _run_everywhere(
+    spike_times: SpikeTimes,
+    unit_ids: Sequence[int],
+    job: Callable[[int, npt.NDArray[np.float64]], Result],
+    n_threads: int,
+) -> list[Result]:
+    """Read and count in every thread."""
+
+    def run(positions: range) -> list[Result]:
+        return [
+            job(position, np.ascontiguousarray(spike_times[unit_ids[position]], dtype=np.float64))
+            for position in positions
+        ]
+
+    n_units = len(unit_ids)
+    # several tasks a core, so that none waits long for the last
+    n_each = min(max(n_units // (4 * n_threads), 1), MOST_UNITS_A_TASK)
+    tasks = [range(n_units)[start : start + n_each] for start in range(0, n_units, n_each)]
+    with ThreadPoolExecutor(n_threads) as pool:
+        return [result for results in pool.map(run, tasks) for result in results]
+
+
+def _run_beside(
+    spike_times: SpikeTimes,
+    unit_ids: Sequence[int],
+    job: Callable[[int, npt.NDArray[np.float64]], Result],
+    n_threads: int,
+) -> list[Result]:
+    """Read in this thread, count in the others."""
     results: list[Result] = []
     waiting: deque[Future[Result]] = deque()
-    n_threads = _kernels.n_threads()
     with ThreadPoolExecutor(n_threads) as pool:
         for position, unit_id in enumerate(unit_ids):
             train = np.ascontiguousarray(spike_times[unit_id], dtype=np.float64)

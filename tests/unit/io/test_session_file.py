@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from spikehouse.catalogue import UnitFilter
-from spikehouse.errors import InvalidFileError, NotFoundError
+from spikehouse.errors import InvalidArgumentError, InvalidFileError, NotFoundError
 from spikehouse.io import NwbSessionFile
 
 Writer = Callable[[h5py.File], None]
@@ -212,6 +212,39 @@ def test_spike_times__corrupt_dataset_is_named_and_the_rest_still_reads(small_fi
         session.get_spike_times()[100]
     assert len(session.get_units()) == 1
     assert small_file.exists()
+
+
+def test_spike_times__a_file_cut_short_later_is_named(small_file: Path) -> None:
+    session = NwbSessionFile(small_file)
+    times = session.get_spike_times()
+    with small_file.open("r+b") as handle:
+        handle.truncate(2000)
+    with pytest.raises(InvalidFileError, match=r"/units/spike_times cannot be read \(.*too soon"):
+        times[102]
+
+
+def test_spike_times__of_a_closed_file(small_file: Path) -> None:
+    session = NwbSessionFile(small_file)
+    times = session.get_spike_times()
+    session.file.close()
+    with pytest.raises(InvalidArgumentError, match=r"was closed; open the session again"):
+        times[100]
+
+
+def test_spike_times__the_same_in_a_compressed_file(small_file: Path) -> None:
+    def compress(file: h5py.File) -> None:
+        values = file["units/spike_times"][()]
+        del file["units/spike_times"]
+        file.create_dataset("units/spike_times", data=values, chunks=(2,), compression="gzip")
+
+    plain = NwbSessionFile(small_file).get_spike_times()[100].tolist()
+    assert NwbSessionFile(damage(small_file, compress)).get_spike_times()[100].tolist() == plain
+
+
+def test_open__beside_a_handle_of_h5py(small_file: Path) -> None:
+    with h5py.File(small_file) as file:
+        assert NwbSessionFile(small_file).get_spike_times()[100].tolist() == [0.5, 1.5]
+        assert "units" in file
 
 
 def test_get_stimulus_presentations__equal_starts_keep_the_files_order(small_file: Path) -> None:

@@ -114,6 +114,27 @@ def test_run_units__asks_for_each_unit_once_and_in_the_callers_thread() -> None:
     assert trains.asked == [(unit, threading.get_ident()) for unit in range(20)]
 
 
+def test_run_units__reads_in_several_threads_where_the_mapping_says_it_may() -> None:
+    trains = Trains({unit: np.full(unit, 0.5) for unit in range(100)})
+    trains.is_thread_safe = True
+    sizes = _engine.run_units(trains, list(trains), lambda position, train: (position, train.size))
+    assert sizes == [(unit, unit) for unit in range(100)]
+    assert sorted(unit for unit, _ in trains.asked) == list(range(100))
+    assert threading.get_ident() not in {thread for _, thread in trains.asked}
+
+
+def test_run_units__stops_at_the_first_error() -> None:
+    asked = []
+
+    def fail(position: int, train: np.ndarray) -> None:
+        asked.append(position)
+        raise OSError("gone")
+
+    with pytest.raises(OSError, match="gone"):
+        _engine.run_units(dict.fromkeys(range(10_000), np.zeros(1)), range(10_000), fail)
+    assert len(asked) < 1000
+
+
 def test_run_units__an_unknown_unit_is_raised() -> None:
     with pytest.raises(KeyError):
         _engine.run_units({1: np.zeros(1)}, [1, 2], lambda *_: None)
