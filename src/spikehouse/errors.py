@@ -3,13 +3,14 @@
 ::
 
     SpikehouseError
-    ├── InvalidArgumentError   (ValueError)       an argument that cannot be meant
-    ├── NotFoundError          (KeyError)         an id or a name that is not there
-    │   └── SessionNotFoundError                  … a session the survey does not have
-    ├── CacheError             (OSError)          the cache folder: manifest, rights, space
-    ├── InvalidFileError       (OSError)          a file that is not what it should be
-    ├── SourceError            (ConnectionError)  a server: unreachable, status, nonsense
-    └── TransferError          (ConnectionError)  a download that did not arrive whole
+    ├── InvalidArgumentError   (ValueError)            an argument that cannot be meant
+    ├── NotFoundError          (KeyError, ValueError)  an id or a name that is not there
+    │   └── SessionNotFoundError                       … a session the survey does not have
+    ├── CacheError             (OSError)               the cache folder: manifest, rights, space
+    ├── InvalidFileError       (OSError)               a file that is not what it should be
+    │   └── ChecksumError                              … whose bytes differ from the published ones
+    ├── SourceError            (ConnectionError)       a server: unreachable, status, nonsense
+    └── TransferError          (ConnectionError)       a download that did not arrive whole
 
 The room ``compat`` adds two to it: ``CompatibilityError`` (ImportError) and under it
 ``MissingModuleError`` (ModuleNotFoundError).
@@ -26,6 +27,7 @@ from collections.abc import Iterable
 
 __all__ = [
     "CacheError",
+    "ChecksumError",
     "InvalidArgumentError",
     "InvalidFileError",
     "NotFoundError",
@@ -51,8 +53,12 @@ class InvalidArgumentError(SpikehouseError, ValueError):
     """An argument that cannot be meant: unsorted edges, duplicate ids, an unknown option."""
 
 
-class NotFoundError(SpikehouseError, KeyError):
-    """An id or a name (unit, stimulus, structure, probe) that is not in this session."""
+class NotFoundError(SpikehouseError, KeyError, ValueError):
+    """An id or a name (unit, stimulus, structure, probe, file) that is not there.
+
+    A KeyError for those who look it up; programs written for AllenSDK catch a ValueError where a
+    probe has no LFP.
+    """
 
 
 class SessionNotFoundError(NotFoundError):
@@ -65,6 +71,10 @@ class CacheError(SpikehouseError, OSError):
 
 class InvalidFileError(SpikehouseError, OSError):
     """A file that is not what its name says: not HDF5, cut short, without the NWB groups."""
+
+
+class ChecksumError(InvalidFileError):
+    """A file whose digest is not the one that was published or recorded for it."""
 
 
 class SourceError(SpikehouseError, ConnectionError):

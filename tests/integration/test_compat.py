@@ -65,7 +65,15 @@ def test_data_access__runs(address, cache):
     assert said["units of the sessions agree"] == "True"
     assert said["channels of the probes agree"] == "True"
     assert said["templates"] == "(918, 1174) (304, 608)"
+    assert said["sessions without all LFP"] == "1"
+    assert said["metrics of all"] == said["units without limits"] == said["reopened"] == "True"
+    assert said["links to LFP agree"] == "True"
     assert said["link"].startswith(f"http://{address}/api/v2/well_known_file_download/")
+
+
+def test_download_all__runs(address, cache):
+    said = answers(run(SCRIPTS / "download_all.py", address, cache))
+    assert said["fetched"] == "1 absent: ['probeA']"
 
 
 def test_quality_metrics__runs(address, cache):
@@ -73,6 +81,7 @@ def test_quality_metrics__runs(address, cache):
     n_good, n_all = map(int, said["good of all"].split(" < "))
     assert 0 < n_good < n_all
     assert said["metrics of a session"] == said["metrics of a type"] == "True"
+    assert said["share of quiet units"] == "True"
     assert (cache / "quality.png").stat().st_size > 0
 
 
@@ -81,6 +90,9 @@ def test_receptive_fields__runs(address, cache):
     assert said["varying"] == "['x_position', 'y_position']"
     assert said["positions"] == "9 9"
     assert said["no spike lost"] == "True"
+    assert said["size"] == "(20.0, 20.0)"
+    assert float(said["spatial_frequency"]) == 0.08
+    assert said["conditions"] == "81"
     assert (cache / "fields.png").stat().st_size > 0
 
 
@@ -88,7 +100,8 @@ def test_optotagging__runs(address, cache):
     said = answers(run(SCRIPTS / "optotagging.py", address, cache))
     assert said["genotype"].startswith("Pvalb")
     assert said["pulses"].endswith("True True")
-    assert said["no spike lost"] == said["rates"] == "True"
+    assert said["no spike lost"] == said["rates"] == said["tagged"] == "True"
+    assert said["kinds of pulses"] == "True"
     assert (cache / "light.png").stat().st_size > 0
 
 
@@ -99,6 +112,8 @@ def test_optotagging__runs(address, cache):
 def test_session_tour__runs(address, cache):
     said = answers(run(SCRIPTS / "session_tour.py", address, cache))
     assert said["same session"] == said["flash columns"] == said["epochs"] == "True"
+    assert said["name"] == said["units by structure"] == "True"
+    assert said["design"] == "True True"
     assert int(said["runs"].split()[0]) > 1
     assert said["runs"].endswith("[0, 2, 3]")
     assert said["statistics"] == "['unit_id', 'stimulus_condition_id'] True"
@@ -111,7 +126,9 @@ def test_lfp_analysis__runs(address, cache):
     said = answers(run(SCRIPTS / "lfp_analysis.py", address, cache))
     assert said["dims"] == "('time', 'channel')"
     assert said["one second"] == said["nearest"] == said["structures"] == "True"
-    assert said["a unit's channel"] == "True"
+    assert said["a unit's channel"] == said["channel by its number"] == "True"
+    assert said["registered probes"] == said["a range of channels"] == "True"
+    assert said["means agree"] == "True"
     assert said["csd"] == "('virtual_channel_index', 'time')"
     assert (cache / "csd.png").stat().st_size > 0
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any
 
+from spikehouse.compat.operands import OPERAND, as_operand, wrap_lists
 from spikehouse.errors import InvalidFileError
 
 __all__ = ["choose_backend", "list_cells", "run_cells", "run_script"]
@@ -57,16 +58,17 @@ def run_cells(
     arguments
         What it finds in ``sys.argv`` behind its own name.
     notify
-        Told which lines were left out.
+        Told what was left out or taken otherwise.
 
     Notes
     -----
-    Lines for the notebook's shell (``%matplotlib inline``, ``!pip install …``) are left out, with
-    a notice. What a cell raises goes on to the caller; the traceback names the cell.
+    Lines for the notebook's shell (``%matplotlib inline``, ``!pip install …``) are left out, and
+    lists beside ``&`` are taken as arrays (pandas 3 refuses them), both with a notice. What a cell
+    raises goes on to the caller; the traceback names the cell.
     """
     main = ModuleType("__main__")
     # Jupyter's display(…), as far as a terminal can show it
-    main.__dict__.update(__file__=str(path), display=print)
+    main.__dict__.update({"__file__": str(path), "display": print, OPERAND: as_operand})
     with _as_main(path, arguments, main=main):
         for number, source in enumerate(cells, start=1):
             name = f"{path.name}, code cell {number} of {len(cells)}"
@@ -125,6 +127,8 @@ def _compile_cell(source: str, name: str, notify: Notify) -> CodeType:
             # only a line that Python itself cannot read is taken for the shell's: a line that
             # begins with % may well go on with an expression
             source = _leave_out(source, error, name, notify)
+    if wrap_lists(tree):
+        notify(f"{name}: a list beside &, | or ^ is taken as an array, as before pandas 3")
     # tracebacks show the lines of the cell
     linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
     return compile(tree, name, "exec")

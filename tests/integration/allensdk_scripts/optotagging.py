@@ -26,6 +26,11 @@ print("genotype:", session.full_genotype)
 
 pulses = session.optogenetic_stimulation_epochs
 print("pulses:", len(pulses), pulses.duration.min() > 0, pulses.level.max() > 0)
+kinds = ["stimulus_name", "duration", "level"]
+distinct = pulses.drop_duplicates(kinds).sort_values(by=kinds)
+print(
+    "kinds of pulses:", 0 < len(distinct.drop(columns=["start_time", "stop_time"])) <= len(pulses)
+)
 trials = pulses[(pulses.duration > 0.009) & (pulses.duration < 0.02)]
 if trials.empty:
     trials = pulses
@@ -56,7 +61,13 @@ baseline = response.sel(time_relative_to_stimulus_onset=slice(-0.01, -0.002))
 evoked = response.sel(time_relative_to_stimulus_onset=slice(0.001, 0.009))
 dims = ["trial_id", "time_relative_to_stimulus_onset"]
 rates = baseline.mean(dims) / 0.0005, evoked.mean(dims) / 0.0005
+tagged = response.unit_id[rates[1] / (rates[0] + 1) > 0.5].values
+print("tagged:", set(tagged) <= set(units.index))
 fig, ax = plt.subplots()
 ax.scatter(*rates)
+for unit_id in tagged:
+    peak_channel = session.units.loc[unit_id].peak_channel_id
+    waveform = session.mean_waveforms[unit_id].sel(channel_id=peak_channel)
+    ax.plot(waveform.time * 1000, waveform)
 fig.savefig(os.path.join(folder, "light.png"))
 print("rates:", rates[0].sizes["unit_id"] == len(units))

@@ -29,11 +29,14 @@ metrics += ["isolation_distance", "d_prime", "nn_hit_rate"]
 fig, axes = plt.subplots(len(metrics), 1, figsize=(6, 16))
 for metric, ax in zip(metrics, axes, strict=True):
     for region, acronyms in regions.items():
-        values = units[units.ecephys_structure_acronym.isin(acronyms)][metric].dropna()
+        values = units[units.ecephys_structure_acronym.isin(acronyms)][metric].values
+        values = values[np.invert(np.isnan(values))]
         heights, edges = np.histogram(values, bins=30)
         ax.plot(edges[:-1], heights, label=region)
     ax.set_xlabel(metric)
 axes[0].legend()
+rates = np.log10(units[units.nn_hit_rate > 0.5]["firing_rate"])
+print("share of quiet units:", 0 < np.sum(rates < 0) / len(units) < 1)
 fig.savefig(os.path.join(folder, "quality.png"))
 
 of_session = cache.get_unit_analysis_metrics_for_session(good.ecephys_session_id.iloc[0])

@@ -19,6 +19,9 @@ session = cache.get_session_data(sessions.index.values[0])
 gabors = session.stimulus_presentations[session.stimulus_presentations.stimulus_name == "gabors"]
 varying = [key for key in gabors.keys() if len(np.unique(gabors[key])) > 1]  # noqa: SIM118
 print("varying:", sorted({"x_position", "y_position"} & set(varying)))
+for column in ("orientation", "spatial_frequency", "temporal_frequency", "size", "contrast"):
+    print(f"{column}:", gabors[column].unique()[0])
+print("conditions:", len(np.unique(gabors.stimulus_condition_id)))
 xs, ys = np.sort(gabors.x_position.unique()), np.sort(gabors.y_position.unique())
 print("positions:", len(xs), len(ys))
 

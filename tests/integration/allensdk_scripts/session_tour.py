@@ -7,6 +7,7 @@ import sys
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 from allensdk.brain_observatory.ecephys.ecephys_project_cache import EcephysProjectCache
 from allensdk.brain_observatory.ecephys.ecephys_session import (
     EcephysSession,
@@ -32,6 +33,10 @@ again = EcephysSession.from_nwb_path(
 )
 print("same session:", again.ecephys_session_id == session.ecephys_session_id)
 
+print("name:", session.metadata["full_genotype"] == session.full_genotype)
+counted = session.structurewise_unit_counts
+print("units by structure:", counted.sum() == session.units.ecephys_structure_acronym.count())
+
 flashes = removed_unused_stimulus_presentation_columns(
     session.stimulus_presentations[session.stimulus_presentations.stimulus_name == "flashes"]
 )
@@ -44,6 +49,25 @@ print("contrasts:", list(session.get_parameter_values_for_stimulus("flashes")))
 first = flashes.index.values[0]
 spikes = session.presentationwise_spike_times(stimulus_presentation_ids=[first])
 raster_plot(spikes, title="one flash").savefig(os.path.join(folder, "raster.png"))
+
+scenes = session.get_stimulus_table("natural_scenes")
+visp = session.units[session.units["ecephys_structure_acronym"] == "VISp"]
+spikes = session.presentationwise_spike_times(
+    stimulus_presentation_ids=scenes.index.values, unit_ids=visp.index.values[:]
+)
+n_spikes = len(spikes)
+spikes["count"] = np.zeros(spikes.shape[0])
+spikes = spikes.groupby(["stimulus_presentation_id", "unit_id"]).count()
+design = pd.pivot_table(
+    spikes,
+    values="count",
+    index="stimulus_presentation_id",
+    columns="unit_id",
+    fill_value=0,
+    aggfunc="sum",
+)
+targets = scenes.loc[design.index.values, "frame"].values.astype(int)
+print("design:", design.values.sum() == n_spikes > 0, len(targets) == len(design))
 
 edges = np.linspace(-0.01, 0.4, 42)
 counts = session.presentationwise_spike_counts(

@@ -88,6 +88,27 @@ def test_run_cells__raise_what_python_cannot_read(run):
     assert (caught.value.filename, caught.value.lineno) == ("a.ipynb, code cell 2 of 2", 2)
 
 
+@pytest.mark.parametrize(
+    "mask", ["(s > 0) & [True, False, True]", "[i != 1 for i in range(3)] & (s > 0)"]
+)
+def test_run_cells__take_lists_beside_and_as_arrays(run, mask):
+    text, notices = run(f"import pandas as pd\ns = pd.Series([1, 2, -3])\nprint(list({mask}))")
+    assert text == "[True, False, False]\n"
+    assert len(notices) == 1
+    assert notices[0].startswith("a.ipynb, code cell 1 of 1: a list beside &, | or ^ is taken as")
+
+
+def test_run_cells__leave_lists_of_other_values_to_python(run):
+    with pytest.raises(TypeError, match="unsupported operand"):
+        run("x = 3 | [1]")
+
+
+def test_run_cells__point_at_a_list_that_fails(run):
+    with pytest.raises(ZeroDivisionError) as raised:
+        run("import numpy as np\nx = (np.ones(2) > 0) & (\n[1 / 0,\nTrue])")
+    assert raised.traceback[-1].lineno + 1 == 3
+
+
 def test_run_cells__display_prints(run):
     assert run("display(3)")[0] == "3\n"
 
