@@ -24,8 +24,9 @@ from spikehouse.errors import (
     SpikehouseError,
     describe_choices,
 )
-from spikehouse.io import NwbSessionFile, Selection
+from spikehouse.io import NwbSessionFile, ReadAhead, Selection
 from spikehouse.lfp import mask_intervals
+from spikehouse.remote.streaming.ranges import RemoteBytes
 from spikehouse.schema import INVALID_TIMES
 from spikehouse.spikes import (
     align_spikes,
@@ -91,7 +92,7 @@ class EcephysSession:
     @classmethod
     def from_nwb_path(
         cls,
-        path: str | os.PathLike[str],
+        path: str | os.PathLike[str] | RemoteBytes,
         nwb_version: int = 2,
         api_kwargs: Mapping[str, Any] | None = None,
         *,
@@ -102,7 +103,7 @@ class EcephysSession:
         Parameters
         ----------
         path
-            A ``session_<id>.nwb``.
+            A ``session_<id>.nwb``, or a remote one, of which only what is asked for is fetched.
         nwb_version
             2; files of NWB 1 are not read.
         api_kwargs
@@ -124,6 +125,8 @@ class EcephysSession:
             If there is no such file.
         InvalidFileError
             If it is not an HDF5 file.
+        SourceError
+            If it is remote and the server fails.
         InvalidArgumentError
             If an option is unknown or the version is not 2.
         """
@@ -514,7 +517,9 @@ class EcephysSession:
             raise ModuleNotFoundError(
                 "to_pynapple needs the package pynapple: pip install pynapple"
             ) from error
-        spikes = {unit: pynapple.Ts(times) for unit, times in self.spike_times.items()}
+        units = list(self.spike_times)
+        trains = ReadAhead(self.spike_times, units)
+        spikes = {unit: pynapple.Ts(trains[place]) for place, unit in enumerate(units)}
         return pynapple.TsGroup(spikes, metadata=self.units)
 
     @cached_property

@@ -71,7 +71,7 @@ def test_quickstart__on_a_served_survey(first_run, cache):
     assert len(re.findall(r"accuracy, fold \d +[01]\.\d{4}", out)) == 5
     assert re.search(r"mean accuracy +[01]\.\d{4}", out)
     assert re.search(r"most decodable image +\d+ \(", out)
-    assert re.search(r"Downloading: 100%\|.*\| [\d.]+M/[\d.]+M \[.*B/s\]", err)
+    assert re.search(r"session_900000001\.nwb: +100%\|.*\| [\d.]+M/[\d.]+M \[.*B/s\]", err)
     for name in FIGURES:
         assert (folder / name).stat().st_size > 10_000
     page = (folder / "report.html").read_text("utf-8")

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from spikehouse import EcephysProjectCache
+from spikehouse.errors import NotFoundError
+from spikehouse.remote import Warehouse
+from spikehouse.remote.http.client import HttpClient
 
-pytestmark = [
-    pytest.mark.network,
-    pytest.mark.enable_socket,
-    pytest.mark.allow_hosts(None),
-    pytest.mark.skipif(
-        os.environ.get("SPIKEHOUSE_NETWORK") != "1",
-        reason="reaches the internet; set SPIKEHOUSE_NETWORK=1",
-    ),
-]
+
+@pytest.fixture(scope="module")
+def warehouse() -> Warehouse:
+    return Warehouse()
 
 
 def test_warehouse__prints_the_published_numbers(tmp_path: Path) -> None:
@@ -39,3 +36,27 @@ def test_warehouse__prints_the_published_numbers(tmp_path: Path) -> None:
     )
     assert len(unlimited) == 99_180
     assert cache.get_natural_scene_template(0).shape == (918, 1174)
+
+
+@pytest.mark.parametrize(
+    ("session_id", "file_id"), [(791319847, 1026124645), (715093703, 1026124469)]
+)
+def test_get_session_data__is_the_well_known_file(
+    warehouse: Warehouse, session_id: int, file_id: int
+) -> None:
+    found = warehouse.get_session_data(session_id)
+    assert found.url.endswith(f"//api.brain-map.org/api/v2/well_known_file_download/{file_id}")
+
+
+def test_get_session_data__has_the_published_size(warehouse: Warehouse) -> None:
+    # the server does not promise to say a length
+    size = HttpClient().probe(warehouse.get_session_data(791319847)).size
+    assert size in (None, 2_317_463_664)
+
+
+@pytest.mark.parametrize("probe_id", [846401838, 832810584, 773463023])
+def test_get_probe_lfp_data__of_three_probes_was_not_released(
+    warehouse: Warehouse, probe_id: int
+) -> None:
+    with pytest.raises(NotFoundError, match=f"no file for LFP of probe {probe_id}"):
+        warehouse.get_probe_lfp_data(probe_id)

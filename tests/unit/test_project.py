@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import io
 import json
@@ -27,7 +28,8 @@ from spikehouse.errors import (
     TransferError,
 )
 from spikehouse.project import EcephysProjectCache
-from spikehouse.remote.sources import RemoteFile
+from spikehouse.remote.protocol import LocalFile, RemoteFile
+from spikehouse.remote.sources.s3 import S3
 from spikehouse.session import EcephysSession
 
 if TYPE_CHECKING:
@@ -275,9 +277,12 @@ def test_tables__leave_nothing_when_the_source_fails(
 
 
 def test_tables__leave_nothing_when_the_disk_is_full(
-    project: EcephysProjectCache, manifest: Path
+    project: EcephysProjectCache, manifest: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (manifest.parent / "units.csv.part").symlink_to("/dev/full")
+    def fill(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", fill)
     with pytest.raises(CacheError, match="no space left on the disk"):
         project.get_units()
     assert "units.csv" not in files_in(manifest.parent)
@@ -648,8 +653,98 @@ def test_from_warehouse__takes_allensdks_arguments(tmp_path: Path) -> None:
     assert files_in(tmp_path) == ["manifest.json"]
 
 
-@pytest.mark.parametrize("name", ["from_s3", "from_dandi"])
-def test_later_sources__say_so(name: str, tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match=r"arrives in a later version; .*from_warehouse\("):
-        getattr(EcephysProjectCache, name)(manifest=tmp_path / "manifest.json")
-    assert list(tmp_path.iterdir()) == []
+# --- sources
+
+
+def test_cache__asks_the_usual_sources_in_order(manifest: Path) -> None:
+    assert list_names(EcephysProjectCache(manifest=manifest)) == ["s3", "dandi", "warehouse"]
+    assert list_names(EcephysProjectCache.from_sources(manifest=manifest)) == [
+        "s3",
+        "dandi",
+        "warehouse",
+    ]
+
+
+def list_names(project: EcephysProjectCache) -> list[str]:
+    return [source.name for source in project._store.sources]
+
+
+@pytest.mark.parametrize("name", ["s3", "dandi"])
+def test_from_s3_and_dandi__ask_where_they_are_told_to(name: str, manifest: Path) -> None:
+    open_it = getattr(EcephysProjectCache, f"from_{name}")
+    assert list_names(open_it(manifest)) == [name]
+    tables = {} if name == "s3" else {"tables": S3("http://127.0.0.1:1/")}
+    project = open_it(manifest, fetch_tries=1, base_url="http://127.0.0.1:1/", **tables)
+    with pytest.raises(SourceError, match=r"127\.0\.0\.1"):
+        project.get_session_table()
+    with pytest.raises(InvalidArgumentError, match="give https://host/path"):
+        open_it(manifest, base_url="http://example.org/")
+
+
+def test_from_folder__copies_what_is_asked_for(tmp_path: Path) -> None:
+    project = EcephysProjectCache.from_folder(FROZEN, tmp_path / "manifest.json")
+    assert len(project.get_session_table()) == 3
+    assert (tmp_path / "units.csv").read_bytes() == (FROZEN / "units.csv").read_bytes()
+    with pytest.raises(CacheError, match="is not there"):
+        EcephysProjectCache.from_folder(tmp_path / "nowhere", tmp_path / "manifest.json")
+
+
+def test_from_sources__goes_on_with_the_next(source: FakeSource, manifest: Path) -> None:
+    class Broken(FakeSource):
+        name = "broken"
+
+        def _table(self, name: str) -> pd.DataFrame:
+            raise SourceError("out of order")
+
+    project = EcephysProjectCache.from_sources([Broken(), source, FROZEN], manifest)
+    assert len(project.get_session_table()) == 3
+    assert source.calls[0] == ("sessions", None)
+
+
+@pytest.mark.parametrize(
+    ("sources", "message"),
+    [
+        ([], "no source is given: name at least one of 's3', 'dandi', 'warehouse'"),
+        (["s4"], "there is no source 's4': did you mean 's3'"),
+        ("demo", r"'demo' \(the simulated survey is EcephysProjectCache.from_demo\)"),
+        (["s3", "s3"], "a source is named twice: s3, s3"),
+    ],
+)
+def test_from_sources__refuses_what_there_is_not(
+    sources: Any, message: str, manifest: Path
+) -> None:
+    with pytest.raises(InvalidArgumentError, match=message):
+        EcephysProjectCache.from_sources(sources, manifest)
+    assert not manifest.exists()
+
+
+# --- streaming
+
+
+def test_get_session_data__streams_only_what_is_not_there(
+    project: EcephysProjectCache, source: FakeSource, opened: list[Any], tmp_path: Path
+) -> None:
+    copy = tmp_path / "mounted.nwb"
+    copy.write_bytes(make_hdf5())
+    source.get_session_data = lambda session_id: LocalFile(copy, "it")  # type: ignore[assignment,method-assign]
+    source.get_probe_lfp_data = lambda probe_id: LocalFile(copy, "it")  # type: ignore[assignment,method-assign]
+    project.get_session_data(SESSION, stream=True, isi_violations_maximum=None)
+    path, options = opened[0]
+    assert path == copy
+    assert options["isi_violations_maximum"] is None
+    assert options["probe_lfp_paths"][810000007]() == copy
+    with pytest.raises(NotFoundError, match="probe 810000021 has no LFP"):
+        options["probe_lfp_paths"][810000021]()
+    # what is in the folder comes from there
+    there = project.fetch_session(SESSION)
+    project.get_session_data(SESSION, stream=True)
+    assert opened[1][0] == there
+
+
+def test_get_session_data__needs_no_table_of_units(
+    project: EcephysProjectCache, source: FakeSource, opened: list[Any]
+) -> None:
+    project.get_session_data(SESSION)
+    columns = opened[0][1]["external_channel_columns"]()
+    assert not (columns == -1000).any().any()
+    assert "units" not in {name for name, _ in source.calls}

@@ -6,6 +6,7 @@ from spikehouse.catalogue.filters import LISTED_UNITS, UnitFilter, filter_units
 from spikehouse.catalogue.metrics import annotate_metrics, tidy_metrics
 from spikehouse.catalogue.session_units import join_units
 from spikehouse.catalogue.tables import (
+    COUNTED_COLUMNS,
     SurveyTables,
     list_channels,
     list_probes,
@@ -14,6 +15,7 @@ from spikehouse.catalogue.tables import (
 )
 
 __all__ = [
+    "COUNTED_COLUMNS",
     "LISTED_UNITS",
     "SurveyTables",
     "UnitFilter",

@@ -7,10 +7,11 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from spikehouse.errors import InvalidArgumentError, describe_choices
 
-__all__ = ["LISTED_UNITS", "UnitFilter", "filter_units"]
+__all__ = ["LISTED_UNITS", "UnitFilter", "filter_units", "mask_units"]
 
 _LIMITS = ("amplitude_cutoff_maximum", "presence_ratio_minimum", "isi_violations_maximum")
 
@@ -121,6 +122,33 @@ def filter_units(
         The rows kept, in the same order; ``quality`` is dropped when it was filtered by, since
         it then says "good" in every row.
     """
+    keep = mask_units(
+        units, filters=filters, brain_channel_ids=brain_channel_ids, channel_column=channel_column
+    )
+    if not filters.filter_by_validity or "quality" not in units.columns:
+        return units.loc[keep].copy()
+    return units.loc[keep].drop(columns="quality")
+
+
+def mask_units(
+    units: pd.DataFrame,
+    *,
+    filters: UnitFilter,
+    brain_channel_ids: pd.Index | None = None,
+    channel_column: str = "ecephys_channel_id",
+) -> NDArray[np.bool_]:
+    """Say which units are inside every limit.
+
+    Parameters
+    ----------
+    units, filters, brain_channel_ids, channel_column
+        As for :func:`filter_units`.
+
+    Returns
+    -------
+    ndarray
+        One truth value per unit.
+    """
     keep = np.ones(len(units), dtype=bool)
     if filters.amplitude_cutoff_maximum is not None:
         keep &= units["amplitude_cutoff"].to_numpy() <= filters.amplitude_cutoff_maximum
@@ -130,7 +158,6 @@ def filter_units(
         keep &= units["isi_violations"].to_numpy() <= filters.isi_violations_maximum
     if filters.filter_out_of_brain_units and brain_channel_ids is not None:
         keep &= units[channel_column].isin(brain_channel_ids).to_numpy()
-    if not filters.filter_by_validity or "quality" not in units.columns:
-        return units.loc[keep].copy()
-    keep &= (units["quality"] == "good").to_numpy(dtype=bool)
-    return units.loc[keep].drop(columns="quality")
+    if filters.filter_by_validity and "quality" in units.columns:
+        keep &= (units["quality"] == "good").to_numpy(dtype=bool)
+    return keep

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from spikehouse.catalogue.filters import LISTED_UNITS, UnitFilter, filter_units
+from spikehouse.catalogue.filters import LISTED_UNITS, UnitFilter, mask_units
+from spikehouse.catalogue.joins import Joined, join
 from spikehouse.schema.cache_tables import UNIT_RENAMES
 
-__all__ = ["SurveyTables", "list_channels", "list_probes", "list_sessions", "list_units"]
+__all__ = [
+    "COUNTED_COLUMNS",
+    "SurveyTables",
+    "list_channels",
+    "list_probes",
+    "list_sessions",
+    "list_units",
+]
 
 NOT_REGISTERED = -1000
 CCF_COLUMNS = (
@@ -49,6 +59,20 @@ UNIT_COLUMNS_HIDDEN = (
     "isi_experiment_id",
 )
 
+# all that list_sessions and list_probes look at in the two long tables
+COUNTED_COLUMNS: Mapping[Literal["channels", "units"], tuple[str, ...]] = MappingProxyType(
+    {
+        "channels": ("ecephys_probe_id", "ecephys_structure_acronym"),
+        "units": (
+            "ecephys_channel_id",
+            "amplitude_cutoff",
+            "presence_ratio",
+            "isi_violations",
+            "quality",
+        ),
+    }
+)
+
 
 @dataclass(frozen=True)
 class SurveyTables:
@@ -58,11 +82,12 @@ class SurveyTables:
     ----------
     sessions, probes, channels, units
         Index ``id``, columns as in :mod:`spikehouse.schema.cache_tables`. They are never
-        changed.
+        changed. For :func:`list_sessions` and :func:`list_probes` the ``COUNTED_COLUMNS`` of
+        channels and units are enough.
 
     Notes
     -----
-    Joins that every listing needs are made once and kept: about 40 MB for the whole survey.
+    Joins that every listing needs are made once and kept, as row numbers.
     """
 
     sessions: pd.DataFrame
@@ -71,46 +96,54 @@ class SurveyTables:
     units: pd.DataFrame
 
     @cached_property
-    def annotated_probes(self) -> pd.DataFrame:
+    def joined_probes(self) -> Joined:
         """Probes joined with their session; the LFP rate is the one of the released files."""
         probes = self.probes
         rate, factor = "lfp_sampling_rate", "lfp_temporal_subsampling_factor"
         if {rate, factor} <= set(probes.columns):
             probes = probes.assign(**{rate: probes[rate] / probes[factor]})
-        return join_parents(
-            probes, self.sessions, key="ecephys_session_id", suffixes=("_probe", "_session")
+        return join(
+            Joined.of(probes),
+            Joined.of(self.sessions),
+            key="ecephys_session_id",
+            suffixes=("_probe", "_session"),
+        )
+
+    @cached_property
+    def joined_channels(self) -> Joined:
+        """Channels joined with their probe and session; unregistered coordinates are NaN."""
+        return join(
+            Joined.of(mask_unregistered(self.channels)),
+            self.joined_probes,
+            key="ecephys_probe_id",
+            suffixes=("_channel", "_probe"),
         )
 
     @cached_property
     def annotated_channels(self) -> pd.DataFrame:
-        """Channels joined with their probe and session; unregistered coordinates are NaN."""
-        return join_parents(
-            mask_unregistered(self.channels),
-            self.annotated_probes,
-            key="ecephys_probe_id",
-            suffixes=("_channel", "_probe"),
-        )
+        """Channels joined with their probe and session, put together. Not to be changed."""
+        return self.joined_channels.to_frame()
 
     @cached_property
     def brain_channel_ids(self) -> pd.Index:
         """Ids of the channels that lie in a structure."""
         return self.channels.index[self.channels["ecephys_structure_id"].notna()]
 
-    def select_units(self, filters: UnitFilter) -> pd.DataFrame:
-        """Filter the units and give their columns the names users know.
+    def select_units(self, filters: UnitFilter) -> NDArray[np.intp]:
+        """Say which units keep every limit.
 
         Parameters
         ----------
         filters
-            The limits a unit must keep.
+            The limits.
 
         Returns
         -------
-        DataFrame
-            Index ``id``; see :func:`spikehouse.catalogue.filters.filter_units`.
+        ndarray
+            Their rows in ``units``; see :func:`spikehouse.catalogue.filters.mask_units`.
         """
-        kept = filter_units(self.units, filters=filters, brain_channel_ids=self.brain_channel_ids)
-        return kept.rename(columns=dict(UNIT_RENAMES))
+        brain = self.brain_channel_ids if filters.filter_out_of_brain_units else None
+        return np.flatnonzero(mask_units(self.units, filters=filters, brain_channel_ids=brain))
 
 
 def list_sessions(tables: SurveyTables, *, suppress: Iterable[str] | None = None) -> pd.DataFrame:
@@ -129,15 +162,13 @@ def list_sessions(tables: SurveyTables, *, suppress: Iterable[str] | None = None
         Index ``id``. ``unit_count`` holds the units within the default limits;
         ``ecephys_structure_acronyms`` an array, with NaN for channels outside the brain.
     """
-    channels = tables.annotated_channels
-    units = _place_units(tables)
+    key = "ecephys_session_id"
+    ids = tables.sessions.index
     sessions = tables.sessions.assign(
-        unit_count=_count(tables.sessions, units["ecephys_session_id"]),
-        channel_count=_count(tables.sessions, channels["ecephys_session_id"]),
-        probe_count=_count(tables.sessions, tables.annotated_probes["ecephys_session_id"]),
-        ecephys_structure_acronyms=_collect_structures(
-            tables.sessions, channels, key="ecephys_session_id"
-        ),
+        unit_count=_count(ids, _place_units(tables, key)),
+        channel_count=_count(ids, tables.joined_channels.read(key)),
+        probe_count=_count(ids, tables.joined_probes.read(key)),
+        ecephys_structure_acronyms=_collect_structures(ids, tables.joined_channels, key=key),
     )
     sessions = _suppress(sessions, suppress, SESSION_COLUMNS_HIDDEN)
     return sessions.rename(columns={"genotype": "full_genotype"})
@@ -158,12 +189,14 @@ def list_probes(tables: SurveyTables, *, suppress: Iterable[str] | None = None) 
     DataFrame
         Index ``id``; ``lfp_sampling_rate`` [Hz] is the rate of the released LFP.
     """
-    channels = tables.annotated_channels
-    probes = tables.annotated_probes
+    key = "ecephys_probe_id"
+    probes = tables.joined_probes.to_frame()
     probes = probes.assign(
-        unit_count=_count(probes, _place_units(tables)["ecephys_probe_id"]),
-        channel_count=_count(probes, channels["ecephys_probe_id"]),
-        ecephys_structure_acronyms=_collect_structures(probes, channels, key="ecephys_probe_id"),
+        unit_count=_count(probes.index, _place_units(tables, key)),
+        channel_count=_count(probes.index, tables.joined_channels.read(key)),
+        ecephys_structure_acronyms=_collect_structures(
+            probes.index, tables.joined_channels, key=key
+        ),
     )
     return _suppress(probes, suppress, PROBE_COLUMNS_HIDDEN)
 
@@ -184,10 +217,11 @@ def list_channels(tables: SurveyTables, *, suppress: Iterable[str] | None = None
         Index ``id``; positions on the probe and CCF coordinates in µm, NaN where the channel
         was not registered.
     """
-    units = tables.select_units(LISTED_UNITS)
-    channels = tables.annotated_channels
-    channels = channels.assign(unit_count=_count(channels, units["ecephys_channel_id"]))
-    channels = _suppress(channels, suppress, CHANNEL_COLUMNS_HIDDEN)
+    hidden = CHANNEL_COLUMNS_HIDDEN if suppress is None else tuple(suppress)
+    units = tables.units["ecephys_channel_id"].iloc[tables.select_units(LISTED_UNITS)]
+    channels = tables.joined_channels.to_frame(hidden=hidden)
+    if "unit_count" not in hidden:
+        channels = channels.assign(unit_count=_count(channels.index, units))
     return channels.rename(columns={"name": "probe_name"})
 
 
@@ -213,43 +247,15 @@ def list_units(
     DataFrame
         Index ``id``. Units are filtered first and joined after.
     """
-    units = join_parents(
-        tables.select_units(filters or LISTED_UNITS),
-        tables.annotated_channels,
-        key="ecephys_channel_id",
-        suffixes=("_unit", "_channel"),
+    filters = filters or LISTED_UNITS
+    units = tables.units
+    if filters.filter_by_validity:
+        units = units.drop(columns="quality", errors="ignore")
+    kept = Joined.of(units, renames=UNIT_RENAMES).take(tables.select_units(filters))
+    joined = join(
+        kept, tables.joined_channels, key="ecephys_channel_id", suffixes=("_unit", "_channel")
     )
-    return _suppress(units, suppress, UNIT_COLUMNS_HIDDEN)
-
-
-def join_parents(
-    children: pd.DataFrame, parents: pd.DataFrame, *, key: str, suffixes: tuple[str, str]
-) -> pd.DataFrame:
-    """Give every row the columns of the row it belongs to.
-
-    Parameters
-    ----------
-    children
-        Rows to complete.
-    parents
-        What they belong to, by index.
-    key
-        The column of ``children`` that holds the parent's id.
-    suffixes
-        For columns that both have.
-
-    Returns
-    -------
-    DataFrame
-        Rows without a parent are left out. Rows of one parent stand together, parents in the
-        order in which the children name them first: the order of existing notebooks, whatever
-        the version of pandas.
-    """
-    merged = children.merge(parents, how="inner", left_on=key, right_index=True, suffixes=suffixes)
-    codes, _ = pd.factorize(merged[key])
-    if (np.diff(codes) >= 0).all():
-        return merged
-    return merged.iloc[np.argsort(codes, kind="stable")]
+    return joined.to_frame(hidden=UNIT_COLUMNS_HIDDEN if suppress is None else tuple(suppress))
 
 
 def mask_unregistered(channels: pd.DataFrame) -> pd.DataFrame:
@@ -258,7 +264,7 @@ def mask_unregistered(channels: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     channels
-        With the three CCF coordinates [µm].
+        With CCF coordinates [µm].
 
     Returns
     -------
@@ -267,38 +273,38 @@ def mask_unregistered(channels: pd.DataFrame) -> pd.DataFrame:
         registered", is NaN.
     """
     masked = {}
-    for name in CCF_COLUMNS:
+    for name in [name for name in CCF_COLUMNS if name in channels.columns]:
         values = channels[name].astype(np.float64)
         masked[name] = values.mask(values == NOT_REGISTERED)
     return channels.assign(**masked)
 
 
-def _place_units(tables: SurveyTables) -> pd.DataFrame:
-    """Say on which probe and in which session each well isolated unit was recorded."""
-    units = tables.select_units(LISTED_UNITS)
-    places = tables.annotated_channels[["ecephys_probe_id", "ecephys_session_id"]]
-    return places.reindex(units["ecephys_channel_id"].to_numpy()).dropna()
+def _place_units(tables: SurveyTables, key: str) -> NDArray[Any]:
+    """Say on which probe or in which session each well isolated unit was recorded."""
+    channel_ids = tables.units["ecephys_channel_id"].to_numpy()[tables.select_units(LISTED_UNITS)]
+    rows = tables.joined_channels.index.get_indexer(pd.Index(channel_ids))
+    return np.asarray(tables.joined_channels.read(key))[rows[rows >= 0]]
 
 
-def _count(owners: pd.DataFrame, owner_ids: pd.Series[Any]) -> pd.Series[int]:
-    counts = owner_ids.value_counts().reindex(owners.index, fill_value=0)
+def _count(owner_ids: pd.Index, found: NDArray[Any] | pd.Series[Any]) -> pd.Series[int]:
+    counts = pd.Series(found).value_counts().reindex(owner_ids, fill_value=0)
     return counts.astype(np.int64)
 
 
-def _collect_structures(
-    owners: pd.DataFrame, channels: pd.DataFrame, *, key: str
-) -> pd.Series[Any]:
-    # first the few distinct pairs: grouping every channel would take ten times as long
-    pairs = channels[[key, "ecephys_structure_acronym"]].drop_duplicates()
-    acronyms = pairs["ecephys_structure_acronym"].astype(object)
-    found: dict[Hashable, Any] = {
-        owner: group.to_numpy() for owner, group in acronyms.groupby(pairs[key], sort=False)
-    }
+def _collect_structures(owner_ids: pd.Index, channels: Joined, *, key: str) -> pd.Series[Any]:
+    # as numbers first: grouping every channel by its word would take ten times as long
+    owners, ids = pd.factorize(np.asarray(channels.read(key)))
+    words, acronyms = pd.factorize(channels.read("ecephys_structure_acronym"))
+    names = np.append(np.asarray(acronyms, dtype=object), np.nan)
+    # no acronym is -1, which finds the NaN at the end
+    pairs = pd.unique(owners * len(names) + words % len(names))
+    owners, words = np.divmod(pairs, len(names))
+    found = {owner: names[words[owners == code]] for code, owner in enumerate(ids)}
     nothing = np.empty(0, dtype=object)
-    values = np.empty(len(owners), dtype=object)
-    for row, owner in enumerate(owners.index):
+    values = np.empty(len(owner_ids), dtype=object)
+    for row, owner in enumerate(owner_ids):
         values[row] = found.get(owner, nothing)
-    return pd.Series(values, index=owners.index)
+    return pd.Series(values, index=owner_ids)
 
 
 def _suppress(

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from spikehouse.io.session_file import NwbSessionFile
-from spikehouse.io.units import Selection
+from spikehouse.io.units import ReadAhead, Selection
 
-__all__ = ["NwbSessionFile", "Selection"]
+__all__ = ["NwbSessionFile", "ReadAhead", "Selection"]

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import h5py
+import numpy as np
 import pandas as pd
 
-from spikehouse.io.hdf5 import Hdf5File, decode
+from spikehouse.errors import InvalidFileError
+from spikehouse.io._attributes import read_attribute, read_number
+from spikehouse.io._guard import find_group, list_names
+from spikehouse.io._kinds import check_table, check_unique
+from spikehouse.io._stored import where
+from spikehouse.io.hdf5 import Hdf5File
 from spikehouse.schema import PROBES
 
 DEVICES = "general/devices"
@@ -53,24 +60,36 @@ def read_probes(file: Hdf5File) -> pd.DataFrame:
     Raises
     ------
     InvalidFileError
-        If the file has no electrode groups.
+        If the file has no electrode groups, or a probe lacks an attribute.
     """
     rows = []
-    for name, group in file.group(GROUPS).items():
-        if "probe_id" not in group.attrs:
+    groups = file.group(GROUPS)
+    for name in list_names(groups):
+        group = find_group(groups, name)
+        if group is None or read_attribute(group, "probe_id") is None:
             continue
         device = file.group(f"{DEVICES}/{name}")
         rows.append(
             {
-                "id": int(group.attrs["probe_id"]),
+                "id": int(read_number(group, "probe_id")),
                 "description": name,
-                "location": decode(group.attrs["location"]),
-                "sampling_rate": float(device.attrs["sampling_rate"]),
-                "lfp_sampling_rate": float(group.attrs["lfp_sampling_rate"]),
-                "has_lfp_data": bool(group.attrs["has_lfp_data"]),
+                "location": _location(group),
+                "sampling_rate": float(read_number(device, "sampling_rate")),
+                "lfp_sampling_rate": float(read_number(group, "lfp_sampling_rate")),
+                "has_lfp_data": bool(read_number(group, "has_lfp_data")),
             }
         )
-    return pd.DataFrame(rows).set_index("id") if rows else PROBES.empty()
+    if not rows:
+        return PROBES.empty()
+    check_unique(groups, np.array([row["id"] for row in rows]))
+    return pd.DataFrame(rows).set_index("id")
+
+
+def _location(group: h5py.Group) -> str:
+    found = read_attribute(group, "location")
+    if found is None:
+        raise InvalidFileError(f"{where(group)} has no attribute 'location'")
+    return str(found)
 
 
 def read_channels(file: Hdf5File) -> pd.DataFrame:
@@ -90,11 +109,13 @@ def read_channels(file: Hdf5File) -> pd.DataFrame:
     Raises
     ------
     InvalidFileError
-        If the file has no electrodes table.
+        If the file has no electrodes table, or two channels have the same id.
     """
     group = file.group(ELECTRODES)
-    wanted = [n for n in group if n not in {"group", "group_name", "imp", "id"}]
+    wanted = [n for n in list_names(group) if n not in {"group", "group_name", "imp", "id"}]
     frame = file.read_frame(group, columns=wanted)
+    check_table(group, frame, required=["location"])
+    check_unique(group, frame.index.to_numpy())
     acronyms = frame.pop("location").astype(object)
     frame = frame.rename(columns=_RENAMES)
     frame["structure_acronym"] = acronyms.mask(acronyms.isin(OUTSIDE_THE_BRAIN), None)

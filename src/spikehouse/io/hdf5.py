@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
-import math
 import os
 import threading
 import weakref
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Sequence
 from io import FileIO
 from pathlib import Path
 from typing import Any
@@ -18,10 +16,31 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from spikehouse.errors import InvalidArgumentError, InvalidFileError
-from spikehouse.io._heap import read_factorized
-
-HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+from spikehouse.errors import (
+    InvalidArgumentError,
+    InvalidFileError,
+)
+from spikehouse.io import _remote
+from spikehouse.io._attributes import Scalar, read_names, read_value
+from spikehouse.io._guard import (
+    describe_members,
+    find_dataset,
+    find_group,
+    list_names,
+    member,
+)
+from spikehouse.io._heap import read_factorized, read_references
+from spikehouse.io._kinds import (
+    check_column,
+    check_ends,
+    check_numbers,
+    check_table,
+    check_whole,
+)
+from spikehouse.io._opening import check_signature, close_file, open_file, open_remote
+from spikehouse.io.rows import RowReader, reading
+from spikehouse.remote.protocol import Span
+from spikehouse.remote.streaming.ranges import RemoteBytes
 
 
 class Hdf5File:
@@ -32,7 +51,8 @@ class Hdf5File:
     path
         The file; it is opened for reading only, without locks, so that a read-only or a network
         folder will do. To open the same file with h5py beside it, write
-        ``h5py.File(path, locking=False)``: HDF5 wants all handles of a process to agree.
+        ``h5py.File(path, locking=False)``: HDF5 wants all handles of a process to agree. Or a
+        remote file, which is then closed with this one.
 
     Raises
     ------
@@ -40,21 +60,49 @@ class Hdf5File:
         If there is no such file.
     InvalidFileError
         If it is not an HDF5 file, or one cut short.
+    SourceError
+        If it is remote and the server fails.
+
+    Notes
+    -----
+    Of a remote file, ``path`` is the name only; ``source`` is what it was opened from.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path)
-        _check_signature(self.path)
-        self._file = _open(self.path)
-        self._handle = self.path.open("rb", buffering=0)
+    def __init__(self, path: str | os.PathLike[str] | RemoteBytes) -> None:
         self._lock = threading.Lock()
+        self._handle: FileIO | None = None
+        self._begun: dict[str, set[str]] = {}
+        self.remote = path if isinstance(path, RemoteBytes) else None
+        if isinstance(path, RemoteBytes):
+            self.path = Path(path.name)
+            self._file = open_remote(path)
+            self._closing = weakref.finalize(self, close_file, self._file, path)
+            self.prefetch_members(self._file)
+            return
+        self.path = Path(path)
+        check_signature(self.path)
+        self._file = open_file(self.path)
+        self._handle = self.path.open("rb", buffering=0)
         # a session that is simply forgotten must not keep its file open
-        self._closing = weakref.finalize(self, _close, self._file, self._handle)
+        self._closing = weakref.finalize(self, close_file, self._file, self._handle)
+
+    @property
+    def source(self) -> Path | RemoteBytes:
+        """What the file was opened from; opening that again gives the same file."""
+        return self.path if self.remote is None else self.remote
+
+    @property
+    def identity(self) -> tuple[str | int, ...]:
+        """What tells this version of this file from any other."""
+        if self.remote is not None:
+            return self.remote.url, str(self.remote.remote.etag), self.remote.size
+        facts = self.path.stat()
+        return str(self.path.resolve()), facts.st_size, facts.st_mtime_ns
 
     @property
     def is_open(self) -> bool:
         """Whether the file can be read from."""
-        return not self._handle.closed
+        return self._closing.alive
 
     @property
     def root(self) -> h5py.File:
@@ -106,6 +154,8 @@ class Hdf5File:
         int
             How many were filled; fewer than asked for at the end of the file.
         """
+        if self.remote is not None:
+            return self.remote.read_into(offset, buffer)
         n_filled = 0
         while n_filled < len(buffer):
             n_read = self._read_some(offset + n_filled, buffer[n_filled:])
@@ -115,11 +165,78 @@ class Hdf5File:
         return n_filled
 
     def _read_some(self, offset: int, buffer: memoryview) -> int:
+        if self._handle is None:
+            raise InvalidArgumentError(f"{self.path} is remote")
         if hasattr(os, "preadv"):
             return os.preadv(self._handle.fileno(), [buffer], offset)
         with self._lock:  # Windows has one position for all threads
             self._handle.seek(offset)
             return self._handle.readinto(buffer) or 0
+
+    def prefetch(self, spans: Iterable[Span]) -> None:
+        """Begin to fetch byte ranges that will be read; nothing to do for a file on disk.
+
+        Parameters
+        ----------
+        spans
+            First byte and the one after the last of each.
+        """
+        if self.remote is not None:
+            self.remote.prefetch(spans)
+
+    def prefetch_rows(self, dataset: h5py.Dataset, *runs: tuple[int, int]) -> None:
+        """Begin to fetch rows that will be read; nothing to do for a file on disk.
+
+        Parameters
+        ----------
+        dataset
+            One of this file's.
+        *runs
+            First row and the one after the last of every run.
+        """
+        if self.remote is not None:
+            spans = [span for run in runs for span in _remote.data_spans(dataset, *run)]
+            self.remote.prefetch(spans)
+
+    def prefetch_members(self, *groups: h5py.Group) -> None:
+        """Begin to fetch the headers of what groups hold; nothing to do for a file on disk.
+
+        Parameters
+        ----------
+        *groups
+            Groups of this file.
+        """
+        if self.remote is not None:
+            self.remote.prefetch(_remote.header_spans(groups), is_metadata=True)
+
+    def prefetch_tables(self, tables: Sequence[_remote.Table]) -> None:
+        """Begin to fetch columns of tables, all together; nothing to do for a file on disk.
+
+        Parameters
+        ----------
+        tables
+            DynamicTables and the names of their columns.
+        """
+        if self.remote is None:
+            return
+        # columns that were fetched with others are not looked up again
+        new = [t for t in tables if not self._begun.get(str(t[0].name), set()) >= set(t[1])]
+        self._begun.update({str(group.name): set(names) for group, names in new})
+        if not new:
+            return
+        key = "\n".join(f"{group.name}: {', '.join(names)}" for group, names in new)
+        known = self.remote.recall_spans(key)
+        if known is not None:
+            self.remote.prefetch(known)
+            return
+        self.prefetch_members(*(group for group, _ in new))
+        plan = _remote.plan_tables(new)
+        self.remote.prefetch(plan.columns)
+        heaps: list[Span] = []
+        for start, stop in plan.references:
+            heaps.extend(_remote.heap_spans(self.read_bytes(start, stop - start)))
+        self.remote.prefetch(heaps)
+        self.remote.keep_spans(key, [*plan.columns, *heaps])
 
     def group(self, path: str) -> h5py.Group:
         """Find a group that must be there.
@@ -139,11 +256,11 @@ class Hdf5File:
         InvalidFileError
             If the file has no such group.
         """
-        found = self.root.get(path)
-        if not isinstance(found, h5py.Group):
+        found = find_group(self.root, path)
+        if found is None:
             raise InvalidFileError(
                 f"{self.path} has no group /{path}, so it is not an NWB session file as the Allen "
-                f"Brain Observatory writes them; it holds {', '.join(self._file) or 'nothing'}"
+                f"Brain Observatory writes them; it holds {describe_members(self.root)}"
             )
         return found
 
@@ -160,8 +277,7 @@ class Hdf5File:
         h5py.Group or None
             The group, None where the file has none.
         """
-        found = self.root.get(path)
-        return found if isinstance(found, h5py.Group) else None
+        return find_group(self.root, path)
 
     def read_text(self, path: str) -> str | None:
         """Read one string.
@@ -176,8 +292,29 @@ class Hdf5File:
         str or None
             The text, None where there is no such dataset.
         """
-        found = self.root.get(path)
-        return decode(found[()]) if isinstance(found, h5py.Dataset) else None
+        found = find_dataset(self.root, path)
+        return None if found is None else str(self.read_scalar(found))
+
+    def read_scalar(self, dataset: h5py.Dataset) -> Scalar:
+        """Read a dataset that holds one number or one text.
+
+        Parameters
+        ----------
+        dataset
+            One of this file's.
+
+        Returns
+        -------
+        str, int, float or bool
+            Its value.
+
+        Raises
+        ------
+        InvalidFileError
+            If it holds anything else, or cannot be read.
+        """
+        read_references(dataset, self.read_bytes)  # raises where a text is too long
+        return read_value(dataset)
 
     def read_array(self, path: str) -> npt.NDArray[Any]:
         """Read a whole numeric dataset.
@@ -197,11 +334,19 @@ class Hdf5File:
         InvalidFileError
             If it is missing or cannot be read.
         """
-        found = self.root.get(path)
-        if not isinstance(found, h5py.Dataset):
+        found = find_dataset(self.root, path)
+        if found is None:
             raise InvalidFileError(f"{self.path} has no dataset /{path}")
-        with reading(found):
-            return np.asarray(found[()])
+        check_numbers(found)
+        return self._read_numbers(found)
+
+    def _read_numbers(self, dataset: h5py.Dataset) -> npt.NDArray[Any]:
+        if self.remote is not None and dataset.ndim and dataset.dtype.kind in "biuf":
+            # past the library, which would read through one lock and keep what it read
+            self.prefetch_rows(dataset, (0, len(dataset)))
+            return RowReader(self, dataset).read(0, len(dataset))
+        with reading(dataset):
+            return np.asarray(dataset[()])
 
     def _split(
         self,
@@ -209,16 +354,17 @@ class Hdf5File:
         name: str,
         values: Any,  # noqa: ANN401
     ) -> list[npt.NDArray[Any]]:
-        ends = group[f"{name}_index"]
+        ends = member(group, f"{name}_index")
         flat = np.asarray(values)
         with reading(ends):
-            bounds = np.r_[0, ends[()].astype(np.int64)]
+            bounds = check_ends(ends, np.asarray(ends[()]), len(flat))
         return [flat[start:stop] for start, stop in itertools.pairwise(bounds)]
 
-    def _read_whole(self, dataset: h5py.Dataset) -> Any:  # noqa: ANN401
+    def _read_column(self, group: h5py.Group, name: str) -> Any:  # noqa: ANN401
+        dataset = member(group, name)
+        if check_column(dataset, name) == "numbers":
+            return self._read_numbers(dataset)
         with reading(dataset):
-            if h5py.check_string_dtype(dataset.dtype) is None:
-                return np.asarray(dataset[()])
             codes, values = read_factorized(dataset, self.read_bytes)
         return pd.Categorical.from_codes(codes, categories=pd.Index(values, dtype=object))
 
@@ -242,14 +388,17 @@ class Hdf5File:
             of arrays.
         """
         # one listing of the members instead of a look-up for every column that may be ragged
-        members = set(group)
+        members = set(list_names(group))
         names = column_names(group) if columns is None else columns
+        if self.remote is not None:
+            wanted = {"id", *names, *(f"{name}_index" for name in names)}
+            self.prefetch_tables([(group, sorted(wanted & members))])
         table: dict[str, Any] = {}
         if "id" in members:
-            table["id"] = self._read_whole(group["id"])
+            table["id"] = self._read_column(group, "id")
         for name in names:
             if name in members:
-                values = self._read_whole(group[name])
+                values = self._read_column(group, name)
                 ragged = f"{name}_index" in members
                 table[name] = self._split(group, name, values) if ragged else values
         return table
@@ -270,96 +419,13 @@ class Hdf5File:
             Index ``id``; strings as plain strings.
         """
         table = self.read_table(group, columns=columns)
-        index = pd.Index(table.pop("id").astype(np.int64), name="id")
+        check_table(group, table)
+        index = pd.Index(check_whole(group, table.pop("id")), name="id")
         plain = {
             name: np.asarray(values, dtype=object) if isinstance(values, pd.Categorical) else values
             for name, values in table.items()
         }
         return pd.DataFrame(plain, index=index)
-
-
-class RowReader:
-    """Runs of rows of one dataset, from any thread.
-
-    Parameters
-    ----------
-    file
-        The open file.
-    dataset
-        A dataset of numbers, of one dimension or more.
-
-    Notes
-    -----
-    Where the rows lie one after the other in the file, as they do in released ones, their bytes
-    are read without HDF5, which would let one thread read at a time; else HDF5 reads them.
-    """
-
-    def __init__(self, file: Hdf5File, dataset: h5py.Dataset) -> None:
-        self._file = file
-        self._dataset = dataset
-        self._dtype = dataset.dtype
-        self._row_shape = dataset.shape[1:]
-        self._row_bytes = self._dtype.itemsize * math.prod(self._row_shape)
-        self._offset: int | None = dataset.id.get_offset()
-
-    def read(self, start: int, stop: int) -> npt.NDArray[Any]:
-        """Read rows.
-
-        Parameters
-        ----------
-        start, stop
-            First row and the one after the last; both within the dataset.
-
-        Returns
-        -------
-        ndarray, shape (stop - start, …)
-            Their values.
-
-        Raises
-        ------
-        InvalidFileError
-            If they cannot be read, or the file ends before them.
-        InvalidArgumentError
-            If the file was closed.
-        """
-        if self._offset is None:
-            with reading(self._dataset):
-                return np.asarray(self._dataset[start:stop])
-        values = np.empty((stop - start, *self._row_shape), dtype=self._dtype)
-        if values.size:
-            first = self._offset + start * self._row_bytes
-            with reading(self._dataset):
-                self._fill(values, first)
-        return values
-
-    def _fill(self, values: npt.NDArray[Any], first: int) -> None:
-        if not self._file.is_open:
-            raise InvalidArgumentError(f"{self._file.path} was closed; open the session again")
-        n_read = self._file.read_into(first, memoryview(values.data).cast("B"))
-        if n_read < values.nbytes:
-            raise OSError(f"the file ends {values.nbytes - n_read} bytes too soon")
-
-
-def _open(path: Path) -> h5py.File:
-    """Open for reading, without locks unless someone in this process holds the file with them."""
-    try:
-        try:
-            return h5py.File(path, mode="r", locking=False)
-        except OSError as error:
-            if "locking flag" not in str(error):
-                raise
-            # HDF5 wants all handles of one process to agree
-            return h5py.File(path, mode="r")
-    except OSError as error:
-        raise InvalidFileError(
-            f"{path} begins like an HDF5 file but cannot be opened: {error}. "
-            "It may have been cut short; compare its size with the source's and fetch it again"
-        ) from error
-
-
-def _close(file: h5py.File, handle: FileIO) -> None:
-    file.close()
-    handle.close()
 
 
 def column_names(group: h5py.Group) -> list[str]:
@@ -375,9 +441,11 @@ def column_names(group: h5py.Group) -> list[str]:
     list of str
         The attribute ``colnames``, as far as the columns exist.
     """
-    members = list(group)
-    named = [decode(name) for name in group.attrs.get("colnames", members)]
-    return [name for name in named if name in set(members)]
+    members = list_names(group)
+    named = read_names(group, "colnames")
+    known = set(members)
+    # a name that stands twice would be read twice
+    return [name for name in dict.fromkeys(members if named is None else named) if name in known]
 
 
 def decode(value: Any) -> str:  # noqa: ANN401 - h5py gives bytes or str
@@ -394,41 +462,3 @@ def decode(value: Any) -> str:  # noqa: ANN401 - h5py gives bytes or str
         The text.
     """
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
-
-
-@contextlib.contextmanager
-def reading(dataset: h5py.Dataset) -> Iterator[None]:
-    """Name the dataset in the error when its bytes cannot be read.
-
-    Parameters
-    ----------
-    dataset
-        What is being read.
-
-    Yields
-    ------
-    None
-        Nothing; the body reads.
-
-    Raises
-    ------
-    InvalidFileError
-        If reading fails.
-    """
-    try:
-        yield
-    except (OSError, RuntimeError) as error:
-        raise InvalidFileError(
-            f"{dataset.file.filename}: {dataset.name} cannot be read ({error}); the rest of the "
-            "file may still be good. Nothing was deleted"
-        ) from error
-
-
-def _check_signature(path: Path) -> None:
-    with path.open("rb") as handle:
-        head = handle.read(len(HDF5_SIGNATURE))
-    if head == HDF5_SIGNATURE:
-        return
-    size = path.stat().st_size
-    looks = "it is empty" if not head else f"it begins with {head!r}"
-    raise InvalidFileError(f"{path} is not an HDF5 file: {looks} ({size} bytes)")

@@ -9,6 +9,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from spikehouse.errors import InvalidFileError
+from spikehouse.io._guard import find_group, list_names
+from spikehouse.io._kinds import check_table
 from spikehouse.io.hdf5 import Hdf5File, column_names
 from spikehouse.schema import INVALID_TIMES, OPTOGENETIC_EPOCHS
 
@@ -45,13 +47,20 @@ def read_stimulus_presentations(file: Hdf5File) -> pd.DataFrame:
     Reads 70 000 presentations in about 0.1 s; strings are compared in the file's string heap,
     not decoded one by one.
     """
+    intervals = file.group(INTERVALS)
+    file.prefetch_members(intervals)
+    names = [name for name in list_names(intervals) if name.endswith(PRESENTATIONS_SUFFIX)]
+    groups = [group for name in names if (group := find_group(intervals, name)) is not None]
+    file.prefetch_members(*groups)
+    wanted = [[c for c in column_names(group) if c not in _BOOKKEEPING] for group in groups]
+    with_ids = [["id", *names] for names in wanted]
+    file.prefetch_tables(list(zip(groups, with_ids, strict=True)))
     tables = []
-    for name, group in file.group(INTERVALS).items():
-        if name.endswith(PRESENTATIONS_SUFFIX):
-            wanted = [c for c in column_names(group) if c not in _BOOKKEEPING]
-            columns = file.read_table(group, columns=wanted)
-            columns.pop("id", None)
-            tables.append(columns)
+    for group, names in zip(groups, wanted, strict=True):
+        columns = file.read_table(group, columns=names)
+        check_table(group, columns, required=["start_time"], is_ragged=False)
+        columns.pop("id", None)
+        tables.append(columns)
     if not tables:
         raise InvalidFileError(f"{file.path} has no stimulus tables under /{INTERVALS}")
     lengths = [len(table["start_time"]) for table in tables]
@@ -117,6 +126,7 @@ def read_invalid_times(file: Hdf5File) -> pd.DataFrame:
     if group is None:
         return INVALID_TIMES.empty()
     frame = file.read_frame(group, columns=INVALID_TIMES.column_names)
+    check_table(group, frame, required=INVALID_TIMES.column_names)
     tags: list[Any] = [[str(tag) for tag in row] for row in frame["tags"]]
     return frame.assign(tags=tags)
 

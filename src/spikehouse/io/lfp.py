@@ -1,4 +1,4 @@
-"""The local field potential of a probe, read on selection, and its current source density."""
+"""The local field potential of a probe, read on selection."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import importlib
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import h5py
@@ -16,22 +15,29 @@ import pandas as pd
 import xarray as xr
 from xarray.backends import BackendArray
 from xarray.core import indexing
+from xarray.indexes import PandasIndex
 
 from spikehouse.errors import InvalidArgumentError, InvalidFileError
+from spikehouse.io._guard import describe_members, find_dataset, list_names, reopen
+from spikehouse.io._kinds import check_numbers, check_whole
+from spikehouse.io._sorted import SortedDataset
 from spikehouse.io.electrodes import ELECTRODES
-from spikehouse.io.hdf5 import Hdf5File, reading
+from spikehouse.io.hdf5 import Hdf5File
+from spikehouse.io.lazy_times import LazyTimes, UnreadTimes
+from spikehouse.io.rows import reading
+from spikehouse.remote.streaming.ranges import RemoteBytes
 
 ACQUISITION = "acquisition"
-CSD = "processing/current_source_density/ecephys_csd"
 
 # one call into HDF5 costs about as much as copying this many bytes out of the page cache
 GAP_BYTES = 64 * 1024
 # what is held besides the result while channels are picked out of whole rows
 BLOCK_BYTES = 8 * 1024 * 1024
 
-_SERIES = re.compile(r"probe_(\d+)_lfp(_data)?")
+_SERIES = re.compile(r"probe_([0-9]{1,18})_lfp(_data)?")
 
 Rows = range | npt.NDArray[np.int64]
+Source = str | os.PathLike[str] | RemoteBytes
 Restore = int | slice | npt.NDArray[np.int64]
 
 
@@ -61,7 +67,7 @@ class DatasetArray(BackendArray):
         self.dtype: np.dtype[Any] = dataset.dtype
 
     def _dataset(self) -> h5py.Dataset:
-        return self._file.root[self._name]
+        return reopen(self._file.root, self._name)
 
     def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:  # noqa: ANN401 - xarray's word
         if not isinstance(key, indexing.VectorizedIndexer):
@@ -81,12 +87,11 @@ class DatasetArray(BackendArray):
         # nothing here can change, and an open file cannot be copied
         return self
 
-    def __reduce__(self) -> tuple[Callable[[Path, str], DatasetArray], tuple[Path, str]]:
-        return _reopen, (self._file.path, self._name)
+    def __reduce__(self) -> tuple[Callable[..., DatasetArray], tuple[Source, str]]:
+        return _reopen, (self._file.source, self._name)
 
-    def __dask_tokenize__(self) -> tuple[str, str, int, int]:
-        facts = self._file.path.stat()
-        return str(self._file.path.resolve()), self._name, facts.st_size, facts.st_mtime_ns
+    def __dask_tokenize__(self) -> tuple[str | int, ...]:
+        return *self._file.identity, self._name
 
     def close(self) -> None:
         """Close the file; reading afterwards raises."""
@@ -97,12 +102,15 @@ class DatasetArray(BackendArray):
         columns, restore_columns = _increasing(key[1], self.shape[1])
         values = np.empty((len(rows), len(columns)), dtype=self.dtype)
         if values.size:
-            _fill(values, self._dataset(), rows, columns)
+            dataset = self._dataset()
+            spans = plan_spans(rows, largest_gap=GAP_BYTES // _row_bytes(dataset))
+            self._file.prefetch_rows(dataset, *spans)
+            _fill(values, dataset, rows, columns, spans=spans)
         return np.asarray(values[:, restore_columns][restore_rows])
 
 
-def _reopen(path: Path, name: str) -> DatasetArray:
-    return DatasetArray(Hdf5File(path), name)
+def _reopen(source: Source, name: str) -> DatasetArray:
+    return DatasetArray(Hdf5File(source), name)
 
 
 def _increasing(key: Any, length: int) -> tuple[Rows, Restore]:  # noqa: ANN401
@@ -158,15 +166,25 @@ def _within(rows: Rows, start: int, stop: int) -> slice | npt.NDArray[np.int64]:
     return rows[first:last] - start
 
 
-def _fill(values: npt.NDArray[Any], dataset: h5py.Dataset, rows: Rows, columns: Rows) -> None:
-    row_bytes = dataset.shape[1] * dataset.dtype.itemsize
+def _row_bytes(dataset: h5py.Dataset) -> int:
+    return max(int(dataset.shape[1]) * int(dataset.dtype.itemsize), 1)
+
+
+def _fill(
+    values: npt.NDArray[Any],
+    dataset: h5py.Dataset,
+    rows: Rows,
+    columns: Rows,
+    *,
+    spans: list[tuple[int, int]],
+) -> None:
     chunk_rows = dataset.chunks[0] if dataset.chunks else 1
-    size = max(BLOCK_BYTES // row_bytes // chunk_rows, 1) * chunk_rows
+    size = max(BLOCK_BYTES // _row_bytes(dataset) // chunk_rows, 1) * chunk_rows
     left, right = int(columns[0]), int(columns[-1]) + 1
     picked = _within(columns, left, right)
     filled = 0
     with reading(dataset):
-        for start, stop in _blocks(plan_spans(rows, largest_gap=GAP_BYTES // row_bytes), size):
+        for start, stop in _blocks(spans, size):
             wanted = _within(rows, start, stop)
             into = slice(filled, filled + _count(wanted, stop - start))
             if values[into].shape == (stop - start, right - left):
@@ -181,7 +199,7 @@ def _count(wanted: slice | npt.NDArray[np.int64], length: int) -> int:
 
 
 def open_lfp(
-    path: str | os.PathLike[str],
+    path: Source,
     probe_id: int | None = None,
     *,
     chunks: int | str | Mapping[str, Any] | None = None,
@@ -191,7 +209,7 @@ def open_lfp(
     Parameters
     ----------
     path
-        An LFP file.
+        An LFP file, or a remote one.
     probe_id
         Whose; may be left out where the file has one probe.
     chunks
@@ -216,11 +234,20 @@ def open_lfp(
 
     Notes
     -----
-    Opening reads the timestamps (8 bytes a sample, 96 MB for the 12 M samples of a released
-    probe) and the channel ids. ``.sel`` and ``.isel`` read nothing by themselves; ``.values``,
+    Opening reads the channel ids. ``.sel`` and ``.isel`` read only times: those that decide where
+    a selection begins and ends (about 100 kB in all), and those of the selection. ``.values``,
     ``.load()``, arithmetic and plots read the rows that were selected. The file is stored sample
     by sample: one channel of the whole recording has to pass over all of it, but is all that is
     kept in memory. What was read is not kept: ``.load()`` a selection that is used twice.
+
+    All times (8 bytes a sample, 96 MB for the 12 M samples of a released probe) are read, once,
+    when something needs them: ``lfp.time.values``, arithmetic on ``lfp.time``, labels all over
+    the recording. Recordings of up to 37 000 samples have theirs read when they are opened.
+
+    Selecting by time takes the times to increase. That is checked on nine stretches spread over
+    the recording and on all that is read; found wrong, selecting reads all times and gives what
+    pandas gives. In what was never read it goes unnoticed, until
+    ``lfp.indexes["time"].is_monotonic_increasing`` reads everything and tells.
     """
     if chunks is not None:
         _require_dask(chunks)
@@ -231,25 +258,39 @@ def open_lfp(
         raise InvalidFileError(
             f"{file.path}: {data.name} has shape {data.shape} where (time, channel) was expected"
         )
-    timestamps = _read(_member(file, series, "timestamps"))
+    times = _open_times(file, _member(file, series, "timestamps"))
     channels = _channel_ids(file, series)
-    if data.shape != (len(timestamps), len(channels)):
+    if data.shape != (len(times), len(channels)):
         raise InvalidFileError(
-            f"{file.path}: {data.name} has shape {data.shape}, but there are {len(timestamps)} "
+            f"{file.path}: {data.name} has shape {data.shape}, but there are {len(times)} "
             f"timestamps and {len(channels)} electrodes"
         )
     lazy = DatasetArray(file, data.name)
-    lfp = xr.DataArray(
-        name="LFP",
-        data=indexing.LazilyIndexedArray(lazy),
-        dims=("time", "channel"),
-        # an index made here spares a copy of the timestamps
-        coords={"time": pd.Index(timestamps, copy=False), "channel": channels},
-        attrs={"units": "V", "probe_id": probe_id, "source": f"{file.path}:{data.name}"},
-    )
-    chunked = lfp if chunks is None else lfp.chunk(chunks)
-    chunked.set_close(lazy.close)
-    return chunked
+    values = indexing.LazilyIndexedArray(lazy)
+    coords = _coordinates(times, channels)
+    attrs = {"units": "V", "probe_id": probe_id, "source": f"{file.path}:{data.name}"}
+    lfp = xr.DataArray(values, coords, ("time", "channel"), "LFP", attrs)
+    if chunks is not None:
+        # made anew: a copy would read the times when it is shown as HTML
+        lfp = xr.DataArray(lfp.chunk(chunks).data, coords, lfp.dims, lfp.name, attrs)
+    lfp.set_close(lazy.close)
+    return lfp
+
+
+def _open_times(file: Hdf5File, dataset: h5py.Dataset) -> pd.Index:
+    if SortedDataset.fits(dataset):
+        return LazyTimes(SortedDataset(file, dataset.name), name="time")
+    # an index made here spares a copy of the timestamps
+    times: pd.Index = pd.Index(_read(dataset), copy=False, name="time")
+    return times
+
+
+def _coordinates(times: pd.Index, channels: npt.NDArray[np.int64]) -> xr.Coordinates:
+    # of an array xarray would find out whether it is Dask's, and import all of Dask for that
+    time, channel = PandasIndex(times, "time"), PandasIndex(pd.Index(channels), "channel")
+    unread = xr.IndexVariable("time", UnreadTimes(times))  # type: ignore[no-untyped-call]
+    variables = {"time": unread, **channel.create_variables()}
+    return xr.Coordinates(variables, {"time": time, "channel": channel})
 
 
 def _require_dask(chunks: object) -> None:
@@ -264,7 +305,7 @@ def _require_dask(chunks: object) -> None:
 
 def _find_series(file: Hdf5File, probe_id: int | None) -> tuple[int, h5py.Group]:
     group = file.find(ACQUISITION)
-    names = [] if group is None else [name for name in group if _SERIES.fullmatch(name)]
+    names = [] if group is None else [name for name in list_names(group) if _SERIES.fullmatch(name)]
     # a released file names the probe at most twice: the LFP group and the series
     found = sorted({int(name.split("_")[1]) for name in names})
     if probe_id is None and len(found) > 1:
@@ -288,12 +329,13 @@ def _find_series(file: Hdf5File, probe_id: int | None) -> tuple[int, h5py.Group]
 
 
 def _member(file: Hdf5File, group: h5py.Group, name: str) -> h5py.Dataset:
-    found = group.get(name)
-    if not isinstance(found, h5py.Dataset):
+    found = find_dataset(group, name)
+    if found is None:
         raise InvalidFileError(
             f"{file.path} has no dataset {group.name}/{name}; the group holds "
-            f"{', '.join(group) or 'nothing'}"
+            f"{describe_members(group)}"
         )
+    check_numbers(found)
     return found
 
 
@@ -303,72 +345,13 @@ def _read(dataset: h5py.Dataset) -> npt.NDArray[Any]:
 
 
 def _channel_ids(file: Hdf5File, series: h5py.Group) -> npt.NDArray[np.int64]:
-    ids = file.read_array(f"{ELECTRODES}/id").astype(np.int64)
-    if "electrodes" not in series:
+    ids = check_whole(file.group(ELECTRODES), file.read_array(f"{ELECTRODES}/id"))
+    if "electrodes" not in list_names(series):
         return ids
-    rows = _read(series["electrodes"]).astype(np.int64)
+    rows = check_whole(series, _read(_member(file, series, "electrodes")))
     if rows.size and not 0 <= rows.min() <= rows.max() < len(ids):
         raise InvalidFileError(
             f"{file.path}: {series.name}/electrodes points at rows {rows.min()} to {rows.max()} "
             f"of /{ELECTRODES}, which has {len(ids)}"
         )
     return ids[rows]
-
-
-def read_current_source_density(path: str | os.PathLike[str]) -> xr.DataArray:
-    """Read the current source density around flashes that comes with the LFP.
-
-    Parameters
-    ----------
-    path
-        An LFP file.
-
-    Returns
-    -------
-    DataArray
-        ``CSD`` (virtual_channel_index, time), float64 [V/cm²]; time [s] since the flash,
-        vertical_position and horizontal_position [µm] of the virtual channels.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file.
-    InvalidFileError
-        If it has no current source density, or one whose parts do not fit together.
-
-    Notes
-    -----
-    Reads all of it, 2.7 MB for a released probe. It is the second spatial derivative of the mean
-    response, not smoothed in space.
-    """
-    file = Hdf5File(path)
-    try:
-        return _read_csd(file)
-    finally:
-        file.close()
-
-
-def _read_csd(file: Hdf5File) -> xr.DataArray:
-    name = f"{CSD}/current_source_density"
-    values = file.read_array(f"{name}/data").T
-    times = file.read_array(f"{name}/timestamps")
-    vertical = file.read_array(f"{CSD}/virtual_electrode_y_positions")
-    horizontal = file.read_array(f"{CSD}/virtual_electrode_x_positions")
-    if values.shape != (len(vertical), len(times)) or len(vertical) != len(horizontal):
-        raise InvalidFileError(
-            f"{file.path}: /{name}/data has shape {values.shape[::-1]}, but there are "
-            f"{len(times)} timestamps, {len(vertical)} vertical and {len(horizontal)} horizontal "
-            "positions"
-        )
-    return xr.DataArray(
-        name="CSD",
-        data=values,
-        dims=("virtual_channel_index", "time"),
-        coords={
-            "virtual_channel_index": np.arange(len(vertical)),
-            "time": times,
-            "vertical_position": ("virtual_channel_index", vertical),
-            "horizontal_position": ("virtual_channel_index", horizontal),
-        },
-        attrs={"units": "V/cm^2", "source": f"{file.path}:/{name}"},
-    )

@@ -15,7 +15,9 @@ import pandas as pd
 import xarray as xr
 
 from spikehouse.catalogue import UnitFilter, filter_units
-from spikehouse.errors import NotFoundError, describe_choices
+from spikehouse.errors import InvalidArgumentError, NotFoundError, describe_choices
+from spikehouse.io._kinds import check_table
+from spikehouse.io.csd import read_current_source_density
 from spikehouse.io.electrodes import read_channels, read_probes
 from spikehouse.io.hdf5 import Hdf5File
 from spikehouse.io.intervals import (
@@ -23,13 +25,15 @@ from spikehouse.io.intervals import (
     read_optogenetic_epochs,
     read_stimulus_presentations,
 )
-from spikehouse.io.lfp import open_lfp, read_current_source_density
+from spikehouse.io.lfp import open_lfp
 from spikehouse.io.metadata import read_rig, read_session_id, read_start_time, read_subject
 from spikehouse.io.timeseries import read_gaze, read_pupil, read_running_speed
-from spikehouse.io.units import RaggedColumn, SpikeTimes, read_units
+from spikehouse.io.units import UNITS, RaggedColumn, SpikeTimes, read_units
+from spikehouse.remote.streaming.ranges import RemoteBytes
 
 TableGiver = Callable[[], pd.DataFrame]
-LfpPath = str | os.PathLike[str] | Callable[[], str | os.PathLike[str]]
+NwbPath = str | os.PathLike[str] | RemoteBytes
+LfpPath = NwbPath | Callable[[], NwbPath]
 
 
 class NwbSessionFile:
@@ -38,7 +42,7 @@ class NwbSessionFile:
     Parameters
     ----------
     path
-        A ``session_<id>.nwb``.
+        A ``session_<id>.nwb``, or one that is read where it is, over the network.
     filters
         Which units and channels to show.
     external_channel_columns
@@ -59,7 +63,7 @@ class NwbSessionFile:
 
     def __init__(
         self,
-        path: str | os.PathLike[str],
+        path: NwbPath,
         *,
         filters: UnitFilter | None = None,
         external_channel_columns: TableGiver | None = None,
@@ -74,8 +78,8 @@ class NwbSessionFile:
 
     @property
     def path(self) -> str:
-        """Where the file is."""
-        return str(self.file.path)
+        """Where the file is: a path or an address."""
+        return str(self.file.path) if self.file.remote is None else self.file.remote.url
 
     def close(self) -> None:
         """Close the file."""
@@ -103,12 +107,19 @@ class NwbSessionFile:
         ------
         ModuleNotFoundError
             If pynwb is not installed.
+        InvalidArgumentError
+            If the file is read over the network.
 
         Notes
         -----
         pynwb builds its whole tree of objects: seconds, where reading a table here takes
         milliseconds. It is for handing the file on, not on the reading path.
         """
+        if self.file.remote is not None:
+            raise InvalidArgumentError(
+                f"pynwb would read all of {self.file.remote.url} piece by piece, one request "
+                "each; fetch the file and open it from disk to hand it over"
+            )
         try:
             import pynwb
         except ModuleNotFoundError as error:
@@ -206,8 +217,17 @@ class NwbSessionFile:
             it was filtered by.
         """
         channels = self.get_channels()
+        units = read_units(self.file)
+        limits = {
+            "amplitude_cutoff": self.filters.amplitude_cutoff_maximum,
+            "presence_ratio": self.filters.presence_ratio_minimum,
+            "isi_violations": self.filters.isi_violations_maximum,
+            "peak_channel_id": True if self.filters.filter_out_of_brain_units else None,
+        }
+        asked = [name for name, limit in limits.items() if limit is not None]
+        check_table(self.file.group(UNITS), units, required=asked)
         return filter_units(
-            read_units(self.file),
+            units,
             filters=self.filters,
             brain_channel_ids=channels.index[channels["structure_acronym"].notna()],
             channel_column="peak_channel_id",
@@ -344,7 +364,7 @@ class NwbSessionFile:
         """
         return read_current_source_density(self._find_lfp_file(probe_id))
 
-    def _find_lfp_file(self, probe_id: int) -> Path:
+    def _find_lfp_file(self, probe_id: int) -> Path | RemoteBytes:
         probes = self.get_probes()
         if probe_id not in probes.index:
             raise NotFoundError(
@@ -353,10 +373,11 @@ class NwbSessionFile:
             )
         if probe_id in self.probe_lfp_paths:
             given = self.probe_lfp_paths[probe_id]
-            return Path(given() if callable(given) else given)
+            found = given() if callable(given) else given
+            return found if isinstance(found, RemoteBytes) else Path(found)
         # where the cache keeps it, whoever put it there
         beside = self.file.path.parent / f"probe_{probe_id}_lfp.nwb"
-        if beside.exists():
+        if self.file.remote is None and beside.exists():
             return beside
         recorded = "" if probes.loc[probe_id, "has_lfp_data"] else "; none was released of it"
         raise NotFoundError(

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy.typing as npt
 import pandas as pd
 
+from spikehouse.errors import InvalidFileError
 from spikehouse.io.hdf5 import Hdf5File
 
 RUNNING = "processing/running"
@@ -31,16 +33,32 @@ def read_running_speed(file: Hdf5File) -> pd.DataFrame:
     Raises
     ------
     InvalidFileError
-        If the file has no running data.
+        If the file has no running data, or its parts are not equally long.
     """
     file.group(RUNNING)
-    return pd.DataFrame(
+    return _frame(
+        file,
         {
             "start_time": file.read_array(f"{RUNNING}/running_speed/timestamps"),
             "end_time": file.read_array(f"{RUNNING}/running_speed_end_times/timestamps"),
             "velocity": file.read_array(f"{RUNNING}/running_speed/data"),
-        }
+        },
     )
+
+
+def _frame(
+    file: Hdf5File, columns: dict[str, Any], times: npt.NDArray[Any] | None = None
+) -> pd.DataFrame:
+    shapes = {name: values.shape for name, values in columns.items()}
+    if times is not None:
+        shapes[_TIME] = times.shape
+    if len(set(shapes.values())) > 1 or any(len(shape) != 1 for shape in shapes.values()):
+        raise InvalidFileError(
+            f"{file.path} has series of different shapes, where one value was expected at each "
+            f"time: {shapes}"
+        )
+    index = None if times is None else pd.Index(times, name=_TIME)
+    return pd.DataFrame(columns, index=index)
 
 
 def read_pupil(file: Hdf5File) -> pd.DataFrame | None:
@@ -56,6 +74,11 @@ def read_pupil(file: Hdf5File) -> pd.DataFrame | None:
     DataFrame or None
         Index ``Time (s)``; for each of the three center_x, center_y, height, width (full axes
         [px]; the file holds half of them) and phi [rad]. None without eye tracking.
+
+    Raises
+    ------
+    InvalidFileError
+        If a part is missing, or they are not equally long.
     """
     raw = GAZE.format(kind="raw")
     if file.find(EYE) is None or file.find(raw) is None:
@@ -67,8 +90,7 @@ def read_pupil(file: Hdf5File) -> pd.DataFrame | None:
             columns[f"{name}_{value}"] = factor * file.read_array(
                 f"{EYE}/{short}_ellipse_fits/{value}"
             )
-    times = file.read_array(f"{raw}/eye_area/timestamps")
-    return pd.DataFrame(columns, index=pd.Index(times, name=_TIME))
+    return _frame(file, columns, file.read_array(f"{raw}/eye_area/timestamps"))
 
 
 def read_gaze(file: Hdf5File, *, include_filtered_data: bool = False) -> pd.DataFrame | None:
@@ -87,6 +109,11 @@ def read_gaze(file: Hdf5File, *, include_filtered_data: bool = False) -> pd.Data
         Index ``Time (s)``; raw_eye_area, raw_pupil_area [cm² or px², as the file says],
         raw_screen_coordinates_x_cm, …_y_cm, raw_screen_coordinates_spherical_x_deg, …_y_deg.
         None without eye tracking.
+
+    Raises
+    ------
+    InvalidFileError
+        If a part is missing, or they are not equally long.
     """
     kinds = ["raw", "filtered"]
     if any(file.find(GAZE.format(kind=kind)) is None for kind in kinds):
@@ -99,7 +126,12 @@ def read_gaze(file: Hdf5File, *, include_filtered_data: bool = False) -> pd.Data
         for name, unit in (("screen_coordinates", "cm"), ("screen_coordinates_spherical", "deg")):
             # the files hold the vertical coordinate first
             vertical_horizontal = file.read_array(f"{path}/{name}/data")
+            if vertical_horizontal.shape[1:] != (2,):
+                raise InvalidFileError(
+                    f"{file.path}: /{path}/{name}/data has shape {vertical_horizontal.shape}, "
+                    "where (time, 2) was expected"
+                )
             columns[f"{kind}_{name}_x_{unit}"] = vertical_horizontal[:, 1]
             columns[f"{kind}_{name}_y_{unit}"] = vertical_horizontal[:, 0]
     times = file.read_array(f"{GAZE.format(kind='raw')}/eye_area/timestamps")
-    return pd.DataFrame(columns, index=pd.Index(times, name=_TIME))
+    return _frame(file, columns, times)

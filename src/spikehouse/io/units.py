@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import warnings
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from spikehouse.errors import NotFoundError, describe_choices
-from spikehouse.io.hdf5 import Hdf5File, RowReader, column_names, reading
+from spikehouse.io._guard import member
+from spikehouse.io._kinds import check_ends, check_numbers, check_unique
+from spikehouse.io.hdf5 import Hdf5File, column_names
+from spikehouse.io.rows import RowReader, reading
 
 UNITS = "units"
+# of a remote file, what is fetched at once before units are read one after another
+AHEAD_BYTES = 24 << 20
 RAGGED = ("spike_times", "spike_amplitudes", "waveform_mean")
 
 
@@ -37,8 +44,11 @@ def read_units(file: Hdf5File) -> pd.DataFrame:
         If the file has no units table.
     """
     group = file.group(UNITS)
+    file.prefetch_members(group)
     names = [name for name in column_names(group) if name not in RAGGED]
-    return file.read_frame(group, columns=names)
+    frame = file.read_frame(group, columns=names)
+    check_unique(group, frame.index.to_numpy())
+    return frame
 
 
 def is_thread_safe(mapping: Mapping[int, Any]) -> bool:
@@ -55,6 +65,79 @@ def is_thread_safe(mapping: Mapping[int, Any]) -> bool:
         False where it is not known.
     """
     return isinstance(mapping, dict) or getattr(mapping, "is_thread_safe", False) is True
+
+
+@runtime_checkable
+class HasPrefetch(Protocol):
+    """A mapping by unit id that can fetch several units' rows at once."""
+
+    def plan_batches(self, unit_ids: Sequence[int], *, most_bytes: int) -> list[list[int]]:
+        """Cut units into runs whose rows may be in memory together; none where that is no gain.
+
+        Parameters
+        ----------
+        unit_ids
+            Which units, in the order they will be read.
+        most_bytes
+            What the rows of a run may take.
+        """
+
+    def prefetch(self, unit_ids: Sequence[int]) -> None:
+        """Begin to fetch the rows of units.
+
+        Parameters
+        ----------
+        unit_ids
+            Which units.
+        """
+
+
+class ReadAhead:
+    """Units' rows by position, those of the next batch on their way while one is read.
+
+    Parameters
+    ----------
+    mapping
+        Unit id → rows.
+    unit_ids
+        Which units, in the order they will be read.
+
+    Notes
+    -----
+    For a mapping that has nothing to gain, a dictionary or a file on disk, it is the mapping. Of a
+    remote file at most two batches are in memory beyond what the caller keeps. Threads may share
+    it where they may share the mapping.
+    """
+
+    def __init__(self, mapping: Mapping[int, Any], unit_ids: Sequence[int]) -> None:
+        self._mapping = mapping
+        self._unit_ids = unit_ids
+        self._source = mapping if isinstance(mapping, HasPrefetch) else None
+        self._batches: list[list[int]] = []
+        self._starts: list[int] = []
+        self._n_begun = 0
+        self._lock = threading.Lock()
+        if self._source is not None:
+            self._batches = self._source.plan_batches(unit_ids, most_bytes=AHEAD_BYTES)
+            self._starts = [0, *itertools.accumulate(map(len, self._batches))][:-1]
+
+    def __len__(self) -> int:
+        return len(self._unit_ids)
+
+    def __getitem__(self, position: int) -> npt.NDArray[Any]:
+        if self._batches:
+            self._reach(position)
+        rows: npt.NDArray[Any] = self._mapping[self._unit_ids[position]]
+        return rows
+
+    def _reach(self, position: int) -> None:
+        """Have the batch of a position begun, and the one after it."""
+        wanted = min(bisect_right(self._starts, position) + 1, len(self._batches))
+        with self._lock:
+            begin, self._n_begun = self._n_begun, max(wanted, self._n_begun)
+        for batch in self._batches[begin:wanted]:
+            if self._source is not None:
+                self._source.prefetch(batch)
 
 
 class RaggedColumn(Mapping[int, npt.NDArray[Any]]):
@@ -77,11 +160,14 @@ class RaggedColumn(Mapping[int, npt.NDArray[Any]]):
         group = file.group(UNITS)
         self._file = file
         self._name = name
-        self._rows = RowReader(file, group[name])
-        self._row_of = {int(unit): row for row, unit in enumerate(group["id"][()])}
-        ends = group[f"{name}_index"]
+        values, ids, ends = (member(group, n) for n in (name, "id", f"{name}_index"))
+        check_numbers(values)
+        self._rows = RowReader(file, values)
+        with reading(ids):
+            units = check_unique(ids, np.asarray(ids[()]))
+        self._row_of = {unit: row for row, unit in enumerate(units.tolist())}
         with reading(ends):
-            self._bounds = np.r_[0, ends[()].astype(np.int64)]
+            self._bounds = check_ends(ends, np.asarray(ends[()]), len(values), n_runs=len(units))
 
     def __len__(self) -> int:
         return len(self._row_of)
@@ -94,6 +180,55 @@ class RaggedColumn(Mapping[int, npt.NDArray[Any]]):
 
     def __getitem__(self, unit_id: int) -> npt.NDArray[Any]:
         return self._rows.read(*self._span(unit_id))
+
+    def plan_batches(self, unit_ids: Sequence[int], *, most_bytes: int) -> list[list[int]]:
+        """Cut units into runs whose rows may be in memory together.
+
+        Parameters
+        ----------
+        unit_ids
+            Which units, in the order they will be read.
+        most_bytes
+            What the rows of a run may take; a unit that needs more is a run by itself.
+
+        Returns
+        -------
+        list of list of int
+            All units, in their order; nothing for a file on disk, which reads as fast without.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no such unit.
+        """
+        if self._file.remote is None:
+            return []
+        batches: list[list[int]] = []
+        held = most_bytes
+        for unit_id in unit_ids:
+            start, stop = self._span(unit_id)
+            n_bytes = (stop - start) * self._rows.row_bytes
+            if held + n_bytes > most_bytes:
+                batches.append([])
+                held = 0
+            batches[-1].append(unit_id)
+            held += n_bytes
+        return batches
+
+    def prefetch(self, unit_ids: Sequence[int]) -> None:
+        """Begin to fetch the rows of units, as a few ranges; nothing to do for a file on disk.
+
+        Parameters
+        ----------
+        unit_ids
+            Which units.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no such unit.
+        """
+        self._rows.prefetch([self._span(unit_id) for unit_id in unit_ids])
 
     def _span(self, unit_id: int) -> tuple[int, int]:
         try:
@@ -168,6 +303,37 @@ class Selection(Mapping[int, Any]):
     def is_thread_safe(self) -> bool:
         """Whether threads may read from it at the same time."""
         return is_thread_safe(self._source)
+
+    def plan_batches(self, unit_ids: Sequence[int], *, most_bytes: int) -> list[list[int]]:
+        """Cut units into runs whose rows may be in memory together.
+
+        Parameters
+        ----------
+        unit_ids
+            Which units; those left out are not looked at.
+        most_bytes
+            What the rows of a run may take.
+
+        Returns
+        -------
+        list of list of int
+            What the source says, nothing where it does not fetch ahead.
+        """
+        # a unit that is not here fails where it is read, with its own message
+        if not isinstance(self._source, HasPrefetch) or any(u not in self for u in unit_ids):
+            return []
+        return self._source.plan_batches(unit_ids, most_bytes=most_bytes)
+
+    def prefetch(self, unit_ids: Sequence[int]) -> None:
+        """Begin to fetch the rows of units, where the source can.
+
+        Parameters
+        ----------
+        unit_ids
+            Which units; those left out are not fetched.
+        """
+        if isinstance(self._source, HasPrefetch):
+            self._source.prefetch([unit for unit in unit_ids if unit in self])
 
     def __len__(self) -> int:
         return len(self._keys)

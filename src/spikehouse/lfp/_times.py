@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
 from spikehouse.errors import InvalidArgumentError
+from spikehouse.io.lazy_times import LazyTimes
 
 
 def time_index(lfp: xr.DataArray) -> pd.Index:
@@ -32,3 +37,48 @@ def time_index(lfp: xr.DataArray) -> pd.Index:
             f"{tuple(lfp.dims)} and coordinates {tuple(lfp.coords)}"
         )
     return lfp.get_index("time")
+
+
+def is_increasing(times: pd.Index) -> bool:
+    """Tell whether times are in order, of a lazy axis as far as it was read.
+
+    Parameters
+    ----------
+    times
+        Times [s].
+
+    Returns
+    -------
+    bool
+        Whether none is smaller than the one before.
+    """
+    if isinstance(times, LazyTimes) and times.is_increasing:
+        return True
+    return bool(times.is_monotonic_increasing)
+
+
+def search_times(
+    times: pd.Index, wanted: npt.NDArray[np.float64], side: Literal["left", "right"]
+) -> npt.NDArray[np.int64] | None:
+    """Find where values belong among times; a lazy axis is read only around them.
+
+    Parameters
+    ----------
+    times
+        Times [s].
+    wanted
+        What is looked for [s], of one dimension.
+    side
+        "left": how many times are smaller; "right": smaller or equal.
+
+    Returns
+    -------
+    ndarray or None
+        A position for each value; None if the times are out of order.
+    """
+    found = times.find(wanted, side) if isinstance(times, LazyTimes) else None
+    if found is not None:
+        return found
+    if not times.is_monotonic_increasing:
+        return None
+    return np.searchsorted(times.to_numpy(), wanted, side).astype(np.int64)

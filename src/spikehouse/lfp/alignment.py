@@ -11,13 +11,16 @@ import pandas as pd
 import xarray as xr
 
 from spikehouse.errors import InvalidArgumentError, describe_choices
-from spikehouse.lfp._times import time_index
+from spikehouse.lfp._times import is_increasing, search_times, time_index
 
 METHODS = ("nearest",)
-# intervals looked at to find the sampling interval: the median needs no more
-N_INTERVALS = 10_000
+# intervals looked at to find the sampling interval, in runs spread over the recording: the median
+# needs no more, and a time axis on disk is read at so many places only
+N_RUNS, RUN = 16, 625
 # a window's end this close to a sample (in samples) is on it: 1/1250 s is no binary fraction
 ON_A_SAMPLE = 0.01
+
+OUT_OF_ORDER = "the recording's times are out of order: lfp.sortby('time')"
 
 
 def align(
@@ -64,8 +67,10 @@ def align(
     it) the result is NaN.
 
     A sample that several windows share is read once. Memory: the result and the samples read.
-    With Dask the result is not computed. Masking first
-    (:func:`spikehouse.lfp.mask_intervals`) makes invalid samples NaN here.
+    Of the times of a recording that is read on selection, those around the windows and ten
+    thousand more are read; times out of order elsewhere are not noticed. With Dask the result is
+    not computed. Masking first (:func:`spikehouse.lfp.mask_intervals`) makes invalid samples NaN
+    here.
     """
     if method not in METHODS:
         raise InvalidArgumentError(f"method={method!r}; {describe_choices(method, METHODS)}")
@@ -107,21 +112,24 @@ def _check_onsets(
     return labels, times
 
 
-def _check_times(lfp: xr.DataArray) -> npt.NDArray[np.float64]:
+def _check_times(lfp: xr.DataArray) -> pd.Index:
     index = time_index(lfp)
     if len(index) < 2:
         raise InvalidArgumentError(
             f"the recording has {len(index)} samples; aligning needs two to know the interval"
         )
-    if not index.is_monotonic_increasing:
-        raise InvalidArgumentError("the recording's times are out of order: lfp.sortby('time')")
-    return index.to_numpy(dtype=np.float64)
+    if not is_increasing(index):
+        raise InvalidArgumentError(OUT_OF_ORDER)
+    return index
 
 
-def _sampling_interval(samples: npt.NDArray[np.float64]) -> float:
+def _sampling_interval(samples: pd.Index) -> float:
     n_gaps = len(samples) - 1
-    looked_at = np.linspace(0, n_gaps - 1, min(n_gaps, N_INTERVALS)).astype(np.int64)
-    interval = float(np.median(samples[looked_at + 1] - samples[looked_at]))
+    first = np.linspace(0, n_gaps - RUN, N_RUNS).astype(np.int64)[:, np.newaxis]
+    # neighbouring runs of a short recording would overlap
+    rows = first + np.arange(RUN + 1) if n_gaps > N_RUNS * RUN else np.arange(n_gaps + 1)
+    times = samples[rows.ravel()].to_numpy().reshape(rows.shape)
+    interval = float(np.median(np.diff(times)))
     if not interval > 0:
         raise InvalidArgumentError("most samples of the recording have the time of the one before")
     return interval
@@ -140,12 +148,19 @@ def _sample_window(window: tuple[float, float], interval: float) -> npt.NDArray[
 
 
 def _find_nearest(
-    samples: npt.NDArray[np.float64], wanted: npt.NDArray[np.float64], tolerance: float
+    samples: pd.Index, wanted: npt.NDArray[np.float64], tolerance: float
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
-    after = np.clip(np.searchsorted(samples, wanted), 1, len(samples) - 1)
-    is_before = wanted - samples[after - 1] < samples[after] - wanted
+    flat = wanted.ravel()
+    found = search_times(samples, flat, "left")
+    if found is None:
+        raise InvalidArgumentError(OUT_OF_ORDER)
+    after = np.clip(found, 1, len(samples) - 1)
+    to_before = flat - samples[after - 1].to_numpy()
+    to_after = samples[after].to_numpy() - flat
+    is_before = to_before < to_after
     rows = np.where(is_before, after - 1, after)
-    return rows, np.abs(samples[rows] - wanted) <= tolerance
+    is_found = np.abs(np.where(is_before, to_before, to_after)) <= tolerance
+    return rows.reshape(wanted.shape), is_found.reshape(wanted.shape)
 
 
 def _take(

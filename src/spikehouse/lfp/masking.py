@@ -12,7 +12,9 @@ from xarray.backends import BackendArray
 from xarray.core import indexing
 
 from spikehouse.errors import InvalidArgumentError
-from spikehouse.lfp._times import time_index
+from spikehouse.lfp._times import search_times, time_index
+
+Spans = npt.NDArray[np.int64]
 
 
 class MaskedArray(BackendArray):
@@ -24,14 +26,15 @@ class MaskedArray(BackendArray):
         What is read, lazily.
     axis
         Which of its axes is time.
-    is_invalid
-        For each sample along that axis, whether it becomes NaN.
+    spans
+        Which samples along that axis become NaN: first and one after the last of each run,
+        increasing and apart. Shape (runs, 2).
     """
 
-    def __init__(self, variable: xr.Variable, axis: int, is_invalid: npt.NDArray[np.bool_]) -> None:
+    def __init__(self, variable: xr.Variable, axis: int, spans: Spans) -> None:
         self._variable = variable
         self._axis = axis
-        self._is_invalid = is_invalid
+        self._spans = spans
         self.shape: tuple[int, ...] = variable.shape
         # integers have no NaN; small ones fit into float32, as in DataArray.where
         self.dtype: np.dtype[Any] = np.result_type(variable.dtype, np.float16)
@@ -52,14 +55,40 @@ class MaskedArray(BackendArray):
 
     def _read(self, key: tuple[Any, ...]) -> npt.NDArray[Any]:
         values = self._variable[key].to_numpy()
-        is_invalid = self._is_invalid[key[self._axis]]
-        if not is_invalid.any():
+        invalid = _rows_within(key[self._axis], self.shape[self._axis], self._spans)
+        if not invalid:
             return np.asarray(values, dtype=self.dtype)
         values = np.array(values, dtype=self.dtype)
         # an axis indexed by one number is gone
         before = sum(not isinstance(part, (int, np.integer)) for part in key[: self._axis])
-        values[(*(slice(None),) * before, is_invalid)] = np.nan
+        for rows in invalid:
+            values[(*(slice(None),) * before, rows)] = np.nan
         return values
+
+
+def _rows_within(
+    key: Any,  # noqa: ANN401
+    length: int,
+    spans: Spans,
+) -> list[slice | npt.NDArray[np.bool_]]:
+    """Give those of the rows an index asks for that lie within spans, as indices of them."""
+    if not isinstance(key, slice):
+        positions = np.asarray(key, dtype=np.int64)
+        is_inside = _is_within(np.where(positions < 0, positions + length, positions), spans)
+        return [is_inside] if is_inside.any() else []
+    asked = range(*key.indices(length))
+    is_reversed = asked.step < 0
+    rows = asked[::-1] if is_reversed else asked
+    # the first of the rows that is not below a position
+    places = np.clip(-((rows.start - spans) // rows.step), 0, len(rows)).tolist()
+    if is_reversed:
+        places = [(len(rows) - stop, len(rows) - start) for start, stop in places]
+    return [slice(start, stop) for start, stop in places if start < stop]
+
+
+def _is_within(positions: npt.NDArray[np.int64], spans: Spans) -> npt.NDArray[np.bool_]:
+    # starts and stops alternate: an odd number of them below a position has it inside
+    return np.asarray(np.searchsorted(spans.ravel(), positions, "right") % 2 == 1)
 
 
 def mask_intervals(
@@ -91,8 +120,9 @@ def mask_intervals(
     -----
     Samples with start <= time <= stop are masked: both ends belong to the interval, which is how
     the Allen Institute's tools read ``invalid_times``. Intervals may overlap and be in any order;
-    one that ends before it starts, or has NaN for an end, masks nothing. Costs one byte of memory
-    a sample.
+    one that ends before it starts, or has NaN for an end, masks nothing. Of a time axis that is
+    read on selection only what decides where the intervals begin and end is read; nothing is kept
+    for each sample.
     """
     starts = np.atleast_1d(np.asarray(start_times, dtype=np.float64))
     stops = np.atleast_1d(np.asarray(stop_times, dtype=np.float64))
@@ -100,27 +130,43 @@ def mask_intervals(
         raise InvalidArgumentError(
             f"{starts.size} start_times and {stops.size} stop_times: intervals need one of each"
         )
-    is_invalid = _find_samples(time_index(lfp), starts, stops)
+    spans = _find_spans(time_index(lfp), starts, stops)
+    values: Any
     # xarray has no public word for "in memory": .data would read a lazy array to answer
     if lfp.chunks is not None or lfp.variable._in_memory:
-        return lfp.where(xr.DataArray(~is_invalid, dims="time"))
-    lazy = MaskedArray(lfp.variable, lfp.get_axis_num("time"), is_invalid)
-    masked = lfp.copy(deep=False, data=indexing.LazilyIndexedArray(lazy))
+        is_valid = ~_is_within(np.arange(lfp.sizes["time"]), spans)
+        values = lfp.where(xr.DataArray(is_valid, dims="time")).data
+    else:
+        lazy = MaskedArray(lfp.variable, lfp.get_axis_num("time"), spans)
+        values = indexing.LazilyIndexedArray(lazy)
+    # made anew: a copy would read a lazy time axis when it is shown as HTML
+    masked = xr.DataArray(values, lfp.coords, lfp.dims, lfp.name, dict(lfp.attrs))
     masked.set_close(lfp.close)
     return masked
 
 
-def _find_samples(
+def _find_spans(
     times: pd.Index, starts: npt.NDArray[np.float64], stops: npt.NDArray[np.float64]
-) -> npt.NDArray[np.bool_]:
-    values = times.to_numpy()
-    is_inside = np.zeros(len(values), dtype=bool)
+) -> Spans:
+    is_meant = starts <= stops
+    first = search_times(times, starts[is_meant], "left")
+    last = search_times(times, stops[is_meant], "right")
+    if first is None or last is None:
+        return _find_scattered(times.to_numpy(), starts[is_meant], stops[is_meant])
+    order = np.argsort(first, kind="stable")
+    spans: list[list[int]] = []
+    for start, stop in zip(first[order].tolist(), last[order].tolist(), strict=True):
+        if spans and start <= spans[-1][1]:
+            spans[-1][1] = max(spans[-1][1], stop)
+        elif start < stop:
+            spans.append([start, stop])
+    return np.array(spans, dtype=np.int64).reshape(-1, 2)
+
+
+def _find_scattered(
+    times: npt.NDArray[Any], starts: npt.NDArray[np.float64], stops: npt.NDArray[np.float64]
+) -> Spans:
+    is_inside = np.zeros(len(times) + 2, dtype=np.int8)
     for start, stop in zip(starts, stops, strict=True):
-        if not start <= stop:
-            continue
-        if times.is_monotonic_increasing:
-            first = np.searchsorted(values, start, side="left")
-            is_inside[first : np.searchsorted(values, stop, side="right")] = True
-        else:
-            is_inside |= (values >= start) & (values <= stop)
-    return is_inside
+        is_inside[1:-1] |= (times >= start) & (times <= stop)
+    return np.flatnonzero(np.diff(is_inside)).reshape(-1, 2)

@@ -4,5 +4,13 @@ from __future__ import annotations
 
 from spikehouse.project._cache import EcephysProjectCache
 from spikehouse.project._tables import ProjectTables
+from spikehouse.project.plan import FetchItem, FetchPlan, describe_bytes, plan_items
 
-__all__ = ["EcephysProjectCache", "ProjectTables"]
+__all__ = [
+    "EcephysProjectCache",
+    "FetchItem",
+    "FetchPlan",
+    "ProjectTables",
+    "describe_bytes",
+    "plan_items",
+]

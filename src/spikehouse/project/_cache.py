@@ -5,40 +5,34 @@ from __future__ import annotations
 import contextlib
 import tempfile
 import weakref
-from dataclasses import asdict
-from functools import partial
+from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import Literal, Self
 
-import pandas as pd
-
-from spikehouse.catalogue import UnitFilter
-from spikehouse.errors import CacheError, SourceError
-from spikehouse.project._files import ProjectFiles
-from spikehouse.remote.folder import CacheFolder
-from spikehouse.remote.http import HttpOptions
+from spikehouse.errors import CacheError
+from spikehouse.project._sessions import ProjectSessions
+from spikehouse.project._sources import (
+    DEFAULT_SOURCES,
+    SourceChoice,
+    find_options,
+    make_sources,
+)
+from spikehouse.remote.cache.folder import CacheFolder
+from spikehouse.remote.cache.store import Store
+from spikehouse.remote.http.client import HttpOptions
 from spikehouse.remote.manifest import create_manifest, read_manifest
-from spikehouse.remote.sources import Source
-from spikehouse.remote.store import Store
-from spikehouse.remote.warehouse import DEFAULT_HOST, Warehouse
-
-if TYPE_CHECKING:
-    from spikehouse.session import EcephysSession
+from spikehouse.remote.protocol import Source
+from spikehouse.remote.sources import dandi, s3
+from spikehouse.remote.sources.folder import Folder
+from spikehouse.remote.sources.warehouse import DEFAULT_HOST, Warehouse
 
 __all__ = ["EcephysProjectCache"]
 
 DEFAULT_MANIFEST = "ecephys_project_manifest.json"
-CHANNEL_COLUMNS_FOR_SESSIONS = [
-    "ecephys_structure_id",
-    "ecephys_structure_acronym",
-    "anterior_posterior_ccf_coordinate",
-    "dorsal_ventral_ccf_coordinate",
-    "left_right_ccf_coordinate",
-]
 
 
-class EcephysProjectCache(ProjectFiles):
+class EcephysProjectCache(ProjectSessions):
     """A folder that holds the survey, or will.
 
     Tables and files come from the folder if they are there, and are fetched into it if they
@@ -47,8 +41,9 @@ class EcephysProjectCache(ProjectFiles):
     Parameters
     ----------
     fetch_api
-        Where to fetch what is missing: the warehouse by default, or any object with the
-        methods of :class:`spikehouse.remote.Source`.
+        Where to fetch what is missing: any object with the methods of
+        :class:`spikehouse.remote.Source`. By default the public bucket on S3, then the DANDI
+        Archive, then the Institute's warehouse, as :meth:`from_sources` has it.
     fetch_tries
         How often to try a download in all.
     stream_writer
@@ -61,6 +56,8 @@ class EcephysProjectCache(ProjectFiles):
     cache
         False keeps nothing: tables and files go to a temporary folder that is removed with
         this object.
+    sources
+        Several of them, or their names, in order of preference; instead of ``fetch_api``.
     progress
         Whether to draw progress bars; None leaves it to ``SPIKEHOUSE_PROGRESS``.
 
@@ -68,6 +65,8 @@ class EcephysProjectCache(ProjectFiles):
     ------
     CacheError
         If the manifest is none, or the folder cannot be made.
+    InvalidArgumentError
+        If there is no such source.
     """
 
     def __init__(
@@ -79,10 +78,16 @@ class EcephysProjectCache(ProjectFiles):
         version: str | None = None,
         cache: bool = True,
         *,
+        sources: Iterable[SourceChoice] | None = None,
         progress: bool | None = None,
     ) -> None:
         del stream_writer
-        source = fetch_api or Warehouse(fetch_tries=fetch_tries, progress=progress)
+        chosen: Iterable[SourceChoice] = DEFAULT_SOURCES if sources is None else sources
+        clients = make_sources(
+            [fetch_api] if fetch_api is not None else chosen,
+            fetch_tries=fetch_tries,
+            progress=progress,
+        )
         self._resources = contextlib.ExitStack()
         # whoever forgets close() still leaves no server and no temporary folder behind
         weakref.finalize(self, self._resources.close)
@@ -92,13 +97,157 @@ class EcephysProjectCache(ProjectFiles):
             path = Path(self._resources.enter_context(scratch)) / "manifest.json"
         if not path.exists():
             create_manifest(path)
-        options = (
-            source.options
-            if isinstance(source, Warehouse)
-            else HttpOptions(fetch_tries=fetch_tries)
-        )
+        options = find_options(clients, fetch_tries=fetch_tries)
         folder = CacheFolder(read_manifest(path, version=version), options, progress)
-        super().__init__(Store(folder, source))
+        super().__init__(Store(folder, clients))
+
+    @classmethod
+    def from_sources(
+        cls,
+        sources: SourceChoice | Iterable[SourceChoice] = DEFAULT_SOURCES,
+        manifest: str | Path | None = None,
+        version: str | None = None,
+        cache: bool = True,
+        fetch_tries: int = 2,
+        *,
+        progress: bool | None = None,
+    ) -> Self:
+        """Fetch from the first source that delivers.
+
+        Parameters
+        ----------
+        sources
+            In order of preference: "s3", "dandi", "warehouse", paths of folders, or sources of
+            your own. Where one fails, the next goes on from the bytes that are there.
+        manifest, version, cache, fetch_tries, progress
+            As for the class itself.
+
+        Returns
+        -------
+        EcephysProjectCache
+            Nothing is fetched yet.
+
+        Raises
+        ------
+        InvalidArgumentError
+            If there is no such source, none at all, or one twice.
+        CacheError
+            If the manifest is none, or a folder is not there or cannot be made.
+        """
+        clients = make_sources(sources, fetch_tries=fetch_tries, progress=progress)
+        return cls(
+            None, fetch_tries, None, manifest, version, cache, sources=clients, progress=progress
+        )
+
+    @classmethod
+    def from_s3(
+        cls,
+        manifest: str | Path | None = None,
+        version: str | None = None,
+        cache: bool = True,
+        fetch_tries: int = 2,
+        *,
+        base_url: str = s3.DEFAULT_URL,
+        progress: bool | None = None,
+    ) -> Self:
+        """Fetch from the public bucket on Amazon S3: no account, and one request a table.
+
+        Parameters
+        ----------
+        manifest, version, cache, fetch_tries, progress
+            As for the class itself.
+        base_url
+            Where the folder begins in another bucket, or on a server on this machine.
+
+        Returns
+        -------
+        EcephysProjectCache
+            Nothing is fetched yet.
+
+        Raises
+        ------
+        InvalidArgumentError
+            If ``base_url`` is no such address.
+        CacheError
+            If the manifest is none, or the folder cannot be made.
+        """
+        source = s3.S3(base_url, options=HttpOptions(fetch_tries=fetch_tries))
+        return cls(source, fetch_tries, None, manifest, version, cache, progress=progress)
+
+    @classmethod
+    def from_dandi(
+        cls,
+        manifest: str | Path | None = None,
+        version: str | None = None,
+        cache: bool = True,
+        fetch_tries: int = 2,
+        *,
+        tables: Source | None = None,
+        base_url: str = dandi.DEFAULT_URL,
+        progress: bool | None = None,
+    ) -> Self:
+        """Fetch from the DANDI Archive, which publishes the digest of every file.
+
+        Parameters
+        ----------
+        manifest, version, cache, fetch_tries, progress
+            As for the class itself.
+        tables
+            Who has the tables, which the archive does not: the public bucket by default.
+        base_url
+            The interface of another archive, or of a server on this machine.
+
+        Returns
+        -------
+        EcephysProjectCache
+            Nothing is fetched yet. Images and movies are not there.
+
+        Raises
+        ------
+        InvalidArgumentError
+            If ``base_url`` is no such address.
+        CacheError
+            If the manifest is none, or the folder cannot be made.
+        """
+        options = HttpOptions(fetch_tries=fetch_tries)
+        source = dandi.Dandi(base_url, tables=tables, options=options)
+        return cls(source, fetch_tries, None, manifest, version, cache, progress=progress)
+
+    @classmethod
+    def from_folder(
+        cls,
+        folder: str | Path,
+        manifest: str | Path | None = None,
+        version: str | None = None,
+        cache: bool = True,
+        *,
+        progress: bool | None = None,
+    ) -> Self:
+        """Copy from another folder: AllenSDK's cache, ours, or the bucket mounted as a disk.
+
+        Parameters
+        ----------
+        folder
+            Where the files are; nothing in it is changed.
+        manifest, version, cache, progress
+            As for the class itself.
+
+        Returns
+        -------
+        EcephysProjectCache
+            Nothing is copied yet.
+
+        Raises
+        ------
+        CacheError
+            If there is no such folder, the manifest is none, or the folder cannot be made.
+
+        Notes
+        -----
+        To use a folder where it is, give its manifest to the class itself or to :meth:`fixed`.
+        """
+        source = Folder(folder)
+        return cls(source, 1, None, manifest, version, cache, progress=progress)
 
     @classmethod
     def from_warehouse(
@@ -210,40 +359,8 @@ class EcephysProjectCache(ProjectFiles):
                 f"EcephysProjectCache.from_warehouse(manifest={str(path)!r})"
             )
         project = cls(manifest=path, version=version)
-        project._store = Store(project._store.folder, None)
+        project._store = Store(project._store.folder, ())
         return project
-
-    @classmethod
-    def from_s3(cls, manifest: str | Path | None = None) -> Self:
-        """Fetch from the public bucket: not in this version.
-
-        Parameters
-        ----------
-        manifest
-            As for the class itself.
-
-        Raises
-        ------
-        SourceError
-            Always.
-        """
-        raise _explain_later("Amazon S3", manifest)
-
-    @classmethod
-    def from_dandi(cls, manifest: str | Path | None = None) -> Self:
-        """Fetch from the DANDI archive: not in this version.
-
-        Parameters
-        ----------
-        manifest
-            As for the class itself.
-
-        Raises
-        ------
-        SourceError
-            Always.
-        """
-        raise _explain_later("the DANDI archive", manifest)
 
     @property
     def fetch_api(self) -> Source | None:
@@ -254,57 +371,6 @@ class EcephysProjectCache(ProjectFiles):
     def manifest_path(self) -> Path:
         """The manifest; its folder is the cache."""
         return self._store.folder.manifest.path
-
-    def get_session_data(
-        self, session_id: int, filter_by_validity: bool = True, **unit_filter_kwargs: object
-    ) -> EcephysSession:
-        """Open a session, fetching its file unless it is there.
-
-        Parameters
-        ----------
-        session_id
-            One of the index of :meth:`get_session_table`.
-        filter_by_validity
-            Keep only units of good quality.
-        **unit_filter_kwargs
-            As for :meth:`get_units`.
-
-        Returns
-        -------
-        EcephysSession
-            The session; its data are read when they are used.
-
-        Raises
-        ------
-        SessionNotFoundError
-            If there is no such session; nothing is downloaded then.
-        TransferError
-            If its file did not arrive whole.
-        InvalidFileError
-            If its file is not a session. It is never deleted for that.
-
-        Notes
-        -----
-        Session files have 1.7 to 3.3 GB.
-        """
-        from spikehouse.session import EcephysSession
-
-        filters = UnitFilter.from_arguments(filter_by_validity, **unit_filter_kwargs)
-        session_id = self._require_session(session_id)
-        path = self.fetch_session(session_id)
-        probes = self._store.read_table("probes")
-        probe_ids = probes.index[probes["ecephys_session_id"] == session_id]
-        options: dict[str, Any] = {
-            **asdict(filters),
-            "probe_lfp_paths": {
-                int(probe_id): partial(self.fetch_probe_lfp, probe_id) for probe_id in probe_ids
-            },
-            "external_channel_columns": partial(self._select_channel_columns, session_id),
-            "additional_unit_metrics": partial(
-                self.get_unit_analysis_metrics_for_session, session_id, annotate=False
-            ),
-        }
-        return EcephysSession.from_nwb_path(path, api_kwargs=options)
 
     def close(self) -> None:
         """Stop the demo server and remove what ``cache=False`` left; files opened stay open."""
@@ -321,18 +387,6 @@ class EcephysProjectCache(ProjectFiles):
     ) -> None:
         self.close()
 
-    def _select_channel_columns(self, session_id: int) -> pd.DataFrame:
-        channels = self._tables.annotated_channels
-        of_session = channels["ecephys_session_id"] == session_id
-        return channels.loc[of_session, CHANNEL_COLUMNS_FOR_SESSIONS]
-
 
 def _expand(manifest: str | Path | None) -> Path:
     return Path(manifest or DEFAULT_MANIFEST).expanduser().absolute()
-
-
-def _explain_later(place: str, manifest: str | Path | None) -> SourceError:
-    return SourceError(
-        f"fetching from {place} arrives in a later version; until then use "
-        f"EcephysProjectCache.from_warehouse(manifest={str(_expand(manifest))!r})"
-    )

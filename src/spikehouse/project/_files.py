@@ -67,14 +67,8 @@ class ProjectFiles(ProjectTables):
         NotFoundError
             If there is no such probe, or no LFP of it was released.
         """
-        number = to_whole_number(probe_id, what="probe id")
-        probes = self._store.read_table("probes")
-        if number not in probes.index:
-            choices = describe_choices(number, probes.index.tolist())
-            raise NotFoundError(f"there is no probe {number}: {choices}")
-        if not probes["has_lfp_data"].loc[number]:
-            raise NotFoundError(f"probe {number} has no LFP: none was processed for it")
-        return self._store.fetch_lfp(int(probes["ecephys_session_id"].loc[number]), number)
+        session_id = self._require_lfp(probe_id)
+        return self._store.fetch_lfp(session_id, to_whole_number(probe_id, what="probe id"))
 
     def get_natural_scene_template(self, number: int) -> NDArray[np.uint8]:
         """Read an image of the natural scenes, fetching it unless it is there.
@@ -125,3 +119,14 @@ class ProjectFiles(ProjectTables):
             If the number is not whole.
         """
         return self._store.read_movie(to_whole_number(number, what="natural movie"))
+
+    def _require_lfp(self, probe_id: int) -> int:
+        """Make sure that a probe has LFP; gives its session."""
+        number = to_whole_number(probe_id, what="probe id")
+        probes = self._store.read_table("probes")
+        if number not in probes.index:
+            choices = describe_choices(number, probes.index.tolist())
+            raise NotFoundError(f"there is no probe {number}: {choices}")
+        if not probes["has_lfp_data"].loc[number]:
+            raise NotFoundError(f"probe {number} has no LFP: none was processed for it")
+        return int(probes["ecephys_session_id"].loc[number])

@@ -11,14 +11,14 @@ import numpy as np
 import pandas as pd
 
 from spikehouse import catalogue
-from spikehouse.catalogue import SurveyTables, UnitFilter
+from spikehouse.catalogue import COUNTED_COLUMNS, SurveyTables, UnitFilter
 from spikehouse.errors import (
     InvalidArgumentError,
     NotFoundError,
     SessionNotFoundError,
     describe_choices,
 )
-from spikehouse.remote.store import Store
+from spikehouse.remote.cache.store import Store
 
 __all__ = ["ProjectTables"]
 
@@ -58,7 +58,7 @@ class ProjectTables:
             (an array, with NaN for channels outside the brain). Units are counted within the
             default limits of :meth:`get_units`.
         """
-        return catalogue.list_sessions(self._tables, suppress=suppress)
+        return catalogue.list_sessions(self._counted_tables, suppress=suppress)
 
     def get_probes(self, suppress: Iterable[str] | None = None) -> pd.DataFrame:
         """List the probes with what was recorded on them.
@@ -73,7 +73,7 @@ class ProjectTables:
         DataFrame
             Index ``id``. ``lfp_sampling_rate`` [Hz] is the rate of the released LFP.
         """
-        return catalogue.list_probes(self._tables, suppress=suppress)
+        return catalogue.list_probes(self._counted_tables, suppress=suppress)
 
     def get_channels(self, suppress: Iterable[str] | None = None) -> pd.DataFrame:
         """List the channels of every probe.
@@ -295,7 +295,22 @@ class ProjectTables:
             units=read("units"),
         )
 
-    def _require_session(self, session_id: int) -> int:
+    @property
+    def _counted_tables(self) -> SurveyTables:
+        # a few columns come from the disk in a fraction of the time of all
+        return self._tables if "_tables" in self.__dict__ else self._some_columns
+
+    @cached_property
+    def _some_columns(self) -> SurveyTables:
+        store = self._store
+        return SurveyTables(
+            sessions=store.read_table("sessions"),
+            probes=store.read_table("probes"),
+            channels=store.read_columns("channels", COUNTED_COLUMNS["channels"]),
+            units=store.read_columns("units", COUNTED_COLUMNS["units"]),
+        )
+
+    def _require_session(self, session_id: object) -> int:
         """Make sure that there is such a session, before anything is downloaded for it."""
         number = to_whole_number(session_id, what="session id")
         sessions = self._store.read_table("sessions")

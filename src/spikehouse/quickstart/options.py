@@ -13,7 +13,6 @@ Size = Literal["tiny", "small", "full"]
 
 SIZES: tuple[str, ...] = get_args(Size)
 SOURCES = ("demo", "warehouse", "s3", "dandi")
-NOT_YET = ("s3", "dandi")
 DEFAULT_OUT = Path("spikehouse-quickstart")
 
 
@@ -24,8 +23,8 @@ class QuickstartOptions:
     Attributes
     ----------
     source
-        ``"demo"`` (simulated, no network), ``"warehouse"`` (the Allen Institute's), or the path
-        of a session file.
+        ``"demo"`` (simulated, no network), ``"s3"`` (the public bucket), ``"dandi"`` (the DANDI
+        Archive), ``"warehouse"`` (the Allen Institute's), or the path of a session file.
     session_id
         Which session; None picks the first of type brain_observatory_1.1 that has units in the
         area.
@@ -50,11 +49,6 @@ class QuickstartOptions:
     host: str | None = None
 
     def __post_init__(self) -> None:
-        if self.source in NOT_YET:
-            raise InvalidArgumentError(
-                f"--source {self.source} arrives with a later version; "
-                "valid now: demo, warehouse, or the path of a session file (.nwb)"
-            )
         if self.source not in SOURCES and not self._looks_like_a_path():
             raise InvalidArgumentError(
                 f"there is no source {self.source!r}: {describe_choices(self.source, SOURCES)}, "

@@ -102,8 +102,11 @@ def open_cache(options: QuickstartOptions) -> EcephysProjectCache:
     manifest = cache_folder(options) / "manifest.json"
     if options.source == "demo":
         return EcephysProjectCache.from_demo(manifest=manifest, size=options.size)
+    if options.source == "dandi":
+        # the archive has no images: those come from the bucket
+        return EcephysProjectCache.from_sources(["dandi", "s3"], manifest=manifest)
     if options.host is None:
-        return EcephysProjectCache.from_warehouse(manifest=manifest)
+        return EcephysProjectCache.from_sources(options.source, manifest=manifest)
     return EcephysProjectCache.from_warehouse(manifest=manifest, scheme="http", host=options.host)
 
 
@@ -125,7 +128,8 @@ def cache_folder(options: QuickstartOptions) -> Path:
         return options.cache
     import platformdirs
 
-    name = f"demo-{options.size}" if options.source == "demo" else "warehouse"
+    # what s3, dandi and the warehouse have is the same survey
+    name = f"demo-{options.size}" if options.source == "demo" else "visual-coding"
     if options.host is not None:
         name = f"warehouse-{options.host.replace(':', '-').replace('/', '-')}"
     return platformdirs.user_cache_path("spikehouse") / name

@@ -6,16 +6,29 @@ import contextlib
 import errno
 import logging
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from spikehouse.errors import CacheError, SpikehouseError
 
-__all__ = ["explain_storage_errors", "hold_lock", "make_folder", "write_whole"]
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
+
+__all__ = [
+    "check_space",
+    "explain_storage_errors",
+    "hold_lock",
+    "make_folder",
+    "sync_folder",
+    "write_whole",
+]
 
 log = logging.getLogger(__name__)
 
+SPARE_BYTES = 1 << 20
+LOCK_WAIT_S = 0.5
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _FORBIDDEN = {errno.EROFS, errno.EACCES, errno.EPERM}
 _IN_THE_WAY = {errno.ENOTDIR, errno.EEXIST, errno.EISDIR}
@@ -51,8 +64,8 @@ def explain_storage_errors(path: Path) -> Iterator[None]:
 def _explain(error: OSError, path: Path) -> str:
     if error.errno in _FULL:
         return (
-            f"no space left on the disk of {path.parent} while writing {path.name}; nothing "
-            "half-written was left: free some space, or choose another folder with manifest=…, "
+            f"no space left on the disk of {path.parent} while writing {path.name}: "
+            "free some space, or choose another folder with manifest=…, "
             "and call again"
         )
     if error.errno in _FORBIDDEN:
@@ -85,15 +98,47 @@ def make_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
 
 
+def check_space(target: Path, n_bytes: int) -> None:
+    """Make sure that a file will fit on the disk.
+
+    Parameters
+    ----------
+    target
+        The file. Its folder must exist.
+    n_bytes
+        How much of it is still to be written [bytes].
+
+    Raises
+    ------
+    CacheError
+        If there is not that much space and a little more.
+    """
+    with explain_storage_errors(target):
+        free = shutil.disk_usage(target.parent).free
+    lacking = n_bytes + SPARE_BYTES - free
+    if lacking > 0:
+        raise CacheError(
+            f"{target.name} needs {_show_bytes(n_bytes)} more on the disk of {target.parent}, "
+            f"which has {_show_bytes(free)} left: free {_show_bytes(lacking)}, or choose another "
+            "folder with manifest=…, and call again"
+        )
+
+
+def _show_bytes(n: int) -> str:
+    return f"{n / 1e9:.2f} GB" if n >= 1e8 else f"{n / 1e6:.2f} MB"
+
+
 @contextlib.contextmanager
-def hold_lock(path: Path) -> Iterator[None]:
+def hold_lock(path: Path, *, is_stopped: Callable[[], bool] = lambda: False) -> Iterator[None]:
     """Keep every other thread and process that asks for the same lock waiting.
 
     Parameters
     ----------
     path
         The lock file, which is made if need be and left in place: removing it would let two
-        waiting processes both believe they hold it.
+        waiting processes both believe they hold it. What a process that died left locks nothing.
+    is_stopped
+        Asked while waiting.
 
     Yields
     ------
@@ -103,18 +148,38 @@ def hold_lock(path: Path) -> Iterator[None]:
     Raises
     ------
     CacheError
-        If the lock file cannot be made.
+        If the lock file cannot be made, or waiting was stopped.
     """
     from filelock import FileLock
 
     make_folder(path.parent)
     lock = FileLock(path)
-    with explain_storage_errors(path):
-        lock.acquire()
+    _acquire(lock, path, is_stopped)
     try:
         yield
     finally:
         lock.release()
+
+
+def _acquire(lock: BaseFileLock, path: Path, is_stopped: Callable[[], bool]) -> None:
+    from filelock import Timeout
+
+    is_told = False
+    while True:
+        try:
+            with explain_storage_errors(path):
+                # not for ever at once: Ctrl-C and a stop must get through
+                lock.acquire(timeout=LOCK_WAIT_S if is_told else 0, poll_interval=0.02)
+        except CacheError as error:
+            if not isinstance(error.__cause__, Timeout):
+                raise
+        else:
+            return
+        if not is_told:
+            log.info("waiting for another process or thread that holds %s", path)
+            is_told = True
+        if is_stopped():
+            raise CacheError(f"stopped while waiting for {path}")
 
 
 @contextlib.contextmanager
@@ -162,12 +227,19 @@ def write_whole(
             check(part)
         with explain_storage_errors(target):
             part.replace(target)
-            _sync_folder(target.parent)
+            sync_folder(target.parent)
     finally:
         _remove_quietly(part)
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Bring the names in a folder to the disk.
+
+    Parameters
+    ----------
+    folder
+        The folder.
+    """
     # a rename survives a power cut only once the folder itself is on the disk; Windows cannot
     if os.name != "posix":
         return

@@ -11,7 +11,7 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from spikehouse.io.units import is_thread_safe
+from spikehouse.io.units import ReadAhead, is_thread_safe
 
 Result = TypeVar("Result")
 SpikeTimes = Mapping[int, npt.NDArray[np.float64]]
@@ -95,14 +95,14 @@ def run_units(
     from spikehouse.spikes import _kernels
 
     n_threads = _kernels.n_threads()
+    trains = ReadAhead(spike_times, unit_ids)
     if is_thread_safe(spike_times):
-        return _run_everywhere(spike_times, unit_ids, job, n_threads)
-    return _run_beside(spike_times, unit_ids, job, n_threads)
+        return _run_everywhere(trains, job, n_threads)
+    return _run_beside(trains, job, n_threads)
 
 
 def _run_everywhere(
-    spike_times: SpikeTimes,
-    unit_ids: Sequence[int],
+    trains: ReadAhead,
     job: Callable[[int, npt.NDArray[np.float64]], Result],
     n_threads: int,
 ) -> list[Result]:
@@ -110,11 +110,11 @@ def _run_everywhere(
 
     def run(positions: range) -> list[Result]:
         return [
-            job(position, np.ascontiguousarray(spike_times[unit_ids[position]], dtype=np.float64))
+            job(position, np.ascontiguousarray(trains[position], dtype=np.float64))
             for position in positions
         ]
 
-    n_units = len(unit_ids)
+    n_units = len(trains)
     # several tasks a core, so that none waits long for the last
     n_each = min(max(n_units // (4 * n_threads), 1), MOST_UNITS_A_TASK)
     tasks = [range(n_units)[start : start + n_each] for start in range(0, n_units, n_each)]
@@ -123,8 +123,7 @@ def _run_everywhere(
 
 
 def _run_beside(
-    spike_times: SpikeTimes,
-    unit_ids: Sequence[int],
+    trains: ReadAhead,
     job: Callable[[int, npt.NDArray[np.float64]], Result],
     n_threads: int,
 ) -> list[Result]:
@@ -132,8 +131,8 @@ def _run_beside(
     results: list[Result] = []
     waiting: deque[Future[Result]] = deque()
     with ThreadPoolExecutor(n_threads) as pool:
-        for position, unit_id in enumerate(unit_ids):
-            train = np.ascontiguousarray(spike_times[unit_id], dtype=np.float64)
+        for position in range(len(trains)):
+            train = np.ascontiguousarray(trains[position], dtype=np.float64)
             if len(waiting) >= n_threads:
                 results.append(waiting.popleft().result())
             waiting.append(pool.submit(job, position, train))

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from spikehouse.io.units import ReadAhead
 from spikehouse.schema import PRESENTATIONWISE_SPIKE_TIMES
 
 
@@ -49,8 +50,9 @@ def align_spikes(
     presentations = np.asarray(presentation_ids, dtype=np.int64)
     numbers = np.arange(len(starts), dtype=np.int32)
     times, rows, sizes = [np.empty(0)], [numbers[:0]], [0]
-    for unit_id in unit_ids:
-        train = np.asarray(spike_times[unit_id], dtype=np.float64)
+    trains = ReadAhead(spike_times, unit_ids)
+    for position in range(len(unit_ids)):
+        train = np.asarray(trains[position], dtype=np.float64)
         first, end = np.searchsorted(train, edges, side="left").reshape(-1, 2).T
         n_inside = np.maximum(end - first, 0)
         ends = np.cumsum(n_inside)
@@ -65,11 +67,11 @@ def align_spikes(
         return empty.set_index(pd.Index([], name="spike_time", dtype=np.float64))
     time, order = _sort(np.concatenate(times))
     row = np.concatenate(rows)[order]
-    position = np.repeat(np.arange(len(sizes) - 1, dtype=np.int32), sizes[1:])[order]
+    places = np.repeat(np.arange(len(sizes) - 1, dtype=np.int32), sizes[1:])[order]
     return pd.DataFrame(
         {
             "stimulus_presentation_id": presentations[row],
-            "unit_id": np.asarray(unit_ids, dtype=np.int64)[position],
+            "unit_id": np.asarray(unit_ids, dtype=np.int64)[places],
             "time_since_stimulus_presentation_onset": time - starts[row],
         },
         index=pd.Index(time, name="spike_time"),

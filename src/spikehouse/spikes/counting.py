@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spikehouse.errors import InvalidArgumentError
+from spikehouse.io.units import ReadAhead
 from spikehouse.spikes._engine import Rows, SpikeTimes, compiled_rows, run_units
 
 TimeDomainCallback = Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float64]]
@@ -213,8 +214,9 @@ def count_spikes(
         todo: Sequence[int] = range(len(unit_ids))
     else:
         todo = _count_compiled(counts, spike_times, unit_ids, rows, binarize=binarize)
-    for position in todo:
-        found = _count_unit(spike_times[unit_ids[position]], domain)
+    trains = ReadAhead(spike_times, [unit_ids[position] for position in todo])
+    for turn, position in enumerate(todo):
+        found = _count_unit(trains[turn], domain)
         if binarize:
             counts[position] = found > 0
             continue

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spikehouse.errors import InvalidArgumentError
+from spikehouse.io.units import ReadAhead
 from spikehouse.spikes._engine import Rows, SpikeTimes, compiled_rows, run_units
 
 
@@ -58,8 +59,9 @@ def mean_counts(
     in_group[in_group == 0] = np.nan
     rows = compiled_rows(domain, len(unit_ids))
     if rows is None:
-        for position, unit_id in enumerate(unit_ids):
-            places = np.searchsorted(spike_times[unit_id], domain.ravel()).reshape(domain.shape)
+        trains = ReadAhead(spike_times, unit_ids)
+        for position in range(len(unit_ids)):
+            places = np.searchsorted(trains[position], domain.ravel()).reshape(domain.shape)
             sums = np.zeros(means.shape[1:], dtype=np.int64)
             np.add.at(sums, targets, np.diff(places, axis=1))
             means[position] = sums / in_group
@@ -136,7 +138,8 @@ def concatenate_spikes(
     -----
     Every unit is read once. Memory: for a moment twice the result, 8 bytes a spike.
     """
-    trains = [np.asarray(spike_times[unit_id], dtype=np.float64) for unit_id in unit_ids]
+    ahead = ReadAhead(spike_times, unit_ids)
+    trains = [np.asarray(ahead[position], dtype=np.float64) for position in range(len(unit_ids))]
     offsets = np.zeros(len(trains) + 1, dtype=np.int64)
     np.cumsum([len(train) for train in trains], out=offsets[1:])
     times = np.concatenate(trains) if trains else np.empty(0, dtype=np.float64)

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spikehouse.catalogue import (
+    COUNTED_COLUMNS,
     SurveyTables,
     UnitFilter,
     list_channels,
@@ -16,7 +17,8 @@ from spikehouse.catalogue import (
     list_sessions,
     list_units,
 )
-from spikehouse.catalogue.tables import join_parents, mask_unregistered
+from spikehouse.catalogue.joins import join_parents
+from spikehouse.catalogue.tables import mask_unregistered
 from spikehouse.schema.cache_tables import CHANNELS, PROBES, SESSIONS, UNITS, Table
 
 
@@ -169,3 +171,58 @@ def test_join_parents__groups_by_first_appearance(keys: list[int], parents: list
     assert joined.index.tolist() == expected
     assert joined["a"].tolist() == expected
     assert joined["b"].tolist() == [10 * keys[i] for i in expected]
+
+
+@given(
+    keys=st.lists(st.integers(0, 4), max_size=12), parents=st.lists(st.integers(0, 4), max_size=6)
+)
+def test_join_parents__agrees_with_merge(keys: list[int], parents: list[int]) -> None:
+    """Also where both have a column of one name, and an id stands twice among the parents."""
+    children = pd.DataFrame(
+        {"key": pd.Series(keys, dtype=int), "a": range(len(keys)), "word": ["x"] * len(keys)}
+    )
+    owners = pd.DataFrame(
+        {"a": range(len(parents)), "b": [0.5] * len(parents)},
+        index=pd.Index(parents, dtype=np.int64),
+    )
+    joined = join_parents(children, owners, key="key", suffixes=("_x", "_y"))
+    merged = children.merge(
+        owners, how="inner", left_on="key", right_index=True, suffixes=("_x", "_y")
+    )
+    assert joined.columns.tolist() == merged.columns.tolist()
+    assert joined.dtypes.tolist() == merged.dtypes.tolist()
+    order = ["a_x", "a_y"]
+    pd.testing.assert_frame_equal(joined.sort_values(order), merged.sort_values(order))
+    # rows of one parent's id stand together
+    codes, _ = pd.factorize(joined["key"])
+    assert (np.diff(codes) >= 0).all()
+
+
+@pytest.mark.parametrize("listing", [list_sessions, list_probes])
+def test_listings__need_only_the_counted_columns(listing: object, tables: SurveyTables) -> None:
+    some = SurveyTables(
+        sessions=tables.sessions,
+        probes=tables.probes,
+        # as they come from the disk: words as categories
+        channels=tables.channels[list(COUNTED_COLUMNS["channels"])].astype(
+            {"ecephys_structure_acronym": "category"}
+        ),
+        units=tables.units[list(COUNTED_COLUMNS["units"])].astype({"quality": "category"}),
+    )
+    expected = listing(tables)  # type: ignore[operator]
+    ours = listing(some)  # type: ignore[operator]
+    pd.testing.assert_frame_equal(ours, expected)
+    for mine, other in zip(
+        ours["ecephys_structure_acronyms"], expected["ecephys_structure_acronyms"], strict=True
+    ):
+        assert [str(word) for word in mine] == [str(word) for word in other]
+        assert {type(word) for word in mine} == {type(word) for word in other}
+
+
+def test_listings__copy_nothing_they_do_not_show(tables: SurveyTables) -> None:
+    units = list_units(tables, suppress=[])
+    everything = set(units.columns)
+    assert {"air_channel_index", "has_nwb", "epoch_name_quality_metrics"} <= everything
+    few = list_units(tables, suppress=everything - {"snr"})
+    assert few.columns.tolist() == ["snr"]
+    assert few.index.equals(units.index)

@@ -34,7 +34,7 @@ def read(path: Path, name: str, *, library_may_help: bool) -> list[str]:
             dataset = file[name]
             block = read_bytes(dataset.id.get_offset(), dataset.shape[0] * 16)
             references = np.frombuffer(block, dtype=_heap._REFERENCE)
-            codes, values = _heap._resolve(references, read_bytes)
+            codes, values = _heap._resolve(references, read_bytes, path.stat().st_size)
     assert len(set(values)) == len(values)
     return list(values[codes])
 
@@ -90,10 +90,14 @@ def test_read_factorized__damaged_heap_is_left_to_the_library(tmp_path: Path) ->
 
         def garbage(offset: int, length: int) -> bytes:
             calls.append(offset)
-            return b"\xff" * length
+            if len(calls) > 1:
+                return b"\xff" * length
+            with path.open("rb") as handle:  # the references themselves are sound
+                handle.seek(offset)
+                return handle.read(length)
 
         codes, values = _heap.read_factorized(file["c0"], garbage)
-    assert calls
+    assert len(calls) > 1
     assert list(values[codes]) == ["gabors"] * 200
 
 

@@ -8,14 +8,16 @@ import pytest
 
 from spikehouse.errors import InvalidArgumentError
 from spikehouse.quickstart import QuickstartOptions
-from spikehouse.quickstart.survey import cache_folder
+from spikehouse.quickstart.survey import cache_folder, open_cache
 
 
 @pytest.mark.parametrize(
     ("choices", "message"),
     [
-        ({"source": "s3"}, r"--source s3 arrives with a later version; valid now: demo, warehouse"),
-        ({"source": "dandi"}, "--source dandi arrives with a later version"),
+        (
+            {"source": "s3", "host": "127.0.0.1:1"},
+            r"--host 127\.0\.0\.1:1 is for --source warehouse",
+        ),
         ({"source": "warehose"}, "no source 'warehose': did you mean 'warehouse'"),
         ({"size": "smal"}, "no demo survey of size 'smal': did you mean 'small'"),
         ({"host": "localhost:1"}, "--host localhost:1 is for --source warehouse, not for"),
@@ -24,6 +26,13 @@ from spikehouse.quickstart.survey import cache_folder
 def test_options__refuse_what_does_not_exist(choices, message):
     with pytest.raises(InvalidArgumentError, match=message):
         QuickstartOptions(**choices)
+
+
+@pytest.mark.parametrize("source", ["s3", "dandi", "warehouse"])
+def test_open_cache__asks_the_chosen_source(source, tmp_path):
+    with open_cache(QuickstartOptions(source=source, cache=tmp_path)) as cache:
+        assert cache.fetch_api.name == source
+        assert cache.manifest_path == tmp_path / "manifest.json"
 
 
 def test_options__path_of_a_file(tmp_path):
@@ -40,6 +49,11 @@ def test_options__command_repeats_the_run():
         "spikehouse quickstart --source warehouse --host 127.0.0.1:80 --session 5 --area VISp "
         "--cache 'my cache' --out spikehouse-quickstart"
     )
+
+
+def test_cache_folder__the_real_survey_is_kept_once():
+    sources = ("s3", "dandi", "warehouse")
+    assert len({cache_folder(QuickstartOptions(source=source)) for source in sources}) == 1
 
 
 def test_cache_folder__different_surveys_never_share_one():

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from spikehouse.errors import InvalidFileError
-from spikehouse.remote.checks import check_hdf5, check_npy, check_tiff
+from spikehouse.remote.transfer.checks import check_hdf5, check_npy, check_tiff
 
 
 @pytest.fixture(params=["earliest", "latest", "v110"])

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from spikehouse.errors import InvalidArgumentError, SourceError
-from spikehouse.remote import rma
+from spikehouse.remote.sources import rma
 
 
 def test_find_file__names_type_and_owner() -> None:

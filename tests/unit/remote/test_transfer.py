@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import signal
 import subprocess
 import sys
@@ -16,10 +17,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from spikehouse.errors import CacheError, InvalidFileError, SourceError, TransferError
-from spikehouse.remote.checks import check_hdf5
-from spikehouse.remote.http import HttpOptions
-from spikehouse.remote.sources import RemoteFile
-from spikehouse.remote.transfer import download, is_progress_shown
+from spikehouse.remote.http.client import HttpOptions
+from spikehouse.remote.protocol import RemoteFile
+from spikehouse.remote.transfer.checks import check_hdf5
+from spikehouse.remote.transfer.download import download
 
 if TYPE_CHECKING:
     from tests.unit.conftest import Handler, StandIn
@@ -125,7 +126,21 @@ FAULTS: dict[str, tuple[Callable[[Handler], None], type[Exception], str]] = {
     "silence": (stay_silent, SourceError, "cannot be reached over http"),
     "404": (answer(status=404), SourceError, r"is not there \(status 404\)"),
     "403": (answer(status=403), SourceError, "answers with status 403 instead of 200"),
-    "206": (answer(status=206), SourceError, "answers with status 206 instead of 200"),
+    "206 without range": (
+        answer(status=206),
+        SourceError,
+        "status 206 .* and the Content-Range '', which says nothing",
+    ),
+    "206 of another range": (
+        answer(status=206, Content_Range="bytes 4-7/8"),
+        SourceError,
+        r"was asked for the bytes 0 to \d+ and answers with the Content-Range 'bytes 4-7/8'",
+    ),
+    "HTML that says it is something else": (
+        answer(body=b"\n <!DOCTYPE html><title>log in</title>"),
+        SourceError,
+        "an HTML page instead of the file",
+    ),
     "500": (answer(status=500), SourceError, "status 500: the server is in trouble"),
     "503": (answer(status=503), SourceError, "status 503: the server is in trouble"),
     "429": (answer(status=429), SourceError, "status 429"),
@@ -267,7 +282,7 @@ def test_download__removes_the_part_after_ctrl_c(
     assert (tmp_path / "file").read_bytes() == BODY
 
 
-def test_download__takes_over_what_a_killed_process_left(
+def test_download__starts_over_where_a_part_has_no_state(
     server: StandIn, tmp_path: Path, hasty: HttpOptions
 ) -> None:
     (tmp_path / "file.part").write_bytes(BODY * 2)
@@ -280,8 +295,8 @@ def test_download__takes_over_what_a_killed_process_left(
 SCRIPT = """
 import sys
 from pathlib import Path
-from spikehouse.remote.sources import RemoteFile
-from spikehouse.remote.transfer import download
+from spikehouse.remote.protocol import RemoteFile
+from spikehouse.remote.transfer.download import download
 download(RemoteFile(sys.argv[1], "file"), Path(sys.argv[2]), check=lambda path: None)
 """
 
@@ -326,15 +341,15 @@ def test_download__says_when_the_disk_is_full_at_the_very_end(
 def test_download__says_when_the_folder_is_read_only(
     server: StandIn, tmp_path: Path, hasty: HttpOptions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = Path.open
+    real = os.open
 
-    def refuse(path: Path, mode: str = "r", *args: object, **kwargs: object) -> object:
-        if "w" in mode:
+    def refuse(path: object, flags: int, *args: object, **kwargs: object) -> int:
+        if str(path).endswith(".part") and flags & os.O_CREAT:
             raise OSError(errno.EROFS, "Read-only file system", str(path))
-        return real(path, mode, *args, **kwargs)  # type: ignore[call-overload]
+        return real(path, flags, *args, **kwargs)  # type: ignore[arg-type]
 
     server.serve_bytes("/file", BODY)
-    monkeypatch.setattr(Path, "open", refuse)
+    monkeypatch.setattr(os, "open", refuse)
     with pytest.raises(CacheError, match=r"cannot be written \(Read-only file system\)"):
         download(remote(server), tmp_path / "file", check=accept, options=hasty)
     assert_nothing_left(tmp_path)
@@ -390,7 +405,7 @@ def test_download__draws_a_bar(
     download(remote(server), tmp_path / "file", check=accept, options=hasty, progress=True)
     shown = capsys.readouterr()
     assert shown.out == ""
-    assert "Downloading: 100%|" in shown.err
+    assert "file: 100%|" in shown.err
     assert "2.10M/2.10M [" in shown.err
     assert "B/s]" in shown.err
 
@@ -401,23 +416,3 @@ def test_download__draws_no_bar_when_told_so(
     server.serve_bytes("/file", BODY)
     download(remote(server), tmp_path / "file", check=accept, options=hasty, progress=False)
     assert capsys.readouterr().err == ""
-
-
-@pytest.mark.parametrize(
-    ("asked", "variable", "shown"),
-    [
-        (None, None, True),
-        (None, "0", False),
-        (None, "False", False),
-        (None, "1", True),
-        (True, "0", True),
-        (False, None, False),
-    ],
-)
-def test_is_progress_shown__asks_caller_then_environment(
-    asked: bool | None, variable: str | None, shown: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv("SPIKEHOUSE_PROGRESS", raising=False)
-    if variable is not None:
-        monkeypatch.setenv("SPIKEHOUSE_PROGRESS", variable)
-    assert is_progress_shown(asked) is shown

@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 
 from spikehouse.errors import InvalidArgumentError, NotFoundError, SourceError
-from spikehouse.remote.http import HttpClient
-from spikehouse.remote.warehouse import Warehouse
+from spikehouse.remote.http.client import HttpClient, HttpOptions
+from spikehouse.remote.sources.warehouse import Warehouse
 from spikehouse.schema.cache_tables import PROBES, SESSIONS, UNITS
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ def test_get_units__draws_no_bar_for_a_quick_answer(
 def test_get_units__draws_a_bar_for_a_slow_one(
     server: StandIn, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("spikehouse.remote.warehouse.BAR_DELAY_S", 0.0)
+    monkeypatch.setattr("spikehouse.remote.sources.rma_client.BAR_DELAY_S", 0.0)
     server.serve_tables({"model::EcephysUnit": make_units(30)})
     make_warehouse(server, page_rows=10).get_units()
     assert "Listing units: 100%|" in capsys.readouterr().err
@@ -158,7 +158,7 @@ def test_get_session_data__says_where_the_file_is(server: StandIn) -> None:
     server.serve_tables({"[attachable_id$eq715093703]": [{"id": 1, "download_link": link}]})
     found = make_warehouse(server).get_session_data(715093703)
     assert found.url == server.url(link)
-    assert found.name == "session 715093703"
+    assert (found.name, found.source) == ("session 715093703", "warehouse")
 
 
 def test_get_probe_lfp_data__says_when_none_was_released(server: StandIn) -> None:
@@ -175,6 +175,15 @@ def test_get_probe_lfp_data__says_when_none_was_released(server: StandIn) -> Non
         "http://elsewhere.org/file",
         "//elsewhere.org/file",
         "http://127.0.0.1:1/file",
+        "http://{host}@elsewhere.org/file",
+        "http://{host}.elsewhere.org/file",
+        "https://{host}/file",
+        "/api/\\elsewhere.org",
+        "/a b",
+        "/a\x00b",
+        "/file#part",
+        "/" + "a" * 3000,
+        "/",
         "file:///etc/passwd",
         "",
         None,
@@ -182,6 +191,8 @@ def test_get_probe_lfp_data__says_when_none_was_released(server: StandIn) -> Non
     ],
 )
 def test_get_session_data__does_not_follow_links_elsewhere(server: StandIn, link: object) -> None:
+    if isinstance(link, str):
+        link = link.replace("{host}", server.address)
     server.serve_tables({"EcephysNwb": [{"id": 1, "download_link": link}]})
     with pytest.raises(SourceError, match="which is not on that host: not followed"):
         make_warehouse(server).get_session_data(1)
@@ -257,6 +268,13 @@ def test_query__says_when_a_value_cannot_be_converted(server: StandIn) -> None:
         make_warehouse(server).get_sessions()
 
 
+def test_get_units__shows_nothing_that_steers_a_terminal(server: StandIn) -> None:
+    server.serve_tables({"model::EcephysUnit": [{**make_units(1)[0], "snr": "\x1b[2J"}]})
+    with pytest.raises(SourceError, match="'snr'") as caught:
+        make_warehouse(server).get_units()
+    assert "\x1b" not in str(caught.value)
+
+
 @pytest.mark.parametrize("status", [404, 500])
 def test_query__checks_the_status(server: StandIn, status: int) -> None:
     server.routes[QUERY] = answer_json({"success": True, "msg": []}, status=status)
@@ -316,3 +334,99 @@ def test_warehouse__refuses_what_is_no_host(host: str) -> None:
 def test_warehouse__refuses_other_schemes() -> None:
     with pytest.raises(InvalidArgumentError, match="the scheme is 'ftp'"):
         Warehouse(scheme="ftp")
+
+
+@pytest.mark.parametrize("total", [10**12, 5_000_001, 0, -1])
+def test_query__does_not_believe_any_number_of_rows(server: StandIn, total: int) -> None:
+    server.routes[QUERY] = answer_json({"success": True, "msg": [{"id": 1}], "total_rows": total})
+    with pytest.raises(SourceError, match=rf"announces {total} rows and gives 1 of them"):
+        make_warehouse(server).query("model::EcephysUnit")
+    assert server.n_seen(QUERY) == 1
+
+
+def test_query__does_not_go_on_for_ever_in_tiny_pages(server: StandIn) -> None:
+    server.routes[QUERY] = answer_json({"success": True, "msg": [{"id": 1}], "total_rows": 50_000})
+    with pytest.raises(SourceError, match="gives 1 of 50000 rows at a time: it would take more"):
+        make_warehouse(server).query("model::EcephysUnit")
+    assert server.n_seen(QUERY) == 1
+
+
+def test_query__refuses_more_rows_than_it_asked_for(server: StandIn) -> None:
+    rows = [{"id": i} for i in range(11)]
+    server.routes[QUERY] = answer_json({"success": True, "msg": rows, "total_rows": 11})
+    with pytest.raises(SourceError, match="gives 11 rows where 10 were asked for"):
+        make_warehouse(server, page_rows=10).query("model::EcephysUnit")
+
+
+def test_query__shows_nothing_that_steers_a_terminal(server: StandIn) -> None:
+    server.routes[QUERY] = answer_json({"success": False, "msg": "\x1b[2Jgone\n"})
+    with pytest.raises(SourceError, match=r"refuses the query: \\x1b\[2Jgone\\n") as caught:
+        make_warehouse(server).query("model::EcephysUnit")
+    assert "\x1b" not in str(caught.value)
+
+
+def test_get_units__refuses_an_id_that_is_there_twice(server: StandIn) -> None:
+    # pages that overlap because a row was added in between look like this
+    server.serve_tables({"model::EcephysUnit": [*make_units(5), *make_units(1)]})
+    with pytest.raises(SourceError, match="nonsense in its units: id 0 is there twice"):
+        make_warehouse(server).get_units()
+
+
+@pytest.mark.parametrize("unit_id", [1.5, -1, 2**70, "1e3", None, True, [1], float("inf")])
+def test_get_units__refuses_what_is_no_id(server: StandIn, unit_id: object) -> None:
+    server.serve_tables({"model::EcephysUnit": [{**make_units(1)[0], "id": unit_id}]})
+    with pytest.raises(
+        SourceError, match=r"nonsense in its units: .*(is not an id|invalid literal)"
+    ):
+        make_warehouse(server).get_units()
+
+
+def test_get_unit_analysis_metrics__asks_for_many_units_in_turns(server: StandIn) -> None:
+    def route(handler: Handler) -> None:
+        ids = handler.criteria().split("[ecephys_unit_id$in")[1].split("]")[0].split(",")
+        rows = [{"id": int(i), "ecephys_unit_id": i, "data": "{}"} for i in ids]
+        answer_json({"success": True, "msg": rows, "total_rows": len(rows)})(handler)
+
+    server.routes[QUERY] = route
+    metrics = make_warehouse(server).get_unit_analysis_metrics(unit_ids=iter(range(1201)))
+    assert metrics.index.tolist() == list(range(1201))
+    assert server.n_seen(QUERY) == 3
+    assert max(len(path) for path in server.seen) < 8000
+
+
+@pytest.mark.parametrize("choice", ["unit_ids", "ecephys_session_ids", "session_types"])
+def test_get_unit_analysis_metrics__of_nobody_asks_nobody(server: StandIn, choice: str) -> None:
+    metrics = make_warehouse(server).get_unit_analysis_metrics(**{choice: []})
+    assert len(metrics) == 0
+    assert metrics.index.name == "ecephys_unit_id"
+    assert server.seen == []
+
+
+@pytest.mark.parametrize(
+    "choice",
+    [
+        {"unit_ids": ["1]"]},
+        {"ecephys_session_ids": [1.0]},
+        {"session_types": ["a'][id$gt0"]},
+        {"session_types": [b"bytes"]},
+    ],
+)
+def test_get_unit_analysis_metrics__lets_nothing_else_into_the_query(
+    server: StandIn, choice: dict[str, Any]
+) -> None:
+    with pytest.raises(InvalidArgumentError):
+        make_warehouse(server).get_unit_analysis_metrics(**choice)
+    assert server.seen == []
+
+
+def test_get_unit_analysis_metrics__refuses_endless_brackets(server: StandIn) -> None:
+    row = {"id": 1, "ecephys_unit_id": 2, "data": "[" * 100_000}
+    server.serve_tables({"UnitMetricBundle": [row]})
+    with pytest.raises(SourceError, match="unreadable metrics"):
+        make_warehouse(server).get_unit_analysis_metrics()
+
+
+def test_warehouse__takes_options_in_place_of_single_ones(hasty: HttpOptions) -> None:
+    assert Warehouse(options=hasty, fetch_tries=9).options == hasty
+    assert Warehouse(timeout=10, fetch_tries=9).options.fetch_tries == 9
+    assert Warehouse().name == "warehouse"

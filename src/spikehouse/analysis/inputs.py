@@ -1,0 +1,235 @@
+"""What the tuning metrics need of one stimulus: who was shown what when, and who fired."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from spikehouse.errors import InvalidArgumentError
+from spikehouse.spikes import count_spikes, time_domain
+
+__all__ = ["StimulusResponses", "average_speed"]
+
+_NEEDED = ("start_time", "stop_time", "stimulus_condition_id")
+
+
+@dataclass(frozen=True)
+class StimulusResponses:
+    """The presentations of one stimulus and the spikes of the units that saw it.
+
+    Every array has its presentations, conditions and units in the order of ``presentations``,
+    ``condition_ids`` and ``unit_ids``. What is derived is computed when it is first asked for,
+    and kept.
+
+    Attributes
+    ----------
+    stimulus_name
+        Such as ``"drifting_gratings"``.
+    presentations
+        Index ``stimulus_presentation_id``, in order of time; start_time, stop_time [s],
+        stimulus_condition_id and the parameters as numbers, NaN where there was none (a blank
+        sweep). What ``session.get_stimulus_table(name, missing="nan")`` gives.
+    unit_ids
+        Which units.
+    spike_times
+        Unit id → sorted times [s].
+    trial_duration
+        How long a response is counted from the onset [s]; presentations last a little shorter or
+        longer.
+    running_speed
+        start_time [s] and velocity [cm/s] of the animal; None if it was not measured.
+    """
+
+    stimulus_name: str
+    presentations: pd.DataFrame
+    unit_ids: Sequence[int]
+    spike_times: Mapping[int, npt.NDArray[np.float64]]
+    trial_duration: float
+    running_speed: pd.DataFrame | None = None
+
+    def __post_init__(self) -> None:
+        missing = [name for name in _NEEDED if name not in self.presentations]
+        if missing:
+            raise InvalidArgumentError(
+                f"the presentations of {self.stimulus_name} have no column "
+                f"{', '.join(missing)}; give the table of session.get_stimulus_table(...)"
+            )
+        if not (np.isfinite(self.trial_duration) and self.trial_duration > 0):
+            raise InvalidArgumentError(
+                f"trial_duration is {self.trial_duration}; give the length of a response [s], "
+                "for instance 0.25"
+            )
+
+    @property
+    def n_units(self) -> int:
+        """How many units there are."""
+        return len(self.unit_ids)
+
+    @cached_property
+    def onsets(self) -> npt.NDArray[np.float64]:
+        """Onsets of the presentations [s], shape (n_presentations,)."""
+        return self.presentations["start_time"].to_numpy(dtype=np.float64)
+
+    @cached_property
+    def condition_ids(self) -> npt.NDArray[np.int64]:
+        """The stimulus conditions, increasing, shape (n_conditions,)."""
+        return np.unique(self.presentations["stimulus_condition_id"].to_numpy(dtype=np.int64))
+
+    @cached_property
+    def condition_of(self) -> npt.NDArray[np.intp]:
+        """For every presentation the position of its condition, shape (n_presentations,)."""
+        shown = self.presentations["stimulus_condition_id"].to_numpy(dtype=np.int64)
+        return np.searchsorted(self.condition_ids, shown)
+
+    @cached_property
+    def n_shown(self) -> npt.NDArray[np.intp]:
+        """How often each condition was shown, shape (n_conditions,)."""
+        return np.bincount(self.condition_of, minlength=len(self.condition_ids))
+
+    @cached_property
+    def conditions(self) -> pd.DataFrame:
+        """The parameters of every condition; index stimulus_condition_id, increasing."""
+        times = {"start_time", "stop_time", "duration", "stimulus_block", "stimulus_name"}
+        kept = [name for name in self.presentations if name not in times]
+        first = self.presentations[kept].drop_duplicates("stimulus_condition_id")
+        return first.set_index("stimulus_condition_id").loc[self.condition_ids]
+
+    @cached_property
+    def counts(self) -> npt.NDArray[np.int64]:
+        """Spikes from the onset for the trial's duration, shape (n_presentations, n_units)."""
+        edges = np.array([0.0, self.trial_duration])
+        return self._count(time_domain(edges, self.onsets))
+
+    @cached_property
+    def shown_counts(self) -> npt.NDArray[np.int64]:
+        """Spikes while a presentation lasted, shape (n_presentations, n_units)."""
+        shown = self.presentations[["start_time", "stop_time"]]
+        return self._count(shown.to_numpy(dtype=np.float64))
+
+    @cached_property
+    def condition_sums(self) -> npt.NDArray[np.int64]:
+        """Spikes of all presentations of a condition, shape (n_conditions, n_units)."""
+        order = np.argsort(self.condition_of, kind="stable")
+        first = np.r_[0, np.cumsum(self.n_shown)[:-1]]
+        return np.add.reduceat(self.shown_counts[order], first, axis=0)
+
+    @cached_property
+    def condition_means(self) -> npt.NDArray[np.float64]:
+        """Spikes of a presentation of a condition on average, shape (n_conditions, n_units)."""
+        means: npt.NDArray[np.float64] = self.condition_sums / self.n_shown[:, None]
+        return means
+
+    @cached_property
+    def speeds(self) -> npt.NDArray[np.float64]:
+        """Mean speed of the animal in each presentation [cm/s], NaN if unknown."""
+        if self.running_speed is None:
+            return np.full(len(self.presentations), np.nan)
+        return average_speed(
+            self.running_speed["start_time"].to_numpy(dtype=np.float64),
+            self.running_speed["velocity"].to_numpy(dtype=np.float64),
+            start_time=self.onsets,
+            stop_time=self.presentations["stop_time"].to_numpy(dtype=np.float64),
+        )
+
+    def preferred_conditions(
+        self, is_candidate: npt.NDArray[np.bool_] | None = None
+    ) -> npt.NDArray[np.intp]:
+        """Find for every unit the condition with the largest mean response.
+
+        Parameters
+        ----------
+        is_candidate
+            Which conditions may be preferred, shape (n_conditions,); all if None. Blank sweeps
+            are usually left out.
+
+        Returns
+        -------
+        ndarray of int, shape (n_units,)
+            Positions in ``condition_ids``; the first of several equally good ones.
+
+        Raises
+        ------
+        InvalidArgumentError
+            If no condition may be preferred.
+        """
+        allowed = np.ones(len(self.condition_ids), bool) if is_candidate is None else is_candidate
+        if not allowed.any():
+            raise InvalidArgumentError(
+                f"{self.stimulus_name} has no condition but blank sweeps: nothing can be preferred"
+            )
+        positions = np.flatnonzero(allowed)
+        chosen: npt.NDArray[np.intp] = positions[self.condition_means[positions].argmax(axis=0)]
+        return chosen
+
+    def psth_of(
+        self, condition: npt.NDArray[np.intp], bin_edges: npt.ArrayLike
+    ) -> npt.NDArray[np.float64]:
+        """Average each unit's spike counts over the presentations of one condition of its own.
+
+        Parameters
+        ----------
+        condition
+            For every unit the position of a condition, shape (n_units,).
+        bin_edges
+            Shape (n_bins + 1,) [s] from the onset.
+
+        Returns
+        -------
+        ndarray, shape (n_units, n_bins)
+            Mean count in a bin.
+
+        Notes
+        -----
+        Units with the same condition are counted together; no array of all conditions is made.
+        """
+        edges = np.asarray(bin_edges, dtype=np.float64)
+        means = np.zeros((self.n_units, len(edges) - 1))
+        units = np.asarray(self.unit_ids)
+        for position in np.unique(condition):
+            chosen = np.flatnonzero(condition == position)
+            domain = time_domain(edges, self.onsets[self.condition_of == position])
+            counts = count_spikes(self.spike_times, units[chosen].tolist(), domain)
+            means[chosen] = counts.mean(axis=0).T
+        return means
+
+    def _count(self, domain: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+        units = np.asarray(self.unit_ids).tolist()
+        counts = count_spikes(self.spike_times, units, domain)[:, 0, :]
+        return np.ascontiguousarray(counts, dtype=np.int64)
+
+
+def average_speed(
+    times: npt.NDArray[np.float64],
+    velocity: npt.NDArray[np.float64],
+    *,
+    start_time: npt.NDArray[np.float64],
+    stop_time: npt.NDArray[np.float64],
+) -> npt.NDArray[np.float64]:
+    """Average the running speed over intervals.
+
+    Parameters
+    ----------
+    times
+        When each sample begins [s], increasing, shape (n_samples,).
+    velocity
+        The samples [cm/s]; those that are NaN are left out.
+    start_time, stop_time
+        The intervals [s], shape (n,).
+
+    Returns
+    -------
+    ndarray, shape (n,)
+        The mean of the samples that begin in [start, stop) [cm/s]; NaN where there is none.
+    """
+    is_known = np.isfinite(velocity)
+    sums = np.r_[0.0, np.cumsum(np.where(is_known, velocity, 0.0))]
+    known = np.r_[0, np.cumsum(is_known)]
+    first, last = np.searchsorted(times, start_time), np.searchsorted(times, stop_time)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        means: npt.NDArray[np.float64] = (sums[last] - sums[first]) / (known[last] - known[first])
+    return means

@@ -1,0 +1,219 @@
+"""Tables joined by id without being copied: only what is shown in the end is put together."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+__all__ = ["Joined", "join", "join_parents"]
+
+_Rows: TypeAlias = NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Columns of one table: what they are called now, and which of its rows they show."""
+
+    frame: pd.DataFrame
+    names: tuple[str, ...]
+    rows: _Rows | None
+
+    def take(self, rows: _Rows) -> _Part:
+        return _Part(self.frame, self.names, rows if self.rows is None else self.rows[rows])
+
+    def read(self, position: int) -> Any:  # noqa: ANN401 - NumPy's or an extension's array
+        column = self.frame.iloc[:, position]
+        values = column.to_numpy() if isinstance(column.dtype, np.dtype) else column.array
+        return values.copy() if self.rows is None else values.take(self.rows)
+
+
+@dataclass(frozen=True)
+class Joined:
+    """Rows of several tables that belong together, kept as row numbers.
+
+    Attributes
+    ----------
+    index
+        The ids of the rows.
+    parts
+        The tables, each with the names its columns have here.
+
+    Notes
+    -----
+    The tables are never changed, and copied only by :meth:`to_frame` and :meth:`read`.
+    """
+
+    index: pd.Index
+    parts: tuple[_Part, ...]
+
+    @classmethod
+    def of(cls, frame: pd.DataFrame, *, renames: Mapping[str, str] | None = None) -> Joined:
+        """Begin with one table.
+
+        Parameters
+        ----------
+        frame
+            The table.
+        renames
+            New names of some of its columns.
+
+        Returns
+        -------
+        Joined
+            All its rows.
+        """
+        names = tuple((renames or {}).get(name, name) for name in frame.columns)
+        return cls(frame.index, (_Part(frame, names, None),))
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the columns, in order."""
+        return [name for part in self.parts for name in part.names]
+
+    def take(self, rows: _Rows) -> Joined:
+        """Choose rows.
+
+        Parameters
+        ----------
+        rows
+            Their positions.
+
+        Returns
+        -------
+        Joined
+            These rows, in the order asked for.
+        """
+        return Joined(self.index.take(rows), tuple(part.take(rows) for part in self.parts))
+
+    def read(self, name: str) -> Any:  # noqa: ANN401 - NumPy's or an extension's array
+        """Read one column.
+
+        Parameters
+        ----------
+        name
+            Which.
+
+        Returns
+        -------
+        array
+            A copy, of the dtype the column has.
+        """
+        part = next(part for part in self.parts if name in part.names)
+        return part.read(part.names.index(name))
+
+    def to_frame(self, *, hidden: Collection[str] = ()) -> pd.DataFrame:
+        """Put the columns together.
+
+        Parameters
+        ----------
+        hidden
+            Names of columns to leave out.
+
+        Returns
+        -------
+        DataFrame
+            A table of its own.
+        """
+        columns = {
+            name: pd.Series(part.read(position), index=self.index, copy=False)
+            for part in self.parts
+            for position, name in enumerate(part.names)
+            if name not in hidden
+        }
+        return pd.DataFrame(columns, index=self.index, copy=False)
+
+
+def join(children: Joined, parents: Joined, *, key: str, suffixes: tuple[str, str]) -> Joined:
+    """Give every row the row it belongs to.
+
+    Parameters
+    ----------
+    children
+        Rows to complete.
+    parents
+        What they belong to, by index.
+    key
+        The column of ``children`` that holds the parent's id.
+    suffixes
+        For columns that both have.
+
+    Returns
+    -------
+    Joined
+        In the order of :func:`join_parents`.
+    """
+    keys = np.asarray(children.read(key))
+    child_rows, parent_rows = _match(keys, parents.index)
+    order = _group(keys[child_rows])
+    if order is not None:
+        child_rows, parent_rows = child_rows[order], parent_rows[order]
+    if not np.array_equal(child_rows, np.arange(len(keys))):
+        children = children.take(child_rows)
+    both = set(children.names) & set(parents.names)
+    ours = _mark(children, both, suffixes[0])
+    theirs = _mark(parents.take(parent_rows), both, suffixes[1])
+    return Joined(ours.index, (*ours.parts, *theirs.parts))
+
+
+def join_parents(
+    children: pd.DataFrame, parents: pd.DataFrame, *, key: str, suffixes: tuple[str, str]
+) -> pd.DataFrame:
+    """Give every row the columns of the row it belongs to.
+
+    Parameters
+    ----------
+    children
+        Rows to complete.
+    parents
+        What they belong to, by index.
+    key
+        The column of ``children`` that holds the parent's id.
+    suffixes
+        For columns that both have.
+
+    Returns
+    -------
+    DataFrame
+        Rows without a parent are left out. Rows of one parent stand together, parents in the
+        order in which the children name them first: the order of existing notebooks, whatever
+        the version of pandas.
+    """
+    return join(Joined.of(children), Joined.of(parents), key=key, suffixes=suffixes).to_frame()
+
+
+def _match(keys: NDArray[Any], ids: pd.Index) -> tuple[_Rows, _Rows]:
+    if ids.is_unique:
+        found = ids.get_indexer(pd.Index(keys))
+        child_rows = np.flatnonzero(found >= 0)
+        return child_rows, found[child_rows]
+    # an id that stands there twice: every one of its rows counts
+    found, _ = ids.get_indexer_non_unique(pd.Index(keys))
+    n_found = pd.Series(1, index=ids).groupby(level=0).sum().reindex(keys).fillna(1)
+    child_rows = np.repeat(np.arange(len(keys)), n_found.to_numpy().astype(np.intp))
+    return child_rows[found >= 0], found[found >= 0]
+
+
+def _group(keys: NDArray[Any]) -> _Rows | None:
+    """Say in which order equal keys stand together; None if they do."""
+    is_first = np.ones(len(keys), dtype=bool)
+    np.not_equal(keys[1:], keys[:-1], out=is_first[1:])
+    firsts = keys[is_first]
+    if len(pd.unique(firsts)) == len(firsts):
+        return None
+    codes, _ = pd.factorize(keys)
+    return np.argsort(codes, kind="stable")
+
+
+def _mark(joined: Joined, names: Collection[str], suffix: str) -> Joined:
+    if not names:
+        return joined
+    parts = tuple(
+        _Part(p.frame, tuple(n + suffix if n in names else n for n in p.names), p.rows)
+        for p in joined.parts
+    )
+    return Joined(joined.index, parts)

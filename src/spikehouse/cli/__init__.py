@@ -1,0 +1,115 @@
+"""The command ``spikehouse``: thin; what it does is in the rooms below."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from spikehouse.cli import _cache, _files, _tables
+from spikehouse.cli._common import SIZES, plain_errors
+
+app = typer.Typer(
+    name="spikehouse",
+    help="The Allen Brain Observatory's Neuropixels recordings: open, align, decode, plot.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+demo = typer.Typer(help="The simulated demo survey.", no_args_is_help=True)
+app.command()(_tables.sessions)
+app.command()(_tables.probes)
+app.command()(_tables.units)
+app.command()(_files.fetch)
+app.command()(_files.info)
+app.command()(_files.verify)
+app.add_typer(_cache.commands, name="cache")
+app.add_typer(demo, name="demo")
+
+
+def main() -> None:
+    """Run the command line; the entry point of ``spikehouse``."""
+    # an area is called VISp and an error says ≤: a terminal that cannot show it gets a "?"
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+    with plain_errors("stopped"):
+        app()
+
+
+def _print_version(is_asked: bool) -> None:
+    if is_asked:
+        from spikehouse import __version__
+
+        typer.echo(f"spikehouse {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version and exit.", is_eager=True, callback=_print_version
+        ),
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def quickstart(
+    source: Annotated[
+        str, typer.Option(help="demo, warehouse, s3, dandi, or the path of a session file.")
+    ] = "demo",
+    session: Annotated[int | None, typer.Option(help="Session id; default: the first.")] = None,
+    area: Annotated[str, typer.Option(help="Brain structure whose units are used.")] = "VISp",
+    cache: Annotated[
+        Path | None, typer.Option(help="Cache folder; default: in your own cache folder.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder for figures and report.")] = Path(
+        "spikehouse-quickstart"
+    ),
+    size: Annotated[str, typer.Option(help=f"Size of the demo survey: {SIZES}.")] = "small",
+    host: Annotated[
+        str | None, typer.Option(help="HOST[:PORT] of another warehouse (--source warehouse).")
+    ] = None,
+) -> None:
+    """Go from the list of sessions to decoded images; write four figures and a report."""
+    with plain_errors("stopped; the cache can be used as it is, run the same command again"):
+        from spikehouse.quickstart import QuickstartOptions, run_quickstart
+
+        options = QuickstartOptions(
+            source=source,
+            session_id=session,
+            area=area,
+            cache=cache,
+            out=out,
+            size=size,  # type: ignore[arg-type]
+            host=host,
+        )
+        run_quickstart(options)
+
+
+@demo.command()
+def serve(
+    port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.")] = 0,
+    size: Annotated[str, typer.Option(help=f"Size of the survey: {SIZES}.")] = "small",
+    folder: Annotated[Path | None, typer.Option(help="Where simulated files are kept.")] = None,
+) -> None:
+    """Serve the demo survey on this machine, as the warehouse would, until Ctrl-C."""
+    with plain_errors("stopped"):
+        from spikehouse.demo import Survey
+        from spikehouse.demo import serve as serve_survey
+
+        survey = Survey(size=size, folder=folder)  # type: ignore[arg-type]  # it checks
+        serve_survey(survey, port=port, announce=lambda address: _announce(size, address))
+
+
+def _announce(size: str, address: str) -> None:
+    # flushed: a script that started this reads the address from a pipe
+    sys.stdout.write(f"Serving the demo survey ({size}) at http://{address}\n")
+    sys.stdout.flush()

@@ -1,0 +1,104 @@
+"""``spikehouse cache``: what the folder holds, what of it may go, what may come in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from spikehouse.cli._common import (
+    EXIT_ERROR,
+    Cache,
+    Host,
+    Size,
+    Sources,
+    open_cache,
+    plain_errors,
+)
+from spikehouse.cli._printing import show_table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from spikehouse.project import EcephysProjectCache
+
+commands = typer.Typer(help="The cache folder.", no_args_is_help=True)
+
+
+@commands.command()
+def ls(
+    source: Sources = None, cache: Cache = None, host: Host = None, size: Size = "small"
+) -> None:
+    """List the files of the cache folder, and what else takes space in it."""
+    with plain_errors("stopped"), open_cache(source, cache, host, size) as project:
+        from spikehouse.project import describe_bytes
+
+        files = project.list_files()
+        typer.echo(f"{project.manifest_path.parent}", err=True)
+        files["size"] = [describe_bytes(n_bytes) for n_bytes in files["n_bytes"]]
+        files["fetched_at"] = files["fetched_at"].str.slice(0, 16).str.replace("T", " ")
+        columns = ["size", "kind", "source", "fetched_at"]
+        show_table(files.set_index("file")[columns], what="files", rows=0)
+        typer.echo(f"{describe_bytes(int(files['n_bytes'].sum()))} in all", err=True)
+
+
+@commands.command()
+def clean(
+    sessions: Annotated[
+        list[int] | None,
+        typer.Argument(help="Sessions whose files are removed as well.", metavar="[SESSION...]"),
+    ] = None,
+    all_parts: Annotated[
+        bool,
+        typer.Option("--all-parts", help="Also unfinished downloads of the last 24 hours."),
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    source: Sources = None,
+    cache: Cache = None,
+    host: Host = None,
+    size: Size = "small",
+) -> None:
+    """Remove unfinished downloads and streamed blocks; no other file unless named."""
+    with plain_errors("stopped"), open_cache(source, cache, host, size) as project:
+        from spikehouse.project import describe_bytes
+
+        found = project.list_leftovers(sessions or (), recent=all_parts)
+        if not found:
+            typer.echo("nothing to remove", err=True)
+            return
+        for leftover in found:
+            typer.echo(f"{describe_bytes(leftover.n_bytes):>8}  {leftover.paths[0]}")
+        total = describe_bytes(sum(leftover.n_bytes for leftover in found))
+        if not yes and not typer.confirm(f"Remove these, {total}?", err=True):
+            typer.echo("nothing was removed", err=True)
+            return
+        n_bytes = project.remove_leftovers(found)
+        typer.echo(f"{describe_bytes(n_bytes)} are free again", err=True)
+
+
+@commands.command()
+def adopt(
+    folder: Annotated[Path, typer.Argument(help="A folder with files of the survey.")],
+    source: Sources = None,
+    cache: Cache = None,
+    host: Host = None,
+    size: Size = "small",
+) -> None:
+    """Take files that are on this machine into the cache folder, without fetching them.
+
+    Where both are on one disk a file gets a second name and no second copy. With the cache
+    folder itself, the digests of its files are recorded.
+    """
+    with (
+        plain_errors("stopped; run the same command again to go on"),
+        open_cache(source, cache, host, size) as project,
+    ):
+        outcomes = _adopt(project, folder)
+        show_table(outcomes, what="files", rows=0)
+        if (outcomes["outcome"] == "refused").any():
+            raise SystemExit(EXIT_ERROR)
+
+
+def _adopt(project: EcephysProjectCache, folder: Path) -> pd.DataFrame:
+    return project.adopt(folder).set_index("origin")[["outcome", "reason"]]

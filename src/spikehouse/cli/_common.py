@@ -1,0 +1,127 @@
+"""What every command needs: its options, a cache, and errors in plain words."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeAlias
+
+import typer
+
+from spikehouse.errors import InvalidArgumentError, SpikehouseError
+
+if TYPE_CHECKING:
+    from spikehouse.project import EcephysProjectCache
+
+EXIT_ERROR = 1
+EXIT_INTERRUPTED = 130
+SIZES = "tiny, small or full"
+CACHE_VARIABLE = "SPIKEHOUSE_CACHE"
+DEFAULT_SOURCES = ("s3", "dandi", "warehouse")
+
+Sources: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--source",
+        help="s3, dandi, warehouse, demo, or the path of a folder; repeat it for an order of "
+        "fall-back. Default: s3, then dandi, then warehouse.",
+    ),
+]
+Cache: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        help=f"Cache folder, or its manifest. Default: ${CACHE_VARIABLE}, or else in your own "
+        "cache folder."
+    ),
+]
+Host: TypeAlias = Annotated[
+    str | None, typer.Option(help="HOST[:PORT] of another server, for a single --source.")
+]
+Size: TypeAlias = Annotated[str, typer.Option(help=f"Size of the demo survey: {SIZES}.")]
+Offline: TypeAlias = Annotated[
+    bool, typer.Option("--offline", help="Use what is in the folder, and never the network.")
+]
+
+
+@contextlib.contextmanager
+def plain_errors(farewell: str) -> Iterator[None]:
+    """Turn what is meant for the user into one line and an exit code.
+
+    Anything else is a mistake of ours and keeps its traceback.
+    """
+    try:
+        yield
+    except SpikehouseError as error:
+        typer.secho(f"Error: {error}", fg=typer.colors.RED, err=True)
+        raise SystemExit(EXIT_ERROR) from None
+    except KeyboardInterrupt as error:
+        typer.secho(f"\nInterrupted: {str(error) or farewell}.", err=True)
+        raise SystemExit(EXIT_INTERRUPTED) from None
+
+
+def open_cache(
+    sources: list[str] | None,
+    cache: Path | None,
+    host: str | None,
+    size: str,
+    *,
+    offline: bool = False,
+) -> EcephysProjectCache:
+    """Open the cache that the options describe; nothing is fetched yet."""
+    from spikehouse.project import EcephysProjectCache
+
+    names = sources or list(DEFAULT_SOURCES)
+    manifest = find_manifest(names, cache, size)
+    if offline:
+        return EcephysProjectCache.fixed(manifest)
+    if "demo" in names:
+        if len(names) > 1 or host is not None:
+            raise InvalidArgumentError(
+                "--source demo is a survey of its own: it goes with no other source and no --host"
+            )
+        return EcephysProjectCache.from_demo(manifest, size=size)  # type: ignore[arg-type]  # it checks
+    if host is None:
+        return EcephysProjectCache.from_sources(names, manifest)
+    return _open_at(names, host, manifest)
+
+
+def _open_at(names: list[str], host: str, manifest: Path) -> EcephysProjectCache:
+    from spikehouse.project import EcephysProjectCache
+
+    match names:
+        case ["warehouse"]:
+            return EcephysProjectCache.from_warehouse("http", host, manifest=manifest)
+        case ["s3"]:
+            return EcephysProjectCache.from_s3(manifest, base_url=f"http://{host}/")
+        case ["dandi"]:
+            return EcephysProjectCache.from_dandi(manifest, base_url=f"http://{host}/api/")
+    raise InvalidArgumentError(
+        f"--host {host} goes with one source: add --source warehouse, s3 or dandi"
+    )
+
+
+def find_manifest(sources: list[str], cache: Path | None, size: str) -> Path:
+    """Say which manifest is meant by the options, whether it is there or not."""
+    folder = cache or default_folder(sources, size)
+    folder = folder.expanduser()
+    if folder.suffix == ".json":
+        return folder
+    # AllenSDK's tutorials call it so when no other name is given
+    for name in ("manifest.json", "ecephys_project_manifest.json"):
+        if (folder / name).is_file():
+            return folder / name
+    return folder / "manifest.json"
+
+
+def default_folder(sources: list[str], size: str) -> Path:
+    """Say where a survey is kept when nobody says otherwise."""
+    import platformdirs
+
+    root = platformdirs.user_cache_path("spikehouse")
+    # the simulated survey never mixes with the real one, which every other source has
+    if "demo" in sources:
+        return root / f"demo-{size}"
+    given = os.environ.get(CACHE_VARIABLE)
+    return Path(given) if given else root / "visual-coding"

@@ -1,0 +1,156 @@
+"""``spikehouse fetch``, ``info`` and ``verify``: the files."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from spikehouse.cli._common import (
+    EXIT_ERROR,
+    Cache,
+    Host,
+    Offline,
+    Size,
+    Sources,
+    open_cache,
+    plain_errors,
+)
+from spikehouse.cli._printing import show_table
+from spikehouse.errors import InvalidArgumentError, NotFoundError
+
+if TYPE_CHECKING:
+    from spikehouse.project import EcephysProjectCache
+    from spikehouse.session import EcephysSession
+
+GO_ON = "stopped; what has arrived is kept, run the same command again to go on from there"
+
+
+def fetch(
+    sessions: Annotated[
+        list[int] | None, typer.Argument(help="Ids of sessions.", metavar="SESSION...")
+    ] = None,
+    lfp: Annotated[
+        list[str] | None,
+        typer.Option(help="Also the LFP of this probe: a name such as probeC, or a probe id."),
+    ] = None,
+    lfp_all: Annotated[
+        bool, typer.Option("--lfp-all", help="Also the LFP of all probes of the sessions.")
+    ] = False,
+    scenes: Annotated[bool, typer.Option("--scenes", help="Also the 118 images.")] = False,
+    movies: Annotated[bool, typer.Option("--movies", help="Also the two movies.")] = False,
+    tables: Annotated[
+        bool, typer.Option(help="The tables of sessions, probes, channels and units.")
+    ] = True,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only print what would be fetched.")
+    ] = False,
+    source: Sources = None,
+    cache: Cache = None,
+    host: Host = None,
+    size: Size = "small",
+) -> None:
+    """Fetch files into the cache folder, going on from what is there."""
+    with plain_errors(GO_ON), open_cache(source, cache, host, size) as project:
+        if lfp and lfp_all:
+            raise InvalidArgumentError("--lfp names probes and --lfp-all takes all: give one")
+        chosen = [int(name) if name.isdigit() else name for name in lfp or []]
+        plan = project.plan(
+            sessions,
+            lfp=lfp_all or chosen or False,
+            scenes=scenes,
+            movies=movies,
+            tables=tables,
+        )
+        # stderr, as the bars: nothing but results goes to stdout
+        typer.echo(str(plan), err=not dry_run)
+        if not dry_run:
+            for path in project.fetch(plan):
+                typer.echo(str(path))
+
+
+def info(
+    what: Annotated[
+        str,
+        typer.Argument(
+            help="A session id, a session file, or its URL.", metavar="SESSION|FILE|URL"
+        ),
+    ],
+    stream: Annotated[
+        bool, typer.Option("--stream", help="Read a session that is not here off the server.")
+    ] = False,
+    source: Sources = None,
+    cache: Cache = None,
+    host: Host = None,
+    size: Size = "small",
+    offline: Offline = False,
+) -> None:
+    """Show what is in a session, at a glance."""
+    with plain_errors("stopped; run the same command again"), contextlib.ExitStack() as resources:
+        if what.startswith(("https://", "http://")):
+            session = _open_url(what)
+        elif not what.isdigit():
+            session = _open_file(Path(what))
+        else:
+            project = open_cache(source, cache, host, size, offline=offline)
+            session = _open_cached(resources.enter_context(project), int(what), stream=stream)
+        typer.echo(str(resources.enter_context(session)))
+
+
+def _open_url(url: str) -> EcephysSession:
+    from spikehouse.remote.protocol import RemoteFile
+    from spikehouse.remote.streaming.ranges import RemoteBytes
+    from spikehouse.session import EcephysSession
+
+    name = url.split("?")[0].rpartition("/")[2] or url
+    return EcephysSession.from_nwb_path(RemoteBytes(RemoteFile(url, name)))
+
+
+def _open_file(path: Path) -> EcephysSession:
+    from spikehouse.session import EcephysSession
+
+    if not path.expanduser().is_file():
+        raise NotFoundError(
+            f"there is no file {path}: give a session id, the path of a session file, or its URL"
+        )
+    return EcephysSession.from_nwb_path(path.expanduser())
+
+
+def _open_cached(project: EcephysProjectCache, session_id: int, *, stream: bool) -> EcephysSession:
+    if not stream:
+        # never 2 GB by surprise
+        item = project.plan([session_id], tables=False).items[0]
+        if item.state != "cached":
+            raise NotFoundError(
+                f"session {session_id} is not in {project.manifest_path.parent}: "
+                f"fetch it (spikehouse fetch {session_id}), or add --stream to read it where it is"
+            )
+    return project.get_session_data(session_id, stream=stream)
+
+
+def verify(
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Fetch again what is not as it was.")
+    ] = False,
+    published: Annotated[
+        bool,
+        typer.Option("--published", help="Ask DANDI for digests of files without a record."),
+    ] = False,
+    source: Sources = None,
+    cache: Cache = None,
+    host: Host = None,
+    size: Size = "small",
+) -> None:
+    """Look whether the files of the cache folder are what they were when they came."""
+    with (
+        plain_errors("stopped; nothing was lost, run the same command again"),
+        open_cache(source, cache, host, size) as project,
+    ):
+        reports = project.verify(repair=repair, published=published)
+        is_bad = ~reports["state"].isin(["sound", "no record", "repaired"])
+        show_table(reports.set_index("file"), what="files", rows=0)
+        if is_bad.any():
+            typer.echo(f"{is_bad.sum()} not as they should be: add --repair", err=True)
+            raise SystemExit(EXIT_ERROR)

@@ -1,0 +1,320 @@
+"""Whether what stands in a file is of the kind expected: numbers, text, ends of runs.
+
+Asked before it is computed with, so that a wrong file gives an InvalidFileError that names the
+dataset instead of an error from the depths of NumPy, and bounded before it is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sized
+from typing import Any, Literal
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from h5py import h5t
+
+from spikehouse.errors import InvalidFileError
+from spikehouse.io._stored import LIBRARY_ERRORS, where
+
+NUMBER_COLUMNS = frozenset(
+    {
+        *("id", "start_time", "stop_time", "duration", "level", "stimulus_block"),
+        *("peak_channel_id", "amplitude_cutoff", "presence_ratio", "isi_violations"),
+        *("probe_id", "local_index", "probe_channel_number", "x", "y", "z", "valid_data"),
+        *("probe_horizontal_position", "probe_vertical_position"),
+    }
+)
+"""Columns of the files' tables that are computed with."""
+
+TEXT_COLUMNS = frozenset({"stimulus_name", "location", "quality", "tags"})
+"""Columns of the files' tables that are compared with words."""
+
+Kind = Literal["numbers", "text", "neither"]
+
+
+def kind_of(dataset: h5py.Dataset) -> Kind:
+    """Say what a dataset holds.
+
+    Parameters
+    ----------
+    dataset
+        Any dataset.
+
+    Returns
+    -------
+    {"numbers", "text", "neither"}
+        "numbers" for integers, floating point and booleans; "neither" for references, compounds,
+        complex numbers, arrays within an element and the like.
+
+    Raises
+    ------
+    InvalidFileError
+        If its type cannot be read, or has no counterpart.
+    """
+    try:
+        dtype = dataset.dtype
+    except LIBRARY_ERRORS as error:
+        raise InvalidFileError(
+            f"{where(dataset)} is of a type that NumPy has not: {error}"
+        ) from error
+    if dtype.kind in "iufb":
+        return "numbers"
+    return "neither" if h5py.check_string_dtype(dtype) is None else "text"
+
+
+def check_numbers(dataset: h5py.Dataset, *, n_dimensions: int | None = None) -> None:
+    """Make sure that a dataset holds numbers.
+
+    Parameters
+    ----------
+    dataset
+        Any dataset.
+    n_dimensions
+        How many dimensions it should have; any if None.
+
+    Raises
+    ------
+    InvalidFileError
+        If it holds anything else, or in another number of dimensions.
+    """
+    if kind_of(dataset) != "numbers":
+        raise InvalidFileError(
+            f"{where(dataset)} should hold numbers, but is of type {describe_type(dataset)}"
+        )
+    if n_dimensions is not None and dataset.ndim != n_dimensions:
+        raise InvalidFileError(
+            f"{where(dataset)} has shape {dataset.shape}, where {n_dimensions} "
+            f"dimension{'s were' if n_dimensions != 1 else ' was'} expected"
+        )
+
+
+def check_column(dataset: h5py.Dataset, name: str) -> Kind:
+    """Make sure that a dataset can be a column of a table.
+
+    Parameters
+    ----------
+    dataset
+        Any dataset.
+    name
+        Name of the column: for some it is known what they hold.
+
+    Returns
+    -------
+    {"numbers", "text"}
+        What it holds.
+
+    Raises
+    ------
+    InvalidFileError
+        If it has not one dimension, or holds references, compounds or the like, or text where
+        numbers are expected or the reverse.
+    """
+    kind = kind_of(dataset)
+    expected = (
+        "numbers" if name in NUMBER_COLUMNS else "text" if name in TEXT_COLUMNS else "columns"
+    )
+    if kind == "neither" or expected not in (kind, "columns"):
+        wanted = "numbers or text" if expected == "columns" else expected
+        raise InvalidFileError(
+            f"{where(dataset)} should hold {wanted}, but is of type {describe_type(dataset)}"
+        )
+    if dataset.ndim != 1:
+        raise InvalidFileError(
+            f"{where(dataset)} has shape {dataset.shape}, where one dimension was expected"
+        )
+    return kind
+
+
+def is_plain(dataset: h5py.Dataset) -> bool:
+    """Say whether the bytes in the file are those of the array that reading gives.
+
+    Parameters
+    ----------
+    dataset
+        A dataset of numbers.
+
+    Returns
+    -------
+    bool
+        False where HDF5 has to convert, as it does integers that fill a part of theirs.
+    """
+    return bool(h5t.py_create(dataset.dtype).equal(dataset.id.get_type()))
+
+
+def check_ends(
+    ends: h5py.Dataset, values: npt.NDArray[Any], length: int, *, n_runs: int | None = None
+) -> npt.NDArray[np.int64]:
+    """Make sure that the ends of runs of rows lie in order and within what they divide.
+
+    Parameters
+    ----------
+    ends
+        Where they were read from; for the message.
+    values
+        The ends, a position for each run: the one after its last row.
+    length
+        How many rows there are.
+    n_runs
+        How many runs there should be; any number if None.
+
+    Returns
+    -------
+    ndarray, shape (n + 1,)
+        The first row of each run, and behind them the last end.
+
+    Raises
+    ------
+    InvalidFileError
+        If they decrease, one lies beyond the rows, or there are more or fewer than expected.
+    """
+    if values.ndim != 1 or values.dtype.kind not in "iu":
+        raise InvalidFileError(
+            f"{where(ends)} should be whole numbers in one dimension, but is {values.dtype} in "
+            f"the shape {values.shape}"
+        )
+    if n_runs is not None and len(values) != n_runs:
+        raise InvalidFileError(f"{where(ends)} has {len(values)} runs of rows, for {n_runs} ids")
+    if values.size and int(values.max()) > length:
+        raise InvalidFileError(
+            f"{where(ends)} says that a run of rows ends at {int(values.max())}, but there are "
+            f"{length} rows"
+        )
+    bounds = np.zeros(len(values) + 1, dtype=np.int64)
+    bounds[1:] = values
+    falls = np.flatnonzero(bounds[1:] < bounds[:-1])
+    if falls.size:
+        row = int(falls[0])
+        raise InvalidFileError(
+            f"{where(ends)} goes backwards: run {row} would end at {bounds[row + 1]}, before it "
+            f"begins at {bounds[row]}"
+        )
+    return bounds
+
+
+def check_whole(node: h5py.HLObject, values: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+    """Make sure that ids are whole numbers.
+
+    Parameters
+    ----------
+    node
+        Their dataset, or the table; for the message.
+    values
+        The ids.
+
+    Returns
+    -------
+    ndarray, shape (n,)
+        The ids.
+
+    Raises
+    ------
+    InvalidFileError
+        If they are anything else, or not in one dimension.
+    """
+    if values.dtype.kind not in "iu" or values.ndim != 1:
+        raise InvalidFileError(
+            f"{where(node)}: ids should be whole numbers in one dimension, but are "
+            f"{values.dtype} in the shape {values.shape}"
+        )
+    return values.astype(np.int64)
+
+
+def check_unique(node: h5py.HLObject, values: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+    """Make sure that no id stands twice.
+
+    Parameters
+    ----------
+    node
+        Their dataset, or the table; for the message.
+    values
+        The ids.
+
+    Returns
+    -------
+    ndarray, shape (n,)
+        The ids.
+
+    Raises
+    ------
+    InvalidFileError
+        If one does, or they are no whole numbers in one dimension.
+    """
+    ids = check_whole(node, values)
+    found, counts = np.unique(ids, return_counts=True)
+    if len(found) < len(ids):
+        twice = found[counts > 1]
+        raise InvalidFileError(
+            f"{where(node)} has {len(twice)} id{'s' if len(twice) > 1 else ''} more than once, "
+            f"{twice[0]} for one: it cannot be told whose rows are whose"
+        )
+    return ids
+
+
+def check_table(
+    group: h5py.Group,
+    table: Mapping[Any, Sized] | pd.DataFrame,
+    *,
+    required: Iterable[str] = ("id",),
+    is_ragged: bool = True,
+) -> None:
+    """Make sure that a table has the columns it must have, and as many rows in every column.
+
+    Parameters
+    ----------
+    group
+        The table in the file; for the message.
+    table
+        Column name → values; those of a ragged column are a list.
+    required
+        Names of the columns it must have.
+    is_ragged
+        Whether columns that nothing is known of may have several values in a row.
+
+    Raises
+    ------
+    InvalidFileError
+        If one is missing, the lengths differ, or a column of single values is ragged.
+    """
+    missing = [name for name in required if name not in table]
+    if missing:
+        raise InvalidFileError(
+            f"{where(group)} has no column {', '.join(map(repr, missing))}, so it is not a table "
+            f"as it was expected; it has {', '.join(map(repr, table)) or 'none'}"
+        )
+    lengths = {name: len(values) for name, values in table.items()}
+    for name, values in table.items():
+        if lengths[name] != lengths[next(iter(lengths))]:
+            raise InvalidFileError(
+                f"{where(group)} has columns of different lengths: {lengths}, where all should "
+                "have one row each"
+            )
+        is_single = not is_ragged or name in NUMBER_COLUMNS | TEXT_COLUMNS - {"tags"}
+        if is_single and isinstance(values, list):
+            raise InvalidFileError(
+                f"{where(group)}/{name}_index makes several values of a row of {name!r}, where "
+                "one was expected"
+            )
+
+
+def describe_type(dataset: h5py.Dataset) -> str:
+    """Say in words what type a dataset is of.
+
+    Parameters
+    ----------
+    dataset
+        Any dataset.
+
+    Returns
+    -------
+    str
+        For a message.
+    """
+    dtype = dataset.dtype
+    if h5py.check_ref_dtype(dtype) is not None:
+        return f"{h5py.check_ref_dtype(dtype).__name__} ({dtype})"
+    if h5py.check_string_dtype(dtype) is not None:
+        return "text"
+    inner = h5py.check_vlen_dtype(dtype)
+    return str(dtype) if inner is None else f"variable-length lists of {inner}"

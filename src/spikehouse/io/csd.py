@@ -1,0 +1,73 @@
+"""The current source density that comes with a probe's LFP."""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+
+from spikehouse.errors import InvalidFileError
+from spikehouse.io.hdf5 import Hdf5File
+from spikehouse.io.lfp import Source
+
+__all__ = ["read_current_source_density"]
+
+CSD = "processing/current_source_density/ecephys_csd"
+
+
+def read_current_source_density(path: Source) -> xr.DataArray:
+    """Read the current source density around flashes that comes with the LFP.
+
+    Parameters
+    ----------
+    path
+        An LFP file, or a remote one.
+
+    Returns
+    -------
+    DataArray
+        ``CSD`` (virtual_channel_index, time), float64 [V/cm²]; time [s] since the flash,
+        vertical_position and horizontal_position [µm] of the virtual channels.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    InvalidFileError
+        If it has no current source density, or one whose parts do not fit together.
+
+    Notes
+    -----
+    Reads all of it, 2.7 MB for a released probe. It is the second spatial derivative of the mean
+    response, not smoothed in space.
+    """
+    file = Hdf5File(path)
+    try:
+        return _read_csd(file)
+    finally:
+        file.close()
+
+
+def _read_csd(file: Hdf5File) -> xr.DataArray:
+    name = f"{CSD}/current_source_density"
+    values = file.read_array(f"{name}/data").T
+    times = file.read_array(f"{name}/timestamps")
+    vertical = file.read_array(f"{CSD}/virtual_electrode_y_positions")
+    horizontal = file.read_array(f"{CSD}/virtual_electrode_x_positions")
+    if values.shape != (len(vertical), len(times)) or len(vertical) != len(horizontal):
+        raise InvalidFileError(
+            f"{file.path}: /{name}/data has shape {values.shape[::-1]}, but there are "
+            f"{len(times)} timestamps, {len(vertical)} vertical and {len(horizontal)} horizontal "
+            "positions"
+        )
+    return xr.DataArray(
+        name="CSD",
+        data=values,
+        dims=("virtual_channel_index", "time"),
+        coords={
+            "virtual_channel_index": np.arange(len(vertical)),
+            "time": times,
+            "vertical_position": ("virtual_channel_index", vertical),
+            "horizontal_position": ("virtual_channel_index", horizontal),
+        },
+        attrs={"units": "V/cm^2", "source": f"{file.path}:/{name}"},
+    )

@@ -1,0 +1,138 @@
+"""Runs of rows of a dataset, and the errors that reading one gives."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+
+from spikehouse.errors import (
+    InvalidArgumentError,
+    InvalidFileError,
+    SourceError,
+    SpikehouseError,
+    TransferError,
+)
+from spikehouse.io._kinds import is_plain
+from spikehouse.io._stored import LIBRARY_ERRORS
+
+if TYPE_CHECKING:
+    from spikehouse.io.hdf5 import Hdf5File
+
+__all__ = ["RowReader", "reading"]
+
+
+class RowReader:
+    """Runs of rows of one dataset, from any thread.
+
+    Parameters
+    ----------
+    file
+        The open file.
+    dataset
+        A dataset of numbers, of one dimension or more.
+
+    Notes
+    -----
+    Where the rows lie one after the other in the file, as they do in released ones, their bytes
+    are read without HDF5, which would let one thread read at a time; else HDF5 reads them.
+    """
+
+    def __init__(self, file: Hdf5File, dataset: h5py.Dataset) -> None:
+        self._file = file
+        self._dataset = dataset
+        self._dtype = dataset.dtype
+        self._row_shape = dataset.shape[1:]
+        self.row_bytes = self._dtype.itemsize * math.prod(self._row_shape)
+        self._offset: int | None = dataset.id.get_offset() if is_plain(dataset) else None
+
+    def prefetch(self, spans: Iterable[tuple[int, int]]) -> None:
+        """Begin to fetch runs of rows; nothing to do for a file on disk.
+
+        Parameters
+        ----------
+        spans
+            First row and the one after the last of each.
+        """
+        if self._offset is not None:
+            offset, length = self._offset, self.row_bytes
+            self._file.prefetch((offset + a * length, offset + b * length) for a, b in spans)
+
+    def read(self, start: int, stop: int) -> npt.NDArray[Any]:
+        """Read rows.
+
+        Parameters
+        ----------
+        start, stop
+            First row and the one after the last; both within the dataset.
+
+        Returns
+        -------
+        ndarray, shape (stop - start, …)
+            Their values.
+
+        Raises
+        ------
+        InvalidFileError
+            If they cannot be read, or the file ends before them.
+        InvalidArgumentError
+            If the file was closed.
+        """
+        if self._offset is None:
+            with reading(self._dataset):
+                return np.asarray(self._dataset[start:stop])
+        values = np.empty((stop - start, *self._row_shape), dtype=self._dtype)
+        if values.size:
+            first = self._offset + start * self.row_bytes
+            with reading(self._dataset):
+                self._fill(values, first)
+        return values
+
+    def _fill(self, values: npt.NDArray[Any], first: int) -> None:
+        if not self._file.is_open:
+            raise InvalidArgumentError(f"{self._file.path} was closed; open the session again")
+        n_read = self._file.read_into(first, memoryview(values.data).cast("B"))
+        if n_read < values.nbytes:
+            raise OSError(f"the file ends {values.nbytes - n_read} bytes too soon")
+
+
+@contextlib.contextmanager
+def reading(dataset: h5py.Dataset) -> Iterator[None]:
+    """Name the dataset in the error when its bytes cannot be read.
+
+    Parameters
+    ----------
+    dataset
+        What is being read.
+
+    Yields
+    ------
+    None
+        Nothing; the body reads.
+
+    Raises
+    ------
+    InvalidFileError
+        If reading fails.
+    SourceError, TransferError
+        If a remote file's bytes do not come.
+    """
+    try:
+        yield
+    except (SourceError, TransferError) as error:
+        raise type(error)(
+            f"{dataset.name} of {dataset.file.filename} did not arrive: {error}. The session can "
+            "go on being used: what is asked for again is fetched again"
+        ) from error
+    except SpikehouseError:
+        raise
+    except LIBRARY_ERRORS as error:
+        raise InvalidFileError(
+            f"{dataset.file.filename}: {dataset.name} cannot be read ({error}); the rest of the "
+            "file may still be good. Nothing was deleted"
+        ) from error

@@ -1,0 +1,205 @@
+"""Taking files that are on this machine already into a cache folder."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from spikehouse.errors import CacheError, InvalidFileError, SpikehouseError
+from spikehouse.project._choosing import MOVIES, N_SCENES
+from spikehouse.remote.cache.store import Store, Target
+from spikehouse.remote.cache.verify import compute_sha256, find_targets, record_file
+from spikehouse.remote.disk import hold_lock, make_folder
+from spikehouse.remote.manifest import OWN_FOLDER
+from spikehouse.remote.protocol import LocalFile
+from spikehouse.remote.transfer.records import read_record
+
+if TYPE_CHECKING:
+    from spikehouse.remote.progress import FileProgress
+
+__all__ = ["Adoption", "adopt_folder"]
+
+log = logging.getLogger(__name__)
+
+Outcome: TypeAlias = Literal["linked", "copied", "recorded", "there already", "refused"]
+
+_TABLE = re.compile(r"(sessions|probes|channels|units)\.csv")
+_TYPE_METRICS = re.compile(
+    r"(brain_observatory_1\.1|functional_connectivity)_analysis_metrics\.csv"
+)
+_SESSION_METRICS = re.compile(r"session_(\d+)_analysis_metrics\.csv")
+# as in a cache folder, and as DANDI names them
+_SESSION = re.compile(r"(?:session_|sub-[^_]+_ses-)(\d+)\.nwb")
+_LFP = re.compile(r"probe_(\d+)_lfp\.nwb")
+_LFP_OF_DANDI = re.compile(r"sub-[^_]+_ses-(\d+)_probe-(\d+)_ecephys\.nwb")
+_SCENE = re.compile(r"natural_scene_(\d+)\.tiff")
+_MOVIE = re.compile(r"natural_movie_(\d+)\.(?:h5|npy)")
+_FOLDER_OF_SESSION = re.compile(r"session_(\d+)")
+
+
+@dataclass(frozen=True)
+class Adoption:
+    """What became of a file.
+
+    Attributes
+    ----------
+    origin
+        Where it was found.
+    path
+        Where it is in the cache folder; None if it was refused.
+    outcome
+        "linked": the cache folder has it under a second name, without a second copy. "copied".
+        "recorded": it was in the cache folder; its digest is now recorded. "there already":
+        nothing was done. "refused".
+    reason
+        Why it was refused; empty otherwise.
+    """
+
+    origin: Path
+    path: Path | None
+    outcome: Outcome
+    reason: str = ""
+
+
+def adopt_folder(
+    store: Store, folder: Path, *, bar: FileProgress | None = None
+) -> Iterator[Adoption]:
+    """Take the files of the survey that lie in a folder into a cache folder.
+
+    Parameters
+    ----------
+    store
+        The cache folder.
+    folder
+        Any folder with files named as in a cache folder or as on DANDI, in any depth; the cache
+        folder itself, to record the digests of its files.
+    bar
+        Is told of every byte that was looked at.
+
+    Yields
+    ------
+    Adoption
+        One a file.
+
+    Raises
+    ------
+    CacheError
+        If there is no such folder, or the cache folder cannot be written to.
+
+    Notes
+    -----
+    Nothing in the other folder is changed, and nothing in the cache folder replaced. Each file
+    is read once from beginning to end for its digest.
+    """
+    folder = folder.expanduser().absolute()
+    if not folder.is_dir():
+        raise CacheError(f"there is no folder {folder}: give one with files of the survey")
+    if folder.samefile(store.folder.manifest.folder):
+        for present in find_targets(store):
+            yield _adopt_in_place(store, present, bar)
+        return
+    for origin in sorted(folder.rglob("*")):
+        if OWN_FOLDER in origin.parts or not origin.is_file():
+            continue
+        target = _recognise(store, origin)
+        if target is not None:
+            yield _adopt(store, target, origin, folder, bar)
+
+
+def _recognise(store: Store, path: Path) -> Target | None:
+    """Say which file of the survey this may be; None for any other."""
+    # the names that hold one whole number, and what they name
+    numbered: Mapping[re.Pattern[str], Callable[[int], Target | None]] = {
+        _SESSION: store.target_session,
+        _SESSION_METRICS: store.target_session_metrics,
+        _SCENE: lambda n: store.target_scene(n) if n < N_SCENES else None,
+        _MOVIE: lambda n: store.target_movie(n) if n in MOVIES else None,
+        _LFP: lambda probe_id: _recognise_lfp(store, path, probe_id),
+    }
+    for pattern, make in numbered.items():
+        if match := pattern.fullmatch(path.name):
+            return make(int(match[1]))
+    if match := _LFP_OF_DANDI.fullmatch(path.name):
+        return store.target_lfp(int(match[1]), int(match[2]))
+    if match := _TABLE.fullmatch(path.name):
+        return store.target_table(match[1])  # type: ignore[arg-type]  # the pattern lists them
+    if match := _TYPE_METRICS.fullmatch(path.name):
+        return store.target_type_metrics(match[1])
+    return None
+
+
+def _recognise_lfp(store: Store, path: Path, probe_id: int) -> Target | None:
+    if match := _FOLDER_OF_SESSION.fullmatch(path.parent.name):
+        return store.target_lfp(int(match[1]), probe_id)
+    # a loose file does not say of which session it is, the table of probes does
+    probes = store.read_table("probes")
+    if probe_id not in probes.index:
+        return None
+    return store.target_lfp(int(probes["ecephys_session_id"].loc[probe_id]), probe_id)
+
+
+def _adopt_in_place(store: Store, target: Target, bar: FileProgress | None) -> Adoption:
+    path = target.path
+    if read_record(store.folder.records, path) is not None:
+        return Adoption(path, path, "there already")
+    try:
+        target.check(path)
+    except InvalidFileError as error:
+        return Adoption(path, None, "refused", str(error))
+    digest = compute_sha256(path, bar=bar)
+    record_file(store.folder, path, sha256=digest, source="adopted")
+    return Adoption(path, path, "recorded")
+
+
+def _adopt(
+    store: Store, target: Target, origin: Path, folder: Path, bar: FileProgress | None
+) -> Adoption:
+    if target.path.exists():
+        return Adoption(origin, target.path, "there already")
+    try:
+        target.check(origin)
+        digest = compute_sha256(origin, bar=bar)
+        record = read_record(folder / OWN_FOLDER / "records", origin)
+        if record is not None and record.sha256 != digest:
+            reason = f"it has changed since it was fetched ({record.fetched_at[:10]})"
+            return Adoption(origin, None, "refused", reason)
+        # tables are small, and somebody may edit theirs: no second name for those
+        is_linked = target.kind != "table" and _link(store, target, origin)
+        if not is_linked:
+            # read again while it is copied: what is written is what was checked, or nothing
+            content = LocalFile(origin, target.name, source="adopted")
+            store.folder.fetch_file(
+                target.path, content=content, check=target.check, progress=False
+            )
+            _compare(store, target.path, digest)
+    except CacheError:
+        raise
+    except SpikehouseError as error:
+        return Adoption(origin, None, "refused", str(error))
+    record_file(store.folder, target.path, sha256=digest, source="adopted", url=origin.as_uri())
+    return Adoption(origin, target.path, "linked" if is_linked else "copied")
+
+
+def _link(store: Store, target: Target, origin: Path) -> bool:
+    """Give a file a second name in the cache folder; False where the disks differ."""
+    make_folder(target.path.parent)
+    with hold_lock(store.folder.lock_for(target.path)):
+        try:
+            # of a symbolic link the file it leads to: the link may go away
+            os.link(origin.resolve(), target.path)
+        except OSError as error:
+            log.info("%s cannot be linked, it is copied: %s", origin, error)
+            return False
+    return True
+
+
+def _compare(store: Store, copy: Path, digest: str) -> None:
+    record = read_record(store.folder.records, copy)
+    if (compute_sha256(copy) if record is None else record.sha256) != digest:
+        copy.unlink()
+        raise InvalidFileError(f"the copy {copy} differs from its original; it was removed")

@@ -1,0 +1,204 @@
+"""What lies in a cache folder besides the survey, and what of it may go."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from spikehouse.errors import NotFoundError, describe_choices
+from spikehouse.remote.cache.store import Store, Target
+from spikehouse.remote.cache.verify import find_targets
+from spikehouse.remote.disk import explain_storage_errors
+from spikehouse.remote.transfer.records import find_record
+
+__all__ = ["Leftover", "find_files_of_session", "find_leftovers", "measure", "remove_leftovers"]
+
+Kind: TypeAlias = Literal["part", "blocks", "repair", "session"]
+# somebody who was interrupted goes on the same day
+STALE_S = 86_400.0
+
+
+@dataclass(frozen=True)
+class Leftover:
+    """Something that may be removed.
+
+    Attributes
+    ----------
+    kind
+        "part": a download that was not finished. "blocks": what was streamed. "repair": a file
+        that was to replace another. "session": a file of a session that was named.
+    paths
+        What is removed together: files, and folders with all that is in them.
+    n_bytes
+        How much that is on the disk.
+    is_recent
+        Whether it was written to within a day, or is being written to now.
+    lock
+        The lock of who writes it; None where there is none.
+    """
+
+    kind: Kind
+    paths: tuple[Path, ...]
+    n_bytes: int
+    is_recent: bool
+    lock: Path | None = None
+
+
+def measure(path: Path) -> int:
+    """Measure how much of the disk is used.
+
+    Parameters
+    ----------
+    path
+        A file, or a folder with all that is in it; it may be absent.
+
+    Returns
+    -------
+    int
+        Bytes; those of a file with holes are the ones that were written.
+    """
+    total = 0
+    for part in [path, *path.rglob("*")]:
+        # another process may delete it between listing and looking
+        with contextlib.suppress(OSError):
+            facts = part.lstat()
+            if not part.is_dir():
+                total += min(facts.st_size, getattr(facts, "st_blocks", facts.st_size) * 512)
+    return total
+
+
+def find_leftovers(store: Store) -> list[Leftover]:
+    """List what may be removed without losing a file of the survey.
+
+    Parameters
+    ----------
+    store
+        The folder.
+
+    Returns
+    -------
+    list of Leftover
+        Unfinished downloads, streamed blocks, unfinished repairs.
+    """
+    parts = [_describe_part(store, target) for target in find_targets(store, suffix=".part")]
+    own = store.folder.own
+    folders: list[tuple[Kind, Path]] = [("blocks", own / "blocks"), ("repair", own / "repair")]
+    caches = [
+        # streamed blocks are a cache by intent: they may go at any time
+        Leftover(kind, (path,), measure(path), is_recent=False)
+        for kind, path in folders
+        if path.exists()
+    ]
+    return [*parts, *(cache for cache in caches if cache.n_bytes)]
+
+
+def _describe_part(store: Store, target: Target) -> Leftover:
+    paths = [Path(f"{target.path}{suffix}") for suffix in (".part", ".part.json")]
+    paths = [path for path in paths if path.exists()]
+    written_at = max((path.stat().st_mtime for path in paths), default=0.0)
+    lock = store.folder.lock_for(target.path)
+    return Leftover(
+        "part",
+        tuple(paths),
+        sum(measure(path) for path in paths),
+        is_recent=abs(time.time() - written_at) < STALE_S or _is_held(lock),
+        lock=lock,
+    )
+
+
+def _is_held(lock: Path) -> bool:
+    from filelock import FileLock, Timeout
+
+    if not lock.exists():
+        return False
+    try:
+        with FileLock(lock, timeout=0):
+            return False
+    except Timeout:
+        return True
+
+
+def find_files_of_session(store: Store, session_ids: Iterable[int]) -> list[Leftover]:
+    """List the files of some sessions.
+
+    Parameters
+    ----------
+    store
+        The folder.
+    session_ids
+        The sessions.
+
+    Returns
+    -------
+    list of Leftover
+        Session and LFP files, and tables of metrics.
+
+    Raises
+    ------
+    NotFoundError
+        If no file of a session is there.
+    """
+    targets = find_targets(store)
+    found = []
+    for session_id in session_ids:
+        names = {store.target_session_metrics(session_id).path}
+        own = [
+            target
+            for target in targets
+            if (target.kind in ("session", "lfp") and target.ids[0] == session_id)
+            or target.path in names
+        ]
+        if not own:
+            there = sorted(int(t.ids[0]) for t in targets if t.kind == "session")
+            raise NotFoundError(
+                f"no file of session {session_id} is here: {describe_choices(session_id, there)}"
+            )
+        found += [_describe_file(store, target) for target in own]
+    return found
+
+
+def _describe_file(store: Store, target: Target) -> Leftover:
+    # the record goes with the file: the next one has its own
+    paths = (target.path, find_record(store.folder.records, target.path))
+    return Leftover("session", paths, measure(target.path), is_recent=False)
+
+
+def remove_leftovers(leftovers: Iterable[Leftover]) -> int:
+    """Remove what was listed.
+
+    Parameters
+    ----------
+    leftovers
+        What may go.
+
+    Returns
+    -------
+    int
+        Bytes that are free now.
+
+    Raises
+    ------
+    CacheError
+        If something cannot be removed.
+
+    Notes
+    -----
+    An unfinished download that a process is writing now is left alone.
+    """
+    n_bytes = 0
+    for leftover in leftovers:
+        if leftover.lock is not None and _is_held(leftover.lock):
+            continue
+        for path in leftover.paths:
+            with explain_storage_errors(path):
+                if path.is_dir():
+                    shutil.rmtree(path)
+                else:
+                    path.unlink(missing_ok=True)
+        n_bytes += leftover.n_bytes
+    return n_bytes

@@ -1,0 +1,83 @@
+"""Finding out what is known of files before they are fetched: on the disk, and at the sources."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+from spikehouse.errors import CacheError, NotFoundError, SourceError, TransferError
+from spikehouse.project._threads import run_at_once
+from spikehouse.project.plan import FileFacts
+from spikehouse.remote.cache.store import Store, Target
+from spikehouse.remote.protocol import HasTableFiles, RemoteFile
+from spikehouse.remote.sources.fallback import name_source
+
+__all__ = ["gather_facts", "measure_free_space"]
+
+N_AT_ONCE = 8
+
+
+def gather_facts(store: Store, targets: Sequence[Target]) -> list[FileFacts]:
+    """Look where every file is and how long.
+
+    Parameters
+    ----------
+    store
+        The folder and its sources.
+    targets
+        The files.
+
+    Returns
+    -------
+    list of FileFacts
+        In the same order. Of a file that is there, no source is asked.
+
+    Notes
+    -----
+    At most one small request a file, several at once. A source that fails is what the plan
+    says of that file, not an error: the others are planned all the same.
+    """
+    jobs = [partial(_look, store, target) for target in targets]
+    return [future.result() for future in run_at_once(jobs, n_threads=N_AT_ONCE)]
+
+
+def _look(store: Store, target: Target) -> FileFacts:
+    state, n_there = store.state(target)
+    if state == "cached":
+        return FileFacts(target, state, n_there)
+    if store.source is not None and _is_made_anew(store, target):
+        # a table that a source puts together from queries: its length is known at the end
+        return FileFacts(target, state, n_there, source=name_source(store.source))
+    try:
+        found = store.locate(target)
+    except (CacheError, NotFoundError, SourceError, TransferError) as error:
+        return FileFacts(target, state, n_there, problem=str(error))
+    if isinstance(found, RemoteFile):
+        return FileFacts(target, state, n_there, found.source, found.url, found.size)
+    url, n_bytes = found.path.absolute().as_uri(), found.path.stat().st_size
+    return FileFacts(target, state, n_there, found.source, url, n_bytes)
+
+
+def _is_made_anew(store: Store, target: Target) -> bool:
+    return target.kind == "table" and not isinstance(store.source, HasTableFiles)
+
+
+def measure_free_space(folder: Path) -> int:
+    """Measure the free space where a folder is, or will be.
+
+    Parameters
+    ----------
+    folder
+        The folder; it need not exist.
+
+    Returns
+    -------
+    int
+        Bytes that may be written.
+    """
+    place = folder.absolute()
+    while not place.exists():
+        place = place.parent
+    return shutil.disk_usage(place).free

@@ -1,0 +1,112 @@
+"""Opening a session of the survey, from its file or straight off a server."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from spikehouse.catalogue import UnitFilter
+from spikehouse.catalogue.tables import mask_unregistered
+from spikehouse.project._fetching import ProjectFetching
+
+if TYPE_CHECKING:
+    from spikehouse.remote.streaming.ranges import RemoteBytes
+    from spikehouse.session import EcephysSession
+
+__all__ = ["ProjectSessions"]
+
+CHANNEL_COLUMNS_FOR_SESSIONS = [
+    "ecephys_structure_id",
+    "ecephys_structure_acronym",
+    "anterior_posterior_ccf_coordinate",
+    "dorsal_ventral_ccf_coordinate",
+    "left_right_ccf_coordinate",
+]
+
+
+class ProjectSessions(ProjectFetching):
+    """The survey's tables and files, and the sessions in them."""
+
+    def get_session_data(
+        self,
+        session_id: int,
+        filter_by_validity: bool = True,
+        *,
+        stream: bool = False,
+        **unit_filter_kwargs: object,
+    ) -> EcephysSession:
+        """Open a session.
+
+        Parameters
+        ----------
+        session_id
+            One of the index of :meth:`get_session_table`.
+        filter_by_validity
+            Keep only units of good quality.
+        stream
+            False fetches the session's file unless it is there. True reads straight off the
+            server what is asked for, and nothing else, where the file is not in the folder; so
+            with the LFP of its probes.
+        **unit_filter_kwargs
+            As for :meth:`get_units`.
+
+        Returns
+        -------
+        EcephysSession
+            The session; its data are read when they are used.
+
+        Raises
+        ------
+        SessionNotFoundError
+            If there is no such session; nothing is downloaded then.
+        SourceError
+            If no source delivers it, or, when streaming, none serves ranges of it.
+        TransferError
+            If its file did not arrive whole.
+        InvalidFileError
+            If its file is not a session. It is never deleted for that.
+
+        Notes
+        -----
+        Session files have 1.7 to 3.3 GB. What was streamed is kept in the cache folder, in
+        blocks and up to a limit, so that the second time nothing is fetched.
+        """
+        from spikehouse.session import EcephysSession
+
+        filters = UnitFilter.from_arguments(filter_by_validity, **unit_filter_kwargs)
+        session_id = self._require_session(session_id)
+        file: Path | RemoteBytes
+        if stream:
+            file = self._store.stream(self._store.target_session(session_id))
+        else:
+            file = self.fetch_session(session_id)
+        open_lfp = self._stream_probe_lfp if stream else self.fetch_probe_lfp
+        options: dict[str, Any] = {
+            **asdict(filters),
+            "probe_lfp_paths": {
+                probe_id: partial(open_lfp, probe_id) for probe_id in self._list_probes(session_id)
+            },
+            "external_channel_columns": partial(self._select_channel_columns, session_id),
+            "additional_unit_metrics": partial(
+                self.get_unit_analysis_metrics_for_session, session_id, annotate=False
+            ),
+        }
+        return EcephysSession.from_nwb_path(file, api_kwargs=options)
+
+    def _stream_probe_lfp(self, probe_id: int) -> Path | RemoteBytes:
+        session_id = self._require_lfp(probe_id)
+        return self._store.stream(self._store.target_lfp(session_id, probe_id))
+
+    def _list_probes(self, session_id: int) -> list[int]:
+        probes = self._store.read_table("probes")
+        return [int(value) for value in probes.index[probes["ecephys_session_id"] == session_id]]
+
+    def _select_channel_columns(self, session_id: int) -> pd.DataFrame:
+        # of the table of channels alone: the one of units has 51 MB that a session can do without
+        channels = self._store.read_table("channels")
+        of_session = channels["ecephys_probe_id"].isin(self._list_probes(session_id))
+        return mask_unregistered(channels[of_session])[CHANNEL_COLUMNS_FOR_SESSIONS]

@@ -1,0 +1,117 @@
+"""From the names of sources to the clients that speak to them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TypeAlias
+
+from spikehouse.errors import InvalidArgumentError, describe_choices
+from spikehouse.remote.http.client import HttpOptions
+from spikehouse.remote.protocol import Source
+from spikehouse.remote.sources.dandi import Dandi
+from spikehouse.remote.sources.folder import Folder
+from spikehouse.remote.sources.s3 import S3
+from spikehouse.remote.sources.warehouse import Warehouse
+
+__all__ = ["DEFAULT_SOURCES", "SourceChoice", "find_options", "make_sources"]
+
+# S3 has everything in the fewest requests, DANDI publishes digests, the warehouse came first
+DEFAULT_SOURCES = ("s3", "dandi", "warehouse")
+
+SourceChoice: TypeAlias = str | Path | Source
+
+
+def make_sources(
+    choices: SourceChoice | Iterable[SourceChoice],
+    *,
+    fetch_tries: int,
+    timeout: float = 1200,
+    progress: bool | None = None,
+) -> tuple[Source, ...]:
+    """Make a client for each source.
+
+    Parameters
+    ----------
+    choices
+        Names ("s3", "dandi", "warehouse"), folders, or sources; one or several.
+    fetch_tries
+        How often to try in all.
+    timeout
+        Longest wait for a sign of life [s], of the warehouse.
+    progress
+        Whether to draw bars for tables that take long.
+
+    Returns
+    -------
+    tuple of Source
+        In the same order.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If there is no such source, none at all, or one twice.
+    CacheError
+        If there is no such folder.
+    """
+    # a string is a sequence, of letters; a source of one's own may be anything
+    is_one = isinstance(choices, str | Path) or not isinstance(choices, Iterable)
+    listed: list[SourceChoice] = [choices] if is_one else list(choices)  # type: ignore[list-item, arg-type]
+    if not listed:
+        raise InvalidArgumentError(
+            "no source is given: name at least one of 's3', 'dandi', 'warehouse'; a cache that "
+            "fetches nothing is EcephysProjectCache.fixed(manifest)"
+        )
+    names = [choice for choice in listed if isinstance(choice, str)]
+    if len(set(names)) < len(names):
+        raise InvalidArgumentError(f"a source is named twice: {', '.join(names)}")
+    options = HttpOptions(fetch_tries=fetch_tries)
+    bucket = S3(options=options)
+    made: list[Source] = []
+    for choice in listed:
+        if choice == "s3":
+            made.append(bucket)
+        elif choice == "dandi":
+            made.append(Dandi(tables=bucket, options=options))
+        elif choice == "warehouse":
+            made.append(Warehouse(timeout=timeout, fetch_tries=fetch_tries, progress=progress))
+        elif isinstance(choice, str | Path):
+            made.append(_open_folder(choice))
+        else:
+            made.append(choice)
+    return tuple(made)
+
+
+def _open_folder(choice: str | Path) -> Folder:
+    path = Path(choice).expanduser()
+    looks_like_a_name = isinstance(choice, str) and len(path.parts) == 1 and choice != "~"
+    if looks_like_a_name and not path.exists():
+        hint = (
+            " (the simulated survey is EcephysProjectCache.from_demo)" if choice == "demo" else ""
+        )
+        raise InvalidArgumentError(
+            f"there is no source {choice!r}{hint}: "
+            f"{describe_choices(choice, DEFAULT_SOURCES)}, or the path of a folder"
+        )
+    return Folder(path)
+
+
+def find_options(sources: Iterable[Source], *, fetch_tries: int) -> HttpOptions:
+    """Say how patient to be with servers.
+
+    Parameters
+    ----------
+    sources
+        Who will be asked.
+    fetch_tries
+        How often to try in all, where no source says.
+
+    Returns
+    -------
+    HttpOptions
+        Those of the first source that has some.
+    """
+    for source in sources:
+        if isinstance(source, S3 | Dandi | Warehouse):
+            return source.options
+    return HttpOptions(fetch_tries=fetch_tries)

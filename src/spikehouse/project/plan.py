@@ -1,0 +1,260 @@
+"""What fetching would mean: which files, from where, how many bytes. Pure: nothing is fetched."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from spikehouse.remote.cache.store import Target
+
+__all__ = ["FetchItem", "FetchPlan", "FileFacts", "describe_bytes", "plan_items"]
+
+_UNITS = ("kB", "MB", "GB", "TB")
+
+
+@dataclass(frozen=True)
+class FileFacts:
+    """What was found out about a file by looking.
+
+    Attributes
+    ----------
+    target
+        The file.
+    state
+        Whether it is in the folder, wholly, in part or not at all.
+    n_bytes_there
+        How many bytes of it are in the folder.
+    source
+        Who has it; empty where nobody was asked, or nobody has it.
+    url
+        Where it is there; empty where it has no address.
+    n_bytes
+        Its length at the source; None where that is not known before it is fetched.
+    problem
+        Why it cannot be had; empty where it can.
+    """
+
+    target: Target
+    state: Literal["cached", "partial", "absent"]
+    n_bytes_there: int
+    source: str = ""
+    url: str = ""
+    n_bytes: int | None = None
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class FetchItem:
+    """A file of a plan.
+
+    Attributes
+    ----------
+    file
+        Where it lies below the folder.
+    kind
+        What it is: "session", "lfp", "scene", "movie" or "table".
+    ids
+        Which: ``(session_id,)``, ``(session_id, probe_id)``, ``(number,)`` or ``(name,)``.
+    source
+        Who has it; empty for a file that is in the folder.
+    url
+        Its address there; empty where it has none.
+    n_bytes
+        Its length; None where that is not known before it is fetched.
+    n_bytes_there
+        How many bytes of it are in the folder.
+    state
+        "cached", "partial" or "absent".
+    problem
+        Why it cannot be had; empty where it can.
+    """
+
+    file: str
+    kind: Literal["session", "lfp", "scene", "movie", "table"]
+    ids: tuple[int | str, ...]
+    source: str
+    url: str
+    n_bytes: int | None
+    n_bytes_there: int
+    state: Literal["cached", "partial", "absent"]
+    problem: str = ""
+
+    @property
+    def n_bytes_missing(self) -> int | None:
+        """How many bytes are to fetch; None where that is not known."""
+        if self.state == "cached":
+            return 0
+        return None if self.n_bytes is None else max(self.n_bytes - self.n_bytes_there, 0)
+
+
+@dataclass(frozen=True)
+class FetchPlan:
+    """Which files will be fetched into a folder, and which are there.
+
+    Made by :meth:`spikehouse.EcephysProjectCache.plan`, carried out by
+    :meth:`spikehouse.EcephysProjectCache.fetch`. It can be printed, and is shown as a table in
+    a notebook.
+
+    Attributes
+    ----------
+    folder
+        The cache folder.
+    items
+        The files, each once.
+    n_bytes_free
+        Free space on its disk when the plan was made.
+    notes
+        What there is to know besides, such as probes without LFP.
+    """
+
+    folder: Path
+    items: tuple[FetchItem, ...]
+    n_bytes_free: int
+    notes: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    @property
+    def n_bytes_missing(self) -> int:
+        """How many bytes are to fetch; files of unknown length are not counted."""
+        return sum(item.n_bytes_missing or 0 for item in self.items)
+
+    @property
+    def n_bytes_there(self) -> int:
+        """How many bytes are in the folder."""
+        return sum(item.n_bytes_there for item in self.items)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every file is there."""
+        return all(item.state == "cached" for item in self.items)
+
+    def to_frame(self) -> pd.DataFrame:
+        """Give the plan as a table.
+
+        Returns
+        -------
+        DataFrame
+            One row a file; columns file, kind, ids, source, url, n_bytes, n_bytes_there, state,
+            problem. ``n_bytes`` is NA where it is not known.
+        """
+        import pandas as pd
+
+        names = tuple(FetchItem.__dataclass_fields__)
+        columns = {name: [getattr(item, name) for item in self.items] for name in names}
+        frame = pd.DataFrame(columns, columns=list(names))
+        return frame.astype({"n_bytes": "Int64", "n_bytes_there": "int64"})
+
+    def __str__(self) -> str:
+        rows = [HEADER, *map(_row_of, self.items)]
+        widths = [max(len(row[column]) for row in rows) for column in range(len(HEADER))]
+        lines = ["  ".join(_align(row, widths)).rstrip() for row in rows]
+        return "\n".join([*lines, *self._remarks()])
+
+    def _repr_html_(self) -> str:
+        head = "".join(f"<th>{name}</th>" for name in HEADER)
+        body = "".join(
+            "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in _row_of(item)) + "</tr>"
+            for item in self.items
+        )
+        remarks = "".join(f"<p>{html.escape(line)}</p>" for line in self._remarks())
+        return f"<table><tr>{head}</tr>{body}</table>{remarks}"
+
+    def _remarks(self) -> list[str]:
+        """Say how much it is in all, and what there is to know besides."""
+        n_unknown = sum(item.n_bytes_missing is None for item in self.items)
+        n_missing = sum(item.state != "cached" for item in self.items)
+        files = "1 file" if len(self.items) == 1 else f"{len(self.items)} files"
+        total = f"{files} in {self.folder}: {n_missing} to fetch"
+        if n_missing:
+            total += f", {describe_bytes(self.n_bytes_missing)}"
+        if n_unknown:
+            total += f" and {n_unknown} of a length not known before"
+        total += f"; {describe_bytes(self.n_bytes_there)} there"
+        total += f"; {describe_bytes(self.n_bytes_free)} free on the disk"
+        problems = [f"{item.file}: {item.problem}" for item in self.items if item.problem]
+        return [total, *self.notes, *problems]
+
+
+HEADER = ("file", "source", "size", "there", "state")
+
+
+def _row_of(item: FetchItem) -> tuple[str, ...]:
+    size = "?" if item.n_bytes is None else describe_bytes(item.n_bytes)
+    return (item.file, item.source or "-", size, describe_bytes(item.n_bytes_there), item.state)
+
+
+def _align(row: tuple[str, ...], widths: list[int]) -> list[str]:
+    """Put text to the left and sizes to the right."""
+    return [
+        cell.rjust(width) if name in ("size", "there") else cell.ljust(width)
+        for name, cell, width in zip(HEADER, row, widths, strict=True)
+    ]
+
+
+def plan_items(facts: Iterable[FileFacts], *, folder: Path) -> tuple[FetchItem, ...]:
+    """Make a plan of what was found out.
+
+    Parameters
+    ----------
+    facts
+        The files, and what is known of each.
+    folder
+        The cache folder; files in it are named from there.
+
+    Returns
+    -------
+    tuple of FetchItem
+        In the order given; a file that comes twice is there once.
+    """
+    items: dict[Path, FetchItem] = {}
+    for fact in facts:
+        path = fact.target.path
+        is_here = fact.state == "cached"
+        name = path.relative_to(folder) if path.is_relative_to(folder) else path
+        items.setdefault(
+            path,
+            FetchItem(
+                file=name.as_posix(),
+                kind=fact.target.kind,
+                ids=fact.target.ids,
+                source="" if is_here else fact.source,
+                url="" if is_here else fact.url,
+                n_bytes=fact.n_bytes_there if is_here else fact.n_bytes,
+                n_bytes_there=fact.n_bytes_there,
+                state=fact.state,
+                problem="" if is_here else fact.problem,
+            ),
+        )
+    return tuple(items.values())
+
+
+def describe_bytes(n_bytes: int) -> str:
+    """Write a number of bytes as people do.
+
+    Parameters
+    ----------
+    n_bytes
+        How many.
+
+    Returns
+    -------
+    str
+        In B, kB, MB, GB or TB, decimal: "2.32 GB".
+    """
+    if n_bytes < 1000:
+        return f"{n_bytes} B"
+    value = float(n_bytes)
+    for unit in _UNITS:
+        value /= 1000
+        # 999.95 would be written as 1000.0
+        if value < 999.5 or unit == _UNITS[-1]:
+            break
+    return f"{value:.{2 if value < 10 else 1 if value < 100 else 0}f} {unit}"

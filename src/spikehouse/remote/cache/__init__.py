@@ -1,0 +1,1 @@
+"""The folder that holds the survey: its files, tables, and their soundness."""

@@ -1,0 +1,1 @@
+"""Asking one host, and believing little of what it says."""

@@ -1,0 +1,203 @@
+"""What a server's answer to a request for a file says, and whether that can be meant."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from spikehouse.errors import SourceError, TransferError
+from spikehouse.remote.http.versions import Version
+from spikehouse.remote.protocol import Span
+
+if TYPE_CHECKING:
+    from urllib3 import BaseHTTPResponse
+
+    from spikehouse.remote.protocol import RemoteFile
+
+__all__ = ["Answer", "ChangedError", "check_head", "check_same", "read_answer"]
+
+# a server that answers like this instead of sending the file is telling us something else
+_PAGES = ("text/html", "application/json", "application/xhtml+xml")
+_HTML = (b"<!doctype html", b"<html")
+_CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18})", re.IGNORECASE)
+_LENGTH = re.compile(r"\d{1,18}")
+MAX_VALIDATOR_CHARACTERS = 500
+
+
+class ChangedError(SourceError):
+    """The file at the server is not, or no longer, the one that was asked for."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What an answer says of the file and of its body.
+
+    Attributes
+    ----------
+    version
+        Which version of the file it is.
+    start
+        The first byte of the file in the body.
+    stop
+        The byte behind the last one; None where the server does not say.
+    is_range
+        Whether this is the range that was asked for; else it is the whole file.
+    """
+
+    version: Version
+    start: int
+    stop: int | None
+    is_range: bool
+
+
+def read_answer(
+    response: BaseHTTPResponse, remote: RemoteFile, *, asked: Span | None = None
+) -> Answer:
+    """Read the headers of an answer with status 200 or 206.
+
+    Parameters
+    ----------
+    response
+        The answer, its body not read yet.
+    remote
+        The file that was asked for.
+    asked
+        The range that was asked for; None for the whole file.
+
+    Returns
+    -------
+    Answer
+        What it says.
+
+    Raises
+    ------
+    ChangedError
+        If its length is not the one the source knows.
+    SourceError
+        If it is a page instead of the file, encoded, or not the range that was asked for.
+    TransferError
+        If its lengths contradict each other.
+    """
+    _check_kind(response, remote)
+    length = _read_length(response)
+    start: int
+    stop: int | None
+    size: int | None
+    if response.status == 206:
+        start, stop, size = _read_range(response, remote, asked)
+        if length is not None and length != stop - start:
+            raise TransferError(
+                f"{remote.url} announces the bytes {start} to {stop - 1} and a length of {length}"
+            )
+    else:
+        start, stop, size = 0, length, length
+    if None not in (size, remote.size) and size != remote.size:
+        raise ChangedError(
+            f"{remote.url} should have {remote.size} bytes and now offers {size}: the file has "
+            "changed there"
+        )
+    version = Version(
+        size=size if size is not None else remote.size,
+        etag=_read_etag(response),
+        modified=_read_validator(response, "Last-Modified"),
+        sha256=remote.sha256,
+        url=remote.url,
+        source=remote.source,
+    )
+    return Answer(version, start, stop, is_range=response.status == 206)
+
+
+def check_same(answer: Answer, version: Version) -> None:
+    """Make sure that an answer is of the version the other bytes are of.
+
+    Parameters
+    ----------
+    answer
+        What the answer says.
+    version
+        What the other bytes are of.
+
+    Raises
+    ------
+    ChangedError
+        If it is not.
+    """
+    if answer.version.is_same(version):
+        return
+    # nothing to tell versions by but a published digest, which is compared in the end
+    if version.validator is None and version.sha256 and answer.version.size == version.size:
+        return
+    raise ChangedError(f"{version.url} has changed at the server while it was fetched")
+
+
+def check_head(head: bytes, remote: RemoteFile) -> None:
+    """Make sure that a body does not begin like a page.
+
+    Parameters
+    ----------
+    head
+        Its first bytes.
+    remote
+        The file that was asked for.
+
+    Raises
+    ------
+    SourceError
+        If it does.
+    """
+    start = head.removeprefix(b"\xef\xbb\xbf").lstrip()[:20].lower()
+    if start.startswith(_HTML):
+        raise SourceError(
+            f"{remote.url} answers with an HTML page instead of {remote.name} (it begins with "
+            f"{bytes(head[:20])!r}): an error message, or a proxy or login page in between"
+        )
+
+
+def _check_kind(response: BaseHTTPResponse, remote: RemoteFile) -> None:
+    kind = response.headers.get("Content-Type", "").split(";")[0].strip().casefold()
+    if kind in _PAGES:
+        raise SourceError(
+            f"{remote.url} answers with a page ({kind}) instead of {remote.name}: an error "
+            "message, or a proxy or login page in between"
+        )
+    coding = response.headers.get("Content-Encoding", "identity").strip().casefold()
+    if coding not in ("", "identity"):
+        raise SourceError(f"{remote.url} sends {remote.name} {coding}-encoded, which was not asked")
+
+
+def _read_range(
+    response: BaseHTTPResponse, remote: RemoteFile, asked: Span | None
+) -> tuple[int, int, int]:
+    text = response.headers.get("Content-Range", "")
+    match = _CONTENT_RANGE.fullmatch(text.strip())
+    if asked is None or match is None:
+        raise SourceError(
+            f"{remote.url} answers with status 206 (part of a file) and the Content-Range {text!r}"
+            + (", which was not asked" if asked is None else ", which says nothing")
+        )
+    start, stop, size = int(match[1]), int(match[2]) + 1, int(match[3])
+    # less than was asked is allowed, something else is not
+    if start != asked[0] or not start < stop <= min(asked[1], size):
+        raise SourceError(
+            f"{remote.url} was asked for the bytes {asked[0]} to {asked[1] - 1} and answers with "
+            f"the Content-Range {text!r}"
+        )
+    return start, stop, size
+
+
+def _read_length(response: BaseHTTPResponse) -> int | None:
+    text = response.headers.get("Content-Length", "").strip()
+    return int(text) if _LENGTH.fullmatch(text) else None
+
+
+def _read_etag(response: BaseHTTPResponse) -> str | None:
+    etag = _read_validator(response, "ETag")
+    # a weak one is the same for files that differ in bytes
+    return None if etag is None or etag.startswith(("W/", "w/")) else etag
+
+
+def _read_validator(response: BaseHTTPResponse, name: str) -> str | None:
+    value = response.headers.get(name, "").strip()
+    is_usable = 0 < len(value) <= MAX_VALIDATOR_CHARACTERS and value.isascii()
+    return value if is_usable and value.isprintable() else None

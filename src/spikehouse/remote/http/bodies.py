@@ -1,0 +1,173 @@
+"""Reading an answer: its status, its body block by block, and what to say if that fails."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from typing import TYPE_CHECKING
+from urllib.parse import SplitResult
+
+from spikehouse.errors import SourceError, TransferError
+from spikehouse.remote.http.patience import TransientError, UnreachableError
+
+if TYPE_CHECKING:
+    from urllib3 import BaseHTTPResponse
+
+__all__ = [
+    "check_coding",
+    "check_status",
+    "explain_unreachable",
+    "iterate_blocks",
+    "limit_silence",
+]
+
+BLOCK_BYTES = 1 << 19
+_PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
+
+
+def limit_silence(response: BaseHTTPResponse, timeout: float) -> None:
+    """Be less patient from now on.
+
+    Parameters
+    ----------
+    response
+        An answer whose body was not read yet: a server may think for long before it sends a
+        file, and must not pause for long within it.
+    timeout
+        Longest silence [s].
+
+    Notes
+    -----
+    Where the server closes the connection behind the body, the socket is out of reach and the
+    limit of the request stays.
+    """
+    sock = getattr(response.connection, "sock", None)
+    if sock is not None:
+        sock.settimeout(timeout)
+
+
+def iterate_blocks(response: BaseHTTPResponse, *, url: str) -> Iterator[bytes]:
+    """Read the body of an answer block by block.
+
+    Parameters
+    ----------
+    response
+        An answer whose body was not read yet.
+    url
+        Its address, for the error message.
+
+    Yields
+    ------
+    bytes
+        At most 512 KiB, as they arrive.
+
+    Raises
+    ------
+    TransferError
+        If the body stalls or breaks off.
+    """
+    import urllib3
+
+    n_bytes = 0
+    try:
+        # what has come so far, not a full block: bytes that arrived before a reset or a stall
+        # are then not lost with it
+        while block := response.read1(BLOCK_BYTES, decode_content=False):
+            n_bytes += len(block)
+            yield block
+    except urllib3.exceptions.ReadTimeoutError as error:
+        raise TransferError(f"{url} stalled after {n_bytes} bytes") from error
+    except urllib3.exceptions.HTTPError as error:
+        raise TransferError(f"{url} broke off after {n_bytes} bytes: {error}") from error
+
+
+def explain_unreachable(error: Exception, parts: SplitResult) -> UnreachableError:
+    """Say that nobody answers.
+
+    Parameters
+    ----------
+    error
+        What the library says.
+    parts
+        The address.
+
+    Returns
+    -------
+    UnreachableError
+        To be raised.
+    """
+    return UnreachableError(
+        f"{parts.netloc} cannot be reached over {parts.scheme}: {error}. Is there a network "
+        "connection, and is the host right? What is already in the cache folder can be used "
+        "offline with EcephysProjectCache.fixed(manifest=…)"
+    )
+
+
+def check_status(response: BaseHTTPResponse, url: str, accept: Collection[int]) -> None:
+    """Close an answer whose status the caller cannot deal with, and say so.
+
+    Parameters
+    ----------
+    response
+        The answer.
+    url
+        Its address.
+    accept
+        The statuses that are fine.
+
+    Raises
+    ------
+    SourceError
+        If it has another one; a transient error where a later try may bring a better one.
+    """
+    status = response.status
+    if status in accept:
+        return
+    retry_after = _read_retry_after(response.headers)
+    response.close()
+    if status == 404:
+        raise SourceError(f"{url} is not there (status 404)")
+    if status in _PASSING:
+        raise TransientError(
+            f"{url} answers with status {status}: the server is in trouble; try again later",
+            retry_after=retry_after,
+        )
+    hint = ": it may not be read, or is not there (S3 says so too)" if status == 403 else ""
+    raise SourceError(f"{url} answers with status {status} instead of {min(accept)}{hint}")
+
+
+def check_coding(response: BaseHTTPResponse, url: str) -> None:
+    """Refuse a body that is encoded, for nobody asked for that.
+
+    Parameters
+    ----------
+    response
+        The answer.
+    url
+        Its address.
+
+    Raises
+    ------
+    SourceError
+        If it is.
+    """
+    coding = response.headers.get("Content-Encoding", "identity").strip().casefold()
+    if coding not in ("", "identity"):
+        raise SourceError(f"{url} sends its answer {coding}-encoded, which was not asked")
+
+
+def _read_retry_after(headers: Mapping[str, str]) -> float | None:
+    value = headers.get("Retry-After", "").strip()
+    if value.isascii() and value.isdigit():
+        return float(value[:9])
+    # a date: compared with the server's own clock, for ours may be wrong or jump
+    until, now = _read_date(value), _read_date(headers.get("Date", ""))
+    return None if until is None or now is None else max(until - now, 0.0)
+
+
+def _read_date(value: str) -> float | None:
+    from email.utils import parsedate_to_datetime
+
+    try:
+        return parsedate_to_datetime(value).timestamp()
+    except (ValueError, OverflowError):
+        return None

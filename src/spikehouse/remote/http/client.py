@@ -1,0 +1,393 @@
+"""HTTP with the manners a slow server needs: time limits, tries, checks of what came back."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import logging
+import socket
+import threading
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+from urllib.parse import SplitResult, urljoin, urlsplit
+
+from spikehouse.errors import SourceError, TransferError
+from spikehouse.remote.http.answers import Answer, ChangedError, read_answer
+from spikehouse.remote.http.bodies import (
+    check_coding,
+    check_status,
+    explain_unreachable,
+    iterate_blocks,
+    limit_silence,
+)
+from spikehouse.remote.http.patience import HttpOptions, TransientError, UnreachableError, retry
+from spikehouse.remote.http.versions import Version
+
+if TYPE_CHECKING:
+    from urllib3 import BaseHTTPResponse, PoolManager
+
+    from spikehouse.remote.protocol import RemoteFile
+
+__all__ = [
+    "ChangedError",
+    "HttpClient",
+    "HttpOptions",
+    "TransientError",
+    "UnreachableError",
+    "iterate_blocks",
+    "limit_silence",
+    "retry",
+]
+
+log = logging.getLogger(__name__)
+
+MAX_JSON_BYTES = 512 << 20
+MAX_REDIRECTS = 5
+WINDOW_BYTES = 2 << 20
+N_CHARACTERS_SHOWN = 120
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_PORTS = {"http": 80, "https": 443}
+
+
+class HttpClient:
+    """Ask one host, and no other but those it may send on to.
+
+    Parameters
+    ----------
+    options
+        How patient to be.
+    hosts
+        The other hosts, as ``host`` or ``host:port``, a redirect may lead to.
+
+    Notes
+    -----
+    Connections are kept and used again. May be used from several threads.
+    """
+
+    def __init__(
+        self, options: HttpOptions | None = None, hosts: frozenset[str] = frozenset()
+    ) -> None:
+        self.options = options or HttpOptions()
+        self.hosts = hosts
+        self._pools: dict[str, PoolManager] = {}
+        self._opening = threading.Lock()
+
+    def read_json(self, url: str) -> Any:  # noqa: ANN401 - whatever the server says
+        """Ask for a JSON document, trying again when that may help.
+
+        Parameters
+        ----------
+        url
+            The address.
+
+        Returns
+        -------
+        Any
+            The parsed document.
+
+        Raises
+        ------
+        SourceError
+            If the host cannot be reached, answers with an error status, or with something
+            that is not JSON.
+        """
+        return retry(lambda: self._read_json_once(url), options=self.options)
+
+    def open(
+        self,
+        url: str,
+        *,
+        timeout: float,
+        headers: Mapping[str, str] | None = None,
+        accept: Collection[int] = (200,),
+        hosts: frozenset[str] = frozenset(),
+    ) -> BaseHTTPResponse:
+        """Ask once for a document and check the status of the answer.
+
+        Parameters
+        ----------
+        url
+            The address. Redirects are followed within its host, from http to https, and to
+            the hosts that were declared; never from https to http.
+        timeout
+            Longest silence [s].
+        headers
+            What to say besides.
+        accept
+            The statuses the caller can deal with.
+        hosts
+            Further hosts a redirect may lead to this time.
+
+        Returns
+        -------
+        BaseHTTPResponse
+            With one of the accepted statuses, the body not read yet; to be closed by the caller.
+
+        Raises
+        ------
+        SourceError
+            If the host cannot be reached or the status is another one.
+        """
+        allowed = self.hosts | hosts
+        for _ in range(MAX_REDIRECTS + 1):
+            response = self._request(url, timeout=timeout, headers=headers or {})
+            if response.status not in _REDIRECTS:
+                check_status(response, url, accept)
+                return response
+            location = response.headers.get("Location", "")
+            response.close()
+            url = _follow(url, location, allowed)
+        raise SourceError(f"{url} redirects more than {MAX_REDIRECTS} times: a redirect loop")
+
+    def ask_range(
+        self, remote: RemoteFile, start: int, stop: int, *, validator: str | None = None
+    ) -> BaseHTTPResponse:
+        """Ask once for a range of a file.
+
+        Parameters
+        ----------
+        remote
+            The file.
+        start, stop
+            The bytes, half-open.
+        validator
+            The version they must be of, sent as ``If-Range``.
+
+        Returns
+        -------
+        BaseHTTPResponse
+            With status 206 (the range), 200 (the whole file: the server knows no ranges, or
+            the version is another one) or 416 (no such bytes), the body not read yet; to be
+            closed by the caller.
+
+        Raises
+        ------
+        SourceError
+            If the host cannot be reached or the status is another one.
+        """
+        headers = {"Range": f"bytes={start}-{stop - 1}"}
+        if validator is not None:
+            headers["If-Range"] = validator
+        timeout = self.options.answer_timeout
+        return self.open(
+            remote.url,
+            timeout=timeout,
+            headers=headers,
+            accept=(200, 206, 416),
+            hosts=remote.hosts,
+        )
+
+    def probe(self, remote: RemoteFile) -> RemoteFile:
+        """Ask how long a file is and which version of it a server has.
+
+        Parameters
+        ----------
+        remote
+            The file.
+
+        Returns
+        -------
+        RemoteFile
+            The same with size and strong ETag as the server gives them, None where it does not.
+
+        Raises
+        ------
+        SourceError
+            If the host cannot be reached, has no such file or answers with something else.
+
+        Notes
+        -----
+        One request for one byte. Whether ranges are served shows when one is read.
+        """
+        version = retry(lambda: self._probe_once(remote), options=self.options).version
+        return replace(remote, size=version.size, etag=version.etag)
+
+    def read_range(self, remote: RemoteFile, start: int, stop: int) -> bytes:
+        """Read a range of a file into memory, trying again when that may help.
+
+        Parameters
+        ----------
+        remote
+            The file, as :meth:`probe` gives it: its size and ETag are compared.
+        start, stop
+            The bytes, half-open, not empty.
+
+        Returns
+        -------
+        bytes
+            Exactly those.
+
+        Raises
+        ------
+        ChangedError
+            If the server has another version of the file.
+        SourceError
+            If the host cannot be reached or serves no ranges.
+        TransferError
+            If the range breaks off every time.
+        """
+        return retry(lambda: self._read_range_once(remote, start, stop), options=self.options)
+
+    def _probe_once(self, remote: RemoteFile) -> Answer:
+        response = self.ask_range(remote, 0, 1)
+        try:
+            if response.status == 416:
+                # an empty file has no first byte
+                return Answer(Version(size=0, url=remote.url), 0, 0, is_range=True)
+            answer = read_answer(response, remote, asked=(0, 1))
+            if answer.is_range:
+                for _ in iterate_blocks(response, url=remote.url):
+                    pass  # one byte: read, so that the connection can be used again
+            return answer
+        finally:
+            response.close()
+
+    def _read_range_once(self, remote: RemoteFile, start: int, stop: int) -> bytes:
+        response = self.ask_range(remote, start, stop, validator=remote.etag)
+        try:
+            if response.status == 416:
+                raise ChangedError(f"{remote.url} has no bytes {start} to {stop - 1} any more")
+            answer = read_answer(response, remote, asked=(start, stop))
+            if remote.etag is not None and answer.version.etag != remote.etag:
+                raise ChangedError(f"{remote.url} has changed at the server since it was opened")
+            if not answer.is_range:
+                raise SourceError(
+                    f"{remote.url} serves no ranges (status 200 instead of 206): fetch the file"
+                )
+            limit_silence(response, self.options.stall_timeout)
+            body = b"".join(iterate_blocks(response, url=remote.url))
+        finally:
+            response.close()
+        if len(body) != stop - start:
+            raise TransferError(f"{remote.url} sent {len(body)} of {stop - start} bytes")
+        return body
+
+    def _read_json_once(self, url: str) -> Any:  # noqa: ANN401 - whatever the server says
+        response = self.open(url, timeout=self.options.answer_timeout)
+        body = bytearray()
+        try:
+            check_coding(response, url)
+            for block in iterate_blocks(response, url=url):
+                body += block
+                if len(body) > MAX_JSON_BYTES:
+                    raise SourceError(f"{url} answers with more than {MAX_JSON_BYTES >> 20} MiB")
+        except TransferError as error:
+            raise TransientError(str(error)) from error
+        finally:
+            response.close()
+        return _parse_json(bytes(body), url)
+
+    def _request(self, url: str, *, timeout: float, headers: Mapping[str, str]) -> BaseHTTPResponse:
+        import urllib3
+
+        parts = urlsplit(url)
+        limits = urllib3.Timeout(connect=self.options.connect_timeout, read=timeout)
+        try:
+            return self._pool_for(parts).request(
+                "GET",
+                url,
+                headers={"Accept-Encoding": "identity", "User-Agent": "spikehouse", **headers},
+                timeout=limits,
+                retries=False,
+                redirect=False,
+                preload_content=False,
+            )
+        except urllib3.exceptions.HTTPError as error:
+            raise explain_unreachable(error, parts) from error
+
+    def _pool_for(self, parts: SplitResult) -> PoolManager:
+        import urllib3
+
+        proxy = _find_proxy(parts)
+        key = proxy or "direct"
+        with self._opening:
+            if key not in self._pools:
+                size, settings = self.options.connections, _socket_options()
+                self._pools[key] = (
+                    urllib3.ProxyManager(proxy, maxsize=size, socket_options=settings)
+                    if proxy
+                    else urllib3.PoolManager(maxsize=size, socket_options=settings)
+                )
+            return self._pools[key]
+
+
+def _socket_options() -> list[tuple[int, int, int | bytes]]:
+    from urllib3.connection import HTTPConnection
+
+    # what the system has taken in and nobody read is lost with a killed process: up to 32 MiB a
+    # connection without a limit. Enough for 80 MB/s over four connections at 0.1 s to and fro
+    clamp = getattr(socket, "TCP_WINDOW_CLAMP", None)
+    own = [] if clamp is None else [(socket.IPPROTO_TCP, clamp, WINDOW_BYTES)]
+    return [*HTTPConnection.default_socket_options, *own]
+
+
+def _find_proxy(parts: SplitResult) -> str | None:
+    from urllib.request import getproxies, proxy_bypass
+
+    host = parts.hostname or ""
+    if _is_loopback(host) or proxy_bypass(host):
+        return None
+    return getproxies().get(parts.scheme)
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _follow(url: str, location: str, hosts: frozenset[str]) -> str:
+    target = urljoin(url, location)
+    old, new = urlsplit(url), urlsplit(target)
+    try:
+        is_known = _is_same_host(old, new) or _is_declared(new, hosts)
+    except ValueError:  # a port that is none
+        is_known = False
+    if not location or new.scheme not in _PORTS or not is_known:
+        raise SourceError(
+            f"{url} redirects to {target!r}, which is another host: not followed, because what "
+            "lies there cannot be trusted"
+        )
+    if old.scheme == "https" and new.scheme == "http":
+        raise SourceError(
+            f"{url} redirects to {target!r}, which is not encrypted: not followed, because "
+            "anybody in between could change what comes from there"
+        )
+    return target
+
+
+def _is_same_host(old: SplitResult, new: SplitResult) -> bool:
+    if old.hostname != new.hostname:
+        return False
+    is_upgrade = (old.scheme, new.scheme) == ("http", "https") and _port(new) == 443
+    is_downgrade = (old.scheme, new.scheme) == ("https", "http") and _port(new) == 80
+    return is_upgrade or is_downgrade or (old.scheme, _port(old)) == (new.scheme, _port(new))
+
+
+def _is_declared(new: SplitResult, hosts: frozenset[str]) -> bool:
+    name = f"[{new.hostname}]" if ":" in (new.hostname or "") else new.hostname
+    # without a port, the usual one is meant
+    is_usual = _port(new) == _PORTS.get(new.scheme)
+    return f"{name}:{_port(new)}" in hosts or (is_usual and name in hosts)
+
+
+def _port(parts: SplitResult) -> int | None:
+    return parts.port or _PORTS.get(parts.scheme)
+
+
+def _parse_json(body: bytes, url: str) -> Any:  # noqa: ANN401 - whatever the server says
+    try:
+        return json.loads(body)
+    # RecursionError: a document of nothing but brackets
+    except (ValueError, RecursionError) as error:
+        start = body[:N_CHARACTERS_SHOWN].decode("utf-8", "replace").strip()
+        if start.startswith("<"):
+            raise SourceError(
+                f"{url} answers with an HTML page instead of JSON (a proxy or a login page in "
+                f"between?); it begins with {start!r}"
+            ) from error
+        raise SourceError(f"{url} does not answer with JSON ({error}): {start!r}") from error

@@ -1,0 +1,182 @@
+"""Documents that fit into memory: fetched whole, with a limit to their size."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from spikehouse.errors import NotFoundError, SourceError, TransferError
+from spikehouse.remote.http.client import HttpClient, iterate_blocks, retry
+
+if TYPE_CHECKING:
+    from urllib3 import BaseHTTPResponse
+
+__all__ = ["describe_body", "fetch_bytes", "fetch_json", "to_printable"]
+
+N_CHARACTERS_SHOWN = 120
+# what a server says of something that is not there: S3 answers 403 in place of 404 where the
+# bucket may not be listed
+_ABSENT = (403, 404, 410)
+
+
+def fetch_bytes(client: HttpClient, url: str, *, name: str, max_bytes: int) -> bytes:
+    """Fetch a document, trying again when that may help.
+
+    Parameters
+    ----------
+    client
+        Who asks.
+    url
+        Its address.
+    name
+        What to call it in messages.
+    max_bytes
+        Where to stop believing that it is what was asked for.
+
+    Returns
+    -------
+    bytes
+        All of it.
+
+    Raises
+    ------
+    NotFoundError
+        If it is not there.
+    SourceError
+        If the host cannot be reached, answers with an error status or with too much.
+    TransferError
+        If it breaks off every time.
+
+    Notes
+    -----
+    At most ``max_bytes`` and one block are held in memory, whatever the server sends.
+    """
+    return retry(
+        lambda: _fetch_once(client, url, name=name, max_bytes=max_bytes), options=client.options
+    )
+
+
+def fetch_json(client: HttpClient, url: str, *, name: str, max_bytes: int) -> Any:  # noqa: ANN401
+    """Fetch a JSON document, trying again when that may help.
+
+    Parameters
+    ----------
+    client
+        Who asks.
+    url
+        Its address.
+    name
+        What to call it in messages.
+    max_bytes
+        Where to stop believing that it is what was asked for.
+
+    Returns
+    -------
+    Any
+        The parsed document.
+
+    Raises
+    ------
+    NotFoundError
+        If it is not there.
+    SourceError
+        If the host cannot be reached, answers with an error status, with too much, or with
+        something that is not JSON.
+    TransferError
+        If it breaks off every time.
+    """
+    body = fetch_bytes(client, url, name=name, max_bytes=max_bytes)
+    try:
+        return json.loads(body)
+    # RecursionError: a document of nothing but brackets
+    except (ValueError, RecursionError) as error:
+        raise SourceError(
+            f"{url} does not answer with JSON for {name} ({error}); {describe_body(body)}"
+        ) from error
+
+
+def to_printable(text: object, *, n_characters: int = 500) -> str:
+    """Make what others say fit for a message: nothing in it can steer a terminal.
+
+    Parameters
+    ----------
+    text
+        What a server said, or an error that quotes it.
+    n_characters
+        How much of it to show.
+
+    Returns
+    -------
+    str
+        The beginning of it, with escapes in place of what cannot be printed.
+    """
+    start = str(text)[:n_characters]
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in start)
+
+
+def describe_body(body: bytes) -> str:
+    """Show how a body begins that is not what it should be.
+
+    Parameters
+    ----------
+    body
+        What came.
+
+    Returns
+    -------
+    str
+        Half a sentence; nothing in it can steer a terminal.
+    """
+    start = body[:N_CHARACTERS_SHOWN].decode("utf-8", "replace").strip()
+    if start.startswith("<"):
+        return f"it is a page (from a proxy or a login in between?) that begins with {start!r}"
+    return f"it begins with {start!r}"
+
+
+def _fetch_once(client: HttpClient, url: str, *, name: str, max_bytes: int) -> bytes:
+    response = client.open(url, timeout=client.options.answer_timeout, accept=(200, *_ABSENT))
+    try:
+        if response.status in _ABSENT:
+            raise NotFoundError(describe_absence(url, name=name, status=response.status))
+        return _read_body(response, url, name=name, max_bytes=max_bytes)
+    finally:
+        # not release_conn: what is left of a broken body must not reach the next request
+        response.close()
+
+
+def describe_absence(url: str, *, name: str, status: int) -> str:
+    """Say that a server does not have something.
+
+    Parameters
+    ----------
+    url
+        Where it should have been.
+    name
+        What to call it.
+    status
+        What the server answered.
+
+    Returns
+    -------
+    str
+        A sentence.
+    """
+    return (
+        f"{url}: {name} is not there (status {status}: a server says 404 for what it does "
+        "not have, and S3 says 403 for that as well where its bucket may not be listed)"
+    )
+
+
+def _read_body(response: BaseHTTPResponse, url: str, *, name: str, max_bytes: int) -> bytes:
+    coding = response.headers.get("Content-Encoding", "identity").casefold()
+    if coding != "identity":
+        raise SourceError(f"{url} sends {name} {coding}-encoded, which was not asked")
+    body = bytearray()
+    for block in iterate_blocks(response, url=url):
+        body += block
+        if len(body) > max_bytes:
+            raise SourceError(f"{url} sends more than {max_bytes} bytes, far too much for {name}")
+    length = response.headers.get("Content-Length", "")
+    if length.isdigit() and int(length) != len(body):
+        raise TransferError(f"{url} promised {length} bytes of {name} and sent {len(body)}")
+    return bytes(body)

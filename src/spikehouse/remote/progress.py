@@ -1,0 +1,206 @@
+"""Progress bars for files, on stderr: one a file, and one in all when there are several."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Never
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
+__all__ = ["FileProgress", "Progress", "is_progress_shown"]
+
+PROGRESS_VARIABLE = "SPIKEHOUSE_PROGRESS"
+
+
+def is_progress_shown(progress: bool | None) -> bool:
+    """Decide whether to draw progress bars.
+
+    Parameters
+    ----------
+    progress
+        What the caller wants; None leaves it to the environment.
+
+    Returns
+    -------
+    bool
+        True, unless the caller or the variable ``SPIKEHOUSE_PROGRESS`` (0, false, no, off)
+        says otherwise.
+    """
+    if progress is not None:
+        return progress
+    return os.environ.get(PROGRESS_VARIABLE, "1").casefold() not in {"0", "false", "no", "off"}
+
+
+class FileProgress:
+    """How far one file is; made by :meth:`Progress.file`.
+
+    Parameters
+    ----------
+    parent
+        Whose lock guards the drawing, and who adds up all files.
+    bar
+        The bar of this file; None where nothing is drawn.
+    total
+        Its length [bytes], None where it is not known.
+    """
+
+    def __init__(self, parent: Progress, bar: tqdm[Never] | None, total: int | None) -> None:
+        self._parent = parent
+        self._bar = bar
+        self.total = total
+        self.done = 0
+
+    def update(self, n: int) -> None:
+        """Say that more bytes arrived, or that some have to be fetched again.
+
+        Parameters
+        ----------
+        n
+            How many; negative for those that turned out to be no good.
+        """
+        if self._bar is not None:
+            self._parent._advance(self, self._bar, n)
+
+    def begin(self, total: int | None, done: int) -> None:
+        """Say how long the file is and how much of it is there, once that is known.
+
+        Parameters
+        ----------
+        total
+            The length of the file [bytes].
+        done
+            The bytes that are there.
+        """
+        if self._bar is not None:
+            self._parent._restart(self, self._bar, total, done)
+
+
+class Progress:
+    """Bars for files that are fetched one after another or at once.
+
+    Parameters
+    ----------
+    shown
+        Whether to draw; None leaves it to ``SPIKEHOUSE_PROGRESS``.
+    n_files
+        How many files there will be; with more than one, a bar in all is drawn from the start,
+        else from the second file on.
+    n_bytes
+        How many bytes they have in all; None where that is not known before, the bar in all
+        then grows with the files that begin.
+
+    Notes
+    -----
+    May be used from several threads. Nothing is written to stdout, and nothing at all when
+    not shown.
+    """
+
+    def __init__(
+        self, shown: bool | None = None, *, n_files: int = 1, n_bytes: int | None = None
+    ) -> None:
+        self.shown = is_progress_shown(shown)
+        self._lock = threading.Lock()
+        self._positions: set[int] = set()
+        self._n_bytes = n_bytes
+        self._n_known = 0
+        self._n_done = 0
+        self._n_begun = 0
+        self._all: tqdm[Never] | None = None
+        if self.shown and n_files > 1:
+            self._all = self._open_bar("in all", n_bytes, 0)
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the bar in all. To be called when the last file is there."""
+        with self._lock:
+            if self._all is not None:
+                self._all.close()
+                self._all = None
+
+    @contextlib.contextmanager
+    def file(self, name: str, total: int | None, initial: int = 0) -> Iterator[FileProgress]:
+        """Follow one file.
+
+        Parameters
+        ----------
+        name
+            What to write before the bar.
+        total
+            The length of the file [bytes], None where it is not known.
+        initial
+            How many bytes are there already.
+
+        Yields
+        ------
+        FileProgress
+            To be told of every block that arrives.
+        """
+        if not self.shown:
+            yield FileProgress(self, None, total)
+            return
+        with self._lock:
+            self._n_begun += 1
+            if self._n_begun > 1 and self._all is None:
+                self._all = self._open_bar("in all", self._n_bytes or self._n_known or None, 0)
+                self._refresh(self._all, self._n_done)
+            position = self._take_position()
+            bar = self._open_bar(name, total, position)
+        progress = FileProgress(self, bar, None)
+        try:
+            progress.begin(total, initial)
+            yield progress
+        finally:
+            with self._lock:
+                bar.close()
+                self._positions.discard(position)
+
+    def _open_bar(self, name: str, total: int | None, position: int) -> tqdm[Never]:
+        from tqdm import tqdm
+
+        return tqdm(
+            total=total, desc=name, unit="B", unit_scale=True, position=position, leave=True
+        )
+
+    def _take_position(self) -> int:
+        # line 0 belongs to the bar in all, if there is one
+        position = 0 if self._all is None else 1
+        while position in self._positions:
+            position += 1
+        self._positions.add(position)
+        return position
+
+    def _advance(self, file: FileProgress, bar: tqdm[Never], n: int) -> None:
+        with self._lock:
+            file.done += n
+            self._n_done += n
+            bar.update(n)
+            if self._all is not None:
+                self._all.update(n)
+
+    def _restart(self, file: FileProgress, bar: tqdm[Never], total: int | None, done: int) -> None:
+        with self._lock:
+            self._n_known += (total or 0) - (file.total or 0)
+            self._n_done += done - file.done
+            file.total, file.done = total, done
+            bar.total = total
+            # what was there before must not count as speed
+            bar.initial = done
+            self._refresh(bar, done)
+            if self._all is not None:
+                self._all.total = self._n_bytes or self._n_known or None
+                self._refresh(self._all, self._n_done)
+
+    @staticmethod
+    def _refresh(bar: tqdm[Never], n: int) -> None:
+        bar.n = n
+        bar.last_print_n = n
+        bar.refresh()

@@ -1,0 +1,243 @@
+"""The tables of a source that has them as the CSV files of a cache folder."""
+
+from __future__ import annotations
+
+import io
+import threading
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from spikehouse.errors import InvalidFileError, NotFoundError, describe_choices
+from spikehouse.remote.http.addresses import check_id
+from spikehouse.remote.http.documents import to_printable
+from spikehouse.remote.protocol import TableFile
+from spikehouse.remote.sources.layout import METRICS_FILES
+from spikehouse.schema import Table
+from spikehouse.schema.cache_tables import CHANNELS, METRICS, PROBES, SESSIONS, UNITS
+
+__all__ = ["CsvTables", "find_session_of", "parse_csv", "select_units"]
+
+# which metrics there are differs from session type to session type
+_ANY_METRICS = Table(name=METRICS.name, index=METRICS.index, columns=())
+_TABLES: dict[str, Table] = {
+    "sessions": SESSIONS,
+    "probes": PROBES,
+    "channels": CHANNELS,
+    "units": UNITS,
+    **dict.fromkeys(METRICS_FILES.values(), _ANY_METRICS),
+}
+# up to pandas 3.0 the default parser may be off in the last place; from 3.1 on it is exact and
+# asking for that is deprecated
+_PANDAS = tuple(int(part) for part in pd.__version__.split(".")[:2])
+_EXACT: dict[str, Any] = {"float_precision": "round_trip"} if _PANDAS < (3, 1) else {}
+
+
+def parse_csv(content: Path | bytes, name: TableFile, *, origin: str) -> pd.DataFrame:
+    """Parse one of the CSV files with its declared types.
+
+    Parameters
+    ----------
+    content
+        The file, or its bytes.
+    name
+        Which table it should be.
+    origin
+        Where it is from, for the error message.
+
+    Returns
+    -------
+    DataFrame
+        With the table's index; columns the table does not declare are kept.
+
+    Raises
+    ------
+    InvalidFileError
+        If it is no such table.
+    """
+    table = _TABLES[name]
+    texts = {column.name: str for column in table.columns if column.kind == "str"}
+    file = io.BytesIO(content) if isinstance(content, bytes) else content
+    try:
+        frame = pd.read_csv(file, index_col=table.index, dtype=texts, low_memory=False, **_EXACT)
+        if not (pd.api.types.is_integer_dtype(frame.index) or frame.empty):
+            raise ValueError(f"its column {table.index!r} holds something else than ids")
+        if frame.index.has_duplicates:
+            raise ValueError(f"id {frame.index[frame.index.duplicated()][0]} is there twice")
+        return table.conform(frame, origin=origin)
+    # TypeError: what the parser of pandas says about a file that holds only control characters
+    except (ValueError, TypeError, OverflowError, InvalidFileError) as error:
+        reason = to_printable(error)
+        raise InvalidFileError(f"{origin} is not a table of {table.name}: {reason}") from error
+
+
+def select_units(
+    session_ids: Iterable[int],
+    *,
+    units: pd.DataFrame,
+    channels: pd.DataFrame,
+    probes: pd.DataFrame,
+) -> pd.Index[Any]:
+    """Find the units of some sessions.
+
+    Parameters
+    ----------
+    session_ids
+        The sessions.
+    units, channels, probes
+        The tables as they are in the CSV files.
+
+    Returns
+    -------
+    Index
+        Their ids, in the order of ``units``.
+    """
+    probe_ids = probes.index[probes["ecephys_session_id"].isin(list(session_ids))]
+    channel_ids = channels.index[channels["ecephys_probe_id"].isin(probe_ids)]
+    return units.index[units["ecephys_channel_id"].isin(channel_ids)]
+
+
+def find_session_of(probe_id: int, probes: pd.DataFrame, *, origin: str) -> int:
+    """Say in which session a probe was used, if it has LFP.
+
+    Parameters
+    ----------
+    probe_id
+        The probe, a whole number.
+    probes
+        The table of probes.
+    origin
+        Who has it, for the error message.
+
+    Returns
+    -------
+    int
+        The id of the session.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no such probe, or no LFP of it was released.
+    """
+    if probe_id not in probes.index:
+        choices = describe_choices(probe_id, probes.index.tolist())
+        raise NotFoundError(f"{origin} has no probe {probe_id}: {choices}")
+    if not probes["has_lfp_data"].loc[probe_id]:
+        raise NotFoundError(f"{origin} has no LFP of probe {probe_id}: none was released")
+    return int(probes["ecephys_session_id"].loc[probe_id])
+
+
+class CsvTables:
+    """Read every CSV at most once, and answer from what was read.
+
+    Parameters
+    ----------
+    read
+        Delivers the parsed table of a name.
+    origin
+        Who has the tables, for error messages.
+
+    Notes
+    -----
+    Threads may share it: who asks for a table that is being read waits for it.
+    """
+
+    def __init__(self, read: Callable[[TableFile], pd.DataFrame], *, origin: str) -> None:
+        self._read = read
+        self._origin = origin
+        self._parsed: dict[TableFile, pd.DataFrame] = {}
+        self._reading = threading.RLock()
+
+    def read(self, name: TableFile) -> pd.DataFrame:
+        """Read a table.
+
+        Parameters
+        ----------
+        name
+            Which.
+
+        Returns
+        -------
+        DataFrame
+            Not to be changed: the next caller gets the same object.
+        """
+        with self._reading:
+            if name not in self._parsed:
+                self._parsed[name] = self._read(name)
+            return self._parsed[name]
+
+    def select_metrics(
+        self,
+        unit_ids: Iterable[int] | None,
+        session_ids: Iterable[int] | None,
+        session_types: Iterable[str] | None,
+    ) -> pd.DataFrame:
+        """Select the analysis metrics of some units.
+
+        Parameters
+        ----------
+        unit_ids, session_ids, session_types
+            Which; None does not narrow the choice.
+
+        Returns
+        -------
+        DataFrame
+            Index ``ecephys_unit_id``, in the order of the files. The columns are those of the
+            session types that remain, also where there are no rows.
+
+        Raises
+        ------
+        NotFoundError
+            If there are no metrics for such a session type.
+        InvalidArgumentError
+            If an id is not a whole number.
+
+        Notes
+        -----
+        Only the files that are needed are read: the metrics of the session types asked for,
+        and for ``session_ids`` the four tables, which lead from a unit to its session.
+        """
+        types = set(METRICS_FILES) if session_types is None else self._check_types(session_types)
+        wanted = None if unit_ids is None else [check_id(i) for i in unit_ids]
+        if session_ids is not None:
+            sessions = [check_id(i) for i in session_ids]
+            table = self.read("sessions")
+            types &= set(table["session_type"][table.index.isin(sessions)])
+            found = select_units(
+                sessions,
+                units=self.read("units"),
+                channels=self.read("channels"),
+                probes=self.read("probes"),
+            )
+            wanted = found.tolist() if wanted is None else found[found.isin(wanted)].tolist()
+        # in the order of the files, whatever the order of the types
+        names = [METRICS_FILES[kind] for kind in METRICS_FILES if kind in types]
+        frames = [self.read(name) for name in names]
+        if wanted is not None:
+            frames = [frame[frame.index.isin(wanted)] for frame in frames]
+        return _join([frame for frame in frames if len(frame)] or frames[:1])
+
+    def _check_types(self, session_types: Iterable[str]) -> set[str]:
+        types = [session_types] if isinstance(session_types, str) else list(session_types)
+        for kind in types:
+            if kind not in METRICS_FILES:
+                raise NotFoundError(
+                    f"{self._origin} has no metrics of session type {kind!r}: "
+                    f"{describe_choices(kind, METRICS_FILES)}"
+                )
+        return set(types)
+
+
+def _join(frames: list[pd.DataFrame]) -> pd.DataFrame:
+    if not frames:
+        index: pd.Index[Any] = pd.Index([], name=_ANY_METRICS.index, dtype=np.int64)
+        return pd.DataFrame(index=index)
+    if len(frames) == 1:
+        return frames[0].copy()
+    shared = set.intersection(*(set(frame.columns) for frame in frames))
+    # some pandas guess a common type from empty columns and warn that they will not for long
+    mixed = [name for name in shared if len({frame[name].dtype for frame in frames}) > 1]
+    return pd.concat([frame.astype(dict.fromkeys(mixed, object)) for frame in frames])

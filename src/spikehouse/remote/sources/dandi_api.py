@@ -1,0 +1,307 @@
+"""What the DANDI Archive answers, and how much of it is believed."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import quote
+
+from spikehouse.errors import InvalidArgumentError, NotFoundError, SourceError
+from spikehouse.remote.http.addresses import is_below
+from spikehouse.remote.http.client import HttpClient
+from spikehouse.remote.http.documents import fetch_json
+
+__all__ = ["Asset", "DandiApi", "DandisetFiles"]
+
+log = logging.getLogger(__name__)
+
+PAGE_ROWS = 1000
+# the larger dandiset has a few hundred files
+MAX_PAGES = 200
+MAX_ASSETS = 20_000
+# a page of 1000 assets has some 400 kB, the metadata of one some 10 kB
+MAX_PAGE_BYTES = 32 << 20
+MAX_METADATA_BYTES = 8 << 20
+# no file is that large: a size goes into plans and into checks of the free space
+MAX_FILE_BYTES = 1 << 46
+
+_VERSION = re.compile(r"\d{1,9}\.\d{1,9}\.\d{1,9}|draft")
+_ASSET_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_SHA256 = re.compile(r"[0-9a-fA-F]{64}")
+_SESSION = re.compile(r"(?:[^/]+/)*(?:[^/]*_)?ses-(\d{1,18})\.nwb")
+_LFP = re.compile(r"(?:[^/]+/)*(?:[^/]*_)?probe-(\d{1,18})_ecephys\.nwb")
+
+
+@dataclass(frozen=True)
+class Asset:
+    """A file of a dandiset.
+
+    Attributes
+    ----------
+    asset_id
+        What the archive calls it.
+    path
+        Its path in the dandiset, for messages; never used as a path here.
+    size
+        Its length in bytes.
+    """
+
+    asset_id: str
+    path: str
+    size: int
+
+
+@dataclass(frozen=True)
+class DandisetFiles:
+    """The files of one version of a dandiset.
+
+    Attributes
+    ----------
+    label
+        Which dandiset and version, for messages.
+    sessions
+        Session id → its file, or its files where the archive has several.
+    lfp
+        Probe id → its file, or its files where the archive has several.
+    """
+
+    label: str
+    sessions: dict[int, list[Asset]] = field(default_factory=dict)
+    lfp: dict[int, list[Asset]] = field(default_factory=dict)
+
+    def add(self, asset: Asset) -> None:
+        """Take a file in, if it is of a session or of a probe.
+
+        Parameters
+        ----------
+        asset
+            The file; others are left aside.
+        """
+        for pattern, found in ((_SESSION, self.sessions), (_LFP, self.lfp)):
+            match = pattern.fullmatch(asset.path)
+            if match is not None:
+                found.setdefault(int(match[1]), []).append(asset)
+
+    def find_session(self, session_id: int) -> Asset | None:
+        """Find the file of a session.
+
+        Parameters
+        ----------
+        session_id
+            The session.
+
+        Returns
+        -------
+        Asset or None
+            The file; None where there is none.
+
+        Raises
+        ------
+        SourceError
+            If there are several.
+        """
+        return self._choose(self.sessions.get(session_id, []), f"session {session_id}")
+
+    def find_lfp(self, probe_id: int) -> Asset | None:
+        """Find the LFP file of a probe.
+
+        Parameters
+        ----------
+        probe_id
+            The probe.
+
+        Returns
+        -------
+        Asset or None
+            The file; None where there is none.
+
+        Raises
+        ------
+        SourceError
+            If there are several.
+        """
+        return self._choose(self.lfp.get(probe_id, []), f"LFP of probe {probe_id}")
+
+    def _choose(self, found: list[Asset], what: str) -> Asset | None:
+        if len(found) > 1:
+            paths = ", ".join(repr(asset.path) for asset in found[:3])
+            raise SourceError(f"{self.label} has {len(found)} files for {what}: {paths}")
+        return found[0] if found else None
+
+
+class DandiApi:
+    """Ask the archive's interface.
+
+    Parameters
+    ----------
+    base_url
+        Where it begins, with a slash at its end.
+    client
+        Who asks.
+    versions
+        Dandiset → version; of others the newest published one.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If a version cannot be one.
+    """
+
+    def __init__(self, base_url: str, client: HttpClient, *, versions: Mapping[str, str]) -> None:
+        for version in versions.values():
+            if not isinstance(version, str) or _VERSION.fullmatch(version) is None:
+                raise InvalidArgumentError(
+                    f"{version!r} is not a version of a dandiset: give one such as "
+                    "'0.251116.2246', or 'draft'"
+                )
+        self.base_url = base_url
+        self._client = client
+        self._versions = versions
+
+    def list_files(self, dandiset: str) -> DandisetFiles:
+        """List the files of a dandiset.
+
+        Parameters
+        ----------
+        dandiset
+            Its number, six digits.
+
+        Returns
+        -------
+        DandisetFiles
+            Those of sessions and probes.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no such dandiset or version.
+        SourceError
+            If the archive cannot be reached, or answers with nonsense.
+        """
+        version = self._versions.get(dandiset) or self._fetch_newest_version(dandiset)
+        listing = f"{self.base_url}dandisets/{quote(dandiset)}/versions/{quote(version)}/assets/"
+        files = DandisetFiles(label=f"DANDI:{dandiset}/{version}")
+        url: str | None = f"{listing}?page_size={PAGE_ROWS}"
+        n_assets, n_announced, seen = 0, None, set[str]()
+        while url is not None:
+            seen.add(url)
+            page = self._fetch(url, f"the list of files of {files.label}", max_bytes=MAX_PAGE_BYTES)
+            assets = page.get("results")
+            if not isinstance(assets, list):
+                raise SourceError(f"{url} does not list files: no 'results' in it")
+            n_assets += len(assets)
+            if n_assets > MAX_ASSETS:
+                raise SourceError(f"{listing} lists more than {MAX_ASSETS} files: not believed")
+            for asset in assets:
+                files.add(_parse_asset(asset, url))
+            # the archive counts on the first page only
+            n_announced = page.get("count") if n_announced is None else n_announced
+            url = _follow(page.get("next"), listing, seen)
+        _check_count(n_announced, n_assets, listing)
+        return files
+
+    def download_url(self, asset: Asset) -> str:
+        """Say where a file is downloaded.
+
+        Parameters
+        ----------
+        asset
+            The file.
+
+        Returns
+        -------
+        str
+            An address that redirects to the bytes. Where it leads to is valid for a short
+            time only, so it is this one that is to be asked again.
+        """
+        return f"{self.base_url}assets/{quote(asset.asset_id, safe='')}/download/"
+
+    def fetch_sha256(self, asset: Asset) -> str | None:
+        """Fetch the published digest of a file.
+
+        Parameters
+        ----------
+        asset
+            The file.
+
+        Returns
+        -------
+        str or None
+            64 lower-case hexadecimal digits; None where the archive has not computed it yet.
+
+        Raises
+        ------
+        NotFoundError
+            If the archive does not know the file any more.
+        SourceError
+            If the archive cannot be reached, or answers with nonsense.
+        """
+        url = f"{self.base_url}assets/{quote(asset.asset_id, safe='')}/"
+        metadata = self._fetch(
+            url, f"the description of {asset.path!r:.200}", max_bytes=MAX_METADATA_BYTES
+        )
+        size = metadata.get("contentSize", asset.size)
+        if size != asset.size:
+            raise SourceError(f"{url} gives a size of {size!r:.40}, the listing of {asset.size}")
+        digests = metadata.get("digest")
+        digest = digests.get("dandi:sha2-256") if isinstance(digests, dict) else None
+        if digest is None:
+            log.info("%s: no sha256 was published for it", asset.path)
+            return None
+        if not isinstance(digest, str) or _SHA256.fullmatch(digest) is None:
+            raise SourceError(f"{url} gives {digest!r:.80} as a sha256, which it is not")
+        return digest.lower()
+
+    def _fetch_newest_version(self, dandiset: str) -> str:
+        url = f"{self.base_url}dandisets/{quote(dandiset)}/"
+        answer = self._fetch(url, f"DANDI:{dandiset}", max_bytes=MAX_METADATA_BYTES)
+        newest = answer.get("most_recent_published_version")
+        if newest is None:
+            raise NotFoundError(
+                f"no version of DANDI:{dandiset} is published; "
+                f"versions={{{dandiset!r}: 'draft'}} takes the draft"
+            )
+        version = newest.get("version") if isinstance(newest, dict) else None
+        if not isinstance(version, str) or _VERSION.fullmatch(version) is None:
+            raise SourceError(f"{url} gives {version!r:.80} as a version, which it is not")
+        log.info("DANDI:%s: version %s", dandiset, version)
+        return version
+
+    def _fetch(self, url: str, name: str, *, max_bytes: int) -> dict[str, Any]:
+        document = fetch_json(self._client, url, name=name, max_bytes=max_bytes)
+        if not isinstance(document, dict):
+            raise SourceError(f"{url} does not answer like the DANDI Archive: {document!r:.80}")
+        return document
+
+
+def _parse_asset(asset: object, url: str) -> Asset:
+    row = asset if isinstance(asset, dict) else {}
+    asset_id, path, size = row.get("asset_id"), row.get("path"), row.get("size")
+    if not isinstance(asset_id, str) or _ASSET_ID.fullmatch(asset_id) is None:
+        raise SourceError(f"{url} gives {asset_id!r:.80} as the id of a file, which it is not")
+    if not isinstance(path, str):
+        raise SourceError(f"{url} gives {path!r:.80} as the path of file {asset_id}")
+    if isinstance(size, bool) or not isinstance(size, int) or not 0 <= size <= MAX_FILE_BYTES:
+        raise SourceError(f"{url} gives {size!r:.40} as the size of {path!r:.200}")
+    return Asset(asset_id=asset_id, path=path, size=size)
+
+
+def _follow(link: object, listing: str, seen: set[str]) -> str | None:
+    if link is None:
+        return None
+    if not isinstance(link, str) or not is_below(link, f"{listing}?"):
+        raise SourceError(
+            f"{listing} gives {link!r:.200} as its next page, which is not one of that list: "
+            "not followed"
+        )
+    if link in seen or len(seen) >= MAX_PAGES:
+        raise SourceError(f"{listing} has no last page: {len(seen)} were read, then {link!r}")
+    return link
+
+
+def _check_count(count: object, n_assets: int, listing: str) -> None:
+    if isinstance(count, int) and count != n_assets:
+        raise SourceError(f"{listing} announced {count} files and listed {n_assets}; call again")

@@ -1,0 +1,86 @@
+"""Asking one source after the other until one delivers."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from spikehouse.errors import (
+    InvalidFileError,
+    NotFoundError,
+    SourceError,
+    SpikehouseError,
+    TransferError,
+)
+from spikehouse.remote.protocol import Source
+
+__all__ = ["ask_in_turn", "name_source"]
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+# what can be wrong with one source and right with the next; a full disk is not among them
+_FAILURES = (SourceError, TransferError, InvalidFileError, NotFoundError)
+
+
+def ask_in_turn(sources: Sequence[Source], act: Callable[[Source], T], *, what: str) -> T:
+    """Ask the first source, and the next where one fails.
+
+    Parameters
+    ----------
+    sources
+        The preferred one first; at least one.
+    act
+        What to do with a source.
+    what
+        What is wanted, for the messages.
+
+    Returns
+    -------
+    object
+        What the first source gave that did not fail.
+
+    Raises
+    ------
+    NotFoundError
+        If no source has it.
+    SourceError
+        If none delivers: the message names each and its reason. A single source's error is
+        raised as it is.
+    """
+    failures: list[tuple[Source, SpikehouseError]] = []
+    for source in sources:
+        try:
+            return act(source)
+        except _FAILURES as error:
+            failures.append((source, error))
+            if len(sources) > 1:
+                log.warning("%s from %s: %s", what, name_source(source), error)
+    raise _sum_up(what, failures) from failures[-1][1].__cause__
+
+
+def name_source(source: Source) -> str:
+    """Say what to call a source.
+
+    Parameters
+    ----------
+    source
+        Any; one of the user's own may lack the name.
+
+    Returns
+    -------
+    str
+        Its name, else that of its class.
+    """
+    return getattr(source, "name", type(source).__name__)
+
+
+def _sum_up(what: str, failures: list[tuple[Source, SpikehouseError]]) -> SpikehouseError:
+    if len(failures) == 1:
+        return failures[0][1]
+    reasons = "; ".join(f"{name_source(source)}: {error}" for source, error in failures)
+    if all(isinstance(error, NotFoundError) for _, error in failures):
+        return NotFoundError(f"no source has {what}. {reasons}")
+    return SourceError(f"no source could give {what}. {reasons}")

@@ -1,0 +1,340 @@
+"""A folder that has the survey: AllenSDK's cache, ours, or the bucket mounted as a disk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import pandas as pd
+
+from spikehouse.errors import CacheError, NotFoundError, SourceError
+from spikehouse.remote.http.addresses import check_id
+from spikehouse.remote.manifest import Manifest, read_manifest
+from spikehouse.remote.protocol import LocalFile, TableFile
+from spikehouse.remote.sources.csv_tables import CsvTables, find_session_of, parse_csv
+from spikehouse.remote.sources.layout import (
+    METRICS_FILES,
+    lfp_key,
+    movie_key,
+    scene_key,
+    session_key,
+    session_metrics_key,
+    table_key,
+)
+
+__all__ = ["Folder"]
+
+MANIFEST_NAMES = ("manifest.json", "ecephys_project_manifest.json")
+
+
+class Folder:
+    """A cache folder to take files from. Nothing in it is ever changed.
+
+    Parameters
+    ----------
+    path
+        The folder, or the manifest in it. With a manifest (``manifest.json`` or
+        ``ecephys_project_manifest.json`` is found by itself) files are where that says; without
+        one, in the usual places.
+
+    Attributes
+    ----------
+    path
+        The folder.
+
+    Raises
+    ------
+    CacheError
+        If there is no such folder, or its manifest is none.
+
+    Notes
+    -----
+    File names are made from ids only. A symbolic link in the folder is followed wherever it
+    leads: whoever may write to the folder is trusted, as with a folder of one's own.
+    """
+
+    name = "folder"
+
+    def __init__(self, path: str | Path) -> None:
+        given = Path(path).expanduser()
+        if not given.exists():
+            raise CacheError(
+                f"{given} is not there: give a cache folder, the place where the bucket is "
+                "mounted, or a manifest.json"
+            )
+        self.path = given if given.is_dir() else given.parent
+        self._manifest = _find_manifest(given)
+        self._tables = CsvTables(self._read_table, origin=str(self.path))
+
+    def get_sessions(self) -> pd.DataFrame:
+        """Read the table of sessions.
+
+        Returns
+        -------
+        DataFrame
+            Index ``id``, the columns of ``sessions.csv``.
+
+        Raises
+        ------
+        NotFoundError
+            If the folder does not have it.
+        InvalidFileError
+            If the file is no such table.
+        """
+        return self._tables.read("sessions").copy()
+
+    def get_probes(self) -> pd.DataFrame:
+        """Read the table of probes.
+
+        Returns
+        -------
+        DataFrame
+            Index ``id``, the columns of ``probes.csv``.
+
+        Raises
+        ------
+        NotFoundError
+            If the folder does not have it.
+        InvalidFileError
+            If the file is no such table.
+        """
+        return self._tables.read("probes").copy()
+
+    def get_channels(self) -> pd.DataFrame:
+        """Read the table of channels.
+
+        Returns
+        -------
+        DataFrame
+            Index ``id``, the columns of ``channels.csv``.
+
+        Raises
+        ------
+        NotFoundError
+            If the folder does not have it.
+        InvalidFileError
+            If the file is no such table.
+        """
+        return self._tables.read("channels").copy()
+
+    def get_units(self) -> pd.DataFrame:
+        """Read the table of units, unfiltered.
+
+        Returns
+        -------
+        DataFrame
+            Index ``id``, the columns of ``units.csv``.
+
+        Raises
+        ------
+        NotFoundError
+            If the folder does not have it.
+        InvalidFileError
+            If the file is no such table.
+        """
+        return self._tables.read("units").copy()
+
+    def get_unit_analysis_metrics(
+        self,
+        unit_ids: Iterable[int] | None = None,
+        ecephys_session_ids: Iterable[int] | None = None,
+        session_types: Iterable[str] | None = None,
+    ) -> pd.DataFrame:
+        """Select the analysis metrics of some units.
+
+        Parameters
+        ----------
+        unit_ids
+            Only of these units.
+        ecephys_session_ids
+            Only of units of these sessions.
+        session_types
+            Only of units of sessions of these types.
+
+        Returns
+        -------
+        DataFrame
+            Index ``ecephys_unit_id``, one column per metric of the session types that remain.
+
+        Raises
+        ------
+        InvalidArgumentError
+            If an id is not a whole number.
+        NotFoundError
+            If a file that is needed is not in the folder.
+        InvalidFileError
+            If one is no such table.
+
+        Notes
+        -----
+        Asked for a single session and nothing else, a folder in use often has the answer as a
+        file of its own, ``session_<id>_analysis_metrics.csv``.
+        """
+        session_ids = None if ecephys_session_ids is None else list(ecephys_session_ids)
+        is_narrowed = unit_ids is not None or session_types is not None
+        if session_ids is not None and len(session_ids) == 1 and not is_narrowed:
+            number = check_id(session_ids[0])
+            usual = session_metrics_key(number)
+            path = self._path_of("session_analysis_metrics", number, number, usual=usual)
+            if _is_file(path):
+                # any of the two names will do: both stand for metrics of whatever columns
+                return parse_csv(path, next(iter(METRICS_FILES.values())), origin=str(path))
+        return self._tables.select_metrics(unit_ids, session_ids, session_types)
+
+    def get_table_file(self, name: TableFile) -> LocalFile:
+        """Find the CSV of a table.
+
+        Parameters
+        ----------
+        name
+            Which, one of :data:`spikehouse.remote.protocol.TABLE_FILES`.
+
+        Returns
+        -------
+        LocalFile
+            Where it is.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no table of that name, or the folder does not have it.
+        """
+        return self._locate(self._table_path(name), f"table {name}")
+
+    def get_session_data(self, session_id: int) -> LocalFile:
+        """Find the file of a session.
+
+        Parameters
+        ----------
+        session_id
+            The session.
+
+        Returns
+        -------
+        LocalFile
+            Where it is.
+
+        Raises
+        ------
+        InvalidArgumentError
+            If the id is not a whole number.
+        NotFoundError
+            If the folder does not have it.
+        """
+        number = check_id(session_id)
+        path = self._path_of("session_nwb", number, number, usual=session_key(number))
+        return self._locate(path, f"session {number}")
+
+    def get_probe_lfp_data(self, probe_id: int) -> LocalFile:
+        """Find the LFP file of a probe.
+
+        Parameters
+        ----------
+        probe_id
+            The probe.
+
+        Returns
+        -------
+        LocalFile
+            Where it is.
+
+        Raises
+        ------
+        InvalidArgumentError
+            If the id is not a whole number.
+        NotFoundError
+            If there is no such probe, no LFP of it was released, or the folder does not have
+            it, or does not have the table of probes that says in what session it was used.
+        InvalidFileError
+            If the table of probes is none.
+        """
+        number = check_id(probe_id)
+        session_id = find_session_of(number, self._tables.read("probes"), origin=str(self.path))
+        path = self._path_of("probe_lfp_nwb", session_id, number, usual=lfp_key(session_id, number))
+        return self._locate(path, f"LFP of probe {number}")
+
+    def get_natural_scene_template(self, number: int) -> LocalFile:
+        """Find the TIFF of an image.
+
+        Parameters
+        ----------
+        number
+            Its number, from 0.
+
+        Returns
+        -------
+        LocalFile
+            Where it is.
+
+        Raises
+        ------
+        InvalidArgumentError
+            If the number is not whole.
+        NotFoundError
+            If the folder does not have it.
+        """
+        number = check_id(number)
+        path = self._path_of("natural_scene", number, usual=scene_key(number))
+        return self._locate(path, f"natural scene {number}")
+
+    def get_natural_movie_template(self, number: int) -> LocalFile:
+        """Find the NumPy file of a movie.
+
+        Parameters
+        ----------
+        number
+            1 for natural_movie_one, 3 for natural_movie_three.
+
+        Returns
+        -------
+        LocalFile
+            Where it is.
+
+        Raises
+        ------
+        InvalidArgumentError
+            If the number is not whole.
+        NotFoundError
+            If the folder does not have it.
+        """
+        number = check_id(number)
+        path = self._path_of("natural_movie", number, usual=movie_key(number))
+        return self._locate(path, f"natural movie {number}")
+
+    def _path_of(self, key: str, *ids: int | str, usual: str) -> Path:
+        if self._manifest is None:
+            return self.path / usual
+        return self._manifest.path_of(key, *ids)
+
+    def _table_path(self, name: TableFile) -> Path:
+        usual = table_key(name)
+        for session_type, metrics in METRICS_FILES.items():
+            if name == metrics:
+                return self._path_of("typewise_analysis_metrics", session_type, usual=usual)
+        return self._path_of(name, usual=usual)
+
+    def _locate(self, path: Path, name: str) -> LocalFile:
+        if not _is_file(path):
+            raise NotFoundError(f"there is no {name} in the folder {self.path}: no file {path}")
+        return LocalFile(path=path, name=name, source=self.name)
+
+    def _read_table(self, name: TableFile) -> pd.DataFrame:
+        path = self.get_table_file(name).path
+        return parse_csv(path, name, origin=str(path))
+
+
+def _find_manifest(given: Path) -> Manifest | None:
+    if not given.is_dir():
+        return read_manifest(given)
+    for name in MANIFEST_NAMES:
+        if (given / name).is_file():
+            return read_manifest(given / name)
+    return None
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    # a bucket mounted as a disk may have lost its connection
+    except OSError as error:
+        raise SourceError(f"{path} cannot be looked at: {error}") from error

@@ -1,0 +1,206 @@
+"""The warehouse's query language (RMA): how to ask, and how its answers are built."""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+from urllib.parse import quote
+
+from spikehouse.errors import InvalidArgumentError, SourceError
+from spikehouse.remote.http.documents import to_printable
+
+__all__ = [
+    "CHANNELS",
+    "PROBES",
+    "SESSIONS",
+    "UNITS",
+    "build_path",
+    "find_file",
+    "find_metrics",
+    "find_templates",
+    "parse_page",
+]
+
+PRODUCT_ID = 714914585
+
+SESSIONS = (
+    "model::EcephysSession,rma::include,specimen(donor(age)),well_known_files(well_known_file_type)"
+)
+PROBES = "model::EcephysProbe"
+# the tabular option both selects and names: otherwise the structure comes as a nested object
+CHANNELS = (
+    "model::EcephysChannel,rma::include,structure,rma::options[tabular$eq'"
+    "ecephys_channels.id"
+    ",ecephys_probe_id,local_index"
+    ",probe_horizontal_position,probe_vertical_position"
+    ",anterior_posterior_ccf_coordinate,dorsal_ventral_ccf_coordinate"
+    ",left_right_ccf_coordinate"
+    ",structures.id as ecephys_structure_id,structures.acronym as ecephys_structure_acronym"
+    "']"
+)
+UNITS = "model::EcephysUnit"
+
+_NAME = re.compile(r"[A-Za-z0-9_.\- ]+")
+N_CHARACTERS_SHOWN = 200
+# 99 180 units and 123 224 channels are the longest tables there are
+MAX_ROWS = 5_000_000
+
+
+def find_file(file_type: str, owner_type: str, owner_id: int) -> str:
+    """Ask for the well known file of one thing.
+
+    Parameters
+    ----------
+    file_type
+        Such as ``EcephysNwb``.
+    owner_type
+        Such as ``EcephysSession``.
+    owner_id
+        Its id.
+
+    Returns
+    -------
+    str
+        The criteria.
+    """
+    return (
+        f"model::WellKnownFile,rma::criteria,well_known_file_type[name$eq{_name(file_type)}]"
+        f"[attachable_type$eq{_name(owner_type)}][attachable_id$eq{_id(owner_id)}]"
+    )
+
+
+def find_templates() -> str:
+    """Ask for the images and movies that were shown.
+
+    Returns
+    -------
+    str
+        The criteria.
+    """
+    return find_file("Stimulus", "Product", PRODUCT_ID)
+
+
+def find_metrics(
+    *,
+    unit_ids: Iterable[int] | None = None,
+    session_ids: Iterable[int] | None = None,
+    session_types: Iterable[str] | None = None,
+) -> str:
+    """Ask for the analysis metrics of some units.
+
+    Parameters
+    ----------
+    unit_ids
+        Only of these units.
+    session_ids
+        Only of units of these sessions.
+    session_types
+        Only of units of sessions of these types.
+
+    Returns
+    -------
+    str
+        The criteria.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If an id is not a whole number, or a name holds anything but letters, digits, blanks,
+        dots, dashes and underscores.
+    """
+    through = ",rma::criteria,ecephys_unit(ecephys_channel(ecephys_probe(ecephys_session[{}])))"
+    criteria = "model::EcephysUnitMetricBundle"
+    if unit_ids is not None:
+        criteria += f",rma::criteria[ecephys_unit_id$in{_join(_id(i) for i in unit_ids)}]"
+    if session_ids is not None:
+        criteria += through.format(f"id$in{_join(_id(i) for i in session_ids)}")
+    if session_types is not None:
+        criteria += through.format(f"stimulus_name$in{_join(_name(n) for n in session_types)}")
+    return criteria
+
+
+def build_path(criteria: str, *, start_row: int, n_rows: int) -> str:
+    """Make the path and query of one page of an answer.
+
+    Parameters
+    ----------
+    criteria
+        What to ask for.
+    start_row
+        Number of the first row wanted, from 0.
+    n_rows
+        How many rows at most.
+
+    Returns
+    -------
+    str
+        To be put behind the host. Pages fit together because the rows are ordered by id.
+    """
+    page = f",rma::options[start_row$eq{start_row}][num_rows$eq{n_rows}][order$eq'id']"
+    return f"/api/v2/data/query.json?criteria={quote(criteria + page, safe=':,$()')}"
+
+
+def parse_page(document: object, *, origin: str) -> tuple[list[Mapping[str, Any]], int]:
+    """Take the rows out of an answer.
+
+    Parameters
+    ----------
+    document
+        The JSON document.
+    origin
+        Who gave it, for the error message.
+
+    Returns
+    -------
+    tuple of list and int
+        The rows of this page, and the number of rows of the whole answer.
+
+    Raises
+    ------
+    SourceError
+        If the warehouse reports an error (it does so with status 200), announces more rows than
+        there can be or fewer than it gives, or the document is not an answer at all.
+    """
+    if not isinstance(document, dict) or "success" not in document:
+        raise SourceError(f"{origin} does not answer like the warehouse: no 'success' in it")
+    message = document.get("msg")
+    if document["success"] is not True:
+        shown = to_printable(message, n_characters=N_CHARACTERS_SHOWN)
+        raise SourceError(f"{origin} refuses the query: {shown}")
+    if not isinstance(message, list) or not all(isinstance(row, dict) for row in message):
+        raise SourceError(f"{origin} does not answer like the warehouse: 'msg' is not rows")
+    try:
+        n_total = int(document.get("total_rows", len(message)))
+    except (TypeError, ValueError, OverflowError) as error:
+        raise SourceError(f"{origin} does not say how many rows there are: {error}") from error
+    if not len(message) <= n_total <= MAX_ROWS:
+        raise SourceError(
+            f"{origin} announces {n_total} rows and gives {len(message)} of them: between that "
+            f"and {MAX_ROWS} would be believed"
+        )
+    return message, n_total
+
+
+def _id(value: object) -> str:
+    if isinstance(value, bool):
+        raise InvalidArgumentError(f"{value!r} is not an id: give a whole number")
+    try:
+        return str(operator.index(value))  # type: ignore[arg-type]
+    except TypeError as error:
+        raise InvalidArgumentError(f"{value!r} is not an id: give a whole number") from error
+
+
+def _name(value: str) -> str:
+    # quoting alone would not do: the language has no escape for a quote inside a name
+    if not isinstance(value, str) or _NAME.fullmatch(value) is None:
+        raise InvalidArgumentError(
+            f"{value!r} cannot be a name in a query: only letters, digits, blanks, dots, dashes "
+            "and underscores can"
+        )
+    return f"'{value}'"
+
+
+def _join(parts: Iterable[str]) -> str:
+    return ",".join(parts)

@@ -1,0 +1,149 @@
+"""Asking the warehouse for rows: pages in parallel, https first."""
+
+from __future__ import annotations
+
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from spikehouse.errors import SourceError
+from spikehouse.remote.http.client import HttpClient, HttpOptions, UnreachableError
+from spikehouse.remote.progress import is_progress_shown
+from spikehouse.remote.sources import rma
+from spikehouse.remote.sources.rma_rows import Row
+
+__all__ = ["RmaClient"]
+
+log = logging.getLogger(__name__)
+
+PAGE_ROWS = 5000
+MAX_PAGES = 10_000
+# a table that is there at once needs no bar
+BAR_DELAY_S = 2.0
+
+
+class RmaClient:
+    """Ask one host for rows.
+
+    Parameters
+    ----------
+    host
+        Its name, with ``:port`` where that is not the usual one.
+    scheme
+        ``"https"`` or ``"http"``; None tries the first, then the second, and remembers.
+    options
+        How patient to be, and how many pages to ask for at the same time.
+    progress
+        Whether to draw bars for tables that take long; None leaves it to
+        ``SPIKEHOUSE_PROGRESS``.
+    page_rows
+        How many rows to ask for at once.
+
+    Attributes
+    ----------
+    scheme
+        The one in use; None until the first answer, where none was given.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        scheme: str | None,
+        *,
+        options: HttpOptions,
+        progress: bool | None = None,
+        page_rows: int = PAGE_ROWS,
+    ) -> None:
+        self.host = host
+        self.scheme = scheme
+        self.options = options
+        self._progress = progress
+        self._page_rows = page_rows
+        self._client = HttpClient(options)
+
+    def query(self, criteria: str, *, label: str = "") -> list[Row]:
+        """Ask for all rows of an answer, page by page.
+
+        Parameters
+        ----------
+        criteria
+            As the functions of :mod:`spikehouse.remote.sources.rma` make them.
+        label
+            What to write before the progress bar; no bar without one.
+
+        Returns
+        -------
+        list of dict
+            The rows, in the order of their ids.
+
+        Raises
+        ------
+        SourceError
+            If the host cannot be reached, refuses the query, or delivers fewer rows than it
+            announced.
+        """
+        rows, n_total = self._read_page(criteria, 0)
+        # a server may give fewer rows than asked: its own page size is what counts then
+        n_page = len(rows)
+        if n_page == 0 or n_page >= n_total:
+            return self._check_rows(rows, n_total)
+        if n_total > n_page * MAX_PAGES:
+            raise SourceError(
+                f"{self.host} gives {n_page} of {n_total} rows at a time: it would take more than "
+                f"{MAX_PAGES} queries"
+            )
+        starts = range(n_page, n_total, n_page)
+        with (
+            self._make_bar(n_total, n_page, label=label) as bar,
+            ThreadPoolExecutor(self.options.connections) as pool,
+        ):
+            pages = pool.map(lambda start: self._read_page(criteria, start, n_page)[0], starts)
+            for page in pages:
+                rows.extend(page)
+                bar.update(len(page))
+        return self._check_rows(rows, n_total)
+
+    def _check_rows(self, rows: list[Row], n_total: int) -> list[Row]:
+        if len(rows) != n_total:
+            raise SourceError(
+                f"{self.host} announced {n_total} rows and delivered {len(rows)}; call again"
+            )
+        return rows
+
+    def _make_bar(self, n_total: int, n_done: int, *, label: str) -> Any:  # noqa: ANN401 - tqdm
+        from tqdm import tqdm
+
+        shown = bool(label) and is_progress_shown(self._progress)
+        return tqdm(
+            total=n_total,
+            initial=n_done,
+            desc=f"Listing {label}",
+            unit=" rows",
+            unit_scale=True,
+            disable=not shown,
+            delay=BAR_DELAY_S,
+        )
+
+    def _read_page(
+        self, criteria: str, start_row: int, n_rows: int | None = None
+    ) -> tuple[list[Row], int]:
+        n_asked = n_rows or self._page_rows
+        path = rma.build_path(criteria, start_row=start_row, n_rows=n_asked)
+        rows, n_total = rma.parse_page(self._read_json(path), origin=self.host)
+        if len(rows) > n_asked:
+            raise SourceError(f"{self.host} gives {len(rows)} rows where {n_asked} were asked for")
+        return rows, n_total
+
+    def _read_json(self, path: str) -> object:
+        if self.scheme is not None:
+            return self._client.read_json(f"{self.scheme}://{self.host}{path}")
+        try:
+            # one try: a host without https fails at once, and http has its tries after it
+            document = HttpClient(self.options.once()).read_json(f"https://{self.host}{path}")
+        except UnreachableError as error:
+            log.info("no https at %s: %s", self.host, error)
+            document = self._client.read_json(f"http://{self.host}{path}")
+            self.scheme = "http"
+        else:
+            self.scheme = "https"
+        return document

@@ -1,0 +1,143 @@
+"""From the rows of an RMA answer to the tables of the cache folder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeAlias
+
+import numpy as np
+import pandas as pd
+
+from spikehouse.errors import InvalidFileError, SourceError
+from spikehouse.remote.http.documents import to_printable
+from spikehouse.schema import Table
+
+__all__ = ["Row", "flatten_session", "tabulate", "unpack_bundles"]
+
+Row: TypeAlias = Mapping[str, Any]
+
+MAX_ID = 2**63 - 1
+
+
+def tabulate(rows: Iterable[Row], table: Table, *, origin: str) -> pd.DataFrame:
+    """Make a table of rows, with the types the data dictionary declares.
+
+    Parameters
+    ----------
+    rows
+        Numbers may be strings in them, as the warehouse likes it.
+    table
+        What to make. Fields it does not declare are left out.
+    origin
+        Who gave the rows, for the error message.
+
+    Returns
+    -------
+    DataFrame
+        The table's index and columns, in its order.
+
+    Raises
+    ------
+    SourceError
+        If a column is missing or holds what cannot be converted, or an id is there twice.
+    """
+    rows = list(rows)
+    if not rows:
+        return table.empty()
+    optional = {column.name for column in table.columns if column.optional}
+    present = set().union(*rows)
+    wanted = [name for name in table.column_names if name in present or name not in optional]
+    missing = [name for name in (table.index, *wanted) if name not in present]
+    if missing:
+        raise SourceError(f"{origin} gives no {', '.join(map(repr, missing))} in its {table.name}")
+    try:
+        frame = pd.DataFrame(
+            {name: [row.get(name) for row in rows] for name in wanted},
+            index=pd.Index([_to_id(row[table.index]) for row in rows], name=table.index),
+        )
+        if frame.index.has_duplicates:
+            twice = frame.index[frame.index.duplicated()][0]
+            raise ValueError(f"id {twice} is there twice")
+        return table.conform(frame, origin=origin)
+    except (InvalidFileError, KeyError, TypeError, ValueError, OverflowError) as error:
+        reason = to_printable(error)
+        raise SourceError(
+            f"{origin} answers with nonsense in its {table.name}: {reason}"
+        ) from error
+
+
+def flatten_session(row: Row) -> Row:
+    """Bring what hangs below a session up to it.
+
+    Parameters
+    ----------
+    row
+        A session with its specimen, donor, age and files nested in it.
+
+    Returns
+    -------
+    Mapping
+        The same with the fields of ``sessions.csv``.
+    """
+    donor = _child(row.get("specimen"), "donor")
+    genotype = donor.get("full_genotype")
+    files = row.get("well_known_files") or []
+    file_types = [_child(file, "well_known_file_type").get("name") for file in files]
+    return {
+        **row,
+        "session_type": row.get("stimulus_name"),
+        "age_in_days": _child(donor, "age").get("days"),
+        "sex": donor.get("sex"),
+        # the warehouse leaves the genotype of wild types empty
+        "genotype": "wt" if genotype is None else genotype,
+        "has_nwb": "EcephysNwb" in file_types,
+    }
+
+
+def unpack_bundles(bundles: Iterable[Row], *, origin: str) -> pd.DataFrame:
+    """Make the table of analysis metrics.
+
+    Parameters
+    ----------
+    bundles
+        One per unit; its ``data`` is a JSON object, kept as a string.
+    origin
+        Who gave them, for the error message.
+
+    Returns
+    -------
+    DataFrame
+        Index ``ecephys_unit_id``, one column per metric, types as JSON gives them.
+
+    Raises
+    ------
+    SourceError
+        If a bundle has no unit or no metrics.
+    """
+    unit_ids, metrics = [], []
+    for bundle in bundles:
+        try:
+            unit_ids.append(_to_id(bundle["ecephys_unit_id"]))
+            values = json.loads(bundle["data"])
+        # RecursionError: a document of nothing but brackets
+        except (KeyError, TypeError, ValueError, RecursionError) as error:
+            raise SourceError(f"{origin} answers with unreadable metrics: {error!r}") from error
+        if not isinstance(values, dict):
+            raise SourceError(f"{origin} answers with metrics that have no names: {values!r:.80}")
+        metrics.append(values)
+    index = pd.Index(unit_ids, name="ecephys_unit_id", dtype=np.int64)
+    return pd.DataFrame(metrics, index=index)
+
+
+def _to_id(value: object) -> int:
+    """Convert an id; the warehouse writes some of them as strings."""
+    number = int(value) if isinstance(value, (int, str)) and not isinstance(value, bool) else -1
+    if not 0 <= number <= MAX_ID:
+        raise ValueError(f"{value!r:.40} is not an id")
+    return number
+
+
+def _child(parent: object, key: str) -> Row:
+    child = parent.get(key) if isinstance(parent, dict) else None
+    return child if isinstance(child, dict) else {}

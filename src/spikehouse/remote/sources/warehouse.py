@@ -1,0 +1,357 @@
+"""The Institute's data warehouse: tables by RMA queries, files by well-known-file links."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from urllib.parse import urljoin
+
+import pandas as pd
+
+from spikehouse.errors import (
+    InvalidArgumentError,
+    NotFoundError,
+    SourceError,
+    describe_choices,
+)
+from spikehouse.remote.http.addresses import is_below
+from spikehouse.remote.http.client import HttpOptions
+from spikehouse.remote.protocol import RemoteFile
+from spikehouse.remote.sources import rma
+from spikehouse.remote.sources.rma_client import PAGE_ROWS, RmaClient
+from spikehouse.remote.sources.rma_rows import Row, flatten_session, tabulate, unpack_bundles
+from spikehouse.schema.cache_tables import CHANNELS, PROBES, SESSIONS, UNITS
+
+__all__ = ["Warehouse"]
+
+DEFAULT_HOST = "api.brain-map.org"
+# the demo server simulates a session before it sends the first byte
+LONGEST_ANSWER = 300.0
+LONGEST_STALL = 60.0
+
+_HOST = re.compile(r"[A-Za-z0-9.\-]+(:\d{1,5})?|\[[0-9A-Fa-f:.]+\](:\d{1,5})?")
+_SCENE = re.compile(r"(?:.*/)?(\d{1,9})\.tiff?")
+_MOVIE = re.compile(r".*natural_movie_(\d{1,9})\.npy")
+# so many ids make an address that servers take
+IDS_PER_QUERY = 500
+
+
+class Warehouse:
+    """A client of the warehouse, or of a server that speaks like it.
+
+    Parameters
+    ----------
+    host
+        Its name, with ``:port`` where that is not the usual one.
+    scheme
+        ``"https"`` or ``"http"``; None tries the first, then the second, and remembers.
+    timeout
+        Longest wait for a sign of life [s]: at most 300 s before an answer begins and 60 s
+        in the middle of a download count, however large this is. The total time of a download
+        has no limit.
+    fetch_tries
+        How often to try in all.
+    progress
+        Whether to draw bars for tables that take long; None leaves it to
+        ``SPIKEHOUSE_PROGRESS``.
+    page_rows
+        How many rows to ask for at once.
+    connections
+        How many pages to ask for at the same time.
+    options
+        How patient to be in detail, in place of ``timeout``, ``fetch_tries`` and
+        ``connections``.
+
+    Attributes
+    ----------
+    name
+        ``"warehouse"``.
+    """
+
+    name = "warehouse"
+
+    def __init__(
+        self,
+        host: str = DEFAULT_HOST,
+        scheme: str | None = None,
+        *,
+        timeout: float = 1200,
+        fetch_tries: int = 2,
+        progress: bool | None = None,
+        page_rows: int = PAGE_ROWS,
+        connections: int = 4,
+        options: HttpOptions | None = None,
+    ) -> None:
+        if _HOST.fullmatch(host) is None:
+            raise InvalidArgumentError(
+                f"{host!r} is not a host: give a name and, if need be, a port, such as "
+                "'api.brain-map.org' or '127.0.0.1:8000'"
+            )
+        if scheme not in (None, "http", "https"):
+            raise InvalidArgumentError(
+                f"the scheme is {scheme!r}: {describe_choices(scheme, ['http', 'https'])}"
+            )
+        self.host = host
+        self.options = options or HttpOptions(
+            fetch_tries=fetch_tries,
+            answer_timeout=min(timeout, LONGEST_ANSWER),
+            stall_timeout=min(timeout, LONGEST_STALL),
+            connections=connections,
+        )
+        self._rma = RmaClient(
+            host, scheme, options=self.options, progress=progress, page_rows=page_rows
+        )
+        self._templates: list[Row] | None = None
+
+    def get_sessions(self) -> pd.DataFrame:
+        """Fetch the table of sessions.
+
+        Returns
+        -------
+        DataFrame
+            Index ``id``, the columns of ``sessions.csv``.
+
+        Raises
+        ------
+        SourceError
+            If the warehouse cannot be reached or its answer is no such table.
+        """
+        rows = [flatten_session(row) for row in self.query(rma.SESSIONS, label="sessions")]
+        return tabulate(rows, SESSIONS, origin=self.host)
+
+    def get_probes(self) -> pd.DataFrame:
+        """Fetch the table of probes.
+
+        Returns
+        -------
+        DataFrame
+            Index ``id``, the columns of ``probes.csv``.
+
+        Raises
+        ------
+        SourceError
+            If the warehouse cannot be reached or its answer is no such table.
+        """
+        rows = [
+            # nothing said about LFP means that none was processed
+            {**row, "has_lfp_data": row.get("use_lfp_data") or False}
+            for row in self.query(rma.PROBES, label="probes")
+        ]
+        return tabulate(rows, PROBES, origin=self.host)
+
+    def get_channels(self) -> pd.DataFrame:
+        """Fetch the table of channels.
+
+        Returns
+        -------
+        DataFrame
+            Index ``id``, the columns of ``channels.csv``.
+
+        Raises
+        ------
+        SourceError
+            If the warehouse cannot be reached or its answer is no such table.
+        """
+        return tabulate(self.query(rma.CHANNELS, label="channels"), CHANNELS, origin=self.host)
+
+    def get_units(self) -> pd.DataFrame:
+        """Fetch the table of units, unfiltered.
+
+        Returns
+        -------
+        DataFrame
+            Index ``id``, the columns of ``units.csv``.
+
+        Raises
+        ------
+        SourceError
+            If the warehouse cannot be reached or its answer is no such table.
+        """
+        return tabulate(self.query(rma.UNITS, label="units"), UNITS, origin=self.host)
+
+    def get_unit_analysis_metrics(
+        self,
+        unit_ids: Iterable[int] | None = None,
+        ecephys_session_ids: Iterable[int] | None = None,
+        session_types: Iterable[str] | None = None,
+    ) -> pd.DataFrame:
+        """Fetch the analysis metrics of some units.
+
+        Parameters
+        ----------
+        unit_ids
+            Only of these units.
+        ecephys_session_ids
+            Only of units of these sessions.
+        session_types
+            Only of units of sessions of these types.
+
+        Returns
+        -------
+        DataFrame
+            Index ``ecephys_unit_id``, one column per metric, as the warehouse stores them.
+
+        Raises
+        ------
+        SourceError
+            If the warehouse cannot be reached or its answer is no such table.
+        """
+        ids = None if unit_ids is None else list(unit_ids)
+        sessions = None if ecephys_session_ids is None else list(ecephys_session_ids)
+        types = [session_types] if isinstance(session_types, str) else session_types
+        types = None if types is None else list(types)
+        bundles: list[Row] = []
+        # nobody's metrics: the warehouse takes an empty choice for a mistake
+        if [] not in (ids, sessions, types):
+            for some in [None] if ids is None else _split(ids, IDS_PER_QUERY):
+                criteria = rma.find_metrics(
+                    unit_ids=some, session_ids=sessions, session_types=types
+                )
+                bundles += self.query(criteria, label="analysis metrics")
+        return unpack_bundles(bundles, origin=self.host)
+
+    def get_session_data(self, session_id: int) -> RemoteFile:
+        """Find the file of a session.
+
+        Parameters
+        ----------
+        session_id
+            The session.
+
+        Returns
+        -------
+        RemoteFile
+            Where it is.
+
+        Raises
+        ------
+        NotFoundError
+            If the warehouse has no file of this session.
+        SourceError
+            If the warehouse cannot be reached.
+        """
+        criteria = rma.find_file("EcephysNwb", "EcephysSession", session_id)
+        return self._locate(self.query(criteria), f"session {session_id}")
+
+    def get_probe_lfp_data(self, probe_id: int) -> RemoteFile:
+        """Find the LFP file of a probe.
+
+        Parameters
+        ----------
+        probe_id
+            The probe.
+
+        Returns
+        -------
+        RemoteFile
+            Where it is.
+
+        Raises
+        ------
+        NotFoundError
+            If no LFP of this probe was released.
+        SourceError
+            If the warehouse cannot be reached.
+        """
+        criteria = rma.find_file("EcephysLfpNwb", "EcephysProbe", probe_id)
+        return self._locate(self.query(criteria), f"LFP of probe {probe_id}")
+
+    def get_natural_scene_template(self, number: int) -> RemoteFile:
+        """Find the TIFF of an image.
+
+        Parameters
+        ----------
+        number
+            Its number, from 0.
+
+        Returns
+        -------
+        RemoteFile
+            Where it is.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no such image.
+        SourceError
+            If the warehouse cannot be reached.
+        """
+        return self._locate_template(_SCENE, number, "natural scene")
+
+    def get_natural_movie_template(self, number: int) -> RemoteFile:
+        """Find the NPY file of a movie.
+
+        Parameters
+        ----------
+        number
+            Its number: 1 for natural_movie_one, 3 for natural_movie_three.
+
+        Returns
+        -------
+        RemoteFile
+            Where it is.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no such movie.
+        SourceError
+            If the warehouse cannot be reached.
+        """
+        return self._locate_template(_MOVIE, number, "natural movie")
+
+    def query(self, criteria: str, *, label: str = "") -> list[Row]:
+        """Ask for all rows of an answer, page by page.
+
+        Parameters
+        ----------
+        criteria
+            As the functions of :mod:`spikehouse.remote.sources.rma` make them.
+        label
+            What to write before the progress bar; no bar without one.
+
+        Returns
+        -------
+        list of dict
+            The rows, in the order of their ids.
+
+        Raises
+        ------
+        SourceError
+            If the host cannot be reached, refuses the query, or delivers fewer rows than it
+            announced.
+        """
+        return self._rma.query(criteria, label=label)
+
+    def _locate_template(self, pattern: re.Pattern[str], number: int, what: str) -> RemoteFile:
+        if self._templates is None:
+            self._templates = self.query(rma.find_templates())
+        found: dict[int, Row] = {}
+        for row in self._templates:
+            match = pattern.fullmatch(str(row.get("path")))
+            if match is not None:
+                found[int(match[1])] = row
+        if number not in found:
+            raise NotFoundError(
+                f"{self.host} has no {what} {number}: {describe_choices(number, sorted(found))}"
+            )
+        return self._locate([found[number]], f"{what} {number}")
+
+    def _locate(self, rows: list[Row], name: str) -> RemoteFile:
+        if not rows:
+            raise NotFoundError(f"{self.host} has no file for {name}: none was released")
+        if len(rows) > 1:
+            raise SourceError(f"{self.host} has {len(rows)} files for {name} instead of one")
+        link = rows[0].get("download_link")
+        base = f"{self._rma.scheme}://{self.host}/"
+        url = urljoin(base, link) if isinstance(link, str) and link else ""
+        if not is_below(url, base) or url == base:
+            raise SourceError(
+                f"{self.host} gives {link!r:.200} as the address of {name}, which is not on that "
+                "host: not followed"
+            )
+        return RemoteFile(url=url, name=name, source=self.name)
+
+
+def _split(values: list[int], n: int) -> list[list[int]]:
+    return [values[start : start + n] for start in range(0, len(values), n)]

@@ -1,0 +1,1 @@
+"""A remote file read where it lies: ranges, kept blocks."""

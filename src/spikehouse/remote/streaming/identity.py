@@ -1,0 +1,92 @@
+"""Which version of a remote file is meant: given, remembered, or asked for."""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from spikehouse.errors import SourceError
+from spikehouse.remote.http.client import UnreachableError
+from spikehouse.remote.protocol import RemoteFile
+from spikehouse.remote.streaming.facts import read_facts, write_facts
+from spikehouse.remote.streaming.options import RangeClient
+
+__all__ = ["identify", "probe"]
+
+log = logging.getLogger(__name__)
+
+_HOUR_S = 3600.0
+
+
+def identify(
+    remote: RemoteFile, client: RangeClient, cache: Path | None, *, trust_hours: float
+) -> tuple[RemoteFile, bool]:
+    """Find size and validator of a file out, from the network only where it must be.
+
+    Parameters
+    ----------
+    remote
+        The file.
+    client
+        What asks.
+    cache
+        Where facts are kept; None for nowhere.
+    trust_hours
+        How long they are trusted without asking.
+
+    Returns
+    -------
+    remote : RemoteFile
+        The same with size and, where the server has one, the validator.
+    is_recalled : bool
+        Whether that was remembered.
+
+    Raises
+    ------
+    SourceError
+        If the server must be asked and fails.
+    """
+    if remote.size is not None and remote.etag is not None:
+        return remote, False
+    known = None if cache is None else read_facts(cache, remote.url)
+    if cache is None or known is None or remote.size not in (None, known.size):
+        return probe(remote, client), False
+    recalled = replace(remote, size=known.size, etag=known.etag)
+    if time.time() - known.checked_at < trust_hours * _HOUR_S:
+        return recalled, True
+    try:
+        probed = probe(remote, client)
+    except UnreachableError as error:
+        log.warning("%s is read from the cache: %s", remote.url, error)
+        return recalled, True
+    if probed == recalled:
+        write_facts(cache, remote.url, replace(known, checked_at=time.time()))
+    return probed, False
+
+
+def probe(remote: RemoteFile, client: RangeClient) -> RemoteFile:
+    """Ask for size and validator of a file.
+
+    Parameters
+    ----------
+    remote
+        The file.
+    client
+        What asks.
+
+    Returns
+    -------
+    RemoteFile
+        The same with both.
+
+    Raises
+    ------
+    SourceError
+        If the server fails, or does not say how long the file is.
+    """
+    probed = client.probe(remote)
+    if probed.size is None:
+        raise SourceError(f"{remote.url}: the server does not say how long the file is")
+    return probed

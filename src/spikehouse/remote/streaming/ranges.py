@@ -1,0 +1,468 @@
+"""A remote file that is read like a local one: only what is asked for is fetched, and once."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+import weakref
+from collections.abc import Callable, Iterable
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+
+from spikehouse.errors import InvalidArgumentError, SourceError, SpikehouseError
+from spikehouse.remote.http.client import ChangedError, HttpClient
+from spikehouse.remote.protocol import RemoteFile, Span
+from spikehouse.remote.streaming.blocks import PageMemory, Run, RunStore, cached_pages
+from spikehouse.remote.streaming.facts import (
+    Facts,
+    forget_facts,
+    read_spans,
+    write_facts,
+    write_spans,
+)
+from spikehouse.remote.streaming.identity import identify, probe
+from spikehouse.remote.streaming.options import RangeClient, StreamOptions
+from spikehouse.remote.streaming.spans import align, plan_requests, unite
+
+__all__ = ["RangeClient", "RemoteBytes", "StreamOptions"]
+
+log = logging.getLogger(__name__)
+
+# what one reader waits for is put together piece by piece, so that memory stays bounded
+_SEGMENT_BYTES = 32 << 20
+
+
+class RemoteBytes:
+    """Random access to the bytes of a remote file.
+
+    Parameters
+    ----------
+    remote
+        The file. Where its source does not give size and validator they are recalled from the
+        cache folder, or asked for.
+    options
+        How to read.
+    cache
+        Folder for what was fetched, None to keep it in memory only. Processes may share it.
+    client
+        What fetches; HTTP if None.
+
+    Raises
+    ------
+    SourceError
+        If the server cannot be reached, or does not serve ranges: fetch the file instead.
+
+    Notes
+    -----
+    Threads may share it; a page that one of them is fetching is not asked for again by another.
+    Every answer is checked to be of the version that was opened: a file that changes at the
+    server gives an error, never a mixture. A file without a validator is kept in memory only.
+    Pickling keeps the address and the options.
+    """
+
+    def __init__(
+        self,
+        remote: RemoteFile,
+        *,
+        options: StreamOptions | None = None,
+        cache: Path | None = None,
+        client: RangeClient | None = None,
+    ) -> None:
+        self.options = options or StreamOptions()
+        self.cache = cache
+        self._given = remote
+        self._client: RangeClient = client or HttpClient(self.options.http, remote.hosts)
+        self._is_confirmed = False
+        self._has_given = False
+        self.remote, self._is_recalled = identify(
+            remote, self._client, cache, trust_hours=self.options.trust_hours
+        )
+        self.n_requests = 0
+        self.n_bytes = 0
+        self._memory = PageMemory(self.options.memory_bytes)
+        self._store = self._make_store()
+        self._lock = threading.RLock()
+        self._in_flight: dict[int, Future[Run]] = {}
+        self._changed: str | None = None
+        self._windows: list[int] = []
+        self._pool = ThreadPoolExecutor(
+            self.options.rules.connections, thread_name_prefix="spikehouse-ranges"
+        )
+        self._closing = weakref.finalize(self, _shut_down, self._pool)
+
+    # ---- what it is
+
+    @property
+    def name(self) -> str:
+        """What to call it in messages."""
+        return self.remote.name
+
+    @property
+    def url(self) -> str:
+        """Its address."""
+        return self.remote.url
+
+    @property
+    def size(self) -> int:
+        """Its length in bytes."""
+        return self.remote.size or 0
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it can be read from."""
+        return self._closing.alive
+
+    def __repr__(self) -> str:
+        return f"RemoteBytes({self.url!r}, {self.size} bytes)"
+
+    def __reduce__(
+        self,
+    ) -> tuple[Callable[..., RemoteBytes], tuple[RemoteFile, StreamOptions, Path | None]]:
+        return _reopen, (self.remote, self.options, self.cache)
+
+    def close(self) -> None:
+        """Stop fetching; reading afterwards raises."""
+        self._closing()
+
+    # ---- reading
+
+    def read_into(self, offset: int, buffer: memoryview) -> int:
+        """Read bytes at a position into memory that is there.
+
+        Parameters
+        ----------
+        offset
+            First byte.
+        buffer
+            Bytes to fill.
+
+        Returns
+        -------
+        int
+            How many were filled; fewer than asked for at the end of the file.
+
+        Raises
+        ------
+        SourceError
+            If the server fails, or the file has changed there.
+        TransferError
+            If the bytes did not arrive whole.
+        InvalidArgumentError
+            If it was closed.
+        """
+        return self._read(offset, buffer, is_metadata=False)
+
+    def read_metadata_into(self, offset: int, buffer: memoryview) -> int:
+        """Read bytes of HDF5's own metadata, which are small, scattered and needed every time.
+
+        Parameters
+        ----------
+        offset
+            First byte.
+        buffer
+            Bytes to fill.
+
+        Returns
+        -------
+        int
+            How many were filled.
+
+        Raises
+        ------
+        SourceError
+            If the server fails, or the file has changed there.
+        TransferError
+            If the bytes did not arrive whole.
+
+        Notes
+        -----
+        More is fetched around them, and kept for good.
+        """
+        return self._read(offset, buffer, is_metadata=True)
+
+    def prefetch(self, spans: Iterable[Span], *, is_metadata: bool = False) -> None:
+        """Begin to fetch ranges that will be read; does not wait for them.
+
+        Parameters
+        ----------
+        spans
+            First byte and the one after the last of each, in any order.
+        is_metadata
+            Whether they are to be kept for good.
+
+        Notes
+        -----
+        What goes beyond half the memory that was allowed is left for the reading. A failure is
+        not raised here: whoever reads the bytes asks again, and is told then.
+        """
+        if not self.is_open:
+            return
+        page_bytes = self.options.rules.page
+        wanted = align(spans, page=page_bytes, size=self.size)
+        pages = [page for span in wanted for page in self._pages_of(*span)]
+        # more would push out what came first before it is read
+        pages = pages[: self.options.memory_bytes // 2 // page_bytes]
+        with self._lock:
+            missing = [page for page in pages if not self._is_near(page)]
+            if missing and self._refresh():
+                missing = [page for page in missing if not self._is_near(page)]
+            if missing:
+                self._submit(missing, is_metadata=is_metadata)
+
+    def recall_spans(self, key: str) -> list[Span] | None:
+        """Recall what ``keep_spans`` was given for this version of the file.
+
+        Parameters
+        ----------
+        key
+            What the spans are for.
+
+        Returns
+        -------
+        list of Span or None
+            None where nothing is kept.
+        """
+        return None if self._store is None else read_spans(self._store.folder, key)
+
+    def keep_spans(self, key: str, spans: Iterable[Span]) -> None:
+        """Keep where something lies, so that a later opening need not look for it.
+
+        Parameters
+        ----------
+        key
+            What the spans are for.
+        spans
+            First byte and the one after the last of each.
+        """
+        if self._store is not None:
+            write_spans(self._store.folder, key, unite(spans))
+
+    def _read(self, offset: int, buffer: memoryview, *, is_metadata: bool) -> int:
+        if not self.is_open:
+            raise InvalidArgumentError(f"{self.url} was closed; open the session again")
+        try:
+            return self._read_segments(offset, buffer, is_metadata=is_metadata)
+        except ChangedError:
+            # what was remembered is out of date, and nobody has seen a byte of it yet
+            if not self._is_recalled or self._has_given:
+                raise
+        self._start_anew()
+        return self._read_segments(offset, buffer, is_metadata=is_metadata)
+
+    def _read_segments(self, offset: int, buffer: memoryview, *, is_metadata: bool) -> int:
+        stop = min(offset + len(buffer), self.size)
+        for first in range(offset, stop, _SEGMENT_BYTES):
+            last = min(first + _SEGMENT_BYTES, stop)
+            self._fill(first, buffer[first - offset : last - offset], is_metadata=is_metadata)
+            self._has_given = True
+        return max(stop - offset, 0)
+
+    def _fill(self, offset: int, buffer: memoryview, *, is_metadata: bool) -> None:
+        size = self.options.rules.page
+        stop = offset + len(buffer)
+        found = self._gather(list(self._pages_of(offset, stop)), is_metadata=is_metadata)
+        for page, block in found.items():
+            begin = page * size
+            first, last = max(offset, begin), min(stop, begin + len(block))
+            buffer[first - offset : last - offset] = block[first - begin : last - begin]
+            if is_metadata and not self._memory.is_pinned(page):
+                self._pin(page, block)
+
+    def _gather(self, pages: list[int], *, is_metadata: bool) -> dict[int, bytes]:
+        """Give the bytes of pages, from wherever they are."""
+        found: dict[int, bytes] = {}
+        while True:
+            self._take_near(pages, found)
+            missing = [page for page in pages if page not in found]
+            if not missing:
+                return found
+            with self._lock:
+                waiting = {self._in_flight[p] for p in missing if p in self._in_flight}
+                own: set[Future[Run]] = set()
+                if not waiting:
+                    # what came, or was written by another process, since it was looked for
+                    if any(map(self._is_near, missing)) or self._refresh():
+                        continue
+                    own = self._submit(missing, is_metadata=is_metadata)
+            self._collect(waiting | own, own, missing, found)
+
+    def _collect(
+        self,
+        futures: set[Future[Run]],
+        own: set[Future[Run]],
+        missing: list[int],
+        found: dict[int, bytes],
+    ) -> None:
+        size = self.options.rules.page
+        for future in futures:
+            try:
+                run = future.result()
+            except CancelledError:
+                raise InvalidArgumentError(f"{self.url} was closed while it was read") from None
+            except SpikehouseError:
+                # what another reader asked for in vain is asked for again, once, by this one
+                if future in own:
+                    raise
+                continue
+            for page in missing:
+                if run.first <= page < run.first + -(-len(run.content) // size):
+                    found[page] = run.page(page, size)
+
+    def _take_near(self, pages: list[int], found: dict[int, bytes]) -> None:
+        """Take what memory and disk have."""
+        absent = []
+        for page in pages:
+            block = None if page in found else self._memory.get(page)
+            if block is not None:
+                found[page] = block
+            elif page not in found:
+                absent.append(page)
+        if self._store is None or not absent:
+            return
+        for path, kept in cached_pages(absent, self._store).items():
+            content = self._store.read(path)
+            if content is None:
+                continue
+            run = Run(*content)
+            self._remember(run, pinned=path.name.startswith("pinned"))
+            found.update({page: run.page(page, self.options.rules.page) for page in kept})
+
+    def _is_near(self, page: int) -> bool:
+        return (
+            page in self._in_flight
+            or self._memory.get(page) is not None
+            or (self._store is not None and self._store.find(page) is not None)
+        )
+
+    def _refresh(self) -> bool:
+        return self._store is not None and self._store.refresh()
+
+    def _pages_of(self, start: int, stop: int) -> range:
+        size = self.options.rules.page
+        return range(start // size, -(-stop // size))
+
+    # ---- fetching
+
+    def _submit(self, pages: list[int], *, is_metadata: bool) -> set[Future[Run]]:
+        """Ask for pages that are nowhere; the lock is held."""
+        size = self.options.rules.page
+        spans = [(page * size, (page + 1) * size) for page in pages]
+        if is_metadata:
+            spans = [self._widen(*span) for span in spans]
+        cached = [
+            (page * size, (page + 1) * size)
+            for span in spans
+            for page in self._pages_of(*span)
+            if page not in pages and self._is_near(page)
+        ]
+        futures = set()
+        for start, stop in plan_requests(spans, cached, size=self.size, rules=self.options.rules):
+            future = self._pool.submit(self._fetch, start, stop, is_metadata)
+            futures.add(future)
+            for page in self._pages_of(start, stop):
+                self._in_flight.setdefault(page, future)
+            future.add_done_callback(partial(self._land, start, stop))
+        return futures
+
+    def _widen(self, start: int, stop: int) -> Span:
+        """Fetch a window around metadata, a larger one the more were fetched close by.
+
+        The library asks for one piece after another, each a request that the next one waits for;
+        where some lie, others do, with the small columns of a table in between.
+        """
+        near = self.options.largest_window
+        n_near = sum(abs(start - other) < near for other in self._windows)
+        window = min(self.options.metadata_window << n_near, self.options.largest_window)
+        begin = start // window * window
+        self._windows.append(start)
+        return begin, max(begin + window, stop)
+
+    def _fetch(self, start: int, stop: int, is_metadata: bool) -> Run:
+        run = Run(start // self.options.rules.page, self._request(start, stop))
+        self._remember(run, pinned=is_metadata)
+        if self._store is not None:
+            self._store.write(run.first, run.content, pinned=is_metadata)
+        return run
+
+    def _land(self, start: int, stop: int, future: Future[Run]) -> None:
+        with self._lock:
+            for page in self._pages_of(start, stop):
+                # a page of a bridged gap may be another request's
+                if self._in_flight.get(page) is future:
+                    del self._in_flight[page]
+
+    def _request(self, start: int, stop: int) -> bytes:
+        if self._changed is not None:
+            raise SourceError(self._changed)
+        with self._lock:
+            self.n_requests += 1
+        try:
+            content = self._client.read_range(self.remote, start, stop)
+        except ChangedError as error:
+            self._changed = str(error)
+            if self.cache is not None:
+                forget_facts(self.cache, self.url)
+            raise
+        with self._lock:
+            self.n_bytes += len(content)
+        if len(content) != stop - start:
+            raise SourceError(
+                f"{self.url} gives {len(content)} bytes where {stop - start} were asked for"
+            )
+        self._confirm()
+        return content
+
+    def _remember(self, run: Run, *, pinned: bool) -> None:
+        size = self.options.rules.page
+        for place in range(0, len(run.content), size):
+            page = run.first + place // size
+            self._memory.put(page, run.content[place : place + size], pinned=pinned)
+
+    def _pin(self, page: int, block: bytes) -> None:
+        """Keep metadata for good although it came with other bytes."""
+        self._memory.put(page, block, pinned=True)
+        if self._store is not None:
+            self._store.write(page, block, pinned=True)
+
+    # ---- which version
+
+    def _start_anew(self) -> None:
+        self.remote = probe(self._given, self._client)
+        self._changed, self._is_recalled = None, False
+        self._memory = PageMemory(self.options.memory_bytes)
+        self._store = self._make_store()
+
+    def _confirm(self) -> None:
+        """Remember the file once ranges of it have come: a probe may be answered by a page."""
+        with self._lock:
+            if self._is_confirmed:
+                return
+            self._is_confirmed = True
+        size, etag = self.remote.size, self.remote.etag
+        if self.cache is not None and etag is not None and size is not None:
+            write_facts(self.cache, self.url, Facts(size, etag, time.time()))
+
+    def _make_store(self) -> RunStore | None:
+        if self.cache is None or self.remote.etag is None:
+            if self.cache is not None:
+                log.warning(
+                    "%s has no validator (ETag): what is read is kept in memory only", self.url
+                )
+            return None
+        return RunStore(
+            self.cache,
+            self.url,
+            self.remote.etag,
+            page=self.options.rules.page,
+            limit=self.options.disk_bytes,
+        )
+
+
+def _shut_down(pool: ThreadPoolExecutor) -> None:
+    pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _reopen(remote: RemoteFile, options: StreamOptions, cache: Path | None) -> RemoteBytes:
+    return RemoteBytes(remote, options=options, cache=cache)

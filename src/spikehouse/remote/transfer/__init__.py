@@ -1,0 +1,1 @@
+"""Carrying files over: plan, parts, checks, records."""

@@ -1,0 +1,114 @@
+"""Is this file what its name says? Asked of the first bytes, before a file gets its name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from spikehouse.errors import InvalidFileError
+
+__all__ = ["check_hdf5", "check_npy", "check_tiff"]
+
+HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+# byte order, then 42 (classic) or 43 (BigTIFF)
+TIFF_SIGNATURES = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
+NPY_SIGNATURE = b"\x93NUMPY"
+N_BYTES_SHOWN = 16
+
+
+def check_hdf5(path: Path) -> None:
+    """Make sure that a file begins like HDF5 and is as long as it says.
+
+    Parameters
+    ----------
+    path
+        The file.
+
+    Raises
+    ------
+    InvalidFileError
+        If the signature is missing, or the file ends before the address of its end that the
+        superblock holds.
+
+    Notes
+    -----
+    Reads 96 bytes. Superblock versions 0 to 3 of the HDF5 file format specification; a later
+    one passes by its signature alone.
+    """
+    head = _read_head(path, 96)
+    if not head.startswith(HDF5_SIGNATURE):
+        raise InvalidFileError(f"{path} is not an HDF5 file: {_describe_head(head)}")
+    end = _end_of_file_address(head)
+    size = path.stat().st_size
+    if end is not None and size < end:
+        raise InvalidFileError(
+            f"{path} is cut short: it has {size} bytes, its HDF5 superblock says {end}"
+        )
+
+
+def check_tiff(path: Path) -> None:
+    """Make sure that a file begins like a TIFF.
+
+    Parameters
+    ----------
+    path
+        The file.
+
+    Raises
+    ------
+    InvalidFileError
+        If it does not.
+    """
+    head = _read_head(path, N_BYTES_SHOWN)
+    if not head.startswith(TIFF_SIGNATURES):
+        raise InvalidFileError(f"{path} is not a TIFF image: {_describe_head(head)}")
+
+
+def check_npy(path: Path) -> None:
+    """Make sure that a file is a NumPy array of plain numbers and complete.
+
+    Parameters
+    ----------
+    path
+        The file; its name may end in ``.h5``, as the movies' do.
+
+    Raises
+    ------
+    InvalidFileError
+        If it is anything else, holds pickled objects or ends too soon.
+    """
+    import numpy as np
+
+    head = _read_head(path, N_BYTES_SHOWN)
+    if not head.startswith(NPY_SIGNATURE):
+        raise InvalidFileError(f"{path} is not a NumPy array file: {_describe_head(head)}")
+    try:
+        # mapping reads the header and compares the file's length with it, nothing more
+        np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, OSError, EOFError, OverflowError) as error:
+        raise InvalidFileError(f"{path} is not a complete NumPy array file: {error}") from error
+
+
+def _read_head(path: Path, n_bytes: int) -> bytes:
+    with path.open("rb") as file:
+        return file.read(n_bytes)
+
+
+def _describe_head(head: bytes) -> str:
+    if not head:
+        return "it is empty"
+    return f"it begins with {head[:N_BYTES_SHOWN]!r}"
+
+
+def _end_of_file_address(head: bytes) -> int | None:
+    version = head[8] if len(head) > 8 else None
+    if version in (0, 1):
+        # version 1 puts four more bytes (chunk B-tree rank, reserved) before the addresses
+        n_address, first = head[13], 24 if version == 0 else 28
+    elif version in (2, 3):
+        n_address, first = head[9], 12
+    else:
+        return None
+    # base address, free space or extension address, end of file address
+    start = first + 2 * n_address
+    field = head[start : start + n_address]
+    return int.from_bytes(field, "little") if len(field) == n_address else None

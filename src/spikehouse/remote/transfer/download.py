@@ -1,0 +1,268 @@
+"""Carrying one file from a server into the cache folder: whole, checked, and resumed."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import logging
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+from spikehouse.errors import ChecksumError, InvalidFileError, TransferError
+from spikehouse.remote.disk import (
+    check_space,
+    explain_storage_errors,
+    hold_lock,
+    make_folder,
+    sync_folder,
+    write_whole,
+)
+from spikehouse.remote.http.client import HttpClient, HttpOptions
+from spikehouse.remote.http.versions import Version
+from spikehouse.remote.progress import FileProgress, Progress, is_progress_shown
+from spikehouse.remote.protocol import Content, LocalFile, RemoteFile
+from spikehouse.remote.transfer.digest import FrontDigest
+from spikehouse.remote.transfer.fetching import Fetch
+from spikehouse.remote.transfer.part_state import forget_part
+from spikehouse.remote.transfer.parts import Part
+from spikehouse.remote.transfer.records import FileRecord, write_record
+
+__all__ = ["download", "is_progress_shown"]
+
+log = logging.getLogger(__name__)
+
+COPY_BYTES = 1 << 20
+
+
+def download(
+    content: Content,
+    target: Path,
+    *,
+    check: Callable[[Path], None],
+    options: HttpOptions | None = None,
+    lock: Path | None = None,
+    progress: Progress | bool | None = None,
+    records: Path | None = None,
+    stop: threading.Event | None = None,
+) -> Path:
+    """Fetch a file unless it is there, going on from what an earlier call brought.
+
+    Parameters
+    ----------
+    content
+        Where the bytes are, or the bytes themselves, block by block (these cannot be asked for
+        twice, so they are tried once).
+    target
+        The name the file gets when it is whole.
+    check
+        Called with the written file before it gets its name; raises
+        :class:`InvalidFileError` if it is not what it should be.
+    options
+        How patient to be with the server, and how many connections to use.
+    lock
+        The lock file that keeps others from fetching the same file; ``.<name>.lock`` beside
+        the target by default.
+    progress
+        Where to draw a bar; True and False ask for one or none on stderr, None leaves that to
+        ``SPIKEHOUSE_PROGRESS``.
+    records
+        The folder where to write down the digest of the file; None computes a digest only
+        where one was published.
+    stop
+        Set by another thread to end the download within a second, as Ctrl-C does.
+
+    Returns
+    -------
+    Path
+        ``target``.
+
+    Raises
+    ------
+    CacheError
+        If the folder cannot be written to, or the disk is full or too small.
+    SourceError
+        If the server cannot be reached, has no such file or answers with something else.
+    TransferError
+        If the file did not arrive whole, or the download was stopped.
+    InvalidFileError
+        If what arrived is not what it should be.
+    ChecksumError
+        If its digest is not the published one, twice.
+
+    Notes
+    -----
+    A file that is there is not looked at, far less replaced. The bytes go to ``<name>.part``,
+    which is flushed to the disk, checked and renamed. After a failure, Ctrl-C and even a power
+    loss included, the part is kept with its state in ``<name>.part.json``, and the next call
+    goes on from there if the server still has the same version; the error says so. Only bytes
+    that are known to be wrong are removed. Two threads or processes that ask for one file
+    download it once.
+    """
+    if target.exists():
+        return target
+    make_folder(target.parent)
+    is_stopped = stop.is_set if stop is not None else _never
+    with hold_lock(lock or target.with_name(f".{target.name}.lock"), is_stopped=is_stopped):
+        # while we waited for the lock, another process may have finished the job
+        if target.exists():
+            return target
+        bars = progress if isinstance(progress, Progress) else Progress(progress)
+        if isinstance(content, RemoteFile):
+            client = HttpClient(options)
+            carry = _Carry(target, check, records, is_stopped)
+            with bars.file(target.name, content.size) as bar:
+                carry.fetch(content, client, bar)
+        else:
+            carry = _Carry(target, check, records, is_stopped)
+            size = _size_of(content)
+            with bars.file(target.name, size) as bar:
+                carry.copy(content, bar)
+    log.info("fetched %s", target)
+    return target
+
+
+def _never() -> bool:
+    return False
+
+
+class _Carry:
+    """What happens to one target, from its first byte to its record."""
+
+    def __init__(
+        self,
+        target: Path,
+        check: Callable[[Path], None],
+        records: Path | None,
+        is_stopped: Callable[[], bool],
+    ) -> None:
+        self._target = target
+        self._check = check
+        self._records = records
+        self._is_stopped = is_stopped
+
+    def fetch(self, remote: RemoteFile, client: HttpClient, bar: FileProgress) -> None:
+        try:
+            self._fetch_once(remote, client, bar)
+        except ChecksumError as error:
+            log.warning("%s: fetching all of it once more", error)
+            self._fetch_once(remote, client, bar)
+
+    def _fetch_once(self, remote: RemoteFile, client: HttpClient, bar: FileProgress) -> None:
+        fetch = Fetch(
+            remote,
+            self._target,
+            client,
+            progress=bar,
+            is_stopped=self._is_stopped,
+            has_digest=self._records is not None,
+        )
+        with fetch.run() as (part, digest):
+            # the digest is finished meanwhile
+            part.sync()
+            sha256 = self._compare(part, digest)
+            self._check_arrival(part.path, origin=remote.url)
+            part.close()
+            with explain_storage_errors(self._target):
+                part.path.replace(self._target)
+                # only now: a part without its state would be started over
+                part.forget_state()
+                sync_folder(self._target.parent)
+        self._record(part.version, sha256)
+
+    def _compare(self, part: Part, digest: FrontDigest | None) -> str | None:
+        if digest is None:
+            return None
+        with explain_storage_errors(self._target):
+            found = digest.result()
+        published = part.version.sha256
+        if published is not None and found != published.casefold():
+            part.discard()
+            raise ChecksumError(
+                f"what {part.version.url} sent for {self._target.name} has the sha256 {found}, "
+                f"and {published} was published; it was not kept"
+            )
+        return found
+
+    def _check_arrival(self, part: Path, *, origin: str) -> None:
+        try:
+            self._check(part)
+        except InvalidFileError as error:
+            forget_part(self._target)
+            raise InvalidFileError(
+                f"what {origin} sent for {self._target.name} is no good and was not kept: {error}"
+            ) from error
+
+    def copy(self, content: LocalFile | Iterable[bytes], bar: FileProgress) -> None:
+        """Write blocks that need no network."""
+        origin = str(content.path) if isinstance(content, LocalFile) else "the source"
+        source = content.source if isinstance(content, LocalFile) else ""
+        size = _size_of(content)
+        if size is not None:
+            check_space(self._target, size)
+        # bytes of a server do not go together with these
+        forget_part(self._target)
+        sha256 = hashlib.sha256()
+
+        def check(part: Path) -> None:
+            self._check_arrival(part, origin=origin)
+
+        blocks = _read_blocks(content) if isinstance(content, LocalFile) else content
+        with write_whole(self._target, check=check) as file:
+            for block in blocks:
+                if self._is_stopped():
+                    raise TransferError(f"the copy of {origin} was stopped; nothing was kept")
+                with explain_storage_errors(self._target):
+                    file.write(block)
+                if self._records is not None:
+                    sha256.update(block)
+                bar.update(len(block))
+        digest = sha256.hexdigest() if self._records is not None else None
+        self._record(Version(size, source=source), digest)
+
+    def _record(self, version: Version, sha256: str | None) -> None:
+        if self._records is None or sha256 is None:
+            return
+        status = self._target.stat()
+        record = FileRecord(
+            size=status.st_size,
+            mtime_ns=status.st_mtime_ns,
+            sha256=sha256,
+            source=version.source,
+            url=version.url,
+            etag=version.etag,
+            fetched_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        )
+        write_record(self._records, self._target, record)
+
+
+def _size_of(content: Content) -> int | None:
+    if not isinstance(content, LocalFile):
+        return None
+    with _explain_reading(content):
+        return content.path.stat().st_size
+
+
+def _read_blocks(content: LocalFile) -> Iterator[bytes]:
+    with _explain_reading(content), content.path.open("rb") as file:
+        before = content.path.stat()
+        n_bytes = 0
+        while block := file.read(COPY_BYTES):
+            n_bytes += len(block)
+            yield block
+        after = content.path.stat()
+    if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns) or (
+        n_bytes != after.st_size
+    ):
+        raise TransferError(f"{content.path} changed while it was copied; nothing was kept")
+
+
+@contextlib.contextmanager
+def _explain_reading(content: LocalFile) -> Iterator[None]:
+    try:
+        yield
+    except (FileNotFoundError, PermissionError, IsADirectoryError) as error:
+        raise TransferError(
+            f"{content.name} cannot be read from {content.path} ({error.strerror})"
+        ) from error

@@ -1,0 +1,280 @@
+"""Bringing all bytes of one version of a remote file into its part, whatever the server does."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from spikehouse.errors import (
+    CacheError,
+    InvalidFileError,
+    SourceError,
+    SpikehouseError,
+    TransferError,
+)
+from spikehouse.remote.disk import check_space
+from spikehouse.remote.http.answers import Answer, ChangedError, read_answer
+from spikehouse.remote.http.client import HttpClient, iterate_blocks, retry
+from spikehouse.remote.http.patience import TransientError, choose_wait
+from spikehouse.remote.progress import FileProgress
+from spikehouse.remote.protocol import RemoteFile
+from spikehouse.remote.transfer.crew import Crew, RangesIgnoredError
+from spikehouse.remote.transfer.digest import FrontDigest
+from spikehouse.remote.transfer.part_state import count_kept, forget_part, part_of, read_state
+from spikehouse.remote.transfer.parts import LARGEST_BLOCK, Part, open_part
+
+if TYPE_CHECKING:
+    from urllib3 import BaseHTTPResponse
+
+__all__ = ["Fetch"]
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+# the first request brings so much, so that a small file takes one; it ends where a block does
+FIRST_BYTES = LARGEST_BLOCK
+MAX_VERSIONS = 4
+WATCH_S = 0.2
+
+
+class _LostError(Exception):
+    """A try that failed and left nothing to go on from."""
+
+    def __init__(self, reason: SourceError | TransferError) -> None:
+        super().__init__(str(reason))
+        self.reason = reason
+
+
+class Fetch:
+    """The fetching of one remote file.
+
+    Parameters
+    ----------
+    remote
+        Where the bytes are.
+    target
+        The file they will become.
+    client
+        Who asks.
+    progress
+        Who is told of every block.
+    is_stopped
+        Asked a few times a second; the transfer ends soon after it says yes.
+    has_digest
+        Whether to compute the sha256 even if none was published.
+    """
+
+    def __init__(
+        self,
+        remote: RemoteFile,
+        target: Path,
+        client: HttpClient,
+        *,
+        progress: FileProgress,
+        is_stopped: Callable[[], bool],
+        has_digest: bool,
+    ) -> None:
+        self._remote = remote
+        self._target = target
+        self._client = client
+        self._progress = progress
+        self._is_stopped = is_stopped
+        self._has_digest = has_digest
+
+    @contextlib.contextmanager
+    def run(self) -> Iterator[tuple[Part, FrontDigest | None]]:
+        """Fetch what is missing.
+
+        Yields
+        ------
+        tuple
+            The part, complete, not yet on the disk for sure; and its digest.
+
+        Raises
+        ------
+        CacheError
+            If the disk is full or must not be written to. As after every failure, the bytes
+            that came are kept as far as a later call can use them.
+        SourceError
+            If the server cannot be reached or answers with something else.
+        TransferError
+            If the transfer breaks off too often, is stopped, or the file goes on changing.
+        """
+        try:
+            with self._run() as fetched:
+                yield fetched
+        except InvalidFileError:
+            # what came is wrong, and was removed
+            raise
+        except SpikehouseError as error:
+            error.args = (f"{error}; {self._describe_kept()}", *error.args[1:])
+            raise
+        except KeyboardInterrupt as error:
+            kept = self._describe_kept()
+            log.warning("interrupted: %s", kept)
+            error.add_note(kept)
+            raise
+
+    @contextlib.contextmanager
+    def _run(self) -> Iterator[tuple[Part, FrontDigest | None]]:
+        is_ranged = True
+        n_versions = 1
+        n_failed = 0
+        while True:
+            try:
+                with self._begin(is_ranged) as (part, digest, response, answer):
+                    self._fetch_all(part, response, answer)
+                    yield part, digest
+                return
+            except RangesIgnoredError as error:
+                log.warning("%s: one stream instead", error)
+                is_ranged = False
+            except ChangedError as error:
+                if n_versions == MAX_VERSIONS:
+                    raise TransferError(f"{error}, for the {n_versions}th time") from error
+                log.warning("%s: starting over with the new version", error)
+                forget_part(self._target)
+                n_versions += 1
+                # the last try is one stream: nothing to put together
+                is_ranged = n_versions < MAX_VERSIONS
+            except _LostError as error:
+                n_failed += 1
+                self._wait(error.reason, n_failed)
+
+    def _fetch_all(self, part: Part, response: BaseHTTPResponse | None, answer: Answer) -> None:
+        crew = Crew(
+            part,
+            self._remote,
+            self._client,
+            progress=self._progress,
+            is_stopped=self._is_stopped,
+            has_ranges=answer.is_range,
+        )
+        try:
+            with part.flushing():
+                crew.run(response, (answer.start, answer.stop))
+        except (TransientError, TransferError) as error:
+            if part.version.is_resumable or self._is_stopped():
+                raise
+            raise _LostError(error) from error
+        part.settle()
+
+    def _wait(self, error: SourceError | TransferError, n_failed: int) -> None:
+        options = self._client.options
+        if n_failed >= options.fetch_tries:
+            raise error
+        wait = choose_wait(error, n_failed=n_failed, options=options)
+        log.warning("try %d failed, starting over in %.1f s: %s", n_failed, wait, error)
+        self._unless_stopped(lambda stopped: stopped.wait(wait))
+
+    def _describe_kept(self) -> str:
+        """Say what is there for a later call, and remove what no call could use."""
+        state = read_state(self._target)
+        n_kept = count_kept(self._target)
+        if state is None or n_kept == 0:
+            with contextlib.suppress(CacheError):
+                forget_part(self._target)
+            return "nothing was kept: call again to start over"
+        return (
+            f"{n_kept} of {state.version.size} bytes are kept in {part_of(self._target).name}: "
+            "the same call goes on from there"
+        )
+
+    @contextlib.contextmanager
+    def _begin(
+        self, is_ranged: bool
+    ) -> Iterator[tuple[Part, FrontDigest | None, BaseHTTPResponse | None, Answer]]:
+        contact = self._contact_ranged if is_ranged else self._contact_plain
+        with contextlib.ExitStack() as stack:
+            response, answer = self._meet(contact)
+            if response is not None:
+                stack.callback(response.close)
+            part = open_part(self._target, answer.version, is_stopped=self._is_stopped)
+            stack.callback(part.close)
+            n_present = part.count_present()
+            self._progress.begin(answer.version.size, n_present)
+            if answer.version.size is not None:
+                check_space(self._target, answer.version.size - n_present)
+            digest = None
+            if self._has_digest or part.version.sha256 is not None:
+                digest = FrontDigest(part)
+                stack.callback(digest.close)
+            yield part, digest, response, answer
+
+    def _meet(
+        self, contact: Callable[[], tuple[BaseHTTPResponse | None, Answer]]
+    ) -> tuple[BaseHTTPResponse | None, Answer]:
+        options = self._client.options
+        try:
+            return self._unless_stopped(
+                lambda stopped: retry(contact, options=options, sleep=stopped.wait)
+            )
+        except ChangedError as error:
+            # another length than the source knows: what is there already may be right all the
+            # same, and stays
+            raise TransferError(str(error)) from error
+
+    def _contact_ranged(self) -> tuple[BaseHTTPResponse | None, Answer]:
+        # with bytes there already, the first ones are not needed: what is asked for is the version
+        asked = (0, FIRST_BYTES if read_state(self._target) is None else 1)
+        response = self._client.ask_range(self._remote, *asked)
+        try:
+            if response.status == 416:
+                # a file of no bytes has no range either
+                response.close()
+                return self._contact_plain()
+            answer = read_answer(response, self._remote, asked=asked)
+            if not answer.is_range or answer.stop == answer.version.size:
+                return response, answer
+            if not answer.version.is_resumable:
+                log.info("%s does not tell versions apart: one stream", self._remote.url)
+                response.close()
+                return self._contact_plain()
+            if asked[1] > 1:
+                return response, answer
+            for _ in iterate_blocks(response, url=self._remote.url):
+                pass  # one byte: read, so that the connection can be used again
+            return None, answer
+        except BaseException:
+            response.close()
+            raise
+
+    def _contact_plain(self) -> tuple[BaseHTTPResponse, Answer]:
+        timeout = self._client.options.answer_timeout
+        response = self._client.open(self._remote.url, timeout=timeout, hosts=self._remote.hosts)
+        try:
+            answer = read_answer(response, self._remote)
+        except BaseException:
+            response.close()
+            raise
+        return response, Answer(answer.version, 0, answer.version.size, is_range=False)
+
+    def _unless_stopped(self, action: Callable[[threading.Event], T]) -> T:
+        """Do something that may wait for long in a thread that can be left behind."""
+        results: list[T] = []
+        failures: list[BaseException] = []
+        stopped = threading.Event()
+
+        def act() -> None:
+            try:
+                results.append(action(stopped))
+            except BaseException as error:  # noqa: BLE001 - raised again below
+                failures.append(error)
+
+        thread = threading.Thread(target=act, daemon=True)
+        thread.start()
+        try:
+            while thread.is_alive():
+                thread.join(WATCH_S)
+                if thread.is_alive() and self._is_stopped():
+                    raise TransferError(f"the download of {self._remote.name} was stopped")
+        finally:
+            stopped.set()
+        if failures:
+            raise failures[0]
+        return results[0]

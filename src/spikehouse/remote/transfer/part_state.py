@@ -1,0 +1,215 @@
+"""What is known of a part of a file: the lines beside it, written and read."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+from spikehouse.remote.disk import explain_storage_errors, write_whole
+from spikehouse.remote.http.versions import Version
+from spikehouse.remote.protocol import Span
+
+__all__ = [
+    "PartState",
+    "count_kept",
+    "forget_part",
+    "part_of",
+    "read_state",
+    "state_of",
+    "write_state",
+]
+
+log = logging.getLogger(__name__)
+
+FORMAT = 1
+MAX_STATE_BYTES = 64 << 20
+
+
+@dataclass(frozen=True)
+class PartState:
+    """What the state file says, not yet compared with the bytes.
+
+    Attributes
+    ----------
+    version
+        What the bytes are of.
+    block_bytes
+        Length of a block; the last one may be shorter.
+    blocks
+        Checksum by number of block.
+    """
+
+    version: Version
+    block_bytes: int
+    blocks: dict[int, int]
+
+    def span_of(self, number: int) -> Span:
+        """Give the bytes of a block.
+
+        Parameters
+        ----------
+        number
+            Which block.
+
+        Returns
+        -------
+        tuple
+            Half-open.
+        """
+        start = number * self.block_bytes
+        return start, min(start + self.block_bytes, self.version.size or 0)
+
+
+def part_of(target: Path) -> Path:
+    """Name the part of a file.
+
+    Parameters
+    ----------
+    target
+        The file.
+
+    Returns
+    -------
+    Path
+        ``<name>.part`` beside it; its state has ``.json`` behind that.
+    """
+    return target.with_name(f"{target.name}.part")
+
+
+def state_of(target: Path) -> Path:
+    """Name the state of the part of a file.
+
+    Parameters
+    ----------
+    target
+        The file.
+
+    Returns
+    -------
+    Path
+        ``<name>.part.json`` beside it.
+    """
+    return target.with_name(f"{target.name}.part.json")
+
+
+def count_kept(target: Path) -> int:
+    """Count the bytes a later call would go on from.
+
+    Parameters
+    ----------
+    target
+        The file that is not there yet.
+
+    Returns
+    -------
+    int
+        0 where nothing usable is there. Looks at the state and the length of the part, not at
+        its bytes.
+    """
+    state = read_state(target)
+    if state is None:
+        return 0
+    length = part_of(target).stat().st_size
+    spans = [state.span_of(number) for number in state.blocks]
+    return sum(stop - start for start, stop in spans if stop <= length)
+
+
+def forget_part(target: Path) -> None:
+    """Remove the part of a file and its state.
+
+    Parameters
+    ----------
+    target
+        The file.
+
+    Raises
+    ------
+    CacheError
+        If they are there and cannot be removed.
+    """
+    with explain_storage_errors(target):
+        # the state first: a part without one is started over
+        state_of(target).unlink(missing_ok=True)
+        part_of(target).unlink(missing_ok=True)
+
+
+def read_state(target: Path) -> PartState | None:
+    """Read what is known of the part of a file.
+
+    Parameters
+    ----------
+    target
+        The file.
+
+    Returns
+    -------
+    PartState or None
+        None where there is no part, or its state is no such thing (a log line says so).
+    """
+    place = state_of(target)
+    if not part_of(target).is_file() or not place.is_file():
+        return None
+    try:
+        with place.open("rb") as file:
+            lines = file.read(MAX_STATE_BYTES).split(b"\n")
+        header = _parse_header(lines[0])
+    except (OSError, ValueError, RecursionError) as error:
+        log.warning("%s cannot be used, starting over: %s", place, error)
+        return None
+    # the last line has no end: it is empty, or torn
+    return PartState(*header, blocks=_parse_blocks(lines[1:-1], *header))
+
+
+def _parse_header(line: bytes) -> tuple[Version, int]:
+    document = json.loads(line)
+    if not isinstance(document, dict) or document.get("format") != FORMAT:
+        raise ValueError(f"it is not the state of a part in format {FORMAT}")
+    size, block_bytes = document.get("size"), document.get("block_bytes")
+    if type(size) is not int or type(block_bytes) is not int or size < 0 or block_bytes < 1:
+        raise ValueError(f"its size is {size!r} and its block_bytes {block_bytes!r}")
+    names = [field.name for field in dataclasses.fields(Version) if field.name != "size"]
+    texts = {name: document.get(name) for name in names}
+    for name, value in texts.items():
+        if not isinstance(value, str) and (value is not None or name in {"url", "source"}):
+            raise ValueError(f"its {name} is {value!r}")
+    return Version(size=size, **texts), block_bytes  # type: ignore[arg-type]
+
+
+def _parse_blocks(lines: list[bytes], version: Version, block_bytes: int) -> dict[int, int]:
+    n_blocks = -(-(version.size or 0) // block_bytes)
+    blocks: dict[int, int] = {}
+    for line in lines:
+        try:
+            number, checksum = (int(text) for text in line.strip(b"[]").split(b","))
+        except ValueError:
+            # torn by a power loss: what follows cannot be told from rubbish
+            break
+        if 0 <= number < n_blocks:
+            blocks[number] = checksum
+    return blocks
+
+
+def write_state(target: Path, state: PartState) -> None:
+    """Write the state of a part, in place of the one there may be.
+
+    Parameters
+    ----------
+    target
+        The file.
+    state
+        What is known.
+
+    Raises
+    ------
+    CacheError
+        If it cannot be written.
+    """
+    version = dataclasses.asdict(state.version)
+    document = {"format": FORMAT, "block_bytes": state.block_bytes, **version}
+    lines = [json.dumps(document).encode()]
+    lines += [b"[%d,%d]" % block for block in state.blocks.items()]
+    with write_whole(state_of(target)) as file:
+        file.write(b"\n".join(lines) + b"\n")

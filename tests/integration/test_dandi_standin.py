@@ -1,0 +1,191 @@
+"""The DANDI client against a stand-in of the archive: digests, pages, a bucket elsewhere."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from spikehouse.errors import ChecksumError, NotFoundError, SourceError
+from spikehouse.remote import Dandi, Folder, RemoteFile, download
+from spikehouse.remote.http.client import HttpClient, HttpOptions
+
+STAND_IN = Path(__file__).resolve().parents[1] / "standins" / "dandi_server.py"
+N_BYTES = 300_000
+HASTY = HttpOptions(
+    fetch_tries=2, connect_timeout=2, answer_timeout=5, stall_timeout=2, backoff=0.01
+)
+SESSIONS = """\
+id,date_of_acquisition,isi_experiment_id,published_at,specimen_id,session_type,age_in_days,sex,\
+genotype,has_nwb
+791319847,2019-01-08,1,2019-10-03,10,brain_observatory_1.1,116.0,M,wt,True
+715093703,2019-01-19,2,2019-10-03,11,brain_observatory_1.1,118.0,M,wt,True
+766640955,2019-01-19,3,2019-10-03,12,functional_connectivity,133.0,F,wt,True
+"""
+PROBES = """\
+id,air_channel_index,ecephys_session_id,lfp_sampling_rate,lfp_temporal_subsampling_factor,name,\
+phase,sampling_rate,surface_channel_index,has_lfp_data
+805008600,384,791319847,2500.0,2.0,probeA,3a,30000.0,336,True
+773592315,384,766640955,2500.0,2.0,probeA,3a,30000.0,336,True
+773592317,384,766640955,2500.0,2.0,probeB,3a,30000.0,336,True
+"""
+# session and probe files of two mice, and one file that is none of either
+FILES = {
+    "000021": [
+        "sub-1/sub-1_ses-791319847.nwb",
+        "sub-1/sub-1_ses-791319847_probe-805008600_ecephys.nwb",
+        "sub-1/sub-1_ses-791319847_image.nwb",
+    ],
+    "000022": [
+        "sub-2/sub-2_ses-766640955.nwb",
+        "sub-2/sub-2_ses-766640955_probe-773592315_ecephys.nwb",
+    ],
+}
+
+
+class StandIn:
+    """The addresses of a stand-in that runs, and its files."""
+
+    def __init__(self, addresses: dict[str, str], folder: Path) -> None:
+        self.api = addresses["api"]
+        self.bucket = addresses["bucket"]
+        self.folder = folder
+
+    def read(self, path: str) -> bytes:
+        return (self.folder / path).read_bytes()
+
+    def list_requests(self) -> list[str]:
+        with urllib.request.urlopen(self.api.replace("/api/", "/_seen")) as answer:
+            seen: list[str] = json.load(answer)
+        return seen
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandIn]:
+    folder = tmp_path_factory.mktemp("archive")
+    for dandiset, paths in FILES.items():
+        for number, name in enumerate(paths):
+            path = folder / dandiset / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(np.random.default_rng(int(dandiset) + number).bytes(N_BYTES))
+    # two files a page: the list of every dandiset has several
+    command = [sys.executable, str(STAND_IN), str(folder), "1"]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdin is not None
+        yield StandIn(json.loads(process.stdout.readline()), folder)
+        process.stdin.close()
+
+
+@pytest.fixture(scope="module")
+def tables(tmp_path_factory: pytest.TempPathFactory) -> Folder:
+    folder = tmp_path_factory.mktemp("tables")
+    (folder / "sessions.csv").write_text(SESSIONS)
+    (folder / "probes.csv").write_text(PROBES)
+    return Folder(folder)
+
+
+@pytest.fixture
+def dandi(archive: StandIn, tables: Folder) -> Dandi:
+    return Dandi(archive.api, tables=tables, hosts={archive.bucket}, options=HASTY)
+
+
+def test_get_session_data__knows_size_and_digest(dandi: Dandi, archive: StandIn) -> None:
+    found = dandi.get_session_data(791319847)
+    body = archive.read("000021/sub-1/sub-1_ses-791319847.nwb")
+    assert found.size == len(body)
+    assert found.sha256 == hashlib.sha256(body).hexdigest()
+    assert (found.name, found.source) == ("session 791319847", "dandi")
+    assert found.hosts == {archive.bucket}
+    assert found.url.startswith(f"{archive.api}assets/")
+
+
+def test_get_session_data__asks_for_the_list_once_page_by_page(
+    dandi: Dandi, archive: StandIn
+) -> None:
+    n_before = len(archive.list_requests())
+    dandi.get_session_data(791319847)
+    dandi.get_probe_lfp_data(805008600)
+    asked = archive.list_requests()[n_before:]
+    listing = "/api/dandisets/000021/versions/0.251116.2246/assets/?"
+    assert [path.removeprefix(listing) for path in asked if path.startswith(listing)] == [
+        "page_size=1000",
+        "page=2&page_size=1000",
+        "page=3&page_size=1000",
+    ]
+    # and for the digest of each of the two files
+    assert len(asked) == 5
+
+
+def test_get_probe_lfp_data__takes_the_newest_version_of_the_other_dandiset(
+    dandi: Dandi, archive: StandIn
+) -> None:
+    n_before = len(archive.list_requests())
+    found = dandi.get_probe_lfp_data(773592315)
+    body = archive.read("000022/sub-2/sub-2_ses-766640955_probe-773592315_ecephys.nwb")
+    assert found.sha256 == hashlib.sha256(body).hexdigest()
+    assert archive.list_requests()[n_before:].count("/api/dandisets/000022/") == 1
+
+
+def test_download__follows_the_archive_to_its_bucket(
+    dandi: Dandi, archive: StandIn, tmp_path: Path
+) -> None:
+    target = tmp_path / "session.nwb"
+    download(dandi.get_session_data(791319847), target, check=lambda path: None, options=HASTY)
+    assert target.read_bytes() == archive.read("000021/sub-1/sub-1_ses-791319847.nwb")
+
+
+def test_download__goes_to_no_host_that_was_not_declared(
+    dandi: Dandi, archive: StandIn, tmp_path: Path
+) -> None:
+    astray = replace(dandi.get_session_data(791319847), hosts=frozenset({"127.0.0.1:1"}))
+    with pytest.raises(SourceError, match=f"redirects to .*{archive.bucket}"):
+        download(astray, tmp_path / "session.nwb", check=lambda path: None, options=HASTY)
+    assert not (tmp_path / "session.nwb").exists()
+
+
+def test_download__compares_the_published_digest(dandi: Dandi, tmp_path: Path) -> None:
+    other = replace(dandi.get_session_data(791319847), sha256="0" * 64)
+    with pytest.raises(ChecksumError):
+        download(other, tmp_path / "session.nwb", check=lambda path: None, options=HASTY)
+    assert not (tmp_path / "session.nwb").exists()
+
+
+def test_read_range__gives_bytes_of_the_bucket(dandi: Dandi, archive: StandIn) -> None:
+    client = HttpClient(HASTY)
+    found = client.probe(dandi.get_session_data(791319847))
+    assert isinstance(found, RemoteFile)
+    assert found.size == N_BYTES
+    assert found.etag is not None
+    body = archive.read("000021/sub-1/sub-1_ses-791319847.nwb")
+    for start, stop in [(0, 1), (1000, 70_000), (N_BYTES - 5, N_BYTES)]:
+        assert client.read_range(found, start, stop) == body[start:stop]
+
+
+def test_get_session_data__says_what_the_archive_does_not_have(dandi: Dandi) -> None:
+    with pytest.raises(
+        NotFoundError, match=r"nor DANDI:000022/0\.251116\.2246 has a file for session 715093703"
+    ):
+        dandi.get_session_data(715093703)
+    with pytest.raises(NotFoundError, match="has a file for LFP of probe 773592317"):
+        dandi.get_probe_lfp_data(773592317)
+
+
+def test_get_session_data__says_that_a_version_is_not_there(
+    archive: StandIn, tables: Folder
+) -> None:
+    dandi = Dandi(archive.api, tables=tables, versions={"000021": "0.1.2"}, options=HASTY)
+    with pytest.raises(
+        NotFoundError, match=r"the list of files of DANDI:000021/0\.1\.2 is not there \(status 404"
+    ):
+        dandi.get_session_data(791319847)

@@ -1,0 +1,461 @@
+"""Planning, fetching, interrupting, going on: in Python and on the command line, over sockets."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from spikehouse import EcephysProjectCache, cli
+from spikehouse.demo import DemoWarehouse, Survey
+from spikehouse.errors import (
+    CacheError,
+    InvalidArgumentError,
+    NotFoundError,
+    SessionNotFoundError,
+    TransferError,
+)
+from spikehouse.project import FetchPlan
+
+FIRST, SECOND = 900000001, 900000002
+BLOCK = 64 << 10
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture(autouse=True)
+def _no_bars(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPIKEHOUSE_PROGRESS", "0")
+
+
+@pytest.fixture(scope="module")
+def survey(tmp_path_factory: pytest.TempPathFactory) -> Survey:
+    return Survey(size="tiny", folder=tmp_path_factory.mktemp("survey"))
+
+
+@pytest.fixture(scope="module")
+def bucket(survey: Survey, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Lay two sessions and the tables out as in the bucket."""
+    folder = tmp_path_factory.mktemp("bucket")
+    for name in ("sessions", "probes", "channels", "units"):
+        survey.read_table(name).to_csv(folder / f"{name}.csv")  # type: ignore[arg-type]
+    probes = survey.read_table("probes")
+    for session_id in (FIRST, SECOND):
+        place = folder / f"session_{session_id}"
+        place.mkdir()
+        shutil.copy(survey.session_file(session_id), place / f"session_{session_id}.nwb")
+    for probe_id in probes.index[probes["ecephys_session_id"] == FIRST]:
+        shutil.copy(
+            survey.lfp_file(int(probe_id)),
+            folder / f"session_{FIRST}" / f"probe_{probe_id}_lfp.nwb",
+        )
+    return folder
+
+
+class BucketHandler(BaseHTTPRequestHandler):
+    """Serves a folder with ranges, as fast as it is told to."""
+
+    protocol_version = "HTTP/1.1"
+    server: BucketServer
+
+    def do_GET(self) -> None:
+        path = self.server.folder / self.path.lstrip("/")
+        with contextlib.suppress(ConnectionError):
+            self.serve(path)
+
+    def serve(self, path: Path) -> None:
+        if not path.is_file() or path.name in self.server.absent:
+            self.send_response(404)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
+        body = path.read_bytes()
+        etag = f'"{len(body)}-{path.stat().st_mtime_ns}"'
+        asked = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
+        start, stop = 0, len(body)
+        if asked is not None and self.headers.get("If-Range", etag) == etag:
+            start, stop = int(asked[1]), min(int(asked[2] or len(body)) + 1, len(body))
+        self.send_response(200 if asked is None else 206)
+        self.send_header("Content-Type", "application/octet-stream")
+        self.send_header("Content-Length", str(stop - start))
+        self.send_header("ETag", etag)
+        self.send_header("Accept-Ranges", "bytes")
+        if asked is not None:
+            self.send_header("Content-Range", f"bytes {start}-{stop - 1}/{len(body)}")
+        self.end_headers()
+        if stop - start > 1:
+            with self.server.lock:
+                self.server.seen.append((path.name, stop - start))
+        for first in range(start, stop, BLOCK):
+            self.wfile.write(body[first : min(first + BLOCK, stop)])
+            with self.server.lock:
+                self.server.n_sent += min(BLOCK, stop - first)
+            if path.suffix == ".nwb":
+                time.sleep(self.server.pause)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+
+class BucketServer(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 64
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(("127.0.0.1", 0), BucketHandler)
+        self.folder = folder
+        self.pause = 0.0
+        self.absent: set[str] = set()
+        self.seen: list[tuple[str, int]] = []
+        self.n_sent = 0
+        self.lock = threading.Lock()
+
+    @property
+    def host(self) -> str:
+        return f"127.0.0.1:{self.server_address[1]}"
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def server(bucket: Path) -> Iterator[BucketServer]:
+    with BucketServer(bucket) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def project(server: BucketServer, tmp_path: Path) -> EcephysProjectCache:
+    manifest = tmp_path / "cache" / "manifest.json"
+    return EcephysProjectCache.from_s3(manifest, base_url=f"http://{server.host}/")
+
+
+def start(*words: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", "from spikehouse.cli import main; main()", *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        encoding="utf-8",
+        env={**os.environ, "PYTHONIOENCODING": "utf-8", "COLUMNS": "200"},
+    )
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run the command as the entry point does; gives exit code, output and errors."""
+
+    def call(*words: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["spikehouse", *words])
+        with pytest.raises(SystemExit) as caught:
+            cli.main()
+        captured = capsys.readouterr()
+        code = caught.value.code
+        return (int(code) if code else 0), captured.out, captured.err
+
+    return call
+
+
+# --- plans
+
+
+def test_plan__looks_at_the_disk_and_at_the_source(
+    project: EcephysProjectCache, bucket: Path
+) -> None:
+    plan = project.plan([FIRST], lfp=["probeC"])
+    size = (bucket / f"session_{FIRST}" / f"session_{FIRST}.nwb").stat().st_size
+    (session,) = [item for item in plan.items if item.kind == "session"]
+    assert (session.state, session.n_bytes, session.source) == ("absent", size, "s3")
+    assert session.url.endswith(f"/session_{FIRST}/session_{FIRST}.nwb")
+    assert {item.file: item.state for item in plan.items if item.kind == "table"} == {
+        "sessions.csv": "cached",
+        "probes.csv": "cached",
+        "channels.csv": "absent",
+        "units.csv": "absent",
+    }
+    assert [item.kind for item in plan.items][-2:] == ["session", "lfp"]
+    assert plan.n_bytes_missing > size
+    assert not (plan.folder / f"session_{FIRST}").exists()
+
+
+def test_plan__says_what_there_is_not(project: EcephysProjectCache) -> None:
+    with pytest.raises(SessionNotFoundError, match="no session 900000099: did you mean 9000000"):
+        project.plan([900000099])
+    with pytest.raises(NotFoundError, match="no chosen session has a probe 'probeX'"):
+        project.plan([FIRST], lfp=["probeX"])
+    with pytest.raises(NotFoundError, match="there is no natural scene 118"):
+        project.plan(scenes=[118])
+    with pytest.raises(InvalidArgumentError, match="'900000001' is not a session id"):
+        project.plan("900000001")  # type: ignore[arg-type]
+
+
+def test_plan__of_what_nobody_has_says_so(project: EcephysProjectCache) -> None:
+    plan = project.plan(movies=True, tables=False)
+    assert [item.state for item in plan.items] == ["absent", "absent"]
+    assert all(item.problem for item in plan.items)
+    assert "natural_movie_1.h5: " in str(plan)
+
+
+# --- fetching
+
+
+def test_fetch__brings_everything_and_then_nothing(
+    project: EcephysProjectCache, server: BucketServer, bucket: Path
+) -> None:
+    plan = project.plan([FIRST, SECOND])
+    paths = project.fetch(plan)
+    assert [path.relative_to(plan.folder).as_posix() for path in paths] == [
+        item.file for item in plan.items
+    ]
+    for path in paths:
+        assert path.read_bytes() == (bucket / path.relative_to(plan.folder)).read_bytes()
+    again = project.plan([FIRST, SECOND])
+    assert again.is_complete
+    server.seen.clear()
+    assert project.fetch(again) == paths
+    assert project.fetch(plan) == paths
+    assert server.seen == []
+    assert (project.verify()["state"] == "sound").all()
+
+
+def test_fetch__one_failure_does_not_stop_the_others(
+    project: EcephysProjectCache, server: BucketServer
+) -> None:
+    plan = project.plan([FIRST, SECOND])
+    server.absent.add(f"session_{FIRST}.nwb")
+    with pytest.raises(TransferError) as caught:
+        project.fetch(plan)
+    message = str(caught.value)
+    assert message.startswith(f"1 of 6 files could not be fetched:\n  session {FIRST}: ")
+    assert "404" in message
+    assert message.endswith("calling again goes on with what is missing")
+    assert [item.state for item in project.plan([FIRST, SECOND]).items[-2:]] == ["absent", "cached"]
+    server.absent.clear()
+    assert len(project.fetch(plan)) == 6
+
+
+def test_fetch__goes_on_with_another_source(
+    server: BucketServer, bucket: Path, tmp_path: Path
+) -> None:
+    from spikehouse.remote.sources.s3 import S3
+
+    server.absent.add(f"session_{FIRST}.nwb")
+    sources = [S3(f"http://{server.host}/"), bucket]
+    project = EcephysProjectCache.from_sources(sources, tmp_path / "manifest.json")
+    plan = project.plan([FIRST])
+    assert plan.items[-1].source == "folder"
+    assert plan.items[-1].url.startswith("file:///")
+    project.fetch(plan)
+    assert project.plan([FIRST]).is_complete
+
+
+def test_fetch__refuses_what_is_no_plan_of_this_cache(
+    project: EcephysProjectCache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = project.plan([FIRST])
+    with pytest.raises(InvalidArgumentError, match="is not a plan: make one first"):
+        project.fetch([FIRST])  # type: ignore[arg-type]
+    other = FetchPlan(tmp_path, plan.items, plan.n_bytes_free)
+    with pytest.raises(InvalidArgumentError, match="this plan was made for"):
+        project.fetch(other)
+    monkeypatch.setattr("spikehouse.project._fetching.measure_free_space", lambda folder: 1000)
+    with pytest.raises(CacheError, match=r"MB are to fetch and .* has 1.00 kB free"):
+        project.fetch(plan)
+
+
+def test_fetch__in_the_fixed_cache_fetches_nothing(project: EcephysProjectCache) -> None:
+    project.fetch(project.plan([FIRST]))
+    fixed = EcephysProjectCache.fixed(project.manifest_path)
+    assert len(fixed.fetch(fixed.plan([FIRST]))) == 5
+    plan = fixed.plan([SECOND])
+    assert "never uses the network" in plan.items[-1].problem
+    with pytest.raises(TransferError, match="never uses the network"):
+        fixed.fetch(plan)
+
+
+# --- streaming
+
+
+def test_get_session_data__streams_the_same_session(
+    project: EcephysProjectCache, server: BucketServer, bucket: Path
+) -> None:
+    with project.get_session_data(FIRST, stream=True) as streamed:
+        units = streamed.units
+        times = {unit_id: streamed.spike_times[unit_id] for unit_id in units.index}
+        lfp = streamed.get_lfp(streamed.probes.index[0])[:100].to_numpy()
+    folder = project.manifest_path.parent
+    assert not (folder / f"session_{FIRST}").exists()
+    n_bytes = sum(size for name, size in server.seen if name == f"session_{FIRST}.nwb")
+    whole = (bucket / f"session_{FIRST}" / f"session_{FIRST}.nwb").stat().st_size
+    assert 0 < n_bytes < whole
+    with project.get_session_data(FIRST) as fetched:
+        pd.testing.assert_frame_equal(fetched.units, units)
+        for unit_id, expected in times.items():
+            assert (fetched.spike_times[unit_id] == expected).all()
+        assert (fetched.get_lfp(fetched.probes.index[0])[:100].to_numpy() == lfp).all()
+    limits = {"isi_violations_maximum": 0.0}
+    with project.get_session_data(SECOND, stream=True, **limits) as session:
+        assert (session.units["isi_violations"] <= 0).all()
+
+
+# --- Ctrl-C
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows sends no SIGINT to a child")
+def test_command_fetch__interrupted_keeps_parts_and_goes_on(
+    run: Run, server: BucketServer, bucket: Path, tmp_path: Path
+) -> None:
+    words = ("--source", "s3", "--host", server.host, "--cache", str(tmp_path))
+    assert run("fetch", *words)[0] == 0
+    # two files of 7 MB on several connections: about 3 s in all
+    server.pause, server.n_sent = 0.2, 0
+    fetching = start("fetch", str(FIRST), str(SECOND), *words)
+    deadline = time.monotonic() + 30
+    while server.n_sent < 4_000_000 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    sent_at = time.monotonic()
+    fetching.send_signal(signal.SIGINT)
+    out, err = fetching.communicate(timeout=30)
+    took = time.monotonic() - sent_at
+    assert fetching.returncode == 130, err
+    assert "Interrupted: stopped; what has arrived of each file is kept" in err
+    assert "Traceback" not in err
+    assert out == ""
+    assert took < 3
+    parts = sorted(path.name for path in tmp_path.glob("session_*/*.part"))
+    assert parts == [f"session_{FIRST}.nwb.part", f"session_{SECOND}.nwb.part"]
+    code, out, _ = run("fetch", str(FIRST), str(SECOND), *words, "--dry-run")
+    assert code == 0
+    assert len(re.findall(r"MB  [\d.]+ [kM]B  partial", out)) == 2
+    code, out, _ = run("cache", "ls", *words)
+    assert len(re.findall(r"\.part .* part", out)) == 2
+
+    server.pause, server.n_sent = 0.0, 0
+    code, out, err = run("fetch", str(FIRST), str(SECOND), *words)
+    assert code == 0, err
+    assert f"session_{SECOND}.nwb" in out
+    sizes = 0
+    for session_id in (FIRST, SECOND):
+        name = f"session_{session_id}/session_{session_id}.nwb"
+        assert (tmp_path / name).read_bytes() == (bucket / name).read_bytes()
+        sizes += (bucket / name).stat().st_size
+    # what was there was not fetched again
+    assert server.n_sent < sizes - 2_000_000
+    assert list(tmp_path.glob("session_*/*.part*")) == []
+
+
+# --- the other commands
+
+
+@pytest.fixture(scope="module")
+def words(bucket: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
+    return ("--source", str(bucket), "--cache", str(tmp_path_factory.mktemp("commands")))
+
+
+def test_command_info__never_fetches_by_surprise(run: Run, words: tuple[str, ...]) -> None:
+    code, out, err = run("info", str(FIRST), *words)
+    assert (code, out) == (1, "")
+    assert f"fetch it (spikehouse fetch {FIRST}), or add --stream" in err
+    code, streamed, err = run("info", str(FIRST), "--stream", *words)
+    assert code == 0, err
+    assert streamed.startswith(f"EcephysSession {FIRST} (brain_observatory_1.1)\n")
+    assert not (Path(words[-1]) / f"session_{FIRST}").exists()
+
+
+def test_command_info__of_a_file_and_of_a_url(run: Run, bucket: Path, server: BucketServer) -> None:
+    name = f"session_{FIRST}/session_{FIRST}.nwb"
+    code, of_file, err = run("info", str(bucket / name))
+    assert code == 0, err
+    code, of_url, err = run("info", f"http://{server.host}/{name}")
+    assert code == 0, err
+    assert of_url == of_file
+    code, _, err = run("info", "nowhere.nwb")
+    assert code == 1
+    assert err == (
+        "Error: there is no file nowhere.nwb: give a session id, the path of a session file, or "
+        "its URL\n"
+    )
+
+
+def test_command_verify__repairs(run: Run, words: tuple[str, ...], bucket: Path) -> None:
+    assert run("fetch", str(FIRST), *words)[0] == 0
+    name = f"session_{FIRST}/session_{FIRST}.nwb"
+    path = Path(words[-1]) / name
+    path.write_bytes(path.read_bytes()[:100_000])
+    code, out, err = run("verify", *words)
+    assert code == 1
+    assert re.search(rf"{name} +100000  cut short", out)
+    assert "1 not as they should be: add --repair" in err
+    code, out, err = run("verify", "--repair", *words)
+    assert code == 0, err
+    assert "repaired" in out
+    assert path.read_bytes() == (bucket / name).read_bytes()
+    assert run("verify", *words)[0] == 0
+
+
+def test_command_cache__cleans_and_adopts(run: Run, bucket: Path, tmp_path: Path) -> None:
+    words = ("--source", str(bucket), "--cache", str(tmp_path))
+    folder = tmp_path / f"session_{FIRST}"
+    code, out, err = run("cache", "adopt", str(bucket), *words)
+    assert code == 0, err
+    assert out.count("linked") + out.count("copied") == 8
+    assert (folder / f"session_{FIRST}.nwb").samefile(
+        bucket / f"session_{FIRST}" / f"session_{FIRST}.nwb"
+    )
+    code, out, _ = run("cache", "ls", *words)
+    assert out.count("adopted") == 8
+    assert run("verify", *words)[0] == 0
+
+    # unfinished downloads: a fresh one may be wanted
+    for name, age in (("session_7.nwb", 0), ("session_8.nwb", 90_000)):
+        part = tmp_path / name.removesuffix(".nwb") / f"{name}.part"
+        part.parent.mkdir()
+        part.write_bytes(bytes(5000))
+        os.utime(part, (time.time() - age,) * 2)
+    code, out, err = run("cache", "clean", "--yes", *words)
+    assert code == 0, err
+    assert "session_8.nwb.part" in out
+    assert "session_7" not in out
+    assert not (tmp_path / "session_8" / "session_8.nwb.part").exists()
+    assert run("cache", "clean", "--yes", *words)[2].endswith("nothing to remove\n")
+    code, out, _ = run("cache", "clean", str(FIRST), "--all-parts", "--yes", *words)
+    assert (code, out.count("session_7.nwb.part"), out.count("_lfp.nwb")) == (0, 1, 2)
+    assert list(folder.iterdir()) == []
+    # the other name of the file is another matter
+    assert (bucket / f"session_{FIRST}" / f"session_{FIRST}.nwb").exists()
+    assert (tmp_path / f"session_{SECOND}" / f"session_{SECOND}.nwb").exists()
+    code, _, err = run("cache", "clean", str(FIRST), "--yes", *words)
+    assert code == 1
+    assert f"no file of session {FIRST} is here: did you mean {SECOND}" in err
+
+
+def test_command_fetch__from_the_demo_warehouse(run: Run, survey: Survey, tmp_path: Path) -> None:
+    with DemoWarehouse(survey) as warehouse:
+        words = ("--source", "warehouse", "--host", warehouse.address, "--cache", str(tmp_path))
+        code, out, err = run("fetch", str(FIRST), "--lfp", "probeC", *words)
+        assert code == 0, err
+        assert out.count("_lfp.nwb") == 1
+        assert run("fetch", "--lfp", "probeC", *words)[0] == 1
+        code, _, err = run("fetch", "12", *words)
+        assert (code, "there is no session 12: did you mean" in err) == (1, True)
+    # … and offline
+    code, out, err = run("units", "--session", str(FIRST), "--offline", "--cache", str(tmp_path))
+    assert code == 0, err
+    assert f"{len(out.splitlines()) - 1} units" in err

@@ -1,0 +1,293 @@
+"""A session straight off a URL, over real sockets on loopback."""
+
+from __future__ import annotations
+
+import contextlib
+import pickle
+import re
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from spikehouse import EcephysSession
+from spikehouse.demo import Survey
+from spikehouse.errors import InvalidArgumentError, InvalidFileError, SourceError
+from spikehouse.io.lfp import open_lfp
+from spikehouse.remote.http.client import ChangedError, HttpOptions
+from spikehouse.remote.protocol import RemoteFile
+from spikehouse.remote.streaming.options import StreamOptions
+from spikehouse.remote.streaming.ranges import RemoteBytes
+
+OPTIONS = StreamOptions(http=HttpOptions(fetch_tries=1, connections=4))
+
+
+class RangeServer(ThreadingHTTPServer):
+    """Serves ``content``; change its attributes to make it misbehave."""
+
+    daemon_threads = True
+
+    def __init__(self, content: bytes) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.content = content
+        self.etag: str | None = '"first"'
+        self.has_ranges = True
+        self.delay = 0.0
+        self.fault: Callable[[int, int], int | None] | None = None
+        self.asked: list[tuple[int, int]] = []
+        self.lock = threading.Lock()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}/session.nwb"
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Say nothing: a client that hangs up is no news."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: RangeServer
+
+    def do_GET(self) -> None:
+        server = self.server
+        match = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range", ""))
+        start, stop = (int(match[1]), int(match[2]) + 1) if match else (0, len(server.content))
+        with server.lock:
+            server.asked.append((start, stop))
+        time.sleep(server.delay)
+        status = server.fault(start, stop) if server.fault else None
+        if status is not None:
+            self.answer(status, b"no")
+            return
+        expected = self.headers.get("If-Range")
+        if match is None or not server.has_ranges or expected not in (None, server.etag):
+            self.answer(200, server.content)
+            return
+        body = server.content[start:stop]
+        self.answer(206, body, f"bytes {start}-{start + len(body) - 1}/{len(server.content)}")
+
+    def answer(self, status: int, body: bytes, content_range: str | None = None) -> None:
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        if self.server.etag is not None:
+            self.send_header("ETag", self.server.etag)
+        if content_range is not None:
+            self.send_header("Content-Range", content_range)
+        self.end_headers()
+        with contextlib.suppress(ConnectionError):
+            self.wfile.write(body)
+
+    def log_message(self, *args: object) -> None:
+        """Say nothing."""
+
+
+@contextlib.contextmanager
+def serving(content: bytes) -> Iterator[RangeServer]:
+    """Serve bytes as long as the block runs."""
+    server = RangeServer(content)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+@pytest.fixture(scope="module")
+def local_path() -> Path:
+    return Survey(size="tiny").session_file(900000001)
+
+
+@pytest.fixture
+def server(local_path: Path) -> Iterator[RangeServer]:
+    with serving(local_path.read_bytes()) as running:
+        yield running
+
+
+def open_remote(server: RangeServer, cache: Path | None = None) -> RemoteBytes:
+    return RemoteBytes(RemoteFile(server.url, "session.nwb"), options=OPTIONS, cache=cache)
+
+
+def answers(session: EcephysSession) -> dict[str, object]:
+    units = session.units.index.tolist()
+    flashes = session.get_stimulus_table("flashes")
+    ids = flashes.index.values
+    counts = session.presentationwise_spike_counts(np.arange(-0.1, 0.5, 0.05), ids, units)
+    return {
+        "metadata": session.metadata,
+        "units": session.units,
+        "channels": session.channels,
+        "presentations": session.stimulus_presentations,
+        "counts": counts.values,
+        "spikes": session.presentationwise_spike_times(ids, units),
+        "statistics": session.conditionwise_spike_statistics(ids, units),
+        "running": session.running_speed,
+        "pupil": session.get_pupil_data(),
+        "invalid": session.invalid_times,
+        "optotagging": session.optogenetic_stimulation_epochs,
+        "waveform": session.mean_waveforms[units[0]].values,
+        "amplitudes": session.spike_amplitudes[units[-1]],
+    }
+
+
+def assert_same(left: dict[str, object], right: dict[str, object]) -> None:
+    for name, value in left.items():
+        if isinstance(value, pd.DataFrame):
+            pd.testing.assert_frame_equal(value, right[name])
+        elif isinstance(value, np.ndarray):
+            np.testing.assert_array_equal(value, right[name])
+        else:
+            assert value == right[name], name
+
+
+def test_streamed_session__gives_what_the_file_on_disk_gives(server, local_path, tmp_path):
+    from_disk = answers(EcephysSession.from_nwb_path(local_path))
+    streamed = EcephysSession.from_nwb_path(open_remote(server, tmp_path))
+    assert_same(answers(streamed), from_disk)
+    streamed.close()
+    n_asked = len(server.asked)
+    again = EcephysSession.from_nwb_path(open_remote(server, tmp_path))
+    assert_same(answers(again), from_disk)
+    assert len(server.asked) == n_asked
+
+
+def test_streamed_session__everything_cached__works_offline(local_path, tmp_path):
+    with serving(local_path.read_bytes()) as server:
+        url = server.url
+        expected = answers(EcephysSession.from_nwb_path(open_remote(server, tmp_path)))
+    remote = RemoteBytes(RemoteFile(url, "session.nwb"), options=OPTIONS, cache=tmp_path)
+    assert_same(answers(EcephysSession.from_nwb_path(remote)), expected)
+    assert remote.n_requests == 0
+
+
+def test_streamed_session__spikes_of_many_units__few_requests(server):
+    remote = open_remote(server)
+    session = EcephysSession.from_nwb_path(remote)
+    units = session.units.index.tolist()
+    ids = session.get_stimulus_table("flashes").index.values
+    before = remote.n_requests
+    session.presentationwise_spike_times(ids, units)
+    assert remote.n_requests - before < len(units)
+
+
+def test_streamed_lfp__windows_far_apart__fetched_together(tmp_path):
+    survey = Survey(size="tiny", folder=tmp_path)
+    probes = survey.read_table("probes")
+    probe_id = int(probes.index[probes["has_lfp_data"]][0])
+    path = survey.lfp_file(probe_id)
+    with serving(path.read_bytes()) as server, open_lfp(path, probe_id) as on_disk:
+        remote = RemoteBytes(RemoteFile(server.url, "lfp"), options=OPTIONS)
+        with open_lfp(remote, probe_id) as lfp:
+            rows = np.linspace(0, lfp.sizes["time"] - 1, 12).astype(int)
+            before = len(server.asked)
+            picked = lfp.isel(time=rows, channel=[0, 2]).to_numpy()
+            np.testing.assert_array_equal(picked, on_disk.isel(time=rows, channel=[0, 2]))
+            assert len(server.asked) - before <= 2 * len(rows)
+            start = float(lfp["time"][100])
+            second = lfp.sel(time=slice(start, start + 1.0))
+            before = len(server.asked)
+            np.testing.assert_array_equal(
+                second.to_numpy(), on_disk.sel(time=slice(start, start + 1.0))
+            )
+            assert len(server.asked) - before <= 4
+
+
+def test_streamed_session__server_fails_midway__usable_afterwards(server, local_path):
+    session = EcephysSession.from_nwb_path(open_remote(server))
+    unit = session.units.index[0]
+    server.fault = lambda start, stop: 503
+    with pytest.raises(SourceError, match=r"/units/waveform_mean of http://127.*status 503"):
+        _ = session.mean_waveforms[unit]
+    server.fault = None
+    expected = EcephysSession.from_nwb_path(local_path).mean_waveforms[unit]
+    np.testing.assert_array_equal(session.mean_waveforms[unit].values, expected.values)
+
+
+def test_streamed_session__server_fails_while_hdf5_reads__usable_afterwards(server):
+    session = EcephysSession.from_nwb_path(
+        RemoteBytes(
+            RemoteFile(server.url, "session.nwb"),
+            options=replace(OPTIONS, metadata_window=16 << 10, largest_window=16 << 10),
+        )
+    )
+    server.fault = lambda start, stop: 500
+    with pytest.raises(SourceError, match=r"http://127.*status 500"):
+        _ = session.units
+    server.fault = None
+    assert len(session.units) > 0
+
+
+def test_streamed_session__file_changes_at_the_server__never_mixed(server):
+    session = EcephysSession.from_nwb_path(open_remote(server))
+    _ = session.units
+    server.etag = '"second"'
+    with pytest.raises(ChangedError, match="has changed at the server"):
+        _ = session.mean_waveforms[session.units.index[0]]
+
+
+def test_streamed_session__server_without_ranges__says_to_fetch(server):
+    server.has_ranges = False
+    with pytest.raises(SourceError, match=r"serves no ranges .*: fetch the file"):
+        EcephysSession.from_nwb_path(open_remote(server))
+
+
+def test_streamed_session__not_hdf5__says_so():
+    with serving(b"<html>" * 100) as server, pytest.raises(InvalidFileError, match="begins with"):
+        EcephysSession.from_nwb_path(open_remote(server))
+
+
+def test_streamed_session__nwbfile__refused(server):
+    session = EcephysSession.from_nwb_path(open_remote(server))
+    with pytest.raises(InvalidArgumentError, match="fetch the file and open it from disk"):
+        _ = session.nwbfile
+
+
+def test_streamed_session__closed__says_so(server):
+    session = EcephysSession.from_nwb_path(open_remote(server))
+    trains, units = session.spike_times, session.units
+    session.close()
+    with pytest.raises(InvalidArgumentError, match="was closed; open the session again"):
+        _ = trains[units.index[0]]
+
+
+def test_streamed_session__repr__as_from_disk(server, local_path):
+    streamed = EcephysSession.from_nwb_path(open_remote(server))
+    assert repr(streamed) == repr(EcephysSession.from_nwb_path(local_path))
+
+
+def test_remote_bytes__pickled__opened_again(server, tmp_path):
+    remote = open_remote(server, tmp_path)
+    copy = pickle.loads(pickle.dumps(remote))
+    blocks = [bytearray(1000), bytearray(1000)]
+    for file, block in zip((remote, copy), blocks, strict=True):
+        file.read_into(5000, memoryview(block))
+    assert blocks[0] == blocks[1] == server.content[5000:6000]
+
+
+@pytest.mark.parametrize("ending", ["", "session.close()", "del session", "raise SystemExit(0)"])
+def test_streamed_session__interpreter_ends__no_crash(server, ending):
+    code = f"""
+        from spikehouse import EcephysSession
+        from spikehouse.remote.streaming.ranges import RemoteBytes
+        from spikehouse.remote.protocol import RemoteFile
+        session = EcephysSession.from_nwb_path(RemoteBytes(RemoteFile({server.url!r}, "s.nwb")))
+        group = session.api.file.root["units"]
+        print(len(session.units) > 0)
+        {ending}
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "True", "")

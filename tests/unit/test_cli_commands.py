@@ -1,0 +1,221 @@
+"""The commands over the survey's tables, and how they choose folder and source."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from spikehouse import cli
+from spikehouse.cli._common import find_manifest, open_cache
+from spikehouse.cli._printing import fit_widths, show_table
+from spikehouse.errors import CacheError, InvalidArgumentError
+
+FROZEN = Path(__file__).parents[1] / "parity" / "project_tables" / "folder"
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
+    """Run a command on a folder of three sessions; gives exit code, output and errors."""
+
+    def call(*words: str) -> tuple[int, str, str]:
+        common = ("--source", str(FROZEN), "--cache", str(tmp_path / "cache"))
+        monkeypatch.setattr(sys, "argv", ["spikehouse", *words, *common])
+        with pytest.raises(SystemExit) as caught:
+            cli.main()
+        captured = capsys.readouterr()
+        code = caught.value.code
+        return (int(code) if code else 0), captured.out, captured.err
+
+    return call
+
+
+@pytest.fixture(autouse=True)
+def _surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPIKEHOUSE_PROGRESS", "0")
+    monkeypatch.delenv("SPIKEHOUSE_CACHE", raising=False)
+
+
+# --- tables
+
+
+def test_sessions__lists_and_filters(run: Run) -> None:
+    code, out, err = run("sessions")
+    assert (code, err) == (0, "3 sessions\n")
+    head, *rows = out.splitlines()
+    assert head.split()[:3] == ["id", "session_type", "age_in_days"]
+    assert len(rows) == 3
+    _, out, err = run("sessions", "--type", "functional_connectivity")
+    assert err == "1 session\n"
+    _, _, err = run("sessions", "--structure", "VISp", "--structure", "CA1")
+    assert err.endswith("sessions\n")
+    _, out, _ = run("sessions", "--session", "900000001")
+    assert [line.split()[0] for line in out.splitlines()[1:]] == ["900000001"]
+
+
+def test_probes_and_units__agree_with_the_tables(run: Run) -> None:
+    from spikehouse import EcephysProjectCache
+
+    _, out, err = run("probes", "--session", "900000001")
+    assert (len(out.splitlines()), err) == (3, "2 probes\n")
+    _, out, _ = run("units", "--all")
+    assert len(out.splitlines()) == 1 + len(pd.read_csv(FROZEN / "units.csv"))
+    _, out, _ = run("units", "--structure", "VISp")
+    with EcephysProjectCache.from_folder(FROZEN, cache=False) as project:
+        units = project.get_units()
+    expected = units.index[units["ecephys_structure_acronym"] == "VISp"]
+    assert [int(line.split()[0]) for line in out.splitlines()[1:]] == expected.tolist()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("sessions", "--type", "brain"), "there is no session type 'brain' here"),
+        (("sessions", "--session", "5"), "there is no session 5 here: did you mean 900000001"),
+        (("probes", "--probe", "probeX"), "there is no probe 'probeX' here: did you mean"),
+        (("units", "--structure", "VISpp"), "there is no structure 'VISpp' here: did you mean"),
+        (("units", "--out", "u.xlsx"), "--out u.xlsx is no table: end it in .csv or .parquet"),
+    ],
+)
+def test_tables__say_what_there_is_not(run: Run, words: tuple[str, ...], message: str) -> None:
+    code, out, err = run(*words)
+    assert (code, out) == (1, "")
+    assert err.startswith("Error: ")
+    assert message in err
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_tables__go_into_files_with_every_column(run: Run, tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / "new" / f"units{suffix}"
+    code, out, err = run("units", "--all", "--out", str(path))
+    assert (code, out) == (0, ""), err
+    table = pd.read_csv(path) if suffix == ".csv" else pd.read_parquet(path)
+    assert f"wrote {len(table)} rows to {path}" in err
+    assert {"snr", "waveform_duration", "ecephys_structure_acronym"} <= set(table.columns)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_tables__with_lists_in_them_go_into_files(run: Run, tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"sessions{suffix}"
+    code, _, err = run("sessions", "--out", str(path))
+    assert code == 0, err
+    table = pd.read_csv(path) if suffix == ".csv" else pd.read_parquet(path)
+    structures = table["ecephys_structure_acronyms"].iloc[0]
+    listed = structures.split() if suffix == ".csv" else list(structures)
+    assert "VISp" in listed
+    assert all(isinstance(name, str) for name in listed)
+
+
+def test_tables__with_nothing_left_have_a_head(run: Run) -> None:
+    code, out, err = run("sessions", "--genotype", "nobody")
+    assert (code, err) == (0, "0 sessions\n")
+    assert out.split()[:2] == ["id", "session_type"]
+
+
+# --- on a terminal
+
+
+def test_show_table__fits_a_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    monkeypatch.setenv("COLUMNS", "40")
+    table = pd.DataFrame({"long": ["x" * 80] * 3, "n": [1, 20, 300]}, index=[7, 8, 9])
+    show_table(table, what="rows", rows=2)
+    *lines, count = capsys.readouterr().out.splitlines()
+    assert len(lines) == 3
+    assert all(len(line) <= 40 for line in lines)
+    assert lines[1].split()[1].endswith("x…")
+    assert [line[-2:] for line in lines[1:]] == [" 1", "20"]
+    assert count == "3 rows, 1 not shown: --rows 0 shows all, --out FILE writes them"
+
+
+def test_fit_widths__takes_from_the_widest() -> None:
+    assert fit_widths([5, 40, 10], 100) == [5, 40, 10]
+    assert fit_widths([5, 40, 10], 49) == [5, 30, 10]
+    # no column becomes unreadable
+    assert fit_widths([30, 30], 10) == [12, 12]
+
+
+# --- folders and sources
+
+
+def test_find_manifest__takes_a_folder_or_a_manifest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert find_manifest(["s3"], tmp_path, "small") == tmp_path / "manifest.json"
+    given = tmp_path / "other.json"
+    assert find_manifest(["s3"], given, "small") == given
+    theirs = tmp_path / "ecephys_project_manifest.json"
+    theirs.write_text("{}")
+    assert find_manifest(["s3"], tmp_path, "small") == theirs
+    monkeypatch.setenv("SPIKEHOUSE_CACHE", str(tmp_path / "mine"))
+    assert find_manifest(["s3"], None, "small") == tmp_path / "mine" / "manifest.json"
+    # the simulated survey never mixes with the real one
+    assert "demo-tiny" in find_manifest(["demo"], None, "tiny").parts
+    monkeypatch.delenv("SPIKEHOUSE_CACHE")
+    assert "visual-coding" in find_manifest(["s3", "dandi"], None, "small").parts
+
+
+@pytest.mark.parametrize(
+    ("sources", "host", "names"),
+    [
+        (None, None, ["s3", "dandi", "warehouse"]),
+        (["warehouse", "s3"], None, ["warehouse", "s3"]),
+        (["warehouse"], "127.0.0.1:1", ["warehouse"]),
+        (["s3"], "127.0.0.1:1", ["s3"]),
+        (["dandi"], "127.0.0.1:1", ["dandi"]),
+        ([str(FROZEN), "s3"], None, ["folder", "s3"]),
+    ],
+)
+def test_open_cache__keeps_the_order(
+    sources: list[str] | None, host: str | None, names: list[str], tmp_path: Path
+) -> None:
+    with open_cache(sources, tmp_path, host, "tiny") as project:
+        assert [source.name for source in project._store.sources] == names
+
+
+@pytest.mark.parametrize(
+    ("sources", "host", "message"),
+    [
+        (None, "h:1", "--host h:1 goes with one source: add --source warehouse, s3 or dandi"),
+        (["demo", "s3"], None, "--source demo is a survey of its own"),
+        (["s4"], None, "there is no source 's4': did you mean 's3'"),
+    ],
+)
+def test_open_cache__refuses_what_makes_no_sense(
+    sources: list[str] | None, host: str | None, message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(InvalidArgumentError, match=message):
+        open_cache(sources, tmp_path, host, "tiny")
+
+
+def test_open_cache__offline_needs_a_folder(tmp_path: Path) -> None:
+    with pytest.raises(CacheError, match="there is no manifest"):
+        open_cache(None, tmp_path, None, "tiny", offline=True)
+
+
+def test_fetch__lfp_by_name_or_all(run: Run) -> None:
+    code, _, err = run("fetch", "900000001", "--lfp", "probeA", "--lfp-all")
+    assert (code, err) == (1, "Error: --lfp names probes and --lfp-all takes all: give one\n")
+
+
+def test_fetch__dry_run_fetches_nothing(run: Run, tmp_path: Path) -> None:
+    code, out, err = run("fetch", "900000001", "--dry-run")
+    assert (code, err) == (0, "")
+    assert "session_900000001/session_900000001.nwb" in out
+    assert not (tmp_path / "cache" / "session_900000001").exists()
+
+
+@pytest.mark.parametrize("words", [("fetch", "x"), ("fetch", "--aera"), ("cache",), ("info",)])
+def test_commands__misused_exit_with_2(
+    words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["spikehouse", *words])
+    with pytest.raises(SystemExit) as caught:
+        cli.main()
+    assert caught.value.code == 2

@@ -1,0 +1,217 @@
+"""Plans: made of facts alone, readable, and what may be asked for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spikehouse.errors import InvalidArgumentError, NotFoundError
+from spikehouse.project import FetchPlan, describe_bytes, plan_items
+from spikehouse.project._choosing import choose_lfp, choose_numbers, list_values
+from spikehouse.project.plan import FileFacts
+from spikehouse.remote.cache.targets import Target
+
+FOLDER = Path("/data")
+
+
+def make_target(name: str, *, kind: Any = "session", ids: tuple[Any, ...] = (1,)) -> Target:
+    return Target(
+        kind=kind,
+        ids=ids,
+        path=FOLDER / name,
+        check=lambda path: None,
+        find=lambda source: [],
+        name=name,
+    )
+
+
+def make_plan() -> FetchPlan:
+    facts = [
+        FileFacts(make_target("sessions.csv", kind="table", ids=("sessions",)), "cached", 1761),
+        FileFacts(make_target("units.csv", kind="table", ids=("units",)), "absent", 0, "warehouse"),
+        FileFacts(
+            make_target("session_1/session_1.nwb"),
+            "partial",
+            1_000_000_000,
+            "s3",
+            "https://h/session_1.nwb",
+            2_317_463_664,
+        ),
+        FileFacts(
+            make_target("session_1/probe_2_lfp.nwb", kind="lfp", ids=(1, 2)),
+            "absent",
+            0,
+            problem="no source has it",
+        ),
+    ]
+    return FetchPlan(
+        folder=FOLDER,
+        items=plan_items(facts, folder=FOLDER),
+        n_bytes_free=50_000_000_000,
+        notes=("no LFP was processed for probeB (3) of session 1",),
+    )
+
+
+def test_plan__prints_a_table_with_a_total() -> None:
+    assert str(make_plan()).splitlines() == [
+        "file                       source        size    there  state",
+        "sessions.csv               -          1.76 kB  1.76 kB  cached",
+        "units.csv                  warehouse        ?      0 B  absent",
+        "session_1/session_1.nwb    s3         2.32 GB  1.00 GB  partial",
+        "session_1/probe_2_lfp.nwb  -                ?      0 B  absent",
+        "4 files in /data: 3 to fetch, 1.32 GB and 2 of a length not known before; "
+        "1.00 GB there; 50.0 GB free on the disk",
+        "no LFP was processed for probeB (3) of session 1",
+        "session_1/probe_2_lfp.nwb: no source has it",
+    ]
+
+
+def test_plan__is_a_table_in_a_notebook() -> None:
+    page = make_plan()._repr_html_()
+    assert page.count("<tr>") == 5
+    assert "<td>2.32 GB</td>" in page
+    hostile = FileFacts(make_target("a.nwb"), "absent", 0, source="<script>")
+    plan = FetchPlan(FOLDER, plan_items([hostile], folder=FOLDER), 0)
+    assert "<script>" not in plan._repr_html_()
+
+
+def test_plan__counts_bytes() -> None:
+    plan = make_plan()
+    assert plan.n_bytes_missing == 1_317_463_664
+    assert plan.n_bytes_there == 1_000_001_761
+    assert [item.n_bytes_missing for item in plan.items] == [0, None, 1_317_463_664, None]
+    assert not plan.is_complete
+    assert len(plan) == 4
+
+
+def test_to_frame__has_the_same_columns_when_empty() -> None:
+    frame = make_plan().to_frame()
+    assert frame["n_bytes"].tolist() == [1761, pd.NA, 2_317_463_664, pd.NA]
+    assert frame["state"].tolist() == ["cached", "absent", "partial", "absent"]
+    empty = FetchPlan(FOLDER, (), 0).to_frame()
+    assert empty.columns.tolist() == frame.columns.tolist()
+    assert empty.dtypes[["n_bytes", "n_bytes_there"]].equals(
+        frame.dtypes[["n_bytes", "n_bytes_there"]]
+    )
+
+
+def test_plan_items__lists_a_file_once_and_no_source_for_what_is_there() -> None:
+    target = make_target("a.nwb")
+    facts = [
+        FileFacts(target, "cached", 5, "s3", "https://h/a.nwb", 5),
+        FileFacts(target, "absent", 0),
+    ]
+    (item,) = plan_items(facts, folder=FOLDER)
+    assert (item.file, item.source, item.url, item.n_bytes) == ("a.nwb", "", "", 5)
+    assert plan_items([], folder=FOLDER) == ()
+
+
+def test_plan__says_when_nothing_is_to_do() -> None:
+    facts = [FileFacts(make_target("a.nwb"), "cached", 5)]
+    plan = FetchPlan(FOLDER, plan_items(facts, folder=FOLDER), 7)
+    assert plan.is_complete
+    assert str(plan).endswith("1 file in /data: 0 to fetch; 5 B there; 7 B free on the disk")
+
+
+@pytest.mark.parametrize(
+    ("n_bytes", "text"),
+    [
+        (0, "0 B"),
+        (999, "999 B"),
+        (1000, "1.00 kB"),
+        (51_400_000, "51.4 MB"),
+        (999_600, "1.00 MB"),
+        (146_500_000_000, "146 GB"),
+        (2_317_463_664, "2.32 GB"),
+        (5 * 10**15, "5000 TB"),
+    ],
+)
+def test_describe_bytes__is_short(n_bytes: int, text: str) -> None:
+    assert describe_bytes(n_bytes) == text
+
+
+@given(st.integers(0, 10**15))
+def test_describe_bytes__is_right_to_one_percent(n_bytes: int) -> None:
+    number, unit = describe_bytes(n_bytes).split()
+    factor = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}[unit]
+    assert abs(float(number) * factor - n_bytes) <= 0.01 * n_bytes
+
+
+# --- what may be asked for
+
+PROBES = pd.DataFrame(
+    {
+        "ecephys_session_id": [1, 1, 2, 2, 3],
+        "name": ["probeA", "probeC", "probeA", "probeC", "probeB"],
+        "has_lfp_data": [True, True, True, False, False],
+    },
+    index=pd.Index([11, 13, 21, 23, 32], name="id"),
+)
+
+
+@pytest.mark.parametrize(
+    ("asked", "sessions", "probe_ids"),
+    [
+        (False, [1, 2], ()),
+        (True, [1, 2], (11, 13, 21)),
+        (["probeC"], [1], (13,)),
+        ("probeA", [1, 2], (11, 21)),
+        (["probeC"], [1, 2], (13,)),
+        ([21], [], (21,)),
+        (11, [], (11,)),
+        ([13, "probeA"], [1], (11, 13)),
+        ([11, 11], [1], (11,)),
+    ],
+)
+def test_choose_lfp__takes_names_and_ids(
+    asked: Any, sessions: list[int], probe_ids: tuple[int, ...]
+) -> None:
+    choice = choose_lfp(asked, PROBES, sessions)
+    assert choice.probe_ids == probe_ids
+    assert choice.session_ids == tuple(PROBES["ecephys_session_id"].loc[list(probe_ids)])
+
+
+def test_choose_lfp__notes_once_what_has_none() -> None:
+    choice = choose_lfp(True, PROBES, [2, 3])
+    assert choice.notes == (
+        "no LFP was processed for probeC (23) of session 2, probeB (32) of session 3",
+    )
+
+
+@pytest.mark.parametrize(
+    ("asked", "sessions", "error", "message"),
+    [
+        (["probeX"], [1], NotFoundError, "no chosen session has a probe 'probeX': did you mean"),
+        (["probeC"], [2], NotFoundError, "probeC has no LFP: none was processed for it"),
+        ([23], [2], NotFoundError, "probe 23 has no LFP: none was processed for it"),
+        ([12], [1], NotFoundError, "there is no probe 12: did you mean 11 or 13"),
+        ([21], [1], NotFoundError, "there is no probe 21 in the chosen sessions: did you mean 13"),
+        (True, [], InvalidArgumentError, r"of which sessions is the LFP wanted\? .* lfp=\[11\]"),
+        ("probeA", [], InvalidArgumentError, "of which sessions is the LFP wanted"),
+        ([1.5], [1], InvalidArgumentError, "1.5 is not a probe id: give a whole number"),
+    ],
+)
+def test_choose_lfp__says_what_there_is(
+    asked: Any, sessions: list[int], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        choose_lfp(asked, PROBES, sessions)
+
+
+def test_choose_numbers__takes_all_none_or_some() -> None:
+    assert choose_numbers(True, range(3), what="natural scene") == [0, 1, 2]
+    assert choose_numbers(False, range(3), what="natural scene") == []
+    assert choose_numbers(2, range(3), what="natural scene") == [2]
+    assert choose_numbers([2, 0], range(3), what="natural scene") == [2, 0]
+    with pytest.raises(NotFoundError, match="no natural scene 3: did you mean 2 or"):
+        choose_numbers([3], range(3), what="natural scene")
+
+
+def test_list_values__refuses_a_table() -> None:
+    with pytest.raises(InvalidArgumentError, match="a DataFrame is not a list of session ids"):
+        list_values(PROBES, what="session id")
