@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import html
+import logging
 import os
 import warnings
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cached_property
 from types import TracebackType
-from typing import Any, Literal, Self, get_args
+from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +21,7 @@ import xarray as xr
 from spikehouse.catalogue import UnitFilter, join_units
 from spikehouse.errors import (
     InvalidArgumentError,
+    InvalidFileError,
     NotFoundError,
     SpikehouseError,
     describe_choices,
@@ -53,6 +55,11 @@ from spikehouse.stimuli import (
     stimulus_epochs,
     stimulus_names,
 )
+
+if TYPE_CHECKING:
+    from spikehouse.analysis import MetricOptions, StimulusResponses
+
+log = logging.getLogger(__name__)
 
 _FILE_OPTIONS = ("external_channel_columns", "additional_unit_metrics", "probe_lfp_paths")
 
@@ -894,6 +901,106 @@ class EcephysSession:
             condition_ids=self._presentations.condition[rows],
             use_rates=use_rates,
         )
+
+    def get_responses(
+        self,
+        stimulus_name: str,
+        trial_duration: float,
+        unit_ids: npt.ArrayLike | None = None,
+    ) -> StimulusResponses:
+        """Gather what the functions of :mod:`spikehouse.analysis` need of one stimulus.
+
+        Parameters
+        ----------
+        stimulus_name
+            One of :attr:`stimulus_names`.
+        trial_duration
+            How long a response is counted from the onset [s].
+        unit_ids
+            Which units; all if None.
+
+        Returns
+        -------
+        StimulusResponses
+            Presentations, spikes and running speed; nothing is counted yet.
+
+        Raises
+        ------
+        NotFoundError
+            If the session was not shown this stimulus, or has no such unit.
+        """
+        from spikehouse.analysis import StimulusResponses
+
+        return StimulusResponses(
+            stimulus_name,
+            self.get_stimulus_table(stimulus_name, missing="nan"),
+            self._select_units(unit_ids),
+            self.spike_times,
+            trial_duration,
+            self._running_if_measured,
+        )
+
+    def analyze(
+        self,
+        stimulus: str | Sequence[str] | None = None,
+        *,
+        unit_ids: npt.ArrayLike | None = None,
+        options: MetricOptions | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> pd.DataFrame:
+        """Compute the tuning metrics that the data set publishes.
+
+        Parameters
+        ----------
+        stimulus
+            ``"drifting_gratings"``, ``"static_gratings"``, ``"natural_scenes"``, ``"flashes"``,
+            ``"gabors"``, ``"dot_motion"``, ``"natural_movie_one"``, ``"natural_movie_three"``, or
+            several; all that the session was shown if None.
+        unit_ids
+            Which units; all if None.
+        options
+            Permutations and seed of the test for receptive fields, and which definition of f1/f0
+            and modulation index; ``spikehouse.analysis.MetricOptions(n_permutations=10_000,
+            seed=0, definition="exact")`` if None. Equal seeds give equal p-values.
+        progress
+            Called with (done, total) after every stimulus.
+
+        Returns
+        -------
+        DataFrame
+            Index ``unit_id``; AllenSDK's column names, whose last letters say the stimulus (dg, sg,
+            ns, fl, rf, dm; nm1, nm3 for the movies). NaN where a metric is not defined: see the
+            functions ``compute_…_metrics`` of :mod:`spikehouse.analysis`.
+
+        Raises
+        ------
+        NotFoundError
+            If the session was not shown the stimulus, or has no such unit.
+        InvalidArgumentError
+            If there is no such analysis.
+
+        Notes
+        -----
+        Reads the spikes of the units once or twice a stimulus and keeps none of them.
+        """
+        from spikehouse.analysis import compute_metrics
+
+        units = self._select_units(unit_ids)
+        return compute_metrics(
+            stimulus,
+            lambda name, trial_duration: self.get_responses(name, trial_duration, units),
+            shown=self.stimulus_names,
+            options=options,
+            progress=progress,
+        )
+
+    @property
+    def _running_if_measured(self) -> pd.DataFrame | None:
+        try:
+            return self.running_speed
+        except InvalidFileError as error:
+            log.info("no running speed, so nothing is said of running: %s", error)
+            return None
 
     def _mean_spike_counts(
         self,

@@ -100,13 +100,13 @@ class StimulusResponses:
         return first.set_index("stimulus_condition_id").loc[self.condition_ids]
 
     @cached_property
-    def counts(self) -> npt.NDArray[np.int64]:
+    def counts(self) -> npt.NDArray[np.int32]:
         """Spikes from the onset for the trial's duration, shape (n_presentations, n_units)."""
         edges = np.array([0.0, self.trial_duration])
         return self._count(time_domain(edges, self.onsets))
 
     @cached_property
-    def shown_counts(self) -> npt.NDArray[np.int64]:
+    def shown_counts(self) -> npt.NDArray[np.int32]:
         """Spikes while a presentation lasted, shape (n_presentations, n_units)."""
         shown = self.presentations[["start_time", "stop_time"]]
         return self._count(shown.to_numpy(dtype=np.float64))
@@ -116,7 +116,7 @@ class StimulusResponses:
         """Spikes of all presentations of a condition, shape (n_conditions, n_units)."""
         order = np.argsort(self.condition_of, kind="stable")
         first = np.r_[0, np.cumsum(self.n_shown)[:-1]]
-        return np.add.reduceat(self.shown_counts[order], first, axis=0)
+        return np.add.reduceat(self.shown_counts[order], first, axis=0, dtype=np.int64)
 
     @cached_property
     def condition_means(self) -> npt.NDArray[np.float64]:
@@ -155,8 +155,10 @@ class StimulusResponses:
         Raises
         ------
         InvalidArgumentError
-            If no condition may be preferred.
+            If no condition may be preferred, or there are no presentations.
         """
+        if not len(self.condition_ids):
+            raise InvalidArgumentError(f"{self.stimulus_name} was never shown: no presentations")
         allowed = np.ones(len(self.condition_ids), bool) if is_candidate is None else is_candidate
         if not allowed.any():
             raise InvalidArgumentError(
@@ -197,10 +199,10 @@ class StimulusResponses:
             means[chosen] = counts.mean(axis=0).T
         return means
 
-    def _count(self, domain: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+    def _count(self, domain: npt.NDArray[np.float64]) -> npt.NDArray[np.int32]:
         units = np.asarray(self.unit_ids).tolist()
         counts = count_spikes(self.spike_times, units, domain)[:, 0, :]
-        return np.ascontiguousarray(counts, dtype=np.int64)
+        return np.ascontiguousarray(counts, dtype=np.int32)
 
 
 def average_speed(

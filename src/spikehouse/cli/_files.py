@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -18,12 +16,12 @@ from spikehouse.cli._common import (
     open_cache,
     plain_errors,
 )
+from spikehouse.cli._opening import Stream, What, open_session
 from spikehouse.cli._printing import show_table
-from spikehouse.errors import InvalidArgumentError, NotFoundError
+from spikehouse.errors import InvalidArgumentError
 
 if TYPE_CHECKING:
-    from spikehouse.project import EcephysProjectCache
-    from spikehouse.session import EcephysSession
+    pass
 
 GO_ON = "stopped; what has arrived is kept, run the same command again to go on from there"
 
@@ -72,15 +70,8 @@ def fetch(
 
 
 def info(
-    what: Annotated[
-        str,
-        typer.Argument(
-            help="A session id, a session file, or its URL.", metavar="SESSION|FILE|URL"
-        ),
-    ],
-    stream: Annotated[
-        bool, typer.Option("--stream", help="Read a session that is not here off the server.")
-    ] = False,
+    what: What,
+    stream: Stream = False,
     source: Sources = None,
     cache: Cache = None,
     host: Host = None,
@@ -88,46 +79,11 @@ def info(
     offline: Offline = False,
 ) -> None:
     """Show what is in a session, at a glance."""
-    with plain_errors("stopped; run the same command again"), contextlib.ExitStack() as resources:
-        if what.startswith(("https://", "http://")):
-            session = _open_url(what)
-        elif not what.isdigit():
-            session = _open_file(Path(what))
-        else:
-            project = open_cache(source, cache, host, size, offline=offline)
-            session = _open_cached(resources.enter_context(project), int(what), stream=stream)
-        typer.echo(str(resources.enter_context(session)))
-
-
-def _open_url(url: str) -> EcephysSession:
-    from spikehouse.remote.protocol import RemoteFile
-    from spikehouse.remote.streaming.ranges import RemoteBytes
-    from spikehouse.session import EcephysSession
-
-    name = url.split("?")[0].rpartition("/")[2] or url
-    return EcephysSession.from_nwb_path(RemoteBytes(RemoteFile(url, name)))
-
-
-def _open_file(path: Path) -> EcephysSession:
-    from spikehouse.session import EcephysSession
-
-    if not path.expanduser().is_file():
-        raise NotFoundError(
-            f"there is no file {path}: give a session id, the path of a session file, or its URL"
-        )
-    return EcephysSession.from_nwb_path(path.expanduser())
-
-
-def _open_cached(project: EcephysProjectCache, session_id: int, *, stream: bool) -> EcephysSession:
-    if not stream:
-        # never 2 GB by surprise
-        item = project.plan([session_id], tables=False).items[0]
-        if item.state != "cached":
-            raise NotFoundError(
-                f"session {session_id} is not in {project.manifest_path.parent}: "
-                f"fetch it (spikehouse fetch {session_id}), or add --stream to read it where it is"
-            )
-    return project.get_session_data(session_id, stream=stream)
+    with (
+        plain_errors("stopped; run the same command again"),
+        open_session(what, source, cache, host, size, stream=stream, offline=offline) as session,
+    ):
+        typer.echo(str(session))
 
 
 def verify(

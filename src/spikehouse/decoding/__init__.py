@@ -2,7 +2,35 @@
 
 from __future__ import annotations
 
-from spikehouse.decoding._decode import decode
-from spikehouse.decoding._result import DecodingResult
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["DecodingResult", "decode"]
+from spikehouse.decoding._chance import ChanceResult, decode_against_chance
+from spikehouse.decoding._decode import decode
+from spikehouse.decoding._over_time import decode_over_time
+from spikehouse.decoding._result import DecodingResult
+from spikehouse.decoding._splitting import BlockedKFold
+from spikehouse.decoding._units import decode_by_area, decode_by_unit_count
+
+if TYPE_CHECKING:
+    from spikehouse.decoding._poisson import PoissonNaiveBayes
+
+__all__ = [
+    "BlockedKFold",
+    "ChanceResult",
+    "DecodingResult",
+    "PoissonNaiveBayes",
+    "decode",
+    "decode_against_chance",
+    "decode_by_area",
+    "decode_by_unit_count",
+    "decode_over_time",
+]
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - what a module attribute is, only it knows
+    # its base classes are scikit-learn's, which takes a second to import
+    if name == "PoissonNaiveBayes":
+        from spikehouse.decoding._poisson import PoissonNaiveBayes
+
+        return PoissonNaiveBayes
+    raise AttributeError(f"module 'spikehouse.decoding' has no attribute {name!r}")

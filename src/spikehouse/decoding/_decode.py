@@ -1,4 +1,4 @@
-"""The one function of this room."""
+"""One decoding of one table of counts."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from spikehouse.decoding._estimators import make_estimator
 from spikehouse.decoding._folds import predict_folds
 from spikehouse.decoding._inputs import (
     ROW_DIMENSION,
@@ -15,13 +16,12 @@ from spikehouse.decoding._inputs import (
     Fold,
     Problem,
     Targets,
-    check_folds,
+    check_groups,
     check_problem,
 )
+from spikehouse.decoding._notes import problem_notes
 from spikehouse.decoding._result import DecodingResult, collect_result
-from spikehouse.errors import InvalidArgumentError
-
-DEFAULT_ESTIMATOR = "SVC(kernel='rbf', gamma='scale')"
+from spikehouse.decoding._splitting import check_folds
 
 
 def decode(
@@ -30,6 +30,8 @@ def decode(
     *,
     estimator: object = None,
     cv: object = None,
+    groups: Targets | None = None,
+    seed: int = 0,
     n_jobs: int | None = None,
 ) -> DecodingResult:
     """Tell from the spikes of a population which stimulus was shown, with cross-validation.
@@ -42,12 +44,22 @@ def decode(
     targets
         What was shown in each presentation (image number, orientation …), in the same order.
     estimator
-        Any classifier with ``fit`` and ``predict`` as in scikit-learn; a pipeline too. It is
-        copied for every fold. Default: ``SVC(kernel="rbf", gamma="scale")``, as in the data
+        ``"svc"``, ``"linear-svc"``, ``"lda"``, ``"ridge"``, ``"poisson-naive-bayes"``, or any
+        classifier with ``fit`` and ``predict`` as in scikit-learn; a pipeline too. It is copied
+        for every fold. Default: ``"svc"``, ``SVC(kernel="rbf", gamma="scale")``, as in the data
         set's own quick start.
     cv
-        A number of folds, cut in the order of the presentations and not shuffled; a splitter
-        of scikit-learn; or pairs of (training, test) positions. Default: 5 folds.
+        A number of folds, cut in the order of the presentations and not shuffled; a name; a
+        splitter of scikit-learn; or pairs of (training, test) positions. Default: 5 folds.
+        Names: ``"kfold"`` (the default), ``"stratified"`` (5 folds, mixed, each with the same
+        share of every class), ``"repeated-stratified"`` (that 10 times), ``"blocked"`` (at most
+        5 folds of whole blocks, see ``BlockedKFold``).
+    groups
+        The stimulus block of each presentation, in the same order
+        (``presentations["stimulus_block"]``), for ``cv="blocked"`` and for splitters that keep
+        groups together; other splitters do not look at it.
+    seed
+        For what is named and draws random numbers: the mixing of rows, ``"linear-svc"``.
     n_jobs
         How many cores to use; default (None) all. The answer does not depend on it.
 
@@ -60,14 +72,22 @@ def decode(
     ------
     InvalidArgumentError
         If design and targets differ in length or in their row labels, a value is missing, there
-        is nothing to decode (no rows, no units, one class), there are more folds than rows, or a
-        fold would train on one class only.
+        is nothing to decode (no rows, no units, one class), a name is unknown, there are more
+        folds than rows, blocks or members of a class, or a fold would train on one class only.
 
     Notes
     -----
     Folds that are not shuffled test each stretch of the session with a model of the others, so
     a slow drift of the recording lowers the accuracy; that is what a decoder meets in use.
-    ``StratifiedKFold(5, shuffle=True, random_state=0)`` hides the drift.
+    ``cv="stratified"`` hides the drift. ``cv="blocked"`` goes furthest: no block is both trained
+    on and tested.
+
+    The named ``"linear-svc"`` and ``"ridge"`` bring every unit to mean 0 and variance 1 first, by
+    the training rows alone; ``"lda"`` shrinks its covariance (Ledoit & Wolf 2004,
+    doi:10.1016/S0047-259X(03)00096-4), so it may have more units than presentations.
+
+    Units that are constant or silent are allowed; they tell nothing, and ``notes`` says how many
+    there are. A model that did not converge is a note too, not a warning.
 
     ``chance`` is one over the number of classes. Where classes are not equally frequent, always
     guessing the commonest does better than that.
@@ -95,52 +115,20 @@ def decode(
     0.5
     """
     problem = check_problem(design, targets)
-    model = _check_estimator(estimator)
-    folds, cv_name = check_folds(cv, problem)
-    predicted = predict_folds(model, problem.design, _encode(problem), folds, n_jobs=n_jobs)
+    model, estimator_name = make_estimator(estimator, seed=seed)
+    folds, cv_name = check_folds(cv, problem, groups=check_groups(groups, problem), seed=seed)
+    predicted, notes = predict_folds(
+        model, problem.design, problem.fitted_targets, folds, n_jobs=n_jobs
+    )
     return collect_result(
         _predictions_table(problem, folds, predicted),
         problem.labels,
         n_presentations=problem.design.shape[0],
         n_units=problem.design.shape[1],
-        estimator=_describe(estimator),
+        estimator=estimator_name,
         cv=cv_name,
+        notes=problem_notes(problem, folds) + notes,
     )
-
-
-def _check_estimator(estimator: object) -> object:
-    from sklearn.base import BaseEstimator
-    from sklearn.svm import SVC
-
-    if estimator is None:
-        return SVC(kernel="rbf", gamma="scale")
-    is_model = isinstance(estimator, BaseEstimator) or hasattr(estimator, "get_params")
-    if isinstance(estimator, type) or not is_model or not hasattr(estimator, "predict"):
-        raise InvalidArgumentError(
-            f"estimator={estimator!r} cannot be used: it must be an object with fit, predict and "
-            "get_params, as scikit-learn's classifiers are, such as SVC()"
-        )
-    return estimator
-
-
-def _describe(estimator: object) -> str:
-    """Give the model in one line; scikit-learn leaves out of its own text what is default."""
-    return DEFAULT_ESTIMATOR if estimator is None else " ".join(str(estimator).split())
-
-
-def _is_fractional(labels: npt.NDArray[Any]) -> bool:
-    return labels.dtype.kind == "f" and not np.array_equal(labels, np.round(labels))
-
-
-def _encode(problem: Problem) -> npt.NDArray[Any]:
-    """Replace labels that are fractions by their numbers in order.
-
-    scikit-learn takes 0.02 and 0.04 for values of a regression. Whole labels stay as they are:
-    an estimator may have been given weights by label.
-    """
-    if _is_fractional(problem.labels):
-        return np.searchsorted(problem.labels, problem.targets)
-    return problem.targets
 
 
 def _predictions_table(
@@ -149,7 +137,7 @@ def _predictions_table(
     tests = [test for _, test in folds]
     rows = np.concatenate(tests)
     found = np.concatenate(predicted)
-    if _is_fractional(problem.labels):
+    if problem.is_fractional:
         found = problem.labels[found]
     return pd.DataFrame(
         {

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spikehouse.decoding._inputs import Fold
+from spikehouse.decoding._notes import collect_convergence, convergence_notes
 from spikehouse.errors import InvalidArgumentError
 
 Predictions = npt.NDArray[Any]
@@ -33,7 +34,7 @@ def predict_folds(
     folds: Sequence[Fold],
     *,
     n_jobs: int | None,
-) -> list[Predictions]:
+) -> tuple[list[Predictions], tuple[str, ...]]:
     """Fit a fresh copy of the estimator to each fold and predict the rows it has not seen.
 
     Parameters
@@ -51,8 +52,8 @@ def predict_folds(
 
     Returns
     -------
-    list of ndarray
-        The predicted labels of each fold's test rows.
+    tuple of list and tuple
+        The predicted labels of each fold's test rows; notes about fits that did not converge.
 
     Notes
     -----
@@ -61,16 +62,37 @@ def predict_folds(
     """
     from threadpoolctl import threadpool_limits
 
-    n_workers = _count_workers(n_jobs)
-    with threadpool_limits(limits=1):
-        if n_workers == 1 or (len(folds) == 1 and not _is_libsvm(estimator)):
-            return [_predict_fold(estimator, design, targets, fold) for fold in folds]
-        if _is_libsvm(estimator):
-            return _predict_in_threads(estimator, design, targets, folds, n_workers)
-        return _predict_in_processes(estimator, design, targets, folds, n_workers)
+    n_workers = count_workers(n_jobs)
+    messages: list[str] = []
+    with threadpool_limits(limits=1), collect_convergence(messages):
+        if n_workers == 1 or (len(folds) == 1 and not is_libsvm(estimator)):
+            found = [predict_fold(estimator, design, targets, fold) for fold in folds]
+        elif is_libsvm(estimator):
+            found = _predict_in_threads(estimator, design, targets, folds, n_workers)
+        else:
+            found, elsewhere = _predict_in_processes(estimator, design, targets, folds, n_workers)
+            messages += elsewhere
+    return found, convergence_notes(messages, n_fits=len(folds))
 
 
-def _count_workers(n_jobs: int | None) -> int:
+def count_workers(n_jobs: int | None) -> int:
+    """Say how many cores are meant.
+
+    Parameters
+    ----------
+    n_jobs
+        A number of cores, or None or -1 for all.
+
+    Returns
+    -------
+    int
+        At least one.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If the number is not positive.
+    """
     from joblib import cpu_count
 
     if n_jobs is None or n_jobs == -1:
@@ -93,19 +115,49 @@ def _fit(
     return clone(estimator).fit(design[rows], targets[rows])
 
 
-def _predict_fold(
+def predict_fold(
     estimator: Any,  # noqa: ANN401
     design: npt.NDArray[np.float64],
     targets: npt.NDArray[Any],
     fold: Fold,
 ) -> Predictions:
+    """Fit a fresh copy of the estimator to the training rows of a fold and predict its test rows.
+
+    Parameters
+    ----------
+    estimator
+        Is cloned.
+    design
+        Presentations × units.
+    targets
+        One label a presentation.
+    fold
+        Training and test positions.
+
+    Returns
+    -------
+    ndarray
+        One label a test row.
+    """
     train, test = fold
     return np.asarray(_fit(estimator, design, targets, train).predict(design[test]))
 
 
-def _is_libsvm(estimator: Any) -> bool:  # noqa: ANN401
+def is_libsvm(estimator: Any) -> bool:  # noqa: ANN401
     """Say whether an estimator runs libsvm and draws no random numbers.
 
+    Parameters
+    ----------
+    estimator
+        Any model.
+
+    Returns
+    -------
+    bool
+        Whether threads may fit it.
+
+    Notes
+    -----
     libsvm frees the interpreter while it works and treats every row by itself, so threads are
     both quick and exact. Its probabilities, like liblinear, draw from one generator that all
     threads would share: those go to processes of their own.
@@ -141,22 +193,42 @@ def _predict_in_threads(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
+def is_worth_processes(seconds: float, n_workers: int) -> bool:
+    """Say whether work takes longer than starting processes for it.
+
+    Parameters
+    ----------
+    seconds
+        What is left to do, on one core.
+    n_workers
+        How many processes would share it.
+
+    Returns
+    -------
+    bool
+        Whether to start them.
+    """
+    return seconds >= WORTH_A_PROCESS_SECONDS * n_workers
+
+
 def _predict_in_processes(
     estimator: Any,  # noqa: ANN401
     design: npt.NDArray[np.float64],
     targets: npt.NDArray[Any],
     folds: Sequence[Fold],
     n_workers: int,
-) -> list[Predictions]:
+) -> tuple[list[Predictions], list[str]]:
     from joblib import Parallel, delayed
 
     start = time.perf_counter()
-    first = _predict_fold(estimator, design, targets, folds[0])
+    first = predict_fold(estimator, design, targets, folds[0])
     rest = folds[1:]
-    if (time.perf_counter() - start) * len(rest) < WORTH_A_PROCESS_SECONDS * n_workers:
-        return [first] + [_predict_fold(estimator, design, targets, fold) for fold in rest]
+    if not is_worth_processes((time.perf_counter() - start) * len(rest), n_workers):
+        return [first, *(predict_fold(estimator, design, targets, fold) for fold in rest)], []
     run = Parallel(n_jobs=min(n_workers, len(rest)), backend="loky", max_nbytes=None)
-    return [first, *run(delayed(_predict_fold_alone)(estimator, design, targets, f) for f in rest)]
+    found = run(delayed(_predict_fold_alone)(estimator, design, targets, f) for f in rest)
+    messages = [message for _, warned in found for message in warned]
+    return [first, *(predicted for predicted, _ in found)], messages
 
 
 def _predict_fold_alone(
@@ -164,9 +236,11 @@ def _predict_fold_alone(
     design: npt.NDArray[np.float64],
     targets: npt.NDArray[Any],
     fold: Fold,
-) -> Predictions:
+) -> tuple[Predictions, list[str]]:
     """Predict one fold in a process of its own, again with one thread of linear algebra."""
     from threadpoolctl import threadpool_limits
 
-    with threadpool_limits(limits=1):
-        return _predict_fold(estimator, design, targets, fold)
+    messages: list[str] = []
+    with threadpool_limits(limits=1), collect_convergence(messages):
+        predicted = predict_fold(estimator, design, targets, fold)
+    return predicted, messages

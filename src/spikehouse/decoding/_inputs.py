@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,15 +19,6 @@ Fold = tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]
 
 ROW_DIMENSION = "stimulus_presentation_id"
 N_LISTED = 5
-
-
-@runtime_checkable
-class Splitter(Protocol):
-    """Anything that splits like the cross-validators of scikit-learn."""
-
-    def split(self, X: Any, y: Any = None) -> Iterable[tuple[Any, Any]]:  # noqa: ANN401
-        """Give pairs of training and test positions."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -50,6 +41,23 @@ class Problem:
     targets: npt.NDArray[Any]
     labels: npt.NDArray[Any]
     row_ids: pd.Index
+
+    @property
+    def is_fractional(self) -> bool:
+        """Whether labels are numbers with a fraction."""
+        is_float = self.labels.dtype.kind == "f"
+        return is_float and not np.array_equal(self.labels, np.round(self.labels))
+
+    @property
+    def fitted_targets(self) -> npt.NDArray[Any]:
+        """The targets as a model is given them: fractions as their numbers in order.
+
+        scikit-learn takes 0.02 and 0.04 for values of a regression. Whole labels stay as they
+        are: an estimator may have been given weights by label.
+        """
+        if self.is_fractional:
+            return np.searchsorted(self.labels, self.targets)
+        return self.targets
 
 
 def check_problem(design: Design, targets: Targets) -> Problem:
@@ -91,44 +99,36 @@ def check_problem(design: Design, targets: Targets) -> Problem:
     return Problem(values, truth, labels, rows if rows is not None else pd.RangeIndex(len(values)))
 
 
-def check_folds(cv: object, problem: Problem) -> tuple[list[Fold], str]:
-    """Turn the cross-validation a caller asked for into pairs of positions.
+def check_groups(groups: Targets | None, problem: Problem) -> npt.NDArray[Any] | None:
+    """Check the stimulus block of each presentation.
 
     Parameters
     ----------
-    cv
-        None for five folds, a number of folds, a scikit-learn splitter, or pairs of (training,
-        test) positions.
+    groups
+        One block a presentation, in the order of the design; None if they are not known.
     problem
-        What is to be split.
+        Whose rows they belong to.
 
     Returns
     -------
-    tuple of list and str
-        The folds, and how they were made, for the record.
+    ndarray or None
+        Their values.
 
     Raises
     ------
     InvalidArgumentError
-        If there are more folds than rows, fewer than two of them, a fold is empty, or one would
-        train on a single class.
+        If there are not as many as rows, one is missing, or the rows are labelled differently.
     """
-    splitter = _as_splitter(cv, n_rows=len(problem.targets))
-    if isinstance(splitter, Splitter):
-        name = str(splitter)
-        try:
-            pairs = list(splitter.split(problem.design, problem.targets))
-        except ValueError as error:
-            raise InvalidArgumentError(f"{name} cannot split these rows: {error}") from error
-    else:
-        pairs, name = splitter, "given folds"
-    n_rows = len(problem.targets)
-    folds = [(_as_positions(train, n_rows), _as_positions(test, n_rows)) for train, test in pairs]
-    if not folds:
-        raise InvalidArgumentError(f"{name} gives no folds; at least one is needed")
-    for number, (train, test) in enumerate(folds):
-        _check_fold(number, train, test, problem.targets)
-    return folds, name
+    if groups is None:
+        return None
+    values, rows = _target_values(groups, name="groups")
+    if len(values) != len(problem.targets):
+        raise InvalidArgumentError(
+            f"design has {len(problem.targets)} rows (presentations) and groups {len(values)} "
+            "values; there must be one block a row"
+        )
+    _check_rows(_meaningful(problem.row_ids), rows, name="groups")
+    return values
 
 
 def _design_values(design: Design) -> tuple[npt.NDArray[np.float64], pd.Index | None]:
@@ -158,7 +158,9 @@ def _design_values(design: Design) -> tuple[npt.NDArray[np.float64], pd.Index | 
     return values, _meaningful(rows)
 
 
-def _target_values(targets: Targets) -> tuple[npt.NDArray[Any], pd.Index | None]:
+def _target_values(
+    targets: Targets, *, name: str = "targets"
+) -> tuple[npt.NDArray[Any], pd.Index | None]:
     rows: pd.Index | None = None
     if isinstance(targets, xr.DataArray) and targets.ndim == 1:
         rows = targets.indexes.get(targets.dims[0])
@@ -167,12 +169,12 @@ def _target_values(targets: Targets) -> tuple[npt.NDArray[Any], pd.Index | None]
     values = np.asarray(targets)
     if values.ndim != 1:
         raise InvalidArgumentError(
-            f"targets must be one label a presentation, but have the shape {values.shape}"
+            f"{name} must be one label a presentation, but have the shape {values.shape}"
         )
     missing = np.flatnonzero(pd.isna(values))
     if missing.size:
         raise InvalidArgumentError(
-            f"targets are missing in {missing.size} of {values.size} rows "
+            f"{name} are missing in {missing.size} of {values.size} rows "
             f"({_list_rows(missing, _meaningful(rows))}); drop those presentations, "
             "or give the blank ones a label of their own"
         )
@@ -181,11 +183,11 @@ def _target_values(targets: Targets) -> tuple[npt.NDArray[Any], pd.Index | None]
         values = np.array(values.tolist())
         if values.dtype.kind in "US" and not all(isinstance(v, str) for v in np.asarray(targets)):
             raise InvalidArgumentError(
-                "targets mix words and numbers, which cannot be put in order "
+                f"{name} mix words and numbers, which cannot be put in order "
                 f"(such as {_mixed_examples(np.asarray(targets))}); use one kind"
             )
     if values.ndim != 1:
-        raise InvalidArgumentError("targets must be single labels, not sequences")
+        raise InvalidArgumentError(f"{name} must be single labels, not sequences")
     return values, _meaningful(rows)
 
 
@@ -202,14 +204,16 @@ def _meaningful(rows: pd.Index | None) -> pd.Index | None:
     return rows
 
 
-def _check_rows(design_rows: pd.Index | None, target_rows: pd.Index | None) -> None:
+def _check_rows(
+    design_rows: pd.Index | None, target_rows: pd.Index | None, *, name: str = "targets"
+) -> None:
     if design_rows is None or target_rows is None or design_rows.equals(target_rows):
         return
     first = next(i for i, (a, b) in enumerate(zip(design_rows, target_rows, strict=True)) if a != b)
     raise InvalidArgumentError(
-        f"design and targets are labelled differently: row {first} is presentation "
-        f"{design_rows[first]} in design and {target_rows[first]} in targets; "
-        "put them in one order first, or pass targets.to_numpy() if they are"
+        f"design and {name} are labelled differently: row {first} is presentation "
+        f"{design_rows[first]} in design and {target_rows[first]} in {name}; "
+        f"put them in one order first, or pass {name}.to_numpy() if they are"
     )
 
 
@@ -227,59 +231,3 @@ def _list_rows(positions: npt.NDArray[np.intp], rows: pd.Index | None) -> str:
     what = "row" if rows is None else "presentation"
     more = ", …" if positions.size > N_LISTED else ""
     return f"{what}{'s' if positions.size > 1 else ''} {', '.join(map(str, listed))}{more}"
-
-
-def _as_splitter(cv: object, *, n_rows: int) -> Splitter | list[tuple[Any, Any]]:
-    from sklearn.model_selection import KFold
-
-    if cv is None:
-        cv = 5
-    if isinstance(cv, (int, np.integer)) and not isinstance(cv, bool):
-        if not 2 <= cv <= n_rows:
-            raise InvalidArgumentError(
-                f"cv={cv} folds of {n_rows} presentations; valid: 2 to {n_rows}"
-            )
-        return KFold(int(cv))  # type: ignore[no-any-return]
-    # str has a method split too
-    if isinstance(cv, (str, bool)) or not isinstance(cv, (Splitter, Iterable)):
-        raise InvalidArgumentError(
-            f"cv={cv!r} is neither a number of folds, nor a splitter with .split(X, y), "
-            "nor pairs of (training, test) positions"
-        )
-    return cv if isinstance(cv, Splitter) else list(cv)
-
-
-def _as_positions(rows: npt.ArrayLike, n_rows: int) -> npt.NDArray[np.intp]:
-    positions = np.asarray(rows)
-    if positions.dtype == np.bool_ and positions.shape == (n_rows,):
-        positions = np.flatnonzero(positions)
-    # NumPy makes an empty list float
-    is_empty = positions.size == 0
-    if positions.ndim != 1 or not (is_empty or np.issubdtype(positions.dtype, np.integer)):
-        raise InvalidArgumentError(
-            f"folds must be pairs of (training, test) row positions, but one part is {rows!r}"
-        )
-    if not is_empty and (positions.min() < 0 or positions.max() >= n_rows):
-        raise InvalidArgumentError(
-            f"folds name the row positions {positions.min()} to {positions.max()}; "
-            f"valid: 0 to {n_rows - 1} (positions, not presentation ids)"
-        )
-    return positions.astype(np.intp)
-
-
-def _check_fold(
-    number: int,
-    train: npt.NDArray[np.intp],
-    test: npt.NDArray[np.intp],
-    targets: npt.NDArray[Any],
-) -> None:
-    if not train.size or not test.size:
-        raise InvalidArgumentError(
-            f"fold {number} has {train.size} presentations to train on and {test.size} to test"
-        )
-    classes = np.unique(targets[train])
-    if len(classes) < 2:
-        raise InvalidArgumentError(
-            f"fold {number} would train on one class only ({classes[0]!s}): the presentations are "
-            "in order of their labels; use cv=StratifiedKFold(5, shuffle=True, random_state=0)"
-        )

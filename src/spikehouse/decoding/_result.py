@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,6 +44,9 @@ class DecodingResult:
         The model that was fitted to each fold, as text.
     cv
         How the folds were made, as text.
+    notes
+        What to know before believing the numbers: units that never vary, classes that were not
+        trained on, fits that did not converge. Empty if there is nothing.
     """
 
     accuracies: npt.NDArray[np.float64]
@@ -56,22 +60,40 @@ class DecodingResult:
     n_units: int
     estimator: str
     cv: str
+    notes: tuple[str, ...] = ()
+
+    def confusion_table(self, *, normalized: bool = False) -> pd.DataFrame:
+        """Give the confusion as a table, labelled by class.
+
+        Parameters
+        ----------
+        normalized
+            Give for each actual class the fraction of its presentations instead of their number.
+
+        Returns
+        -------
+        DataFrame
+            Rows ``actual``, columns ``predicted``; a row of fractions adds up to one, and is NaN
+            for a class that no test part holds.
+        """
+        classes = pd.Index(self.labels)
+        table = pd.DataFrame(
+            self.confusion.to_numpy(),
+            index=classes.rename("actual"),
+            columns=classes.rename("predicted"),
+        )
+        if not normalized:
+            return table
+        totals = table.sum(axis=1)
+        return table.div(totals.where(totals > 0), axis=0)
 
     def __str__(self) -> str:
-        width = max(len(name) for name, _ in self._lines())
-        lines = [f"  {name:<{width}}  {text}" for name, text in self._lines()]
-        return "\n".join([f"DecodingResult: {self._summary()}", *lines])
+        return as_text(f"DecodingResult: {self._summary()}", self._lines())
 
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><th style='text-align:left'>{html.escape(name)}</th>"
-            f"<td style='text-align:left'>{html.escape(text)}</td></tr>"
-            for name, text in self._lines()
-        )
-        title = f"<strong>DecodingResult</strong>: {html.escape(self._summary())}"
-        return f"<div>{title}<table>{rows}</table></div>"
+        return as_html("DecodingResult", self._summary(), self._lines())
 
     def _summary(self) -> str:
         return (
@@ -94,7 +116,53 @@ class DecodingResult:
             best, worst = tested.idxmax(), tested.idxmin()
             lines.append(("best decoded", f"{best} ({tested.max():.0%} right)"))
             lines.append(("worst decoded", f"{worst} ({tested.min():.0%} right)"))
-        return [*lines, ("estimator", self.estimator), ("folds", self.cv)]
+        lines += [("estimator", self.estimator), ("folds", self.cv)]
+        return [*lines, *(("note", note) for note in self.notes)]
+
+
+def as_text(title: str, lines: Sequence[tuple[str, str]]) -> str:
+    """Write names and values below one another.
+
+    Parameters
+    ----------
+    title
+        The first line.
+    lines
+        Names and values.
+
+    Returns
+    -------
+    str
+        The text.
+    """
+    width = max(len(name) for name, _ in lines)
+    return "\n".join([title, *(f"  {name:<{width}}  {text}" for name, text in lines)])
+
+
+def as_html(kind: str, summary: str, lines: Sequence[tuple[str, str]]) -> str:
+    """Write names and values as a small table for notebooks.
+
+    Parameters
+    ----------
+    kind
+        What it is.
+    summary
+        Of what.
+    lines
+        Names and values.
+
+    Returns
+    -------
+    str
+        HTML.
+    """
+    rows = "".join(
+        f"<tr><th style='text-align:left'>{html.escape(name)}</th>"
+        f"<td style='text-align:left'>{html.escape(text)}</td></tr>"
+        for name, text in lines
+    )
+    title = f"<strong>{html.escape(kind)}</strong>: {html.escape(summary)}"
+    return f"<div>{title}<table>{rows}</table></div>"
 
 
 def collect_result(
@@ -105,6 +173,7 @@ def collect_result(
     n_units: int,
     estimator: str,
     cv: str,
+    notes: tuple[str, ...] = (),
 ) -> DecodingResult:
     """Count what was predicted right and wrong.
 
@@ -122,6 +191,8 @@ def collect_result(
         The model, as text.
     cv
         How the folds were made, as text.
+    notes
+        What to know before believing the numbers.
 
     Returns
     -------
@@ -134,7 +205,12 @@ def collect_result(
     )
     accuracies.setflags(write=False)
     confusion = _count_confusion(predictions, labels)
-    attrs = {"long_name": "presentations", "estimator": estimator, "cv": cv}
+    attrs = {
+        "long_name": "presentations",
+        "estimator": estimator,
+        "cv": cv,
+        "notes": "; ".join(notes),
+    }
     totals = confusion.sum(axis=1)
     with np.errstate(invalid="ignore"):
         per_class = np.diag(confusion) / totals
@@ -158,6 +234,7 @@ def collect_result(
         n_units=n_units,
         estimator=estimator,
         cv=cv,
+        notes=notes,
     )
 
 

@@ -1,8 +1,19 @@
-"""Windows of the local field potential: labelled arrays in, labelled arrays out, read late."""
+"""The local field potential: windows, means, power and sources; labelled arrays, read late."""
 
 from __future__ import annotations
 
 from spikehouse.lfp.alignment import align
+from spikehouse.lfp.bands import BANDS, compute_band_power, compute_spectrum
+from spikehouse.lfp.csd import compute_csd
+from spikehouse.lfp.evoked import compute_evoked_lfp
 from spikehouse.lfp.masking import mask_intervals
 
-__all__ = ["align", "mask_intervals"]
+__all__ = [
+    "BANDS",
+    "align",
+    "compute_band_power",
+    "compute_csd",
+    "compute_evoked_lfp",
+    "compute_spectrum",
+    "mask_intervals",
+]

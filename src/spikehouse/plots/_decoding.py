@@ -11,7 +11,15 @@ import pandas as pd
 import xarray as xr
 
 from spikehouse.errors import InvalidArgumentError
-from spikehouse.plots._axes import CONDITION_COLORS, INK, add_colorbar, get_axes, tidy
+from spikehouse.plots._axes import (
+    CONDITION_COLORS,
+    INK,
+    NO_VALUE_COLOR,
+    SEQUENTIAL,
+    add_colorbar,
+    get_axes,
+    tidy,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,6 +35,7 @@ def plot_confusion(
     ax: Axes | None = None,
     class_name: str = "class",
     label_names: Mapping[Any, str] | None = None,
+    is_normalized: bool = False,
     title: str | None = None,
 ) -> Axes:
     """Draw which stimuli are taken for which.
@@ -41,18 +50,21 @@ def plot_confusion(
         What a class is ("image", "orientation (°)"), for the labels of the axes.
     label_names
         Other names for some labels, such as ``{-1: "blank"}``.
+    is_normalized
+        Draw the share of the presentations of each actual class [%] instead of counts; the row
+        of a class that was not tested is grey.
     title
         What was decoded from what.
 
     Returns
     -------
     Axes
-        One cell a pair; the cells of small matrices carry their counts.
+        One cell a pair; the cells of small matrices carry their numbers.
 
     Raises
     ------
     InvalidArgumentError
-        If ``confusion`` has not the dims ``actual`` and ``predicted``.
+        If ``confusion`` has not the dims ``actual`` and ``predicted``, or no class.
     """
     if set(confusion.dims) != {"actual", "predicted"}:
         raise InvalidArgumentError(
@@ -60,9 +72,17 @@ def plot_confusion(
         )
     counts = confusion.transpose("actual", "predicted")
     values = counts.to_numpy()
+    if not values.size:
+        raise InvalidArgumentError(f"confusion has the shape {values.shape}: no class to draw")
+    label, top = "presentations", float(values.max()) or 1.0
+    if is_normalized:
+        totals = values.sum(axis=1, keepdims=True)
+        values = np.where(totals > 0, 100 * values / np.maximum(totals, 1), np.nan)
+        label, top = "share of the actual class (%)", 100.0
     ax = get_axes(ax, size=(7.0, 6.2))
-    image = ax.imshow(values, interpolation="nearest", vmin=0)
-    add_colorbar(image, ax, "presentations")
+    image = ax.imshow(values, interpolation="nearest", cmap=SEQUENTIAL, vmin=0, vmax=top)
+    ax.set_facecolor(NO_VALUE_COLOR)
+    add_colorbar(image, ax, label)
     names = {label: str(label) for label in counts["actual"].to_numpy()} | dict(label_names or {})
     at, shown = _ticks([names[label] for label in counts["actual"].to_numpy()])
     ax.set_xticks(at, shown)
@@ -70,7 +90,7 @@ def plot_confusion(
     ax.set_xlabel(f"predicted {class_name}")
     ax.set_ylabel(f"actual {class_name}")
     if len(values) <= MAX_WRITTEN_COUNTS:
-        _write_counts(ax, values)
+        _write_counts(ax, values, top, ".0f" if is_normalized else ".3g")
     return tidy(ax, title=title)
 
 
@@ -185,11 +205,11 @@ def _ticks(names: list[str]) -> tuple[list[int], list[str]]:
     return at, [names[i] for i in at]
 
 
-def _write_counts(ax: Axes, values: npt.NDArray[Any]) -> None:
-    half = values.max() / 2
+def _write_counts(ax: Axes, values: npt.NDArray[Any], top: float, form: str) -> None:
     for row, column in np.ndindex(values.shape):
         count = values[row, column]
-        if count == 0:
+        if count == 0 or np.isnan(count):
             continue
-        color = "black" if count > half else "white"
-        ax.text(column, row, f"{count:g}", ha="center", va="center", fontsize="small", color=color)
+        color = "black" if count > top / 2 else "white"
+        text = format(count, form)
+        ax.text(column, row, text, ha="center", va="center", fontsize="small", color=color)

@@ -6,7 +6,7 @@ notebooks expect.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +15,8 @@ import pandas as pd
 import xarray as xr
 
 from spikehouse.errors import InvalidArgumentError, NotFoundError, describe_choices
-from spikehouse.plots._axes import CONDITION_COLORS, add_colorbar, tidy
+from spikehouse.plots._axes import CONDITION_COLORS, SEQUENTIAL, add_colorbar, line_colors, tidy
+from spikehouse.plots._grid import edges_around
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -60,7 +61,7 @@ def plot_mean_waveforms(
     if not units:
         raise InvalidArgumentError("unit_ids is empty; at least one unit is needed")
     figure, ax = _new_figure((7.0, 5.0))
-    colors = _line_colors(len(units))
+    colors = line_colors(len(units))
     for unit, color in zip(units, colors, strict=True):
         waveform = _on_peak_channel(mean_waveforms[unit], unit, peak_channels)
         time_ms = 1000 * waveform["time"].to_numpy()
@@ -113,7 +114,7 @@ def plot_spike_counts(
     """
     values = np.asarray(data_array)
     times = np.asarray(time_coords, dtype=np.float64)
-    edges = _edges_around(times)
+    edges = edges_around(times, name="time_coords")
     if values.ndim != 2 or values.shape[0] != times.size or values.shape[1] == 0:
         raise InvalidArgumentError(
             f"data_array must be bins × units, at least one unit, with {times.size} bins as in "
@@ -123,7 +124,7 @@ def plot_spike_counts(
         raise InvalidArgumentError(f"xtick_step must be 1 or more, not {xtick_step}")
     figure, ax = _new_figure((8.0, 7.0))
     n_units = values.shape[1]
-    mesh = ax.pcolormesh(edges, np.arange(n_units + 1), values.T, rasterized=True)
+    mesh = ax.pcolormesh(edges, np.arange(n_units + 1), values.T, cmap=SEQUENTIAL, rasterized=True)
     add_colorbar(mesh, ax, cbar_label)
     ax.invert_yaxis()
     ax.set_yticks([])
@@ -267,26 +268,6 @@ def _on_peak_channel(
             f"{describe_choices(channel, channels.tolist())}"
         )
     return waveform.sel(channel_id=channel)
-
-
-def _edges_around(centres: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Put an edge half-way between neighbours, and as far outside the first and the last."""
-    steps = np.diff(centres)
-    if centres.ndim != 1 or centres.size < 2 or not (steps > 0).all():
-        raise InvalidArgumentError(
-            f"time_coords must be two or more increasing times, not an array of shape "
-            f"{centres.shape}" + (" that goes back" if steps.size else "")
-        )
-    inner = centres[:-1] + steps / 2
-    return np.concatenate([[centres[0] - steps[0] / 2], inner, [centres[-1] + steps[-1] / 2]])
-
-
-def _line_colors(n_lines: int) -> Sequence[Any]:
-    if n_lines <= len(CONDITION_COLORS):
-        return CONDITION_COLORS[:n_lines]
-    import matplotlib as mpl
-
-    return [tuple(color) for color in mpl.colormaps["viridis"](np.linspace(0, 0.95, n_lines))]
 
 
 def _map_colors(cmap: Colormap | str, n_rows: int, *, is_cycled: bool) -> npt.NDArray[Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -14,9 +14,12 @@ from spikehouse.errors import InvalidArgumentError
 from spikehouse.plots._axes import (
     CONDITION_COLORS,
     INK,
+    NO_VALUE_COLOR,
+    SEQUENTIAL,
     add_colorbar,
     get_axes,
     mark_stimulus,
+    say,
     tidy,
 )
 
@@ -35,6 +38,9 @@ def plot_psth_heatmap(
     *,
     ax: Axes | None = None,
     depths: pd.Series | None = None,
+    order: Literal["given", "peak"] | Sequence[Any] | npt.NDArray[Any] | pd.Index = "given",
+    are_rates: bool | None = None,
+    is_normalized: bool = False,
     stimulus_duration: float | None = None,
     rate_max: float | None = None,
     title: str | None = None,
@@ -51,7 +57,18 @@ def plot_psth_heatmap(
         Where to draw; a new figure if None.
     depths
         Position of each unit along the probe [µm from its tip], index ``unit_id``. The units are
-        drawn in that order, nearest the tip at the bottom; without, in the order given.
+        drawn in that order, nearest the tip at the bottom.
+    order
+        Without ``depths``: ``"given"``, the first unit at the bottom; ``"peak"``, the unit whose
+        rate is highest earliest at the top and silent ones at the bottom; or the ids of the units
+        to draw, from the top down.
+    are_rates
+        ``mean_counts`` holds spikes/s already, and is not divided by the width of the bins. By
+        default that is so where its ``attrs["units"]`` is "spikes/s", as
+        :func:`spikehouse.analysis.conditionwise_psth` has it; arithmetic may lose those.
+    is_normalized
+        Divide each unit's rates by its own highest one, to compare when units answer rather than
+        how much. A silent unit stays 0.
     stimulus_duration
         How long the stimulus is on [s]; marked above the map.
     rate_max
@@ -63,13 +80,18 @@ def plot_psth_heatmap(
     Returns
     -------
     Axes
-        The heat map, with its colour bar [spikes/s] beside it.
+        The heat map, with its colour bar [spikes/s, or share of each unit's peak] beside it.
 
     Raises
     ------
     InvalidArgumentError
-        If a dimension is missing, the bins are not equally wide, there are no units, or a unit
-        has no depth.
+        If a dimension is missing, the bins are not equally wide, there are no units, a unit has
+        no depth, ``order`` names a unit that is not there, or both depths and an order are given.
+
+    Notes
+    -----
+    An order found in the same presentations that are drawn makes even noise look like a wave of
+    peaks: take it from half of the presentations and draw the other half.
 
     Examples
     --------
@@ -81,16 +103,17 @@ def plot_psth_heatmap(
     >>> plot_psth_heatmap(counts).get_xlabel()
     'time from stimulus onset (s)'
     """
-    rates, edges = _as_rates(mean_counts)
-    ax = get_axes(ax, size=(7.0, 6.0))
+    rates, edges = _as_rates(mean_counts, are_rates=are_rates)
+    rates = rates.isel(unit_id=_unit_order(rates, depths, order))
     units = pd.Index(rates["unit_id"].to_numpy())
-    if depths is not None:
-        order = np.argsort(_depths_of(units, depths), kind="stable")
-        rates, units = rates.isel(unit_id=order), units[order]
-    values = rates.transpose("unit_id", TIME).to_numpy()
-    top = rate_max if rate_max is not None else max(float(np.percentile(values, 98)), 1.0)
-    mesh = ax.pcolormesh(edges, np.arange(len(units) + 1), values, vmin=0.0, vmax=top)
-    add_colorbar(mesh, ax, "firing rate (spikes/s)", is_cut=bool(values.max() > top))
+    values, top, label = _scale_rates(
+        rates.transpose("unit_id", TIME).to_numpy(), rate_max, is_normalized=is_normalized
+    )
+    ax = get_axes(ax, size=(7.0, 6.0))
+    rows = np.arange(len(units) + 1)
+    mesh = ax.pcolormesh(edges, rows, values, cmap=SEQUENTIAL, vmin=0.0, vmax=top)
+    ax.set_facecolor(NO_VALUE_COLOR)
+    add_colorbar(mesh, ax, label, is_cut=bool(np.nanmax(values) > top))
     mark_stimulus(ax, stimulus_duration, is_on_colors=True)
     ax.set_xlim(edges[0], edges[-1])
     ax.set_xlabel(TIME_LABEL)
@@ -100,7 +123,9 @@ def plot_psth_heatmap(
         ax.set_yticks(at + 0.5, [f"{d:.0f}" for d in _depths_of(units[at], depths)])
         ax.set_ylabel(f"{len(units)} units, by position on the probe (µm from the tip)")
     else:
-        ax.set_ylabel(f"{len(units)} units")
+        how = ", earliest peak at the top" if _is_word(order, "peak") else ""
+        ax.set_ylabel(f"{len(units)} units{how}")
+        ax.set_yticks([])
     return tidy(ax, title=title, is_marked=stimulus_duration is not None)
 
 
@@ -193,7 +218,7 @@ def plot_raster(
     Returns
     -------
     Axes
-        The raster, first row at the top.
+        The raster, first row at the top; without a spike it says so.
 
     Raises
     ------
@@ -215,6 +240,8 @@ def plot_raster(
     ax.set_ylim(len(order) - 0.5, -0.5)
     if len(drawn):
         ax.set_xlim(min(0.0, drawn[SINCE_ONSET].min()), drawn[SINCE_ONSET].max())
+    else:
+        say(ax, "no spikes")
     if groups is not None:
         _name_groups(ax, groups.loc[order])
     noun = {"stimulus_presentation_id": "presentations", "unit_id": "units"}.get(rows, rows)
@@ -224,7 +251,56 @@ def plot_raster(
     return tidy(ax, title=title, is_marked=stimulus_duration is not None)
 
 
-def _as_rates(mean_counts: xr.DataArray) -> tuple[xr.DataArray, npt.NDArray[np.float64]]:
+def _is_word(order: object, word: str) -> bool:
+    return isinstance(order, str) and order == word
+
+
+def _unit_order(
+    rates: xr.DataArray, depths: pd.Series | None, order: object
+) -> npt.NDArray[np.intp]:
+    """Give the positions of the units from the bottom up."""
+    units = pd.Index(rates["unit_id"].to_numpy())
+    if isinstance(order, str) and order not in ("given", "peak"):
+        raise InvalidArgumentError(
+            f"order={order!r}; valid: 'given', 'peak' or the ids of the units from the top down"
+        )
+    if depths is not None:
+        if not _is_word(order, "given"):
+            raise InvalidArgumentError("depths already are an order; give one of depths and order")
+        return np.argsort(_depths_of(units, depths), kind="stable")
+    if _is_word(order, "given"):
+        return np.arange(len(units))
+    if _is_word(order, "peak"):
+        known = rates.fillna(0.0).transpose(TIME, "unit_id").to_numpy()
+        # a silent unit has no peak: it comes last
+        peaks = np.where(known.max(axis=0) > 0, known.argmax(axis=0), len(known))
+        return np.argsort(peaks, kind="stable")[::-1]
+    wanted = pd.Index(np.asarray(order))
+    unknown = wanted.difference(units)
+    if len(unknown) or wanted.empty:
+        what = f"unit {unknown[0]}, which mean_counts has not" if len(unknown) else "no unit"
+        raise InvalidArgumentError(f"order names {what}; it holds {len(units)} units")
+    places: npt.NDArray[np.intp] = units.get_indexer(wanted)[::-1]
+    return places
+
+
+def _scale_rates(
+    values: npt.NDArray[np.float64], rate_max: float | None, *, is_normalized: bool
+) -> tuple[npt.NDArray[np.float64], float, str]:
+    """Give what to draw, the upper end of the colours, and what the colours are."""
+    known = values[np.isfinite(values)]
+    if not known.size:
+        raise InvalidArgumentError("mean_counts holds no finite value: nothing to draw")
+    if is_normalized:
+        peaks = np.where(np.isfinite(values), values, 0.0).max(axis=1, keepdims=True)
+        return values / np.where(peaks > 0, peaks, 1.0), 1.0, "firing rate (share of the peak)"
+    top = rate_max if rate_max is not None else max(float(np.percentile(known, 98)), 1.0)
+    return values, top, "firing rate (spikes/s)"
+
+
+def _as_rates(
+    mean_counts: xr.DataArray, *, are_rates: bool | None = None
+) -> tuple[xr.DataArray, npt.NDArray[np.float64]]:
     """Turn counts into spikes/s, and bin centres into edges."""
     for name in (TIME, "unit_id"):
         if name not in mean_counts.dims:
@@ -249,7 +325,9 @@ def _as_rates(mean_counts: xr.DataArray) -> tuple[xr.DataArray, npt.NDArray[np.f
             f"the bins of mean_counts are not equally wide: {steps.min():g} to {steps.max():g} s"
         )
     edges = np.append(centres - width / 2, centres[-1] + width / 2)
-    return mean_counts / width, edges
+    if are_rates is None:
+        are_rates = mean_counts.attrs.get("units") == "spikes/s"
+    return (mean_counts if are_rates else mean_counts / width), edges
 
 
 def _depths_of(units: pd.Index, depths: pd.Series) -> npt.NDArray[np.float64]:
@@ -300,7 +378,7 @@ def _name_groups(ax: Axes, groups: pd.Series) -> None:
     firsts = np.searchsorted(codes, np.arange(len(names)))
     ends = np.append(firsts[1:], len(codes))
     for edge in firsts[1:]:
-        ax.axhline(edge - 0.5, color="#bbbbbb", linewidth=0.6, zorder=0)
+        ax.axhline(edge - 0.5, color="#bbbbbb", linewidth=0.6, zorder=0.5)
     if len(names) <= MAX_GROUP_TICKS:
         ax.set_yticks((firsts + ends - 1) / 2, [str(name) for name in names])
         ax.tick_params(axis="y", length=0)

@@ -92,9 +92,9 @@ def run_units(
     -----
     At most one unit's spikes a core are in memory, and one more where only this thread reads.
     """
-    from spikehouse.spikes import _kernels
+    from spikehouse.spikes.compiling import n_threads as count_threads
 
-    n_threads = _kernels.n_threads()
+    n_threads = count_threads()
     trains = ReadAhead(spike_times, unit_ids)
     if is_thread_safe(spike_times):
         return _run_everywhere(trains, job, n_threads)

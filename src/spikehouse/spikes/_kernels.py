@@ -2,36 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
-Loop = TypeVar("Loop", bound=Callable[..., Any])
+from spikehouse.spikes.compiling import compiled
+
 Floats = npt.NDArray[np.float64]
 
 
-def n_threads() -> int:
-    """How many loops may run at once: the cores of this process, or NUMBA_NUM_THREADS."""
-    return int(vars(numba.config)["NUMBA_NUM_THREADS"])
-
-
-def _compiled(loop: Loop) -> Loop:
-    """Compile at the first call, without the interpreter's lock, and keep it on disk.
-
-    Numba keeps it beside the module, or in the user's cache folder where that is read-only.
-    """
-    njit: Any = numba.njit
-    try:
-        kept: Loop = njit(cache=True, nogil=True, error_model="numpy")(loop)
-    except RuntimeError:  # neither folder can be written: compiled anew in every process
-        kept = njit(nogil=True, error_model="numpy")(loop)
-    return kept
-
-
-@_compiled
+@compiled
 def check_rows(domain: Floats) -> tuple[bool, float, Floats]:
     """Check that every row's edges are numbers that do not decrease, and how even they are.
 
@@ -63,7 +44,7 @@ def check_rows(domain: Floats) -> tuple[bool, float, Floats]:
     return True, slack, windows
 
 
-@_compiled
+@compiled
 def _first_not_before(times: Floats, time: float, low: int, high: int) -> int:
     """Bisect for the first place in [low, high) whose time is not before ``time``, else high."""
     while low < high:
@@ -75,7 +56,7 @@ def _first_not_before(times: Floats, time: float, low: int, high: int) -> int:
     return low
 
 
-@_compiled
+@compiled
 def _seek(times: Floats, time: float, place: int) -> int:
     """Find the first spike not before ``time``, knowing that all before ``place`` are.
 
@@ -89,7 +70,7 @@ def _seek(times: Floats, time: float, place: int) -> int:
     return _first_not_before(times, time, low, min(low + step, times.size))
 
 
-@_compiled
+@compiled
 def _bin_near(domain: Floats, row: int, time: float, guess: int) -> int:
     """Find the bin of a spike inside a row from one nearby."""
     found = guess
@@ -100,7 +81,7 @@ def _bin_near(domain: Floats, row: int, time: float, guess: int) -> int:
     return found
 
 
-@_compiled
+@compiled
 def count_unit(
     times: Floats,
     domain: Floats,

@@ -227,6 +227,9 @@ def test_decode__result_cannot_be_changed(rng):
         (np.ones((4, 2)), [0, 0, 1, 1], {"cv": 2}, r"fold 0 would train on one class only \(1\)"),
         (np.ones((4, 2)), [0, 1, 0, 1], {"cv": 2, "n_jobs": 0}, "n_jobs=0; valid"),
         (np.ones((4, 2)), [0, 1, 0, 1], {"estimator": "svm"}, "estimator='svm' cannot be used"),
+        (np.ones((4, 2)), [0, 1, 0, 1], {"estimator": "LDA"}, "did you mean 'lda'. Valid: 'svc'"),
+        (np.ones((4, 2)), [0, 1, 0, 1], {"cv": "stratfied"}, "did you mean 'stratified'"),
+        (np.ones((4, 2)), [0, 1, 0, 1], {"cv": True}, "cv=True is neither a number of folds"),
         (np.ones((4, 2)), [0, 1, 0, 1], {"estimator": SVC}, "must be an object with fit"),
         (np.ones((4, 0)), [0, 1, 0, 1], {}, "design is empty: 4 presentations × 0 units"),
         (np.ones((0, 3)), [], {}, "design is empty: 0 presentations × 3 units"),
@@ -282,4 +285,17 @@ def test_decode__an_error_in_a_fold_is_raised_not_hidden(rng):
 
 
 def test_room__names_are_public():
-    assert decoding.__all__ == ["DecodingResult", "decode"]
+    assert decoding.__all__ == [
+        "BlockedKFold",
+        "ChanceResult",
+        "DecodingResult",
+        "PoissonNaiveBayes",
+        "decode",
+        "decode_against_chance",
+        "decode_by_area",
+        "decode_by_unit_count",
+        "decode_over_time",
+    ]
+    assert all(hasattr(decoding, name) for name in decoding.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'decoder'"):
+        decoding.decoder  # noqa: B018

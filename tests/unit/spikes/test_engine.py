@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from spikehouse.errors import InvalidArgumentError
-from spikehouse.spikes import _engine, _kernels, count_spikes, mean_counts
+from spikehouse.spikes import _engine, compiling, count_spikes, mean_counts
 
 
 @pytest.fixture
@@ -150,7 +150,7 @@ def test_compiled__without_a_folder_to_keep_it_in(monkeypatch: pytest.MonkeyPatc
         return lambda loop: loop
 
     monkeypatch.setattr(numba, "njit", njit)
-    assert _kernels._compiled(len) is len
+    assert compiling.compiled(len) is len
     assert asked == [True, False]
 
 

@@ -1,0 +1,260 @@
+"""The metrics that every stimulus has."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from spikehouse.analysis.inputs import StimulusResponses
+from spikehouse.analysis.running import running_modulation
+from spikehouse.analysis.variability import (
+    fano_factor,
+    firing_rate,
+    lifetime_sparseness,
+    stimulus_blocks,
+)
+from spikehouse.errors import InvalidArgumentError
+
+__all__ = [
+    "Trials",
+    "common_metrics",
+    "peak_times",
+    "preferred_trials",
+    "psth_edges",
+    "trial_metrics",
+]
+
+Floats = npt.NDArray[np.float64]
+Positions = npt.NDArray[np.intp]
+Bools = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Trials:
+    """The trials of one condition a unit, in an array as long as the most frequent condition.
+
+    Attributes
+    ----------
+    counts
+        Spikes from the onset for the trial's duration, shape (n_trials, n_units).
+    speeds
+        Mean running speed in them [cm/s], same shape.
+    is_trial
+        False where a unit's condition was shown less often than n_trials; what stands there in
+        the other arrays means nothing. Same shape.
+    """
+
+    counts: npt.NDArray[np.int64]
+    speeds: Floats
+    is_trial: Bools
+
+
+def preferred_trials(responses: StimulusResponses, condition: Positions) -> Trials:
+    """Gather for every unit the trials of one condition of its own.
+
+    Parameters
+    ----------
+    responses
+        Of one stimulus.
+    condition
+        For every unit the position of a condition, shape (n_units,).
+
+    Returns
+    -------
+    Trials
+        Each unit's trials in the order they were shown.
+    """
+    n_shown = responses.n_shown
+    order = np.argsort(responses.condition_of, kind="stable")
+    first = np.r_[0, np.cumsum(n_shown)[:-1]]
+    turn = np.arange(n_shown[condition].max(initial=0))[:, None]
+    is_trial = turn < n_shown[condition]
+    rows = order[np.where(is_trial, first[condition] + turn, first[condition])]
+    counts = responses.counts[rows, np.arange(responses.n_units)]
+    return Trials(counts, responses.speeds[rows], is_trial)
+
+
+def psth_edges(trial_duration: float, *, resolution: float = 0.001) -> Floats:
+    """Give the bins in which a peri-stimulus time histogram counts.
+
+    Parameters
+    ----------
+    trial_duration
+        How long a response lasts [s].
+    resolution
+        Length of a bin [s].
+
+    Returns
+    -------
+    ndarray, shape (n_bins + 1,)
+        Edges [s] from the onset.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If the response is shorter than two bins.
+
+    Notes
+    -----
+    As in AllenSDK, the last edge is the last one *before* the end of the trial: 0.249 s for
+    trials of 0.25 s.
+    """
+    if not trial_duration > resolution > 0:
+        raise InvalidArgumentError(
+            f"bins of {resolution} s do not fit into a trial of {trial_duration} s; give a "
+            "resolution shorter than the trial, for instance 0.001"
+        )
+    return np.arange(0, trial_duration, resolution)
+
+
+def peak_times(psth: Floats, bin_edges: npt.ArrayLike) -> Floats:
+    """Find when a histogram is highest.
+
+    Parameters
+    ----------
+    psth
+        Shape (n_units, n_bins).
+    bin_edges
+        Shape (n_bins + 1,) [s] from the onset.
+
+    Returns
+    -------
+    ndarray, shape (n_units,)
+        Centre of the highest bin [s], of the first of several; NaN for a unit without spikes.
+
+    Notes
+    -----
+    AllenSDK's number is the same, except that it gives the first bin to a unit without spikes.
+    With bins of 1 ms and few trials several bins are often equally high.
+    """
+    edges = np.asarray(bin_edges, dtype=np.float64)
+    centres = edges[:-1] + np.diff(edges) / 2
+    return np.where(psth.max(axis=1, initial=0.0) > 0, centres[psth.argmax(axis=1)], np.nan)
+
+
+def trial_metrics(
+    responses: StimulusResponses,
+    *,
+    suffix: str,
+    preferred: Positions,
+    is_blank: Bools | None = None,
+) -> pd.DataFrame:
+    """Compute the metrics of all stimuli that need no histogram.
+
+    Parameters
+    ----------
+    responses
+        Of one stimulus.
+    suffix
+        What the columns' names end with, such as ``"dg"``.
+    preferred
+        For every unit the position of its preferred condition, shape (n_units,).
+    is_blank
+        Which conditions are blank sweeps, shape (n_conditions,); none if None.
+
+    Returns
+    -------
+    DataFrame
+        As `common_metrics`, without time_to_peak.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If ``preferred`` or ``is_blank`` has the wrong shape.
+    """
+    _check_shapes(responses, preferred, is_blank)
+    trials = preferred_trials(responses, preferred)
+    running = running_modulation(trials.counts, trials.speeds, is_trial=trials.is_trial)
+    blocks = stimulus_blocks(
+        responses.onsets,
+        responses.presentations["stop_time"],
+        longest_interval=2 * responses.trial_duration,
+    )
+    shown = np.ones(len(responses.condition_ids), bool) if is_blank is None else ~is_blank
+    units = np.asarray(responses.unit_ids).tolist()
+    columns = {
+        "fano": fano_factor(trials.counts, is_trial=trials.is_trial),
+        "firing_rate": firing_rate(responses.spike_times, units, blocks),
+        "lifetime_sparseness": lifetime_sparseness(responses.condition_means[shown]),
+        "run_pval": running.p_value,
+        "run_mod": running.run_mod,
+    }
+    index = pd.Index(units, name="unit_id", dtype=np.int64)
+    return pd.DataFrame({f"{name}_{suffix}": a for name, a in columns.items()}, index=index)
+
+
+def common_metrics(
+    responses: StimulusResponses,
+    *,
+    suffix: str,
+    preferred: Positions,
+    is_blank: Bools | None = None,
+    psth_resolution: float = 0.001,
+) -> pd.DataFrame:
+    """Compute the metrics that every stimulus has.
+
+    Parameters
+    ----------
+    responses
+        Of one stimulus.
+    suffix
+        What the columns' names end with, such as ``"dg"``.
+    preferred
+        For every unit the position of its preferred condition, shape (n_units,), as from
+        ``responses.preferred_conditions(~is_blank)``.
+    is_blank
+        Which conditions are blank sweeps, shape (n_conditions,); none if None. They are left out
+        of lifetime_sparseness.
+    psth_resolution
+        Bins in which the peak is looked for [s].
+
+    Returns
+    -------
+    DataFrame
+        Index ``unit_id``; float64 columns, each with ``_<suffix>``: time_to_peak [s] (`peak_times`
+        of the histogram of the preferred condition), fano (`fano_factor` at the preferred
+        condition), firing_rate [spikes/s] (`firing_rate` over `stimulus_blocks`),
+        lifetime_sparseness (`lifetime_sparseness` of the mean responses), run_pval and run_mod
+        (`running_modulation` at the preferred condition). NaN as in these functions.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If ``preferred`` or ``is_blank`` has the wrong shape, or the bins are longer than a trial.
+
+    Notes
+    -----
+    As in AllenSDK, fano, run_pval and run_mod count spikes from the onset for the trial's
+    duration; the preferred condition and lifetime_sparseness those from the onset to the end of
+    the presentation. Published with [1]_. Where a number is not AllenSDK's, the function named
+    says so.
+
+    References
+    ----------
+    .. [1] Siegle, J. H. et al. (2021). Survey of spiking in the mouse visual system reveals
+       functional hierarchy. Nature 592, 86–92. https://doi.org/10.1038/s41586-020-03171-x
+    """
+    table = trial_metrics(responses, suffix=suffix, preferred=preferred, is_blank=is_blank)
+    edges = psth_edges(responses.trial_duration, resolution=psth_resolution)
+    peaks = peak_times(responses.psth_of(preferred, edges), edges)
+    table.insert(0, f"time_to_peak_{suffix}", peaks)
+    return table
+
+
+def _check_shapes(
+    responses: StimulusResponses, preferred: Positions, is_blank: Bools | None
+) -> None:
+    if preferred.shape != (responses.n_units,):
+        raise InvalidArgumentError(
+            f"preferred has the shape {preferred.shape}; give one condition for each of the "
+            f"{responses.n_units} units"
+        )
+    n_conditions = len(responses.condition_ids)
+    if is_blank is not None and is_blank.shape != (n_conditions,):
+        raise InvalidArgumentError(
+            f"is_blank has the shape {is_blank.shape}; give one truth value for each of the "
+            f"{n_conditions} conditions"
+        )

@@ -1,0 +1,205 @@
+"""What pairs of units share: noise and signal correlations."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from spikehouse.errors import InvalidArgumentError
+
+__all__ = ["noise_correlations", "signal_correlations"]
+
+
+def noise_correlations(
+    counts: xr.DataArray | npt.ArrayLike,
+    conditions: npt.ArrayLike,
+    *,
+    unit_ids: npt.ArrayLike | None = None,
+) -> xr.DataArray:
+    """Correlate what the presentations of one condition differ by, for every pair of units.
+
+    Parameters
+    ----------
+    counts
+        Responses, shape (n_presentations, n_units): spike counts or rates, such as
+        ``design_matrix`` and ``StimulusResponses.counts`` give.
+    conditions
+        The condition of each presentation, shape (n_presentations,).
+    unit_ids
+        Labels of the units; those of ``counts`` or their numbers if None.
+
+    Returns
+    -------
+    DataArray, shape (n_units, n_units)
+        ``noise_correlation`` (unit_id, other_unit_id), in [-1, 1]; symmetric, 1 on the diagonal.
+        NaN where the two units never varied together: a silent or constant unit, or one
+        presentation of each condition.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If there are not as many conditions as presentations, or a response is not finite.
+
+    Notes
+    -----
+    z = (response − mean of its condition) / standard deviation within its condition (n − 1 in the
+    denominator), and r = Σ z_i z_j / √(Σ z_i² · Σ z_j²) over the presentations of all conditions
+    in which both units varied. Three matrix products; memory: twice the counts and five times the
+    result. AllenSDK has no such function.
+
+    References
+    ----------
+    Cohen & Kohn (2011), Nat. Neurosci. 14, 811, doi:10.1038/nn.2842.
+    """
+    values, labels = _check_counts(counts, unit_ids)
+    scores, has_varied = _score_within(values, _number_conditions(conditions, len(values)))
+    squares = scores**2
+    products = scores.T @ scores
+    # what of one unit's variation falls where the other varied as well
+    seen = squares.T @ has_varied
+    correlation = _divide(products, np.sqrt(seen * seen.T))
+    return _label(correlation, labels, "noise_correlation", seen.diagonal() > 0)
+
+
+def signal_correlations(
+    counts: xr.DataArray | npt.ArrayLike,
+    conditions: npt.ArrayLike,
+    *,
+    unit_ids: npt.ArrayLike | None = None,
+) -> xr.DataArray:
+    """Correlate the tuning of every pair of units.
+
+    Parameters
+    ----------
+    counts
+        Responses, shape (n_presentations, n_units).
+    conditions
+        The condition of each presentation, shape (n_presentations,).
+    unit_ids
+        Labels of the units; those of ``counts`` or their numbers if None.
+
+    Returns
+    -------
+    DataArray, shape (n_units, n_units)
+        ``signal_correlation`` (unit_id, other_unit_id), in [-1, 1]; symmetric, 1 on the diagonal.
+        NaN for a unit whose mean response is the same to all conditions, such as a silent one,
+        and for all with fewer than two conditions.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If there are not as many conditions as presentations, or a response is not finite.
+
+    Notes
+    -----
+    Pearson's correlation of the mean responses to the conditions, each condition counting once.
+    With few presentations of a condition, noise that two units share moves their means together
+    and the correlation is biased towards the noise correlation. AllenSDK has no such function.
+
+    References
+    ----------
+    Cohen & Kohn (2011), Nat. Neurosci. 14, 811, doi:10.1038/nn.2842.
+    """
+    values, labels = _check_counts(counts, unit_ids)
+    numbers = _number_conditions(conditions, len(values))
+    sums, sizes = _sum_by_condition(values, numbers)
+    means = sums / sizes
+    centred = means - means.mean(axis=0) if len(means) else means
+    is_constant = np.ptp(means, axis=0) == 0 if len(means) else np.ones(len(labels), dtype=bool)
+    centred[:, is_constant] = 0
+    norms = np.sqrt((centred**2).sum(axis=0))
+    correlation = _divide(centred.T @ centred, norms[:, None] * norms)
+    return _label(correlation, labels, "signal_correlation", ~is_constant)
+
+
+def _check_counts(
+    counts: xr.DataArray | npt.ArrayLike, unit_ids: npt.ArrayLike | None
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.generic]]:
+    values = np.asarray(counts, dtype=np.float64)
+    if values.ndim != 2:
+        raise InvalidArgumentError(
+            f"counts needs the shape (n_presentations, n_units), not {values.shape}"
+        )
+    if not np.isfinite(values).all():
+        n_wrong = int((~np.isfinite(values)).any(axis=1).sum())
+        raise InvalidArgumentError(
+            f"the responses of {n_wrong} presentations are not finite; leave those out"
+        )
+    if unit_ids is not None:
+        labels = np.asarray(unit_ids)
+    elif isinstance(counts, xr.DataArray) and "unit_id" in counts.coords:
+        labels = counts["unit_id"].to_numpy()
+    else:
+        labels = np.arange(values.shape[1])
+    if labels.shape != values.shape[1:]:
+        raise InvalidArgumentError(
+            f"counts has {values.shape[1]} units, but unit_ids has the shape {labels.shape}"
+        )
+    return values, labels
+
+
+def _number_conditions(conditions: npt.ArrayLike, n_presentations: int) -> npt.NDArray[np.intp]:
+    given = np.asarray(conditions)
+    if given.shape != (n_presentations,):
+        raise InvalidArgumentError(
+            f"counts has {n_presentations} presentations, but conditions has the shape "
+            f"{given.shape}; give the condition of each"
+        )
+    return np.unique(given, return_inverse=True)[1]
+
+
+def _sum_by_condition(
+    values: npt.NDArray[np.float64], numbers: npt.NDArray[np.intp]
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Add up (n_conditions, n_units), and say how many there were (n_conditions, 1)."""
+    if not len(values):
+        return np.zeros((0, values.shape[1])), np.zeros((0, 1))
+    sizes = np.bincount(numbers).astype(np.float64)
+    order = np.argsort(numbers, kind="stable")
+    first = np.r_[0, np.cumsum(sizes[:-1]).astype(np.intp)]
+    return np.add.reduceat(values[order], first, axis=0), sizes[:, None]
+
+
+def _score_within(
+    values: npt.NDArray[np.float64], numbers: npt.NDArray[np.intp]
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Give z-scores within conditions, 0 where a unit did not vary, and where it did (0 or 1)."""
+    if not len(values):
+        return values, values.copy()
+    sums, sizes = _sum_by_condition(values, numbers)
+    means = sums / sizes
+    deviations = values - means[numbers]
+    # a mean that cannot be written exactly must not make noise of a constant
+    first = np.unique(numbers, return_index=True)[1]
+    differs, _ = _sum_by_condition((values != values[first][numbers]).astype(np.float64), numbers)
+    has_varied = (differs > 0)[numbers].astype(np.float64)
+    squares, _ = _sum_by_condition(deviations**2, numbers)
+    spread = np.sqrt(squares / np.maximum(sizes - 1, 1))
+    spread[differs == 0] = 1
+    return deviations / spread[numbers] * has_varied, has_varied
+
+
+def _divide(
+    above: npt.NDArray[np.float64], below: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
+    """Divide; NaN where that cannot be done."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(below > 0, above / below, np.nan)
+
+
+def _label(
+    correlation: npt.NDArray[np.float64],
+    labels: npt.NDArray[np.generic],
+    name: str,
+    is_defined: npt.NDArray[np.bool_],
+) -> xr.DataArray:
+    correlation = np.clip(correlation, -1, 1)
+    np.fill_diagonal(correlation, np.where(is_defined, 1.0, np.nan))
+    return xr.DataArray(
+        correlation,
+        dims=("unit_id", "other_unit_id"),
+        coords={"unit_id": labels, "other_unit_id": labels},
+        name=name,
+        attrs={"units": "1", "source": "doi:10.1038/nn.2842"},
+    )

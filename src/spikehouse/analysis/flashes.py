@@ -1,0 +1,143 @@
+"""What units make of full-field flashes."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from spikehouse.analysis.common import peak_times, psth_edges, trial_metrics
+from spikehouse.analysis.inputs import StimulusResponses
+from spikehouse.errors import InvalidArgumentError
+
+__all__ = ["compute_flashes_metrics", "on_off_ratio", "sustained_index"]
+
+Floats = npt.NDArray[np.float64]
+
+
+def on_off_ratio(means: npt.ArrayLike, colors: npt.ArrayLike) -> Floats:
+    """Divide the mean response to bright flashes by that to dark ones.
+
+    Parameters
+    ----------
+    means
+        Mean response to every condition, shape (n_conditions, ...), such as
+        (n_conditions, n_units).
+    colors
+        1 for a bright and −1 for a dark flash, shape (n_conditions,).
+
+    Returns
+    -------
+    ndarray, shape (...)
+        Above 1 for units that prefer bright flashes. NaN where nothing answers dark ones, or
+        where one of the two was never shown.
+
+    Notes
+    -----
+    R(on) / R(off), as published with [1]_; AllenSDK's number is the same. Both responses include
+    the spontaneous rate. Of several conditions with the same color the first counts.
+
+    References
+    ----------
+    .. [1] Siegle, J. H. et al. (2021). Survey of spiking in the mouse visual system reveals
+       functional hierarchy. Nature 592, 86–92. https://doi.org/10.1038/s41586-020-03171-x
+
+    Examples
+    --------
+    >>> on_off_ratio([[2.0, 1.0], [4.0, 0.5]], [-1, 1]).tolist()
+    [2.0, 0.5]
+    """
+    values = np.asarray(means, dtype=np.float64)
+    shown = np.asarray(colors, dtype=np.float64)
+    bright, dark = np.flatnonzero(shown == 1), np.flatnonzero(shown == -1)
+    if not bright.size or not dark.size:
+        return np.full(values.shape[1:], np.nan)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        ratio = values[bright[0]] / values[dark[0]]
+    return np.where(values[dark[0]] > 0, ratio, np.nan)
+
+
+def sustained_index(psth: npt.ArrayLike) -> Floats:
+    """Divide the mean of a histogram by its maximum.
+
+    Parameters
+    ----------
+    psth
+        Shape (..., n_bins), such as (n_units, n_bins); any unit.
+
+    Returns
+    -------
+    ndarray, shape (...)
+        Near 0 for a brief response, 1 for one that stays the same. NaN without spikes.
+
+    Notes
+    -----
+    mean(psth) / max(psth), as published with [1]_; AllenSDK's number is the same. It depends on
+    the bins and the number of trials: with bins of 1 ms and 75 trials the maximum is mostly noise
+    in a unit with few spikes, whose index is then low however long it answers.
+
+    References
+    ----------
+    .. [1] Siegle, J. H. et al. (2021). Survey of spiking in the mouse visual system reveals
+       functional hierarchy. Nature 592, 86–92. https://doi.org/10.1038/s41586-020-03171-x
+
+    Examples
+    --------
+    >>> sustained_index([[0, 4, 0, 0], [1, 1, 1, 1]]).tolist()
+    [0.25, 1.0]
+    """
+    values = np.asarray(psth, dtype=np.float64)
+    largest = values.max(axis=-1, initial=0.0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        index = values.sum(axis=-1) / values.shape[-1] / largest
+    return np.where(largest > 0, index, np.nan)
+
+
+def compute_flashes_metrics(
+    responses: StimulusResponses, *, color_column: str = "color", psth_resolution: float = 0.001
+) -> pd.DataFrame:
+    """Compute the metrics of every unit from the flashes.
+
+    Parameters
+    ----------
+    responses
+        Of ``flashes``.
+    color_column
+        Parameter that is 1 for a bright and −1 for a dark flash.
+    psth_resolution
+        Bins of the histogram for sustained_idx_fl and time_to_peak_fl [s].
+
+    Returns
+    -------
+    DataFrame
+        Index ``unit_id``; float64 columns on_off_ratio_fl (`on_off_ratio`), sustained_idx_fl
+        (`sustained_index` of the preferred flash) and those of
+        `spikehouse.analysis.common.common_metrics`, with the suffix ``fl``. firing_rate_fl is the
+        rate during flashes, without the grey in between.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If there is no such parameter.
+    """
+    conditions = responses.conditions
+    if color_column not in conditions:
+        raise InvalidArgumentError(
+            f"{responses.stimulus_name} has no parameter {color_column!r}; it has "
+            f"{', '.join(map(str, conditions.columns)) or 'none'}"
+        )
+    colors = conditions[color_column].to_numpy(dtype=np.float64)
+    preferred = responses.preferred_conditions()
+    edges = psth_edges(responses.trial_duration, resolution=psth_resolution)
+    psth = responses.psth_of(preferred, edges)
+    common = trial_metrics(responses, suffix="fl", preferred=preferred)
+    table = pd.DataFrame(
+        {
+            "on_off_ratio_fl": on_off_ratio(responses.condition_means, colors),
+            "sustained_idx_fl": sustained_index(psth),
+            "firing_rate_fl": common["firing_rate_fl"],
+            "time_to_peak_fl": peak_times(psth, edges),
+        },
+        index=common.index,
+    )
+    return table.join(common.drop(columns="firing_rate_fl"))

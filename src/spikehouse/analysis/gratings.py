@@ -1,0 +1,323 @@
+"""The tables of metrics of drifting and static gratings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from spikehouse.analysis.common import common_metrics, trial_metrics
+from spikehouse.analysis.contrast import c50
+from spikehouse.analysis.inputs import StimulusResponses
+from spikehouse.analysis.temporal import Definition, f1_f0, modulation_index
+from spikehouse.analysis.tuning import (
+    direction_selectivity,
+    has_ties,
+    mean_by_value,
+    orientation_selectivity,
+    preferred_position,
+    preferred_value,
+)
+from spikehouse.errors import InvalidArgumentError
+from spikehouse.spikes import count_spikes, time_domain
+
+__all__ = [
+    "compute_drifting_gratings_metrics",
+    "compute_static_gratings_metrics",
+    "condition_values",
+    "preferred_columns",
+    "tuning_curves",
+]
+
+Floats = npt.NDArray[np.float64]
+
+BIN_WIDTH = 0.001
+# Bins of single trials are counted for so many units at once: 75 trials of 2 s take 40 MB.
+N_UNITS_AT_ONCE = 32
+
+
+def compute_drifting_gratings_metrics(
+    responses: StimulusResponses,
+    *,
+    contrast: StimulusResponses | None = None,
+    definition: Definition = "exact",
+) -> pd.DataFrame:
+    """Compute the metrics of drifting gratings.
+
+    Parameters
+    ----------
+    responses
+        Of drifting_gratings or drifting_gratings_75_repeats, with orientation [degrees] and
+        temporal_frequency [Hz] in the presentations, NaN in blank sweeps.
+    contrast
+        Of drifting_gratings_contrast to the same units, with orientation and contrast; without
+        it c50_dg is NaN.
+    definition
+        ``"allensdk"`` measures f1_f0_dg and mod_idx_dg at the frequencies AllenSDK does, and so
+        gives the published numbers: see `f1_f0` and `modulation_index`.
+
+    Returns
+    -------
+    DataFrame
+        Index ``unit_id``; in the order of AllenSDK:
+
+        - pref_ori_dg [degrees], pref_tf_dg [Hz] (`preferred_value` of the mean responses),
+          pref_ori_multi_dg, pref_tf_multi_dg (`has_ties`, bool);
+        - c50_dg (`c50`, in the preferred direction; NaN also where that is not among those of the
+          contrast stimulus);
+        - f1_f0_dg, mod_idx_dg (`f1_f0`, the mean over the trials with spikes, and
+          `modulation_index` of the average trial, both at the preferred condition);
+        - g_osi_dg, g_dsi_dg (`orientation_selectivity` and `direction_selectivity` at the
+          preferred temporal frequency; NaN also if a direction was not shown at it);
+        - firing_rate_dg, fano_dg, lifetime_sparseness_dg, run_pval_dg, run_mod_dg
+          (`trial_metrics`).
+
+    Raises
+    ------
+    InvalidArgumentError
+        If a parameter is not in the presentations, there are only blank sweeps, or contrast has
+        other units.
+
+    Notes
+    -----
+    Responses are spikes from the onset to the end of the presentation, those of f1_f0_dg and
+    mod_idx_dg spikes in bins of 1 ms from the onset for the trial's duration.
+
+    Where numbers are not AllenSDK's, the functions named say so and why.
+
+    References
+    ----------
+    Siegle et al. 2021, doi:10.1038/s41586-020-03171-x.
+    """
+    orientation = condition_values(responses, "orientation")
+    frequency = condition_values(responses, "temporal_frequency")
+    is_blank = np.isnan(orientation) | np.isnan(frequency)
+    condition = responses.preferred_conditions(~is_blank)
+    columns = preferred_columns(
+        responses, {"pref_ori": orientation, "pref_tf": frequency}, is_blank=is_blank, suffix="dg"
+    )
+    columns["c50_dg"] = _c50_at(contrast, responses, np.asarray(columns["pref_ori_dg"]))
+    columns["f1_f0_dg"], columns["mod_idx_dg"] = _modulation(
+        responses, condition, frequency, definition=definition
+    )
+    angles, curves = tuning_curves(responses, orientation, fixed=(frequency,))
+    columns["g_osi_dg"] = orientation_selectivity(angles, curves)
+    columns["g_dsi_dg"] = direction_selectivity(angles, curves)
+    table = trial_metrics(responses, suffix="dg", preferred=condition, is_blank=is_blank)
+    shared = ["firing_rate_dg", "fano_dg", "lifetime_sparseness_dg", "run_pval_dg", "run_mod_dg"]
+    return pd.concat([pd.DataFrame(columns, index=table.index), table[shared]], axis=1)
+
+
+def compute_static_gratings_metrics(responses: StimulusResponses) -> pd.DataFrame:
+    """Compute the metrics of static gratings.
+
+    Parameters
+    ----------
+    responses
+        Of static_gratings, with orientation [degrees], spatial_frequency [cycles/degree] and
+        phase [cycles] in the presentations, NaN in blank sweeps.
+
+    Returns
+    -------
+    DataFrame
+        Index ``unit_id``; in the order of AllenSDK:
+
+        - pref_sf_sg [cycles/degree], pref_ori_sg [degrees], pref_phase_sg [cycles]
+          (`preferred_value` of the mean responses), pref_sf_multi_sg, pref_ori_multi_sg,
+          pref_phase_multi_sg (`has_ties`, bool);
+        - g_osi_sg (`orientation_selectivity` at the preferred spatial frequency and phase; NaN
+          also if an orientation was not shown with them);
+        - time_to_peak_sg [s], firing_rate_sg, fano_sg, lifetime_sparseness_sg, run_pval_sg,
+          run_mod_sg (`common_metrics`).
+
+    Raises
+    ------
+    InvalidArgumentError
+        If a parameter is not in the presentations, or there are only blank sweeps.
+
+    Notes
+    -----
+    Responses are spikes from the onset to the end of the presentation. Where numbers are not
+    AllenSDK's, the functions named say so and why.
+
+    References
+    ----------
+    Siegle et al. 2021, doi:10.1038/s41586-020-03171-x.
+    """
+    orientation = condition_values(responses, "orientation")
+    frequency = condition_values(responses, "spatial_frequency")
+    phase = condition_values(responses, "phase")
+    is_blank = np.isnan(orientation) | np.isnan(frequency) | np.isnan(phase)
+    condition = responses.preferred_conditions(~is_blank)
+    parameters = {"pref_sf": frequency, "pref_ori": orientation, "pref_phase": phase}
+    columns = preferred_columns(responses, parameters, is_blank=is_blank, suffix="sg")
+    angles, curves = tuning_curves(responses, orientation, fixed=(frequency, phase))
+    columns["g_osi_sg"] = orientation_selectivity(angles, curves)
+    table = common_metrics(responses, suffix="sg", preferred=condition, is_blank=is_blank)
+    shared = ["time_to_peak", "firing_rate", "fano", "lifetime_sparseness", "run_pval", "run_mod"]
+    names = [f"{name}_sg" for name in shared]
+    return pd.concat([pd.DataFrame(columns, index=table.index), table[names]], axis=1)
+
+
+def condition_values(responses: StimulusResponses, name: str) -> Floats:
+    """Get a parameter of the stimulus in every condition.
+
+    Parameters
+    ----------
+    responses
+        Of one stimulus.
+    name
+        Column of the presentations.
+
+    Returns
+    -------
+    ndarray, shape (n_conditions,)
+        NaN where there is none (blank sweeps).
+
+    Raises
+    ------
+    InvalidArgumentError
+        If there is no such column, or it does not hold numbers.
+    """
+    if name not in responses.conditions:
+        raise InvalidArgumentError(
+            f"the presentations of {responses.stimulus_name} have no column {name!r}; they have "
+            f"{', '.join(map(repr, responses.conditions))}"
+        )
+    try:
+        return responses.conditions[name].to_numpy(dtype=np.float64, na_value=np.nan)
+    except (TypeError, ValueError) as error:
+        raise InvalidArgumentError(
+            f"column {name!r} of {responses.stimulus_name} does not hold numbers; take the table "
+            'of session.get_stimulus_table(..., missing="nan")'
+        ) from error
+
+
+def preferred_columns(
+    responses: StimulusResponses,
+    parameters: dict[str, Floats],
+    *,
+    is_blank: npt.NDArray[np.bool_],
+    suffix: str,
+) -> dict[str, npt.NDArray[np.generic]]:
+    """Find the preferred value of each parameter, and whether there are several.
+
+    Parameters
+    ----------
+    responses
+        Of one stimulus.
+    parameters
+        Start of a column's name → the parameter in every condition, shape (n_conditions,).
+    is_blank
+        Conditions that are left out, shape (n_conditions,).
+    suffix
+        What the names of columns end with, such as ``"dg"``.
+
+    Returns
+    -------
+    dict
+        For every name ``<name>_<suffix>`` (`preferred_value`, NaN for units without spikes) and
+        ``<name>_multi_<suffix>`` (`has_ties`), each of shape (n_units,).
+    """
+    columns: dict[str, npt.NDArray[np.generic]] = {}
+    for name, parameter in parameters.items():
+        shown = np.where(is_blank, np.nan, parameter)
+        values, means = mean_by_value(responses.condition_means, shown)
+        columns[f"{name}_{suffix}"] = preferred_value(values, means)
+        columns[f"{name}_multi_{suffix}"] = has_ties(means)
+    return columns
+
+
+def tuning_curves(
+    responses: StimulusResponses, angle: Floats, *, fixed: tuple[Floats, ...]
+) -> tuple[Floats, Floats]:
+    """Get every unit's responses to all angles, at its preferred value of other parameters.
+
+    Parameters
+    ----------
+    responses
+        Of one stimulus.
+    angle
+        In every condition [degrees], NaN in blank sweeps, shape (n_conditions,).
+    fixed
+        The other parameters in every condition.
+
+    Returns
+    -------
+    angles : ndarray, shape (n_angles,)
+        Increasing [degrees].
+    curves : ndarray, shape (n_angles, n_units)
+        Mean spikes of a presentation; NaN for angles never shown at those values.
+    """
+    means = responses.condition_means
+    is_blank = np.isnan(angle) | np.isnan(fixed).any(axis=0)
+    angles = np.unique(angle[~is_blank])
+    wanted = np.empty((len(fixed), responses.n_units))
+    for number, parameter in enumerate(fixed):
+        values, by_value = mean_by_value(means, np.where(is_blank, np.nan, parameter))
+        wanted[number] = values[preferred_position(by_value)]
+    curves = np.full((len(angles), responses.n_units), np.nan)
+    combinations, of_unit = np.unique(wanted, axis=1, return_inverse=True)
+    for number, values in enumerate(combinations.T):
+        units = np.flatnonzero(of_unit.ravel() == number)
+        rows = np.flatnonzero((np.array(fixed) == values[:, None]).all(axis=0) & ~is_blank)
+        there, curve = mean_by_value(means[np.ix_(rows, units)], angle[rows])
+        curves[np.ix_(np.searchsorted(angles, there), units)] = curve
+    return angles, curves
+
+
+def _modulation(
+    responses: StimulusResponses,
+    condition: npt.NDArray[np.intp],
+    frequency: Floats,
+    *,
+    definition: Definition,
+) -> tuple[Floats, Floats]:
+    """Compute f1_f0 and modulation_index of every unit at its preferred condition."""
+    ratios, indices = np.full(responses.n_units, np.nan), np.full(responses.n_units, np.nan)
+    n_bins = max(round(responses.trial_duration / BIN_WIDTH), 1)
+    if definition == "allensdk":
+        n_bins = max(n_bins - 1, 1)  # its bins end before the trial
+    edges = BIN_WIDTH * np.arange(n_bins + 1)
+    for units, at in _by_condition(condition):
+        domain = time_domain(edges, responses.onsets[responses.condition_of == at])
+        ids = np.asarray(responses.unit_ids)[units].tolist()
+        counts = np.moveaxis(count_spikes(responses.spike_times, ids, domain), -1, 0)
+        trials = f1_f0(counts, frequency[at], bin_width=BIN_WIDTH, definition=definition)
+        with np.errstate(invalid="ignore"):
+            ratios[units] = np.nansum(trials, axis=1) / np.isfinite(trials).sum(axis=1)
+        indices[units] = modulation_index(
+            counts.mean(axis=1), frequency[at], bin_width=BIN_WIDTH, definition=definition
+        )
+    return ratios, indices
+
+
+def _by_condition(condition: npt.NDArray[np.intp]) -> Iterator[tuple[npt.NDArray[np.intp], int]]:
+    """Go through units that have a condition in common, a few at once."""
+    for at in np.unique(condition):
+        units = np.flatnonzero(condition == at)
+        for first in range(0, len(units), N_UNITS_AT_ONCE):
+            yield units[first : first + N_UNITS_AT_ONCE], int(at)
+
+
+def _c50_at(
+    contrast: StimulusResponses | None, responses: StimulusResponses, direction: Floats
+) -> Floats:
+    """Compute c50 of every unit in a direction of its own."""
+    found = np.full(responses.n_units, np.nan)
+    if contrast is None:
+        return found
+    if not np.array_equal(contrast.unit_ids, responses.unit_ids):
+        raise InvalidArgumentError(
+            f"contrast has {contrast.n_units} units that are not, or not in the order of, the "
+            f"{responses.n_units} of responses; give both the same unit_ids"
+        )
+    shown, levels = (condition_values(contrast, name) for name in ("orientation", "contrast"))
+    for value in np.unique(shown[~np.isnan(shown)]):
+        units = np.flatnonzero(direction == value)
+        rows = np.flatnonzero((shown == value) & ~np.isnan(levels))
+        if units.size:
+            found[units] = c50(levels[rows], contrast.condition_means[np.ix_(rows, units)])
+    return found

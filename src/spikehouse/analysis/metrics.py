@@ -1,0 +1,201 @@
+"""All tuning metrics of a session: which stimulus gives which table, side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from spikehouse.analysis.dots import compute_dot_motion_metrics
+from spikehouse.analysis.flashes import compute_flashes_metrics
+from spikehouse.analysis.gratings import (
+    compute_drifting_gratings_metrics,
+    compute_static_gratings_metrics,
+)
+from spikehouse.analysis.inputs import StimulusResponses
+from spikehouse.analysis.movies import compute_natural_movies_metrics
+from spikehouse.analysis.receptive_fields import compute_receptive_field_metrics
+from spikehouse.analysis.scenes import compute_natural_scenes_metrics
+from spikehouse.analysis.temporal import Definition
+from spikehouse.errors import InvalidArgumentError, NotFoundError, describe_choices
+
+__all__ = ["ANALYSES", "MetricOptions", "compute_metrics", "list_analyses"]
+
+Respond = Callable[[str, float], StimulusResponses]
+"""Given the name of a stimulus and the length of a response [s], give its responses."""
+
+CONTRAST = "drifting_gratings_contrast"
+CONTRAST_TRIAL_S = 0.5
+
+
+@dataclass(frozen=True)
+class MetricOptions:
+    """What may be chosen about the metrics.
+
+    Attributes
+    ----------
+    n_permutations
+        Of the test of receptive fields.
+    seed
+        Of the same test.
+    definition
+        How f1_f0_dg and mod_idx_dg measure a frequency: ``"exact"``, or ``"allensdk"`` for the
+        published numbers (see :mod:`spikehouse.analysis.temporal`).
+    """
+
+    n_permutations: int = 10_000
+    seed: int = 0
+    definition: Definition = "exact"
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """One stimulus and its table.
+
+    Attributes
+    ----------
+    names
+        What the stimulus is called in released files, the usual name first.
+    trial_duration
+        How long a response is counted [s].
+    """
+
+    names: tuple[str, ...]
+    trial_duration: float
+
+
+ANALYSES = {
+    "drifting_gratings": Analysis(("drifting_gratings", "drifting_gratings_75_repeats"), 2.0),
+    "static_gratings": Analysis(("static_gratings",), 0.25),
+    "natural_scenes": Analysis(("natural_scenes",), 0.25),
+    "flashes": Analysis(("flashes",), 0.25),
+    "gabors": Analysis(("gabors",), 0.25),
+    "dot_motion": Analysis(("dot_motion",), 1.0),
+    "natural_movie_one": Analysis(("natural_movie_one", "natural_movie_one_more_repeats"), 1 / 30),
+    "natural_movie_three": Analysis(("natural_movie_three",), 1 / 30),
+}
+"""The analyses by name, in the order in which their columns stand."""
+
+
+def list_analyses(shown: Collection[str]) -> list[str]:
+    """List the analyses that the stimuli of a session allow.
+
+    Parameters
+    ----------
+    shown
+        The names of its stimuli.
+
+    Returns
+    -------
+    list of str
+        Keys of ``ANALYSES``.
+    """
+    return [name for name, kind in ANALYSES.items() if _find_name(kind, shown) is not None]
+
+
+def compute_metrics(
+    analyses: str | Sequence[str] | None,
+    respond: Respond,
+    *,
+    shown: Collection[str],
+    options: MetricOptions | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> pd.DataFrame:
+    """Compute the tuning metrics of all units.
+
+    Parameters
+    ----------
+    analyses
+        One of ``ANALYSES``, or several; None for all that the session allows. The name of a
+        released stimulus will do as well.
+    respond
+        Gives the responses to a stimulus, by its name in the session.
+    shown
+        The names of the session's stimuli.
+    options
+        What may be chosen.
+    progress
+        Called with (done, total) after every analysis.
+
+    Returns
+    -------
+    DataFrame
+        Index ``unit_id``; AllenSDK's column names, whose last letters say which stimulus (dg, sg,
+        ns, fl, rf, dm; nm1 and nm3 for the movies).
+
+    Raises
+    ------
+    NotFoundError
+        If the session was not shown the stimulus; the message names those it was.
+    InvalidArgumentError
+        If there is no such analysis, or the session allows none.
+    """
+    chosen = _choose(analyses, shown)
+    options = options or MetricOptions()
+    tables = []
+    for n_done, name in enumerate(chosen):
+        tables.append(_compute(name, respond, shown=shown, options=options))
+        if progress is not None:
+            progress(n_done + 1, len(chosen))
+    return pd.concat(tables, axis="columns")
+
+
+def _compute(
+    name: str, respond: Respond, *, shown: Collection[str], options: MetricOptions
+) -> pd.DataFrame:
+    kind = ANALYSES[name]
+    stimulus = _find_name(kind, shown)
+    if stimulus is None:
+        allowed = describe_choices(name, list_analyses(shown))
+        raise NotFoundError(
+            f"this session was not shown {' or '.join(kind.names)}, so {name} cannot be "
+            f"analysed: {allowed}"
+        )
+    responses = respond(stimulus, kind.trial_duration)
+    if name == "drifting_gratings":
+        has_contrast = CONTRAST in shown
+        contrast = respond(CONTRAST, CONTRAST_TRIAL_S) if has_contrast else None
+        return compute_drifting_gratings_metrics(
+            responses, contrast=contrast, definition=options.definition
+        )
+    if name == "gabors":
+        return compute_receptive_field_metrics(
+            responses, n_permutations=options.n_permutations, seed=options.seed
+        )
+    if name in _MOVIES:
+        return compute_natural_movies_metrics(responses, suffix=_MOVIES[name])
+    return _SIMPLE[name](responses)
+
+
+_MOVIES = {"natural_movie_one": "nm1", "natural_movie_three": "nm3"}
+_SIMPLE: dict[str, Callable[[StimulusResponses], pd.DataFrame]] = {
+    "static_gratings": compute_static_gratings_metrics,
+    "natural_scenes": compute_natural_scenes_metrics,
+    "flashes": compute_flashes_metrics,
+    "dot_motion": compute_dot_motion_metrics,
+}
+
+
+def _find_name(kind: Analysis, shown: Collection[str]) -> str | None:
+    return next((name for name in kind.names if name in shown), None)
+
+
+def _choose(analyses: str | Sequence[str] | None, shown: Collection[str]) -> list[str]:
+    if analyses is None:
+        chosen = list_analyses(shown)
+        if not chosen:
+            raise InvalidArgumentError(
+                f"none of {', '.join(ANALYSES)} was shown in this session, only "
+                f"{', '.join(shown) or 'nothing'}"
+            )
+        return chosen
+    asked = [analyses] if isinstance(analyses, str) else list(analyses)
+    by_name = {name: key for key, kind in ANALYSES.items() for name in (key, *kind.names)}
+    for name in asked:
+        if name not in by_name:
+            raise InvalidArgumentError(
+                f"there is no analysis of {name!r}: {describe_choices(name, by_name)}"
+            )
+    # asked for twice, it is one set of columns
+    return list(dict.fromkeys(by_name[name] for name in asked))

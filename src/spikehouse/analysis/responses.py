@@ -1,0 +1,321 @@
+"""Responses to conditions over time: averaged, smoothed, or as rasters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import xarray as xr
+
+from spikehouse.errors import InvalidArgumentError
+from spikehouse.spikes import (
+    align_spikes,
+    bin_centres,
+    check_bin_edges,
+    mean_counts,
+    time_domain,
+)
+
+__all__ = [
+    "check_unit_ids",
+    "check_window",
+    "conditionwise_psth",
+    "rasters_by_condition",
+    "smooth_rates",
+]
+
+SpikeTimes = Mapping[int, npt.NDArray[np.float64]]
+TIME = "time_relative_to_stimulus_onset"
+
+# what a kernel leaves out beyond this many widths is less than 1e-4 of it
+N_WIDTHS = 4.0
+
+
+def conditionwise_psth(
+    spike_times: SpikeTimes,
+    unit_ids: Sequence[int],
+    presentations: pd.DataFrame,
+    bin_edges: npt.ArrayLike,
+    *,
+    use_rates: bool = True,
+) -> xr.DataArray:
+    """Average the responses of units to every condition, in time bins around the onset.
+
+    Parameters
+    ----------
+    spike_times
+        Unit id → sorted times [s].
+    unit_ids
+        Which units, in the order of the result.
+    presentations
+        start_time [s] and stimulus_condition_id of each presentation: what
+        ``session.get_stimulus_table(...)`` gives. A presentation whose condition is NaN is left
+        out.
+    bin_edges
+        Shape (n_bins + 1,) [s] from the onset; a spike belongs to [a, b).
+    use_rates
+        Rates [spikes/s]; if False, mean counts of a bin.
+
+    Returns
+    -------
+    DataArray, shape (n_conditions, n_bins, n_units)
+        ``psth`` (stimulus_condition_id, time_relative_to_stimulus_onset, unit_id), conditions
+        increasing, times the centres of bins [s]; ``n_presentations`` goes with the conditions.
+        A rate over a bin of no width is NaN.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If a column is missing or the edges cannot bound bins.
+    NotFoundError
+        If there is no such unit.
+
+    Notes
+    -----
+    Unit by unit: the counts of all presentations are never in memory, only the result. AllenSDK's
+    ``conditionwise_psth`` has the same mean counts, in bins of 1 ms from the onset.
+    """
+    edges = check_bin_edges(bin_edges)
+    onsets, conditions = _read_columns(presentations, "start_time", "stimulus_condition_id")
+    is_shown = ~pd.isna(conditions)
+    ids, groups = np.unique(conditions[is_shown].astype(np.int64), return_inverse=True)
+    units = np.asarray(unit_ids, dtype=np.int64)
+    domain = time_domain(edges, onsets[is_shown].astype(np.float64))
+    values = mean_counts(spike_times, units.tolist(), domain, groups=groups)
+    if use_rates:
+        widths = np.diff(edges)[:, None]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            values = np.where(widths > 0, values / widths, np.nan)
+    return xr.DataArray(
+        values,
+        dims=("stimulus_condition_id", TIME, "unit_id"),
+        coords={
+            "stimulus_condition_id": ids,
+            TIME: bin_centres(edges),
+            "unit_id": units,
+            "n_presentations": ("stimulus_condition_id", np.bincount(groups, minlength=len(ids))),
+        },
+        name="psth",
+        attrs={
+            "units": "spikes/s" if use_rates else "spikes",
+            "window": (float(edges[0]), float(edges[-1])),
+        },
+    )
+
+
+def smooth_rates(rates: xr.DataArray, *, kernel_width: float, dim: str = TIME) -> xr.DataArray:
+    """Smooth responses in time with a Gaussian.
+
+    Parameters
+    ----------
+    rates
+        Rates or counts with evenly spaced times.
+    kernel_width
+        Standard deviation of the Gaussian [s]; cut off at four of them.
+    dim
+        The dimension of time, with coordinates [s].
+
+    Returns
+    -------
+    DataArray
+        The same shape, coordinates and unit, float64; ``attrs`` has ``kernel_width`` [s].
+
+    Raises
+    ------
+    InvalidArgumentError
+        If there are no such times, they are not evenly spaced, or the width is not positive.
+
+    Notes
+    -----
+    At the edges, and beside NaN, the kernel is cut off and what is left of it scaled to a sum of
+    1: a constant stays that constant, and nothing is assumed about what was not measured. NaN
+    stays NaN. The Gaussian is symmetric: it moves responses into the time before their onset.
+    """
+    from scipy.ndimage import gaussian_filter1d
+
+    if not (np.isfinite(kernel_width) and kernel_width > 0):
+        raise InvalidArgumentError(
+            f"kernel_width is {kernel_width}; give the standard deviation of the Gaussian [s], "
+            "for instance 0.01"
+        )
+    step = _find_step(rates, dim)
+    axis = rates.get_axis_num(dim)
+    values = rates.to_numpy().astype(np.float64)
+    is_known = np.isfinite(values)
+
+    def smooth(array: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        return np.asarray(
+            gaussian_filter1d(
+                array, kernel_width / step, axis=axis, mode="constant", truncate=N_WIDTHS
+            )
+        )
+
+    weights = smooth(is_known.astype(np.float64))
+    smoothed = smooth(np.where(is_known, values, 0.0))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        result = rates.copy(data=np.where(is_known, smoothed / weights, np.nan))
+    result.attrs = {**rates.attrs, "kernel_width": float(kernel_width)}
+    return result
+
+
+def rasters_by_condition(
+    spike_times: SpikeTimes,
+    unit_ids: Sequence[int],
+    presentations: pd.DataFrame,
+    *,
+    window: tuple[float, float] | None = None,
+) -> pd.DataFrame:
+    """List the spikes around onsets, presentations of one condition together, for a raster.
+
+    Parameters
+    ----------
+    spike_times
+        Unit id → sorted times [s].
+    unit_ids
+        Which units.
+    presentations
+        Index stimulus_presentation_id; start_time, stop_time [s], stimulus_condition_id.
+    window
+        First and last time from the onset [s], half-open; from start to stop if None.
+
+    Returns
+    -------
+    DataFrame
+        unit_id, stimulus_condition_id, stimulus_presentation_id, row,
+        time_since_stimulus_presentation_onset [s]; in the order of ``unit_ids``, then by row,
+        then by time. ``row`` is the line of the presentation in a raster, 0 for the first:
+        presentations by condition, then by onset, also those without a spike. ``attrs`` has
+        ``n_rows`` and, by condition, the first row: ``first_rows``.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If a column is missing, a presentation has no condition, a unit is there twice, or the
+        window does not end after it starts.
+    NotFoundError
+        If there is no such unit.
+    """
+    onsets, conditions = _read_columns(presentations, "start_time", "stimulus_condition_id")
+    onsets = onsets.astype(np.float64)
+    if pd.isna(conditions).any():
+        raise InvalidArgumentError(
+            f"{int(pd.isna(conditions).sum())} presentations have no stimulus_condition_id; leave "
+            "them out: presentations.dropna(subset='stimulus_condition_id')"
+        )
+    if window is None:
+        starts, (stops,) = onsets, _read_columns(presentations, "stop_time")
+    else:
+        starts, stops = (onsets + bound for bound in check_window(window))
+    order = np.lexsort((onsets, conditions))
+    row = np.empty(len(order), dtype=np.int64)
+    row[order] = np.arange(len(order))
+    units = check_unit_ids(unit_ids)
+    # numbers for ids: the rows of the table are found without looking ids up
+    spikes = align_spikes(
+        spike_times, units, start_time=starts, stop_time=stops.astype(np.float64),
+        presentation_ids=np.arange(len(onsets)),
+    )  # fmt: skip
+    place = spikes["stimulus_presentation_id"].to_numpy()
+    times = spikes.index.to_numpy(dtype=np.float64)
+    unit_place = pd.Index(units).get_indexer(pd.Index(spikes["unit_id"]))
+    by_row = np.lexsort((times, row[place], unit_place))
+    place = place[by_row]
+    table = pd.DataFrame(
+        {
+            "unit_id": spikes["unit_id"].to_numpy()[by_row],
+            "stimulus_condition_id": conditions[place].astype(np.int64),
+            "stimulus_presentation_id": presentations.index.to_numpy()[place],
+            "row": row[place],
+            "time_since_stimulus_presentation_onset": times[by_row] - onsets[place],
+        }
+    )
+    ids, first = np.unique(conditions[order].astype(np.int64), return_index=True)
+    table.attrs = {
+        "n_rows": len(order),
+        "first_rows": dict(zip(ids.tolist(), first.tolist(), strict=True)),
+    }
+    return table
+
+
+def _read_columns(table: pd.DataFrame, *names: str) -> list[npt.NDArray[Any]]:
+    missing = [name for name in names if name not in table]
+    if missing:
+        raise InvalidArgumentError(
+            f"presentations has no column {', '.join(missing)}; give the table that "
+            "session.get_stimulus_table(...) returns"
+        )
+    return [table[name].to_numpy() for name in names]
+
+
+def check_unit_ids(unit_ids: Iterable[int]) -> list[int]:
+    """Check that every unit is there once.
+
+    Parameters
+    ----------
+    unit_ids
+        Which units.
+
+    Returns
+    -------
+    list of int
+        The same.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If one is there twice.
+    """
+    units = [int(unit) for unit in unit_ids]
+    if len(set(units)) < len(units):
+        twice = next(unit for unit in units if units.count(unit) > 1)
+        raise InvalidArgumentError(
+            f"unit {twice} is {units.count(twice)} times among the {len(units)} unit_ids; give "
+            "each once"
+        )
+    return units
+
+
+def check_window(window: tuple[float, float]) -> tuple[float, float]:
+    """Check that a window ends after it starts.
+
+    Parameters
+    ----------
+    window
+        First and last time from the onset [s].
+
+    Returns
+    -------
+    tuple of float
+        The same two.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If one is not finite, or the first is not the smaller.
+    """
+    start, stop = (float(bound) for bound in window)
+    if not (np.isfinite(start) and np.isfinite(stop) and start < stop):
+        raise InvalidArgumentError(
+            f"window=({start:g}, {stop:g}): give the first and the last time from the onset [s], "
+            "the first being the smaller, for instance (0, 0.25)"
+        )
+    return start, stop
+
+
+def _find_step(rates: xr.DataArray, dim: str) -> float:
+    if dim not in rates.dims or dim not in rates.coords or rates.sizes[dim] < 2:
+        raise InvalidArgumentError(
+            f"smoothing needs a dimension {dim!r} with two times or more; this array has the "
+            f"dimensions {dict(rates.sizes)}"
+        )
+    steps = np.diff(rates[dim].to_numpy().astype(np.float64))
+    step = float(steps.mean())
+    if not (step > 0 and np.allclose(steps, step, rtol=1e-3, atol=0)):
+        raise InvalidArgumentError(
+            f"the times of {dim!r} are {steps.min():g} to {steps.max():g} s apart; smoothing "
+            "needs evenly spaced ones: bins of one width"
+        )
+    return step

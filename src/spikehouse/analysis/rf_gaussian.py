@@ -1,0 +1,183 @@
+"""Moments of receptive-field maps, and Gaussians fitted to them."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from spikehouse.analysis.rf_shapes import stack_maps
+
+__all__ = ["GaussianFit", "GaussianMoments", "fit_2d_gaussian", "gaussian_moments_2d"]
+
+Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+
+
+class GaussianMoments(NamedTuple):
+    """Moments of maps, in pixels; each of shape (...).
+
+    Attributes
+    ----------
+    peak_height
+        Largest value.
+    center_y, center_x
+        Centre of mass; NaN for a map without spikes.
+    width_y, width_x
+        Standard deviation along the column and along the row through the centre; NaN where
+        these hold no spikes.
+    """
+
+    peak_height: Floats
+    center_y: Floats
+    center_x: Floats
+    width_y: Floats
+    width_x: Floats
+
+
+class GaussianFit(NamedTuple):
+    """Gaussians fitted to maps, in pixels; each of shape (...).
+
+    Attributes
+    ----------
+    peak_height
+        Above the baseline, in the unit of the map.
+    center_y, center_x
+        Of the Gaussian.
+    width_y, width_x
+        Standard deviations, not negative.
+    baseline
+        Far from the centre; 0 where none was fitted.
+    is_fitted
+        Whether the fit converged; the numbers are those of the last step where it did not.
+    """
+
+    peak_height: Floats
+    center_y: Floats
+    center_x: Floats
+    width_y: Floats
+    width_x: Floats
+    baseline: Floats
+    is_fitted: Bools
+
+
+def gaussian_moments_2d(data: npt.ArrayLike, *, is_crossed: bool = False) -> GaussianMoments:
+    """Compute the moments of maps.
+
+    Parameters
+    ----------
+    data
+        Maps, shape (..., n_rows, n_columns), without NaN and not negative.
+    is_crossed
+        Take the width along y from the row and the width along x from the column, as AllenSDK
+        does. `fit_2d_gaussian` starts there, to end where AllenSDK's fit ends.
+
+    Returns
+    -------
+    GaussianMoments
+        In pixels.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If a map has no rows or columns.
+
+    Notes
+    -----
+    Centre: ȳ = Σ y·r(y, x) / Σ r; width: √(Σ (y − ȳ)² r(y, ⌊x̄⌋) / Σ r(y, ⌊x̄⌋)), and the same along
+    x. AllenSDK's widths are those with ``is_crossed``.
+    """
+    values, shape = stack_maps(data)
+    n_rows, n_columns = shape[-2:]
+    y, x = np.indices((n_rows, n_columns))
+    every = np.arange(len(values))
+    with np.errstate(all="ignore"):
+        total = values.sum(axis=(1, 2))
+        center_y = (y * values).sum(axis=(1, 2)) / total
+        center_x = (x * values).sum(axis=(1, 2)) / total
+        is_known = np.isfinite(center_y) & np.isfinite(center_x)
+        at_y = np.clip(np.where(is_known, center_y, 0), 0, n_rows - 1).astype(np.intp)
+        at_x = np.clip(np.where(is_known, center_x, 0), 0, n_columns - 1).astype(np.intp)
+        column, row = values[every, :, at_x], values[every, at_y, :]
+        along_y, along_x = (row, column) if is_crossed else (column, row)
+        widths = [
+            np.sqrt(
+                np.abs((np.arange(line.shape[1]) - center[:, None]) ** 2 * line).sum(axis=1)
+                / line.sum(axis=1)
+            )
+            for line, center in ((along_y, center_y), (along_x, center_x))
+        ]
+    found = [center_y, center_x, *widths]
+    columns = [np.where(is_known, a, np.nan).reshape(shape[:-2]) for a in found]
+    return GaussianMoments(values.max(axis=(1, 2)).reshape(shape[:-2]), *columns)
+
+
+def fit_2d_gaussian(matrix: npt.ArrayLike, *, has_baseline: bool = False) -> GaussianFit:
+    """Fit a Gaussian with axes along rows and columns to maps.
+
+    Parameters
+    ----------
+    matrix
+        Maps, shape (..., n_rows, n_columns); NaN where nothing is known.
+    has_baseline
+        Fit a constant besides. Without it the rate far from the receptive field makes the
+        Gaussian wider than the field.
+
+    Returns
+    -------
+    GaussianFit
+        In pixels; NaN for maps without spikes or with fewer known pixels than parameters.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If a map has no rows or columns.
+
+    Notes
+    -----
+    Least squares of h·exp(−((y − y₀)/w_y)²/2 − ((x − x₀)/w_x)²/2) + b over the known pixels, by
+    Levenberg and Marquardt's method (MINPACK) from `gaussian_moments_2d`, one map after the other:
+    about 1 ms each. AllenSDK's numbers are the same without a baseline, except that it leaves the
+    sign of the widths to chance. Noise has no Gaussian: widths of thousands of pixels say so.
+    """
+    values, shape = stack_maps(matrix)
+    n_parameters = 6 if has_baseline else 5
+    found = np.full((len(values), 6), np.nan)
+    is_fitted = np.zeros(len(values), bool)
+    is_known = np.isfinite(values)
+    starts = _start_values(np.where(is_known, values, 0.0), has_baseline=has_baseline)
+    y, x = np.indices(shape[-2:]).astype(np.float64)
+    # the search tries widths for which the exponential overflows
+    with np.errstate(all="ignore"):
+        for unit, (known, start) in enumerate(zip(is_known, starts, strict=True)):
+            if known.sum() >= n_parameters and np.isfinite(start[:3]).all():
+                found[unit, :n_parameters], is_fitted[unit] = _fit_one(
+                    values[unit][known], y[known], x[known], start[:n_parameters]
+                )
+    if not has_baseline:
+        found[:, 5] = 0.0
+    found[:, 3:5] = np.abs(found[:, 3:5])
+    height, y_0, x_0, width_y, width_x, base = (a.reshape(shape[:-2]) for a in found.T)
+    is_done = is_fitted.reshape(shape[:-2])
+    return GaussianFit(height, y_0, x_0, width_y, width_x, base, is_done)
+
+
+def _start_values(values: Floats, *, has_baseline: bool) -> Floats:
+    """Give the six parameters a fit begins with, shape (n_maps, 6)."""
+    baseline = np.median(values, axis=(1, 2)) if has_baseline else np.zeros(len(values))
+    above = np.clip(values - baseline[:, None, None], 0, None) if has_baseline else values
+    moments = gaussian_moments_2d(above, is_crossed=not has_baseline)
+    return np.stack([*moments, baseline], axis=1)
+
+
+def _fit_one(values: Floats, y: Floats, x: Floats, start: Floats) -> tuple[Floats, bool]:
+    from scipy import optimize
+
+    from spikehouse.analysis._rf_kernels import gaussian_off
+
+    # with full_output a fit that does not converge is told by its status, not by a warning
+    parameters, *_, status = optimize.leastsq(
+        gaussian_off, start, args=(y, x, values), full_output=True
+    )
+    return parameters, status < 5 and bool(np.isfinite(parameters).all())

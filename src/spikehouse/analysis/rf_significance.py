@@ -1,0 +1,237 @@
+"""Whether units respond to positions at all: permutations of presentations, and AllenSDK's test."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import numpy.typing as npt
+
+from spikehouse.errors import InvalidArgumentError
+
+__all__ = ["permutation_p_values", "resampling_p_values"]
+
+Floats = npt.NDArray[np.float64]
+Progress = Callable[[int, int], None]
+
+# permutations that are drawn and counted at once: 1.5 MB for 3645 presentations
+N_TOGETHER = 100
+# whole numbers up to here are exact in float64
+LARGEST_EXACT = 2**53
+
+
+def permutation_p_values(
+    counts: npt.ArrayLike,
+    group_of: npt.ArrayLike,
+    *,
+    n_permutations: int = 10_000,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Floats:
+    """Test for every unit whether its response depends on the group of a presentation.
+
+    Parameters
+    ----------
+    counts
+        Spikes, shape (n_presentations, n_units).
+    group_of
+        For every presentation the number of its group, such as a position; shape
+        (n_presentations,).
+    n_permutations
+        How often the groups are dealt out anew.
+    seed
+        Of the permutations. The result does not depend on the number of cores.
+    progress
+        Called with (permutations done, n_permutations).
+
+    Returns
+    -------
+    ndarray, shape (n_units,)
+        p = (k + 1) / (n_permutations + 1), k the permutations whose statistic is at least that
+        of the data. 1 for a unit with the same count in every presentation, and for all units
+        if there is one group or every group has one presentation: nothing can be learnt then.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If shapes do not fit, counts are not whole or are negative, n_permutations < 1 or seed < 0.
+
+    Notes
+    -----
+    The statistic is χ² = Σ (O_g − E_g)² / E_g over groups g, O the spikes in a group and E those
+    expected if all presentations were alike; permutations leave E as it is, so that Σ O_g² / n_g
+    is compared, in whole numbers where n_g allows: ties are exact. With 1 added above and below
+    the line p is valid and never 0 [1]_. All units share the permutations: each p is valid by
+    itself, and those of correlated units are correlated.
+
+    AllenSDK's number is another: see `resampling_p_values`.
+
+    10 000 permutations of 3645 presentations, 697 units: about 2 s on one core, and memory for
+    the counts and 3 MB a core.
+
+    References
+    ----------
+    .. [1] Phipson, B. & Smyth, G. K. (2010). Permutation p-values should never be zero. Stat.
+       Appl. Genet. Mol. Biol. 9, 39. https://doi.org/10.2202/1544-6115.1585
+    """
+    whole, group = _check_counts(counts, group_of, n_permutations, "n_permutations")
+    if seed < 0:
+        raise InvalidArgumentError(f"seed is {seed}; give 0 or more")
+    if 0 in whole.shape:
+        return np.full(whole.shape[1], np.nan)
+    from spikehouse.analysis import _rf_kernels
+
+    n_shown = np.bincount(group)
+    by_group = np.argsort(group, kind="stable")
+    first = np.r_[0, np.cumsum(n_shown)].astype(np.int64)
+    weights, least = _statistic(whole, group, n_shown)
+    largest = int(whole.max())
+    small = whole.astype(np.min_scalar_type(largest))[by_group]
+    sum_dtype = np.promote_types(np.uint16, np.min_scalar_type(largest * int(n_shown.max())))
+    sizes = [min(N_TOGETHER, n_permutations - i) for i in range(0, n_permutations, N_TOGETHER)]
+    seeds = np.random.SeedSequence(seed).spawn(len(sizes))
+
+    def run(task: tuple[int, np.random.SeedSequence]) -> npt.NDArray[np.int64]:
+        size, own = task
+        orders = np.tile(np.arange(len(small), dtype=np.int32), (size, 1))
+        np.random.default_rng(own).permuted(orders, axis=1, out=orders)
+        sums = np.empty(small.shape[1], sum_dtype)
+        return _rf_kernels.count_as_large(small, orders, first, weights, least, sums)
+
+    n_as_large, n_done = np.zeros(whole.shape[1], np.int64), 0
+    with ThreadPoolExecutor(_rf_kernels.n_threads()) as pool:
+        tasks = zip(sizes, seeds, strict=True)
+        for size, found in zip(sizes, pool.map(run, tasks), strict=True):
+            n_as_large += found
+            n_done += size
+            if progress is not None:
+                progress(n_done, n_permutations)
+    p_values: Floats = (n_as_large + 1) / (n_permutations + 1)
+    return p_values
+
+
+def resampling_p_values(
+    counts: npt.ArrayLike,
+    group_of: npt.ArrayLike,
+    *,
+    n_resamples: int = 1000,
+    seed: int | np.random.RandomState = 0,
+    progress: Progress | None = None,
+) -> Floats:
+    """Test as AllenSDK does: responses are drawn with replacement, for every unit anew.
+
+    Parameters
+    ----------
+    counts
+        Spikes, shape (n_presentations, n_units).
+    group_of
+        For every presentation the number of its group, in AllenSDK's order (for receptive fields
+        by x_position, in it from the top down); shape (n_presentations,).
+    n_resamples
+        How often responses are drawn.
+    seed
+        What ``numpy.random.seed`` was given before AllenSDK's ``metrics``, or a generator in the
+        state that numpy's own was in.
+    progress
+        Called with (units done, n_units).
+
+    Returns
+    -------
+    ndarray, shape (n_units,)
+        p = k / n_resamples, k the resamples whose χ² is larger than that of the data. 0 for a unit
+        with the same count in every presentation.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If shapes do not fit, counts are not whole or are negative, or n_resamples < 1.
+
+    Notes
+    -----
+    χ² as in `permutation_p_values`, with E from each resample. The numbers drawn, and the order in
+    which floats are added, are AllenSDK's: with its seed and its order of units the p-values are
+    the same. It draws nothing for units with fewer than ten spikes: leave them out. Prefer
+    `permutation_p_values`: p is 0 here for units that never vary, and for one unit in
+    n_resamples by chance.
+
+    About 30 ms a unit for 1000 resamples of 3645 presentations; 60 MB.
+    """
+    whole, group = _check_counts(counts, group_of, n_resamples, "n_resamples")
+    from spikehouse.analysis import _rf_kernels
+
+    n_presentations, n_units = whole.shape
+    # AllenSDK's metrics depend on this generator's stream
+    random = seed if isinstance(seed, np.random.RandomState) else np.random.RandomState(seed)
+    n_shown = np.bincount(group)
+    p_values = np.full(n_units, np.nan)
+    for unit in range(n_units if n_presentations else 0):
+        own = np.ascontiguousarray(whole[:, unit])
+        observed = np.bincount(group, weights=own, minlength=len(n_shown))[None]
+        actual = _chi_square(observed, n_shown, n_presentations)[0]
+        n_larger = 0
+        for start in range(0, n_resamples, N_TOGETHER):
+            size = (min(N_TOGETHER, n_resamples - start), n_presentations)
+            rows = random.randint(0, n_presentations, size=size)
+            sums = np.zeros((size[0], len(n_shown)), np.int64)
+            _rf_kernels.sum_resampled(own, rows.astype(np.int64, copy=False), group, sums)
+            n_larger += int((actual < _chi_square(sums, n_shown, n_presentations)).sum())
+        p_values[unit] = n_larger / n_resamples
+        if progress is not None:
+            progress(unit + 1, n_units)
+    return p_values
+
+
+def _statistic(
+    counts: npt.NDArray[np.int64], group: npt.NDArray[np.intp], n_shown: npt.NDArray[np.intp]
+) -> tuple[Floats, Floats]:
+    """Give the weights of the groups, and what a statistic has to reach to be as large.
+
+    With the least common multiple of the groups' sizes the weights are whole, and so is every
+    statistic: half a unit less than the data's is then an exact limit.
+    """
+    sums = np.zeros((len(n_shown), counts.shape[1]))
+    np.add.at(sums, group, counts)
+    multiple = math.lcm(*n_shown.tolist())
+    # the largest statistic has all spikes in the smallest group
+    largest = float(counts.sum(axis=0).max()) ** 2 * multiple / int(n_shown.min())
+    if largest < LARGEST_EXACT:
+        weights = (multiple // n_shown).astype(np.float64)
+        return weights, (weights[:, None] * sums**2).sum(axis=0) - 0.5
+    weights = 1 / n_shown
+    # sums of floats in another order differ by rounding
+    return weights, (weights[:, None] * sums**2).sum(axis=0) * (1 - 1e-12)
+
+
+def _chi_square(
+    observed: npt.NDArray[np.generic], n_shown: npt.NDArray[np.intp], n_presentations: int
+) -> Floats:
+    """Compute χ² of every row of sums by group; 0 for a row without spikes."""
+    sums = np.asarray(observed, dtype=np.float64)
+    expected = n_shown * (sums.sum(axis=1, keepdims=True) / n_presentations)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        terms = (sums - expected) ** 2 / expected
+    chi_square: Floats = np.where(expected > 0, terms, 0.0).sum(axis=1)
+    return chi_square
+
+
+def _check_counts(
+    counts: npt.ArrayLike, group_of: npt.ArrayLike, n_draws: int, name: str
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.intp]]:
+    """Give whole counts, and groups numbered 0, 1, … in their order."""
+    given = np.asarray(counts)
+    labels = np.asarray(group_of)
+    if given.ndim != 2 or labels.shape != given.shape[:1]:
+        raise InvalidArgumentError(
+            f"counts of shape {given.shape} and groups of shape {labels.shape} do not fit; give "
+            "(n_presentations, n_units) and (n_presentations,)"
+        )
+    with np.errstate(invalid="ignore"):
+        whole = given.astype(np.int64)
+    if (whole != given).any() or (whole < 0).any():
+        raise InvalidArgumentError("counts have to be whole numbers, 0 or more")
+    if n_draws < 1:
+        raise InvalidArgumentError(f"{name} is {n_draws}; give 1 or more, for instance 1000")
+    group = np.unique(labels, return_inverse=True)[1]
+    return whole, group.astype(np.intp)

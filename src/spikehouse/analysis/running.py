@@ -1,0 +1,119 @@
+"""Whether a unit fires more or less when the animal runs."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from spikehouse.analysis.variability import moments
+from spikehouse.errors import InvalidArgumentError
+
+__all__ = ["RunningModulation", "running_modulation"]
+
+Floats = npt.NDArray[np.float64]
+
+
+class RunningModulation(NamedTuple):
+    """The answer of `running_modulation`; both arrays of shape (...)."""
+
+    p_value: Floats
+    run_mod: Floats
+
+
+def running_modulation(
+    counts: npt.ArrayLike,
+    speeds: npt.ArrayLike,
+    *,
+    speed_threshold: float = 1.0,
+    is_trial: npt.ArrayLike | None = None,
+) -> RunningModulation:
+    """Compare the spike counts of running and stationary trials.
+
+    Parameters
+    ----------
+    counts
+        Spike counts, shape (n_trials, ...), such as (n_trials, n_units).
+    speeds
+        Mean speed of the animal in a trial [cm/s], shape (n_trials,) or that of ``counts``; NaN
+        where it is not known.
+    speed_threshold
+        The animal runs from this speed on [cm/s].
+    is_trial
+        Which entries of ``counts`` are trials, same shape; the others are ignored. All if None.
+
+    Returns
+    -------
+    p_value : ndarray, shape (...)
+        Of Welch's t test, two-sided. NaN with fewer than two running or two stationary trials,
+        without any spike, or where every trial has the same count.
+    run_mod : ndarray, shape (...)
+        (R − S) / max(R, S) with the mean counts R of running and S of stationary trials: 1 for a
+        unit that fires only when the animal runs, −1 for the opposite. NaN with fewer than two
+        running or two stationary trials, or without any spike.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If ``speeds`` or ``is_trial`` do not have the shape of the counts.
+
+    Notes
+    -----
+    t = (R − S) / √(s²_R/n_R + s²_S/n_S), with n − 1 in the denominators of the variances and the
+    degrees of freedom of [1]_: the result of ``scipy.stats.ttest_ind(…, equal_var=False)``.
+    As there, p is 0 where the counts differ between the two groups and not within them.
+    AllenSDK's numbers are the same wherever the speed is known. It takes a trial of unknown speed
+    (no sample of the wheel, NaN) for a stationary one; here such a trial is left out.
+
+    References
+    ----------
+    .. [1] Welch, B. L. (1947). The generalization of 'Student's' problem when several different
+       population variances are involved. Biometrika 34, 28–35.
+       https://doi.org/10.1093/biomet/34.1-2.28
+
+    Examples
+    --------
+    >>> answer = running_modulation([4, 6, 5, 1, 2, 3], [9, 8, 7, 0, 0, 0])
+    >>> float(answer.run_mod.round(3)), float(answer.p_value.round(3))
+    (0.6, 0.021)
+    """
+    values = np.asarray(counts, dtype=np.float64)
+    speed = _shape_speeds(np.asarray(speeds, dtype=np.float64), values.shape)
+    known = np.isfinite(speed)
+    if is_trial is not None:
+        known = known & np.asarray(is_trial, dtype=bool)
+    runs = known & (speed >= speed_threshold)
+    run = moments(values, np.broadcast_to(runs, values.shape))
+    rest = moments(values, np.broadcast_to(known & ~runs, values.shape))
+    larger = np.maximum(run[1], rest[1])
+    is_defined = (run[0] >= 2) & (rest[0] >= 2) & (larger > 0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        run_mod = np.where(is_defined, (run[1] - rest[1]) / larger, np.nan)
+        p_value = np.where(is_defined, _test_welch(run, rest), np.nan)
+    return RunningModulation(p_value, run_mod)
+
+
+def _shape_speeds(speed: Floats, shape: tuple[int, ...]) -> Floats:
+    if speed.shape == shape:
+        return speed
+    if speed.shape == shape[:1]:
+        return speed.reshape(shape[:1] + (1,) * (len(shape) - 1))
+    raise InvalidArgumentError(
+        f"speeds has the shape {speed.shape} and the counts {shape}; give one speed for every "
+        "trial, the first axis of the counts"
+    )
+
+
+def _test_welch(a: tuple[Floats, Floats, Floats], b: tuple[Floats, Floats, Floats]) -> Floats:
+    """Give the two-sided p-value from (number, mean, summed squares) of two groups."""
+    from scipy.special import stdtr
+
+    error_a = a[2] / (a[0] - 1) / a[0]
+    error_b = b[2] / (b[0] - 1) / b[0]
+    t = (a[1] - b[1]) / np.sqrt(error_a + error_b)
+    freedom = (error_a + error_b) ** 2 / (error_a**2 / (a[0] - 1) + error_b**2 / (b[0] - 1))
+    # no variance in either group: t is infinite or undefined whatever the degrees of freedom
+    freedom = np.where(np.isnan(freedom), 1.0, freedom)
+    p_value: Floats = 2 * stdtr(freedom, -np.abs(t))
+    return p_value

@@ -1,0 +1,323 @@
+"""How long a unit's fluctuations last: its intrinsic timescale."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from spikehouse.analysis.inputs import StimulusResponses
+from spikehouse.errors import InvalidArgumentError
+from spikehouse.spikes import count_spikes, time_domain
+
+__all__ = [
+    "TimescaleFit",
+    "average_lags",
+    "compute_timescales",
+    "delayed_correlations",
+    "fit_timescale",
+]
+
+Floats = npt.NDArray[np.float64]
+# Units whose counts in bins are held at a time.
+N_UNITS_AT_ONCE = 64
+# Fewer lags than this cannot tell an exponential with an offset from a straight line.
+MIN_LAGS = 4
+# The timescales tried, relative to the distance of two lags and to the longest lag.
+SHORTEST, LONGEST, N_TRIED = 0.25, 10.0, 200
+GOLDEN = (5**0.5 - 1) / 2
+
+
+class TimescaleFit(NamedTuple):
+    """The answer of `fit_timescale`; four arrays of shape (n_units,)."""
+
+    timescale: Floats
+    amplitude: Floats
+    offset: Floats
+    r_squared: Floats
+
+
+def delayed_correlations(counts: npt.ArrayLike, *, is_active_only: bool = False) -> Floats:
+    """Correlate the counts in every bin with those in every later bin, over trials.
+
+    Parameters
+    ----------
+    counts
+        Shape (n_units, n_trials, n_bins); counts, or what is left of them without the mean of
+        their condition.
+    is_active_only
+        Use for each pair of bins only the trials with spikes in both; needs counts.
+
+    Returns
+    -------
+    ndarray, shape (n_units, n_bins, n_bins)
+        Pearson correlation of bins i and j at [i, j] for i < j. NaN elsewhere, where one of the
+        bins has the same count in all trials, or fewer than two trials are used.
+
+    Notes
+    -----
+    r(i, j) = cov(kᵢ, kⱼ) / √(var(kᵢ) var(kⱼ)) over trials [1]_. With ``is_active_only`` the numbers
+    are those of AllenSDK's ``calculate_time_delayed_correlation``, which stops with an error where
+    fewer than two trials are left. That selection removes most of what is to be measured (a
+    fluctuation between firing and not firing) and is not in [1]_.
+    Matrix products over all units: time is n_units × n_trials × n_bins².
+
+    References
+    ----------
+    .. [1] Murray, J. D. et al. (2014). A hierarchy of intrinsic timescales across primate cortex.
+       Nature Neuroscience 17, 1661–1663. https://doi.org/10.1038/nn.3862
+    """
+    # with units and trials swapped in memory the products take sixty times as long
+    values = np.ascontiguousarray(counts, dtype=np.float64)
+    n_trials, n_bins = values.shape[1:]
+    from threadpoolctl import threadpool_limits
+
+    # thousands of small products: threads only wait for each other (measured 1.8 s against 7 to 26)
+    with threadpool_limits(limits=1, user_api="blas"):
+        if is_active_only:
+            correlation, n = _correlate_active(values)
+        else:
+            correlation, n = _correlate(values), np.full((1, n_bins, n_bins), float(n_trials))
+    is_later = np.triu(np.ones((n_bins, n_bins), dtype=bool), k=1)
+    return np.where(is_later & (n >= 2), correlation, np.nan)
+
+
+def _correlate(values: Floats) -> Floats:
+    """Correlate bins over all trials; values (n_units, n_trials, n_bins)."""
+    if not values.shape[1]:
+        return np.full((len(values), values.shape[2], values.shape[2]), np.nan)
+    centred = values - values.mean(axis=1, keepdims=True)
+    length = np.sqrt((centred**2).sum(axis=1, keepdims=True))
+    # what rounding leaves of equal numbers is no variation
+    largest = np.abs(values).max(axis=1, keepdims=True)
+    varies = length > 1e-13 * largest * np.sqrt(values.shape[1])
+    with np.errstate(invalid="ignore", divide="ignore"):
+        z = np.where(varies, centred / length, np.nan)
+    correlation: Floats = z.transpose(0, 2, 1) @ z
+    return correlation
+
+
+def _correlate_active(values: Floats) -> tuple[Floats, Floats]:
+    """Correlate bins over the trials with spikes in both; also give how many there are."""
+    chosen = (values > 0).astype(np.float64)
+    flipped = values.transpose(0, 2, 1)
+    n = chosen.transpose(0, 2, 1) @ chosen
+    # sums over the common trials; counts are small integers, so all of this is exact
+    sums = flipped @ chosen
+    squares = (flipped**2) @ chosen
+    covariance = n * (flipped @ values) - sums * sums.transpose(0, 2, 1)
+    variance = n * squares - sums**2
+    with np.errstate(invalid="ignore", divide="ignore"):
+        correlation: Floats = covariance / np.sqrt(variance * variance.transpose(0, 2, 1))
+    return correlation, n
+
+
+def average_lags(correlations: Floats) -> tuple[Floats, npt.NDArray[np.intp]]:
+    """Average the correlations of bins that are equally far apart.
+
+    Parameters
+    ----------
+    correlations
+        Shape (n_units, n_bins, n_bins), as from `delayed_correlations`.
+
+    Returns
+    -------
+    means : ndarray, shape (n_units, n_bins - 1)
+        For lags of 1 … n_bins − 1 bins; NaN where no pair of bins is defined.
+    n_pairs : ndarray of int, same shape
+        How many pairs there were.
+    """
+    n_units, n_bins = correlations.shape[:2]
+    means = np.full((n_units, max(n_bins - 1, 0)), np.nan)
+    n_pairs = np.zeros(means.shape, dtype=np.intp)
+    for lag in range(1, n_bins):
+        pairs = np.diagonal(correlations, offset=lag, axis1=1, axis2=2)
+        is_known = np.isfinite(pairs)
+        n_pairs[:, lag - 1] = is_known.sum(axis=1)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            means[:, lag - 1] = np.where(is_known, pairs, 0.0).sum(axis=1) / n_pairs[:, lag - 1]
+    return means, n_pairs
+
+
+def fit_timescale(
+    lags: npt.ArrayLike, autocorrelation: npt.ArrayLike, *, weights: npt.ArrayLike | None = None
+) -> TimescaleFit:
+    """Fit an exponential decay with an offset to autocorrelations.
+
+    Parameters
+    ----------
+    lags
+        Evenly spaced, increasing, positive, shape (n_lags,) [s].
+    autocorrelation
+        Shape (n_units, n_lags); NaN where unknown.
+    weights
+        Weight of each value, same shape, such as the number of pairs it is the mean of; equal if
+        None.
+
+    Returns
+    -------
+    TimescaleFit
+        timescale τ [s], amplitude a, offset c, and the share of the weighted variance that the fit
+        explains. All NaN with fewer than four known lags, without variance, where the
+        autocorrelation does not fall, or where τ is shorter than a quarter of the distance of two
+        lags or longer than ten times the longest: such a τ is not determined by these lags.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If the shapes do not belong together or the lags are not increasing positive numbers.
+
+    Notes
+    -----
+    R(t) ≈ a exp(−t / τ) + c with a > 0 [1]_, by least squares. For a given τ the best a and c are
+    those of a straight line in exp(−t / τ), so only τ is searched: on a logarithmic grid of 200
+    values, then between its neighbours by golden section, for all units at once. No starting
+    values, no failure to converge. AllenSDK fits one curve to the mean of all units, to the
+    absolute values, averaged for each *later* bin instead of each lag, and gives τ
+    in bins; its number is another.
+
+    References
+    ----------
+    .. [1] Murray, J. D. et al. (2014). A hierarchy of intrinsic timescales across primate cortex.
+       Nature Neuroscience 17, 1661–1663. https://doi.org/10.1038/nn.3862
+
+    Examples
+    --------
+    >>> lags = np.arange(1, 20) * 0.05
+    >>> fit = fit_timescale(lags, [0.3 * np.exp(-lags / 0.2) + 0.1])
+    >>> fit.timescale.round(6).tolist()
+    [0.2]
+    """
+    times, y, w = _check_fit(lags, autocorrelation, weights)
+    tried = np.geomspace(
+        SHORTEST * (times[-1] - times[0]) / (len(times) - 1), LONGEST * times[-1], N_TRIED
+    )
+    gain = _project(np.exp(-times / tried[:, None])[None], y[:, None], w[:, None])[0]
+    best = gain.argmax(axis=1)
+    inside = (best > 0) & (best < N_TRIED - 1) & (gain.max(axis=1) > 0)
+    inside &= (w > 0).sum(axis=1) >= MIN_LAGS
+    best = np.clip(best, 1, N_TRIED - 2)
+    tau = _refine(times, y, w, np.log(tried[best - 1]), np.log(tried[best + 1]))
+    curve = np.exp(-times / tau[:, None])
+    gain, amplitude, offset, total = _project(curve, y, w)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        r_squared = gain / total
+    return TimescaleFit(*(np.where(inside, a, np.nan) for a in (tau, amplitude, offset, r_squared)))
+
+
+def _check_fit(
+    lags: npt.ArrayLike, autocorrelation: npt.ArrayLike, weights: npt.ArrayLike | None
+) -> tuple[Floats, Floats, Floats]:
+    times = np.asarray(lags, dtype=np.float64)
+    y = np.asarray(autocorrelation, dtype=np.float64)
+    w = np.ones(y.shape) if weights is None else np.asarray(weights, dtype=np.float64)
+    if times.ndim != 1 or y.ndim != 2 or y.shape[1] != len(times) or w.shape != y.shape:
+        raise InvalidArgumentError(
+            f"lags has the shape {times.shape}, autocorrelation {y.shape} and weights {w.shape}; "
+            "give (n_lags,), (n_units, n_lags) and (n_units, n_lags)"
+        )
+    if len(times) < MIN_LAGS or not (times > 0).all() or not (np.diff(times) > 0).all():
+        raise InvalidArgumentError(
+            f"lags must be at least {MIN_LAGS} increasing positive times, not {times.tolist()}; "
+            "use shorter bins or longer trials"
+        )
+    is_known = np.isfinite(y) & (w > 0)
+    return times, np.where(is_known, y, 0.0), np.where(is_known, w, 0.0)
+
+
+def _project(curve: Floats, y: Floats, w: Floats) -> tuple[Floats, Floats, Floats, Floats]:
+    """Fit y by a × curve + c; give the explained sum of squares, a, c and the total one."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        n = w.sum(axis=-1)
+        mean_x, mean_y = (w * curve).sum(axis=-1) / n, (w * y).sum(axis=-1) / n
+        x, z = curve - mean_x[..., None], y - mean_y[..., None]
+        covariance = (w * x * z).sum(axis=-1)
+        slope = covariance / (w * x**2).sum(axis=-1)
+    gain = np.where(slope > 0, slope * covariance, 0.0)
+    return gain, slope, mean_y - slope * mean_x, (w * z**2).sum(axis=-1)
+
+
+def _refine(times: Floats, y: Floats, w: Floats, low: Floats, high: Floats) -> Floats:
+    """Search the best timescale between two logarithms of it, by golden section."""
+
+    def gain(log_tau: Floats) -> Floats:
+        return _project(np.exp(-times / np.exp(log_tau)[:, None]), y, w)[0]
+
+    inner, outer = high - GOLDEN * (high - low), low + GOLDEN * (high - low)
+    gain_inner, gain_outer = gain(inner), gain(outer)
+    for _ in range(40):
+        is_left = gain_inner >= gain_outer
+        low, high = np.where(is_left, low, inner), np.where(is_left, outer, high)
+        new = np.where(is_left, high - GOLDEN * (high - low), low + GOLDEN * (high - low))
+        gain_new = gain(new)
+        inner, outer = np.where(is_left, new, outer), np.where(is_left, inner, new)
+        gain_inner, gain_outer = (
+            np.where(is_left, gain_new, gain_outer),
+            np.where(is_left, gain_inner, gain_new),
+        )
+    answer: Floats = np.exp((low + high) / 2)
+    return answer
+
+
+def compute_timescales(
+    responses: StimulusResponses, *, bin_width: float = 0.025, window: float | None = None
+) -> pd.DataFrame:
+    """Compute the intrinsic timescale of every unit.
+
+    Parameters
+    ----------
+    responses
+        Of one stimulus; trials of a second or more, such as drifting gratings.
+    bin_width
+        Bins in which spikes are counted [s].
+    window
+        From the onset [s]; the trial's duration if None.
+
+    Returns
+    -------
+    DataFrame
+        Index ``unit_id``; float64 columns timescale [s], amplitude, offset, r_squared, as
+        `fit_timescale`.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If there are fewer than five bins in the window.
+
+    Notes
+    -----
+    Counts in bins, minus their mean over the presentations of the same condition (else the tuning
+    of the unit would be taken for a slow fluctuation), `delayed_correlations` over all
+    presentations, `average_lags`, `fit_timescale` weighted by the number of pairs. AllenSDK's
+    ``get_intrinsic_timescale`` gives one number for all units; see the functions named.
+    """
+    length = responses.trial_duration if window is None else window
+    edges = np.arange(int(length / bin_width + 1e-9) + 1) * bin_width
+    if len(edges) < MIN_LAGS + 2:
+        raise InvalidArgumentError(
+            f"{length} s hold {len(edges) - 1} bins of {bin_width} s; an exponential needs "
+            f"{MIN_LAGS + 1}. Use shorter bins or longer trials"
+        )
+    domain = time_domain(edges, responses.onsets)
+    units = np.asarray(responses.unit_ids).tolist()
+    lags = edges[1:-1]
+    fits = [TimescaleFit(*np.empty((4, 0)))]
+    for first in range(0, len(units), N_UNITS_AT_ONCE):
+        some = units[first : first + N_UNITS_AT_ONCE]
+        counts = count_spikes(responses.spike_times, some, domain).transpose(2, 0, 1)
+        residuals = _subtract_condition_means(counts.astype(np.float64), responses)
+        means, n_pairs = average_lags(delayed_correlations(residuals))
+        fits.append(fit_timescale(lags, means, weights=n_pairs))
+    columns = {name: np.concatenate([getattr(f, name) for f in fits]) for name in fits[0]._fields}
+    return pd.DataFrame(columns, index=pd.Index(units, name="unit_id", dtype=np.int64))
+
+
+def _subtract_condition_means(counts: Floats, responses: StimulusResponses) -> Floats:
+    """Take from counts (n_units, n_trials, n_bins) the mean of each condition."""
+    order = np.argsort(responses.condition_of, kind="stable")
+    first = np.r_[0, np.cumsum(responses.n_shown)[:-1]]
+    means = np.add.reduceat(counts[:, order], first, axis=1) / responses.n_shown[None, :, None]
+    residuals: Floats = counts - means[:, responses.condition_of]
+    return residuals

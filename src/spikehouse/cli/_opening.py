@@ -1,0 +1,79 @@
+"""Opening the session that a command is about: by its id, its file, or its URL."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeAlias
+
+import typer
+
+from spikehouse.cli._common import open_cache
+from spikehouse.errors import NotFoundError
+
+if TYPE_CHECKING:
+    from spikehouse.project import EcephysProjectCache
+    from spikehouse.session import EcephysSession
+
+What: TypeAlias = Annotated[
+    str,
+    typer.Argument(help="A session id, a session file, or its URL.", metavar="SESSION|FILE|URL"),
+]
+Stream: TypeAlias = Annotated[
+    bool, typer.Option("--stream", help="Read a session that is not here off the server.")
+]
+
+
+@contextlib.contextmanager
+def open_session(
+    what: str,
+    sources: list[str] | None,
+    cache: Path | None,
+    host: str | None,
+    size: str,
+    *,
+    stream: bool,
+    offline: bool,
+) -> Iterator[EcephysSession]:
+    """Open a session, and close it with its cache after use."""
+    with contextlib.ExitStack() as resources:
+        if what.startswith(("https://", "http://")):
+            session = _open_url(what)
+        elif not what.isdigit():
+            session = _open_file(Path(what))
+        else:
+            project = open_cache(sources, cache, host, size, offline=offline)
+            session = _open_cached(resources.enter_context(project), int(what), stream=stream)
+        yield resources.enter_context(session)
+
+
+def _open_url(url: str) -> EcephysSession:
+    from spikehouse.remote.protocol import RemoteFile
+    from spikehouse.remote.streaming.ranges import RemoteBytes
+    from spikehouse.session import EcephysSession
+
+    name = url.split("?")[0].rpartition("/")[2] or url
+    return EcephysSession.from_nwb_path(RemoteBytes(RemoteFile(url, name)))
+
+
+def _open_file(path: Path) -> EcephysSession:
+    from spikehouse.session import EcephysSession
+
+    if not path.expanduser().is_file():
+        raise NotFoundError(
+            f"there is no file {path}: give a session id, the path of a session file, or its URL"
+        )
+    return EcephysSession.from_nwb_path(path.expanduser())
+
+
+def _open_cached(project: EcephysProjectCache, session_id: int, *, stream: bool) -> EcephysSession:
+    if not stream:
+        # never 2 GB by surprise
+        item = project.plan([session_id], tables=False).items[0]
+        if item.state != "cached":
+            raise NotFoundError(
+                f"session {session_id} is not in {project.manifest_path.parent}: "
+                f"fetch it (spikehouse fetch {session_id}), or add --stream to read it where it is"
+            )
+    return project.get_session_data(session_id, stream=stream)

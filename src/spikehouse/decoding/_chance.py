@@ -1,0 +1,207 @@
+"""Could it have been luck? Decoding against decoding of shuffled labels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from spikehouse.decoding._inputs import Design, Targets, check_problem
+from spikehouse.decoding._jobs import Job, Progress
+from spikehouse.decoding._plans import Plan, check_repeats, make_plan, spawn
+from spikehouse.decoding._result import as_html, as_text
+from spikehouse.decoding._splitting import GIVEN_FOLDS, check_folds
+from spikehouse.errors import InvalidArgumentError
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class ChanceResult:
+    """How a decoding compares with decodings of shuffled labels.
+
+    Attributes
+    ----------
+    accuracy
+        With the labels as they are, the mean over the folds.
+    shuffled
+        ``accuracy`` (shuffle): the same with shuffled labels; the parameters are in its
+        attributes.
+    p_value
+        ``(k + 1) / (n + 1)``, k of n shuffles being as accurate or more.
+    chance
+        The mean of the shuffles.
+    is_within_blocks
+        Whether labels were shuffled within blocks only.
+    estimator
+        The model, as text.
+    cv
+        How the folds were made, as text.
+    notes
+        What to know before believing the numbers.
+    """
+
+    accuracy: float
+    shuffled: xr.DataArray
+    p_value: float
+    chance: float
+    is_within_blocks: bool
+    estimator: str
+    cv: str
+    notes: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return as_text(f"ChanceResult: {self._summary()}", self._lines())
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return as_html("ChanceResult", self._summary(), self._lines())
+
+    def _summary(self) -> str:
+        where = "within blocks" if self.is_within_blocks else "over all presentations"
+        return f"{self.shuffled.size} shuffles {where}"
+
+    def _lines(self) -> list[tuple[str, str]]:
+        low, high = np.quantile(self.shuffled.to_numpy(), [0.025, 0.975])
+        return [
+            ("accuracy", f"{self.accuracy:.4f}"),
+            ("shuffled labels", f"{self.chance:.4f} (95 % from {low:.4f} to {high:.4f})"),
+            ("p-value", f"{self.p_value:.4g}"),
+            ("estimator", self.estimator),
+            ("folds", self.cv),
+            *(("note", note) for note in self.notes),
+        ]
+
+
+def decode_against_chance(
+    design: Design,
+    targets: Targets,
+    *,
+    n_shuffles: int = 100,
+    estimator: object = None,
+    cv: object = None,
+    groups: Targets | None = None,
+    seed: int = 0,
+    n_jobs: int | None = None,
+    progress: Progress | None = None,
+) -> ChanceResult:
+    """Decode, and decode again with shuffled labels, to see what luck gives.
+
+    Parameters
+    ----------
+    design
+        As for ``decode``.
+    targets
+        As for ``decode``.
+    n_shuffles
+        How often to shuffle; the smallest p-value is ``1 / (n_shuffles + 1)``.
+    estimator
+        As for ``decode``.
+    cv
+        As for ``decode``; folds that depend on the labels are cut anew for each shuffle.
+    groups
+        As for ``decode``. Where blocks are given, labels are shuffled within them.
+    seed
+        Of the shuffles, and as for ``decode``.
+    n_jobs
+        How many cores to use; default (None) all. The answer does not depend on it.
+    progress
+        Called with the number of decodings done and the number of all, the true one first.
+
+    Returns
+    -------
+    ChanceResult
+        The accuracy, those of the shuffles, and the p-value.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If no shuffle can change anything (one label a block), or for what ``decode`` refuses.
+
+    Notes
+    -----
+    ``p = (k + 1) / (n + 1)`` counts the true labels among the shuffles, so that it is never zero
+    and is right for any n (Phipson & Smyth 2010, doi:10.2202/1544-6115.1585).
+
+    It supposes that presentations could have come in any order (within a block, where blocks are
+    given). It costs n + 1 decodings: with many classes ``estimator="poisson-naive-bayes"`` does
+    about a hundred in the time of one SVC.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> orientation = np.tile([0, 90], 50)
+    >>> rng = np.random.default_rng(0)
+    >>> counts = rng.poisson(np.where(orientation[:, None] == [0, 90], 12, 2))
+    >>> result = decode_against_chance(counts, orientation, estimator="poisson-naive-bayes")
+    >>> result.accuracy, round(result.p_value, 4)
+    (1.0, 0.0099)
+    """
+    problem = check_problem(design, targets)
+    plan = make_plan(problem, estimator=estimator, cv=cv, groups=groups, seed=seed)
+    n = check_repeats("n_shuffles", n_shuffles)
+    _check_shuffles(plan)
+    scores = plan.run(_jobs(plan, cv, n, seed), n=n + 1, n_jobs=n_jobs, progress=progress)
+    means = scores.accuracies.mean(axis=1)
+    shuffled = means[1:]
+    notes = plan.notes() + scores.notes
+    return ChanceResult(
+        accuracy=float(means[0]),
+        shuffled=xr.DataArray(
+            shuffled,
+            dims=("shuffle",),
+            coords={"shuffle": np.arange(n)},
+            name="accuracy",
+            attrs=plan.attributes(notes),
+        ),
+        # accuracies are sums of fractions: equal ones may differ in the last bit
+        p_value=float(((shuffled >= means[0] - 1e-12).sum() + 1) / (n + 1)),
+        chance=float(shuffled.mean()),
+        is_within_blocks=plan.groups is not None,
+        estimator=plan.estimator,
+        cv=plan.cv,
+        notes=notes,
+    )
+
+
+def _check_shuffles(plan: Plan) -> None:
+    if plan.groups is None:
+        return
+    _, codes = np.unique(plan.problem.targets, return_inverse=True)
+    blocks, block_of_row = np.unique(plan.groups, return_inverse=True)
+    low = np.full(blocks.size, codes.size)
+    high = np.full(blocks.size, -1)
+    np.minimum.at(low, block_of_row, codes)
+    np.maximum.at(high, block_of_row, codes)
+    if (low == high).all():
+        raise InvalidArgumentError(
+            f"each of the {blocks.size} blocks holds one label only: shuffling within blocks "
+            "changes nothing, and a decoder cannot tell labels from blocks; leave groups out only "
+            "if blocks do not matter"
+        )
+
+
+def _jobs(plan: Plan, cv: object, n: int, seed: int) -> Iterator[Job]:
+    yield Job(plan.problem.design, plan.problem.fitted_targets, plan.folds)
+    for rng in spawn(seed, n):
+        order = _shuffle(rng, plan.groups, len(plan.problem.targets))
+        mixed = replace(plan.problem, targets=plan.problem.targets[order])
+        folds = plan.folds
+        if plan.cv != GIVEN_FOLDS:
+            folds, _ = check_folds(cv, mixed, groups=plan.groups, seed=plan.seed)
+        yield Job(mixed.design, mixed.fitted_targets, folds)
+
+
+def _shuffle(
+    rng: np.random.Generator, groups: npt.NDArray[np.generic] | None, n_rows: int
+) -> npt.NDArray[np.intp]:
+    if groups is None:
+        return rng.permutation(n_rows)
+    _, block_of_row = np.unique(groups, return_inverse=True)
+    order = np.empty(n_rows, dtype=np.intp)
+    # both sort by block; within a block one keeps the order and the other does not
+    kept = np.argsort(block_of_row, kind="stable")
+    order[kept] = np.lexsort((rng.random(n_rows), block_of_row))
+    return order

@@ -1,0 +1,81 @@
+"""The classifiers that have a name here, and what else may be given."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, get_args
+
+from spikehouse.errors import InvalidArgumentError, describe_choices
+
+EstimatorName = Literal["svc", "linear-svc", "lda", "ridge", "poisson-naive-bayes"]
+
+DEFAULT_ESTIMATOR = "SVC(kernel='rbf', gamma='scale')"
+
+
+def make_estimator(estimator: object, *, seed: int) -> tuple[Any, str]:
+    """Turn what the caller gave into a model, not fitted, and its description in one line.
+
+    Parameters
+    ----------
+    estimator
+        None, a name, or a classifier as scikit-learn's.
+    seed
+        For the named models that draw random numbers.
+
+    Returns
+    -------
+    tuple of estimator and str
+        The model, and its text for the record.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If there is no such name, or it is not a classifier.
+    """
+    if estimator is None or (isinstance(estimator, str) and estimator == "svc"):
+        from sklearn.svm import SVC
+
+        return SVC(kernel="rbf", gamma="scale"), DEFAULT_ESTIMATOR
+    if isinstance(estimator, str):
+        model = _make_named(estimator, seed)
+    else:
+        _check_model(estimator)
+        model = estimator
+    return model, " ".join(str(model).split())
+
+
+def _make_named(name: str, seed: int) -> object:
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    if name == "linear-svc":
+        from sklearn.svm import LinearSVC
+
+        return make_pipeline(StandardScaler(), LinearSVC(dual="auto", random_state=seed))
+    if name == "lda":
+        from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+
+        # the shrunk covariance stays invertible where there are more units than presentations
+        return LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto")
+    if name == "ridge":
+        from sklearn.linear_model import RidgeClassifier
+
+        return make_pipeline(StandardScaler(), RidgeClassifier())
+    if name == "poisson-naive-bayes":
+        from spikehouse.decoding._poisson import PoissonNaiveBayes
+
+        return PoissonNaiveBayes()
+    raise InvalidArgumentError(
+        f"estimator={name!r} cannot be used; {describe_choices(name, get_args(EstimatorName))}, or "
+        "an object with fit and predict, as scikit-learn's classifiers are"
+    )
+
+
+def _check_model(estimator: object) -> None:
+    from sklearn.base import BaseEstimator
+
+    is_model = isinstance(estimator, BaseEstimator) or hasattr(estimator, "get_params")
+    if isinstance(estimator, type) or not is_model or not hasattr(estimator, "predict"):
+        raise InvalidArgumentError(
+            f"estimator={estimator!r} cannot be used: it must be an object with fit, predict and "
+            "get_params, as scikit-learn's classifiers are, such as SVC()"
+        )

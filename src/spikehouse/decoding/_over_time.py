@@ -1,0 +1,242 @@
+"""When can it be told? Decoding from spikes of one window after another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import xarray as xr
+
+from spikehouse.decoding._inputs import Design, Targets, check_problem
+from spikehouse.decoding._jobs import Job, Progress
+from spikehouse.decoding._plans import make_plan
+from spikehouse.errors import InvalidArgumentError, NotFoundError, describe_choices
+from spikehouse.spikes import count_spikes, time_domain
+from spikehouse.spikes.design import HasSpikeTimes
+
+TIME_DIMENSION = "time_relative_to_stimulus_onset"
+ROUNDING = 1e-9
+
+
+def decode_over_time(
+    session_or_spike_times: HasSpikeTimes | Mapping[int, npt.NDArray[np.float64]],
+    presentations: pd.DataFrame,
+    unit_ids: npt.ArrayLike,
+    targets: Targets | str,
+    *,
+    windows: Sequence[tuple[float, float]] | npt.ArrayLike | None = None,
+    span: tuple[float, float] | None = None,
+    bin_width: float = 0.05,
+    step: float | None = None,
+    estimator: object = None,
+    cv: object = None,
+    groups: Targets | str | None = None,
+    seed: int = 0,
+    n_jobs: int | None = None,
+    progress: Progress | None = None,
+) -> xr.DataArray:
+    """Decode from the spikes of one window after another.
+
+    Parameters
+    ----------
+    session_or_spike_times
+        A session, or unit id → sorted times [s].
+    presentations
+        Index stimulus_presentation_id; start_time [s], and stop_time where no span is given.
+    unit_ids
+        Which units to look at.
+    targets
+        What was shown in each presentation, or the column of ``presentations`` that says so.
+    windows
+        Pairs (start, stop) [s] relative to the start of the presentation; they may overlap and
+        grow. Default (None): windows of ``bin_width`` through ``span``.
+    span
+        Where windows begin and end [s] relative to the start of the presentation. Default: from 0
+        to the length of the shortest presentation.
+    bin_width
+        How long each window is [s].
+    step
+        From the start of one window to the next [s]; default ``bin_width``.
+    estimator
+        As for ``decode``.
+    cv
+        As for ``decode``; the folds are the same for every window.
+    groups
+        As for ``decode``, or the column of ``presentations``, such as ``"stimulus_block"``.
+    seed
+        As for ``decode``.
+    n_jobs
+        How many cores to use; default (None) all. The answer does not depend on it.
+    progress
+        Called with the number of windows done and the number of all.
+
+    Returns
+    -------
+    DataArray, shape (n_windows, n_folds)
+        ``accuracy`` (time_relative_to_stimulus_onset, fold): the fraction right; the time is the
+        middle of the window, with ``window_start`` and ``window_stop`` [s] beside it. The
+        parameters and ``chance`` are in its attributes.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If windows are empty or out of order, a column is missing, or for what ``decode`` refuses.
+    NotFoundError
+        If there is no such unit.
+
+    Notes
+    -----
+    A window holds the spikes in [start, stop). A curve above chance before 0 means that folds
+    share something other than the stimulus: use ``cv="blocked"``.
+
+    Memory: presentations × units × different edges of windows, two bytes each.
+
+    Examples
+    --------
+    A unit that tells one of two stimuli from 0.1 s on:
+
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> shown = pd.DataFrame({"start_time": np.arange(40.0), "frame": np.tile([0, 1], 20)})
+    >>> times = {7: shown["start_time"][shown["frame"] == 1].to_numpy() + 0.12}
+    >>> curve = decode_over_time(times, shown, [7], "frame", span=(0, 0.2), bin_width=0.1)
+    >>> curve.mean("fold").values
+    array([0.5, 1. ])
+    """
+    bounds = _make_windows(presentations, windows, span, bin_width, step)
+    truth = _column(presentations, targets, "targets")
+    blocks = None if groups is None else _column(presentations, groups, "groups")
+    edges, counts = _count(session_or_spike_times, presentations, unit_ids, bounds)
+    problem = check_problem(_whole(counts, presentations), truth)
+    plan = make_plan(problem, estimator=estimator, cv=cv, groups=blocks, seed=seed)
+    scores = plan.run(
+        (Job(d, problem.fitted_targets, plan.folds) for d in _designs(counts, edges, bounds)),
+        n=len(bounds), n_jobs=n_jobs, progress=progress,
+    )  # fmt: skip
+    return xr.DataArray(
+        scores.accuracies,
+        dims=(TIME_DIMENSION, "fold"),
+        coords={
+            TIME_DIMENSION: bounds.mean(axis=1),
+            "window_start": (TIME_DIMENSION, bounds[:, 0]),
+            "window_stop": (TIME_DIMENSION, bounds[:, 1]),
+            "fold": np.arange(len(plan.folds)),
+        },
+        name="accuracy",
+        attrs=plan.attributes(plan.notes() + scores.notes) | {"n_units": counts.shape[2]},
+    )
+
+
+def _make_windows(
+    presentations: pd.DataFrame,
+    windows: Sequence[tuple[float, float]] | npt.ArrayLike | None,
+    span: tuple[float, float] | None,
+    bin_width: float,
+    step: float | None,
+) -> npt.NDArray[np.float64]:
+    if windows is None:
+        return _regular_windows(presentations, span, bin_width, step)
+    if span is not None or step is not None:
+        raise InvalidArgumentError("give windows, or span, bin_width and step, but not both")
+    bounds = np.asarray(windows, dtype=np.float64)
+    if bounds.ndim != 2 or bounds.shape[1] != 2 or not len(bounds):
+        raise InvalidArgumentError(
+            f"windows must be pairs of (start, stop) in s, such as [(0, 0.05), (0.05, 0.1)]; "
+            f"these have the shape {bounds.shape}"
+        )
+    wrong = np.flatnonzero(~(np.isfinite(bounds).all(axis=1) & (bounds[:, 1] > bounds[:, 0])))
+    if wrong.size:
+        start, stop = bounds[wrong[0]]
+        raise InvalidArgumentError(
+            f"window {wrong[0]} is ({start:g}, {stop:g}); a window must stop after it starts"
+        )
+    return bounds
+
+
+def _regular_windows(
+    presentations: pd.DataFrame,
+    span: tuple[float, float] | None,
+    bin_width: float,
+    step: float | None,
+) -> npt.NDArray[np.float64]:
+    stride = bin_width if step is None else step
+    if not (np.isfinite([bin_width, stride]).all() and bin_width > 0 and stride > 0):
+        raise InvalidArgumentError(
+            f"bin_width={bin_width!r} and step={step!r}; valid: lengths above 0 s"
+        )
+    if span is None:
+        lengths = _times(presentations, "stop_time") - _times(presentations, "start_time")
+        span = (0.0, float(lengths.min()))
+    start, stop = (float(edge) for edge in span)
+    if not stop - start >= bin_width - ROUNDING:
+        raise InvalidArgumentError(
+            f"no window of bin_width={bin_width:g} s fits into ({start:g}, {stop:g}) s; "
+            "give a longer span or a shorter bin_width"
+        )
+    # counted, not added up: the edges of one window are those of the next to the last bit
+    n_windows = int(np.floor((stop - start - bin_width) / stride + ROUNDING)) + 1
+    starts = start + np.arange(n_windows) * stride
+    bounds: npt.NDArray[np.float64] = np.stack([starts, starts + bin_width], axis=1)
+    return bounds.round(12)
+
+
+def _times(presentations: pd.DataFrame, column: str) -> npt.NDArray[np.float64]:
+    if column not in presentations.columns:
+        raise InvalidArgumentError(
+            f"presentations has no column {column}; give the table that "
+            "session.get_stimulus_table(...) returns"
+        )
+    times = presentations[column].to_numpy(dtype=np.float64)
+    if not len(times) or not np.isfinite(times).all():
+        raise InvalidArgumentError(
+            f"{column} is missing in {(~np.isfinite(times)).sum()} of {len(times)} presentations; "
+            "one presentation or more is needed, each with its times"
+        )
+    return times
+
+
+def _column(presentations: pd.DataFrame, given: Targets | str, name: str) -> Targets:
+    if not isinstance(given, str):
+        return given
+    if given not in presentations.columns:
+        raise InvalidArgumentError(
+            f"{name}={given!r} is no column of presentations; "
+            f"{describe_choices(given, presentations.columns)}"
+        )
+    return presentations[given]
+
+
+def _count(
+    session_or_spike_times: HasSpikeTimes | Mapping[int, npt.NDArray[np.float64]],
+    presentations: pd.DataFrame,
+    unit_ids: npt.ArrayLike,
+    bounds: npt.NDArray[np.float64],
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[Any]]:
+    """Count once between all edges: a window is the sum of the bins inside it."""
+    if isinstance(session_or_spike_times, Mapping):
+        spike_times = session_or_spike_times
+    else:
+        spike_times = session_or_spike_times.spike_times
+    units = np.atleast_1d(np.asarray(unit_ids)).tolist()
+    unknown = [unit for unit in units if unit not in spike_times]
+    if unknown:
+        raise NotFoundError(f"no unit {unknown[0]!r}; {describe_choices(unknown[0], spike_times)}")
+    edges = np.unique(bounds)
+    domain = time_domain(edges, _times(presentations, "start_time"))
+    return edges, count_spikes(spike_times, units, domain)
+
+
+def _whole(counts: npt.NDArray[Any], presentations: pd.DataFrame) -> Design:
+    return pd.DataFrame(counts.sum(axis=1), index=presentations.index)
+
+
+def _designs(
+    counts: npt.NDArray[Any],
+    edges: npt.NDArray[np.float64],
+    bounds: npt.NDArray[np.float64],
+) -> Iterator[npt.NDArray[np.float64]]:
+    for first, last in np.searchsorted(edges, bounds):
+        yield np.ascontiguousarray(counts[:, first:last].sum(axis=1), dtype=np.float64)

@@ -1,0 +1,320 @@
+"""Cutting presentations into folds, so that what is tested was not learnt."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, get_args, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+
+from spikehouse.decoding._inputs import Fold, Problem
+from spikehouse.errors import InvalidArgumentError, describe_choices
+
+SplitName = Literal["kfold", "stratified", "blocked", "repeated-stratified"]
+
+N_SPLITS = 5
+N_REPEATS = 10
+GIVEN_FOLDS = "given folds"
+
+
+@runtime_checkable
+class Splitter(Protocol):
+    """Anything that splits like the cross-validators of scikit-learn."""
+
+    def split(self, X: Any, y: Any = None) -> Iterable[tuple[Any, Any]]:  # noqa: ANN401
+        """Give pairs of training and test positions."""
+        ...
+
+
+@dataclass(frozen=True)
+class BlockedKFold:
+    """Cut presentations into folds along stimulus blocks, consecutive blocks together.
+
+    Parameters
+    ----------
+    n_splits
+        How many folds; as many blocks are needed.
+    gap
+        How many presentations just before and just after a test presentation are left out of
+        training, counted in the order of the rows.
+
+    Notes
+    -----
+    Presentations of one block are minutes apart at most and share the state of the animal and of
+    the recording. Where some of a block are trained on and others tested, a decoder may tell
+    blocks apart and not stimuli. Here a block is tested as a whole, with a model of the others.
+
+    Blocks are taken in the order of their first row; folds differ by one block at most, the
+    larger ones first. Without ``groups`` every row is a block of its own: folds are then
+    stretches of rows, as ``KFold`` cuts them, with the gap around each.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> blocks = [2, 2, 2, 5, 5, 7, 7, 7]
+    >>> for train, test in BlockedKFold(3, gap=1).split(np.zeros((8, 1)), groups=blocks):
+    ...     print(train, test)
+    [4 5 6 7] [0 1 2]
+    [0 1 6 7] [3 4]
+    [0 1 2 3] [5 6 7]
+    """
+
+    n_splits: int = N_SPLITS
+    gap: int = 0
+
+    def get_n_splits(self, X: object = None, y: object = None, groups: object = None) -> int:
+        """Give the number of folds.
+
+        Parameters
+        ----------
+        X
+            Not used.
+        y
+            Not used.
+        groups
+            Not used.
+
+        Returns
+        -------
+        int
+            ``n_splits``.
+        """
+        del X, y, groups
+        return self.n_splits
+
+    def split(
+        self,
+        X: Any,  # noqa: ANN401
+        y: Any = None,  # noqa: ANN401
+        groups: npt.ArrayLike | None = None,
+    ) -> Iterator[Fold]:
+        """Give pairs of training and test positions.
+
+        Parameters
+        ----------
+        X
+            Rows × units; only the number of rows counts.
+        y
+            Not used.
+        groups
+            The block of each row.
+
+        Yields
+        ------
+        tuple of ndarray
+            Positions to train on and positions to test.
+
+        Raises
+        ------
+        InvalidArgumentError
+            If there are fewer blocks than folds, fewer than two folds, or the gap is negative.
+        """
+        del y
+        n_rows = len(X)
+        blocks = np.arange(n_rows) if groups is None else np.asarray(groups)
+        _, first, block_of_row = np.unique(blocks, return_index=True, return_inverse=True)
+        if self.gap < 0 or not 2 <= self.n_splits <= first.size:
+            what = "rows" if groups is None else "blocks"
+            raise InvalidArgumentError(
+                f"{self} of {first.size} {what}; valid: 2 to {first.size} folds and a gap from 0"
+            )
+        fold_of_block = np.empty(first.size, dtype=np.intp)
+        for fold, members in enumerate(np.array_split(np.argsort(first), self.n_splits)):
+            fold_of_block[members] = fold
+        fold_of_row = fold_of_block[block_of_row]
+        for fold in range(self.n_splits):
+            is_test = fold_of_row == fold
+            is_near = _widen(is_test, self.gap)
+            yield np.flatnonzero(~is_near), np.flatnonzero(is_test)
+
+
+def check_folds(
+    cv: object, problem: Problem, *, groups: npt.NDArray[Any] | None = None, seed: int = 0
+) -> tuple[list[Fold], str]:
+    """Turn the cross-validation a caller asked for into pairs of positions.
+
+    Parameters
+    ----------
+    cv
+        None for five folds, a number of folds, a name, a splitter as scikit-learn's, or pairs of
+        (training, test) positions.
+    problem
+        What is to be split.
+    groups
+        The block of each row, for splitters that keep blocks together.
+    seed
+        Of the named splitters that mix the rows.
+
+    Returns
+    -------
+    tuple of list and str
+        The folds, and how they were made, for the record.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If there are more folds than rows, blocks or members of a class, fewer than two of them,
+        a fold is empty, or one would train on a single class.
+    """
+    n_rows = len(problem.targets)
+    splitter = _as_splitter(cv, n_rows=n_rows, groups=groups, seed=seed)
+    if isinstance(splitter, Splitter):
+        name = " ".join(str(splitter).split())
+        _check_class_sizes(splitter, name, problem)
+        options = {"groups": groups} if groups is not None and _uses_groups(splitter) else {}
+        try:
+            pairs = list(splitter.split(problem.design, problem.targets, **options))
+        except ValueError as error:
+            raise InvalidArgumentError(f"{name} cannot split these rows: {error}") from error
+    else:
+        pairs, name = splitter, GIVEN_FOLDS
+    folds = [(_as_positions(train, n_rows), _as_positions(test, n_rows)) for train, test in pairs]
+    if not folds:
+        raise InvalidArgumentError(f"{name} gives no folds; at least one is needed")
+    for number, (train, test) in enumerate(folds):
+        _check_fold(number, train, test, problem.targets)
+    return folds, name
+
+
+def _widen(is_test: npt.NDArray[np.bool_], gap: int) -> npt.NDArray[np.bool_]:
+    """Mark the rows within ``gap`` of a marked one."""
+    padded = np.concatenate([[0], np.cumsum(is_test)])
+    rows = np.arange(is_test.size)
+    start = np.maximum(rows - gap, 0)
+    stop = np.minimum(rows + gap + 1, is_test.size)
+    return np.asarray(padded[stop] > padded[start])
+
+
+def _as_splitter(
+    cv: object, *, n_rows: int, groups: npt.NDArray[Any] | None, seed: int
+) -> Splitter | list[tuple[Any, Any]]:
+    from sklearn.model_selection import KFold
+
+    if cv is None:
+        cv = N_SPLITS
+    if isinstance(cv, str):
+        return _named_splitter(cv, n_rows=n_rows, groups=groups, seed=seed)
+    if isinstance(cv, (int, np.integer)) and not isinstance(cv, bool):
+        if not 2 <= cv <= n_rows:
+            raise InvalidArgumentError(
+                f"cv={cv} folds of {n_rows} presentations; valid: 2 to {n_rows}"
+            )
+        return KFold(int(cv))  # type: ignore[no-any-return]
+    if isinstance(cv, bool) or not isinstance(cv, (Splitter, Iterable)):
+        raise InvalidArgumentError(
+            f"cv={cv!r} is neither a number of folds, nor a splitter with .split(X, y), "
+            "nor pairs of (training, test) positions"
+        )
+    return cv if isinstance(cv, Splitter) else list(cv)
+
+
+def _named_splitter(
+    name: str, *, n_rows: int, groups: npt.NDArray[Any] | None, seed: int
+) -> Splitter | list[tuple[Any, Any]]:
+    from sklearn.model_selection import RepeatedStratifiedKFold, StratifiedKFold
+
+    splitter: Any
+    if name == "kfold":
+        return _as_splitter(N_SPLITS, n_rows=n_rows, groups=groups, seed=seed)
+    if name == "stratified":
+        splitter = StratifiedKFold(N_SPLITS, shuffle=True, random_state=seed)
+    elif name == "repeated-stratified":
+        splitter = RepeatedStratifiedKFold(
+            n_splits=N_SPLITS, n_repeats=N_REPEATS, random_state=seed
+        )
+    elif name == "blocked":
+        splitter = _blocked(groups)
+    else:
+        raise InvalidArgumentError(
+            f"cv={name!r} is neither a number of folds, nor one of the names "
+            f"({describe_choices(name, get_args(SplitName))}), nor a splitter with .split(X, y), "
+            "nor pairs of (training, test) positions"
+        )
+    checked: Splitter = splitter
+    return checked
+
+
+def _blocked(groups: npt.NDArray[Any] | None) -> BlockedKFold:
+    if groups is None:
+        raise InvalidArgumentError(
+            "cv='blocked' needs the block of every presentation: "
+            "groups=presentations['stimulus_block']"
+        )
+    n_blocks = np.unique(groups).size
+    if n_blocks < 2:
+        raise InvalidArgumentError(
+            f"cv='blocked' needs two blocks or more, and all {groups.size} presentations are of "
+            f"block {groups[0]}; BlockedKFold(5, gap=…) without groups cuts stretches of rows"
+        )
+    return BlockedKFold(min(N_SPLITS, n_blocks))
+
+
+def _uses_groups(splitter: Splitter) -> bool:
+    """Say whether a splitter keeps groups together; scikit-learn's others warn of them."""
+    if isinstance(splitter, BlockedKFold):
+        return True
+    routing = getattr(splitter, "get_metadata_routing", None)
+    if routing is not None:
+        return routing().split.requests.get("groups") is True
+    import inspect
+
+    return "groups" in inspect.signature(splitter.split).parameters
+
+
+def _check_class_sizes(splitter: Splitter, name: str, problem: Problem) -> None:
+    """Refuse to spread a class over more folds than it has members."""
+    from sklearn.model_selection import RepeatedStratifiedKFold, StratifiedKFold
+
+    if isinstance(splitter, RepeatedStratifiedKFold):
+        n_splits = int(splitter.cvargs["n_splits"])
+    elif isinstance(splitter, StratifiedKFold):
+        n_splits = int(splitter.n_splits)
+    else:
+        return
+    sizes = np.bincount(np.searchsorted(problem.labels, problem.targets))
+    smallest = int(sizes.argmin())
+    if sizes[smallest] < n_splits:
+        raise InvalidArgumentError(
+            f"{name} cannot split these rows: class {problem.labels[smallest]!s} has "
+            f"{sizes[smallest]} presentations, fewer than the {n_splits} folds "
+            f"({(sizes < n_splits).sum()} of {sizes.size} classes are so small); use fewer folds, "
+            "or leave these classes out"
+        )
+
+
+def _as_positions(rows: npt.ArrayLike, n_rows: int) -> npt.NDArray[np.intp]:
+    positions = np.asarray(rows)
+    if positions.dtype == np.bool_ and positions.shape == (n_rows,):
+        positions = np.flatnonzero(positions)
+    # NumPy makes an empty list float
+    is_empty = positions.size == 0
+    if positions.ndim != 1 or not (is_empty or np.issubdtype(positions.dtype, np.integer)):
+        raise InvalidArgumentError(
+            f"folds must be pairs of (training, test) row positions, but one part is {rows!r}"
+        )
+    if not is_empty and (positions.min() < 0 or positions.max() >= n_rows):
+        raise InvalidArgumentError(
+            f"folds name the row positions {positions.min()} to {positions.max()}; "
+            f"valid: 0 to {n_rows - 1} (positions, not presentation ids)"
+        )
+    return positions.astype(np.intp)
+
+
+def _check_fold(
+    number: int,
+    train: npt.NDArray[np.intp],
+    test: npt.NDArray[np.intp],
+    targets: npt.NDArray[Any],
+) -> None:
+    if not train.size or not test.size:
+        raise InvalidArgumentError(
+            f"fold {number} has {train.size} presentations to train on and {test.size} to test"
+        )
+    classes = np.unique(targets[train])
+    if len(classes) < 2:
+        raise InvalidArgumentError(
+            f"fold {number} would train on one class only ({classes[0]!s}): the presentations are "
+            "in order of their labels; use cv='stratified', which mixes them"
+        )

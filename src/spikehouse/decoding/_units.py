@@ -1,0 +1,294 @@
+"""Whose spikes tell it? Accuracy against the number of units, and area against area."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import xarray as xr
+
+from spikehouse.decoding._inputs import Design, Targets, check_problem
+from spikehouse.decoding._jobs import Job, Progress
+from spikehouse.decoding._plans import Plan, check_repeats, label_draws, make_plan, spawn
+from spikehouse.errors import InvalidArgumentError, describe_choices
+
+Positions = npt.NDArray[np.intp]
+
+
+def decode_by_unit_count(
+    design: Design,
+    targets: Targets,
+    *,
+    n_units: Sequence[int] | npt.ArrayLike | None = None,
+    n_draws: int = 10,
+    estimator: object = None,
+    cv: object = None,
+    groups: Targets | None = None,
+    seed: int = 0,
+    n_jobs: int | None = None,
+    progress: Progress | None = None,
+) -> xr.DataArray:
+    """Decode from few units and from many, drawn at random.
+
+    Parameters
+    ----------
+    design
+        As for ``decode``.
+    targets
+        As for ``decode``.
+    n_units
+        How many units to draw. Default (None): 1, 2, 5, 10, 20, 50 … and all.
+    n_draws
+        How often to draw each number.
+    estimator
+        As for ``decode``.
+    cv
+        As for ``decode``; the folds are the same for every draw.
+    groups
+        As for ``decode``.
+    seed
+        Of the draws, and as for ``decode``.
+    n_jobs
+        How many cores to use; default (None) all. The answer does not depend on it.
+    progress
+        Called with the number of decodings done and the number of all.
+
+    Returns
+    -------
+    DataArray, shape (n_numbers, n_draws)
+        ``accuracy`` (n_units, draw): the mean over the folds. The parameters and ``chance`` are in
+        its attributes.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If a number is not between 1 and the number of units, or for what ``decode`` refuses.
+
+    Notes
+    -----
+    Units are drawn without putting them back. Each draw is one population that grows: its ten
+    units are among its twenty. The draws of a seed are the same whichever numbers are asked for,
+    and further draws do not change the first. All draws of all units are one decoding.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> orientation = np.tile([0, 90], 50)
+    >>> rng = np.random.default_rng(0)
+    >>> counts = rng.poisson(np.where(orientation[:, None] == 0, [5] * 20, [3] * 20))
+    >>> curve = decode_by_unit_count(counts, orientation, n_units=[1, 20], n_draws=5)
+    >>> curve.mean("draw").round(2).values
+    array([0.66, 0.97])
+    """
+    problem = check_problem(design, targets)
+    plan = make_plan(problem, estimator=estimator, cv=cv, groups=groups, seed=seed)
+    n_all = problem.design.shape[1]
+    numbers = _check_numbers(n_units, n_all)
+    orders = [rng.permutation(n_all) for rng in spawn(seed, check_repeats("n_draws", n_draws))]
+    draws = [order[:number] for number in numbers for order in orders]
+    accuracies, notes = _decode_draws(plan, draws, n_jobs=n_jobs, progress=progress)
+    return label_draws(
+        accuracies.reshape(len(numbers), -1),
+        dimension="n_units",
+        values=numbers,
+        attrs=plan.attributes(plan.notes() + notes) | {"n_units_available": n_all},
+    )
+
+
+def decode_by_area(
+    design: Design,
+    targets: Targets,
+    areas: pd.Series | pd.DataFrame | npt.ArrayLike,
+    *,
+    n_units: int | None = None,
+    n_draws: int = 10,
+    min_units: int = 10,
+    area_column: str = "ecephys_structure_acronym",
+    estimator: object = None,
+    cv: object = None,
+    groups: Targets | None = None,
+    seed: int = 0,
+    n_jobs: int | None = None,
+    progress: Progress | None = None,
+) -> xr.DataArray:
+    """Decode from each area with the same number of units.
+
+    Parameters
+    ----------
+    design
+        As for ``decode``; with unit ids (a DataFrame's columns, a DataArray's ``unit_id``) where
+        the areas have them.
+    targets
+        As for ``decode``.
+    areas
+        The area of each unit: a table of units such as ``session.units``, a Series by unit id, or
+        one name a column of the design. Units without an area (missing or empty) are left out.
+    n_units
+        How many units to draw from each area; smaller areas are left out. Default (None): as many
+        as the smallest area with ``min_units`` has.
+    n_draws
+        How often to draw.
+    min_units
+        Areas with fewer units are left out where ``n_units`` is None.
+    area_column
+        Which column of a table of units holds the area.
+    estimator
+        As for ``decode``.
+    cv
+        As for ``decode``; the folds are the same for every area.
+    groups
+        As for ``decode``.
+    seed
+        Of the draws, and as for ``decode``.
+    n_jobs
+        How many cores to use; default (None) all. The answer does not depend on it.
+    progress
+        Called with the number of decodings done and the number of all.
+
+    Returns
+    -------
+    DataArray, shape (n_areas, n_draws)
+        ``accuracy`` (area, draw): the mean over the folds, areas in alphabetical order, with
+        ``n_units_available`` beside them. The parameters, ``n_units`` and ``chance`` are in its
+        attributes.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If the areas do not fit the design, none has enough units, or for what ``decode`` refuses.
+
+    Notes
+    -----
+    More units tell more, so areas are compared with equal numbers of them, drawn at random
+    without putting them back. The draws of an area do not depend on the other areas.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> orientation = np.tile([0, 90], 50)
+    >>> tells = np.repeat([False, True], [20, 12])
+    >>> rates = np.where((orientation[:, None] == 0) & tells, 6, 3)
+    >>> counts = np.random.default_rng(0).poisson(rates)
+    >>> by_area = decode_by_area(counts, orientation, np.where(tells, "VISp", "CA1"))
+    >>> by_area.mean("draw").round(1).to_series().to_dict()
+    {'CA1': 0.5, 'VISp': 1.0}
+    >>> by_area.attrs["n_units"]
+    12
+    """
+    problem = check_problem(design, targets)
+    members = _members(_areas_of_columns(design, areas, area_column, problem.design.shape[1]))
+    chosen, number = _choose_areas(members, n_units, check_repeats("min_units", min_units))
+    plan = make_plan(problem, estimator=estimator, cv=cv, groups=groups, seed=seed)
+    n_draws = check_repeats("n_draws", n_draws)
+    draws = [
+        rng.permutation(members[area])[:number] for area in chosen for rng in spawn(seed, n_draws)
+    ]
+    accuracies, notes = _decode_draws(plan, draws, n_jobs=n_jobs, progress=progress)
+    curve = label_draws(
+        accuracies.reshape(len(chosen), n_draws),
+        dimension="area",
+        values=chosen,
+        attrs=plan.attributes(plan.notes() + notes) | {"n_units": number},
+    )
+    available = np.array([members[area].size for area in chosen])
+    return curve.assign_coords(n_units_available=("area", available))
+
+
+def _decode_draws(
+    plan: Plan, draws: Sequence[Positions], *, n_jobs: int | None, progress: Progress | None
+) -> tuple[npt.NDArray[np.float64], tuple[str, ...]]:
+    """Decode each different set of units once."""
+    # in the order of the design: sums over units, and with them the last bits, do not vary
+    ordered = [np.sort(draw) for draw in draws]
+    place: dict[bytes, int] = {}
+    for draw in ordered:
+        place.setdefault(draw.tobytes(), len(place))
+    first = {place[draw.tobytes()]: draw for draw in reversed(ordered)}
+    jobs = (
+        Job(plan.problem.design, plan.problem.fitted_targets, plan.folds, first[number])
+        for number in range(len(place))
+    )
+    scores = plan.run(jobs, n=len(place), n_jobs=n_jobs, progress=progress)
+    means = scores.accuracies.mean(axis=1)
+    return means[[place[draw.tobytes()] for draw in ordered]], scores.notes
+
+
+def _check_numbers(n_units: Sequence[int] | npt.ArrayLike | None, n_all: int) -> list[int]:
+    if n_units is None:
+        steps = [digit * 10**power for power in range(7) for digit in (1, 2, 5)]
+        return [*(step for step in steps if step < n_all), n_all]
+    numbers = np.atleast_1d(np.asarray(n_units))
+    is_meant = numbers.ndim == 1 and numbers.size and np.issubdtype(numbers.dtype, np.integer)
+    if not is_meant or numbers.min() < 1 or numbers.max() > n_all:
+        raise InvalidArgumentError(
+            f"n_units={np.asarray(n_units).tolist()}; valid: whole numbers from 1 to the {n_all} "
+            "units of the design"
+        )
+    return [int(number) for number in numbers]
+
+
+def _unit_ids(design: Design) -> pd.Index | None:
+    if isinstance(design, xr.DataArray):
+        found = design.indexes.get("unit_id")
+        return None if found is None else pd.Index(found)
+    return design.columns if isinstance(design, pd.DataFrame) else None
+
+
+def _areas_of_columns(
+    design: Design,
+    areas: pd.Series | pd.DataFrame | npt.ArrayLike,
+    area_column: str,
+    n_columns: int,
+) -> pd.Series:
+    """Give the area of every column of the design, missing where it has none."""
+    if isinstance(areas, pd.DataFrame):
+        if area_column not in areas.columns:
+            raise InvalidArgumentError(
+                f"areas has no column {area_column!r}; {describe_choices(area_column, areas)}"
+            )
+        areas = areas[area_column]
+    units = _unit_ids(design)
+    if isinstance(areas, pd.Series) and units is not None:
+        absent = units.difference(areas.index)
+        if len(absent):
+            raise InvalidArgumentError(
+                f"areas says nothing of {len(absent)} of the {len(units)} units of the design, "
+                f"such as {absent[0]}; its index must be unit ids"
+            )
+        if not areas.index.is_unique:
+            raise InvalidArgumentError("areas names a unit twice; its index must be unit ids")
+        return areas.loc[units].reset_index(drop=True)
+    names = pd.Series(np.asarray(areas).ravel(), dtype=object)
+    if len(names) != n_columns:
+        raise InvalidArgumentError(
+            f"design has {n_columns} columns (units) and areas {len(names)} values; there must "
+            "be one area a column, or a table by unit id and a design with unit ids"
+        )
+    return names
+
+
+def _members(areas: pd.Series) -> dict[str, Positions]:
+    is_known = areas.notna() & (areas.astype(object) != "")
+    known = areas[is_known].astype(str).to_numpy()
+    where = np.flatnonzero(is_known.to_numpy())
+    return {str(area): where[known == area] for area in np.unique(known)}
+
+
+def _choose_areas(
+    members: dict[str, Positions], n_units: int | None, min_units: int
+) -> tuple[list[str], int]:
+    needed = min_units if n_units is None else check_repeats("n_units", n_units)
+    chosen = [area for area, units in members.items() if units.size >= needed]
+    if not chosen:
+        raise InvalidArgumentError(
+            f"no area has {needed} units ({_list_sizes(members.items())}); "
+            f"give a smaller {'min_units' if n_units is None else 'n_units'}"
+        )
+    return chosen, needed if n_units is not None else min(members[a].size for a in chosen)
+
+
+def _list_sizes(members: Iterable[tuple[str, Positions]]) -> str:
+    sizes = [f"{area} {units.size}" for area, units in members]
+    return ", ".join(sizes) if sizes else "no unit has an area"

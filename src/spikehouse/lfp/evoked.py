@@ -1,0 +1,121 @@
+"""The mean response of the field potential to onsets, read a few windows at a time."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import xarray as xr
+
+from spikehouse.errors import InvalidArgumentError
+from spikehouse.lfp.alignment import align
+
+# what the windows that are in memory together take, about
+BATCH_BYTES = 32 * 1024 * 1024
+
+
+def compute_evoked_lfp(
+    lfp: xr.DataArray,
+    onsets: pd.Series[float] | npt.ArrayLike,
+    window: tuple[float, float],
+    *,
+    conditions: npt.ArrayLike | None = None,
+) -> xr.Dataset:
+    """Average the field potential around onsets.
+
+    Parameters
+    ----------
+    lfp
+        A recording with a dimension ``time`` [s], increasing; read on selection or in memory.
+    onsets
+        Times [s], in any order.
+    window
+        First and last time relative to the onset [s], half-open.
+    conditions
+        The condition of each onset, shape (n_onsets,), to average each by itself.
+
+    Returns
+    -------
+    Dataset
+        ``mean`` and ``sem`` (time_relative_to_onset, channel) in the recording's units, float64,
+        and ``n_onsets`` (time_relative_to_onset, channel), how many windows had a sample there.
+        With conditions, stimulus_condition_id is the first dimension, increasing. ``mean`` is NaN
+        where no window has a sample, ``sem`` (standard deviation with n − 1 in the denominator,
+        divided by √n) where fewer than two have.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If there are no onsets, one is not finite, conditions are not as many, the window does not
+        end after it starts, or the recording's times are out of order.
+
+    Notes
+    -----
+    Samples that are NaN, in masked intervals or outside the recording, are left out, one by one.
+    Windows are those of :func:`spikehouse.lfp.align`. About 32 MB of them are in memory at a
+    time, in order of their onsets: of a probe's 4.6 GB only the windows are read. Means and sums
+    of squares of the batches are put together exactly (Chan, Golub & LeVeque).
+
+    References
+    ----------
+    Chan, Golub & LeVeque (1983), Am. Stat. 37, 242, doi:10.1080/00031305.1983.10483115.
+    """
+    times = np.atleast_1d(np.asarray(onsets, dtype=np.float64))
+    if not times.size:
+        raise InvalidArgumentError("there are no onsets to average around; give their times [s]")
+    if conditions is None:
+        return _average(lfp, times, window)
+    given = np.asarray(conditions)
+    if given.shape != times.shape:
+        raise InvalidArgumentError(
+            f"conditions has the shape {given.shape}, onsets {times.shape}: give one for each"
+        )
+    ids = np.unique(given)
+    averages = [_average(lfp, times[given == condition], window) for condition in ids]
+    labels = pd.Index(ids, name="stimulus_condition_id")
+    result = xr.concat(averages, dim=labels)
+    result.attrs = averages[0].attrs
+    return result
+
+
+def _average(
+    lfp: xr.DataArray, onsets: npt.NDArray[np.float64], window: tuple[float, float]
+) -> xr.Dataset:
+    ordered = np.sort(onsets)
+    # the first window by itself says how large they are
+    first = align(lfp, ordered[:1], window)
+    n, mean, squares = _summarise(first.to_numpy().astype(np.float64))
+    n_batch = max(BATCH_BYTES // (8 * max(first.size, 1)), 1)
+    for start in range(1, len(ordered), n_batch):
+        windows = align(lfp, ordered[start : start + n_batch], window)
+        n_here, mean_here, squares_here = _summarise(windows.to_numpy().astype(np.float64))
+        n_both = n + n_here
+        share = n_here / np.maximum(n_both, 1)
+        change = mean_here - mean
+        squares = squares + squares_here + change**2 * n * share
+        mean, n = mean + change * share, n_both
+    with np.errstate(divide="ignore", invalid="ignore"):
+        sem = np.sqrt(squares / (n - 1) / n)
+    dims = first.dims[1:]
+    coords = {name: part for name, part in first.coords.items() if first.dims[0] not in part.dims}
+    units = lfp.attrs.get("units", lfp.attrs.get("unit", "V"))
+    return xr.Dataset(
+        {
+            "mean": (dims, np.where(n > 0, mean, np.nan), {"units": units}),
+            "sem": (dims, np.where(n > 1, sem, np.nan), {"units": units}),
+            "n_onsets": (dims, n),
+        },
+        coords=coords,
+        attrs=dict(first.attrs),
+    )
+
+
+def _summarise(
+    values: npt.NDArray[np.float64],
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Give the number, mean and sum of squared deviations of samples that are not NaN."""
+    is_known = np.isfinite(values)
+    n = is_known.sum(axis=0)
+    mean = np.where(is_known, values, 0.0).sum(axis=0) / np.maximum(n, 1)
+    squares = (np.where(is_known, values - mean, 0.0) ** 2).sum(axis=0)
+    return n, mean, squares

@@ -1,0 +1,344 @@
+"""Figures of the local field potential and its current source density."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import xarray as xr
+
+from spikehouse.errors import InvalidArgumentError
+from spikehouse.plots._axes import (
+    DIVERGING,
+    INK,
+    NO_VALUE_COLOR,
+    add_colorbar,
+    get_axes,
+    mark_stimulus,
+    tidy,
+)
+from spikehouse.plots._grid import (
+    TIP_LABEL,
+    edges_around,
+    find_time,
+    largest_size,
+    look_up,
+    select_dims,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+ONSET_LABEL = "time from stimulus onset (s)"
+LFP_LABEL = "local field potential (µV)"
+MAX_DRAWN_VALUES = 20_000_000
+MAX_TRACE_TICKS = 12
+MAX_TIME_TICKS = 5
+MICROVOLTS = 1e6
+
+
+def plot_lfp_heatmap(
+    lfp: xr.DataArray,
+    *,
+    depths: pd.Series | None = None,
+    stimulus_duration: float | None = None,
+    reach: float | None = None,
+    ax: Axes | None = None,
+    title: str | None = None,
+) -> Axes:
+    """Draw the local field potential as a heat map, channels by time.
+
+    Parameters
+    ----------
+    lfp
+        Potential [V], dims ``channel`` and a time [s]: a piece of ``session.get_lfp(probe_id)``,
+        or a mean over windows of :func:`spikehouse.lfp.align`.
+    depths
+        Position of each channel along the probe [µm from the tip], index ``channel``; no two the
+        same. Without, channels are drawn in the order given, the first at the bottom.
+    stimulus_duration
+        How long the stimulus is on [s], for times from its onset; marked.
+    reach
+        The potential at both ends of the colours [µV]; default is the 99.5th percentile of the
+        sizes.
+    ax
+        Where to draw; a new figure if None.
+    title
+        What was recorded where.
+
+    Returns
+    -------
+    Axes
+        Tip of the probe at the bottom; white at 0 µV, equally far to both sides; grey where the
+        potential is NaN. A missing channel's place is shared by its neighbours.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If the dimensions do not fit, there is nothing finite or too much to draw, times go back,
+        ``reach`` is not positive, or depths are missing or the same.
+    """
+    dim = find_time(lfp, name="lfp")
+    potential = _load(lfp, ("channel", dim), name="lfp")
+    values, edges, heights = _sort_channels(potential, depths)
+    _check_reach(reach)
+    top = reach or largest_size(values, name="lfp", quantile=0.995)
+    times = edges_around(potential[dim].to_numpy(), name=dim)
+    ax = get_axes(ax, size=(7.0, 4.6))
+    _draw_map(ax, times, edges, values, top, LFP_LABEL)
+    _mark(ax, stimulus_duration)
+    if heights is None:
+        _tick_channels(ax, potential["channel"].to_numpy(), 1.0)
+    _label_axes(ax, dim, TIP_LABEL if heights is not None else f"{len(values)} channels")
+    return tidy(ax, title=title, is_marked=stimulus_duration is not None)
+
+
+def plot_lfp_traces(
+    lfp: xr.DataArray,
+    *,
+    depths: pd.Series | None = None,
+    stimulus_duration: float | None = None,
+    step: float | None = None,
+    ax: Axes | None = None,
+    title: str | None = None,
+) -> Axes:
+    """Draw the local field potential as lines, one a channel.
+
+    Parameters
+    ----------
+    lfp
+        Potential [V], dims ``channel`` and a time [s], as for :func:`plot_lfp_heatmap`. Choose
+        channels first: beyond thirty or so the lines run together.
+    depths
+        Position of each channel along the probe [µm from the tip], index ``channel``; no two the
+        same. The lines are in that order, equally far apart.
+    stimulus_duration
+        How long the stimulus is on [s], for times from its onset; marked.
+    step
+        Distance of two lines [µV]; by default twice the 99th percentile of the distances from
+        each channel's mean.
+    ax
+        Where to draw; a new figure if None.
+    title
+        What was recorded where.
+
+    Returns
+    -------
+    Axes
+        Tip of the probe at the bottom; the bar at the right is the scale [µV]; gaps where the
+        potential is NaN.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If the dimensions do not fit, there is nothing finite or too much to draw, ``step`` is not
+        positive, or depths are missing or the same.
+
+    Notes
+    -----
+    Each line is drawn around its channel's own mean: a constant offset of a channel is not shown.
+    """
+    dim = find_time(lfp, name="lfp")
+    potential = _load(lfp, ("channel", dim), name="lfp")
+    values, _, heights = _sort_channels(potential, depths)
+    _check_reach(step, name="step")
+    known = np.isfinite(values)
+    counts = np.maximum(known.sum(axis=1, keepdims=True), 1)
+    values = values - np.where(known, values, 0.0).sum(axis=1, keepdims=True) / counts
+    distance = step or _nice(2 * largest_size(values, name="lfp", quantile=0.99))
+    ax = get_axes(ax, size=(7.0, 4.6))
+    times = potential[dim].to_numpy()
+    for number, row in enumerate(values):
+        ax.plot(times, number * distance + row, color=INK, linewidth=0.7)
+    _mark(ax, stimulus_duration, is_on_colors=False)
+    ax.set_xlim(times[0], times[-1] if len(times) > 1 else times[0] + 1.0)
+    names: npt.NDArray[Any] = potential["channel"].to_numpy() if heights is None else heights
+    _tick_channels(ax, names, distance)
+    _label_axes(ax, dim, TIP_LABEL if heights is not None else f"{len(values)} channels")
+    _draw_scale(ax, distance)
+    return tidy(ax, title=title, is_marked=stimulus_duration is not None)
+
+
+def plot_csd(
+    csd: xr.DataArray,
+    *,
+    depths: npt.ArrayLike | None = None,
+    unit: str | None = None,
+    stimulus_duration: float | None = None,
+    reach: float | None = None,
+    ax: Axes | None = None,
+    title: str | None = None,
+) -> Axes:
+    """Draw a current source density, depth by time.
+
+    Parameters
+    ----------
+    csd
+        Dims: a time [s from stimulus onset] and one of virtual channels, with the coordinate
+        ``vertical_position`` [µm from the tip]: ``session.get_current_source_density(probe_id)``.
+        Negative is a sink: current that leaves the extracellular space, into the cells.
+    depths
+        Position of each virtual channel along the probe [µm from the tip], instead of that
+        coordinate; no two the same.
+    unit
+        What ``csd`` is measured in, such as ``"V/cm²"``; by default ``csd.attrs["units"]``.
+    stimulus_duration
+        How long the stimulus is on [s]; marked.
+    reach
+        The density at both ends of the colours; default is the 99.5th percentile of the sizes.
+    ax
+        Where to draw; a new figure if None.
+    title
+        What was recorded where.
+
+    Returns
+    -------
+    Axes
+        Tip of the probe at the bottom; sinks blue, sources red, white at 0, equally far to both
+        sides; grey where the density is NaN.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If the dimensions do not fit, depths are missing or the same, no unit is known, there is
+        nothing finite or too much to draw, times go back, or ``reach`` is not positive.
+    """
+    dim = find_time(csd, name="csd")
+    others = [str(name) for name in csd.dims if name != dim]
+    if len(others) != 1:
+        raise InvalidArgumentError(
+            f"csd has the dimensions {tuple(csd.dims)}; needed: one of virtual channels and {dim!r}"
+        )
+    density = _load(csd, (others[0], dim), name="csd", scale=1.0)
+    measured_in = unit or csd.attrs.get("units")
+    if not measured_in:
+        raise InvalidArgumentError("csd does not say what it is measured in; give it: unit='V/cm²'")
+    _check_reach(reach)
+    heights = _csd_depths(density, others[0], depths)
+    order = np.argsort(heights, kind="stable")
+    values = density.to_numpy()[order]
+    edges = edges_around(heights[order], name="the depths of csd")
+    times = edges_around(density[dim].to_numpy(), name=dim)
+    top = reach or largest_size(values, name="csd", quantile=0.995)
+    ax = get_axes(ax, size=(7.0, 4.6))
+    label = f"sink  ←  current source density ({measured_in})  →  source"
+    _draw_map(ax, times, edges, values, top, label)
+    _mark(ax, stimulus_duration)
+    _label_axes(ax, dim, TIP_LABEL)
+    ax.set_xlabel(ONSET_LABEL)
+    return tidy(ax, title=title, is_marked=stimulus_duration is not None)
+
+
+def _load(
+    array: xr.DataArray, dims: tuple[str, str], *, name: str, scale: float = MICROVOLTS
+) -> xr.DataArray:
+    if array.size > MAX_DRAWN_VALUES:
+        raise InvalidArgumentError(
+            f"{name} has {array.size:,} values; no figure shows more than {MAX_DRAWN_VALUES:,}. "
+            f"Choose a window first: {name}.sel({dims[1]}=slice(100, 101))"
+        )
+    loaded = select_dims(array, dims, name=name).astype(np.float64) * scale
+    if not np.isfinite(loaded.to_numpy()).any():
+        raise InvalidArgumentError(f"{name} holds no finite value: nothing to draw")
+    return loaded
+
+
+def _sort_channels(
+    potential: xr.DataArray, depths: pd.Series | None
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.float64] | None]:
+    """Give the rows from the tip up, the edges between them, and their depths if known."""
+    values = potential.to_numpy()
+    if depths is None:
+        edges: npt.NDArray[np.float64] = np.arange(len(values) + 1, dtype=np.float64) - 0.5
+        return values, edges, None
+    heights = look_up(potential["channel"].to_numpy(), depths, name="depths")
+    order = np.argsort(heights, kind="stable")
+    heights = heights[order]
+    return values[order], edges_around(heights, name="depths, in order,"), heights
+
+
+def _csd_depths(
+    density: xr.DataArray, dim: str, depths: npt.ArrayLike | None
+) -> npt.NDArray[np.float64]:
+    if depths is None:
+        if "vertical_position" not in density.coords:
+            raise InvalidArgumentError(
+                "csd has no coordinate 'vertical_position'; give depths=… [µm from the tip], one "
+                f"for each of its {density.sizes[dim]} virtual channels"
+            )
+        depths = density["vertical_position"].to_numpy()
+    heights = np.asarray(depths, dtype=np.float64)
+    if heights.shape != (density.sizes[dim],):
+        raise InvalidArgumentError(
+            f"depths has the shape {heights.shape}; csd has {density.sizes[dim]} virtual channels"
+        )
+    return heights
+
+
+def _check_reach(reach: float | None, *, name: str = "reach") -> None:
+    if reach is not None and not (np.isfinite(reach) and reach > 0):
+        raise InvalidArgumentError(f"{name} must be a number above 0, not {reach}")
+
+
+def _draw_map(
+    ax: Axes,
+    times: npt.NDArray[np.float64],
+    edges: npt.NDArray[np.float64],
+    values: npt.NDArray[np.float64],
+    top: float,
+    label: str,
+) -> None:
+    mesh = ax.pcolormesh(times, edges, values, cmap=DIVERGING, vmin=-top, vmax=top, rasterized=True)
+    ax.set_facecolor(NO_VALUE_COLOR)
+    known = values[np.isfinite(values)]
+    add_colorbar(
+        mesh, ax, label, is_cut=bool(known.max() > top), is_cut_below=bool(known.min() < -top)
+    )
+    ax.set_xlim(times[0], times[-1])
+    ax.set_ylim(edges[0], edges[-1])
+
+
+def _mark(ax: Axes, duration: float | None, *, is_on_colors: bool = True) -> None:
+    """Mark the stimulus; white lines would not be seen on a map that is white at zero."""
+    mark_stimulus(ax, duration, is_on_colors=is_on_colors, color=INK)
+
+
+def _tick_channels(ax: Axes, names: npt.NDArray[Any], step: float) -> None:
+    every = -(-len(names) // MAX_TRACE_TICKS)
+    at = np.arange(0, len(names), every)
+    ax.set_yticks(
+        at * step,
+        [
+            f"{names[row]:g}" if np.issubdtype(names.dtype, np.floating) else str(names[row])
+            for row in at
+        ],
+    )
+
+
+def _label_axes(ax: Axes, dim: str, label: str) -> None:
+    from matplotlib.ticker import MaxNLocator, ScalarFormatter
+
+    # times far into the recording are written out, not as a sum: long numbers, so few of them
+    ax.xaxis.set_major_formatter(ScalarFormatter(useOffset=False))
+    ax.xaxis.set_major_locator(MaxNLocator(MAX_TIME_TICKS))
+    ax.set_xlabel("time (s)" if dim == "time" else ONSET_LABEL)
+    ax.set_ylabel(label)
+
+
+def _nice(size: float) -> float:
+    decade = 10.0 ** np.floor(np.log10(size))
+    return float(np.ceil(size / decade) * decade)
+
+
+def _draw_scale(ax: Axes, size: float) -> None:
+    """Draw an upright bar of so many µV at the right, outside the lines."""
+    ax.plot(
+        [1.02, 1.02], [0.0, size], transform=ax.get_yaxis_transform(), color=INK, linewidth=2.0,
+        solid_capstyle="butt", clip_on=False,
+    )  # fmt: skip
+    ax.annotate(
+        f"{size:g} µV", (1.02, size / 2), xycoords=ax.get_yaxis_transform(), xytext=(4, 0),
+        textcoords="offset points", va="center", fontsize="small", color=INK, annotation_clip=False,
+    )  # fmt: skip

@@ -1,0 +1,170 @@
+"""Figures of where on the screen a unit answers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from spikehouse.errors import InvalidArgumentError
+from spikehouse.plots._axes import NO_VALUE_COLOR, SEQUENTIAL, add_colorbar, get_axes, tidy
+from spikehouse.plots._grid import edges_around, select_dims
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+MAX_DEGREE_TICKS = 9
+PLACE = ("elevation", "azimuth")
+
+
+def plot_receptive_field(
+    receptive_field: xr.DataArray,
+    *,
+    mask: npt.ArrayLike | None = None,
+    center: tuple[float, float] | None = None,
+    widths: tuple[float, float] | None = None,
+    angle: float = 0.0,
+    ax: Axes | None = None,
+    response_label: str = "spikes per presentation",
+    title: str | None = None,
+) -> Axes:
+    """Draw the receptive field of one unit.
+
+    Parameters
+    ----------
+    receptive_field
+        Response at each place, dims ``(elevation, azimuth)`` with their degrees as coordinates,
+        increasing or decreasing, or other dimensions with these coordinates along them, as
+        ``analysis.receptive_field_maps`` has them. Of several units choose one,
+        ``.sel(unit_id=…)``.
+    mask
+        Shape as ``receptive_field``, elevation × azimuth: what counts as the receptive field; it
+        is outlined.
+    center
+        Azimuth and elevation of the middle [°]; marked by a cross.
+    widths
+        Extent along azimuth and along elevation of a fitted ellipse [°], such as its standard
+        deviations; drawn around ``center``.
+    angle
+        How far that ellipse is turned anticlockwise [°].
+    ax
+        Where to draw; a new figure if None.
+    response_label
+        What the colours are, with the unit.
+    title
+        Which unit, recorded where.
+
+    Returns
+    -------
+    Axes
+        Azimuth to the right, elevation upwards, equal degrees equally long; colours start at 0,
+        grey where nothing was shown.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If the dimensions do not fit, a coordinate goes to and fro, no value is finite, the mask
+        has another shape, or ``widths`` come without ``center``.
+    """
+    field = select_dims(_in_degrees(receptive_field), PLACE, name="receptive_field")
+    inside = None if mask is None else np.asarray(mask, dtype=bool)
+    if inside is not None and inside.shape != field.shape:
+        raise InvalidArgumentError(
+            f"mask has the shape {inside.shape}; receptive_field has {field.shape} "
+            "(elevation × azimuth)"
+        )
+    # rows from the top of the screen down, as many maps have them, are turned over
+    turned = tuple(slice(None, None, -1 if _goes_down(field[name]) else 1) for name in PLACE)
+    field, inside = field[turned], None if inside is None else inside[turned]
+    values = field.to_numpy().astype(np.float64)
+    if not np.isfinite(values).any():
+        raise InvalidArgumentError("receptive_field holds no finite value: nothing to draw")
+    azimuth = edges_around(field["azimuth"].to_numpy(), name="azimuth")
+    elevation = edges_around(field["elevation"].to_numpy(), name="elevation")
+    if widths is not None and center is None:
+        raise InvalidArgumentError("widths need a center to be drawn around: center=(0.0, 0.0)")
+    ax = get_axes(ax, size=(4.8, 4.0))
+    bottom, top = min(0.0, float(np.nanmin(values))), float(np.nanmax(values))
+    mesh = ax.pcolormesh(
+        azimuth, elevation, values, cmap=SEQUENTIAL, vmin=bottom, vmax=top if top > bottom else 1.0
+    )
+    ax.set_facecolor(NO_VALUE_COLOR)
+    add_colorbar(mesh, ax, response_label)
+    if inside is not None:
+        _outline(ax, inside, azimuth, elevation)
+    if center is not None:
+        _draw_fit(ax, center, widths, angle)
+    ax.set_aspect("equal")
+    ax.set_xlim(azimuth[0], azimuth[-1])
+    ax.set_ylim(elevation[0], elevation[-1])
+    ax.set_xticks(_degree_ticks(field["azimuth"].to_numpy()))
+    ax.set_yticks(_degree_ticks(field["elevation"].to_numpy()))
+    ax.set_xlabel("azimuth (°)")
+    ax.set_ylabel("elevation (°)")
+    return tidy(ax, title=title)
+
+
+def _in_degrees(receptive_field: xr.DataArray) -> xr.DataArray:
+    """Make elevation and azimuth dimensions where they lie along others, such as y_position."""
+    coords = getattr(receptive_field, "coords", {})
+    along = {
+        coords[name].dims[0]: name
+        for name in PLACE
+        if name in coords and coords[name].ndim == 1 and coords[name].dims != (name,)
+    }
+    return receptive_field.swap_dims(along) if along else receptive_field
+
+
+def _goes_down(degrees: xr.DataArray) -> bool:
+    return bool(degrees.size > 1 and degrees[0] > degrees[-1])
+
+
+def _degree_ticks(degrees: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    return degrees[:: -(-len(degrees) // MAX_DEGREE_TICKS)]
+
+
+def _outline(
+    ax: Axes,
+    inside: npt.NDArray[np.bool_],
+    azimuth: npt.NDArray[np.float64],
+    elevation: npt.NDArray[np.float64],
+) -> None:
+    """Draw the border between the places inside and those outside, along their edges."""
+    padded = np.pad(inside, 1)
+    rows, columns = np.nonzero(padded[1:-1, 1:] != padded[1:-1, :-1])
+    upright = [
+        [(azimuth[c], elevation[r]), (azimuth[c], elevation[r + 1])]
+        for r, c in zip(rows, columns, strict=True)
+    ]
+    rows, columns = np.nonzero(padded[1:, 1:-1] != padded[:-1, 1:-1])
+    level = [
+        [(azimuth[c], elevation[r]), (azimuth[c + 1], elevation[r])]
+        for r, c in zip(rows, columns, strict=True)
+    ]
+    from matplotlib.collections import LineCollection
+
+    # seen on the dark end of the map and on the bright one
+    for color, width in (("black", 3.2), ("white", 1.6)):
+        ax.add_collection(
+            LineCollection(upright + level, colors=color, linewidths=width, capstyle="projecting")
+        )
+
+
+def _draw_fit(
+    ax: Axes, center: tuple[float, float], widths: tuple[float, float] | None, angle: float
+) -> None:
+    for color, width in (("black", 3.4), ("white", 1.6)):
+        ax.plot(*center, "+", color=color, markersize=11, markeredgewidth=width)
+    if widths is None:
+        return
+    from matplotlib.patches import Ellipse
+
+    for color, width in (("black", 2.6), ("white", 1.4)):
+        ax.add_patch(
+            Ellipse(
+                center, 2 * widths[0], 2 * widths[1], angle=angle, fill=False, edgecolor=color,
+                linewidth=width, linestyle=(0, (5, 2)),
+            )
+        )  # fmt: skip

@@ -1,0 +1,246 @@
+"""Figures of which units lie where."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Hashable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from spikehouse.errors import InvalidArgumentError
+from spikehouse.plots._axes import CONDITION_COLORS, FAINT, INK, LINE_MARKERS, get_axes, tidy
+from spikehouse.plots._grid import TIP_LABEL
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+DEPTH = "probe_vertical_position"
+STRUCTURE = "ecephys_structure_acronym"
+# units this close [µm] are drawn side by side
+SWARM_STEP = 20.0
+# half the width units of a probe may take; the distance of two units where there is room
+SWARM_WIDTH, UNIT_STEP = 0.3, 0.055
+# names of structures are kept apart by this share of the axis
+NAME_STEP = 0.03
+
+
+@dataclass(frozen=True)
+class _Stretch:
+    """Neighbouring channels in one structure ("" outside all)."""
+
+    structure: str
+    bottom: float
+    top: float
+
+
+def plot_probes(
+    units: pd.DataFrame,
+    channels: pd.DataFrame | None = None,
+    *,
+    probe: str = "probe_description",
+    channel_probe: str = "probe_id",
+    ax: Axes | None = None,
+    title: str | None = None,
+) -> Axes:
+    """Draw the units of a session by depth, coloured by structure, one column a probe.
+
+    Parameters
+    ----------
+    units
+        One row a unit: ``probe_vertical_position`` [µm from the tip],
+        ``ecephys_structure_acronym`` and ``probe_id``: ``session.units``.
+    channels
+        One row a channel, with the same columns: ``session.channels``. Where one structure ends
+        and the next begins is drawn half-way between their channels. Without, there are no
+        boundaries, and a legend names the structures, told apart by colour and shape.
+    probe
+        The column of ``units`` with what to call the probes.
+    channel_probe
+        The column that says, in ``units`` and in ``channels``, which probe it is.
+    ax
+        Where to draw; a new figure if None.
+    title
+        Which session.
+
+    Returns
+    -------
+    Axes
+        One dot a unit, at its depth; its place to the left and right only keeps it apart from
+        others. A structure has the same colour on all probes; two may share one, but not on one
+        probe while there are enough. Grey is outside all structures.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If a column is missing, there are no units, or a position is not a number.
+    """
+    _check_columns(units, (DEPTH, STRUCTURE, channel_probe, probe), "units")
+    if channels is not None:
+        _check_columns(channels, (DEPTH, STRUCTURE, channel_probe), "channels")
+    probes = units.drop_duplicates(channel_probe).sort_values(probe, kind="stable")
+    ids, names = probes[channel_probe].tolist(), probes[probe].astype(str).tolist()
+    stretches = {} if channels is None else _find_stretches(channels, ids, channel_probe)
+    # without channels the units themselves say what lies beside what
+    known = stretches or _find_stretches(units, ids, channel_probe)
+    colors = _structure_colors(units, known)
+    markers = _structure_markers(colors) if not stretches else dict.fromkeys(colors, "o")
+    ax = get_axes(ax, size=(1.2 + 1.7 * max(len(ids), 2), 6.4))
+    for column, probe_id in enumerate(ids):
+        part = units[units[channel_probe] == probe_id]
+        depths = part[DEPTH].to_numpy(dtype=np.float64)
+        places, acronyms = column + _swarm(depths), np.array(_acronyms(part))
+        for name in dict.fromkeys(acronyms.tolist()):
+            is_there = acronyms == name
+            ax.scatter(
+                places[is_there], depths[is_there], s=18, linewidths=0.3, edgecolors="white",
+                zorder=3, color=colors[name], marker=markers[name],
+            )  # fmt: skip
+        _draw_stretches(ax, column, stretches.get(probe_id, []))
+    low, high = ax.get_ylim()
+    for column, probe_id in enumerate(ids):
+        _name_stretches(ax, column, stretches.get(probe_id, []), colors, (high - low) * NAME_STEP)
+    counts = units.groupby(channel_probe).size()
+    ax.set_xticks(
+        range(len(ids)), [f"{n}\n{counts[i]} units" for n, i in zip(names, ids, strict=True)]
+    )
+    ax.tick_params(axis="x", length=0)
+    ax.set_xlim(-0.5, len(ids) - 0.5 + (0.15 if stretches else 0.0))
+    ax.set_ylabel(TIP_LABEL)
+    if not stretches:
+        _add_legend(ax, colors, markers)
+    return tidy(ax, title=title)
+
+
+def _check_columns(table: pd.DataFrame, needed: tuple[str, ...], name: str) -> None:
+    missing = [column for column in needed if column not in table.columns]
+    if missing:
+        raise InvalidArgumentError(
+            f"{name} has no column {missing[0]!r}; it has {', '.join(map(repr, table.columns))}"
+        )
+    if table.empty:
+        raise InvalidArgumentError(f"{name} has no rows: nothing to draw")
+    depths = table[DEPTH].to_numpy(dtype=np.float64)
+    if not np.isfinite(depths).all():
+        raise InvalidArgumentError(
+            f"{DEPTH} of {int((~np.isfinite(depths)).sum())} of {len(table)} rows of {name} is not "
+            "a finite number; leave them out"
+        )
+
+
+def _acronyms(table: pd.DataFrame) -> list[str]:
+    """Give the structure of each row, "" where there is none."""
+    given = table[STRUCTURE]
+    return ["" if pd.isna(name) or name == "None" else str(name) for name in given]
+
+
+def _find_stretches(
+    channels: pd.DataFrame, ids: list[Any], column: str
+) -> dict[Hashable, list[_Stretch]]:
+    return {
+        probe_id: _stretches_of(channels[channels[column] == probe_id])
+        for probe_id in ids
+        if (channels[column] == probe_id).any()
+    }
+
+
+def _stretches_of(channels: pd.DataFrame) -> list[_Stretch]:
+    ordered = channels.sort_values(DEPTH, kind="stable")
+    names, depths = np.array(_acronyms(ordered)), ordered[DEPTH].to_numpy(dtype=np.float64)
+    changes = np.flatnonzero(names[1:] != names[:-1])
+    borders = (depths[changes] + depths[changes + 1]) / 2
+    edges = np.concatenate([[depths[0]], borders, [depths[-1]]])
+    firsts = np.concatenate([[0], changes + 1])
+    return [
+        _Stretch(str(names[first]), float(bottom), float(top))
+        for first, bottom, top in zip(firsts, edges[:-1], edges[1:], strict=True)
+    ]
+
+
+def _structure_colors(
+    units: pd.DataFrame, stretches: dict[Hashable, list[_Stretch]]
+) -> dict[str, str]:
+    """Colour structures so that those of one probe differ, neighbours before all."""
+    rows = [[stretch.structure for stretch in row] for row in stretches.values()]
+    # structures with units first: theirs are the colours that are seen
+    names = dict.fromkeys([*_acronyms(units), *itertools.chain.from_iterable(rows)])
+    pairs = {pair for row in rows for pair in itertools.pairwise(row)}
+    colors = {"": FAINT}
+    for name in names:
+        if name == "":
+            continue
+        beside = [other for other in colors if {(name, other), (other, name)} & pairs]
+        around = [other for row in rows if name in row for other in row if other in colors]
+        costs = dict.fromkeys(CONDITION_COLORS, 0)
+        for others, cost in ((colors, 1), (around, 100), (beside, 10_000)):
+            for other in others:
+                if other:
+                    costs[colors[other]] += cost
+        colors[name] = min(costs, key=costs.__getitem__)
+    return colors
+
+
+def _swarm(depths: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Give each unit a place to the left or right, so that units at one depth stand in a row."""
+    levels = np.floor(depths / SWARM_STEP)
+    order = np.argsort(levels, kind="stable")
+    _, first, counts = np.unique(levels[order], return_index=True, return_counts=True)
+    rank = np.arange(len(depths)) - np.repeat(first, counts)
+    row_length = np.repeat(counts, counts)
+    step = np.minimum(UNIT_STEP, 2 * SWARM_WIDTH / np.maximum(row_length - 1, 1))
+    places = np.empty(len(depths))
+    places[order] = (rank - (row_length - 1) / 2) * step
+    return places
+
+
+def _draw_stretches(ax: Axes, column: int, stretches: list[_Stretch]) -> None:
+    for stretch in stretches[1:]:
+        ax.hlines(
+            stretch.bottom, column - SWARM_WIDTH - 0.05, column + SWARM_WIDTH + 0.05, colors=INK,
+            linewidth=0.7, zorder=1,
+        )  # fmt: skip
+    if stretches:
+        ends = [stretches[0].bottom, stretches[-1].top]
+        # the probe itself
+        ax.plot([column, column], ends, color="#e6e6e6", linewidth=5, zorder=0)
+
+
+def _name_stretches(
+    ax: Axes, column: int, stretches: list[_Stretch], colors: dict[str, str], step: float
+) -> None:
+    """Write the structures beside the probe, pushed up where they are too close."""
+    named = [stretch for stretch in stretches if stretch.structure]
+    height = -np.inf
+    for stretch in named:
+        height = max((stretch.bottom + stretch.top) / 2, height + step)
+        ax.text(
+            column + SWARM_WIDTH + 0.08, height, stretch.structure, va="center",
+            fontsize="x-small", color=colors[stretch.structure],
+        )  # fmt: skip
+
+
+def _structure_markers(colors: dict[str, str]) -> dict[str, str]:
+    """Give structures of one colour different shapes: a legend must tell them apart."""
+    seen = dict.fromkeys([*CONDITION_COLORS, FAINT], 0)
+    markers = {}
+    for name, color in colors.items():
+        markers[name] = LINE_MARKERS[seen[color] % len(LINE_MARKERS)]
+        seen[color] += 1
+    return markers
+
+
+def _add_legend(ax: Axes, colors: dict[str, str], markers: dict[str, str]) -> None:
+    from matplotlib.lines import Line2D
+
+    handles = [
+        Line2D([], [], linestyle="", marker=markers[name], markersize=5, color=color, label=name)
+        for name, color in colors.items()
+        if name
+    ]
+    ax.legend(
+        handles=handles, frameon=False, fontsize="small", loc="upper left",
+        bbox_to_anchor=(1.0, 1.0),
+    )  # fmt: skip

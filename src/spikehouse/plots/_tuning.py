@@ -1,0 +1,308 @@
+"""Figures of what a unit prefers: tuning curves and the star of a grating."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import xarray as xr
+
+from spikehouse.errors import InvalidArgumentError, describe_choices
+from spikehouse.plots._axes import (
+    INK,
+    LINE_MARKERS,
+    NO_VALUE_COLOR,
+    SEQUENTIAL,
+    add_colorbar,
+    get_axes,
+    get_polar_axes,
+    line_colors,
+    tidy,
+)
+from spikehouse.plots._grid import select_dims
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.projections.polar import PolarAxes
+
+Scale = Literal["linear", "log", "even"]
+SCALES = ("linear", "log", "even")
+MAX_VALUE_TICKS = 12
+RATE_LABEL = "firing rate (spikes/s)"
+CAPTIONS = {
+    "temporal_frequency": "temporal frequency (Hz)",
+    "spatial_frequency": "spatial frequency (cycles/°)",
+    "phase": "phase (cycles)",
+    "contrast": "contrast",
+    "speed": "speed",
+}
+
+
+def plot_tuning_curve(
+    responses: npt.ArrayLike,
+    values: npt.ArrayLike,
+    *,
+    groups: npt.ArrayLike | None = None,
+    ax: Axes | None = None,
+    value_label: str = "orientation (°)",
+    response_label: str = RATE_LABEL,
+    group_label: str = "",
+    scale: Scale = "linear",
+    title: str | None = None,
+) -> Axes:
+    """Draw the mean response of one unit against a parameter of the stimulus.
+
+    Parameters
+    ----------
+    responses
+        Shape (n_presentations,): what the unit did in each presentation, such as its spike count
+        divided by the duration [spikes/s]. NaN is left out.
+    values
+        Shape (n_presentations,): the parameter in each presentation; NaN is a blank sweep.
+    groups
+        Shape (n_presentations,): a second parameter. Each of its values gets a line; presentations
+        where it is NaN are left out, blank sweeps are not.
+    ax
+        Where to draw; a new figure if None.
+    value_label, response_label, group_label
+        What the parameter, the response and the second parameter are, with their units.
+    scale
+        ``"linear"``; ``"log"`` for frequencies and contrasts; ``"even"`` puts the values side by
+        side in their order, whatever their distance.
+    title
+        Which unit, recorded where.
+
+    Returns
+    -------
+    Axes
+        Points are means over presentations, bars ± one standard error; a value shown once has no
+        bar. The dashed line and its band are the blank sweeps, where there are any.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If the arrays are not equally long, there is no presentation but blank sweeps, the scale is
+        unknown, or a logarithmic one has a value that is not positive.
+    """
+    if scale not in SCALES:
+        raise InvalidArgumentError(f"scale={scale!r}: {describe_choices(scale, SCALES)}")
+    table = _as_table(responses, values, groups)
+    shown = table.dropna(subset=["response", "value", "group"])
+    if shown.empty:
+        raise InvalidArgumentError(
+            f"there is no response to draw: of {len(table)} presentations "
+            f"{int(table['value'].isna().sum())} are blank sweeps (values is NaN)"
+        )
+    places = np.unique(shown["value"])
+    if scale == "log" and places[0] <= 0:
+        raise InvalidArgumentError(f"scale='log' needs values above 0, not {places[0]:g}")
+    ax = get_axes(ax, size=(5.0, 3.4))
+    lines = list(shown.groupby("group"))
+    for number, (color, (name, part)) in enumerate(
+        zip(line_colors(len(lines)), lines, strict=True)
+    ):
+        stats = _mean_and_error(part)
+        x = np.searchsorted(places, stats.index) if scale == "even" else stats.index.to_numpy()
+        marker = LINE_MARKERS[number % len(LINE_MARKERS)]
+        ax.errorbar(
+            x, stats["mean"].to_numpy(), yerr=stats["error"].to_numpy(), label=_short(name),
+            color=color, marker=marker, markersize=4.5, linewidth=1.3, elinewidth=1.0, capsize=2.0,
+        )  # fmt: skip
+    blank = table.loc[table["value"].isna(), "response"].dropna()
+    _draw_blank(ax, blank, has_legend=len(lines) > 1)
+    _set_value_ticks(ax, places, scale)
+    # a rate is read against zero
+    ax.set_ylim(bottom=min(0.0, ax.get_ylim()[0]) if shown["response"].min() < 0 else 0.0)
+    ax.set_xlabel(value_label)
+    ax.set_ylabel(f"{response_label}\nmean ± SEM")
+    if len(lines) > 1:
+        ax.legend(
+            title=group_label or None, frameon=False, fontsize="small", title_fontsize="small",
+            loc="upper left", bbox_to_anchor=(1.0, 1.0),
+        )  # fmt: skip
+    return tidy(ax, title=title)
+
+
+def plot_star(
+    means: xr.DataArray,
+    *,
+    rings: str = "temporal_frequency",
+    blank: float | None = None,
+    period: float = 360.0,
+    ax: Axes | None = None,
+    response_label: str = RATE_LABEL,
+    title: str | None = None,
+) -> PolarAxes:
+    """Draw the mean responses of one unit to gratings as a star.
+
+    Parameters
+    ----------
+    means
+        Mean response to each grating, dims ``orientation`` [°] and the one named by ``rings``;
+        NaN where a grating was not shown. Of presentations: ``rates.groupby([table.orientation,
+        table.temporal_frequency]).mean().to_xarray()``.
+    rings
+        The parameter that grows outwards, ``"temporal_frequency"`` [Hz] or
+        ``"spatial_frequency"`` [cycles/°]. The rings are equally wide, whatever its values.
+    blank
+        Mean response to blank sweeps; colours the disc in the middle.
+    period
+        After how many degrees the gratings are the same: 360 where they drift, 180 where they
+        stand still (each is then drawn twice, opposite to itself).
+    ax
+        Polar axes; a new figure if None.
+    response_label
+        What the colours are, with the unit.
+    title
+        Which unit, recorded where.
+
+    Returns
+    -------
+    PolarAxes
+        A wedge for each grating, its orientation counted anticlockwise from the right; grey where
+        it was not shown.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If a dimension is missing or too many, no mean is finite, two orientations are the same
+        after ``period``, or the axes are not polar.
+
+    Notes
+    -----
+    The angle is the number in the stimulus table, not the direction of movement on the screen.
+    """
+    import matplotlib as mpl
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import Normalize
+
+    grid = select_dims(means, ("orientation", rings), name="means")
+    angles, width = _wedges(grid["orientation"].to_numpy(), period)
+    values = grid.to_numpy().astype(np.float64)
+    known = values[np.isfinite(values)]
+    if not known.size:
+        raise InvalidArgumentError("means holds no finite value: nothing to draw")
+    given = known if blank is None else np.append(known, blank)
+    norm = Normalize(min(0.0, float(np.nanmin(given))), float(np.nanmax(given)) or 1.0)
+    polar = get_polar_axes(ax, size=(5.4, 4.6))
+    cmap = mpl.colormaps[SEQUENTIAL].with_extremes(bad=NO_VALUE_COLOR)
+    colors = ScalarMappable(norm=norm, cmap=cmap)
+    for angle, row in zip(angles, values, strict=True):
+        for turn in range(round(360 / period)):
+            at = np.full(row.size, angle + np.deg2rad(period * turn))
+            polar.bar(
+                at, np.ones(row.size), width=width, bottom=1.0 + np.arange(row.size),
+                color=_colors_of(colors, row), edgecolor="white", linewidth=0.8,
+            )  # fmt: skip
+    if blank is not None:
+        polar.bar(
+            [0.0], [0.9], width=2 * np.pi, color=_colors_of(colors, np.array([blank])), linewidth=0
+        )
+        polar.text(
+            0, 0, "blank", ha="center", va="center", fontsize="x-small",
+            color=_ink_on(float(norm(blank))),
+        )  # fmt: skip
+    _label_star(polar, grid[rings].to_numpy(), angles, period)
+    add_colorbar(colors, polar, response_label, pad=0.1)
+    caption = f"rings from inside: {CAPTIONS.get(rings, rings)}"
+    polar.set_xlabel(f"{caption}\n" + ", ".join(f"{ring:g}" for ring in grid[rings].to_numpy()))
+    if title:
+        polar.set_title(title, loc="left", fontsize="medium", pad=14)
+    return polar
+
+
+def _as_table(
+    responses: npt.ArrayLike, values: npt.ArrayLike, groups: npt.ArrayLike | None
+) -> pd.DataFrame:
+    columns: dict[str, npt.NDArray[Any]] = {
+        "response": np.asarray(responses, dtype=np.float64),
+        "value": np.asarray(values, dtype=np.float64),
+    }
+    columns["group"] = np.zeros(columns["value"].shape) if groups is None else np.asarray(groups)
+    shapes = [column.shape for column in columns.values()]
+    if len(set(shapes)) > 1 or columns["value"].ndim != 1:
+        names = "responses, values" + ("" if groups is None else " and groups")
+        raise InvalidArgumentError(
+            f"{names} must be equally long, one entry a presentation; their shapes are "
+            f"{', '.join(str(shape) for shape in shapes[: 2 if groups is None else 3])}"
+        )
+    return pd.DataFrame(columns)
+
+
+def _mean_and_error(part: pd.DataFrame) -> pd.DataFrame:
+    """Mean and its standard error by value; a single presentation has no error (NaN)."""
+    grouped = part.groupby("value")["response"]
+    return pd.DataFrame({"mean": grouped.mean(), "error": grouped.std() / np.sqrt(grouped.size())})
+
+
+def _draw_blank(ax: Axes, responses: pd.Series, *, has_legend: bool) -> None:
+    if responses.empty:
+        return
+    mean = float(responses.mean())
+    if len(responses) > 1:
+        error = float(responses.std() / np.sqrt(len(responses)))
+        ax.axhspan(mean - error, mean + error, color=INK, alpha=0.15, linewidth=0, zorder=0)
+    style = (0, (4, 3))
+    ax.axhline(mean, color=INK, linewidth=1.0, linestyle=style, zorder=1, label="blank")
+    if not has_legend:
+        ax.annotate(
+            "blank", (1.0, mean), xycoords=("axes fraction", "data"), xytext=(4, 0),
+            textcoords="offset points", va="center", fontsize="small", color=INK,
+            annotation_clip=False,
+        )  # fmt: skip
+
+
+def _set_value_ticks(ax: Axes, places: npt.NDArray[np.float64], scale: str) -> None:
+    if scale == "log":
+        ax.set_xscale("log")
+        ax.minorticks_off()
+    every = -(-len(places) // MAX_VALUE_TICKS)
+    at = (np.arange(len(places)) if scale == "even" else places)[::every]
+    ax.set_xticks(at, [f"{value:g}" for value in places[::every]])
+
+
+def _short(name: object) -> str:
+    return f"{name:g}" if isinstance(name, float) else str(name)
+
+
+def _wedges(orientations: npt.NDArray[Any], period: float) -> tuple[npt.NDArray[np.float64], float]:
+    """Give the angle of each wedge and the width of all [rad]: the smallest distance of two."""
+    if period not in (180, 360):
+        raise InvalidArgumentError(f"period must be 360 or 180 (degrees), not {period:g}")
+    degrees = orientations.astype(np.float64)
+    around = np.sort(degrees % period)
+    gaps = np.diff(np.append(around, around[0] + period))
+    if gaps.min() <= 0:
+        raise InvalidArgumentError(
+            f"two orientations are the same after {period:g}°: "
+            f"{', '.join(f'{value:g}' for value in degrees)}"
+        )
+    return np.deg2rad(degrees), float(np.deg2rad(gaps.min()))
+
+
+def _colors_of(colors: Any, row: npt.NDArray[np.float64]) -> Any:  # noqa: ANN401 - RGBA rows
+    return colors.to_rgba(np.ma.masked_invalid(row))
+
+
+def _ink_on(share: float) -> str:
+    """Black on the bright end of the map, white on the dark one."""
+    return "black" if share > 0.5 else "white"
+
+
+def _label_star(
+    polar: PolarAxes,
+    rings: npt.NDArray[Any],
+    angles: npt.NDArray[np.float64],
+    period: float,
+) -> None:
+    turns = np.concatenate([angles + np.deg2rad(period * k) for k in range(round(360 / period))])
+    degrees = np.rad2deg(np.sort(turns))
+    polar.set_thetagrids(degrees.tolist(), [f"{degree % period:g}°" for degree in degrees])
+    polar.set_rgrids([])
+    polar.set_ylim(0, 1.0 + len(rings))
+    polar.set_xlim(0, 2 * np.pi)
+    polar.grid(visible=False)
+    polar.spines["polar"].set_visible(False)
+    polar.tick_params(labelsize="small")

@@ -1,0 +1,213 @@
+"""Figures of a unit's mean waveform along the probe."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import xarray as xr
+
+from spikehouse.errors import InvalidArgumentError, describe_choices
+from spikehouse.plots._axes import (
+    CONDITION_COLORS,
+    DIVERGING,
+    INK,
+    NO_VALUE_COLOR,
+    add_colorbar,
+    get_axes,
+    tidy,
+)
+from spikehouse.plots._grid import TIP_LABEL, edges_around, largest_size, look_up, select_dims
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+VOLTAGE_LABEL = "membrane potential (µV)"
+MAX_CHANNEL_TICKS = 12
+TIME_MS_LABEL = "time (ms)"
+
+
+def plot_waveform_lines(
+    waveform: xr.DataArray,
+    *,
+    depths: pd.Series | None = None,
+    peak_channel: int | None = None,
+    n_channels: int = 12,
+    ax: Axes | None = None,
+    title: str | None = None,
+) -> Axes:
+    """Draw the mean waveform of one unit, a line for each channel around its peak channel.
+
+    Parameters
+    ----------
+    waveform
+        Mean waveform [µV], dims ``(channel_id, time)``, time in s: one value of
+        ``session.mean_waveforms``.
+    depths
+        Position of each channel along the probe [µm from the tip], index ``channel_id``; the
+        lines are in that order, nearest the tip at the bottom. Without, in the order given, the
+        first at the bottom.
+    peak_channel
+        The channel in the middle, drawn in colour; the one with the largest difference between
+        its highest and its lowest value if None.
+    n_channels
+        How many channels are drawn at most.
+    ax
+        Where to draw; a new figure if None.
+    title
+        Which unit, recorded where.
+
+    Returns
+    -------
+    Axes
+        Lines over the time in ms, all to the scale of the bar at the right [µV].
+
+    Raises
+    ------
+    InvalidArgumentError
+        If the dimensions do not fit, no value is finite, the peak channel is not there, a channel
+        has no depth, or ``n_channels`` is less than 1.
+    """
+    rows, labels, at = _around_peak(waveform, depths, peak_channel, n_channels)
+    ax = get_axes(ax, size=(4.2, 5.2))
+    values = rows.to_numpy().astype(np.float64)
+    time_ms = 1000 * rows["time"].to_numpy()
+    # the largest line reaches over two of its neighbours, as on the usual stacked plots
+    step = _round_down(float(np.nanmax(np.ptp(_known(values), axis=1))) / 2.0)
+    for number, row in enumerate(values):
+        is_peak = number == at
+        ax.plot(
+            time_ms, number * step + row, linewidth=1.8 if is_peak else 1.0,
+            color=CONDITION_COLORS[1] if is_peak else INK, zorder=3 if is_peak else 2,
+        )  # fmt: skip
+    _label_rows(ax, labels, step=step, has_depths=depths is not None)
+    _draw_scale(ax, step)
+    ax.set_xlim(time_ms[0], time_ms[-1])
+    ax.set_xlabel(TIME_MS_LABEL)
+    return tidy(ax, title=title)
+
+
+def plot_waveform_heatmap(
+    waveform: xr.DataArray,
+    *,
+    depths: pd.Series | None = None,
+    peak_channel: int | None = None,
+    n_channels: int = 40,
+    ax: Axes | None = None,
+    title: str | None = None,
+) -> Axes:
+    """Draw the mean waveform of one unit on the channels around its peak channel as a heat map.
+
+    Parameters
+    ----------
+    waveform
+        Mean waveform [µV], dims ``(channel_id, time)``, time in s.
+    depths
+        Position of each channel along the probe [µm from the tip], index ``channel_id``, as for
+        :func:`plot_waveform_lines`.
+    peak_channel
+        The channel in the middle, pointed out by a mark; the one with the largest difference
+        between its highest and its lowest value if None.
+    n_channels
+        How many channels are drawn at most.
+    ax
+        Where to draw; a new figure if None.
+    title
+        Which unit, recorded where.
+
+    Returns
+    -------
+    Axes
+        A row a channel, white at 0 µV, equally far to both sides; grey where there is no value.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If the dimensions do not fit, there are fewer than two samples or they go back, no value is
+        finite, the peak channel is not there, a channel has no depth, or ``n_channels`` is less
+        than 1.
+    """
+    rows, labels, at = _around_peak(waveform, depths, peak_channel, n_channels)
+    edges = edges_around(1000 * rows["time"].to_numpy(), name="time")
+    values = rows.to_numpy().astype(np.float64)
+    reach = largest_size(values, name="waveform")
+    ax = get_axes(ax, size=(5.0, 5.2))
+    mesh = ax.pcolormesh(
+        edges, np.arange(len(values) + 1) - 0.5, values, cmap=DIVERGING, vmin=-reach, vmax=reach,
+        rasterized=True,
+    )  # fmt: skip
+    ax.set_facecolor(NO_VALUE_COLOR)
+    add_colorbar(mesh, ax, VOLTAGE_LABEL)
+    ax.plot(
+        [0.0], [at], marker=">", markersize=7, color=INK, clip_on=False,
+        transform=ax.get_yaxis_transform(), zorder=4,
+    )  # fmt: skip
+    _label_rows(ax, labels, step=1.0, has_depths=depths is not None)
+    ax.set_xlabel(TIME_MS_LABEL)
+    return tidy(ax, title=title)
+
+
+def _around_peak(
+    waveform: xr.DataArray, depths: pd.Series | None, peak_channel: int | None, n_channels: int
+) -> tuple[xr.DataArray, list[str], int]:
+    """Give the rows to draw from the tip up, what each is called, and which one is the peak."""
+    if n_channels < 1:
+        raise InvalidArgumentError(f"n_channels must be 1 or more, not {n_channels}")
+    rows = select_dims(waveform, ("channel_id", "time"), name="waveform")
+    channels = rows["channel_id"].to_numpy()
+    names = [str(channel) for channel in channels]
+    if depths is not None:
+        heights = look_up(channels, depths, name="depths")
+        order = np.argsort(heights, kind="stable")
+        rows, names = rows.isel(channel_id=order), [f"{heights[i]:.0f}" for i in order]
+        channels = channels[order]
+    values = rows.to_numpy().astype(np.float64)
+    if not np.isfinite(values).any():
+        raise InvalidArgumentError("waveform holds no finite value: nothing to draw")
+    if peak_channel is None:
+        peak = int(np.ptp(_known(values), axis=1).argmax())
+    elif peak_channel in channels:
+        peak = int(np.flatnonzero(channels == peak_channel)[0])
+    else:
+        raise InvalidArgumentError(
+            f"waveform has no channel {peak_channel}: "
+            f"{describe_choices(peak_channel, channels.tolist())}"
+        )
+    first = int(np.clip(peak - n_channels // 2, 0, max(len(channels) - n_channels, 0)))
+    shown = slice(first, first + n_channels)
+    return rows.isel(channel_id=shown), names[shown], peak - first
+
+
+def _known(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    return np.where(np.isfinite(values), values, 0.0)
+
+
+def _round_down(size: float) -> float:
+    """Give a round number of µV a little below; 1 where nothing is larger than 0."""
+    if size <= 0:
+        return 1.0
+    decade = 10.0 ** np.floor(np.log10(size))
+    return float(max(step for step in (1, 2, 5) if step * decade <= size) * decade)
+
+
+def _label_rows(ax: Axes, labels: list[str], *, step: float, has_depths: bool) -> None:
+    every = -(-len(labels) // MAX_CHANNEL_TICKS)
+    at = list(range(0, len(labels), every))
+    ax.set_yticks([step * row for row in at], [labels[row] for row in at])
+    noun = "channel" if len(labels) == 1 else "channels"
+    where = f", {TIP_LABEL}" if has_depths else " (channel_id)"
+    ax.set_ylabel(f"{len(labels)} {noun}{where}")
+
+
+def _draw_scale(ax: Axes, size: float) -> None:
+    """Draw an upright bar of so many µV at the right, outside the lines."""
+    ax.plot(
+        [1.03, 1.03], [0.0, size], transform=ax.get_yaxis_transform(), color=INK, linewidth=2.0,
+        solid_capstyle="butt", clip_on=False,
+    )  # fmt: skip
+    ax.annotate(
+        f"{size:g} µV", (1.03, size / 2), xycoords=ax.get_yaxis_transform(), xytext=(4, 0),
+        textcoords="offset points", va="center", fontsize="small", color=INK, annotation_clip=False,
+    )  # fmt: skip

@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from spikehouse.analysis.correlations import noise_correlations, signal_correlations
+from spikehouse.errors import InvalidArgumentError
+
+
+def test_noise_correlations__by_hand() -> None:
+    # about their means of 1 and 11 the units differ by ∓1, ±1: the other way round
+    counts = [[0, 3], [2, 1], [10, 9], [12, 7]]
+    noise = noise_correlations(counts, [5, 5, 6, 6])
+    np.testing.assert_allclose(noise, [[1, -1], [-1, 1]])
+    assert noise.dims == ("unit_id", "other_unit_id")
+    # the means go up together
+    np.testing.assert_allclose(signal_correlations(counts, [5, 5, 6, 6]), 1)
+
+
+def test_noise_correlations__recovers_what_is_shared(rng: np.random.Generator) -> None:
+    conditions = np.repeat(np.arange(20), 100)
+    shared, own = rng.standard_normal((2000, 1)), rng.standard_normal((2000, 4))
+    scale = rng.uniform(1, 9, 20)[conditions][:, None]
+    means = rng.uniform(0, 30, (20, 4))[conditions]
+    counts = means + scale * (np.sqrt(0.3) * shared + np.sqrt(0.7) * own)
+    noise = noise_correlations(counts, conditions).values
+    np.testing.assert_allclose(noise[~np.eye(4, dtype=bool)], 0.3, atol=0.06)
+
+
+def test_correlations__silent_and_constant_units_are_nan(rng: np.random.Generator) -> None:
+    counts = rng.poisson(3, (12, 4)).astype(float)
+    counts[:, 1], counts[:, 3] = 0, 0.1
+    conditions = np.arange(12) % 3
+    for function in (noise_correlations, signal_correlations):
+        result = function(counts, conditions)
+        assert np.isnan(result[[1, 3]]).all()
+        assert np.isnan(result[:, [1, 3]]).all()
+        assert np.isfinite(result[[0, 2], [0, 2]]).all()
+
+
+def test_noise_correlations__one_presentation_of_each_condition(
+    rng: np.random.Generator,
+) -> None:
+    counts = rng.poisson(3, (5, 3))
+    assert np.isnan(noise_correlations(counts, range(5))).all()
+    assert np.isnan(signal_correlations(counts, [1] * 5)).all()
+    assert np.isfinite(np.diag(signal_correlations(counts, range(5)))).all()
+
+
+def test_correlations__nothing() -> None:
+    for function in (noise_correlations, signal_correlations):
+        assert np.isnan(function(np.zeros((0, 2)), [])).all()
+        assert function(np.zeros((4, 0)), [1, 1, 2, 2]).shape == (0, 0)
+
+
+def test_correlations__labels() -> None:
+    counts = xr.DataArray(
+        np.eye(4)[:, :2], dims=("stimulus_presentation_id", "unit_id"), coords={"unit_id": [8, 9]}
+    )
+    assert noise_correlations(counts, [1, 1, 2, 2]).other_unit_id.values.tolist() == [8, 9]
+    named = noise_correlations(counts.values, [1, 1, 2, 2], unit_ids=[3, 4])
+    assert named.unit_id.values.tolist() == [3, 4]
+    assert named.name == "noise_correlation"
+
+
+def test_correlations__errors() -> None:
+    counts = np.zeros((3, 2))
+    with pytest.raises(InvalidArgumentError, match=r"3 presentations, but conditions has the shap"):
+        noise_correlations(counts, [1, 2])
+    with pytest.raises(InvalidArgumentError, match=r"\(n_presentations, n_units\), not \(3,\)"):
+        signal_correlations(np.zeros(3), [1, 2, 3])
+    with pytest.raises(InvalidArgumentError, match=r"2 units, but unit_ids has the shape \(1,\)"):
+        noise_correlations(counts, [1, 2, 3], unit_ids=[4])
+    counts[1] = np.nan
+    with pytest.raises(InvalidArgumentError, match="responses of 1 presentations are not finite"):
+        noise_correlations(counts, [1, 2, 3])

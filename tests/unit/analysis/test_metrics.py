@@ -1,0 +1,210 @@
+"""Which stimulus gives which table, from presentations to the command line."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from spikehouse import cli
+from spikehouse.analysis import (
+    ANALYSES,
+    MetricOptions,
+    StimulusResponses,
+    average_speed,
+    compute_metrics,
+    list_analyses,
+)
+from spikehouse.demo import Survey
+from spikehouse.errors import InvalidArgumentError, NotFoundError
+from spikehouse.session import EcephysSession
+
+
+def make_responses(name: str = "flashes", trial_duration: float = 0.25) -> StimulusResponses:
+    onsets = np.arange(8.0)
+    presentations = pd.DataFrame(
+        {
+            "start_time": onsets,
+            "stop_time": onsets + 0.3,
+            "color": np.tile([-1.0, 1.0], 4),
+            "stimulus_condition_id": np.tile([7, 5], 4),
+        },
+        index=pd.RangeIndex(100, 108, name="stimulus_presentation_id"),
+    )
+    trains = {1: np.sort(np.r_[onsets + 0.1, onsets[1::2] + 0.28]), 2: np.empty(0)}
+    return StimulusResponses(name, presentations, [1, 2], trains, trial_duration)
+
+
+# --- what is derived of presentations and spikes
+
+
+def test_stimulus_responses__counts_by_trial_and_by_presentation() -> None:
+    responses = make_responses()
+    assert responses.condition_ids.tolist() == [5, 7]
+    assert responses.condition_of.tolist() == [1, 0] * 4
+    assert responses.n_shown.tolist() == [4, 4]
+    assert responses.conditions["color"].to_dict() == {5: 1.0, 7: -1.0}
+    assert responses.counts[:, 0].tolist() == [1] * 8
+    assert responses.shown_counts[:, 0].tolist() == [1, 2] * 4
+    assert responses.condition_sums.tolist() == [[8, 0], [4, 0]]
+    assert responses.condition_means.tolist() == [[2.0, 0.0], [1.0, 0.0]]
+    assert np.isnan(responses.speeds).all()
+
+
+def test_preferred_conditions__first_of_equals_and_only_candidates() -> None:
+    responses = make_responses()
+    assert responses.preferred_conditions().tolist() == [0, 0]
+    assert responses.preferred_conditions(np.array([False, True])).tolist() == [1, 1]
+    with pytest.raises(InvalidArgumentError, match="no condition but blank sweeps"):
+        responses.preferred_conditions(np.array([False, False]))
+
+
+def test_psth_of__each_unit_with_a_condition_of_its_own() -> None:
+    psth = make_responses().psth_of(np.array([0, 1]), [0.0, 0.2, 0.3])
+    assert psth.tolist() == [[1.0, 1.0], [0.0, 0.0]]
+
+
+def test_stimulus_responses__says_what_is_missing() -> None:
+    whole = make_responses()
+    with pytest.raises(InvalidArgumentError, match="flashes have no column stop_time"):
+        StimulusResponses("flashes", whole.presentations.drop(columns="stop_time"), [], {}, 0.25)
+    with pytest.raises(InvalidArgumentError, match=r"trial_duration is -1; give the length"):
+        make_responses(trial_duration=-1)
+
+
+def test_average_speed__half_open_and_without_unknown_samples() -> None:
+    means = average_speed(
+        np.array([0.0, 1.0, 2.0, 3.0]),
+        np.array([4.0, 2.0, np.nan, 10.0]),
+        start_time=np.array([0.0, 1.0, 2.0, 9.0]),
+        stop_time=np.array([2.0, 3.0, 3.0, 10.0]),
+    )
+    np.testing.assert_array_equal(means, [3.0, 2.0, np.nan, np.nan])
+
+
+# --- the choice of tables
+
+
+def test_list_analyses__other_names_of_released_stimuli() -> None:
+    shown = ["spontaneous", "dot_motion", "drifting_gratings_75_repeats", "gabors"]
+    assert list_analyses(shown) == ["drifting_gratings", "gabors", "dot_motion"]
+    assert list_analyses(["spontaneous"]) == []
+
+
+def test_compute_metrics__asks_for_the_stimulus_by_its_name_in_the_session() -> None:
+    asked = []
+
+    def respond(name: str, trial_duration: float) -> StimulusResponses:
+        asked.append((name, trial_duration))
+        return make_responses(name, trial_duration)
+
+    done: list[tuple[int, int]] = []
+    table = compute_metrics(
+        ["flashes", "flashes"],
+        respond,
+        shown=["flashes"],
+        progress=lambda *now: done.append(now),
+    )
+    assert asked == [("flashes", 0.25)]
+    assert done == [(1, 1)]
+    assert table.index.tolist() == [1, 2]
+    assert table.index.name == "unit_id"
+    assert {"on_off_ratio_fl", "fano_fl", "firing_rate_fl"} <= set(table)
+
+
+def test_compute_metrics__stimulus_that_was_not_shown() -> None:
+    with pytest.raises(NotFoundError, match=r"was not shown dot_motion.*Valid: 'flashes'"):
+        compute_metrics("dot_motion", make_responses, shown=["flashes", "spontaneous"])
+
+
+def test_compute_metrics__no_such_analysis() -> None:
+    with pytest.raises(InvalidArgumentError, match=r"no analysis of 'flahses': did you mean"):
+        compute_metrics("flahses", make_responses, shown=["flashes"])
+    with pytest.raises(InvalidArgumentError, match=r"none of drifting_gratings, .* was shown"):
+        compute_metrics(None, make_responses, shown=["spontaneous"])
+
+
+# --- a session, and the command
+
+
+@pytest.fixture(scope="module")
+def survey(tmp_path_factory: pytest.TempPathFactory) -> Survey:
+    return Survey(size="tiny", folder=tmp_path_factory.mktemp("survey"))
+
+
+@pytest.fixture(scope="module")
+def session_path(survey: Survey) -> Path:
+    return survey.session_file(survey.session_ids[0])
+
+
+def test_analyze__all_published_columns(session_path: Path, survey: Survey) -> None:
+    session = EcephysSession.from_nwb_path(session_path)
+    table = session.analyze(options=MetricOptions(n_permutations=50))
+    published = set(survey.read_analysis_metrics(survey.session_ids[0]).columns)
+    assert published - set(table) == set()
+    assert table.index.equals(session.units.index.rename("unit_id"))
+    assert list_analyses(session.stimulus_names) == [
+        name for name in ANALYSES if name != "dot_motion"
+    ]
+
+
+def test_analyze__some_units_give_the_same_rows(session_path: Path) -> None:
+    session = EcephysSession.from_nwb_path(session_path)
+    whole = session.analyze("natural_scenes")
+    some = session.analyze("natural_scenes", unit_ids=session.units.index[[3, 1]])
+    pd.testing.assert_frame_equal(some, whole.iloc[[3, 1]])
+
+
+def test_analyze__equal_seeds_equal_tables(session_path: Path) -> None:
+    session = EcephysSession.from_nwb_path(session_path)
+    options = MetricOptions(n_permutations=50, seed=4)
+    first, second = (session.analyze("gabors", options=options) for _ in range(2))
+    pd.testing.assert_frame_equal(first, second)
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable:
+    def call(*words: str) -> tuple[int, str, str]:
+        monkeypatch.setenv("SPIKEHOUSE_PROGRESS", "0")
+        monkeypatch.setattr(sys, "argv", ["spikehouse", "analyze", *words])
+        with pytest.raises(SystemExit) as caught:
+            cli.main()
+        captured = capsys.readouterr()
+        code = caught.value.code
+        return (int(code) if code else 0), captured.out, captured.err
+
+    return call
+
+
+def test_command__writes_and_prints(run: Callable, session_path: Path, tmp_path: Path) -> None:
+    out = tmp_path / "new" / "metrics.csv"
+    words = (str(session_path), "--stimulus", "flashes", "--structure", "VISp")
+    code, _, err = run(*words, "--out", str(out))
+    assert code == 0
+    assert "rows to" in err
+    written = pd.read_csv(out, index_col="unit_id")
+    code, printed, _ = run(*words)
+    assert code == 0
+    assert len(printed.splitlines()) == len(written) + 1
+    session = EcephysSession.from_nwb_path(session_path)
+    assert len(written) == (session.units["ecephys_structure_acronym"] == "VISp").sum()
+
+
+def test_command__says_what_is_wrong(run: Callable, session_path: Path) -> None:
+    code, _, err = run(str(session_path), "--stimulus", "dot_motion")
+    assert code == 1
+    assert "was not shown dot_motion" in err
+    code, _, err = run(str(session_path), "--structure", "VISP")
+    assert code == 1
+    assert "no unit of this session lies in 'VISP': did you mean 'VISp'" in err
+
+
+def test_command__definition_that_does_not_exist(run: Callable, session_path: Path) -> None:
+    words = (str(session_path), "--stimulus", "drifting_gratings", "--definition", "alensdk")
+    code, _, err = run(*words)
+    assert code == 1
+    assert "did you mean 'allensdk'" in err
