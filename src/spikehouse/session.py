@@ -21,7 +21,6 @@ import xarray as xr
 from spikehouse.catalogue import UnitFilter, join_units
 from spikehouse.errors import (
     InvalidArgumentError,
-    InvalidFileError,
     NotFoundError,
     SpikehouseError,
     describe_choices,
@@ -998,7 +997,7 @@ class EcephysSession:
     def _running_if_measured(self) -> pd.DataFrame | None:
         try:
             return self.running_speed
-        except InvalidFileError as error:
+        except _ABSENT as error:
             log.info("no running speed, so nothing is said of running: %s", error)
             return None
 

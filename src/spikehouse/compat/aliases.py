@@ -20,6 +20,12 @@ ROOT = "allensdk"
 INTERFACE_VERSION = "2.16.2"
 _ECEPHYS = "allensdk.brain_observatory.ecephys"
 
+_ANALYSIS = f"{_ECEPHYS}.stimulus_analysis"
+_CLASSES = "spikehouse.compat.stimulus_analysis"
+_FUNCTIONS = f"{_CLASSES}.functions"
+_FIELDS = f"{_CLASSES}.fields"
+_TIMESCALE = f"{_CLASSES}.timescale"
+
 _SESSION_API = {"EcephysSessionApi": "spikehouse.compat.session_api"}
 
 OFFERED: Mapping[str, Mapping[str, str]] = {
@@ -46,11 +52,55 @@ OFFERED: Mapping[str, Mapping[str, str]] = {
     f"{_ECEPHYS}.ecephys_project_api": {},
     f"{_ECEPHYS}.ecephys_project_api.rma_engine": {"RmaEngine": "spikehouse.compat.queries"},
     f"{_ECEPHYS}.ecephys_project_api.utilities": {"build_and_execute": "spikehouse.compat.queries"},
+    _ANALYSIS: {
+        "DotMotion": _CLASSES,
+        "DriftingGratings": _CLASSES,
+        "Flashes": _CLASSES,
+        "NaturalMovies": _CLASSES,
+        "NaturalScenes": _CLASSES,
+        "ReceptiveFieldMapping": _CLASSES,
+        "StaticGratings": _CLASSES,
+    },
+    f"{_ANALYSIS}.dot_motion": {"DotMotion": _CLASSES},
+    f"{_ANALYSIS}.drifting_gratings": {
+        "DriftingGratings": _CLASSES,
+        "c50": _FUNCTIONS,
+        "f1_f0": _FUNCTIONS,
+        "modulation_index": _FUNCTIONS,
+    },
+    f"{_ANALYSIS}.flashes": {"Flashes": _CLASSES},
+    f"{_ANALYSIS}.natural_movies": {"NaturalMovies": _CLASSES},
+    f"{_ANALYSIS}.natural_scenes": {"NaturalScenes": _CLASSES, "image_selectivity": _FUNCTIONS},
+    f"{_ANALYSIS}.receptive_field_mapping": {
+        "ReceptiveFieldMapping": _CLASSES,
+        "convert_azimuth_to_degrees": _FIELDS,
+        "convert_elevation_to_degrees": _FIELDS,
+        "convert_pixel_area_to_degrees": _FIELDS,
+        "convert_pixels_to_degrees": _FIELDS,
+        "fit_2d_gaussian": _FIELDS,
+        "gaussian_moments_2d": _FIELDS,
+        "invert_rf": _FIELDS,
+        "is_rf_inverted": _FIELDS,
+        "rf_on_screen": _FIELDS,
+        "threshold_rf": _FIELDS,
+    },
+    f"{_ANALYSIS}.static_gratings": {"StaticGratings": _CLASSES},
+    f"{_ANALYSIS}.stimulus_analysis": {
+        "StimulusAnalysis": _CLASSES,
+        "calculate_time_delayed_correlation": _TIMESCALE,
+        "deg2rad": _FUNCTIONS,
+        "dsi": _FUNCTIONS,
+        "fano_factor": _FUNCTIONS,
+        "fit_exp": _TIMESCALE,
+        "get_fr": _FUNCTIONS,
+        "lifetime_sparseness": _FUNCTIONS,
+        "osi": _FUNCTIONS,
+        "overall_firing_rate": _FUNCTIONS,
+        "reliability": _FUNCTIONS,
+        "running_modulation": _FUNCTIONS,
+    },
 }
 """Module of AllenSDK → name in it → the module of spikehouse that has it."""
-
-LATER = (f"{_ECEPHYS}.stimulus_analysis",)
-"""Modules that a later version of spikehouse will offer."""
 
 
 class CompatibilityError(SpikehouseError, ImportError):
@@ -147,12 +197,6 @@ def _find_allensdk() -> str | None:
 
 
 def _explain(fullname: str) -> str:
-    later = [name for name in LATER if fullname == name or fullname.startswith(f"{name}.")]
-    if later:
-        return (
-            f"{later[0]} arrives with a later version of spikehouse; this is {__version__}, and "
-            f"{fullname} cannot be imported yet"
-        )
     offered = [name for name in OFFERED if OFFERED[name]]
     return (
         f"spikehouse's compatibility layer has no module {fullname}. It offers these: "

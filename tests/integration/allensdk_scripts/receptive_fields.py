@@ -8,6 +8,9 @@ import sys
 import matplotlib.pyplot as plt
 import numpy as np
 from allensdk.brain_observatory.ecephys.ecephys_project_cache import EcephysProjectCache
+from allensdk.brain_observatory.ecephys.stimulus_analysis.receptive_field_mapping import (
+    ReceptiveFieldMapping,
+)
 
 host, folder = sys.argv[1:3]
 cache = EcephysProjectCache.from_warehouse(
@@ -43,3 +46,11 @@ for number, ax in enumerate(np.atleast_1d(axes)):
     ax.imshow(fields[:, :, number], cmap="inferno", origin="lower")
     ax.axis("off")
 fig.savefig(os.path.join(folder, "fields.png"))
+
+mapping = ReceptiveFieldMapping(session, filter=units.index.values)
+print("same presentations:", mapping.stim_table.index.equals(gabors.index))
+for number, unit in enumerate(units.index.values):
+    # rows there go from the top of the screen down
+    field = mapping.get_receptive_field(unit)[::-1]
+    print("same field:", np.array_equal(field, fields[:, :, number], equal_nan=True))
+print("metrics:", mapping.metrics.shape, list(mapping.metrics)[:3])

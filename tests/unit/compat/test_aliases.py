@@ -88,20 +88,17 @@ def test_unknown_module__lists_what_there_is(line):
 
 
 @pytest.mark.usefixtures("installed")
-@pytest.mark.parametrize(
-    "line",
-    [
-        f"from {ECEPHYS} import stimulus_analysis",
-        f"from {ECEPHYS}.stimulus_analysis.flashes import Flashes",
-        f"import {ECEPHYS}.stimulus_analysis",
-    ],
-)
-def test_stimulus_analysis__arrives_later(line):
-    if f"{ECEPHYS}.stimulus_analysis" in OFFERED:
-        pytest.skip("it has arrived")
-    message = f"{ECEPHYS}.stimulus_analysis arrives with a later version of spikehouse"
-    with pytest.raises(ImportError, match=re.escape(message)):
-        exec(line)
+def test_import_lines__of_stimulus_analysis():
+    space = {}
+    exec(
+        f"from {ECEPHYS}.stimulus_analysis import Flashes, ReceptiveFieldMapping\n"
+        f"from {ECEPHYS}.stimulus_analysis.receptive_field_mapping import threshold_rf\n"
+        f"from {ECEPHYS}.stimulus_analysis.stimulus_analysis import StimulusAnalysis, osi\n"
+        f"from {ECEPHYS} import stimulus_analysis\n",
+        space,
+    )
+    assert issubclass(space["Flashes"], space["StimulusAnalysis"])
+    assert space["stimulus_analysis"].Flashes is space["Flashes"]
 
 
 @pytest.mark.usefixtures("installed")

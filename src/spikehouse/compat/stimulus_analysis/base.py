@@ -1,0 +1,396 @@
+"""What AllenSDK's classes of stimulus analysis have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import xarray as xr
+
+from spikehouse.analysis import StimulusResponses
+from spikehouse.analysis.common import psth_edges
+from spikehouse.compat.stimulus_analysis.inputs import UnitFilter, filter_units, open_session
+from spikehouse.compat.stimulus_analysis.timescale import (
+    calculate_time_delayed_correlation,
+    fit_exp,
+)
+from spikehouse.errors import NotFoundError, describe_choices
+from spikehouse.session import EcephysSession
+
+__all__ = ["StimulusAnalysis"]
+
+_SPONTANEOUS = ("spontaneous", "spontaneous_activity")
+
+
+class StimulusAnalysis:
+    """The metrics of one stimulus, with what they are made of; base of the classes.
+
+    Everything is computed when it is first asked for, and kept. Nothing is changed: not the
+    session, not its tables.
+
+    Parameters
+    ----------
+    ecephys_session
+        A session, the path of its NWB file, or an adapter with AllenSDK's methods.
+    trial_duration
+        How long a response is counted from the onset [s].
+    filter
+        Which units: ids, or a mapping of columns of ``session.units`` to a value or several. All
+        if None.
+    params
+        AllenSDK's settings by stimulus; only ``stimulus_key`` in them is used.
+    stimulus_key
+        Name of the stimulus, or several. Found among the stimuli shown if None.
+    psth_resolution
+        Bins of histograms [s].
+    spontaneous_threshold
+        Spontaneous activity longer than this [s] is listed in ``stim_table_spontaneous``.
+    nwb_version
+        Without effect.
+
+    Raises
+    ------
+    TypeError
+        If no session can be made of what is given.
+    """
+
+    # name of its settings in params
+    _section: ClassVar[str] = ""
+    # name of a parameter in the analysis → the column that holds it
+    _columns: Mapping[str, str]
+
+    def __init__(
+        self,
+        ecephys_session: Any,  # noqa: ANN401 - three kinds, told apart below
+        trial_duration: float | None = None,
+        *,
+        filter: UnitFilter | None = None,
+        params: Mapping[str, Any] | None = None,
+        stimulus_key: str | Iterable[str] | None = None,
+        psth_resolution: float = 0.001,
+        spontaneous_threshold: float = 100.0,
+        nwb_version: int = 2,  # noqa: ARG002
+    ) -> None:
+        self._ecephys_session = open_session(ecephys_session)
+        self._trial_duration = trial_duration
+        self._unit_filter = filter
+        self._params = dict(params or {}).get(self._section, {})
+        self._stimulus_key = self._params.get("stimulus_key") or stimulus_key
+        self._psth_resolution = psth_resolution
+        self._spontaneous_threshold = spontaneous_threshold
+        self._columns = {}
+
+    # ---- who was shown what
+
+    @property
+    def ecephys_session(self) -> EcephysSession:
+        """The session."""
+        return self._ecephys_session
+
+    @cached_property
+    def unit_ids(self) -> npt.NDArray[np.int64]:
+        """The units, in the order of the filter's ids or of ``session.units``.
+
+        Raises
+        ------
+        NotFoundError
+            If the filter names a column or unit that is not there, or lets nothing through.
+        """
+        units = filter_units(self.ecephys_session.units, self._unit_filter)
+        if units.empty:
+            raise NotFoundError(
+                f"no unit of session {self.ecephys_session.ecephys_session_id} passes the filter "
+                f"{self._unit_filter!r}; leave the filter out for all units"
+            )
+        return units.index.to_numpy(dtype=np.int64)
+
+    @property
+    def unit_count(self) -> int:
+        """Number of units."""
+        return len(self.unit_ids)
+
+    @property
+    def name(self) -> str:
+        """AllenSDK's name of the stimulus."""
+        raise NotImplementedError
+
+    @property
+    def trial_duration(self) -> float:
+        """How long a response is counted from the onset [s].
+
+        Raises
+        ------
+        TypeError
+            If none was given, or a negative one.
+        """
+        if self._trial_duration is None or self._trial_duration < 0:
+            raise TypeError(
+                f"trial_duration is {self._trial_duration}; give the length of a response [s], for "
+                "instance trial_duration=0.25"
+            )
+        return self._trial_duration
+
+    @cached_property
+    def spikes(self) -> dict[int, npt.NDArray[np.float64]]:
+        """Unit id → spike times [s], of the units chosen."""
+        times = self.ecephys_session.spike_times
+        return {unit: times[unit] for unit in self.unit_ids.tolist() if unit in times}
+
+    @cached_property
+    def stim_table(self) -> pd.DataFrame:
+        """The presentations of the stimulus, with "null" where a parameter does not apply.
+
+        Raises
+        ------
+        NotFoundError
+            If the session does not have the stimulus.
+        """
+        return self.ecephys_session.get_stimulus_table(self._find_names())
+
+    @property
+    def total_presentations(self) -> int:
+        """Number of presentations."""
+        return len(self.stim_table)
+
+    @cached_property
+    def stim_table_spontaneous(self) -> pd.DataFrame:
+        """Spontaneous activity that lasts longer than ``spontaneous_threshold``."""
+        shown = self.ecephys_session.stimulus_names
+        names = [name for name in self.known_spontaneous_keys if name in shown]
+        table = self.ecephys_session.get_stimulus_table(names)
+        return table[table["duration"] > self._spontaneous_threshold]
+
+    @property
+    def known_spontaneous_keys(self) -> list[str]:
+        """Names of spontaneous activity."""
+        return list(_SPONTANEOUS)
+
+    @cached_property
+    def stimulus_conditions(self) -> pd.DataFrame:
+        """The conditions of the stimulus, of ``session.stimulus_conditions``."""
+        conditions = self.ecephys_session.stimulus_conditions
+        return conditions[conditions.index.isin(self.stim_table["stimulus_condition_id"].unique())]
+
+    @property
+    def null_condition(self) -> Any:  # noqa: ANN401 - an index where there are blank sweeps, or -1
+        """Ids of the conditions that are blank sweeps; −1 where the stimulus has none."""
+        return -1
+
+    @classmethod
+    def known_stimulus_keys(cls) -> list[str]:
+        """List the names under which the stimulus is looked for.
+
+        Returns
+        -------
+        list of str
+            Names, in any capitals.
+        """
+        raise NotImplementedError
+
+    # ---- responses
+
+    @cached_property
+    def conditionwise_psth(self) -> xr.DataArray:
+        """Mean counts in bins, (stimulus_condition_id, time_relative_to_stimulus_onset, unit_id).
+
+        Bins of ``psth_resolution`` from the onset, up to the last edge before the end of the
+        trial. Memory: 8 bytes × conditions × bins × units.
+        """
+        return self.ecephys_session.presentationwise_spike_counts(
+            bin_edges=psth_edges(self.trial_duration, resolution=self._psth_resolution),
+            stimulus_presentation_ids=self.stim_table.index.to_numpy(),
+            unit_ids=self.unit_ids,
+            mean_over="conditions",
+        ).rename("spike_counts")
+
+    @cached_property
+    def conditionwise_statistics(self) -> pd.DataFrame:
+        """Spikes by unit and condition; ``session.conditionwise_spike_statistics``."""
+        return self.ecephys_session.conditionwise_spike_statistics(
+            self.stim_table.index.to_numpy(), self.unit_ids
+        )
+
+    @cached_property
+    def presentationwise_spike_times(self) -> pd.DataFrame:
+        """Spikes in presentations; ``session.presentationwise_spike_times``."""
+        return self.ecephys_session.presentationwise_spike_times(
+            stimulus_presentation_ids=self.stim_table.index.to_numpy(), unit_ids=self.unit_ids
+        )
+
+    @cached_property
+    def presentationwise_statistics(self) -> pd.DataFrame:
+        """Index (stimulus_presentation_id, unit_id): spike_counts, condition, running_speed."""
+        counts = self.ecephys_session.presentationwise_spike_counts(
+            bin_edges=[0.0, self.trial_duration],
+            stimulus_presentation_ids=self.stim_table.index.to_numpy(),
+            unit_ids=self.unit_ids,
+        )
+        names = ["stimulus_presentation_id", "unit_id"]
+        rows = pd.MultiIndex.from_product([self.stim_table.index, self.unit_ids], names=names)
+        table = pd.DataFrame({"spike_counts": counts.to_numpy().ravel()}, index=rows)
+        shown = rows.get_level_values(0)
+        conditions = self.stim_table["stimulus_condition_id"]
+        table["stimulus_condition_id"] = conditions.loc[shown].to_numpy()
+        table["running_speed"] = self.running_speed["running_speed"].loc[shown].to_numpy()
+        return table
+
+    @cached_property
+    def running_speed(self) -> pd.DataFrame:
+        """Mean speed in each presentation [cm/s]; NaN where it was not measured."""
+        return pd.DataFrame(
+            {"running_speed": self._responses.speeds},
+            index=self.stim_table.index.rename("stimulus_presentation_id"),
+        )
+
+    @cached_property
+    def _responses(self) -> StimulusResponses:
+        return self._gather(self._find_names(), self._columns)
+
+    def _gather(self, names: Sequence[str], columns: Mapping[str, str]) -> StimulusResponses:
+        """Hand over to the analysis what it needs of some stimuli; columns are ours → theirs."""
+        table = self.ecephys_session.get_stimulus_table(names, missing="nan")
+        missing = [theirs for theirs in columns.values() if theirs not in table]
+        if missing:
+            raise NotFoundError(
+                f"{names[0]} has no parameter {missing[0]!r}: "
+                f"{describe_choices(missing[0], table.columns)}"
+            )
+        renamed = {theirs: ours for ours, theirs in columns.items() if theirs != ours}
+        kept = table.drop(columns=[ours for ours in renamed.values() if ours in table])
+        responses = self.ecephys_session.get_responses(names[0], self.trial_duration, self.unit_ids)
+        return replace(responses, presentations=kept.rename(columns=renamed))
+
+    # ---- metrics
+
+    @property
+    def METRICS_COLUMNS(self) -> list[tuple[str, type]]:
+        """Names and types of the metrics."""
+        raise NotImplementedError
+
+    @property
+    def metrics_names(self) -> list[str]:
+        """Names of the metrics."""
+        return [name for name, _ in self.METRICS_COLUMNS]
+
+    @property
+    def metrics_dtypes(self) -> list[type]:
+        """Types of the metrics."""
+        return [dtype for _, dtype in self.METRICS_COLUMNS]
+
+    @cached_property
+    def metrics(self) -> pd.DataFrame:
+        """The metrics of every unit; index unit_id, columns as METRICS_COLUMNS."""
+        table = self._compute_metrics()
+        return table[self.metrics_names].astype(dict(self.METRICS_COLUMNS))
+
+    def _compute_metrics(self) -> pd.DataFrame:
+        raise NotImplementedError
+
+    def empty_metrics_table(self) -> pd.DataFrame:
+        """Make a table of metrics without values.
+
+        Returns
+        -------
+        DataFrame
+            Index unit_id; NaN in every column of METRICS_COLUMNS.
+        """
+        index = pd.Index(self.unit_ids, name="unit_id")
+        return pd.DataFrame(np.nan, index=index, columns=self.metrics_names)
+
+    def get_intrinsic_timescale(self, unit_ids: npt.ArrayLike) -> float:
+        """Fit one decay to the autocorrelation of several units, as AllenSDK does.
+
+        Parameters
+        ----------
+        unit_ids
+            Which units.
+
+        Returns
+        -------
+        float
+            In bins of 25 ms. `spikehouse.analysis.timescale.compute_timescales` gives one for
+            every unit, in seconds.
+        """
+        counts = self.ecephys_session.presentationwise_spike_counts(
+            bin_edges=np.arange(0, self.trial_duration, 0.025),
+            stimulus_presentation_ids=self.stim_table.index.to_numpy(),
+            unit_ids=unit_ids,
+        )
+        return float(fit_exp(calculate_time_delayed_correlation(counts))[4])
+
+    # ---- figures
+
+    def plot_conditionwise_raster(self, unit_id: int) -> None:
+        """Draw the raster of every condition with `plot_raster`.
+
+        Parameters
+        ----------
+        unit_id
+            Which unit.
+        """
+        for condition in self.stimulus_conditions.index:
+            self.plot_raster(condition, unit_id)
+
+    def plot_raster(self, stimulus_condition_id: int, unit_id: int) -> None:
+        """Draw the spikes of a unit in every presentation of one condition.
+
+        Parameters
+        ----------
+        stimulus_condition_id
+            Which condition.
+        unit_id
+            Which unit.
+
+        Notes
+        -----
+        On a panel of pyplot's figure, at the place of the condition in the grid of all; nothing
+        is drawn for blank sweeps.
+        """
+        from spikehouse.compat.stimulus_analysis.figures import draw_raster
+
+        place = self._find_panel(stimulus_condition_id)
+        if place is not None:
+            draw_raster(self, stimulus_condition_id, unit_id, place)
+
+    def _find_panel(self, stimulus_condition_id: int) -> tuple[int, int, int] | None:
+        """Give the rows, columns and number (from 1) of the panel of a condition."""
+        raise NotImplementedError(f"{type(self).__name__} has no raster by condition")
+
+    # ---- finding things
+
+    def _find_names(self) -> list[str]:
+        key = self._stimulus_key
+        if key is None:
+            return [self._find_stimulus_key(self.ecephys_session.stimulus_names)]
+        return [key] if isinstance(key, str) else list(key)
+
+    def _find_stimulus_key(self, names: Iterable[str]) -> str:
+        """Give the first of the stimuli shown that this class is for."""
+        for shown in names:
+            if self._is_known(shown.lower()):
+                return shown
+        raise NotFoundError(
+            f"session {self.ecephys_session.ecephys_session_id} has no {self.name.lower()}; it has "
+            f"{', '.join(self.ecephys_session.stimulus_names)}. Another name can be given as "
+            "stimulus_key"
+        )
+
+    def _is_known(self, shown: str) -> bool:
+        return shown in [key.lower() for key in self.known_stimulus_keys()]
+
+    def _list_values(self, column: str, conditions: pd.DataFrame | None = None) -> Any:  # noqa: ANN401
+        """Give the distinct values of a parameter, increasing, without "null"."""
+        table = self.stimulus_conditions if conditions is None else conditions
+        if column not in table:
+            raise NotFoundError(
+                f"{self.name} has no parameter {column!r}: {describe_choices(column, table)}"
+            )
+        return np.sort(table.loc[table[column] != "null", column].unique())
+
+    def _find_blanks(self, column: str) -> pd.Index[int]:
+        return self.stimulus_conditions.index[self.stimulus_conditions[column] == "null"]

@@ -1,0 +1,350 @@
+"""AllenSDK's functions of stimulus analysis, with its arguments, for one unit at a time.
+
+Each hands its arrays to `spikehouse.analysis`, which takes all units at once; docstrings there
+have the formulas.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from spikehouse.analysis import contrast as _contrast
+from spikehouse.analysis import running as _running
+from spikehouse.analysis import scenes as _scenes
+from spikehouse.analysis import temporal as _temporal
+from spikehouse.analysis import tuning as _tuning
+from spikehouse.analysis import variability as _variability
+from spikehouse.errors import InvalidArgumentError
+
+__all__ = [
+    "c50",
+    "deg2rad",
+    "dsi",
+    "f1_f0",
+    "fano_factor",
+    "get_fr",
+    "image_selectivity",
+    "lifetime_sparseness",
+    "modulation_index",
+    "osi",
+    "overall_firing_rate",
+    "reliability",
+    "running_modulation",
+]
+
+Floats = npt.NDArray[np.float64]
+
+
+def running_modulation(
+    spike_counts: npt.ArrayLike, running_speeds: npt.ArrayLike, speed_threshold: float = 1.0
+) -> tuple[float, float]:
+    """Compare the counts of trials with and without running.
+
+    Parameters
+    ----------
+    spike_counts
+        Shape (n_trials,).
+    running_speeds
+        Shape (n_trials,) [cm/s].
+    speed_threshold
+        The animal runs from this speed on [cm/s].
+
+    Returns
+    -------
+    tuple of float
+        p-value and relative difference of the means; `spikehouse.analysis.running`.
+    """
+    found = _running.running_modulation(
+        spike_counts, running_speeds, speed_threshold=speed_threshold
+    )
+    return float(found.p_value), float(found.run_mod)
+
+
+def lifetime_sparseness(responses: npt.ArrayLike) -> float:
+    """Measure how few of the conditions a unit answers.
+
+    Parameters
+    ----------
+    responses
+        Shape (n_conditions,).
+
+    Returns
+    -------
+    float
+        `spikehouse.analysis.variability.lifetime_sparseness`.
+    """
+    return float(_variability.lifetime_sparseness(responses))
+
+
+def fano_factor(spike_counts: npt.ArrayLike) -> float:
+    """Divide the variance of counts by their mean.
+
+    Parameters
+    ----------
+    spike_counts
+        Shape (n_trials,).
+
+    Returns
+    -------
+    float
+        `spikehouse.analysis.variability.fano_factor`.
+    """
+    return float(_variability.fano_factor(spike_counts))
+
+
+def overall_firing_rate(
+    start_times: npt.ArrayLike, stop_times: npt.ArrayLike, spike_times: npt.ArrayLike
+) -> float:
+    """Count the spikes in blocks and divide by the length of these.
+
+    Parameters
+    ----------
+    start_times, stop_times
+        Of the blocks, shape (n_blocks,) [s].
+    spike_times
+        Sorted [s].
+
+    Returns
+    -------
+    float
+        Spikes/s; NaN if the blocks last no time.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If there are more starts than stops, or fewer.
+    """
+    starts, stops = np.asarray(start_times, np.float64), np.asarray(stop_times, np.float64)
+    if starts.shape != stops.shape:
+        raise InvalidArgumentError(
+            f"there are {starts.size} start_times and {stops.size} stop_times; give one of each "
+            "for every block"
+        )
+    times = np.asarray(spike_times, dtype=np.float64)
+    seconds = (stops - starts).sum()
+    if not seconds > 0:
+        return 0.0 if not times.size else float("nan")
+    return float((times.searchsorted(stops) - times.searchsorted(starts)).sum() / seconds)
+
+
+def get_fr(
+    spikes: npt.ArrayLike,
+    num_timestep_second: float = 30,
+    sweep_length: float = 3.1,
+    filter_width: float = 0.1,
+) -> Floats:
+    """Smooth where there were spikes.
+
+    Parameters
+    ----------
+    spikes
+        Times from the beginning of the sweep [s].
+    num_timestep_second
+        Bins a second [Hz].
+    sweep_length
+        [s].
+    filter_width
+        Standard deviation of the Gaussian [s].
+
+    Returns
+    -------
+    ndarray, shape (n_bins,)
+        `spikehouse.analysis.variability.binary_rate`.
+    """
+    return _variability.binary_rate(
+        spikes,
+        num_timestep_second=num_timestep_second,
+        sweep_length=sweep_length,
+        filter_width=filter_width,
+    )
+
+
+def reliability(
+    unit_sweeps: Sequence[npt.ArrayLike] | npt.NDArray[Any],
+    padding: float = 1.0,
+    num_timestep_second: float = 30,
+    filter_width: float = 0.1,
+    window_beg: int = 0,
+    window_end: int | None = None,
+) -> float:
+    """Average the correlation of the smoothed spikes of every two sweeps.
+
+    Parameters
+    ----------
+    unit_sweeps
+        The times of the spikes of each sweep [s].
+    padding
+        Added to the times [s].
+    num_timestep_second
+        Bins a second [Hz].
+    filter_width
+        Standard deviation of the Gaussian [s].
+    window_beg, window_end
+        Bins that are correlated; to the end if None.
+
+    Returns
+    -------
+    float
+        `spikehouse.analysis.variability.reliability`.
+    """
+    rates = [
+        get_fr(
+            np.asarray(sweep, dtype=np.float64) + padding,
+            num_timestep_second=num_timestep_second,
+            filter_width=filter_width,
+        )
+        for sweep in unit_sweeps
+    ]
+    return float(_variability.reliability(np.stack(rates)[:, window_beg:window_end]))
+
+
+def osi(orivals: npt.ArrayLike, tuning: npt.ArrayLike) -> float:
+    """Compute the global orientation selectivity index.
+
+    Parameters
+    ----------
+    orivals
+        Orientations [radians], shape (n,).
+    tuning
+        Mean responses, shape (n,).
+
+    Returns
+    -------
+    float
+        `spikehouse.analysis.tuning.orientation_selectivity`.
+    """
+    degrees = np.rad2deg(np.real(np.asarray(orivals)))
+    return float(_tuning.orientation_selectivity(degrees, tuning))
+
+
+def dsi(orivals: npt.ArrayLike, tuning: npt.ArrayLike) -> float:
+    """Compute the global direction selectivity index.
+
+    Parameters
+    ----------
+    orivals
+        Directions [radians], shape (n,).
+    tuning
+        Mean responses, shape (n,).
+
+    Returns
+    -------
+    float
+        `spikehouse.analysis.tuning.direction_selectivity`.
+    """
+    degrees = np.rad2deg(np.real(np.asarray(orivals)))
+    return float(_tuning.direction_selectivity(degrees, tuning))
+
+
+def deg2rad(arr: npt.ArrayLike) -> Any:  # noqa: ANN401 - a number for a number, else an array
+    """Turn degrees into radians.
+
+    Parameters
+    ----------
+    arr
+        Degrees.
+
+    Returns
+    -------
+    float or ndarray
+        Radians.
+    """
+    return np.deg2rad(arr)
+
+
+def image_selectivity(spike_means: npt.ArrayLike, num_steps: int = 1000) -> float:
+    """Measure how few of the images a unit answers strongly.
+
+    Parameters
+    ----------
+    spike_means
+        Shape (n_images,).
+    num_steps
+        Number of thresholds.
+
+    Returns
+    -------
+    float
+        `spikehouse.analysis.scenes.image_selectivity`.
+    """
+    return float(_scenes.image_selectivity(spike_means, n_steps=num_steps))
+
+
+def f1_f0(arr: npt.ArrayLike, tf: float, trial_duration: float) -> float:
+    """Compare the response at the frequency of a grating with the mean response.
+
+    Parameters
+    ----------
+    arr
+        Counts, shape (n_trials, n_bins) or (n_bins,).
+    tf
+        Temporal frequency [Hz].
+    trial_duration
+        [s]; AllenSDK hands over the centre of the last bin.
+
+    Returns
+    -------
+    float
+        Mean over the trials with spikes, folded as AllenSDK does; `spikehouse.analysis.temporal`.
+    """
+    counts = np.atleast_2d(np.asarray(arr, dtype=np.float64))
+    if not counts.size:
+        return float("nan")
+    # the length of a bin for which the centre of the last one is at trial_duration
+    bin_width = float(trial_duration) / (counts.shape[1] - 0.5)
+    ratios = _temporal.f1_f0(counts, float(tf), bin_width=bin_width, definition="allensdk")
+    known = ratios[np.isfinite(ratios)]
+    return float(known.mean()) if known.size else float("nan")
+
+
+def modulation_index(response_psth: npt.ArrayLike, tf: float, sample_rate: float) -> float:
+    """Say how far the power at the frequency of a grating stands out of the spectrum.
+
+    Parameters
+    ----------
+    response_psth
+        Shape (n_bins,).
+    tf
+        Temporal frequency [Hz].
+    sample_rate
+        Bins a second [Hz].
+
+    Returns
+    -------
+    float
+        As AllenSDK takes it; `spikehouse.analysis.temporal`.
+    """
+    psth = np.asarray(response_psth, dtype=np.float64)
+    if not psth.size:
+        return float("nan")
+    bin_width = 1 / float(sample_rate)
+    index = _temporal.modulation_index(psth, float(tf), bin_width=bin_width, definition="allensdk")
+    return float(index)
+
+
+def c50(contrasts: npt.ArrayLike, responses: npt.ArrayLike) -> float:
+    """Find the contrast at half of the response.
+
+    Parameters
+    ----------
+    contrasts
+        Shape (n,).
+    responses
+        Shape (n,).
+
+    Returns
+    -------
+    float
+        `spikehouse.analysis.contrast.c50`.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If contrasts and responses differ in length.
+    """
+    values = np.asarray(responses, dtype=np.float64)
+    return float(_contrast.c50(contrasts, values.reshape(-1, 1))[0])

@@ -1,0 +1,228 @@
+"""ReceptiveFieldMapping."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import xarray as xr
+
+from spikehouse.analysis.receptive_fields import (
+    compute_receptive_field_metrics,
+    receptive_field_maps,
+)
+from spikehouse.compat.stimulus_analysis.base import StimulusAnalysis
+from spikehouse.errors import NotFoundError, describe_choices
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["ReceptiveFieldMapping"]
+
+
+class ReceptiveFieldMapping(StimulusAnalysis):
+    """The receptive fields of units, and their metrics.
+
+    Parameters
+    ----------
+    ecephys_session
+        As for `StimulusAnalysis`.
+    col_pos_x, col_pos_y
+        Columns of the presentations with the position [degrees].
+    trial_duration
+        [s].
+    minimum_spike_count
+        Units with fewer spikes have no receptive field.
+    mask_threshold
+        How far below the peak the field reaches, in standard deviations of the smoothed map.
+    seed
+        Of p_value_rf.
+    **kwargs
+        As for `StimulusAnalysis`.
+
+    Notes
+    -----
+    p_value_rf is AllenSDK's: responses drawn with replacement 1000 times. AllenSDK draws from
+    numpy's global generator; after ``numpy.random.seed(n)`` there, and with ``seed=n`` here, the
+    p-values are the same. ``session.analyze("gabors")`` has a permutation test.
+    """
+
+    _section: ClassVar[str] = "receptive_field_mapping"
+
+    def __init__(
+        self,
+        ecephys_session: Any,  # noqa: ANN401 - see the base
+        col_pos_x: str = "x_position",
+        col_pos_y: str = "y_position",
+        trial_duration: float | None = 0.25,
+        minimum_spike_count: float = 10.0,
+        mask_threshold: float = 0.5,
+        *,
+        seed: int = 0,
+        **kwargs: Any,  # noqa: ANN401
+    ) -> None:
+        super().__init__(ecephys_session, trial_duration, **kwargs)
+        self._col_pos_x, self._col_pos_y = col_pos_x, col_pos_y
+        self._columns = {"x_position": col_pos_x, "y_position": col_pos_y}
+        self._minimum_spike_count = minimum_spike_count
+        self._mask_threshold = mask_threshold
+        self._seed = seed
+
+    @property
+    def name(self) -> str:
+        """AllenSDK's name of the stimulus."""
+        return "Receptive Field Mapping"
+
+    @classmethod
+    def known_stimulus_keys(cls) -> list[str]:
+        """List the beginnings of names under which the stimulus is looked for.
+
+        Returns
+        -------
+        list of str
+            In any capitals.
+        """
+        return ["receptive_field_mapping", "gabor", "gabors"]
+
+    def _is_known(self, shown: str) -> bool:
+        return shown.startswith(tuple(self.known_stimulus_keys()))
+
+    @cached_property
+    def elevations(self) -> npt.NDArray[Any]:
+        """Positions along y [degrees from the centre of the screen], increasing."""
+        return np.asarray(self._list_values(self._col_pos_y))
+
+    @cached_property
+    def azimuths(self) -> npt.NDArray[Any]:
+        """Positions along x [degrees from the centre of the screen], increasing."""
+        return np.asarray(self._list_values(self._col_pos_x))
+
+    @property
+    def number_elevations(self) -> int:
+        """Number of positions along y."""
+        return len(self.elevations)
+
+    @property
+    def number_azimuths(self) -> int:
+        """Number of positions along x."""
+        return len(self.azimuths)
+
+    @cached_property
+    def receptive_fields(self) -> xr.Dataset:
+        """Sums of spikes: ``spike_counts``, (y position, x position, unit_id).
+
+        Row 0 is the top of the screen. The coordinates are the positions in the stimulus table.
+        Whole numbers, unless a position was never shown: it is NaN.
+        """
+        means = receptive_field_maps(self._responses)
+        x, y = (
+            self._responses.presentations[name].to_numpy(dtype=np.float64)
+            for name in ("x_position", "y_position")
+        )
+        is_row = y == means["y_position"].to_numpy()[:, None]
+        is_column = x == means["x_position"].to_numpy()[:, None]
+        n_shown = is_row.astype(np.int64) @ is_column.astype(np.int64).T
+        values = means.transpose("unit_id", "y_position", "x_position").to_numpy()
+        sums = np.rint(values * n_shown)
+        if (n_shown > 0).all():
+            sums = sums.astype(np.int64)
+        dims = (self._col_pos_y, self._col_pos_x, "unit_id")
+        coords = {
+            dims[0]: means["y_position"].to_numpy(),
+            dims[1]: means["x_position"].to_numpy(),
+            "unit_id": means["unit_id"].to_numpy(),
+        }
+        fields = xr.Dataset({"spike_counts": (dims, sums.transpose(1, 2, 0))}, coords)
+        return fields.sortby("unit_id")
+
+    def get_receptive_field(self, unit_id: int) -> npt.NDArray[Any]:
+        """Get the map of a unit.
+
+        Parameters
+        ----------
+        unit_id
+            Which unit.
+
+        Returns
+        -------
+        ndarray, shape (n_elevations, n_azimuths)
+            Spikes at each position; row 0 is the top of the screen, NaN was never shown.
+
+        Raises
+        ------
+        NotFoundError
+            If the unit is not among those chosen.
+        """
+        if unit_id not in self.unit_ids:
+            raise NotFoundError(
+                f"there is no unit {unit_id!r} here: "
+                f"{describe_choices(unit_id, self.unit_ids.tolist())}"
+            )
+        return np.asarray(self.receptive_fields["spike_counts"].sel(unit_id=unit_id))
+
+    @property
+    def METRICS_COLUMNS(self) -> list[tuple[str, type]]:
+        """Names and types of the metrics."""
+        return [
+            ("azimuth_rf", np.float64),
+            ("elevation_rf", np.float64),
+            ("width_rf", np.float64),
+            ("height_rf", np.float64),
+            ("area_rf", np.float64),
+            ("p_value_rf", np.float64),
+            ("on_screen_rf", bool),
+            ("firing_rate_rf", np.float64),
+            ("fano_rf", np.float64),
+            ("time_to_peak_rf", np.float64),
+            ("lifetime_sparseness_rf", np.float64),
+            ("run_mod_rf", np.float64),
+            ("run_pval_rf", np.float64),
+        ]
+
+    def _compute_metrics(self) -> pd.DataFrame:
+        return compute_receptive_field_metrics(
+            self._responses,
+            n_permutations=1000,
+            seed=self._seed,
+            test="resampling",
+            minimum_spike_count=self._minimum_spike_count,
+            mask_threshold=self._mask_threshold,
+            is_truncated=True,
+        )
+
+    def plot_rf(self, unit_id: int) -> Axes:
+        """Draw the map of a unit.
+
+        Parameters
+        ----------
+        unit_id
+            Which unit.
+
+        Returns
+        -------
+        Axes
+            `spikehouse.plots.plot_receptive_field`, on pyplot's current axes.
+        """
+        import matplotlib.pyplot as plt
+
+        from spikehouse.plots import plot_receptive_field
+
+        names = {self._col_pos_y: "elevation", self._col_pos_x: "azimuth"}
+        field = self.receptive_fields["spike_counts"].sel(unit_id=unit_id).rename(names)
+        return plot_receptive_field(
+            field.sortby("elevation"), ax=plt.gca(), response_label="spikes",
+            title=f"unit {unit_id}",
+        )  # fmt: skip
+
+    def _find_panel(self, stimulus_condition_id: int) -> tuple[int, int, int] | None:
+        shown = self.stimulus_conditions.loc[stimulus_condition_id]
+        below = np.flatnonzero(self.elevations == shown[self._col_pos_y])
+        column = np.flatnonzero(self.azimuths == shown[self._col_pos_x])
+        if not len(below) == len(column) == 1:
+            return None
+        row = self.number_elevations - 1 - below[0]
+        n_columns = self.number_azimuths
+        return self.number_elevations, n_columns, int(row * n_columns + column[0] + 1)

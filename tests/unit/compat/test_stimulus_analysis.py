@@ -1,0 +1,306 @@
+"""AllenSDK's classes of stimulus analysis: what they accept, and what they draw.
+
+Their numbers are compared with AllenSDK's in tests/parity/test_analysis.py.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+
+from spikehouse.compat import stimulus_analysis as sa
+from spikehouse.compat.stimulus_analysis import fields, functions, timescale
+from spikehouse.errors import InvalidArgumentError, NotFoundError
+from spikehouse.session import EcephysSession
+
+UNITS = [1, 2, 3, 4]
+
+
+class Lab:
+    """Four units that saw gabors on 3 × 3 places, gratings, flashes and a movie."""
+
+    def get_ecephys_session_id(self) -> int:
+        return 42
+
+    def get_session_start_time(self) -> dt.datetime:
+        return dt.datetime(2026, 1, 2, tzinfo=dt.UTC)
+
+    def get_invalid_times(self) -> pd.DataFrame:
+        return pd.DataFrame({"start_time": [], "stop_time": [], "label": [], "tags": []})
+
+    def get_probes(self) -> pd.DataFrame:
+        columns = {"description": ["probeA"], "location": ["V1"], "sampling_rate": [3e4],
+                   "lfp_sampling_rate": [1250.0], "has_lfp_data": [False]}  # fmt: skip
+        return pd.DataFrame(columns, index=pd.Index([7], name="id"))
+
+    def get_channels(self) -> pd.DataFrame:
+        columns = {
+            "probe_id": [7] * 4, "probe_channel_number": range(4),
+            "probe_vertical_position": [20, 40, 60, 80], "probe_horizontal_position": [11] * 4,
+            "structure_acronym": ["CA1", "VISp", "VISp", "VISl"],
+        }  # fmt: skip
+        return pd.DataFrame(columns, index=pd.Index([100, 101, 102, 103], name="id"))
+
+    def get_units(self) -> pd.DataFrame:
+        columns = {"peak_channel_id": [100, 101, 102, 103], "snr": [1.0, 2.0, 3.0, 4.0]}
+        return pd.DataFrame(columns, index=pd.Index(UNITS, name="id"))
+
+    def get_stimulus_presentations(self) -> pd.DataFrame:
+        places = [(x, y) for x in (-10.0, 0.0, 10.0) for y in (-10.0, 0.0, 10.0)]
+        rows: list[dict[str, Any]] = [{"stimulus_name": "spontaneous", "length": 5.0}]
+        rows += [
+            {"stimulus_name": "gabors", "x_position": x, "y_position": y, "length": 0.25}
+            for x, y in places * 3
+        ]
+        rows += [{"stimulus_name": "spontaneous", "length": 120.0}]
+        rows += [
+            {"stimulus_name": "drifting_gratings", "orientation": angle, "contrast": 0.8,
+             "temporal_frequency": tf, "length": 2.0}
+            for angle in (0.0, 90.0, np.nan) for tf in ([2.0, 4.0] if angle == angle else [np.nan])
+            for _ in range(3)
+        ]  # fmt: skip
+        rows += [
+            {"stimulus_name": "static_gratings", "orientation": angle, "phase": 0.5,
+             "spatial_frequency": sf, "length": 0.25}
+            for angle in (0.0, 90.0) for sf in (0.02, 0.04) for _ in range(3)
+        ]  # fmt: skip
+        rows += [{"stimulus_name": "flashes", "color": c, "length": 0.25} for c in [1.0, -1.0] * 4]
+        rows += [
+            {"stimulus_name": "natural_movie_three", "frame": float(frame), "length": 1 / 30}
+            for frame in [*range(6)] * 3
+        ]
+        table = pd.DataFrame(rows)
+        length = table.pop("length")
+        table["start_time"] = length.cumsum() - length + 1.0
+        table["stop_time"] = table["start_time"] + length
+        return table.assign(stimulus_block=0.0).rename_axis("id")
+
+    def get_spike_times(self) -> dict[int, np.ndarray]:
+        rng = np.random.default_rng(1)
+        return {unit: np.sort(rng.uniform(1.0, 190.0, 1500 * unit)) for unit in UNITS}
+
+    def get_running_speed(self) -> pd.DataFrame:
+        times = np.arange(0.0, 200.0, 0.05)
+        return pd.DataFrame(
+            {"start_time": times, "end_time": times + 0.05, "velocity": 5 * np.sin(times)}
+        )
+
+
+@pytest.fixture
+def session() -> EcephysSession:
+    return EcephysSession(api=Lab())
+
+
+@pytest.fixture
+def figure():
+    backend = mpl.get_backend()
+    plt.switch_backend("Agg")
+    yield plt.figure()
+    plt.close("all")
+    plt.switch_backend(backend)
+
+
+# ---- what they are made of
+
+
+def test_analysis__of_an_adapter(session: EcephysSession) -> None:
+    assert sa.Flashes(Lab()).metrics.equals(sa.Flashes(session).metrics)
+
+
+def test_analysis__of_something_else_says_what_it_takes() -> None:
+    with pytest.raises(TypeError, match="cannot be made of a int: give an EcephysSession"):
+        sa.Flashes(42)
+
+
+def test_analysis__of_a_path_opens_it(tmp_path) -> None:
+    with pytest.raises(OSError, match=r"absent\.nwb"):
+        sa.Flashes(str(tmp_path / "absent.nwb"))
+
+
+def test_analysis__unknown_argument_is_an_error(session: EcephysSession) -> None:
+    with pytest.raises(TypeError, match="trial_durration"):
+        sa.Flashes(session, trial_durration=0.25)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "expected"),
+    [
+        (None, UNITS),
+        ([3, 1], [3, 1]),
+        (np.array([2]), [2]),
+        (pd.Series([4, 2]), [4, 2]),
+        ({"unit_id": [4, 1]}, [4, 1]),
+        ({"ecephys_structure_acronym": "VISp"}, [2, 3]),
+        ({"ecephys_structure_acronym": ["VISp", "VISl"], "snr": [3.0, 4.0]}, [3, 4]),
+    ],
+)
+def test_filter__chooses_units(session: EcephysSession, chosen: Any, expected: list[int]) -> None:
+    analysis = sa.Flashes(session, filter=chosen)
+    assert analysis.unit_ids.tolist() == expected
+    assert analysis.unit_count == len(expected)
+    assert sorted(analysis.spikes) == sorted(expected)
+    assert analysis.metrics.index.tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("chosen", "message"),
+    [
+        ([1, 9], r"1 of 2 units of the filter are not in this session; there is no unit 9"),
+        ({"structure": "VISp"}, r"units have no column 'structure' to filter by: did you mean"),
+        ({"snr": 99.0}, r"no unit of session 42 passes the filter \{'snr': 99.0\}"),
+    ],
+)
+def test_filter__that_cannot_be_met(session: EcephysSession, chosen: Any, message: str) -> None:
+    with pytest.raises(NotFoundError, match=message):
+        _ = sa.Flashes(session, filter=chosen).unit_ids
+
+
+def test_filter__unit_named_twice(session: EcephysSession) -> None:
+    with pytest.raises(InvalidArgumentError, match="holds a unit more than once"):
+        _ = sa.Flashes(session, filter=[1, 1]).unit_ids
+
+
+@pytest.mark.parametrize("duration", [None, -1.0])
+def test_trial_duration__is_needed(session: EcephysSession, duration: float | None) -> None:
+    with pytest.raises(TypeError, match=r"trial_duration is (None|-1\.0); give the length"):
+        _ = sa.Flashes(session, trial_duration=duration).metrics
+
+
+def test_stimulus_key__is_found_given_or_in_params(session: EcephysSession) -> None:
+    assert sa.NaturalMovies(session).stim_table["stimulus_name"].unique() == "natural_movie_three"
+    given = sa.DriftingGratings(session, stimulus_key="drifting_gratings")
+    params = {"drifting_gratings": {"stimulus_key": "drifting_gratings"}}
+    assert given.metrics.equals(sa.DriftingGratings(session, params=params).metrics)
+    with pytest.raises(NotFoundError, match="drifting"):
+        _ = sa.DriftingGratings(session, stimulus_key="drifting_grating").stim_table
+    with pytest.raises(NotFoundError, match=r"session 42 has no natural scenes; it has spontane"):
+        _ = sa.NaturalScenes(session).metrics
+
+
+def test_columns__may_have_other_names(session: EcephysSession) -> None:
+    class Renamed(Lab):
+        def get_stimulus_presentations(self) -> pd.DataFrame:
+            names = {"x_position": "across", "y_position": "up"}
+            return super().get_stimulus_presentations().rename(columns=names)
+
+    renamed = sa.ReceptiveFieldMapping(Renamed(), col_pos_x="across", col_pos_y="up")
+    plain = sa.ReceptiveFieldMapping(session)
+    pd.testing.assert_frame_equal(renamed.metrics, plain.metrics)
+    assert renamed.receptive_fields["spike_counts"].dims == ("up", "across", "unit_id")
+    with pytest.raises(NotFoundError, match=r"gabors has no parameter 'across'"):
+        _ = sa.ReceptiveFieldMapping(session, col_pos_x="across").metrics
+
+
+def test_spontaneous__longer_than_the_threshold(session: EcephysSession) -> None:
+    assert len(sa.Flashes(session).stim_table_spontaneous) == 1
+    assert len(sa.Flashes(session, spontaneous_threshold=1.0).stim_table_spontaneous) == 2
+
+
+# ---- what they give
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        sa.DriftingGratings, sa.StaticGratings, sa.NaturalMovies, sa.Flashes,
+        sa.ReceptiveFieldMapping,
+    ],
+)  # fmt: skip
+def test_metrics__have_the_columns_and_types_listed(session: EcephysSession, make: Any) -> None:
+    analysis = make(session)
+    metrics = analysis.metrics
+    assert metrics.index.name == "unit_id"
+    assert list(metrics) == analysis.metrics_names == list(analysis.empty_metrics_table())
+    assert [np.dtype(t) for t in analysis.metrics_dtypes] == metrics.dtypes.tolist()
+    assert analysis.metrics is metrics
+    assert analysis.total_presentations == len(analysis.stim_table)
+
+
+def test_presentationwise_statistics__agree_with_the_session(session: EcephysSession) -> None:
+    analysis = sa.Flashes(session, filter=[2, 1])
+    table = analysis.presentationwise_statistics
+    assert table.index.names == ["stimulus_presentation_id", "unit_id"]
+    first = analysis.stim_table.index[0]
+    counts = session.presentationwise_spike_counts([0, 0.25], [first], [2, 1]).values.ravel()
+    assert table.loc[first, "spike_counts"].tolist() == counts.tolist()
+    speeds = analysis.running_speed["running_speed"]
+    assert table.loc[first, "running_speed"].tolist() == [speeds[first]] * 2
+
+
+def test_receptive_field__rows_from_the_top(session: EcephysSession) -> None:
+    analysis = sa.ReceptiveFieldMapping(session)
+    field = analysis.get_receptive_field(3)
+    assert field.shape == (3, 3)
+    assert field.dtype.kind == "i"
+    table = analysis.stim_table
+    top_left = table.index[(table["x_position"] == -10) & (table["y_position"] == 10)]
+    counts = session.presentationwise_spike_counts([0, 0.249], top_left, [3])
+    assert field[0, 0] == int(counts.sum())
+    with pytest.raises(NotFoundError, match="there is no unit 9 here"):
+        analysis.get_receptive_field(9)
+
+
+def test_receptive_field__seed_is_the_test_s(session: EcephysSession) -> None:
+    first, same, other = (sa.ReceptiveFieldMapping(session, seed=n).metrics for n in (1, 1, 2))
+    pd.testing.assert_frame_equal(first, same)
+    assert not first["p_value_rf"].equals(other["p_value_rf"])
+
+
+def test_timescale__of_several_units(session: EcephysSession) -> None:
+    with pytest.raises(InvalidArgumentError, match="lags have a correlation"):
+        sa.Flashes(session, trial_duration=0.06).get_intrinsic_timescale([1, 2])
+
+
+def test_functions__refuse_what_does_not_fit() -> None:
+    with pytest.raises(InvalidArgumentError, match="there are 1 start_times and 2 stop_times"):
+        functions.overall_firing_rate([0.0], [1.0, 2.0], [])
+    with pytest.raises(InvalidArgumentError, match="a decay needs all of at least three"):
+        timescale.fit_exp(np.full((2, 3, 3), np.nan))
+    assert fields.gaussian_moments_2d(np.zeros((9, 9))) is None
+    assert fields.fit_2d_gaussian(np.zeros((9, 9)))[1] is False
+    assert isinstance(fields.convert_pixels_to_degrees(2.5), float)
+
+
+# ---- what they draw
+
+
+@pytest.mark.parametrize(
+    ("make", "n_panels"),
+    [(sa.DriftingGratings, 4), (sa.StaticGratings, 4), (sa.Flashes, 2),
+     (sa.ReceptiveFieldMapping, 9)],
+)  # fmt: skip
+def test_plot_conditionwise_raster__one_panel_a_condition(
+    session: EcephysSession, figure: Any, make: Any, n_panels: int
+) -> None:
+    make(session).plot_conditionwise_raster(2)
+    assert len(figure.axes) == n_panels
+
+
+def test_plots__of_gratings(session: EcephysSession, figure: Any) -> None:
+    drifting, static = sa.DriftingGratings(session), sa.StaticGratings(session)
+    assert drifting.make_star_plot(2).name == "polar"
+    assert static.make_fan_plot(2).name == "polar"
+    for analysis in (drifting, static):
+        figure.clear()
+        plt.figure(figure.number)
+        analysis.plot_response_summary(2)
+        assert len(figure.axes) == 2
+
+
+def test_plot_rf__elevation_upwards(session: EcephysSession, figure: Any) -> None:
+    ax = sa.ReceptiveFieldMapping(session).plot_rf(2)
+    assert ax.get_ylim()[0] < ax.get_ylim()[1]
+    assert ax.figure is figure
+
+
+def test_plots__that_are_not_offered_say_so(session: EcephysSession) -> None:
+    with pytest.raises(NotImplementedError, match="plot_response is not offered: draw condition"):
+        sa.Flashes(session).plot_response(2)
+    with pytest.raises(NotImplementedError, match="NaturalMovies has no raster by condition"):
+        sa.NaturalMovies(session).plot_conditionwise_raster(2)
