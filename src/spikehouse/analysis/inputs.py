@@ -99,17 +99,24 @@ class StimulusResponses:
         first = self.presentations[kept].drop_duplicates("stimulus_condition_id")
         return first.set_index("stimulus_condition_id").loc[self.condition_ids]
 
-    @cached_property
+    @property
     def counts(self) -> npt.NDArray[np.int32]:
         """Spikes from the onset for the trial's duration, shape (n_presentations, n_units)."""
-        edges = np.array([0.0, self.trial_duration])
-        return self._count(time_domain(edges, self.onsets))
+        return self._counts[: len(self.onsets)]
 
-    @cached_property
+    @property
     def shown_counts(self) -> npt.NDArray[np.int32]:
         """Spikes while a presentation lasted, shape (n_presentations, n_units)."""
-        shown = self.presentations[["start_time", "stop_time"]]
-        return self._count(shown.to_numpy(dtype=np.float64))
+        return self._counts[len(self.onsets) :]
+
+    @cached_property
+    def _counts(self) -> npt.NDArray[np.int32]:
+        # both at once: the spikes are read once for them
+        trials = time_domain(np.array([0.0, self.trial_duration]), self.onsets)
+        shown = self.presentations[["start_time", "stop_time"]].to_numpy(dtype=np.float64)
+        units = np.asarray(self.unit_ids).tolist()
+        counts = count_spikes(self.spike_times, units, np.concatenate([trials, shown]))
+        return np.ascontiguousarray(counts[:, 0, :], dtype=np.int32)
 
     @cached_property
     def condition_sums(self) -> npt.NDArray[np.int64]:
@@ -199,11 +206,6 @@ class StimulusResponses:
             means[chosen] = counts.mean(axis=0).T
         return means
 
-    def _count(self, domain: npt.NDArray[np.float64]) -> npt.NDArray[np.int32]:
-        units = np.asarray(self.unit_ids).tolist()
-        counts = count_spikes(self.spike_times, units, domain)[:, 0, :]
-        return np.ascontiguousarray(counts, dtype=np.int32)
-
 
 def average_speed(
     times: npt.NDArray[np.float64],
@@ -228,6 +230,11 @@ def average_speed(
     ndarray, shape (n,)
         The mean of the samples that begin in [start, stop) [cm/s]; NaN where there is none.
     """
+    if not len(start_time):
+        return np.empty(0)
+    # one stimulus is a small part of a session
+    here = slice(*np.searchsorted(times, (np.nanmin(start_time), np.nanmax(stop_time))))
+    times, velocity = times[here], velocity[here]
     is_known = np.isfinite(velocity)
     sums = np.r_[0.0, np.cumsum(np.where(is_known, velocity, 0.0))]
     known = np.r_[0, np.cumsum(is_known)]

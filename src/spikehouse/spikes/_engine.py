@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,8 +17,10 @@ from spikehouse.io.units import ReadAhead, is_thread_safe
 Result = TypeVar("Result")
 SpikeTimes = Mapping[int, npt.NDArray[np.float64]]
 
-# numpy needs about 60 ns an edge and unit; loading the compiled loops takes as long as 5 million
+# numpy needs about 60 ns an edge and unit; loading the compiled loops takes as long as 5 million,
+# and starting the threads, once they are loaded, as long as 20 thousand
 LARGE = 4_000_000
+LARGE_ONCE_LOADED = 20_000
 # handing a task over costs about as much as counting a quiet unit
 MOST_UNITS_A_TASK = 16
 
@@ -57,7 +60,9 @@ def compiled_rows(domain: npt.NDArray[np.float64], n_units: int) -> Rows | None:
         None where numpy is to be used: the work is small, or some edges are not numbers or
         decrease, for which only the definition by ``numpy.searchsorted`` says what comes out.
     """
-    if domain.size * n_units <= LARGE or domain.shape[1] < 2:
+    is_loaded = "spikehouse.spikes._kernels" in sys.modules
+    least = min(LARGE, LARGE_ONCE_LOADED) if is_loaded else LARGE
+    if domain.size * n_units <= least or domain.shape[1] < 2:
         return None
     from spikehouse.spikes import _kernels
 

@@ -95,14 +95,17 @@ class Parameter:
         ndarray, shape (n_presentations,)
             float64, bool (if it always applies) or object with None as missing.
         """
-        used = self.values[np.unique(self.codes[self.codes >= 0])]
+        present = np.unique(self.codes[self.codes >= 0])
+        used = self.values[present]
         complete = bool((self.codes >= 0).all())
         if len(used) and complete and all(isinstance(v, bool) for v in used):
             return self.values.astype(bool)[self.codes]
         if all(_is_number(v) for v in used):
-            numbers = [float(v) if _is_number(v) else np.nan for v in self.values]
-            typed: npt.NDArray[np.float64] = np.array([*numbers, np.nan])[self.codes]
-            return typed
+            # values of other stimuli, a movie's 3600 frames for one, are not looked at; the last
+            # place is that of code -1
+            numbers = np.full(len(self.values) + 1, np.nan)
+            numbers[present] = used.astype(np.float64)
+            return numbers[self.codes]
         extended = np.empty(len(self.values) + 1, dtype=object)
         extended[:-1] = self.values
         extended[-1] = None

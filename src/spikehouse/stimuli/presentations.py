@@ -282,7 +282,8 @@ def presentation_table(
         np.where(invalid, np.nan, condition) if invalid.any() else condition
     )
     index = pd.Index(presentations.ids[rows], name="stimulus_presentation_id")
-    return pd.DataFrame(frame, index=index)
+    # every column was made here: pandas need not make it once more
+    return pd.DataFrame(frame, index=index, copy=False)
 
 
 def _rows_of(visible: Parameter, names: Collection[str] | None) -> npt.NDArray[np.int64]:

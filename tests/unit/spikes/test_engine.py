@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from spikehouse.errors import InvalidArgumentError
-from spikehouse.spikes import _engine, compiling, count_spikes, mean_counts
+from spikehouse.spikes import _engine, _kernels, compiling, count_spikes, mean_counts
 
 
 @pytest.fixture
@@ -47,12 +47,22 @@ sys.exit("numba" in sys.modules)
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_compiled_rows__large_work_is_compiled() -> None:
+def test_compiled_rows__large_work_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    # as in a process that has not loaded the loops yet
+    monkeypatch.delitem(sys.modules, "spikehouse.spikes._kernels", raising=False)
     domain = np.tile([0.0, 1.0], (1000, 1))
     assert _engine.compiled_rows(domain, _engine.LARGE // domain.size) is None
     rows = _engine.compiled_rows(domain, _engine.LARGE // domain.size + 1)
     assert rows is not None
     assert rows.slack < 1e-9
+
+
+def test_compiled_rows__less_will_do_once_the_loops_are_loaded() -> None:
+    domain = np.tile([0.0, 1.0], (1000, 1))
+    n_units = _engine.LARGE_ONCE_LOADED // domain.size
+    assert _kernels is sys.modules["spikehouse.spikes._kernels"]
+    assert _engine.compiled_rows(domain, n_units) is None
+    assert _engine.compiled_rows(domain, n_units + 1) is not None
 
 
 @pytest.mark.usefixtures("compiled")
