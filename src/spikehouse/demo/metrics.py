@@ -117,8 +117,8 @@ def _add_receptive_fields(
     columns["area_rf"] = np.where(visual, area, rng.choice([0.0, 100.0, 6800.0], size=n))
     for name, key in (("azimuth", "rf_azimuth"), ("elevation", "rf_elevation")):
         centre = _get(units, key) + rng.normal(0, 2.0, size=n)
-        # on the released scale the screen's centre is at 50° azimuth and 30° elevation
-        offset = 50.0 if name == "azimuth" else 30.0
+        # on the released scale the screen's centre is at 50° azimuth and 10° elevation
+        offset = 50.0 if name == "azimuth" else 10.0
         columns[f"{name}_rf"] = offset + np.where(visual, centre, rng.uniform(-40, 40, size=n))
     for name in ("width_rf", "height_rf"):
         columns[name] = np.where(visual, width * rng.uniform(0.9, 1.1, size=n), np.nan)
