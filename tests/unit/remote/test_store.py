@@ -324,9 +324,34 @@ def test_read_type_metrics__takes_the_file_only_where_there_may_be_one(
     assert len(store.read_type_metrics(TYPE)) == len(pd.read_csv(metrics))
     with pytest.raises(SourceError, match="by rows"):
         store.read_type_metrics("of_my_own")
+    assert source.asked == [f"{TYPE}_analysis_metrics.csv", "metrics"]
+
+
+def test_read_session_metrics__rows_of_the_file_of_its_type(folder: CacheFolder) -> None:
+    fill(folder)
+    root = folder.manifest.folder
+    by_session = next(root.glob("session_*_analysis_metrics.csv"), None)
+    if by_session is not None:
+        by_session.unlink()
+    store = Store(folder, [Files(lambda name: LocalFile(FROZEN / f"{name}.csv", name))])
+    found = store.read_session_metrics(SESSION)
+    whole = pd.read_csv(FROZEN / f"{TYPE}_analysis_metrics.csv", index_col="ecephys_unit_id")
+    units = pd.read_csv(FROZEN / "units.csv", index_col="id")
+    channels = pd.read_csv(FROZEN / "channels.csv", index_col="id")
+    probes = pd.read_csv(FROZEN / "probes.csv", index_col="id")
+    probe_of = units["ecephys_channel_id"].map(channels["ecephys_probe_id"])
+    of_session = probe_of.map(probes["ecephys_session_id"]) == SESSION
+    expected = whole[whole.index.isin(units.index[of_session])]
+    assert 0 < len(expected) < len(whole)
+    assert found.index.tolist() == expected.index.tolist()
+
+
+def test_read_session_metrics__by_rows_where_a_source_has_no_files(folder: CacheFolder) -> None:
+    source = Pages()
+    source.error = SourceError("by rows")
     with pytest.raises(SourceError, match="by rows"):
-        store.read_session_metrics(SESSION)
-    assert source.asked == [f"{TYPE}_analysis_metrics.csv", "metrics", "metrics"]
+        Store(folder, [source]).read_session_metrics(SESSION)
+    assert source.asked == ["metrics"]
 
 
 @pytest.mark.parametrize("name", list(TABLES))

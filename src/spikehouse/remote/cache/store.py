@@ -16,7 +16,8 @@ from spikehouse.errors import SourceError
 from spikehouse.remote.cache.folder import CacheFolder
 from spikehouse.remote.cache.pictures import read_movie, read_scene
 from spikehouse.remote.cache.targets import ANY_METRICS, TABLES, TableName, Target, Targets
-from spikehouse.remote.protocol import LocalFile, RemoteFile, Source
+from spikehouse.remote.protocol import HasTableFiles, LocalFile, RemoteFile, Source
+from spikehouse.remote.sources.csv_tables import select_units
 from spikehouse.remote.sources.fallback import ask_in_turn, name_source
 from spikehouse.remote.transfer.part_state import count_kept
 from spikehouse.schema import Table
@@ -235,8 +236,25 @@ class Store(Targets):
         -------
         DataFrame
             Index ``ecephys_unit_id``; not to be changed.
+
+        Notes
+        -----
+        Sources that have the tables as files have one of metrics for each session type: that is
+        kept, and the rows are taken from it.
         """
-        return self._read(self.target_session_metrics(session_id), ANY_METRICS)
+        target = self.target_session_metrics(session_id)
+        has_files = isinstance(self.source, HasTableFiles)
+        if target.path.exists() or not has_files:
+            return self._read(target, ANY_METRICS)
+        session_type = str(self.read_table("sessions")["session_type"].loc[session_id])
+        unit_ids = select_units(
+            [session_id],
+            units=self.read_columns("units", ["ecephys_channel_id"]),
+            channels=self.read_columns("channels", ["ecephys_probe_id"]),
+            probes=self.read_table("probes"),
+        )
+        metrics = self.read_type_metrics(session_type)
+        return metrics[metrics.index.isin(unit_ids)]
 
     def read_type_metrics(self, session_type: str) -> pd.DataFrame:
         """Read the analysis metrics of all units of a session type.
