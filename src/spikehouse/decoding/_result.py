@@ -81,6 +81,7 @@ class DecodingResult:
             self.confusion.to_numpy(),
             index=classes.rename("actual"),
             columns=classes.rename("predicted"),
+            copy=True,  # pandas 2 would hand out the result's own array
         )
         if not normalized:
             return table

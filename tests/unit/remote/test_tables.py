@@ -6,6 +6,7 @@ import io
 import logging
 import os
 import string
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -295,3 +296,18 @@ def test_read_table__numbers_are_exact(path: Path, twin: Path, rng: np.random.Ge
     path.write_text(buffer.getvalue())
     for _ in range(2):
         np.testing.assert_array_equal(read_table(path, THINGS, twin=twin)["x"], values)
+
+
+def test_read_table__pyarrow_that_does_not_work(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    twin = tmp_path / "things.parquet"
+    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
+    twins._can_use_parquet.cache_clear()
+    try:
+        frame = read_table(path, THINGS, twin=twin)
+    finally:
+        twins._can_use_parquet.cache_clear()
+    assert frame.index.tolist() == [3, 1, 2]
+    assert not twin.exists()
+    assert "tables are read from CSV files, because pyarrow does not work" in caplog.text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 import json
 import logging
@@ -10,6 +11,7 @@ import re
 import zlib
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -112,11 +114,11 @@ def read_twin(
     -----
     Its pages and its footer carry checksums, and they are compared.
     """
+    if not path.exists() or not _can_use_parquet():
+        return None
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    if not path.exists():
-        return None
     try:
         _check_seal(path)
         with pq.ParquetFile(path) as file:
@@ -150,8 +152,11 @@ def write_twin(path: Path, frame: pd.DataFrame, *, stamp: Stamp, lock: Path) -> 
     Notes
     -----
     A twin is a convenience: in a folder that is read-only or full there is none, and a table
-    with columns that would not come back exactly as they are gets none.
+    with columns that would not come back exactly as they are gets none. Nor is there one where
+    pyarrow does not work.
     """
+    if not _can_use_parquet():
+        return
     import pyarrow.parquet as pq
 
     encoded = _encode(frame, stamp)
@@ -174,6 +179,17 @@ def write_twin(path: Path, frame: pd.DataFrame, *, stamp: Stamp, lock: Path) -> 
             file.write(_seal(buffer.getvalue()))
     except (CacheError, OSError) as error:
         log.info("no twin of %s could be kept: %s", stamp.csv, error)
+
+
+@cache
+def _can_use_parquet() -> bool:
+    try:
+        importlib.import_module("pyarrow.parquet")
+    except ImportError as error:
+        # such as one built for another NumPy: the CSV files do as well, only slower
+        log.warning("tables are read from CSV files, because pyarrow does not work: %s", error)
+        return False
+    return True
 
 
 def _encode(frame: pd.DataFrame, stamp: Stamp) -> pa.Table | None:
