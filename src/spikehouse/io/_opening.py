@@ -10,8 +10,7 @@ import h5py
 from spikehouse.errors import InvalidFileError, SourceError, TransferError
 from spikehouse.io._remote import RemoteView
 from spikehouse.remote.streaming.ranges import RemoteBytes
-
-HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+from spikehouse.remote.transfer.checks import HDF5_SIGNATURE
 
 
 def open_file(path: Path) -> h5py.File:

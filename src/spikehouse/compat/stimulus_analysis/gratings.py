@@ -162,11 +162,7 @@ class DriftingGratings(StimulusAnalysis):
 
     def _find_panel(self, stimulus_condition_id: int) -> tuple[int, int, int] | None:
         shown = self.stimulus_conditions.loc[stimulus_condition_id]
-        row = np.flatnonzero(self.tfvals == shown[self._col_tf])
-        column = np.flatnonzero(self.orivals == shown[self._col_ori])
-        if not len(row) == len(column) == 1:
-            return None
-        return self.number_tf, self.number_ori, int(row[0] * self.number_ori + column[0] + 1)
+        return _place(self.tfvals == shown[self._col_tf], self.orivals == shown[self._col_ori])
 
     def make_star_plot(self, unit_id: int) -> Axes:
         """Draw the mean count of every direction and temporal frequency.
@@ -310,11 +306,7 @@ class StaticGratings(StimulusAnalysis):
 
     def _find_panel(self, stimulus_condition_id: int) -> tuple[int, int, int] | None:
         shown = self.stimulus_conditions.loc[stimulus_condition_id]
-        row = np.flatnonzero(self.sfvals == shown[self._col_sf])
-        column = np.flatnonzero(self.orivals == shown[self._col_ori])
-        if not len(row) == len(column) == 1:
-            return None
-        return self.number_sf, self.number_ori, int(row[0] * self.number_ori + column[0] + 1)
+        return _place(self.sfvals == shown[self._col_sf], self.orivals == shown[self._col_ori])
 
     def make_fan_plot(self, unit_id: int) -> Axes:
         """Draw the mean count of every orientation and spatial frequency, over all phases.
@@ -350,3 +342,13 @@ class StaticGratings(StimulusAnalysis):
             unit_id,
             {self._col_sf: "spatial frequency (cycles/°)", self._col_ori: "orientation (°)"},
         )
+
+
+def _place(
+    is_row: npt.NDArray[np.bool_], is_column: npt.NDArray[np.bool_]
+) -> tuple[int, int, int] | None:
+    """Say how many rows and columns of panels there are, and which one is meant, from 1 on."""
+    row, column = np.flatnonzero(is_row), np.flatnonzero(is_column)
+    if not len(row) == len(column) == 1:
+        return None
+    return len(is_row), len(is_column), int(row[0] * len(is_column) + column[0] + 1)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from spikehouse.remote.progress import Progress
     from spikehouse.remote.streaming.ranges import RemoteBytes
 
-__all__ = ["State", "Store", "TableName", "Target", "name_source"]
+__all__ = ["State", "Store", "TableName", "Target"]
 
 State: TypeAlias = Literal["cached", "partial", "absent"]
 T = TypeVar("T")

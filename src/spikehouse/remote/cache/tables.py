@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from spikehouse.errors import InvalidFileError
 from spikehouse.remote.cache.twins import make_stamp, read_twin, write_twin
+from spikehouse.remote.sources.csv_tables import read_exactly
 from spikehouse.schema import Table
 
 __all__ = ["check_table", "read_table"]
-
-# up to pandas 3.0 the default parser may be off in the last place; from 3.1 on it is exact and
-# asking for that is deprecated
-_PANDAS = tuple(int(part) for part in pd.__version__.split(".")[:2])
-_EXACT: dict[str, Any] = {"float_precision": "round_trip"} if _PANDAS < (3, 1) else {}
 
 
 def read_table(
@@ -91,9 +86,8 @@ def _explain_parsing(path: Path, table: Table) -> pd.DataFrame:
 
 
 def _parse(path: Path, table: Table) -> pd.DataFrame:
-    texts = {column.name: str for column in table.columns if column.kind == "str"}
     try:
-        frame = pd.read_csv(path, index_col=table.index, dtype=texts, low_memory=False, **_EXACT)
+        frame = read_exactly(path, table)
         if isinstance(frame.index, pd.RangeIndex):
             # what some versions of pandas make of ids that happen to be evenly spaced
             frame.index = pd.Index(frame.index.to_numpy(), name=table.index)

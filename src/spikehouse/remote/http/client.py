@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import logging
 import socket
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, urljoin, urlsplit
 
 from spikehouse.errors import SourceError, TransferError
+from spikehouse.remote.http.addresses import is_loopback
 from spikehouse.remote.http.answers import Answer, ChangedError, read_answer
 from spikehouse.remote.http.bodies import (
     check_coding,
@@ -326,18 +326,9 @@ def _find_proxy(parts: SplitResult) -> str | None:
     from urllib.request import getproxies, proxy_bypass
 
     host = parts.hostname or ""
-    if _is_loopback(host) or proxy_bypass(host):
+    if is_loopback(host) or proxy_bypass(host):
         return None
     return getproxies().get(parts.scheme)
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _follow(url: str, location: str, hosts: frozenset[str]) -> str:

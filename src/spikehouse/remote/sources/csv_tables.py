@@ -6,7 +6,7 @@ import io
 import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import pandas as pd
@@ -36,6 +36,28 @@ _PANDAS = tuple(int(part) for part in pd.__version__.split(".")[:2])
 _EXACT: dict[str, Any] = {"float_precision": "round_trip"} if _PANDAS < (3, 1) else {}
 
 
+def read_exactly(file: Path | IO[bytes], table: Table) -> pd.DataFrame:
+    """Read a CSV file as it was written: words as words, numbers to the last digit.
+
+    Parameters
+    ----------
+    file
+        The file.
+    table
+        Which columns are words, and which is the index.
+
+    Returns
+    -------
+    DataFrame
+        What is there; whether it is the table is for the caller to check.
+    """
+    texts = {column.name: str for column in table.columns if column.kind == "str"}
+    frame: pd.DataFrame = pd.read_csv(
+        file, index_col=table.index, dtype=texts, low_memory=False, **_EXACT
+    )
+    return frame
+
+
 def parse_csv(content: Path | bytes, name: TableFile, *, origin: str) -> pd.DataFrame:
     """Parse one of the CSV files with its declared types.
 
@@ -59,10 +81,9 @@ def parse_csv(content: Path | bytes, name: TableFile, *, origin: str) -> pd.Data
         If it is no such table.
     """
     table = _TABLES[name]
-    texts = {column.name: str for column in table.columns if column.kind == "str"}
     file = io.BytesIO(content) if isinstance(content, bytes) else content
     try:
-        frame = pd.read_csv(file, index_col=table.index, dtype=texts, low_memory=False, **_EXACT)
+        frame = read_exactly(file, table)
         if not (pd.api.types.is_integer_dtype(frame.index) or frame.empty):
             raise ValueError(f"its column {table.index!r} holds something else than ids")
         if frame.index.has_duplicates:
