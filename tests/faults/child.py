@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -106,8 +107,12 @@ def fill_midway(task: dict[str, Any]) -> None:
 
 
 def _has_begun(folder: Path) -> bool:
-    parts = [path for path in folder.rglob("*.part") if path.stat().st_blocks > 0]
-    return bool(parts)
+    for path in folder.rglob("*.part"):
+        # one that is complete gets its name between the listing and the look at it
+        with contextlib.suppress(FileNotFoundError):
+            if path.stat().st_blocks > 0:
+                return True
+    return False
 
 
 def forbid_writing(task: dict[str, Any]) -> None:
