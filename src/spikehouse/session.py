@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import datetime as dt
 import html
 import logging
@@ -57,6 +58,7 @@ from spikehouse.stimuli import (
 
 if TYPE_CHECKING:
     from spikehouse.analysis import MetricOptions, StimulusResponses
+    from spikehouse.analysis.definitions import Definition
 
 log = logging.getLogger(__name__)
 
@@ -944,6 +946,7 @@ class EcephysSession:
         stimulus: str | Sequence[str] | None = None,
         *,
         unit_ids: npt.ArrayLike | None = None,
+        definition: Definition | None = None,
         options: MetricOptions | None = None,
         progress: Callable[[int, int], None] | None = None,
     ) -> pd.DataFrame:
@@ -957,10 +960,12 @@ class EcephysSession:
             several; all that the session was shown if None.
         unit_ids
             Which units; all if None.
+        definition
+            ``"corrected"``, or ``"published"`` for every column as the released tables have it;
+            that of ``options`` if None.
         options
-            Permutations and seed of the test for receptive fields, and which definition of f1/f0
-            and modulation index; ``spikehouse.analysis.MetricOptions(n_permutations=10_000,
-            seed=0, definition="exact")`` if None. Equal seeds give equal p-values.
+            The definition, and permutations and seed of the test for receptive fields;
+            ``spikehouse.analysis.MetricOptions()`` if None. Equal seeds give equal p-values.
         progress
             Called with (done, total) after every stimulus.
 
@@ -982,8 +987,11 @@ class EcephysSession:
         -----
         Reads the spikes of the units once or twice a stimulus and keeps none of them.
         """
-        from spikehouse.analysis import compute_metrics
+        from spikehouse.analysis import MetricOptions, compute_metrics
 
+        options = options or MetricOptions()
+        if definition is not None:
+            options = dataclasses.replace(options, definition=definition)
         units = self._select_units(unit_ids)
         return compute_metrics(
             stimulus,

@@ -6,13 +6,16 @@ import numpy as np
 import pandas as pd
 
 from spikehouse.analysis.common import common_metrics
+from spikehouse.analysis.definitions import Definition
 from spikehouse.analysis.gratings import condition_values, preferred_columns
 from spikehouse.analysis.inputs import StimulusResponses
 
 __all__ = ["compute_dot_motion_metrics"]
 
 
-def compute_dot_motion_metrics(responses: StimulusResponses) -> pd.DataFrame:
+def compute_dot_motion_metrics(
+    responses: StimulusResponses, *, definition: Definition = "corrected"
+) -> pd.DataFrame:
     """Compute the metrics of moving dots.
 
     Parameters
@@ -20,6 +23,8 @@ def compute_dot_motion_metrics(responses: StimulusResponses) -> pd.DataFrame:
     responses
         Of dot_motion, with Dir [degrees] and Speed (as in the stimulus table) in the
         presentations, NaN in blank sweeps.
+    definition
+        ``"corrected"``, or ``"published"`` for the numbers of the released tables.
 
     Returns
     -------
@@ -47,6 +52,7 @@ def compute_dot_motion_metrics(responses: StimulusResponses) -> pd.DataFrame:
     ----------
     Siegle et al. 2021, doi:10.1038/s41586-020-03171-x.
     """
+    responses = responses.defined_as(definition)
     direction, speed = (condition_values(responses, name) for name in ("Dir", "Speed"))
     is_blank = np.isnan(direction) | np.isnan(speed)
     condition = responses.preferred_conditions(~is_blank)

@@ -7,6 +7,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from spikehouse.analysis.common import peak_times, psth_edges, trial_metrics
+from spikehouse.analysis.definitions import Definition
 from spikehouse.analysis.inputs import StimulusResponses
 from spikehouse.errors import InvalidArgumentError
 
@@ -94,7 +95,11 @@ def sustained_index(psth: npt.ArrayLike) -> Floats:
 
 
 def compute_flashes_metrics(
-    responses: StimulusResponses, *, color_column: str = "color", psth_resolution: float = 0.001
+    responses: StimulusResponses,
+    *,
+    definition: Definition = "corrected",
+    color_column: str = "color",
+    psth_resolution: float = 0.001,
 ) -> pd.DataFrame:
     """Compute the metrics of every unit from the flashes.
 
@@ -102,6 +107,8 @@ def compute_flashes_metrics(
     ----------
     responses
         Of ``flashes``.
+    definition
+        ``"corrected"``, or ``"published"`` for the numbers of the released tables.
     color_column
         Parameter that is 1 for a bright and −1 for a dark flash.
     psth_resolution
@@ -120,6 +127,7 @@ def compute_flashes_metrics(
     InvalidArgumentError
         If there is no such parameter.
     """
+    responses = responses.defined_as(definition)
     conditions = responses.conditions
     if color_column not in conditions:
         raise InvalidArgumentError(

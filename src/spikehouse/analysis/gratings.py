@@ -10,8 +10,9 @@ import pandas as pd
 
 from spikehouse.analysis.common import common_metrics, trial_metrics
 from spikehouse.analysis.contrast import c50
+from spikehouse.analysis.definitions import Definition
 from spikehouse.analysis.inputs import StimulusResponses
-from spikehouse.analysis.temporal import Definition, f1_f0, modulation_index
+from spikehouse.analysis.temporal import f1_f0, modulation_index
 from spikehouse.analysis.tuning import (
     direction_selectivity,
     has_ties,
@@ -42,7 +43,7 @@ def compute_drifting_gratings_metrics(
     responses: StimulusResponses,
     *,
     contrast: StimulusResponses | None = None,
-    definition: Definition = "exact",
+    definition: Definition = "corrected",
 ) -> pd.DataFrame:
     """Compute the metrics of drifting gratings.
 
@@ -55,8 +56,7 @@ def compute_drifting_gratings_metrics(
         Of drifting_gratings_contrast to the same units, with orientation and contrast; without
         it c50_dg is NaN.
     definition
-        ``"allensdk"`` measures f1_f0_dg and mod_idx_dg at the frequencies AllenSDK does, and so
-        gives the published numbers: see `f1_f0` and `modulation_index`.
+        ``"corrected"``, or ``"published"`` for the numbers of the released tables.
 
     Returns
     -------
@@ -91,6 +91,7 @@ def compute_drifting_gratings_metrics(
     ----------
     Siegle et al. 2021, doi:10.1038/s41586-020-03171-x.
     """
+    responses = responses.defined_as(definition)
     orientation = condition_values(responses, "orientation")
     frequency = condition_values(responses, "temporal_frequency")
     is_blank = np.isnan(orientation) | np.isnan(frequency)
@@ -99,9 +100,7 @@ def compute_drifting_gratings_metrics(
         responses, {"pref_ori": orientation, "pref_tf": frequency}, is_blank=is_blank, suffix="dg"
     )
     columns["c50_dg"] = _c50_at(contrast, responses, np.asarray(columns["pref_ori_dg"]))
-    columns["f1_f0_dg"], columns["mod_idx_dg"] = _modulation(
-        responses, condition, frequency, definition=definition
-    )
+    columns["f1_f0_dg"], columns["mod_idx_dg"] = _modulation(responses, condition, frequency)
     angles, curves = tuning_curves(responses, orientation, fixed=(frequency,))
     columns["g_osi_dg"] = orientation_selectivity(angles, curves)
     columns["g_dsi_dg"] = direction_selectivity(angles, curves)
@@ -110,7 +109,9 @@ def compute_drifting_gratings_metrics(
     return pd.concat([pd.DataFrame(columns, index=table.index), table[shared]], axis=1)
 
 
-def compute_static_gratings_metrics(responses: StimulusResponses) -> pd.DataFrame:
+def compute_static_gratings_metrics(
+    responses: StimulusResponses, *, definition: Definition = "corrected"
+) -> pd.DataFrame:
     """Compute the metrics of static gratings.
 
     Parameters
@@ -118,6 +119,8 @@ def compute_static_gratings_metrics(responses: StimulusResponses) -> pd.DataFram
     responses
         Of static_gratings, with orientation [degrees], spatial_frequency [cycles/degree] and
         phase [cycles] in the presentations, NaN in blank sweeps.
+    definition
+        ``"corrected"``, or ``"published"`` for the numbers of the released tables.
 
     Returns
     -------
@@ -146,6 +149,7 @@ def compute_static_gratings_metrics(responses: StimulusResponses) -> pd.DataFram
     ----------
     Siegle et al. 2021, doi:10.1038/s41586-020-03171-x.
     """
+    responses = responses.defined_as(definition)
     orientation = condition_values(responses, "orientation")
     frequency = condition_values(responses, "spatial_frequency")
     phase = condition_values(responses, "phase")
@@ -269,27 +273,24 @@ def tuning_curves(
 
 
 def _modulation(
-    responses: StimulusResponses,
-    condition: npt.NDArray[np.intp],
-    frequency: Floats,
-    *,
-    definition: Definition,
+    responses: StimulusResponses, condition: npt.NDArray[np.intp], frequency: Floats
 ) -> tuple[Floats, Floats]:
     """Compute f1_f0 and modulation_index of every unit at its preferred condition."""
     ratios, indices = np.full(responses.n_units, np.nan), np.full(responses.n_units, np.nan)
     n_bins = max(round(responses.trial_duration / BIN_WIDTH), 1)
-    if definition == "allensdk":
+    if responses.definition == "published":
         n_bins = max(n_bins - 1, 1)  # its bins end before the trial
     edges = BIN_WIDTH * np.arange(n_bins + 1)
     for units, at in _by_condition(condition):
         domain = time_domain(edges, responses.onsets[responses.condition_of == at])
         ids = np.asarray(responses.unit_ids)[units].tolist()
         counts = np.moveaxis(count_spikes(responses.spike_times, ids, domain), -1, 0)
-        trials = f1_f0(counts, frequency[at], bin_width=BIN_WIDTH, definition=definition)
+        trials = f1_f0(counts, frequency[at], bin_width=BIN_WIDTH, definition=responses.definition)
         with np.errstate(invalid="ignore"):
             ratios[units] = np.nansum(trials, axis=1) / np.isfinite(trials).sum(axis=1)
+        psth = counts.mean(axis=1)
         indices[units] = modulation_index(
-            counts.mean(axis=1), frequency[at], bin_width=BIN_WIDTH, definition=definition
+            psth, frequency[at], bin_width=BIN_WIDTH, definition=responses.definition
         )
     return ratios, indices
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from spikehouse.analysis.definitions import Definition, check_definition
 from spikehouse.errors import InvalidArgumentError
 from spikehouse.spikes import count_spikes, time_domain
 
@@ -43,6 +44,8 @@ class StimulusResponses:
         longer.
     running_speed
         start_time [s] and velocity [cm/s] of the animal; None if it was not measured.
+    definition
+        Which definition the metrics of these responses follow; see `defined_as`.
     """
 
     stimulus_name: str
@@ -51,8 +54,10 @@ class StimulusResponses:
     spike_times: Mapping[int, npt.NDArray[np.float64]]
     trial_duration: float
     running_speed: pd.DataFrame | None = None
+    definition: Definition = "corrected"
 
     def __post_init__(self) -> None:
+        check_definition(self.definition)
         missing = [name for name in _NEEDED if name not in self.presentations]
         if missing:
             raise InvalidArgumentError(
@@ -64,6 +69,10 @@ class StimulusResponses:
                 f"trial_duration is {self.trial_duration}; give the length of a response [s], "
                 "for instance 0.25"
             )
+
+    def defined_as(self, definition: Definition) -> StimulusResponses:
+        """Return the same responses for metrics of another definition."""
+        return self if definition == self.definition else replace(self, definition=definition)
 
     @property
     def n_units(self) -> int:

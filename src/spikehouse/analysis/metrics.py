@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from spikehouse.analysis.definitions import Definition, check_definition
 from spikehouse.analysis.dots import compute_dot_motion_metrics
 from spikehouse.analysis.flashes import compute_flashes_metrics
 from spikehouse.analysis.gratings import (
@@ -17,7 +18,6 @@ from spikehouse.analysis.inputs import StimulusResponses
 from spikehouse.analysis.movies import compute_natural_movies_metrics
 from spikehouse.analysis.receptive_fields import compute_receptive_field_metrics
 from spikehouse.analysis.scenes import compute_natural_scenes_metrics
-from spikehouse.analysis.temporal import Definition
 from spikehouse.errors import InvalidArgumentError, NotFoundError, describe_choices
 
 __all__ = ["ANALYSES", "MetricOptions", "compute_metrics", "list_analyses"]
@@ -40,13 +40,15 @@ class MetricOptions:
     seed
         Of the same test.
     definition
-        How f1_f0_dg and mod_idx_dg measure a frequency: ``"exact"``, or ``"allensdk"`` for the
-        published numbers (see :mod:`spikehouse.analysis.temporal`).
+        ``"corrected"``, or ``"published"`` for every column as the released tables have it.
     """
 
     n_permutations: int = 10_000
     seed: int = 0
-    definition: Definition = "exact"
+    definition: Definition = "corrected"
+
+    def __post_init__(self) -> None:
+        check_definition(self.definition)
 
 
 @dataclass(frozen=True)
@@ -153,23 +155,29 @@ def _compute(
             f"analysed: {allowed}"
         )
     responses = respond(stimulus, kind.trial_duration)
+    definition = options.definition
     if name == "drifting_gratings":
         has_contrast = CONTRAST in shown
         contrast = respond(CONTRAST, CONTRAST_TRIAL_S) if has_contrast else None
         return compute_drifting_gratings_metrics(
-            responses, contrast=contrast, definition=options.definition
+            responses, contrast=contrast, definition=definition
         )
     if name == "gabors":
         return compute_receptive_field_metrics(
-            responses, n_permutations=options.n_permutations, seed=options.seed
+            responses,
+            definition=definition,
+            n_permutations=options.n_permutations,
+            seed=options.seed,
         )
     if name in _MOVIES:
-        return compute_natural_movies_metrics(responses, suffix=_MOVIES[name])
-    return _SIMPLE[name](responses)
+        return compute_natural_movies_metrics(
+            responses, definition=definition, suffix=_MOVIES[name]
+        )
+    return _SIMPLE[name](responses, definition=definition)
 
 
 _MOVIES = {"natural_movie_one": "nm1", "natural_movie_three": "nm3"}
-_SIMPLE: dict[str, Callable[[StimulusResponses], pd.DataFrame]] = {
+_SIMPLE: dict[str, Callable[..., pd.DataFrame]] = {
     "static_gratings": compute_static_gratings_metrics,
     "natural_scenes": compute_natural_scenes_metrics,
     "flashes": compute_flashes_metrics,

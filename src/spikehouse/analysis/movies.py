@@ -7,6 +7,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from spikehouse.analysis.common import trial_metrics
+from spikehouse.analysis.definitions import Definition
 from spikehouse.analysis.inputs import StimulusResponses
 from spikehouse.analysis.variability import reliability, smooth_rate
 from spikehouse.spikes import count_spikes
@@ -107,7 +108,12 @@ def movie_reliability(
 
 
 def compute_natural_movies_metrics(
-    responses: StimulusResponses, *, suffix: str = "nm", sigma: float = 0.1, delay: float = 0.0
+    responses: StimulusResponses,
+    *,
+    definition: Definition = "corrected",
+    suffix: str = "nm",
+    sigma: float = 0.1,
+    delay: float = 0.0,
 ) -> pd.DataFrame:
     """Compute the metrics of every unit from a natural movie.
 
@@ -116,6 +122,8 @@ def compute_natural_movies_metrics(
     responses
         Of one movie: ``natural_movie_one``, ``natural_movie_three``,
         ``natural_movie_one_more_repeats`` or ``natural_movie_one_shuffled``.
+    definition
+        ``"corrected"``, or ``"published"`` for the numbers of the released tables.
     suffix
         What the columns' names end with.
     sigma, delay
@@ -135,6 +143,7 @@ def compute_natural_movies_metrics(
     default for the duration and returns run_pval and run_mod twice, once empty under the names of
     the natural scenes; told the name and the duration, its numbers are the same.
     """
+    responses = responses.defined_as(definition)
     preferred = responses.preferred_conditions()
     table = trial_metrics(responses, suffix=suffix, preferred=preferred)
     table[f"reliability_{suffix}"] = movie_reliability(responses, sigma=sigma, delay=delay)

@@ -14,6 +14,7 @@ import pandas as pd
 import xarray as xr
 
 from spikehouse.analysis.common import common_metrics
+from spikehouse.analysis.definitions import Definition
 from spikehouse.analysis.inputs import StimulusResponses
 from spikehouse.analysis.rf_gaussian import fit_2d_gaussian
 from spikehouse.analysis.rf_shapes import invert_rf, is_rf_inverted, rf_on_screen, threshold_rf
@@ -135,6 +136,7 @@ def receptive_field_maps(
 def compute_receptive_field_metrics(
     responses: StimulusResponses,
     *,
+    definition: Definition = "corrected",
     n_permutations: int = 10_000,
     seed: int | np.random.RandomState = 0,
     test: Literal["permutation", "resampling"] = "permutation",
@@ -149,6 +151,8 @@ def compute_receptive_field_metrics(
     ----------
     responses
         Of a stimulus with x_position and y_position [degrees], such as gabors.
+    definition
+        ``"corrected"``, or ``"published"`` for the numbers of the released tables.
     n_permutations
         Of the test; AllenSDK resamples 1000 times.
     seed
@@ -204,6 +208,7 @@ def compute_receptive_field_metrics(
     .. [1] Siegle, J. H. et al. (2021). Survey of spiking in the mouse visual system reveals
        functional hierarchy. Nature 592, 86–92. https://doi.org/10.1038/s41586-020-03171-x
     """
+    responses = responses.defined_as(definition)
     positions = _find_positions(responses)
     trials = responses.counts[positions.is_located]
     is_counted = trials.sum(axis=0) >= minimum_spike_count

@@ -7,6 +7,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from spikehouse.analysis.common import common_metrics
+from spikehouse.analysis.definitions import Definition
 from spikehouse.analysis.inputs import StimulusResponses
 from spikehouse.analysis.tuning import has_ties
 from spikehouse.errors import InvalidArgumentError
@@ -76,7 +77,10 @@ def image_selectivity(means: npt.ArrayLike, *, n_steps: int = 1000) -> Floats:
 
 
 def compute_natural_scenes_metrics(
-    responses: StimulusResponses, *, image_column: str = "frame"
+    responses: StimulusResponses,
+    *,
+    definition: Definition = "corrected",
+    image_column: str = "frame",
 ) -> pd.DataFrame:
     """Compute the metrics of every unit from the natural scenes.
 
@@ -84,6 +88,8 @@ def compute_natural_scenes_metrics(
     ----------
     responses
         Of ``natural_scenes``.
+    definition
+        ``"corrected"``, or ``"published"`` for the numbers of the released tables.
     image_column
         Parameter with the number of the image; negative or missing for a blank sweep.
 
@@ -107,6 +113,7 @@ def compute_natural_scenes_metrics(
     every session. Of several equally good images both name the condition first shown in the
     session. A unit without spikes has some pref_image_ns, with pref_images_multi_ns true.
     """
+    responses = responses.defined_as(definition)
     images = _read_images(responses, image_column)
     is_blank = ~(images >= 0)
     preferred = responses.preferred_conditions(~is_blank)

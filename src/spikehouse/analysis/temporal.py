@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 import numpy.typing as npt
 
-from spikehouse.errors import InvalidArgumentError, describe_choices
+from spikehouse.analysis.definitions import Definition, check_definition
+from spikehouse.errors import InvalidArgumentError
 
-__all__ = ["Definition", "f1_f0", "modulation_index"]
+__all__ = ["f1_f0", "modulation_index"]
 
 Floats = npt.NDArray[np.float64]
-Definition = Literal["exact", "allensdk"]
-DEFINITIONS = ("exact", "allensdk")
 # Length of the segments whose spectra are averaged [bins].
 N_SEGMENT_BINS = 1024
 # A whole number of cycles that rounding puts just below itself.
@@ -25,7 +22,7 @@ def f1_f0(
     frequency: npt.ArrayLike,
     *,
     bin_width: float,
-    definition: Definition = "exact",
+    definition: Definition = "corrected",
 ) -> Floats:
     """Compare the response at the frequency of a grating with the mean response.
 
@@ -41,7 +38,7 @@ def f1_f0(
     bin_width
         [s].
     definition
-        ``"allensdk"`` folds the bins as AllenSDK does: see the notes.
+        ``"published"`` folds the bins as the released tables did: see the notes.
 
     Returns
     -------
@@ -62,8 +59,8 @@ def f1_f0(
 
     AllenSDK takes the centre of the last bin for the length of a trial, finds one cycle too few
     in it, and folds the bins into that many: for two seconds at 1, 2, 4, 8, 15 Hz, it measures at
-    0.5, 1.5, 3.5, 7.5 and 14.7 Hz. ``definition="allensdk"`` gives that, to compare with
-    published numbers, which were made so.
+    0.5, 1.5, 3.5, 7.5 and 14.7 Hz. ``definition="published"`` gives that: the
+    released tables were made so.
 
     References
     ----------
@@ -82,7 +79,7 @@ def f1_f0(
     frequencies = np.broadcast_to(frequencies, ratios.shape)
     for value in np.unique(frequencies[np.isfinite(frequencies) & (frequencies > 0)]):
         chosen = frequencies == value
-        if definition == "allensdk":
+        if definition == "published":
             ratios[chosen] = _fold(rates[chosen], value, bin_width)
         else:
             ratios[chosen] = _project(rates[chosen], value, bin_width)
@@ -94,7 +91,7 @@ def modulation_index(
     frequency: npt.ArrayLike,
     *,
     bin_width: float,
-    definition: Definition = "exact",
+    definition: Definition = "corrected",
 ) -> Floats:
     """Say how far the power at the frequency of a grating stands out of the spectrum.
 
@@ -110,7 +107,7 @@ def modulation_index(
     bin_width
         [s].
     definition
-        ``"allensdk"`` takes P at the frequency AllenSDK takes it at: see the notes.
+        ``"published"`` takes P at the frequency AllenSDK takes it at: see the notes.
 
     Returns
     -------
@@ -140,7 +137,7 @@ def modulation_index(
     n_segment = min(N_SEGMENT_BINS, rates.shape[-1])
     at, power = welch(rates, fs=1 / bin_width, nperseg=n_segment)
     position = np.searchsorted(at, frequencies)
-    if definition == "exact":
+    if definition == "corrected":
         above = np.clip(position, 1, max(len(at) - 1, 1))
         lower = at[above - 1] + at[np.minimum(above, len(at) - 1)]
         position = np.where(frequencies > lower / 2, above, above - 1)
@@ -200,8 +197,5 @@ def _check(
         raise InvalidArgumentError(
             f"bin_width is {bin_width}; give the width of a bin [s], for instance 0.001"
         )
-    if definition not in DEFINITIONS:
-        raise InvalidArgumentError(
-            f"definition {definition!r}: {describe_choices(definition, DEFINITIONS)}"
-        )
+    check_definition(definition)
     return rates, frequencies

@@ -41,8 +41,9 @@ def analyze(
     ] = 10_000,
     seed: Annotated[int, typer.Option(help="Of the same test.")] = 0,
     definition: Annotated[
-        str, typer.Option(help="Of f1/f0 and modulation index: exact, or allensdk as published.")
-    ] = "exact",
+        str,
+        typer.Option(help="corrected, or published: every column as the released tables have it."),
+    ] = "corrected",
     rows: Rows = 20,
     stream: Stream = False,
     source: Sources = None,
@@ -54,16 +55,12 @@ def analyze(
     """Compute the tuning metrics of a session's units, with AllenSDK's column names."""
     from spikehouse.analysis import MetricOptions
 
-    with (
-        plain_errors("stopped; nothing was written, run the same command again"),
-        open_session(what, source, cache, host, size, stream=stream, offline=offline) as session,
-    ):
-        table = _analyze(
-            session,
-            stimulus,
-            structures=structure,
-            options=MetricOptions(n_permutations=permutations, seed=seed, definition=definition),  # type: ignore[arg-type]  # it checks
-        )
+    with plain_errors("stopped; nothing was written, run the same command again"):
+        options = MetricOptions(n_permutations=permutations, seed=seed, definition=definition)  # type: ignore[arg-type]  # it checks
+        with open_session(
+            what, source, cache, host, size, stream=stream, offline=offline
+        ) as session:
+            table = _analyze(session, stimulus, structures=structure, options=options)
         if out is None:
             show_table(table, what="units", rows=rows)
         else:

@@ -204,7 +204,7 @@ def test_command__says_what_is_wrong(run: Callable, session_path: Path) -> None:
 
 
 def test_command__definition_that_does_not_exist(run: Callable, session_path: Path) -> None:
-    words = (str(session_path), "--stimulus", "drifting_gratings", "--definition", "alensdk")
+    words = (str(session_path), "--stimulus", "drifting_gratings", "--definition", "publishd")
     code, _, err = run(*words)
     assert code == 1
-    assert "did you mean 'allensdk'" in err
+    assert "did you mean 'published'" in err

@@ -48,8 +48,8 @@ def test_f1_f0__as_allensdk_folds_into_one_cycle_too_few():
     folded = psth[: 7 * 285].reshape(7, 285).mean(axis=0)
     spectrum = np.abs(np.fft.fft(folded))
     expected = 2 * spectrum[1] / spectrum[0]
-    assert f1_f0(psth, 4.0, bin_width=MS, definition="allensdk") == pytest.approx(expected)
-    assert np.isnan(f1_f0(psth, 0.2, bin_width=MS, definition="allensdk"))
+    assert f1_f0(psth, 4.0, bin_width=MS, definition="published") == pytest.approx(expected)
+    assert np.isnan(f1_f0(psth, 0.2, bin_width=MS, definition="published"))
 
 
 def test_modulation_index__is_largest_at_the_frequency_of_the_response():
@@ -68,7 +68,7 @@ def test_modulation_index__as_allensdk_looks_one_step_above():
     power = welch(psth, fs=1000, nperseg=1024)[1]
     there = abs(power[2] - power.mean()) / power.std()  # 1.95 Hz for 1 Hz
     here = abs(power[1] - power.mean()) / power.std()
-    assert modulation_index(psth, 1.0, bin_width=MS, definition="allensdk") == pytest.approx(there)
+    assert modulation_index(psth, 1.0, bin_width=MS, definition="published") == pytest.approx(there)
     assert modulation_index(psth, 1.0, bin_width=MS) == pytest.approx(here)
 
 
@@ -89,5 +89,7 @@ def test_temporal__says_what_is_wrong(metric):
         metric(np.empty((3, 0)), 1.0, bin_width=MS)
     with pytest.raises(InvalidArgumentError, match="bin_width is 0"):
         metric(np.ones(10), 1.0, bin_width=0)
-    with pytest.raises(InvalidArgumentError, match="definition 'allen': did you mean 'allensdk'"):
-        metric(np.ones(10), 1.0, bin_width=MS, definition="allen")
+    with pytest.raises(
+        InvalidArgumentError, match=r"no definition 'publish' .* did you mean 'published'"
+    ):
+        metric(np.ones(10), 1.0, bin_width=MS, definition="publish")

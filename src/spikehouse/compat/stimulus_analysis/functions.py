@@ -296,7 +296,7 @@ def f1_f0(arr: npt.ArrayLike, tf: float, trial_duration: float) -> float:
         return float("nan")
     # the length of a bin for which the centre of the last one is at trial_duration
     bin_width = float(trial_duration) / (counts.shape[1] - 0.5)
-    ratios = _temporal.f1_f0(counts, float(tf), bin_width=bin_width, definition="allensdk")
+    ratios = _temporal.f1_f0(counts, float(tf), bin_width=bin_width, definition="published")
     known = ratios[np.isfinite(ratios)]
     return float(known.mean()) if known.size else float("nan")
 
@@ -322,7 +322,7 @@ def modulation_index(response_psth: npt.ArrayLike, tf: float, sample_rate: float
     if not psth.size:
         return float("nan")
     bin_width = 1 / float(sample_rate)
-    index = _temporal.modulation_index(psth, float(tf), bin_width=bin_width, definition="allensdk")
+    index = _temporal.modulation_index(psth, float(tf), bin_width=bin_width, definition="published")
     return float(index)
 
 

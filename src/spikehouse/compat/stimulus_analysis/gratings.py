@@ -157,7 +157,7 @@ class DriftingGratings(StimulusAnalysis):
             columns = {"orientation": self._col_ori, "contrast": self._col_contrast}
             contrast = self._gather([_CONTRAST], columns)
         return compute_drifting_gratings_metrics(
-            self._responses, contrast=contrast, definition="allensdk"
+            self._responses, contrast=contrast, definition="published"
         )
 
     def _find_panel(self, stimulus_condition_id: int) -> tuple[int, int, int] | None:
