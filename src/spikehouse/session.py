@@ -29,7 +29,13 @@ from spikehouse.errors import (
 from spikehouse.io import NwbSessionFile, ReadAhead, Selection
 from spikehouse.lfp import mask_intervals
 from spikehouse.remote.streaming.ranges import RemoteBytes
-from spikehouse.schema import INVALID_TIMES
+from spikehouse.schema import (
+    CHANNELS,
+    INVALID_TIMES,
+    OPTOGENETIC_EPOCHS,
+    PROBES,
+    require_columns,
+)
 from spikehouse.spikes import (
     align_spikes,
     bin_centres,
@@ -281,13 +287,12 @@ class EcephysSession:
     @cached_property
     def probes(self) -> pd.DataFrame:
         """One row a probe; see ``schema.PROBES``."""
-        table: pd.DataFrame = self.api.get_probes()
-        return table
+        return self._read_table("get_probes", PROBES.empty())
 
     @cached_property
     def channels(self) -> pd.DataFrame:
         """One row a valid channel; see ``schema.CHANNELS``."""
-        table: pd.DataFrame = self.api.get_channels()
+        table = self._read_table("get_channels", CHANNELS.empty())
         # adapters written for AllenSDK know the structure under its older name only
         if "ecephys_structure_acronym" not in table and "structure_acronym" in table:
             table = table.assign(ecephys_structure_acronym=table["structure_acronym"])
@@ -296,7 +301,8 @@ class EcephysSession:
     @cached_property
     def units(self) -> pd.DataFrame:
         """One row a unit that passes the filters, with its channel and probe; ``schema.UNITS``."""
-        return join_units(self.api.get_units(), self.channels, self.probes)
+        units = self._read_table("get_units", _no_rows("peak_channel_id"))
+        return join_units(units, self.channels, self.probes)
 
     @cached_property
     def units_with_metrics(self) -> pd.DataFrame:
@@ -310,13 +316,12 @@ class EcephysSession:
     @property
     def structure_acronyms(self) -> list[Any]:
         """The structures of the channels, in their order; a missing value outside the brain."""
-        found: list[Any] = self.channels["ecephys_structure_acronym"].unique().tolist()
-        return found
+        return list(_structures(self.channels).unique())
 
     @property
     def structurewise_unit_counts(self) -> pd.Series[int]:
         """How many units lie in each structure, the most first."""
-        return self.units["ecephys_structure_acronym"].value_counts()
+        return _structures(self.units).value_counts()
 
     @property
     def num_units(self) -> int:
@@ -337,6 +342,7 @@ class EcephysSession:
 
     @cached_property
     def _spike_times(self) -> Mapping[int, npt.NDArray[np.float64]]:
+        unit_ids = self.units.index.tolist()
         names = {"all_probes", *self.probes["description"]}
         if len(intervals_with_tag(self.invalid_times, names)):
             warnings.warn(
@@ -344,7 +350,7 @@ class EcephysSession:
                 "session.invalid_times, and leave them out where it matters",
                 stacklevel=4,
             )
-        return Selection(self.api.get_spike_times(), self.units.index.tolist())
+        return Selection(self.api.get_spike_times() or {}, unit_ids)
 
     @property
     def spike_times(self) -> Mapping[int, npt.NDArray[np.float64]]:
@@ -354,7 +360,7 @@ class EcephysSession:
     @cached_property
     def spike_amplitudes(self) -> Mapping[int, npt.NDArray[np.float64]]:
         """Unit id → amplitude of each spike [V]; read a unit at a time when asked for."""
-        return Selection(self.api.get_spike_amplitudes(), self.units.index.tolist())
+        return Selection(self.api.get_spike_amplitudes() or {}, self.units.index.tolist())
 
     @cached_property
     def mean_waveforms(self) -> Mapping[int, xr.DataArray]:
@@ -363,7 +369,7 @@ class EcephysSession:
         Values are the file's: µV in the released files, although their attribute says volts.
         """
         return LabelledWaveforms(
-            Selection(self.api.get_mean_waveforms(), self.units.index.tolist()),
+            Selection(self.api.get_mean_waveforms() or {}, self.units.index.tolist()),
             units=self.units,
             channels=self.channels,
             probes=self.probes,
@@ -374,8 +380,7 @@ class EcephysSession:
     @cached_property
     def running_speed(self) -> pd.DataFrame:
         """How fast the animal ran: start_time, end_time [s], velocity [cm/s]."""
-        table: pd.DataFrame = self.api.get_running_speed()
-        return table
+        return self._read_table("get_running_speed", _no_rows("start_time", "end_time", "velocity"))
 
     def get_pupil_data(self) -> pd.DataFrame | None:
         """Get the ellipses fitted to pupil, eye and corneal reflection.
@@ -485,8 +490,7 @@ class EcephysSession:
         """Intervals in which something was wrong: start_time, stop_time [s], tags."""
         if not hasattr(self.api, "get_invalid_times"):
             return INVALID_TIMES.empty()
-        table: pd.DataFrame = self.api.get_invalid_times()
-        return table
+        return self._read_table("get_invalid_times", INVALID_TIMES.empty())
 
     def get_invalid_times(self) -> pd.DataFrame:
         """Get the intervals in which something was wrong.
@@ -540,12 +544,14 @@ class EcephysSession:
     @cached_property
     def optogenetic_stimulation_epochs(self) -> pd.DataFrame:
         """Laser pulses; see ``schema.OPTOGENETIC_EPOCHS``."""
-        table: pd.DataFrame = self.api.get_optogenetic_stimulation()
-        return table
+        return self._read_table("get_optogenetic_stimulation", OPTOGENETIC_EPOCHS.empty())
 
     @cached_property
     def _presentations(self) -> Presentations:
-        return build_presentations(self.api.get_stimulus_presentations(), self.invalid_times)
+        table = self._read_table(
+            "get_stimulus_presentations", _no_rows("start_time", "stop_time", "stimulus_name")
+        )
+        return build_presentations(table, self.invalid_times)
 
     @cached_property
     def stimulus_presentations(self) -> pd.DataFrame:
@@ -737,6 +743,9 @@ class EcephysSession:
         """
         ids = _check_ids(channel_ids, self.channels.index, what="channel_ids", one="channel")
         table = self.channels.loc[ids]
+        require_columns(
+            table, "probe_id", "ecephys_structure_acronym", what="the table of channels"
+        )
         if table["probe_id"].nunique() > 1:
             warnings.warn(
                 "the channels belong to several probes: stretches may run from one into the next",
@@ -1001,6 +1010,11 @@ class EcephysSession:
             progress=progress,
         )
 
+    def _read_table(self, method: str, no_rows: pd.DataFrame) -> pd.DataFrame:
+        """Ask the adapter for a table; None, and a table without columns, stand for ``no_rows``."""
+        table: pd.DataFrame | None = getattr(self.api, method)()
+        return no_rows if table is None or not len(table.columns) else table
+
     @property
     def _running_if_measured(self) -> pd.DataFrame | None:
         try:
@@ -1047,6 +1061,15 @@ class EcephysSession:
             return [int(unit) for unit in self.units.index]
         found = _check_ids(ids, self.units.index, what="unit_ids", one="unit")
         return [int(unit) for unit in found]
+
+
+def _no_rows(*columns: str) -> pd.DataFrame:
+    return pd.DataFrame({name: np.empty(0) for name in columns})
+
+
+def _structures(table: pd.DataFrame) -> pd.Series[Any]:
+    # recordings that were not registered to an atlas have no such column
+    return table.get("ecephys_structure_acronym", pd.Series(dtype=object))
 
 
 def _listed(counts: pd.Series[int]) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from spikehouse.errors import NotFoundError
+from spikehouse.errors import InvalidArgumentError, NotFoundError
 from spikehouse.session import EcephysSession
 
 
@@ -169,3 +169,116 @@ def test_to_pynapple__without_the_package(
     monkeypatch.setitem(__import__("sys").modules, "pynapple", None)
     with pytest.raises(ModuleNotFoundError, match="pip install pynapple"):
         session.to_pynapple()
+
+
+# ---- adapters that return less than a session file has
+
+
+class Less(Lab):
+    """The same recording with every table a session may ask for, some replaced."""
+
+    def __init__(self, **tables: object) -> None:
+        self.tables = tables
+
+    def __getattribute__(self, name: str) -> object:
+        tables = object.__getattribute__(self, "tables") if name.startswith("get_") else {}
+        return (lambda: tables[name]) if name in tables else object.__getattribute__(self, name)
+
+    def get_invalid_times(self) -> pd.DataFrame:
+        return pd.DataFrame({"start_time": [2.1], "stop_time": [2.2], "tags": [["stimulus"]]})
+
+    def get_running_speed(self) -> pd.DataFrame:
+        return pd.DataFrame({"start_time": [0.0], "end_time": [9.0], "velocity": [4.0]})
+
+    def get_optogenetic_stimulation(self) -> pd.DataFrame:
+        return pd.DataFrame({"start_time": [0.0], "duration": [0.1]})
+
+
+MEMBERS = {
+    "get_probes": lambda session: session.probes,
+    "get_channels": lambda session: session.channels,
+    "get_units": lambda session: session.units,
+    "get_invalid_times": lambda session: session.invalid_times,
+    "get_running_speed": lambda session: session.running_speed,
+    "get_optogenetic_stimulation": lambda session: session.optogenetic_stimulation_epochs,
+    "get_stimulus_presentations": lambda session: session.stimulus_presentations,
+}
+USES = (
+    lambda session: session.units,
+    lambda session: session.structure_acronyms,
+    lambda session: session.structurewise_unit_counts,
+    lambda session: dict(session.spike_times),
+    lambda session: dict(session.mean_waveforms),
+    lambda session: session.stimulus_presentations,
+    lambda session: session.stimulus_conditions,
+    lambda session: session.get_stimulus_epochs(),
+    lambda session: session.inter_presentation_intervals,
+    lambda session: session.get_stimulus_parameter_values(),
+    lambda session: session.presentationwise_spike_counts([0.0, 0.5]),
+    lambda session: session.presentationwise_spike_times(),
+    lambda session: session.conditionwise_spike_statistics(),
+    lambda session: session.get_responses("spontaneous", 0.5).speeds,
+    lambda session: session.channel_structure_intervals([100, 101]),
+    repr,
+)
+
+
+@pytest.mark.parametrize("nothing", [None, pd.DataFrame()], ids=["None", "without columns"])
+@pytest.mark.parametrize("method", MEMBERS)
+def test_session__of_an_adapter_without_rows(method: str, nothing: object) -> None:
+    table = MEMBERS[method](EcephysSession(api=Less(**{method: nothing})))
+    assert len(table) == 0
+    assert len(table.columns) > 0
+
+
+def test_session__without_invalid_times_is_that_without_such_a_method() -> None:
+    session = EcephysSession(api=Less(get_invalid_times=pd.DataFrame()))
+    pd.testing.assert_frame_equal(
+        session.stimulus_presentations, EcephysSession(api=Lab()).stimulus_presentations
+    )
+    names = EcephysSession(api=Less()).stimulus_presentations["stimulus_name"].tolist()
+    assert names == ["spontaneous", "bars", "invalid_presentation"]
+
+
+def list_gaps() -> list[tuple[str, object]]:
+    """List every table that is not there, has no columns, or lacks one of them."""
+    gaps: list[tuple[str, object]] = []
+    for method in MEMBERS:
+        table = getattr(Less(), method)()
+        gaps += [(method, None), (method, pd.DataFrame())]
+        gaps += [(method, table.drop(columns=name)) for name in table]
+    for method in ("get_spike_times", "get_mean_waveforms"):
+        gaps += [(method, None), (method, {}), (method, {1: getattr(Less(), method)()[1]})]
+    return gaps
+
+
+@pytest.mark.parametrize(("method", "given"), list_gaps())
+def test_session__of_an_adapter_with_gaps_answers_or_says_what_is_missing(
+    method: str, given: object
+) -> None:
+    said = []
+    for use in USES:
+        session = EcephysSession(api=Less(**{method: given}))
+        try:
+            use(session)
+        except (NotFoundError, InvalidArgumentError) as error:
+            said.append(str(error))
+    known = ("there is no", "has no column", "shows no stimulus")
+    assert [text for text in said if not any(words in text for words in known)] == []
+
+
+def test_spike_times__unit_without_any_is_left_out_and_named() -> None:
+    session = EcephysSession(api=Less(get_spike_times={1: np.array([0.1])}))
+    assert list(session.spike_times) == [1]
+    with pytest.raises(NotFoundError, match=r"there is no unit 2 here \(units without data"):
+        session.presentationwise_spike_counts([0.0, 0.5])
+
+
+def test_session__leaves_the_adapters_tables_as_they_are() -> None:
+    api = Lab()
+    table, spikes = api.get_stimulus_presentations(), api.get_spike_times()
+    given = Less(get_stimulus_presentations=table, get_spike_times=spikes)
+    session = EcephysSession(api=given)
+    session.presentationwise_spike_times()
+    pd.testing.assert_frame_equal(table, api.get_stimulus_presentations())
+    assert list(spikes) == [1, 2, 3]

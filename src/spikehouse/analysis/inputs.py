@@ -12,6 +12,7 @@ import pandas as pd
 
 from spikehouse.analysis.definitions import Definition, check_definition
 from spikehouse.errors import InvalidArgumentError
+from spikehouse.schema import require_columns
 from spikehouse.spikes import count_spikes, time_domain
 
 __all__ = ["StimulusResponses", "average_speed"]
@@ -145,6 +146,9 @@ class StimulusResponses:
         """Mean speed of the animal in each presentation [cm/s], NaN if unknown."""
         if self.running_speed is None:
             return np.full(len(self.presentations), np.nan)
+        require_columns(
+            self.running_speed, "start_time", "velocity", what="the table of running speed"
+        )
         return average_speed(
             self.running_speed["start_time"].to_numpy(dtype=np.float64),
             self.running_speed["velocity"].to_numpy(dtype=np.float64),

@@ -84,7 +84,11 @@ OFFERED: Mapping[str, Mapping[str, str]] = {
         "rf_on_screen": _FIELDS,
         "threshold_rf": _FIELDS,
     },
-    f"{_ANALYSIS}.static_gratings": {"StaticGratings": _CLASSES},
+    f"{_ANALYSIS}.static_gratings": {
+        "StaticGratings": _CLASSES,
+        "fit_sf_tuning": _FUNCTIONS,
+        "get_sfdi": _FUNCTIONS,
+    },
     f"{_ANALYSIS}.stimulus_analysis": {
         "StimulusAnalysis": _CLASSES,
         "calculate_time_delayed_correlation": _TIMESCALE,

@@ -292,12 +292,12 @@ class Selection(Mapping[int, Any]):
     source
         The whole mapping.
     keys
-        What is kept.
+        What is kept of it; keys that it does not have are left out.
     """
 
     def __init__(self, source: Mapping[int, Any], keys: Sequence[int]) -> None:
         self._source = source
-        self._keys = {int(key): None for key in keys}
+        self._keys = {int(key): None for key in keys if key in source}
 
     @property
     def is_thread_safe(self) -> bool:
@@ -347,7 +347,7 @@ class Selection(Mapping[int, Any]):
     def __getitem__(self, key: int) -> Any:  # noqa: ANN401 - whatever the source holds
         if key not in self._keys:
             raise NotFoundError(
-                f"there is no unit {key!r} here (units that do not pass the session's filters "
-                f"are left out): {describe_choices(key, self._keys)}"
+                f"there is no unit {key!r} here (units without data, and those that do not pass "
+                f"the session's filters, are left out): {describe_choices(key, self._keys)}"
             )
         return self._source[key]

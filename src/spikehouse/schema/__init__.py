@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from spikehouse.schema._core import Column, Kind, Table
+from spikehouse.schema._core import Column, Kind, Table, require_columns
 from spikehouse.schema.session_tables import (
     CHANNELS,
     INVALID_TIMES,
@@ -22,4 +22,5 @@ __all__ = [
     "Column",
     "Kind",
     "Table",
+    "require_columns",
 ]

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from spikehouse.errors import InvalidFileError
+from spikehouse.errors import InvalidArgumentError, InvalidFileError
 
 Kind = Literal["int", "float", "bool", "str", "list", "mixed"]
 
@@ -115,6 +115,21 @@ class Table:
                     f"should hold {column.kind} values: {error}"
                 ) from error
         return frame.assign(**converted)
+
+
+def require_columns(table: pd.DataFrame, *names: str, what: str) -> None:
+    """Raise InvalidArgumentError unless ``table``, called ``what`` there, has these columns."""
+    if not isinstance(table, pd.DataFrame):
+        raise InvalidArgumentError(
+            f"{what} must be a table (DataFrame) with the columns {', '.join(names)}, not a "
+            f"{type(table).__name__}"
+        )
+    missing = [name for name in names if name not in table]
+    if missing:
+        raise InvalidArgumentError(
+            f"{what} has no column {', '.join(map(repr, missing))}; "
+            f"it has {', '.join(map(repr, table)) or 'no columns'}"
+        )
 
 
 def _convert(values: pd.Series[Any], kind: Kind) -> pd.Series[Any]:

@@ -10,6 +10,8 @@ import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
+from spikehouse.schema import require_columns
+
 
 class LabelledWaveforms(Mapping[int, xr.DataArray]):
     """Unit id → its mean waveform, labelled when asked for.
@@ -20,7 +22,7 @@ class LabelledWaveforms(Mapping[int, xr.DataArray]):
         Unit id → array (probe channel number, sample), in the file's unit: µV in the released
         files, although their attribute says volts.
     units
-        By unit id, with probe_id; only these units are there.
+        By unit id, with probe_id; only these units are there, if they have a waveform.
     channels
         By channel id, with probe_id and probe_channel_number; other channels are left out.
     probes
@@ -35,8 +37,10 @@ class LabelledWaveforms(Mapping[int, xr.DataArray]):
         channels: pd.DataFrame,
         probes: pd.DataFrame,
     ) -> None:
+        require_columns(channels, "probe_channel_number", what="the table of channels")
+        require_columns(probes, "sampling_rate", what="the table of probes")
         self._waveforms = waveforms
-        self._probe_of = units["probe_id"]
+        self._probe_of = units.loc[units.index.isin(list(waveforms)), "probe_id"]
         self._channels = channels
         self._probes = probes
 

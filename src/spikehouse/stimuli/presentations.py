@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from spikehouse.errors import NotFoundError, describe_choices
+from spikehouse.schema import require_columns
 from spikehouse.stimuli.names import COLUMN_NAMES, INVALID_PRESENTATION, standard_stimulus_names
 from spikehouse.stimuli.parameters import (
     Parameter,
@@ -102,9 +103,14 @@ def build_presentations(table: pd.DataFrame, invalid_times: pd.DataFrame) -> Pre
 
     Raises
     ------
+    InvalidArgumentError
+        If start_time, stop_time or stimulus_name is missing.
     InvalidFileError
         If a stimulus name cannot be translated.
     """
+    require_columns(
+        table, "start_time", "stop_time", "stimulus_name", what="the table of presentations"
+    )
     columns = {
         name: factorize(table[name])
         for name in table.columns
@@ -182,6 +188,9 @@ def intervals_with_tag(invalid_times: pd.DataFrame, tags: Collection[str]) -> pd
     DataFrame
         The rows that carry one, in their order.
     """
+    require_columns(
+        invalid_times, "start_time", "stop_time", "tags", what="the table of invalid times"
+    )
     mask = [not set(tags).isdisjoint(row) for row in invalid_times["tags"]]
     return invalid_times[np.array(mask, dtype=bool)]
 

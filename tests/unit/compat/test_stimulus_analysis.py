@@ -257,9 +257,84 @@ def test_timescale__of_several_units(session: EcephysSession) -> None:
         sa.Flashes(session, trial_duration=0.06).get_intrinsic_timescale([1, 2])
 
 
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: functions.overall_firing_rate([0.0], [1.0, 2.0], []), "1 start_times and 2 stop"),
+        (lambda: functions.running_modulation([1.0], [], 1.0), "1 spike_counts and 0 running"),
+        (lambda: functions.osi([0.0], [1.0, 2.0]), "1 orivals and 2 tuning"),
+        (lambda: functions.dsi([], []), "0 orivals and 0 tuning"),
+        (lambda: functions.c50([0.1, 0.2], []), "2 contrasts and 0 responses"),
+    ],
+)
+def test_functions__of_arrays_that_do_not_fit_are_nan(call: Any, message: str) -> None:
+    with pytest.warns(UserWarning, match=f"there are {message}") as caught:
+        assert np.isnan(call()).all()
+    assert caught[0].filename == __file__
+
+
+@pytest.mark.parametrize("harmonic", [1, 2])
+def test_osi_and_dsi__are_the_vector_sums_of_any_angles(harmonic: int, rng: Any) -> None:
+    angles, tuning = rng.uniform(0, 2 * np.pi, 5), rng.uniform(0, 9, 5)
+    function = {1: functions.dsi, 2: functions.osi}[harmonic]
+    expected = abs((tuning * np.exp(1j * harmonic * angles)).sum()) / tuning.sum()
+    assert function(angles + 0j, tuning) == pytest.approx(expected)
+    assert np.isnan(function(angles, np.where(tuning == tuning.max(), np.nan, tuning)))
+    assert np.isnan(function(angles, np.zeros(5)))
+
+
+def test_get_sfdi__is_one_without_noise_and_falls_with_it(rng: Any) -> None:
+    means = np.array([1.0, 4.0, 2.0])
+    assert functions.get_sfdi(means, np.ones(9), 3) == 1.0
+    # nine trials of squared deviation 4, six degrees of freedom
+    noise = 2 * np.array([1.0, -1] * 4 + [0])
+    assert functions.get_sfdi(means, noise, 3) == pytest.approx(3 / (3 + 2 * np.sqrt(32 / 6)))
+
+
+SF = 0.02 * 2.0 ** np.arange(5)
+
+
+@pytest.mark.parametrize("center", [1.2, 2.0, 2.7])
+def test_fit_sf_tuning__finds_the_peak_and_lower_half_of_a_gaussian(center: float) -> None:
+    width = 0.5
+    tuning = 7 * np.exp(-((np.arange(5) - center) ** 2) / (2 * width**2))
+    index, frequency, low, high = functions.fit_sf_tuning(tuning, SF, round(center))
+    assert index == pytest.approx(center)
+    assert frequency == pytest.approx(0.02 * 2**center)
+    # cutoffs are read off a curve in steps of 0.1 octaves
+    half = center - width * np.sqrt(2 * np.log(2))
+    assert np.log2(low / 0.02) == pytest.approx(half, abs=0.06)
+    assert np.isnan(high)
+
+
+def test_fit_sf_tuning__of_the_first_or_last_has_one_cutoff() -> None:
+    tuning = 3 * np.exp(-np.arange(5.0))
+    index, frequency, low, high = functions.fit_sf_tuning(tuning, SF, 0)
+    assert (index, frequency) == (0, SF[0])
+    assert np.isnan(low)
+    assert np.log2(high / 0.02) == pytest.approx(np.log(2), abs=0.06)
+    index, frequency, low, high = functions.fit_sf_tuning(tuning[::-1], SF, 4)
+    assert (index, frequency) == (4, SF[4])
+    assert SF[0] < low < SF[4]
+    assert np.isnan(high)
+
+
+@pytest.mark.parametrize("pref", [0, 2])
+def test_fit_sf_tuning__of_unknown_responses_is_nan(pref: int) -> None:
+    index, frequency, low, high = functions.fit_sf_tuning(np.full(5, np.nan), SF, pref)
+    expected = (0.0, 0.02) if pref == 0 else (np.nan, np.nan)
+    assert np.array_equal([index, frequency], expected, equal_nan=True)
+    assert np.isnan([low, high]).all()
+
+
+def test_running_speed__does_not_need_a_trial_duration(session: EcephysSession) -> None:
+    analysis = sa.StimulusAnalysis(session, stimulus_key="flashes")
+    expected = sa.Flashes(session).running_speed
+    pd.testing.assert_frame_equal(analysis.running_speed, expected)
+    assert expected["running_speed"].notna().all()
+
+
 def test_functions__refuse_what_does_not_fit() -> None:
-    with pytest.raises(InvalidArgumentError, match="there are 1 start_times and 2 stop_times"):
-        functions.overall_firing_rate([0.0], [1.0, 2.0], [])
     with pytest.raises(InvalidArgumentError, match="a decay needs all of at least three"):
         timescale.fit_exp(np.full((2, 3, 3), np.nan))
     assert fields.gaussian_moments_2d(np.zeros((9, 9))) is None

@@ -242,8 +242,9 @@ class StimulusAnalysis:
     @cached_property
     def running_speed(self) -> pd.DataFrame:
         """Mean speed in each presentation [cm/s]; NaN where it was not measured."""
+        # the trial's duration is not asked for: speeds are those of whole presentations
         return pd.DataFrame(
-            {"running_speed": self._responses.speeds},
+            {"running_speed": self._gather(self._find_names(), {}, trial_duration=1.0).speeds},
             index=self.stim_table.index.rename("stimulus_presentation_id"),
         )
 
@@ -251,7 +252,12 @@ class StimulusAnalysis:
     def _responses(self) -> StimulusResponses:
         return self._gather(self._find_names(), self._columns)
 
-    def _gather(self, names: Sequence[str], columns: Mapping[str, str]) -> StimulusResponses:
+    def _gather(
+        self,
+        names: Sequence[str],
+        columns: Mapping[str, str],
+        trial_duration: float | None = None,
+    ) -> StimulusResponses:
         """Hand over to the analysis what it needs of some stimuli; columns are ours → theirs."""
         table = self.ecephys_session.get_stimulus_table(names, missing="nan")
         missing = [theirs for theirs in columns.values() if theirs not in table]
@@ -262,7 +268,8 @@ class StimulusAnalysis:
             )
         renamed = {theirs: ours for ours, theirs in columns.items() if theirs != ours}
         kept = table.drop(columns=[ours for ours in renamed.values() if ours in table])
-        responses = self.ecephys_session.get_responses(names[0], self.trial_duration, self.unit_ids)
+        duration = self.trial_duration if trial_duration is None else trial_duration
+        responses = self.ecephys_session.get_responses(names[0], duration, self.unit_ids)
         return replace(responses, presentations=kept.rename(columns=renamed))
 
     # ---- metrics

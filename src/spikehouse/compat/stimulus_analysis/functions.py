@@ -1,12 +1,13 @@
 """AllenSDK's functions of stimulus analysis, with its arguments, for one unit at a time.
 
 Each hands its arrays to `spikehouse.analysis`, which takes all units at once; docstrings there
-have the formulas.
+have the formulas. As in AllenSDK, arrays that do not belong together give a warning and NaN.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,6 @@ from spikehouse.analysis import scenes as _scenes
 from spikehouse.analysis import temporal as _temporal
 from spikehouse.analysis import tuning as _tuning
 from spikehouse.analysis import variability as _variability
-from spikehouse.errors import InvalidArgumentError
 
 __all__ = [
     "c50",
@@ -26,7 +26,9 @@ __all__ = [
     "dsi",
     "f1_f0",
     "fano_factor",
+    "fit_sf_tuning",
     "get_fr",
+    "get_sfdi",
     "image_selectivity",
     "lifetime_sparseness",
     "modulation_index",
@@ -37,6 +39,20 @@ __all__ = [
 ]
 
 Floats = npt.NDArray[np.float64]
+
+# five spatial frequencies an octave apart from here on [cycles/degree], in steps of 0.1 octaves
+_LOWEST_FREQUENCY = 0.02
+_OCTAVES = np.arange(0.0, 4.1, 0.1)
+
+
+def _fit_together(**arrays: npt.ArrayLike) -> bool:
+    """Warn unless the arrays are as long as each other, and not empty."""
+    lengths = {name: np.size(values) for name, values in arrays.items()}
+    if len(set(lengths.values())) == 1 and all(lengths.values()):
+        return True
+    sizes = " and ".join(f"{n} {name}" for name, n in lengths.items())
+    warnings.warn(f"there are {sizes}, which do not fit together: NaN", stacklevel=3)
+    return False
 
 
 def running_modulation(
@@ -58,6 +74,8 @@ def running_modulation(
     tuple of float
         p-value and relative difference of the means; `spikehouse.analysis.running`.
     """
+    if not _fit_together(spike_counts=spike_counts, running_speeds=running_speeds):
+        return float("nan"), float("nan")
     found = _running.running_modulation(
         spike_counts, running_speeds, speed_threshold=speed_threshold
     )
@@ -112,18 +130,10 @@ def overall_firing_rate(
     -------
     float
         Spikes/s; NaN if the blocks last no time.
-
-    Raises
-    ------
-    InvalidArgumentError
-        If there are more starts than stops, or fewer.
     """
+    if not _fit_together(start_times=start_times, stop_times=stop_times):
+        return float("nan")
     starts, stops = np.asarray(start_times, np.float64), np.asarray(stop_times, np.float64)
-    if starts.shape != stops.shape:
-        raise InvalidArgumentError(
-            f"there are {starts.size} start_times and {stops.size} stop_times; give one of each "
-            "for every block"
-        )
     times = np.asarray(spike_times, dtype=np.float64)
     seconds = (stops - starts).sum()
     if not seconds > 0:
@@ -215,10 +225,12 @@ def osi(orivals: npt.ArrayLike, tuning: npt.ArrayLike) -> float:
     Returns
     -------
     float
-        `spikehouse.analysis.tuning.orientation_selectivity`.
+        `spikehouse.analysis.tuning.resultant_length`, harmonic 2.
     """
+    if not _fit_together(orivals=orivals, tuning=tuning):
+        return float("nan")
     degrees = np.rad2deg(np.real(np.asarray(orivals)))
-    return float(_tuning.orientation_selectivity(degrees, tuning))
+    return float(_tuning.resultant_length(degrees, tuning, harmonic=2))
 
 
 def dsi(orivals: npt.ArrayLike, tuning: npt.ArrayLike) -> float:
@@ -234,10 +246,109 @@ def dsi(orivals: npt.ArrayLike, tuning: npt.ArrayLike) -> float:
     Returns
     -------
     float
-        `spikehouse.analysis.tuning.direction_selectivity`.
+        `spikehouse.analysis.tuning.resultant_length`, harmonic 1.
     """
+    if not _fit_together(orivals=orivals, tuning=tuning):
+        return float("nan")
     degrees = np.rad2deg(np.real(np.asarray(orivals)))
-    return float(_tuning.direction_selectivity(degrees, tuning))
+    return float(_tuning.resultant_length(degrees, tuning, harmonic=1))
+
+
+def get_sfdi(
+    sf_tuning_responses: npt.ArrayLike, mean_sweeps_trials: npt.ArrayLike, bias: int = 5
+) -> float:
+    """Compute the spatial frequency discrimination index.
+
+    Parameters
+    ----------
+    sf_tuning_responses
+        Mean response to each spatial frequency, shape (n_frequencies,).
+    mean_sweeps_trials
+        Response in every trial, shape (n_trials,).
+    bias
+        Degrees of freedom that the mean responses take; their number.
+
+    Returns
+    -------
+    float
+        R / (R + 2 √(S / (n_trials − bias))), with R the range of the mean responses and S the
+        summed squares of the trials around their mean: 0 (no discrimination) to 1.
+    """
+    spread = np.ptp(np.asarray(sf_tuning_responses, dtype=np.float64))
+    trials = np.asarray(mean_sweeps_trials, dtype=np.float64)
+    squares = ((trials - trials.mean()) ** 2).sum()
+    return float(spread / (spread + 2 * np.sqrt(squares / (trials.size - bias))))
+
+
+def fit_sf_tuning(
+    sf_tuning_responses: npt.ArrayLike, sf_values: npt.ArrayLike, pref_sf_index: int
+) -> tuple[float, float, float, float]:
+    """Fit a curve to the responses to five spatial frequencies, 0.02 to 0.32 cycles/degree.
+
+    Parameters
+    ----------
+    sf_tuning_responses
+        Mean response to each, shape (5,).
+    sf_values
+        The frequencies [cycles/degree], shape (5,).
+    pref_sf_index
+        Position of the preferred one.
+
+    Returns
+    -------
+    tuple of float
+        Position and frequency of the peak; lower and upper frequency at which the curve is at half
+        of its peak, NaN where there is none. Of a Gaussian in octaves if the preferred frequency
+        is not the first or the last, and of an exponential, with the peak at that frequency, if
+        it is. Where a lower cutoff was found, AllenSDK does not look for an upper one.
+    """
+    from scipy.optimize import OptimizeWarning, curve_fit
+
+    responses = np.asarray(sf_tuning_responses, dtype=np.float64)
+    values = np.asarray(sf_values, dtype=np.float64)
+    is_inside = 0 < pref_sf_index < len(values) - 1
+    curve: Callable[..., Floats] = _gaussian if is_inside else _exponential
+    start = (
+        (responses.max(), pref_sf_index, 1.0)
+        if is_inside
+        else (responses.max(), 2.0, responses.min())
+    )
+    nan = float("nan")
+    unfitted = (nan, nan) if is_inside else (float(pref_sf_index), float(values[pref_sf_index]))
+    try:
+        with np.errstate(all="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("ignore", OptimizeWarning)
+            fitted = curve_fit(curve, np.arange(len(values)), responses, p0=start, maxfev=2000)[0]
+            heights = curve(_OCTAVES, *fitted)
+    except (RuntimeError, ValueError):  # no curve was found, or a response is NaN
+        return *unfitted, nan, nan
+    peak = (float(fitted[1]), _to_frequency(fitted[1])) if is_inside else unfitted
+    top = int(heights.argmax())
+    off_half = np.abs(heights - heights.max() / 2)
+    low = int(off_half[:top].argmin()) if top else None
+    high = top + int(off_half[top:].argmin())
+    if is_inside:
+        # the bounds are AllenSDK's: 4 counts steps of the curve, not frequencies
+        has_low, has_high = bool(low), low == 0 and high < 4
+    else:
+        has_low, has_high = pref_sf_index > 0 and low is not None, pref_sf_index == 0
+    return (
+        *peak,
+        _to_frequency(_OCTAVES[low]) if has_low and low is not None else nan,
+        _to_frequency(_OCTAVES[high]) if has_high else nan,
+    )
+
+
+def _gaussian(x: Floats, height: float, center: float, width: float) -> Floats:
+    return np.asarray(height * np.exp(-((x - center) ** 2) / (2 * width**2)))
+
+
+def _exponential(x: Floats, height: float, rate: float, offset: float) -> Floats:
+    return np.asarray(height * np.exp(-rate * x) + offset)
+
+
+def _to_frequency(octaves: float) -> float:
+    return float(_LOWEST_FREQUENCY * 2.0**octaves)
 
 
 def deg2rad(arr: npt.ArrayLike) -> Any:  # noqa: ANN401 - a number for a number, else an array
@@ -340,11 +451,8 @@ def c50(contrasts: npt.ArrayLike, responses: npt.ArrayLike) -> float:
     -------
     float
         `spikehouse.analysis.contrast.c50`.
-
-    Raises
-    ------
-    InvalidArgumentError
-        If contrasts and responses differ in length.
     """
+    if not _fit_together(contrasts=contrasts, responses=responses):
+        return float("nan")
     values = np.asarray(responses, dtype=np.float64)
     return float(_contrast.c50(contrasts, values.reshape(-1, 1))[0])
