@@ -335,6 +335,20 @@ def _strange_answers() -> Iterator[Fault]:
         "redirect loop", "redirects to itself", Behaviour(redirect="{path}"), loop, loop, loop
     )
     away = fails("another host|redirects", "error: not followed")
+    odd = fails("not an address|names a user", "error: not followed")
+    for name, does, location in (
+        ("backslash", "whose Location reads as two hosts", "http://localhost:9/\\@127.0.0.1/"),
+        ("user", "whose Location names a user", "http://127.0.0.1@localhost:9/"),
+        ("blank", "whose Location holds a blank", "{path}?a b"),
+    ):
+        yield Fault(
+            f"redirect with a {name}",
+            f"redirects to an address {does}",
+            Behaviour(redirect=location),
+            odd,
+            odd,
+            odd,
+        )
     yield Fault(
         "redirect to another host",
         "redirects to a host the source does not declare",
@@ -366,12 +380,6 @@ def _no_connection() -> Iterator[Fault]:
         gone,
         gone,
         how="tls",
-        besides=MappingProxyType(
-            {
-                "warehouse": Completes("complete, over http"),
-                "warehouse table": Completes("complete, over http"),
-            }
-        ),
     )
 
 

@@ -140,8 +140,7 @@ def make_source(
 def make_source_at(name: str, address: str, options: HttpOptions, *, tls: bool = False) -> Source:
     """Make a client of one of the three, whose host is at an address."""
     if name == "warehouse":
-        # its own way: https first, then http
-        return Warehouse(address, None if tls else "http", page_rows=64, options=options)
+        return Warehouse(address, "https" if tls else "http", page_rows=64, options=options)
     url = f"{'https' if tls else 'http'}://{address}/"
     if name == "s3":
         return S3(url, options=options)

@@ -266,7 +266,7 @@ class EcephysProjectCache(ProjectSessions):
         Parameters
         ----------
         scheme
-            ``"https"`` or ``"http"``; by default the first that works.
+            ``"https"`` or ``"http"``; by default https, and http for a server on this machine.
         host
             Its name, with ``:port`` if need be; by default ``api.brain-map.org``.
         asynchronous

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.unit.conftest import StandIn
 from tests.unit.remote.ranged import BODY, RangedFile
+from urllib3.util import parse_url
 
 from spikehouse.errors import SourceError, TransferError
+from spikehouse.remote.http.addresses import follow
 from spikehouse.remote.http.answers import ChangedError
-from spikehouse.remote.http.client import HttpClient, HttpOptions, _follow
+from spikehouse.remote.http.client import HttpClient, HttpOptions
 from spikehouse.remote.http.patience import TransientError, choose_wait, retry
 from spikehouse.remote.protocol import RemoteFile
 
 if TYPE_CHECKING:
-    from tests.unit.conftest import Handler, StandIn
+    from tests.unit.conftest import Handler
 
 
 @pytest.fixture
@@ -143,7 +150,7 @@ def test_open__follows_to_a_declared_host(server: StandIn, hasty: HttpOptions) -
     ],
 )
 def test_follow__goes_where_it_may(url: str, location: str) -> None:
-    assert _follow(url, location, frozenset({"b.org", "c.org:8443"})).endswith("/y")
+    assert follow(url, location, frozenset({"b.org", "c.org:8443"})).endswith("/y")
 
 
 @pytest.mark.parametrize(
@@ -152,19 +159,74 @@ def test_follow__goes_where_it_may(url: str, location: str) -> None:
         ("https://a.org/x", "http://a.org/y", "which is not encrypted"),
         ("https://a.org/x", "http://b.org/y", "which is not encrypted"),
         ("https://a.org/x", "https://evil.org/y", "another host"),
-        ("https://a.org/x", "https://b.org@evil.org/y", "another host"),
+        ("https://a.org/x", "https://b.org@evil.org/y", "names a user"),
+        ("https://a.org/x", "https://a.org@a.org/y", "names a user"),
         ("https://a.org/x", "https://b.org.evil.org/y", "another host"),
         ("https://a.org/x", "https://b.org:444/y", "another host"),
         ("https://a.org/x", "https://c.org/y", "another host"),
-        ("https://a.org/x", "https://b.org:no/y", "another host"),
-        ("https://a.org/x", "file:///etc/passwd", "another host"),
+        ("https://a.org/x", "https://b.org:no/y", "cannot be read"),
+        ("https://a.org/x", "https://b.org:99999/y", "cannot be read"),
         ("https://a.org/x", "ftp://b.org/y", "another host"),
-        ("https://a.org/x", "", "another host"),
+        ("https://a.org/x", "file:///etc/passwd", "no host"),
+        ("https://a.org/x", "https:///y", "no host"),
+        ("https://a.org/x", "https:/y", "no host"),
+        ("https://a.org/x", "https:y", "no host"),
+        ("https://a.org/x", "///y", "no host"),
+        ("https://a.org/x", "", "not an address"),
+        ("https://a.org/x", "https://evil.org\\@a.org/y", "not an address"),
+        ("https://a.org/x", "\\\\evil.org/y", "not an address"),
+        ("https://a.org/x", "/y z", "not an address"),
+        ("https://a.org/x", " /y", "not an address"),
+        ("https://a.org/x", "/\ty", "not an address"),
+        ("https://a.org/x", "/\x00y", "not an address"),
+        ("https://a.org/x", "https://evil\u3002org/y", "not an address"),
+        ("https://a.org/x", "/" + "y" * 9000, "not an address"),
     ],
 )
 def test_follow__does_not_go_anywhere_else(url: str, location: str, message: str) -> None:
     with pytest.raises(SourceError, match=message):
-        _follow(url, location, frozenset({"b.org", "c.org:8443"}))
+        follow(url, location, frozenset({"b.org", "c.org:8443"}))
+
+
+@settings(max_examples=500, deadline=None)
+@given(
+    st.lists(
+        st.one_of(
+            st.sampled_from(
+                ["http://", "https://", "a.org", "b.org", "evil.org", "443", "..", "y"]
+            ),
+            st.sampled_from("/:@\\?#[]%; \t\u3002"),
+            st.sampled_from(["%2f", "%5c", "%40"]),
+        ),
+        max_size=10,
+    ).map("".join)
+)
+def test_follow__leads_to_a_known_host_whoever_parses_it(location: str) -> None:
+    try:
+        target = follow("https://a.org/x", location, frozenset({"b.org"}))
+    except SourceError:
+        return
+    hosts = {urlsplit(target).hostname, parse_url(target).host, browser_host(target)}
+    assert len(hosts) == 1
+    assert hosts <= {"a.org", "b.org"}
+    assert target.startswith("https://")
+
+
+def browser_host(url: str) -> str:
+    """Read the host as a browser does, which takes a backslash for a slash."""
+    return re.split(r"[/\\?#]", url.split("//", 1)[1])[0].rsplit("@", 1)[-1].split(":")[0]
+
+
+def test_open__sends_nothing_to_the_host_before_a_backslash(
+    server: StandIn, hasty: HttpOptions
+) -> None:
+    with StandIn() as other:
+        other.serve_bytes("/", b"forged")
+        away = f"http://{other.address}/\\@{server.address}/"
+        server.routes["/here"] = lambda handler: handler.reply(b"", status=302, Location=away)
+        with pytest.raises(SourceError, match="which is not an address: not followed"):
+            HttpClient(hasty).open(server.url("/here"), timeout=2)
+        assert other.seen == []
 
 
 def test_read_json__refuses_an_encoded_answer(server: StandIn, hasty: HttpOptions) -> None:

@@ -178,9 +178,9 @@ FAULTS: dict[str, tuple[Callable[[Handler], None], type[Exception], str]] = {
     "redirect to a file": (
         answer(status=302, Location="file:///etc/passwd"),
         SourceError,
-        "which is another host",
+        "which has no host",
     ),
-    "redirect to nowhere": (answer(status=302), SourceError, "which is another host"),
+    "redirect to nowhere": (answer(status=302), SourceError, "which is not an address"),
     "redirect loop": (
         answer(status=301, Location="/file"),
         SourceError,

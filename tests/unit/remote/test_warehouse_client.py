@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from spikehouse.errors import InvalidArgumentError, NotFoundError, SourceError
-from spikehouse.remote.http.client import HttpClient, HttpOptions
+from spikehouse.remote.http.client import HttpOptions
 from spikehouse.remote.sources.warehouse import Warehouse
 from spikehouse.schema.cache_tables import PROBES, SESSIONS, UNITS
 
@@ -299,30 +299,26 @@ def test_query__says_which_host_does_not_answer(closed_address: str) -> None:
         warehouse.get_sessions()
 
 
-def test_warehouse__falls_back_to_http_and_remembers(server: StandIn) -> None:
-    server.serve_tables({"model::EcephysUnit": make_units(30)})
-    warehouse = Warehouse(server.address, fetch_tries=1, page_rows=10)
-    assert len(warehouse.get_units()) == 30
-    n_before = len(server.seen)
-    assert len(warehouse.get_units()) == 30
-    # only the first query tried https, which this server takes for noise
-    assert len(server.seen) - n_before == 3
+@pytest.mark.parametrize(
+    ("host", "scheme"),
+    [
+        ("api.brain-map.org", "https"),
+        ("10.0.0.7:8000", "https"),
+        ("127.0.0.1:8000", "http"),
+        ("localhost", "http"),
+        ("[::1]:8000", "http"),
+    ],
+)
+def test_warehouse__speaks_tls_but_to_this_machine(host: str, scheme: str) -> None:
+    assert Warehouse(host).scheme == scheme
+    assert Warehouse(host, "https").scheme == "https"
 
 
-def test_warehouse__does_not_fall_back_when_https_answers_with_an_error(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    asked = []
-
-    def refuse(client: HttpClient, url: str) -> object:
-        asked.append(url)
-        raise SourceError("status 403")
-
-    monkeypatch.setattr(HttpClient, "read_json", refuse)
-    # a status is an answer: asking again in the clear would only hide it
-    with pytest.raises(SourceError, match="status 403"):
-        Warehouse().get_sessions()
-    assert [url.split(":")[0] for url in asked] == ["https"]
+def test_warehouse__never_asks_in_the_clear_after_tls_failed(server: StandIn) -> None:
+    server.serve_tables({"model::EcephysUnit": make_units(3)})
+    with pytest.raises(SourceError, match="cannot be reached over https"):
+        Warehouse(server.address, "https", fetch_tries=1).get_units()
+    assert server.seen == []
 
 
 @pytest.mark.parametrize("host", ["", "http://a.org", "a.org/path", "user@a.org", "a b", "a:b"])

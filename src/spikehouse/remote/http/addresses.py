@@ -5,18 +5,28 @@ from __future__ import annotations
 import ipaddress
 import operator
 import re
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING
+from urllib.parse import urljoin
 
-from spikehouse.errors import InvalidArgumentError
+from spikehouse.errors import InvalidArgumentError, SourceError
 
-__all__ = ["check_base_url", "check_id", "is_below", "is_loopback"]
+if TYPE_CHECKING:
+    from urllib3.util import Url
 
-_HOST = re.compile(r"[A-Za-z0-9.\-]+(:\d{1,5})?|\[[0-9A-Fa-f:.]+\](:\d{1,5})?")
-# no blanks, no control characters, no backslash, no percent sign: nothing two parsers read apart
-_PATH = re.compile(r"[A-Za-z0-9/_.\-~+]*")
+__all__ = ["check_base_url", "check_id", "follow", "is_below", "is_loopback"]
+
+# no blanks, no control characters, no backslash, no percent sign, no user: nothing that two
+# parsers could read apart
+_BASE = re.compile(
+    r"(https?)://([A-Za-z0-9.\-]+|\[[0-9A-Fa-f:.]+\])(?::(\d{1,5}))?(?:/[A-Za-z0-9/_.\-~+]*)?"
+)
 # what a link that a server hands out may hold behind the base
 _TAIL = re.compile(r"[A-Za-z0-9/_.\-~+%?&=:,]*")
+# what RFC 3986 allows in an address: no blanks, no control characters, no backslash
+_LOCATION = re.compile(r"[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]{1,8000}")
 MAX_URL_CHARACTERS = 2000
+MAX_PORT = 65_535
+_PORTS = {"http": 80, "https": 443}
 
 
 def is_loopback(host: str) -> bool:
@@ -25,7 +35,7 @@ def is_loopback(host: str) -> bool:
     Parameters
     ----------
     host
-        A name or an address, without port.
+        A name or an address, without port; an IPv6 address may have its brackets.
 
     Returns
     -------
@@ -35,7 +45,7 @@ def is_loopback(host: str) -> bool:
     if host == "localhost":
         return True
     try:
-        return ipaddress.ip_address(host).is_loopback
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return False
 
@@ -60,18 +70,16 @@ def check_base_url(url: str, *, what: str) -> str:
     InvalidArgumentError
         If it is not ``https://host[:port]/path``. On this machine ``http://`` will do.
     """
-    advice = f"as the address of {what}: give https://host/path (http only for this machine)"
-    try:
-        parts = urlsplit(url)
-        host, port = parts.hostname or "", parts.port
-    except ValueError as error:
-        raise InvalidArgumentError(f"{url!r} cannot be used {advice}: {error}") from error
-    is_safe = parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host))
-    # to be put together again exactly: no user, no query, no fragment, no odd characters
-    is_plain = url == f"{parts.scheme}://{parts.netloc}{parts.path}" and port != 0
-    if not (is_safe and is_plain and _HOST.fullmatch(parts.netloc) and _PATH.fullmatch(parts.path)):
-        raise InvalidArgumentError(f"{url!r} cannot be used {advice}")
-    return url if url.endswith("/") else f"{url}/"
+    match = _BASE.fullmatch(url)
+    if match is not None:
+        scheme, host, port = match.groups()
+        is_safe = scheme == "https" or is_loopback(host)
+        if is_safe and (port is None or 0 < int(port) <= MAX_PORT):
+            return url if url.endswith("/") else f"{url}/"
+    raise InvalidArgumentError(
+        f"{url!r} cannot be used as the address of {what}: give https://host/path (http only for "
+        "this machine)"
+    )
 
 
 def is_below(url: object, base: str) -> bool:
@@ -93,6 +101,80 @@ def is_below(url: object, base: str) -> bool:
         return False
     tail = url[len(base) :]
     return _TAIL.fullmatch(tail) is not None and ".." not in tail.split("?")[0].split("/")
+
+
+def follow(url: str, location: str, hosts: frozenset[str]) -> str:
+    """Return the address a redirect leads to, if it may be followed.
+
+    Parameters
+    ----------
+    url
+        The address that was asked.
+    location
+        What the server gave as ``Location``.
+    hosts
+        The other hosts, as ``host`` or ``host:port``, a redirect may lead to.
+
+    Returns
+    -------
+    str
+        An absolute address on the same host or a declared one, as urllib3 will read it.
+
+    Raises
+    ------
+    SourceError
+        If it lies elsewhere, is not encrypted where ``url`` is, or holds anything odd: a
+        character that no address has, a user, no host.
+
+    Notes
+    -----
+    urllib3's parser decides, because urllib3 connects: two parsers may read two hosts out of
+    one text.
+    """
+    from urllib3.exceptions import LocationParseError
+    from urllib3.util import parse_url
+
+    def refuse(reason: str) -> SourceError:
+        return SourceError(f"{url} redirects to {location!r:.300}, {reason}")
+
+    if _LOCATION.fullmatch(location) is None:
+        raise refuse("which is not an address: not followed")
+    try:
+        given, old = parse_url(location), parse_url(url)
+        target = parse_url(urljoin(url, location))
+    except (LocationParseError, ValueError) as error:
+        raise refuse(f"which cannot be read: not followed ({error})") from error
+    is_absolute = given.scheme is not None or location.startswith("//")
+    if (is_absolute and given.host is None) or target.auth is not None:
+        raise refuse("which has no host, or names a user: not followed")
+    if target.scheme not in _PORTS or not (_is_same_host(old, target) or _is_in(target, hosts)):
+        raise refuse(
+            "which is another host: not followed, because what lies there cannot be trusted"
+        )
+    if old.scheme == "https" and target.scheme == "http":
+        raise refuse(
+            "which is not encrypted: not followed, because anybody in between could change what "
+            "comes from there"
+        )
+    return target.url
+
+
+def _is_same_host(old: Url, new: Url) -> bool:
+    # another scheme is met at its own port only
+    is_same_port = _port(old) == _port(new)
+    return old.host == new.host and (
+        is_same_port if old.scheme == new.scheme else new.port in (None, _PORTS[new.scheme or ""])
+    )
+
+
+def _is_in(new: Url, hosts: frozenset[str]) -> bool:
+    # without a port, the usual one is meant
+    is_usual = _port(new) == _PORTS[new.scheme or ""]
+    return f"{new.host}:{_port(new)}" in hosts or (is_usual and new.host in hosts)
+
+
+def _port(parts: Url) -> int | None:
+    return parts.port or _PORTS.get(parts.scheme or "")
 
 
 def check_id(value: object) -> int:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING
-from urllib.parse import SplitResult
 
 from spikehouse.errors import SourceError, TransferError
 from spikehouse.remote.http.patience import TransientError, UnreachableError
 
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse
+    from urllib3.util import Url
 
 __all__ = [
     "check_coding",
@@ -80,7 +80,7 @@ def iterate_blocks(response: BaseHTTPResponse, *, url: str) -> Iterator[bytes]:
         raise TransferError(f"{url} broke off after {n_bytes} bytes: {error}") from error
 
 
-def explain_unreachable(error: Exception, parts: SplitResult) -> UnreachableError:
+def explain_unreachable(error: Exception, parts: Url) -> UnreachableError:
     """Say that nobody answers.
 
     Parameters

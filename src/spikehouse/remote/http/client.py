@@ -9,10 +9,9 @@ import threading
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
-from urllib.parse import SplitResult, urljoin, urlsplit
 
 from spikehouse.errors import SourceError, TransferError
-from spikehouse.remote.http.addresses import is_loopback
+from spikehouse.remote.http.addresses import follow, is_loopback
 from spikehouse.remote.http.answers import Answer, ChangedError, read_answer
 from spikehouse.remote.http.bodies import (
     check_coding,
@@ -26,6 +25,7 @@ from spikehouse.remote.http.versions import Version
 
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse, PoolManager
+    from urllib3.util import Url
 
     from spikehouse.remote.protocol import RemoteFile
 
@@ -47,7 +47,6 @@ MAX_REDIRECTS = 5
 WINDOW_BYTES = 2 << 20
 N_CHARACTERS_SHOWN = 120
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-_PORTS = {"http": 80, "https": 443}
 
 
 class HttpClient:
@@ -137,7 +136,7 @@ class HttpClient:
                 return response
             location = response.headers.get("Location", "")
             response.close()
-            url = _follow(url, location, allowed)
+            url = follow(url, location, allowed)
         raise SourceError(f"{url} redirects more than {MAX_REDIRECTS} times: a redirect loop")
 
     def ask_range(
@@ -281,7 +280,7 @@ class HttpClient:
     def _request(self, url: str, *, timeout: float, headers: Mapping[str, str]) -> BaseHTTPResponse:
         import urllib3
 
-        parts = urlsplit(url)
+        parts = urllib3.util.parse_url(url)
         limits = urllib3.Timeout(connect=self.options.connect_timeout, read=timeout)
         try:
             return self._pool_for(parts).request(
@@ -296,7 +295,7 @@ class HttpClient:
         except urllib3.exceptions.HTTPError as error:
             raise explain_unreachable(error, parts) from error
 
-    def _pool_for(self, parts: SplitResult) -> PoolManager:
+    def _pool_for(self, parts: Url) -> PoolManager:
         import urllib3
 
         proxy = _find_proxy(parts)
@@ -322,52 +321,13 @@ def _socket_options() -> list[tuple[int, int, int | bytes]]:
     return [*HTTPConnection.default_socket_options, *own]
 
 
-def _find_proxy(parts: SplitResult) -> str | None:
+def _find_proxy(parts: Url) -> str | None:
     from urllib.request import getproxies, proxy_bypass
 
     host = parts.hostname or ""
     if is_loopback(host) or proxy_bypass(host):
         return None
-    return getproxies().get(parts.scheme)
-
-
-def _follow(url: str, location: str, hosts: frozenset[str]) -> str:
-    target = urljoin(url, location)
-    old, new = urlsplit(url), urlsplit(target)
-    try:
-        is_known = _is_same_host(old, new) or _is_declared(new, hosts)
-    except ValueError:  # a port that is none
-        is_known = False
-    if not location or new.scheme not in _PORTS or not is_known:
-        raise SourceError(
-            f"{url} redirects to {target!r}, which is another host: not followed, because what "
-            "lies there cannot be trusted"
-        )
-    if old.scheme == "https" and new.scheme == "http":
-        raise SourceError(
-            f"{url} redirects to {target!r}, which is not encrypted: not followed, because "
-            "anybody in between could change what comes from there"
-        )
-    return target
-
-
-def _is_same_host(old: SplitResult, new: SplitResult) -> bool:
-    if old.hostname != new.hostname:
-        return False
-    is_upgrade = (old.scheme, new.scheme) == ("http", "https") and _port(new) == 443
-    is_downgrade = (old.scheme, new.scheme) == ("https", "http") and _port(new) == 80
-    return is_upgrade or is_downgrade or (old.scheme, _port(old)) == (new.scheme, _port(new))
-
-
-def _is_declared(new: SplitResult, hosts: frozenset[str]) -> bool:
-    name = f"[{new.hostname}]" if ":" in (new.hostname or "") else new.hostname
-    # without a port, the usual one is meant
-    is_usual = _port(new) == _PORTS.get(new.scheme)
-    return f"{name}:{_port(new)}" in hosts or (is_usual and name in hosts)
-
-
-def _port(parts: SplitResult) -> int | None:
-    return parts.port or _PORTS.get(parts.scheme)
+    return getproxies().get(parts.scheme or "")
 
 
 def _parse_json(body: bytes, url: str) -> Any:  # noqa: ANN401 - whatever the server says

@@ -6,7 +6,7 @@ import logging
 import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TypeVar
 
 from spikehouse.errors import SourceError, TransferError
@@ -53,16 +53,6 @@ class HttpOptions:
     backoff: float = 0.5
     longest_wait: float = 60.0
     connections: int = 4
-
-    def once(self) -> HttpOptions:
-        """Make the same options with a single try.
-
-        Returns
-        -------
-        HttpOptions
-            A copy.
-        """
-        return replace(self, fetch_tries=1)
 
 
 class TransientError(SourceError):

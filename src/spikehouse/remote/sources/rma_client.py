@@ -1,20 +1,17 @@
-"""Asking the warehouse for rows: pages in parallel, https first."""
+"""Asking the warehouse for rows: pages in parallel."""
 
 from __future__ import annotations
 
-import logging
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from spikehouse.errors import SourceError
-from spikehouse.remote.http.client import HttpClient, HttpOptions, UnreachableError
+from spikehouse.remote.http.client import HttpClient, HttpOptions
 from spikehouse.remote.progress import is_progress_shown
 from spikehouse.remote.sources import rma
 from spikehouse.remote.sources.rma_rows import Row
 
 __all__ = ["RmaClient"]
-
-log = logging.getLogger(__name__)
 
 PAGE_ROWS = 5000
 MAX_PAGES = 10_000
@@ -30,7 +27,7 @@ class RmaClient:
     host
         Its name, with ``:port`` where that is not the usual one.
     scheme
-        ``"https"`` or ``"http"``; None tries the first, then the second, and remembers.
+        ``"https"`` or ``"http"``.
     options
         How patient to be, and how many pages to ask for at the same time.
     progress
@@ -38,17 +35,12 @@ class RmaClient:
         ``SPIKEHOUSE_PROGRESS``.
     page_rows
         How many rows to ask for at once.
-
-    Attributes
-    ----------
-    scheme
-        The one in use; None until the first answer, where none was given.
     """
 
     def __init__(
         self,
         host: str,
-        scheme: str | None,
+        scheme: str,
         *,
         options: HttpOptions,
         progress: bool | None = None,
@@ -129,21 +121,8 @@ class RmaClient:
     ) -> tuple[list[Row], int]:
         n_asked = n_rows or self._page_rows
         path = rma.build_path(criteria, start_row=start_row, n_rows=n_asked)
-        rows, n_total = rma.parse_page(self._read_json(path), origin=self.host)
+        document = self._client.read_json(f"{self.scheme}://{self.host}{path}")
+        rows, n_total = rma.parse_page(document, origin=self.host)
         if len(rows) > n_asked:
             raise SourceError(f"{self.host} gives {len(rows)} rows where {n_asked} were asked for")
         return rows, n_total
-
-    def _read_json(self, path: str) -> object:
-        if self.scheme is not None:
-            return self._client.read_json(f"{self.scheme}://{self.host}{path}")
-        try:
-            # one try: a host without https fails at once, and http has its tries after it
-            document = HttpClient(self.options.once()).read_json(f"https://{self.host}{path}")
-        except UnreachableError as error:
-            log.info("no https at %s: %s", self.host, error)
-            document = self._client.read_json(f"http://{self.host}{path}")
-            self.scheme = "http"
-        else:
-            self.scheme = "https"
-        return document

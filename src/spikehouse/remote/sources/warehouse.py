@@ -14,7 +14,7 @@ from spikehouse.errors import (
     SourceError,
     describe_choices,
 )
-from spikehouse.remote.http.addresses import is_below
+from spikehouse.remote.http.addresses import is_below, is_loopback
 from spikehouse.remote.http.client import HttpOptions
 from spikehouse.remote.protocol import RemoteFile
 from spikehouse.remote.sources import rma
@@ -29,7 +29,7 @@ DEFAULT_HOST = "api.brain-map.org"
 LONGEST_ANSWER = 300.0
 LONGEST_STALL = 60.0
 
-_HOST = re.compile(r"[A-Za-z0-9.\-]+(:\d{1,5})?|\[[0-9A-Fa-f:.]+\](:\d{1,5})?")
+_HOST = re.compile(r"([A-Za-z0-9.\-]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?")
 _SCENE = re.compile(r"(?:.*/)?(\d{1,9})\.tiff?")
 _MOVIE = re.compile(r".*natural_movie_(\d{1,9})\.npy")
 # so many ids make an address that servers take
@@ -44,7 +44,8 @@ class Warehouse:
     host
         Its name, with ``:port`` where that is not the usual one.
     scheme
-        ``"https"`` or ``"http"``; None tries the first, then the second, and remembers.
+        ``"https"`` or ``"http"``; by default https, and http for a server on this machine. One
+        is never tried after the other: whoever can break the first could then read along.
     timeout
         Longest wait for a sign of life [s]: at most 300 s before an answer begins and 60 s
         in the middle of a download count, however large this is. The total time of a download
@@ -82,7 +83,8 @@ class Warehouse:
         connections: int = 4,
         options: HttpOptions | None = None,
     ) -> None:
-        if _HOST.fullmatch(host) is None:
+        match = _HOST.fullmatch(host)
+        if match is None:
             raise InvalidArgumentError(
                 f"{host!r} is not a host: give a name and, if need be, a port, such as "
                 "'api.brain-map.org' or '127.0.0.1:8000'"
@@ -92,6 +94,7 @@ class Warehouse:
                 f"the scheme is {scheme!r}: {describe_choices(scheme, ['http', 'https'])}"
             )
         self.host = host
+        self.scheme = scheme or ("http" if is_loopback(match[1]) else "https")
         self.options = options or HttpOptions(
             fetch_tries=fetch_tries,
             answer_timeout=min(timeout, LONGEST_ANSWER),
@@ -99,7 +102,7 @@ class Warehouse:
             connections=connections,
         )
         self._rma = RmaClient(
-            host, scheme, options=self.options, progress=progress, page_rows=page_rows
+            host, self.scheme, options=self.options, progress=progress, page_rows=page_rows
         )
         self._templates: list[Row] | None = None
 
@@ -343,7 +346,7 @@ class Warehouse:
         if len(rows) > 1:
             raise SourceError(f"{self.host} has {len(rows)} files for {name} instead of one")
         link = rows[0].get("download_link")
-        base = f"{self._rma.scheme}://{self.host}/"
+        base = f"{self.scheme}://{self.host}/"
         url = urljoin(base, link) if isinstance(link, str) and link else ""
         if not is_below(url, base) or url == base:
             raise SourceError(
