@@ -90,7 +90,7 @@ def test_receptive_fields__runs(address, cache):
     assert said["varying"] == "['x_position', 'y_position']"
     assert said["positions"] == "9 9"
     assert said["no spike lost"] == "True"
-    assert said["size"] == "(20.0, 20.0)"
+    assert said["size"] == "[20.0, 20.0]"
     assert float(said["spatial_frequency"]) == 0.08
     assert said["conditions"] == "81"
     assert (cache / "fields.png").stat().st_size > 0

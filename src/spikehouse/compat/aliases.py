@@ -26,6 +26,7 @@ _FUNCTIONS = f"{_CLASSES}.functions"
 _FIELDS = f"{_CLASSES}.fields"
 _TIMESCALE = f"{_CLASSES}.timescale"
 
+_SESSIONS = "spikehouse.compat.sessions"
 _SESSION_API = {"EcephysSessionApi": "spikehouse.compat.session_api"}
 
 OFFERED: Mapping[str, Mapping[str, str]] = {
@@ -33,9 +34,9 @@ OFFERED: Mapping[str, Mapping[str, str]] = {
     "allensdk.brain_observatory": {},
     "allensdk.brain_observatory.visualization": {"plot_running_speed": "spikehouse.plots"},
     _ECEPHYS: {},
-    f"{_ECEPHYS}.ecephys_project_cache": {"EcephysProjectCache": "spikehouse.project"},
+    f"{_ECEPHYS}.ecephys_project_cache": {"EcephysProjectCache": _SESSIONS},
     f"{_ECEPHYS}.ecephys_session": {
-        "EcephysSession": "spikehouse.session",
+        "EcephysSession": _SESSIONS,
         "array_intervals": "spikehouse.stimuli",
         "build_spike_histogram": "spikehouse.compat.functions",
         "build_time_window_domain": "spikehouse.compat.functions",

@@ -75,8 +75,6 @@ class ProjectSessions(ProjectFetching):
         Session files have 1.7 to 3.3 GB. What was streamed is kept in the cache folder, in
         blocks and up to a limit, so that the second time nothing is fetched.
         """
-        from spikehouse.session import EcephysSession
-
         filters = UnitFilter.from_arguments(filter_by_validity, **unit_filter_kwargs)
         session_id = self._require_session(session_id)
         file: Path | RemoteBytes
@@ -95,6 +93,11 @@ class ProjectSessions(ProjectFetching):
                 self.get_unit_analysis_metrics_for_session, session_id, annotate=False
             ),
         }
+        return self._open_session(file, options)
+
+    def _open_session(self, file: Path | RemoteBytes, options: dict[str, Any]) -> EcephysSession:
+        from spikehouse.session import EcephysSession
+
         return EcephysSession.from_nwb_path(file, api_kwargs=options)
 
     def _stream_probe_lfp(self, probe_id: int) -> Path | RemoteBytes:

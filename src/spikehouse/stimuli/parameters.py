@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import ast
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -33,10 +34,13 @@ class Parameter:
         Shape (n_presentations,), int32.
     values
         Shape (n_distinct,), object; plain floats, bools, strings and tuples.
+    texts
+        Value → the text in the file, where text was read as numbers.
     """
 
     codes: npt.NDArray[np.int32]
     values: npt.NDArray[np.object_]
+    texts: Mapping[Any, str] = field(default_factory=dict)
 
     @property
     def is_empty(self) -> bool:
@@ -202,7 +206,9 @@ def parse(name: str, column: Parameter) -> Parameter:
     """
     if name not in _PARSED:
         return column
-    return translate(column, {value: _parse_text(value) for value in column.values})
+    parsed = {value: _parse_text(value) for value in column.values}
+    texts = {number: text for text, number in parsed.items() if isinstance(text, str)}
+    return replace(translate(column, parsed), texts=texts)
 
 
 def _parse_text(value: Any) -> Any:  # noqa: ANN401 - a scalar of any kind

@@ -46,8 +46,8 @@ def test_import_lines__of_the_notebooks():
         f"import {ECEPHYS}.ecephys_session as es\n",
         space,
     )
-    assert space["EcephysProjectCache"] is spikehouse.EcephysProjectCache
-    assert space["EcephysSession"] is spikehouse.EcephysSession
+    assert issubclass(space["EcephysProjectCache"], spikehouse.EcephysProjectCache)
+    assert issubclass(space["EcephysSession"], spikehouse.EcephysSession)
     assert space["raster_plot"] is space["visualization"].raster_plot
     assert space["es"] is space["ecephys_session"]
 

@@ -397,7 +397,9 @@ class StimulusAnalysis:
             raise NotFoundError(
                 f"{self.name} has no parameter {column!r}: {describe_choices(column, table)}"
             )
-        return np.sort(table.loc[table[column] != "null", column].unique())
+        values = table.loc[table[column] != "null", column].unique()
+        # numbers, where the table has them as text
+        return np.sort([getattr(value, "value", value) for value in values])
 
     def _find_blanks(self, column: str) -> pd.Index[int]:
         return self.stimulus_conditions.index[self.stimulus_conditions[column] == "null"]

@@ -10,15 +10,16 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from spikehouse import session
+from spikehouse.compat.sessions import EcephysSession
 from spikehouse.errors import InvalidArgumentError, NotFoundError, describe_choices
-from spikehouse.session import EcephysSession
 
 __all__ = ["UnitFilter", "filter_units", "open_session"]
 
 UnitFilter = Mapping[str, Any] | Sequence[int] | npt.NDArray[Any] | pd.Series
 
 
-def open_session(given: Any) -> EcephysSession:  # noqa: ANN401 - three kinds
+def open_session(given: Any) -> session.EcephysSession:  # noqa: ANN401 - three kinds
     """Make a session of what a class was given.
 
     Parameters
@@ -36,7 +37,7 @@ def open_session(given: Any) -> EcephysSession:  # noqa: ANN401 - three kinds
     TypeError
         If it is none of these.
     """
-    if isinstance(given, EcephysSession):
+    if isinstance(given, session.EcephysSession):
         return given
     if isinstance(given, (str, os.PathLike)):
         return EcephysSession.from_nwb_path(given)
