@@ -22,8 +22,9 @@ have been valid, and what to do.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 __all__ = [
     "CacheError",
@@ -35,10 +36,13 @@ __all__ = [
     "SourceError",
     "SpikehouseError",
     "TransferError",
+    "copying",
     "describe_choices",
+    "describe_value",
 ]
 
 N_LISTED = 8
+N_CHARACTERS = 80
 
 
 class SpikehouseError(Exception):
@@ -83,6 +87,57 @@ class SourceError(SpikehouseError, ConnectionError):
 
 class TransferError(SpikehouseError, ConnectionError):
     """A download that did not arrive whole; nothing is left under the final name."""
+
+
+@contextlib.contextmanager
+def copying(whole: str, part: object) -> Iterator[None]:
+    """Name the part that keeps the whole from being pickled or copied, and what to do.
+
+    Parameters
+    ----------
+    whole
+        What is pickled, for the message.
+    part
+        What the body pickles or copies.
+
+    Yields
+    ------
+    None
+        Nothing.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If the body fails.
+    """
+    try:
+        yield
+    except Exception as error:
+        raise InvalidArgumentError(
+            f"{whole} cannot be pickled or copied, because its {type(part).__name__} cannot: "
+            f"{error}. Open it again in each process, or give that class a __reduce__ that "
+            "returns how to open it again"
+        ) from error
+
+
+def describe_value(value: object) -> str:
+    """Name a wrong argument in a message, on one line.
+
+    Parameters
+    ----------
+    value
+        What was given.
+
+    Returns
+    -------
+    str
+        Its repr; type and shape of a table or an array.
+    """
+    shape = getattr(value, "shape", ())
+    if shape:
+        return f"a {type(value).__name__} of shape {shape}"
+    text = " ".join(repr(value).split())
+    return text if len(text) <= N_CHARACTERS else f"{text[:N_CHARACTERS]}…"
 
 
 def describe_choices(value: object, valid: Iterable[object]) -> str:

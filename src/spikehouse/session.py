@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import dataclasses
 import datetime as dt
 import html
 import logging
-import os
 import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cached_property
+from pickle import dumps
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
@@ -24,11 +25,11 @@ from spikehouse.errors import (
     InvalidArgumentError,
     NotFoundError,
     SpikehouseError,
+    copying,
     describe_choices,
 )
-from spikehouse.io import NwbSessionFile, ReadAhead, Selection
+from spikehouse.io import NwbPath, NwbSessionFile, ReadAhead, Selection
 from spikehouse.lfp import mask_intervals
-from spikehouse.remote.streaming.ranges import RemoteBytes
 from spikehouse.schema import (
     CHANNELS,
     INVALID_TIMES,
@@ -79,7 +80,8 @@ _ABSENT = (SpikehouseError, AttributeError, NotImplementedError, KeyError)
 class EcephysSession:
     """One session's recordings.
 
-    Opening costs a millisecond; each member reads what it needs when it is first asked for.
+    Opening costs a millisecond; each member reads what it needs when it is first asked for. A
+    session pickles as its address (path or URL, and arguments) and is opened again from it.
 
     Parameters
     ----------
@@ -103,10 +105,22 @@ class EcephysSession:
         if test:
             api.test()
 
+    def __copy__(self) -> Self:
+        return type(self)(self.api)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        with copying("this session", self.api):
+            return type(self)(copy.deepcopy(self.api, memo))
+
+    def __reduce__(self) -> tuple[type[Self], tuple[Any, ...]]:
+        with copying("this session", self.api):
+            dumps(self.api)
+        return type(self), (self.api,)
+
     @classmethod
     def from_nwb_path(
         cls,
-        path: str | os.PathLike[str] | RemoteBytes,
+        path: NwbPath,
         nwb_version: int = 2,
         api_kwargs: Mapping[str, Any] | None = None,
         *,
@@ -117,7 +131,9 @@ class EcephysSession:
         Parameters
         ----------
         path
-            A ``session_<id>.nwb``, or a remote one, of which only what is asked for is fetched.
+            A ``session_<id>.nwb``; or its address (``https://``, ``http://``, or
+            ``s3://allen-brain-observatory/…``), of which only what is asked for is fetched, and
+            kept in memory; or an open file or ``h5py.File`` that has a path.
         nwb_version
             2; files of NWB 1 are not read.
         api_kwargs
@@ -142,7 +158,7 @@ class EcephysSession:
         SourceError
             If it is remote and the server fails.
         InvalidArgumentError
-            If an option is unknown or the version is not 2.
+            If ``path`` is something else, an option is unknown or the version is not 2.
         """
         if int(nwb_version) != 2:
             raise InvalidArgumentError(

@@ -75,17 +75,9 @@ def read_probe_id(lfp_path: Path) -> int:
     return int(Path(lfp_path).name.split("_")[1])
 
 
-def _open(path: Path) -> h5py.File:
-    # whoever has the file open in this process decides about locks: AllenSDK with, ours without
-    try:
-        return h5py.File(path, "r")
-    except OSError:
-        return h5py.File(path, "r", locking=False)
-
-
 def make_channel_columns(path: Path) -> pd.DataFrame:
     """Give what a cache adds to the channels of a file, made up from the file alone."""
-    with _open(path) as file:
+    with h5py.File(path, "r") as file:
         electrodes = file["general/extracellular_ephys/electrodes"]
         ids = electrodes["id"][:]
         locations = [str(name) for name in electrodes["location"].asstr()[:]]

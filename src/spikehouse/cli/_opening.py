@@ -37,24 +37,17 @@ def open_session(
     offline: bool,
 ) -> Iterator[EcephysSession]:
     """Open a session, and close it with its cache after use."""
+    from spikehouse.session import EcephysSession
+
     with contextlib.ExitStack() as resources:
-        if what.startswith(("https://", "http://")):
-            session = _open_url(what)
+        if "://" in what:
+            session = EcephysSession.from_nwb_path(what)
         elif not what.isdigit():
             session = _open_file(Path(what))
         else:
             project = open_cache(sources, cache, host, size, offline=offline)
             session = _open_cached(resources.enter_context(project), int(what), stream=stream)
         yield resources.enter_context(session)
-
-
-def _open_url(url: str) -> EcephysSession:
-    from spikehouse.remote.protocol import RemoteFile
-    from spikehouse.remote.streaming.ranges import RemoteBytes
-    from spikehouse.session import EcephysSession
-
-    name = url.split("?")[0].rpartition("/")[2] or url
-    return EcephysSession.from_nwb_path(RemoteBytes(RemoteFile(url, name)))
 
 
 def _open_file(path: Path) -> EcephysSession:

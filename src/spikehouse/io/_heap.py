@@ -23,7 +23,7 @@ import pandas as pd
 
 from spikehouse.errors import InvalidFileError
 from spikehouse.io._attributes import LARGEST_STRING
-from spikehouse.io._stored import FLOOR_BYTES, file_name, file_size
+from spikehouse.io._stored import FLOOR_BYTES, file_name, file_size, user_block
 
 ByteReader = Callable[[int, int], bytes]
 """Gives ``length`` bytes of the file from ``offset`` on; fewer at its end."""
@@ -119,7 +119,8 @@ def read_references(dataset: h5py.Dataset, read_bytes: ByteReader) -> npt.NDArra
             f"{file_name(dataset)}: {dataset.name} cannot be read: the file ends "
             f"{asked - len(block)} bytes too soon"
         )
-    references = np.frombuffer(block, dtype=_REFERENCE)
+    references = np.frombuffer(bytearray(block), dtype=_REFERENCE)
+    references["address"] += user_block(dataset)
     _check_lengths(dataset, references["length"], file_size(dataset))
     return references
 

@@ -91,7 +91,7 @@ def check_numbers(dataset: h5py.Dataset, *, n_dimensions: int | None = None) -> 
 
 
 def check_column(dataset: h5py.Dataset, name: str) -> Kind:
-    """Make sure that a dataset can be a column of a table.
+    """Make sure that a column holds what is expected of it.
 
     Parameters
     ----------
@@ -102,23 +102,22 @@ def check_column(dataset: h5py.Dataset, name: str) -> Kind:
 
     Returns
     -------
-    {"numbers", "text"}
-        What it holds.
+    {"numbers", "text", "neither"}
+        What it holds: "neither" if a frame has no place for it, as for references or a column of
+        several dimensions, which other writers add.
 
     Raises
     ------
     InvalidFileError
-        If it has not one dimension, or holds references, compounds or the like, or text where
-        numbers are expected or the reverse.
+        If it is known what the column holds, and this is something else.
     """
     kind = kind_of(dataset)
-    expected = (
-        "numbers" if name in NUMBER_COLUMNS else "text" if name in TEXT_COLUMNS else "columns"
-    )
-    if kind == "neither" or expected not in (kind, "columns"):
-        wanted = "numbers or text" if expected == "columns" else expected
+    if name not in NUMBER_COLUMNS | TEXT_COLUMNS:
+        return kind if dataset.ndim == 1 else "neither"
+    expected = "numbers" if name in NUMBER_COLUMNS else "text"
+    if kind != expected:
         raise InvalidFileError(
-            f"{where(dataset)} should hold {wanted}, but is of type {describe_type(dataset)}"
+            f"{where(dataset)} should hold {expected}, but is of type {describe_type(dataset)}"
         )
     if dataset.ndim != 1:
         raise InvalidFileError(

@@ -21,6 +21,7 @@ import numpy.typing as npt
 
 from spikehouse.errors import InvalidFileError
 from spikehouse.io._guard import find_dataset, list_links, list_names
+from spikehouse.io._stored import user_block
 from spikehouse.remote.protocol import Span
 from spikehouse.remote.streaming.ranges import RemoteBytes
 
@@ -142,9 +143,10 @@ def header_spans(groups: Iterable[h5py.Group]) -> list[Span]:
     """
     spans = []
     for group in groups:
+        base = user_block(group)
         for address in list_links(group, addresses=True).values():
             if address is not None:
-                spans.append((address, address + _HEADER_BYTES))
+                spans.append((base + address, base + address + _HEADER_BYTES))
     return spans
 
 
@@ -254,13 +256,15 @@ def _strings_after(span: Span, starts: list[int]) -> Span:
     return (stop, following) if is_likely else (stop, stop)
 
 
-def heap_spans(block: bytes) -> list[Span]:
+def heap_spans(block: bytes, base: int) -> list[Span]:
     """Find where the strings of a column lie.
 
     Parameters
     ----------
     block
         The column's references.
+    base
+        Bytes of the user block.
 
     Returns
     -------
@@ -270,7 +274,7 @@ def heap_spans(block: bytes) -> list[Span]:
     n_bytes = len(block) // _REFERENCE.itemsize * _REFERENCE.itemsize
     references = np.frombuffer(block[:n_bytes], dtype=_REFERENCE)
     addresses: npt.NDArray[np.uint64] = np.unique(references["address"][references["length"] > 0])
-    return [(address, address + _HEAP_BYTES) for address in addresses.tolist()]
+    return [(base + at, base + at + _HEAP_BYTES) for at in addresses.tolist()]
 
 
 def _datasets(group: h5py.Group) -> Iterator[tuple[str, h5py.Dataset]]:

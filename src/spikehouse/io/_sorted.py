@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Callable
 from typing import Any, Literal
 
 import h5py
@@ -96,8 +95,8 @@ class SortedDataset:
             and chunk <= 64 * BLOCK
         )
 
-    def __reduce__(self) -> tuple[Callable[..., SortedDataset], tuple[Any, ...]]:
-        return _reopen, (self._file.source, self._name)
+    def __reduce__(self) -> tuple[type[SortedDataset], tuple[Hdf5File, str]]:
+        return SortedDataset, (self._file, self._name)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> SortedDataset:
         # nothing here can change, and an open file cannot be copied
@@ -321,7 +320,3 @@ class SortedDataset:
                 self._increases = False
             for number in run.tolist():
                 self._blocks[number] = values[number * BLOCK - start :][:BLOCK]
-
-
-def _reopen(source: Any, name: str) -> SortedDataset:  # noqa: ANN401 - what Hdf5File opens
-    return SortedDataset(Hdf5File(source), name)

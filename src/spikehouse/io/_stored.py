@@ -51,6 +51,11 @@ def file_size(node: h5py.HLObject) -> int:
     return int(h5i.get_file_id(node.id).get_filesize())
 
 
+def user_block(node: h5py.HLObject) -> int:
+    """Return the bytes before the HDF5 part of the file, from which the addresses in it count."""
+    return int(h5i.get_file_id(node.id).get_create_plist().get_userblock())
+
+
 def where(node: h5py.HLObject) -> str:
     """Name something for a message.
 

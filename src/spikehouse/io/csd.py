@@ -6,15 +6,14 @@ import numpy as np
 import xarray as xr
 
 from spikehouse.errors import InvalidFileError
-from spikehouse.io.hdf5 import Hdf5File
-from spikehouse.io.lfp import Source
+from spikehouse.io.hdf5 import Hdf5File, NwbPath
 
 __all__ = ["read_current_source_density"]
 
 CSD = "processing/current_source_density/ecephys_csd"
 
 
-def read_current_source_density(path: Source) -> xr.DataArray:
+def read_current_source_density(path: NwbPath) -> xr.DataArray:
     """Read the current source density around flashes that comes with the LFP.
 
     Parameters

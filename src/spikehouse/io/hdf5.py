@@ -9,7 +9,7 @@ import weakref
 from collections.abc import Collection, Iterable, Sequence
 from io import FileIO
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, TypeAlias
 
 import h5py
 import numpy as np
@@ -37,10 +37,20 @@ from spikehouse.io._kinds import (
     check_table,
     check_whole,
 )
-from spikehouse.io._opening import check_signature, close_file, open_file, open_remote
-from spikehouse.io.rows import RowReader, reading
+from spikehouse.io._opening import (
+    check_file,
+    close_file,
+    find_source,
+    open_file,
+    open_remote,
+)
+from spikehouse.io._stored import user_block
+from spikehouse.io.rows import RowReader, read_whole, reading
 from spikehouse.remote.protocol import Span
 from spikehouse.remote.streaming.ranges import RemoteBytes
+
+NwbPath: TypeAlias = str | os.PathLike[str] | RemoteBytes | IO[Any] | h5py.File
+"""What a file can be opened from."""
 
 
 class Hdf5File:
@@ -49,10 +59,9 @@ class Hdf5File:
     Parameters
     ----------
     path
-        The file; it is opened for reading only, without locks, so that a read-only or a network
-        folder will do. To open the same file with h5py beside it, write
-        ``h5py.File(path, locking=False)``: HDF5 wants all handles of a process to agree. Or a
-        remote file, which is then closed with this one.
+        A path, the address of a remote file, an open file that has a path, or an open remote
+        file, which is then closed with this one. The file is opened for reading only, with
+        HDF5's default locking, so that other packages can open it at the same time.
 
     Raises
     ------
@@ -68,23 +77,27 @@ class Hdf5File:
     Of a remote file, ``path`` is the name only; ``source`` is what it was opened from.
     """
 
-    def __init__(self, path: str | os.PathLike[str] | RemoteBytes) -> None:
+    def __init__(self, path: NwbPath) -> None:
         self._lock = threading.Lock()
         self._handle: FileIO | None = None
         self._begun: dict[str, set[str]] = {}
-        self.remote = path if isinstance(path, RemoteBytes) else None
-        if isinstance(path, RemoteBytes):
-            self.path = Path(path.name)
-            self._file = open_remote(path)
-            self._closing = weakref.finalize(self, close_file, self._file, path)
+        source = find_source(path)
+        self.remote = source if isinstance(source, RemoteBytes) else None
+        if isinstance(source, RemoteBytes):
+            self.path = Path(source.name)
+            self._file = open_remote(source)
+            self._closing = weakref.finalize(self, close_file, self._file, source)
             self.prefetch_members(self._file)
             return
-        self.path = Path(path)
-        check_signature(self.path)
+        self.path = source
+        check_file(self.path)
         self._file = open_file(self.path)
         self._handle = self.path.open("rb", buffering=0)
         # a session that is simply forgotten must not keep its file open
         self._closing = weakref.finalize(self, close_file, self._file, self._handle)
+
+    def __reduce__(self) -> tuple[type[Hdf5File], tuple[Path | RemoteBytes]]:
+        return Hdf5File, (self.source,)
 
     @property
     def source(self) -> Path | RemoteBytes:
@@ -234,7 +247,8 @@ class Hdf5File:
         self.remote.prefetch(plan.columns)
         heaps: list[Span] = []
         for start, stop in plan.references:
-            heaps.extend(_remote.heap_spans(self.read_bytes(start, stop - start)))
+            block = self.read_bytes(start, stop - start)
+            heaps.extend(_remote.heap_spans(block, user_block(self.root)))
         self.remote.prefetch(heaps)
         self.remote.keep_spans(key, [*plan.columns, *heaps])
 
@@ -345,8 +359,7 @@ class Hdf5File:
             # past the library, which would read through one lock and keep what it read
             self.prefetch_rows(dataset, (0, len(dataset)))
             return RowReader(self, dataset).read(0, len(dataset))
-        with reading(dataset):
-            return np.asarray(dataset[()])
+        return read_whole(dataset)
 
     def _split(
         self,
@@ -356,13 +369,15 @@ class Hdf5File:
     ) -> list[npt.NDArray[Any]]:
         ends = member(group, f"{name}_index")
         flat = np.asarray(values)
-        with reading(ends):
-            bounds = check_ends(ends, np.asarray(ends[()]), len(flat))
+        bounds = check_ends(ends, read_whole(ends), len(flat))
         return [flat[start:stop] for start, stop in itertools.pairwise(bounds)]
 
     def _read_column(self, group: h5py.Group, name: str) -> Any:  # noqa: ANN401
         dataset = member(group, name)
-        if check_column(dataset, name) == "numbers":
+        kind = check_column(dataset, name)
+        if kind == "neither":
+            return None
+        if kind == "numbers":
             return self._read_numbers(dataset)
         with reading(dataset):
             codes, values = read_factorized(dataset, self.read_bytes)
@@ -378,7 +393,8 @@ class Hdf5File:
         group
             A DynamicTable.
         columns
-            Which of its columns; all if None. Those it does not have are left out.
+            Which of its columns; all if None. Those it does not have are left out, and those a
+            frame has no place for: references, several dimensions, lists of lists.
 
         Returns
         -------
@@ -397,8 +413,10 @@ class Hdf5File:
         if "id" in members:
             table["id"] = self._read_column(group, "id")
         for name in names:
-            if name in members:
-                values = self._read_column(group, name)
+            if name not in members or f"{name}_index_index" in members:
+                continue
+            values = self._read_column(group, name)
+            if values is not None:
                 ragged = f"{name}_index" in members
                 table[name] = self._split(group, name, values) if ragged else values
         return table

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import importlib
-import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import h5py
@@ -22,10 +21,9 @@ from spikehouse.io._guard import describe_members, find_dataset, list_names, reo
 from spikehouse.io._kinds import check_numbers, check_whole
 from spikehouse.io._sorted import SortedDataset
 from spikehouse.io.electrodes import ELECTRODES
-from spikehouse.io.hdf5 import Hdf5File
+from spikehouse.io.hdf5 import Hdf5File, NwbPath
 from spikehouse.io.lazy_times import LazyTimes, UnreadTimes
-from spikehouse.io.rows import reading
-from spikehouse.remote.streaming.ranges import RemoteBytes
+from spikehouse.io.rows import read_whole, reading
 
 ACQUISITION = "acquisition"
 
@@ -37,7 +35,6 @@ BLOCK_BYTES = 8 * 1024 * 1024
 _SERIES = re.compile(r"probe_([0-9]{1,18})_lfp(_data)?")
 
 Rows = range | npt.NDArray[np.int64]
-Source = str | os.PathLike[str] | RemoteBytes
 Restore = int | slice | npt.NDArray[np.int64]
 
 
@@ -87,8 +84,8 @@ class DatasetArray(BackendArray):
         # nothing here can change, and an open file cannot be copied
         return self
 
-    def __reduce__(self) -> tuple[Callable[..., DatasetArray], tuple[Source, str]]:
-        return _reopen, (self._file.source, self._name)
+    def __reduce__(self) -> tuple[type[DatasetArray], tuple[Hdf5File, str]]:
+        return DatasetArray, (self._file, self._name)
 
     def __dask_tokenize__(self) -> tuple[str | int, ...]:
         return *self._file.identity, self._name
@@ -107,10 +104,6 @@ class DatasetArray(BackendArray):
             self._file.prefetch_rows(dataset, *spans)
             _fill(values, dataset, rows, columns, spans=spans)
         return np.asarray(values[:, restore_columns][restore_rows])
-
-
-def _reopen(source: Source, name: str) -> DatasetArray:
-    return DatasetArray(Hdf5File(source), name)
 
 
 def _increasing(key: Any, length: int) -> tuple[Rows, Restore]:  # noqa: ANN401
@@ -199,7 +192,7 @@ def _count(wanted: slice | npt.NDArray[np.int64], length: int) -> int:
 
 
 def open_lfp(
-    path: Source,
+    path: NwbPath,
     probe_id: int | None = None,
     *,
     chunks: int | str | Mapping[str, Any] | None = None,
@@ -281,7 +274,7 @@ def _open_times(file: Hdf5File, dataset: h5py.Dataset) -> pd.Index:
     if SortedDataset.fits(dataset):
         return LazyTimes(SortedDataset(file, dataset.name), name="time")
     # an index made here spares a copy of the timestamps
-    times: pd.Index = pd.Index(_read(dataset), copy=False, name="time")
+    times: pd.Index = pd.Index(read_whole(dataset), copy=False, name="time")
     return times
 
 
@@ -339,16 +332,11 @@ def _member(file: Hdf5File, group: h5py.Group, name: str) -> h5py.Dataset:
     return found
 
 
-def _read(dataset: h5py.Dataset) -> npt.NDArray[Any]:
-    with reading(dataset):
-        return np.asarray(dataset[()])
-
-
 def _channel_ids(file: Hdf5File, series: h5py.Group) -> npt.NDArray[np.int64]:
     ids = check_whole(file.group(ELECTRODES), file.read_array(f"{ELECTRODES}/id"))
     if "electrodes" not in list_names(series):
         return ids
-    rows = check_whole(series, _read(_member(file, series, "electrodes")))
+    rows = check_whole(series, read_whole(_member(file, series, "electrodes")))
     if rows.size and not 0 <= rows.min() <= rows.max() < len(ids):
         raise InvalidFileError(
             f"{file.path}: {series.name}/electrodes points at rows {rows.min()} to {rows.max()} "

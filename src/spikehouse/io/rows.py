@@ -24,7 +24,7 @@ from spikehouse.io._stored import LIBRARY_ERRORS
 if TYPE_CHECKING:
     from spikehouse.io.hdf5 import Hdf5File
 
-__all__ = ["RowReader", "reading"]
+__all__ = ["RowReader", "read_whole", "reading"]
 
 
 class RowReader:
@@ -85,13 +85,13 @@ class RowReader:
         """
         if self._offset is None:
             with reading(self._dataset):
-                return np.asarray(self._dataset[start:stop])
+                return _native(np.asarray(self._dataset[start:stop]))
         values = np.empty((stop - start, *self._row_shape), dtype=self._dtype)
         if values.size:
             first = self._offset + start * self.row_bytes
             with reading(self._dataset):
                 self._fill(values, first)
-        return values
+        return _native(values)
 
     def _fill(self, values: npt.NDArray[Any], first: int) -> None:
         if not self._file.is_open:
@@ -99,6 +99,33 @@ class RowReader:
         n_read = self._file.read_into(first, memoryview(values.data).cast("B"))
         if n_read < values.nbytes:
             raise OSError(f"the file ends {values.nbytes - n_read} bytes too soon")
+
+
+def read_whole(dataset: h5py.Dataset) -> npt.NDArray[Any]:
+    """Read all values of a dataset, in this machine's byte order.
+
+    Parameters
+    ----------
+    dataset
+        A dataset of numbers.
+
+    Returns
+    -------
+    ndarray
+        Its values.
+
+    Raises
+    ------
+    InvalidFileError
+        If they cannot be read.
+    """
+    with reading(dataset):
+        return _native(np.asarray(dataset[()]))
+
+
+def _native(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    # pandas and compiled loops take no other byte order
+    return values.astype(values.dtype.newbyteorder("="), copy=False)
 
 
 @contextlib.contextmanager

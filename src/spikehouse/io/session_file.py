@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-import os
 from collections.abc import Callable, Mapping
-from functools import cached_property
-from pathlib import Path
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -15,11 +13,11 @@ import pandas as pd
 import xarray as xr
 
 from spikehouse.catalogue import UnitFilter, filter_units
-from spikehouse.errors import InvalidArgumentError, NotFoundError, describe_choices
+from spikehouse.errors import InvalidArgumentError, NotFoundError, describe_choices, describe_value
 from spikehouse.io._kinds import check_table
 from spikehouse.io.csd import read_current_source_density
 from spikehouse.io.electrodes import read_channels, read_probes
-from spikehouse.io.hdf5 import Hdf5File
+from spikehouse.io.hdf5 import Hdf5File, NwbPath
 from spikehouse.io.intervals import (
     read_invalid_times,
     read_optogenetic_epochs,
@@ -29,10 +27,8 @@ from spikehouse.io.lfp import open_lfp
 from spikehouse.io.metadata import read_rig, read_session_id, read_start_time, read_subject
 from spikehouse.io.timeseries import read_gaze, read_pupil, read_running_speed
 from spikehouse.io.units import UNITS, RaggedColumn, SpikeTimes, read_units
-from spikehouse.remote.streaming.ranges import RemoteBytes
 
 TableGiver = Callable[[], pd.DataFrame]
-NwbPath = str | os.PathLike[str] | RemoteBytes
 LfpPath = NwbPath | Callable[[], NwbPath]
 
 
@@ -42,7 +38,7 @@ class NwbSessionFile:
     Parameters
     ----------
     path
-        A ``session_<id>.nwb``, or one that is read where it is, over the network.
+        See :meth:`spikehouse.session.EcephysSession.from_nwb_path`.
     filters
         Which units and channels to show.
     external_channel_columns
@@ -75,6 +71,16 @@ class NwbSessionFile:
         self.probe_lfp_paths = dict(probe_lfp_paths or {})
         self._additional_unit_metrics = additional_unit_metrics
         self._external_channel_columns = external_channel_columns
+
+    def __reduce__(self) -> tuple[Callable[..., NwbSessionFile], tuple[Any, ...]]:
+        make = partial(
+            type(self),
+            filters=self.filters,
+            external_channel_columns=self._external_channel_columns,
+            additional_unit_metrics=self._additional_unit_metrics,
+            probe_lfp_paths=self.probe_lfp_paths,
+        )
+        return make, (self.file.source,)
 
     @property
     def path(self) -> str:
@@ -364,17 +370,16 @@ class NwbSessionFile:
         """
         return read_current_source_density(self._find_lfp_file(probe_id))
 
-    def _find_lfp_file(self, probe_id: int) -> Path | RemoteBytes:
+    def _find_lfp_file(self, probe_id: int) -> NwbPath:
         probes = self.get_probes()
-        if probe_id not in probes.index:
+        if np.ndim(probe_id) or probe_id not in probes.index:
             raise NotFoundError(
-                f"there is no probe {probe_id!r} in this session: "
+                f"there is no probe {describe_value(probe_id)} in this session: "
                 f"{describe_choices(probe_id, probes.index.tolist())}"
             )
         if probe_id in self.probe_lfp_paths:
             given = self.probe_lfp_paths[probe_id]
-            found = given() if callable(given) else given
-            return found if isinstance(found, RemoteBytes) else Path(found)
+            return given() if callable(given) else given
         # where the cache keeps it, whoever put it there
         beside = self.file.path.parent / f"probe_{probe_id}_lfp.nwb"
         if self.file.remote is None and beside.exists():

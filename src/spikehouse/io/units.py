@@ -7,17 +7,18 @@ import threading
 import warnings
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
+from pickle import dumps
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from spikehouse.errors import NotFoundError, describe_choices
+from spikehouse.errors import NotFoundError, copying, describe_choices, describe_value
 from spikehouse.io._guard import member
 from spikehouse.io._kinds import check_ends, check_numbers, check_unique
 from spikehouse.io.hdf5 import Hdf5File, column_names
-from spikehouse.io.rows import RowReader, reading
+from spikehouse.io.rows import RowReader, read_whole
 
 UNITS = "units"
 # of a remote file, what is fetched at once before units are read one after another
@@ -163,11 +164,22 @@ class RaggedColumn(Mapping[int, npt.NDArray[Any]]):
         values, ids, ends = (member(group, n) for n in (name, "id", f"{name}_index"))
         check_numbers(values)
         self._rows = RowReader(file, values)
-        with reading(ids):
-            units = check_unique(ids, np.asarray(ids[()]))
+        units = check_unique(ids, read_whole(ids))
         self._row_of = {unit: row for row, unit in enumerate(units.tolist())}
-        with reading(ends):
-            self._bounds = check_ends(ends, np.asarray(ends[()]), len(values), n_runs=len(units))
+        self._bounds = check_ends(ends, read_whole(ends), len(values), n_runs=len(units))
+
+    def __reduce__(self) -> tuple[type[RaggedColumn], tuple[Any, ...]]:
+        return RaggedColumn, (self._file, self._name)
+
+    def copy(self) -> dict[int, npt.NDArray[Any]]:
+        """Read all units into a dictionary, which can be changed.
+
+        Returns
+        -------
+        dict
+            Unit id → rows.
+        """
+        return dict(self)
 
     def __len__(self) -> int:
         return len(self._row_of)
@@ -235,7 +247,7 @@ class RaggedColumn(Mapping[int, npt.NDArray[Any]]):
             row = self._row_of[int(unit_id)]
         except (KeyError, TypeError, ValueError):
             raise NotFoundError(
-                f"there is no unit {unit_id!r} in {self._file.path.name}: "
+                f"there is no unit {describe_value(unit_id)} in {self._file.path.name}: "
                 f"{describe_choices(unit_id, self._row_of)}"
             ) from None
         return int(self._bounds[row]), int(self._bounds[row + 1])
@@ -259,6 +271,9 @@ class SpikeTimes(RaggedColumn):
         self._warning = threading.Lock()
         # looking costs as much as reading: once a unit
         self._sound: set[int] = set()
+
+    def __reduce__(self) -> tuple[type[SpikeTimes], tuple[Any, ...]]:
+        return SpikeTimes, (self._file,)
 
     def __getitem__(self, unit_id: int) -> npt.NDArray[Any]:
         times = super().__getitem__(unit_id)
@@ -298,6 +313,22 @@ class Selection(Mapping[int, Any]):
     def __init__(self, source: Mapping[int, Any], keys: Sequence[int]) -> None:
         self._source = source
         self._keys = {int(key): None for key in keys if key in source}
+
+    def __reduce__(self) -> tuple[type[Selection], tuple[Any, ...]]:
+        with copying("this mapping of units", self._source):
+            if not isinstance(self._source, dict):
+                dumps(self._source)
+        return Selection, (self._source, list(self._keys))
+
+    def copy(self) -> dict[int, Any]:
+        """Read all of it into a dictionary, which can be changed.
+
+        Returns
+        -------
+        dict
+            Key → what the source holds.
+        """
+        return dict(self)
 
     @property
     def is_thread_safe(self) -> bool:
@@ -345,9 +376,11 @@ class Selection(Mapping[int, Any]):
         return key in self._keys
 
     def __getitem__(self, key: int) -> Any:  # noqa: ANN401 - whatever the source holds
-        if key not in self._keys:
+        # a table or an array is no key of a dictionary
+        if np.ndim(key) or key not in self._keys:
             raise NotFoundError(
-                f"there is no unit {key!r} here (units without data, and those that do not pass "
-                f"the session's filters, are left out): {describe_choices(key, self._keys)}"
+                f"there is no unit {describe_value(key)} here (units without data, and those that "
+                f"do not pass the session's filters, are left out): "
+                f"{describe_choices(key, self._keys)}"
             )
         return self._source[key]

@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import tempfile
 import weakref
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from pickle import dumps
 from types import TracebackType
-from typing import Literal, Self
+from typing import Any, Literal, Self, TypeVar
 
-from spikehouse.errors import CacheError
+from spikehouse.errors import CacheError, copying
 from spikehouse.project._sessions import ProjectSessions
 from spikehouse.project._sources import (
     DEFAULT_SOURCES,
@@ -28,6 +29,8 @@ from spikehouse.remote.sources.folder import Folder
 from spikehouse.remote.sources.warehouse import DEFAULT_HOST, Warehouse
 
 __all__ = ["EcephysProjectCache"]
+
+Cache = TypeVar("Cache", bound="EcephysProjectCache")
 
 DEFAULT_MANIFEST = "ecephys_project_manifest.json"
 
@@ -67,6 +70,11 @@ class EcephysProjectCache(ProjectSessions):
         If the manifest is none, or the folder cannot be made.
     InvalidArgumentError
         If there is no such source.
+
+    Notes
+    -----
+    A cache pickles as its arguments. One of :meth:`from_demo` reaches the simulated server only
+    while the first is open, and one that keeps nothing gets a temporary folder of its own.
     """
 
     def __init__(
@@ -100,6 +108,18 @@ class EcephysProjectCache(ProjectSessions):
         options = find_options(clients, fetch_tries=fetch_tries)
         folder = CacheFolder(read_manifest(path, version=version), options, progress)
         super().__init__(Store(folder, clients))
+        self._arguments: dict[str, Any] = {
+            "fetch_tries": fetch_tries,
+            "manifest": path if cache else None,
+            "version": version,
+            "cache": cache,
+            "progress": progress,
+        }
+
+    def __reduce__(self) -> tuple[Callable[..., Self], tuple[Any, ...]]:
+        with copying("this cache", self.fetch_api):
+            dumps(self._store.sources)
+        return _open_again, (type(self), self._store.sources, self._arguments)
 
     @classmethod
     def from_sources(
@@ -386,6 +406,12 @@ class EcephysProjectCache(ProjectSessions):
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _open_again(cls: type[Cache], sources: tuple[Source, ...], arguments: dict[str, Any]) -> Cache:
+    if not sources:
+        return cls.fixed(arguments["manifest"], arguments["version"])
+    return cls(sources=sources, **arguments)
 
 
 def _expand(manifest: str | Path | None) -> Path:

@@ -17,6 +17,7 @@ from spikehouse.errors import (
     NotFoundError,
     SessionNotFoundError,
     describe_choices,
+    describe_value,
 )
 from spikehouse.remote.cache.store import Store
 
@@ -349,7 +350,9 @@ def to_whole_number(value: object, *, what: str) -> int:
             return int(value)
         return operator.index(value)  # type: ignore[arg-type]
     except TypeError as error:
-        raise InvalidArgumentError(f"{value!r} is not a {what}: give a whole number") from error
+        raise InvalidArgumentError(
+            f"{describe_value(value)} is not a {what}: give a whole number"
+        ) from error
 
 
 def _list_unique(

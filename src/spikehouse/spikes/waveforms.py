@@ -44,6 +44,16 @@ class LabelledWaveforms(Mapping[int, xr.DataArray]):
         self._channels = channels
         self._probes = probes
 
+    def copy(self) -> dict[int, xr.DataArray]:
+        """Read all units into a dictionary, which can be changed.
+
+        Returns
+        -------
+        dict
+            Unit id → waveform.
+        """
+        return dict(self)
+
     def __len__(self) -> int:
         return len(self._probe_of)
 

@@ -252,8 +252,8 @@ def test_check_numbers__what_is_none(opened: Opener) -> None:
         _kinds.check_column(file["text"], "start_time")
     with pytest.raises(InvalidFileError, match="/booleans should hold text, but is of type bool"):
         _kinds.check_column(file["booleans"], "stimulus_name")
-    with pytest.raises(InvalidFileError, match="/pairs should hold numbers or text"):
-        _kinds.check_column(file["pairs"], "contrast")
+    for name in ("pairs", "reference", "numbers"):
+        assert _kinds.check_column(file[name], "contrast") == "neither"
     assert _kinds.check_column(file["text"], "contrast") == "text"
 
 

@@ -191,7 +191,7 @@ def test_open_lfp__times_in_one_large_chunk_have_an_ordinary_index(write: Write)
 
 def test_open_lfp__a_file_cut_short_names_the_times(write: Write, tmp_path: Path) -> None:
     path = write()
-    with h5py.File(path, locking=False) as file:
+    with h5py.File(path) as file:
         offset = file[NAME].id.get_offset()
     lfp = open_lfp(path)
     with path.open("r+b") as handle:

@@ -316,7 +316,7 @@ def test_open_lfp__a_file_of_allensdk_equals_h5py(shared_folder: Path, spy: Spy)
     before = spy.n_bytes
     second = lfp.sel(time=slice(10, 11)).load()
     assert spy.n_bytes - before == second.nbytes
-    with h5py.File(path, locking=False) as file:
+    with h5py.File(path) as file:
         series = file["acquisition/probe_805009000_lfp/probe_805009000_lfp_data"]
         times = series["timestamps"][()]
         is_inside = (times >= 10) & (times <= 11)
@@ -331,7 +331,7 @@ def test_read_current_source_density__equals_h5py(shared_folder: Path) -> None:
     assert csd.name == "CSD"
     assert csd.dims == ("virtual_channel_index", "time")
     assert csd.attrs["units"] == "V/cm^2"
-    with h5py.File(path, locking=False) as file:
+    with h5py.File(path) as file:
         group = file["processing/current_source_density/ecephys_csd"]
         series = group["current_source_density"]
         np.testing.assert_array_equal(csd, series["data"][()].T)
@@ -365,7 +365,7 @@ def test_open_lfp__the_demos_files(tmp_path: Path) -> None:
     probe_id = int(probes.index[probes["has_lfp_data"].astype(bool)][0])
     path = survey.lfp_file(probe_id)
     lfp = open_lfp(path, probe_id)
-    with h5py.File(path, locking=False) as file:
+    with h5py.File(path) as file:
         data = file[f"acquisition/probe_{probe_id}_lfp/probe_{probe_id}_lfp_data/data"]
         np.testing.assert_array_equal(lfp.isel(time=slice(100, 200)), data[100:200])
     channels = survey.read_table("channels")

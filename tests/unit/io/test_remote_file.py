@@ -128,7 +128,7 @@ def test_plan_tables__references_and_the_strings_they_point_at(path: Path, serve
         ((start, stop),) = plan.references
         assert start == group["color"].id.get_offset()
         assert (start, stop) in plan.columns
-        heaps = heap_spans(server.content[start:stop])
+        heaps = heap_spans(server.content[start:stop], 0)
         assert all(server.content[a : a + 4] == b"GCOL" for a, _ in heaps)
 
 

@@ -266,7 +266,7 @@ def test_tutorial__on_a_file_of_allensdk(shared_folder: Path) -> None:
     path = shared_folder / "data" / "probe_805009000_lfp.nwb"
     check_tutorial(path, pd.Series([10.0, 10.3, 5.00011, 59.4], name="start_time"))
     # its flashes come after the recording was cut
-    with h5py.File(shared_folder / "data" / "session_999000001.nwb", locking=False) as file:
+    with h5py.File(shared_folder / "data" / "session_999000001.nwb") as file:
         starts = file["intervals/flashes_presentations/start_time"][()]
     assert np.isnan(align(open_lfp(path), starts, (-0.1, 0.5))).all()
 
@@ -276,7 +276,7 @@ def test_tutorial__on_the_demo(tmp_path: Path) -> None:
     probes = survey.read_table("probes")
     probe_id = int(probes.index[probes["has_lfp_data"].astype(bool)][0])
     session_id = int(probes.loc[probe_id, "ecephys_session_id"])
-    with h5py.File(survey.session_file(session_id), locking=False) as file:
+    with h5py.File(survey.session_file(session_id)) as file:
         starts = file["intervals/flashes_presentations/start_time"][()]
     index = pd.Index(range(3647, 3647 + len(starts)), name="stimulus_presentation_id")
     path = survey.lfp_file(probe_id)

@@ -8,7 +8,7 @@ import re
 from typing import TYPE_CHECKING
 from urllib.parse import urljoin
 
-from spikehouse.errors import InvalidArgumentError, SourceError
+from spikehouse.errors import InvalidArgumentError, SourceError, describe_value
 
 if TYPE_CHECKING:
     from urllib3.util import Url
@@ -195,13 +195,13 @@ def check_id(value: object) -> int:
     InvalidArgumentError
         If it is something else.
     """
-    advice = "is not an id: give a whole number, such as 791319847"
+    message = f"{describe_value(value)} is not an id: give a whole number, such as 791319847"
     if isinstance(value, bool):
-        raise InvalidArgumentError(f"{value!r} {advice}")
+        raise InvalidArgumentError(message)
     try:
         number = operator.index(value)  # type: ignore[arg-type]
     except TypeError as error:
-        raise InvalidArgumentError(f"{value!r} {advice}") from error
+        raise InvalidArgumentError(message) from error
     if number < 0:
-        raise InvalidArgumentError(f"{value!r} {advice}")
+        raise InvalidArgumentError(message)
     return number

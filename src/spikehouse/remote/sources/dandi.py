@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
+from typing import Any
 
 import pandas as pd
 
@@ -88,6 +90,16 @@ class Dandi:
         self._api = DandiApi(self.base_url, HttpClient(self.options), versions=self.versions)
         self._listings: dict[str, DandisetFiles] = {}
         self._looking = threading.Lock()
+
+    def __reduce__(self) -> tuple[Callable[..., Dandi], tuple[Any, ...]]:
+        make = partial(
+            Dandi,
+            tables=self.tables,
+            versions=self.versions,
+            hosts=self._hosts,
+            options=self.options,
+        )
+        return make, (self.base_url,)
 
     def get_sessions(self) -> pd.DataFrame:
         """Fetch the table of sessions from the source of tables.

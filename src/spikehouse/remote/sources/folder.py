@@ -56,7 +56,7 @@ class Folder:
     name = "folder"
 
     def __init__(self, path: str | Path) -> None:
-        given = Path(path).expanduser()
+        given = Path(path).expanduser().absolute()
         if not given.exists():
             raise CacheError(
                 f"{given} is not there: give a cache folder, the place where the bucket is "
@@ -65,6 +65,10 @@ class Folder:
         self.path = given if given.is_dir() else given.parent
         self._manifest = _find_manifest(given)
         self._tables = CsvTables(self._read_table, origin=str(self.path))
+        self._given = given
+
+    def __reduce__(self) -> tuple[type[Folder], tuple[Path]]:
+        return Folder, (self._given,)
 
     def get_sessions(self) -> pd.DataFrame:
         """Read the table of sessions.

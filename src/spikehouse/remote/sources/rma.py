@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import quote
 
-from spikehouse.errors import InvalidArgumentError, SourceError
+from spikehouse.errors import InvalidArgumentError, SourceError, describe_value
 from spikehouse.remote.http.documents import to_printable
 
 __all__ = [
@@ -185,11 +185,13 @@ def parse_page(document: object, *, origin: str) -> tuple[list[Mapping[str, Any]
 
 def _id(value: object) -> str:
     if isinstance(value, bool):
-        raise InvalidArgumentError(f"{value!r} is not an id: give a whole number")
+        raise InvalidArgumentError(f"{describe_value(value)} is not an id: give a whole number")
     try:
         return str(operator.index(value))  # type: ignore[arg-type]
     except TypeError as error:
-        raise InvalidArgumentError(f"{value!r} is not an id: give a whole number") from error
+        raise InvalidArgumentError(
+            f"{describe_value(value)} is not an id: give a whole number"
+        ) from error
 
 
 def _name(value: str) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any
 
 import pandas as pd
 
@@ -55,6 +57,9 @@ class S3:
         self.options = options or HttpOptions()
         self._client = HttpClient(self.options)
         self._tables = CsvTables(self._read_table, origin=self.base_url)
+
+    def __reduce__(self) -> tuple[Callable[..., S3], tuple[Any, ...]]:
+        return partial(S3, options=self.options), (self.base_url,)
 
     def get_sessions(self) -> pd.DataFrame:
         """Fetch the table of sessions.

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any
 from urllib.parse import urljoin
 
 import pandas as pd
@@ -105,6 +107,15 @@ class Warehouse:
             host, self.scheme, options=self.options, progress=progress, page_rows=page_rows
         )
         self._templates: list[Row] | None = None
+        self._arguments: dict[str, Any] = {
+            "scheme": scheme,
+            "progress": progress,
+            "page_rows": page_rows,
+            "options": self.options,
+        }
+
+    def __reduce__(self) -> tuple[Callable[..., Warehouse], tuple[Any, ...]]:
+        return partial(Warehouse, **self._arguments), (self.host,)
 
     def get_sessions(self) -> pd.DataFrame:
         """Fetch the table of sessions.
