@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from spikehouse.analysis.common import peak_times, psth_edges, trial_metrics
+from spikehouse.analysis.common import peak_times, preferred_psth, psth_edges, trial_metrics
 from spikehouse.analysis.definitions import Definition
 from spikehouse.analysis.inputs import StimulusResponses
 from spikehouse.errors import InvalidArgumentError
@@ -75,7 +75,8 @@ def sustained_index(psth: npt.ArrayLike) -> Floats:
     -----
     mean(psth) / max(psth), as published with [1]_; AllenSDK's number is the same. It depends on
     the bins and the number of trials: with bins of 1 ms and 75 trials the maximum is mostly noise
-    in a unit with few spikes, whose index is then low however long it answers.
+    in a unit with few spikes, whose index is then low however long it answers. Smooth such a
+    histogram first, as `compute_flashes_metrics` does.
 
     References
     ----------
@@ -118,7 +119,8 @@ def compute_flashes_metrics(
     -------
     DataFrame
         Index ``unit_id``; float64 columns on_off_ratio_fl (`on_off_ratio`), sustained_idx_fl
-        (`sustained_index` of the preferred flash) and those of
+        (`sustained_index` of the response to the preferred flash, smoothed by a Gaussian of 10 ms
+        unless published) and those of
         `spikehouse.analysis.common.common_metrics`, with the suffix ``fl``. firing_rate_fl is the
         rate during flashes, without the grey in between.
 
@@ -137,7 +139,7 @@ def compute_flashes_metrics(
     colors = conditions[color_column].to_numpy(dtype=np.float64)
     preferred = responses.preferred_conditions()
     edges = psth_edges(responses.trial_duration, resolution=psth_resolution)
-    psth = responses.psth_of(preferred, edges)
+    psth = preferred_psth(responses, preferred, edges)
     common = trial_metrics(responses, suffix="fl", preferred=preferred)
     table = pd.DataFrame(
         {

@@ -67,8 +67,8 @@ def compute_drifting_gratings_metrics(
           pref_ori_multi_dg, pref_tf_multi_dg (`has_ties`, bool);
         - c50_dg (`c50`, in the preferred direction; NaN also where that is not among those of the
           contrast stimulus);
-        - f1_f0_dg, mod_idx_dg (`f1_f0`, the mean over the trials with spikes, and
-          `modulation_index` of the average trial, both at the preferred condition);
+        - f1_f0_dg, mod_idx_dg (`f1_f0` and `modulation_index` of the average trial at the
+          preferred condition; published f1_f0_dg is the mean over the trials with spikes);
         - g_osi_dg, g_dsi_dg (`orientation_selectivity` and `direction_selectivity` at the
           preferred temporal frequency; NaN also if a direction was not shown at it);
         - firing_rate_dg, fano_dg, lifetime_sparseness_dg, run_pval_dg, run_mod_dg
@@ -276,22 +276,25 @@ def _modulation(
     responses: StimulusResponses, condition: npt.NDArray[np.intp], frequency: Floats
 ) -> tuple[Floats, Floats]:
     """Compute f1_f0 and modulation_index of every unit at its preferred condition."""
+    definition = responses.definition
     ratios, indices = np.full(responses.n_units, np.nan), np.full(responses.n_units, np.nan)
     n_bins = max(round(responses.trial_duration / BIN_WIDTH), 1)
-    if responses.definition == "published":
+    if definition == "published":
         n_bins = max(n_bins - 1, 1)  # its bins end before the trial
     edges = BIN_WIDTH * np.arange(n_bins + 1)
     for units, at in _by_condition(condition):
         domain = time_domain(edges, responses.onsets[responses.condition_of == at])
         ids = np.asarray(responses.unit_ids)[units].tolist()
         counts = np.moveaxis(count_spikes(responses.spike_times, ids, domain), -1, 0)
-        trials = f1_f0(counts, frequency[at], bin_width=BIN_WIDTH, definition=responses.definition)
-        with np.errstate(invalid="ignore"):
-            ratios[units] = np.nansum(trials, axis=1) / np.isfinite(trials).sum(axis=1)
         psth = counts.mean(axis=1)
         indices[units] = modulation_index(
-            psth, frequency[at], bin_width=BIN_WIDTH, definition=responses.definition
+            psth, frequency[at], bin_width=BIN_WIDTH, definition=definition
         )
+        # the released tables average the ratios of single trials
+        measured = counts if definition == "published" else psth[:, None]
+        trials = f1_f0(measured, frequency[at], bin_width=BIN_WIDTH, definition=definition)
+        with np.errstate(invalid="ignore"):
+            ratios[units] = np.nansum(trials, axis=1) / np.isfinite(trials).sum(axis=1)
     return ratios, indices
 
 

@@ -14,6 +14,9 @@ __all__ = ["GaussianFit", "GaussianMoments", "fit_2d_gaussian", "gaussian_moment
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
+# Full width at half height of a Gaussian, in standard deviations.
+HALF_HEIGHT_WIDTH = np.sqrt(8 * np.log(2))
+
 
 class GaussianMoments(NamedTuple):
     """Moments of maps, in pixels; each of shape (...).
@@ -50,7 +53,8 @@ class GaussianFit(NamedTuple):
     baseline
         Far from the centre; 0 where none was fitted.
     is_fitted
-        Whether the fit converged; the numbers are those of the last step where it did not.
+        Whether the fit converged and, with a baseline, whether the map determines the Gaussian.
+        Elsewhere the numbers are those of the last step.
     """
 
     peak_height: Floats
@@ -113,7 +117,7 @@ def gaussian_moments_2d(data: npt.ArrayLike, *, is_crossed: bool = False) -> Gau
     return GaussianMoments(values.max(axis=(1, 2)).reshape(shape[:-2]), *columns)
 
 
-def fit_2d_gaussian(matrix: npt.ArrayLike, *, has_baseline: bool = False) -> GaussianFit:
+def fit_2d_gaussian(matrix: npt.ArrayLike, *, has_baseline: bool = True) -> GaussianFit:
     """Fit a Gaussian with axes along rows and columns to maps.
 
     Parameters
@@ -121,8 +125,8 @@ def fit_2d_gaussian(matrix: npt.ArrayLike, *, has_baseline: bool = False) -> Gau
     matrix
         Maps, shape (..., n_rows, n_columns); NaN where nothing is known.
     has_baseline
-        Fit a constant besides. Without it the rate far from the receptive field makes the
-        Gaussian wider than the field.
+        Also fit the rate far from the receptive field. AllenSDK does not, and its widths grow with
+        that rate: 62° instead of 12° for a field three times as strong as its surround.
 
     Returns
     -------
@@ -139,7 +143,12 @@ def fit_2d_gaussian(matrix: npt.ArrayLike, *, has_baseline: bool = False) -> Gau
     Least squares of h·exp(−((y − y₀)/w_y)²/2 − ((x − x₀)/w_x)²/2) + b over the known pixels, by
     Levenberg and Marquardt's method (MINPACK) from `gaussian_moments_2d`, one map after the other:
     about 1 ms each. AllenSDK's numbers are the same without a baseline, except that it leaves the
-    sign of the widths to chance. Noise has no Gaussian: widths of thousands of pixels say so.
+    sign of the widths to chance.
+
+    With a baseline, ``is_fitted`` requires a centre on the map and, along both axes, a full width
+    at half height (2.35 standard deviations) of at least the distance of two pixels and at most
+    the extent of the map. A map cannot tell other Gaussians from a constant or from one pixel; the
+    search ends there for noise.
     """
     values, shape = stack_maps(matrix)
     n_parameters = 6 if has_baseline else 5
@@ -160,13 +169,24 @@ def fit_2d_gaussian(matrix: npt.ArrayLike, *, has_baseline: bool = False) -> Gau
     found[:, 3:5] = np.abs(found[:, 3:5])
     height, y_0, x_0, width_y, width_x, base = (a.reshape(shape[:-2]) for a in found.T)
     is_done = is_fitted.reshape(shape[:-2])
+    if has_baseline:
+        is_done &= _is_resolved(y_0, width_y, shape[-2]) & _is_resolved(x_0, width_x, shape[-1])
     return GaussianFit(height, y_0, x_0, width_y, width_x, base, is_done)
+
+
+def _is_resolved(center: Floats, width: Floats, n_pixels: int) -> Bools:
+    """Tell which Gaussians so many pixels in a row can determine."""
+    full = HALF_HEIGHT_WIDTH * width
+    on_map = (center >= -0.5) & (center <= n_pixels - 0.5)
+    return np.asarray(on_map & (full >= 1) & (full <= n_pixels))
 
 
 def _start_values(values: Floats, *, has_baseline: bool) -> Floats:
     """Give the six parameters a fit begins with, shape (n_maps, 6)."""
-    baseline = np.median(values, axis=(1, 2)) if has_baseline else np.zeros(len(values))
-    above = np.clip(values - baseline[:, None, None], 0, None) if has_baseline else values
+    baseline, above = np.zeros(len(values)), values
+    if has_baseline and len(values):
+        baseline = np.median(values, axis=(1, 2))
+        above = np.clip(values - baseline[:, None, None], 0, None)
     moments = gaussian_moments_2d(above, is_crossed=not has_baseline)
     return np.stack([*moments, baseline], axis=1)
 

@@ -53,9 +53,12 @@ def f1_f0(
 
     Notes
     -----
-    A last cycle that is cut short is left out, as its spikes would count as modulation. The ratio
-    of a PSTH (Skottun et al.) is about 0 for a unit that is not modulated; that of single trials,
-    which published f1_f0_dg averages, grows as spikes get fewer: it is 2 for any one spike.
+    A last cycle that is cut short is left out, as its spikes would count as modulation.
+
+    Skottun et al. measure the ratio of the mean response. That of n spikes at random times is
+    √(π / n) on average, with n the spikes of all trials. The ratio of single trials, which
+    published f1_f0_dg averages, is 2 for any one spike: unmodulated units with 1, 2, 4, 8 and 32
+    spikes a trial have 1.6, 1.2, 0.9, 0.6 and 0.3.
 
     AllenSDK takes the centre of the last bin for the length of a trial, finds one cycle too few
     in it, and folds the bins into that many: for two seconds at 1, 2, 4, 8, 15 Hz, it measures at

@@ -48,7 +48,7 @@ def test_sustained_index__brief_steady_and_silent():
 def test_compute_flashes_metrics__by_hand():
     # flashes at 5 (dark), 7 (bright), 9 (bright); the spike at 8 is in the grey between
     spikes = {1: [5.1, 7.0605, 7.2, 8.0, 9.0605, 9.1]}
-    table = compute_flashes_metrics(make_flashes([-1, 1, 1], spikes))
+    table = compute_flashes_metrics(make_flashes([-1, 1, 1], spikes), definition="published")
     assert list(table.columns) == COLUMNS
     assert (table.dtypes == np.float64).all()
     row = table.loc[1]
@@ -75,8 +75,7 @@ def test_compute_flashes_metrics__no_color():
 
 def test_compute_flashes_metrics__finds_what_demo_neurons_prefer_and_when():
     # stated errors: from 22 flashes of a color the right one in 8 of 10 units that prefer one;
-    # the peak 5 to 20 ms after the true onset latency in the middle of the units, as it must be
-    # for a response that decays from its onset on
+    # the smoothed peak 10 to 40 ms after the true onset latency in the middle of the units
     survey = Survey(size="small")
     session_id = survey.session_ids[0]
     session = EcephysSession.from_nwb_path(survey.session_file(session_id))
@@ -98,4 +97,4 @@ def test_compute_flashes_metrics__finds_what_demo_neurons_prefer_and_when():
     assert np.mean((ratio > 1)[clear] == (bias > 0)[clear]) >= 0.8
     assert ratio.corr(bias, method="spearman") > 0.7
     late = (table["time_to_peak_fl"] - truth["latency_s"])[truth["drive"] > 1]
-    assert 0.005 <= late.median() <= 0.02
+    assert 0.01 <= late.median() <= 0.04

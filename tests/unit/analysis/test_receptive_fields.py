@@ -243,7 +243,8 @@ def test_gaussian_moments_2d__of_silence_are_nan():
 
 @pytest.mark.parametrize("shape", [(9, 9), (7, 12)])
 def test_fit_2d_gaussian__recovers_its_parameters(shape):
-    fit = fit_2d_gaussian(np.stack([gaussian(3.3, 4.6, 1.2, 2.1, shape=shape), np.zeros(shape)]))
+    maps = np.stack([gaussian(3.3, 4.6, 1.2, 2.1, shape=shape), np.zeros(shape)])
+    fit = fit_2d_gaussian(maps, has_baseline=False)
     found = [fit.peak_height[0], fit.center_y[0], fit.center_x[0], fit.width_y[0], fit.width_x[0]]
     assert found == pytest.approx([20, 3.3, 4.6, 1.2, 2.1], rel=1e-6)
     assert fit.is_fitted.tolist() == [True, False]
@@ -253,12 +254,28 @@ def test_fit_2d_gaussian__recovers_its_parameters(shape):
 def test_fit_2d_gaussian__fits_a_baseline_and_leaves_unknown_pixels_out():
     matrix = gaussian(3.3, 4.6, 1.2, 2.1, baseline=5.0)
     matrix[2, 2:4] = np.nan
-    fit = fit_2d_gaussian(matrix, has_baseline=True)
+    fit = fit_2d_gaussian(matrix)
     assert fit.is_fitted
     assert fit.baseline == pytest.approx(5, rel=1e-6)
     assert [fit.width_y.item(), fit.width_x.item()] == pytest.approx([1.2, 2.1], rel=1e-6)
     # without it the background makes the Gaussian wider
-    assert fit_2d_gaussian(matrix).width_y > 2
+    assert fit_2d_gaussian(matrix, has_baseline=False).width_y > 2
+
+
+def test_fit_2d_gaussian__finds_none_where_the_map_does_not_determine_one(rng):
+    y, x = np.indices((9, 9))
+    flat = np.full((9, 9), 3.0)
+    one_pixel = flat + 4 * ((y == 4) & (x == 4))
+    slope = 0.5 * x + 0.1
+    beyond = gaussian(4.0, 12.0, 1.5, 2.0, baseline=5.0)
+    wide = gaussian(4.0, 4.0, 7.0, 7.0, baseline=5.0)
+    field = gaussian(4.0, 4.0, 1.2, 1.2, baseline=5.0)
+    maps = np.stack([flat, one_pixel, slope, beyond, wide, field])
+    assert fit_2d_gaussian(maps).is_fitted.tolist() == [False] * 5 + [True]
+    # of maps of noise, few look like a Gaussian, and none of those is larger than the screen
+    fit = fit_2d_gaussian(rng.poisson(12, (200, 9, 9)))
+    assert fit.is_fitted.mean() < 0.5
+    assert fit.width_x[fit.is_fitted].max() < 4
 
 
 def test_fit_2d_gaussian__of_too_few_pixels_is_nan():
@@ -517,7 +534,7 @@ def test_fit_2d_gaussian__finds_the_true_sizes_of_simulated_units(demo):
     table = compute_receptive_field_metrics(responses, n_permutations=1000)
     responds = (table["p_value_rf"] < 0.01).to_numpy()
     maps = receptive_field_maps(responses)
-    fit = fit_2d_gaussian(maps.values[responds], has_baseline=True)
+    fit = fit_2d_gaussian(maps.values[responds])
     # what is seen of a field with a stimulus that has a size itself
     seen = np.sqrt(truth["rf_width"] ** 2 + 7.0**2)[responds]
     size = 10 * np.sqrt(fit.width_x * fit.width_y)

@@ -97,4 +97,4 @@ class DotMotion(StimulusAnalysis):
         ]
 
     def _compute_metrics(self) -> pd.DataFrame:
-        return compute_dot_motion_metrics(self._responses)
+        return compute_dot_motion_metrics(self._responses, definition="published")

@@ -73,7 +73,7 @@ def fit_2d_gaussian(matrix: npt.ArrayLike) -> tuple[npt.NDArray[np.float64], boo
     success : bool
         Whether the fit converged.
     """
-    fit = _gaussian.fit_2d_gaussian(matrix)
+    fit = _gaussian.fit_2d_gaussian(matrix, has_baseline=False)
     parameters = np.array([fit.peak_height, fit.center_y, fit.center_x, fit.width_y, fit.width_x])
     return parameters, bool(fit.is_fitted)
 

@@ -302,7 +302,7 @@ class StaticGratings(StimulusAnalysis):
         ]
 
     def _compute_metrics(self) -> pd.DataFrame:
-        return compute_static_gratings_metrics(self._responses)
+        return compute_static_gratings_metrics(self._responses, definition="published")
 
     def _find_panel(self, stimulus_condition_id: int) -> tuple[int, int, int] | None:
         shown = self.stimulus_conditions.loc[stimulus_condition_id]

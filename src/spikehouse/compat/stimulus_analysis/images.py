@@ -108,7 +108,7 @@ class NaturalScenes(StimulusAnalysis):
         ]
 
     def _compute_metrics(self) -> pd.DataFrame:
-        return compute_natural_scenes_metrics(self._responses)
+        return compute_natural_scenes_metrics(self._responses, definition="published")
 
 
 class NaturalMovies(StimulusAnalysis):
@@ -167,7 +167,7 @@ class NaturalMovies(StimulusAnalysis):
         return [(f"{name}_nm", np.float64) for name in names]
 
     def _compute_metrics(self) -> pd.DataFrame:
-        return compute_natural_movies_metrics(self._responses)
+        return compute_natural_movies_metrics(self._responses, definition="published")
 
 
 class Flashes(StimulusAnalysis):
@@ -242,7 +242,9 @@ class Flashes(StimulusAnalysis):
         ]
 
     def _compute_metrics(self) -> pd.DataFrame:
-        return compute_flashes_metrics(self._responses, psth_resolution=self._psth_resolution)
+        return compute_flashes_metrics(
+            self._responses, definition="published", psth_resolution=self._psth_resolution
+        )
 
     def _find_panel(self, stimulus_condition_id: int) -> tuple[int, int, int] | None:
         shown = self.stimulus_conditions.loc[stimulus_condition_id]

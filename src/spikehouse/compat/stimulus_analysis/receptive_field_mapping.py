@@ -185,6 +185,7 @@ class ReceptiveFieldMapping(StimulusAnalysis):
     def _compute_metrics(self) -> pd.DataFrame:
         return compute_receptive_field_metrics(
             self._responses,
+            definition="published",
             n_permutations=1000,
             seed=self._seed,
             test="resampling",
