@@ -23,6 +23,7 @@ from matplotlib.figure import Figure
 from sklearn.model_selection import StratifiedKFold
 
 from spikehouse import EcephysSession, decode, design_matrix, plots
+from spikehouse.analysis import receptive_field_maps
 from spikehouse.decoding import DecodingResult
 from spikehouse.demo import Survey
 from spikehouse.lfp import align
@@ -133,13 +134,11 @@ def draw_raster(demo: Demo) -> Figure:
     """Draw one unit's spikes by direction."""
     unit = demo.best("orientation_strength", "direction_strength")
     shown = demo.session.get_stimulus_table("drifting_gratings", missing="nan")
-    shown = shown[shown["orientation"].notna()]
     spikes = demo.session.presentationwise_spike_times(shown.index, [unit])
     figure, ax = _figure((6.4, 4.6))
-    by_direction = shown["orientation"].sort_values(kind="stable").map("{:g}°".format)
     plots.plot_raster(
-        spikes, groups=by_direction, stimulus_duration=2.0, ax=ax,
-        title=f"unit {unit}: drifting gratings by direction",
+        spikes, groups=shown["orientation"], stimulus_duration=2.0, ax=ax,
+        title=f"unit {unit}: drifting gratings by direction (°)",
     )  # fmt: skip
     ax.set_xlim(0, 2)
     return figure
@@ -187,18 +186,16 @@ def draw_star(demo: Demo) -> Figure:
 def draw_receptive_field(demo: Demo) -> Figure:
     """Draw where one unit answers gabors."""
     unit = demo.best()
-    shown = demo.session.get_stimulus_table("gabors", missing="nan")
-    counts = design_matrix(demo.session, shown, [unit]).sel(unit_id=unit).to_series()
-    places = [
-        shown["y_position"].rename("elevation"), shown["x_position"].rename("azimuth"),
-    ]  # fmt: skip
-    field = counts.groupby(places).mean().to_xarray()
+    field = receptive_field_maps(demo.session.get_responses("gabors", 0.25, [unit])).sel(
+        unit_id=unit
+    )
     truth = demo.truth.loc[unit]
     values = field.to_numpy()
     figure, ax = _figure((5.4, 4.2))
     plots.plot_receptive_field(
         field, mask=values > (values.max() + values.min()) / 2,
-        center=(truth["rf_azimuth"], truth["rf_elevation"]), ax=ax,
+        # the screen's centre is at 50° azimuth and 10° elevation
+        center=(truth["rf_x_position"] + 50, truth["rf_y_position"] + 10), ax=ax,
         title=f"unit {unit}: gabors; + is where it was simulated",
     )  # fmt: skip
     return figure
@@ -416,6 +413,7 @@ def make_gallery(folder: Path, names: list[str] | None = None) -> list[Path]:
         with mpl.rc_context(fname=None):
             mpl.rcdefaults()
             figure = PICTURES[name](demo)
+            figure.text(1, 0, "simulated data ", ha="right", va="bottom", size=7, color="#8a8a8a")
             path = folder / f"{name}.png"
             figure.savefig(
                 path, dpi=DPI, metadata={"Software": None}, pil_kwargs={"compress_level": 9}

@@ -26,11 +26,18 @@ _HOMES = {
 }
 
 
+# packages that are public under their own name: spikehouse.lfp.align needs no further import
+_PACKAGES = ("analysis", "compat", "decoding", "demo", "errors", "lfp", "plots", "schema",
+             "spikes", "stimuli")  # fmt: skip
+
+
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - what a module attribute is, only it knows
+    if name in _PACKAGES:
+        return importlib.import_module(f"spikehouse.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module 'spikehouse' has no attribute {name!r}")
     return getattr(importlib.import_module(_HOMES[name]), name)
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return sorted([*__all__, *_PACKAGES])

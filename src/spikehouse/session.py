@@ -205,7 +205,8 @@ class EcephysSession:
 
     def _title(self) -> str:
         try:
-            return f"EcephysSession {self.ecephys_session_id} ({self.session_type})"
+            name = f"EcephysSession {self.ecephys_session_id} ({self.session_type})"
+            return f"{name}: simulated data" if self.is_simulated else name
         except _ABSENT:
             return "EcephysSession"
 
@@ -262,6 +263,11 @@ class EcephysSession:
     def session_type(self) -> str:
         """The name of the stimulus set."""
         return str(self._metadata["stimulus_name"])
+
+    @property
+    def is_simulated(self) -> bool:
+        """Whether the file says that its data are simulated, not recorded from an animal."""
+        return bool(self._metadata.get("is_simulated", False))
 
     @cached_property
     def _rig_metadata(self) -> dict[str, Any] | None:

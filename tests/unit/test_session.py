@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 import warnings
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
+from spikehouse.demo import Survey
 from spikehouse.errors import InvalidArgumentError, NotFoundError
 from spikehouse.session import EcephysSession
 from spikehouse.spikes import design_matrix
@@ -40,6 +43,22 @@ def test_metadata__without_a_cache(session: EcephysSession) -> None:
     assert metadata["num_stimulus_presentations"] == 1704
     assert metadata["structure_acronyms"] == [None, "CA1", "VISp", "CA3", "VISl"]
     assert session.structurewise_unit_counts.to_dict() == {"VISl": 8, "CA3": 6, "CA1": 5, "VISp": 5}
+
+
+@pytest.mark.parametrize("is_simulated", [True, False])
+def test_is_simulated__the_file_decides(tmp_path: Path, is_simulated: bool) -> None:
+    path = tmp_path / "session.nwb"
+    shutil.copy(Survey(size="tiny").session_file(900000001), path)
+    if not is_simulated:
+        with h5py.File(path, "r+") as file:
+            for name in ("general/institution", "session_description"):
+                del file[name]
+            file["general/institution"] = "Allen Institute"
+    with EcephysSession.from_nwb_path(path) as session:
+        assert session.is_simulated is is_simulated
+        title = repr(session).splitlines()[0]
+        assert title.endswith("(brain_observatory_1.1): simulated data") is is_simulated
+        assert ("simulated data" in session._repr_html_()) is is_simulated
 
 
 def test_units__no_limits(shared_session_path: Path) -> None:

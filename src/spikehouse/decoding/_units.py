@@ -89,6 +89,8 @@ def decode_by_unit_count(
     orders = [rng.permutation(n_all) for rng in spawn(seed, check_repeats("n_draws", n_draws))]
     draws = [order[:number] for number in numbers for order in orders]
     accuracies, notes = _decode_draws(plan, draws, n_jobs=n_jobs, progress=progress)
+    if n_all in numbers and len(orders) > 1:
+        notes += (f"the draws of all {n_all} units are equal and have no spread",)
     return label_draws(
         accuracies.reshape(len(numbers), -1),
         dimension="n_units",
@@ -152,7 +154,7 @@ def decode_by_area(
     DataArray, shape (n_areas, n_draws)
         ``accuracy`` (area, draw): the mean over the folds, areas in alphabetical order, with
         ``n_units_available`` beside them. The parameters, ``n_units`` and ``chance`` are in its
-        attributes.
+        attributes, and in ``notes`` which areas were left out and whose draws are all the same.
 
     Raises
     ------
@@ -186,6 +188,14 @@ def decode_by_area(
         rng.permutation(members[area])[:number] for area in chosen for rng in spawn(seed, n_draws)
     ]
     accuracies, notes = _decode_draws(plan, draws, n_jobs=n_jobs, progress=progress)
+    small = [(area, units) for area, units in members.items() if area not in chosen]
+    if small:
+        notes += (f"left out for too few units: {_list_sizes(small)}",)
+    if n_draws > 1 and (whole := [area for area in chosen if members[area].size == number]):
+        notes += (
+            f"{', '.join(whole)}: all {n_draws} draws take all {number} units, so they are equal "
+            "and have no spread",
+        )
     curve = label_draws(
         accuracies.reshape(len(chosen), n_draws),
         dimension="area",

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from spikehouse.demo.anatomy import NOT_REGISTERED
-from spikehouse.demo.nwb_writer import CORE, EXTENSION, Column, NwbWriter, Ragged
+from spikehouse.demo.nwb_writer import CORE, EXTENSION, TEXT, Column, NwbWriter, Ragged
 from spikehouse.demo.plan import SessionPlan
 from spikehouse.demo.sessions import SessionFacts
 
@@ -67,14 +67,15 @@ def write_general(
     facts = plan.facts
     scalars = {
         "identifier": str(facts.id),
-        "session_description": description,
+        "session_description": f"Simulated data, not a recording. {description}",
         "session_start_time": facts.start_time,
         "timestamps_reference_time": facts.start_time,
-        "general/institution": "Allen Institute",
+        "general/institution": "none (simulated by spikehouse)",
         "general/session_id": str(facts.id),
         "general/stimulus": facts.session_type,
     }
     writer.write_root(scalars, CREATED)
+    writer.file.create_dataset("general/keywords", data=["simulated", "Neuropixels"], dtype=TEXT)
     _write_subject(writer, facts)
     present = plan.probes.index[plan.probes.index.isin(channels["ecephys_probe_id"])]
     for probe_id in present:

@@ -115,7 +115,7 @@ def _add_receptive_fields(
     radius = np.sqrt(2 * np.log(2)) * np.sqrt(width**2 + 49)
     area = GRID_STEP_DEG**2 * np.rint(np.pi * radius**2 / GRID_STEP_DEG**2)
     columns["area_rf"] = np.where(visual, area, rng.choice([0.0, 100.0, 6800.0], size=n))
-    for name, key in (("azimuth", "rf_azimuth"), ("elevation", "rf_elevation")):
+    for name, key in (("azimuth", "rf_x_position"), ("elevation", "rf_y_position")):
         centre = _get(units, key) + rng.normal(0, 2.0, size=n)
         # on the released scale the screen's centre is at 50° azimuth and 10° elevation
         offset = 50.0 if name == "azimuth" else 10.0
@@ -123,7 +123,7 @@ def _add_receptive_fields(
     for name in ("width_rf", "height_rf"):
         columns[name] = np.where(visual, width * rng.uniform(0.9, 1.1, size=n), np.nan)
     columns["p_value_rf"] = np.where(visual, rng.exponential(0.003, size=n), rng.random(n))
-    inside = np.maximum(np.abs(_get(units, "rf_azimuth")), np.abs(_get(units, "rf_elevation")))
+    inside = np.maximum(np.abs(_get(units, "rf_x_position")), np.abs(_get(units, "rf_y_position")))
     columns["on_screen_rf"] = visual & (inside < 36)
 
 

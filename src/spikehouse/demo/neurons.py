@@ -48,8 +48,8 @@ TRUTH_COLUMNS = {
     "preferred_phase": "preferred phase of static gratings [cycles]",
     "f1_modulation": "modulation at the temporal frequency of a grating, 0–1 (simple cells high)",
     "contrast_50": "contrast of half the response",
-    "rf_azimuth": "centre of the receptive field, horizontal [degrees]",
-    "rf_elevation": "centre of the receptive field, vertical [degrees]",
+    "rf_x_position": "centre of the receptive field, as x_position of a gabor [degrees]",
+    "rf_y_position": "centre of the receptive field, as y_position of a gabor [degrees]",
     "rf_width": "standard deviation of the receptive field [degrees]",
     "image_gain": "spread of the log response over natural images",
     "image_selectivity": "lifetime sparseness of the responses to the 118 images, 0–1",
@@ -247,8 +247,8 @@ def _draw_receptive_fields(rng: np.random.Generator, units: Columns) -> None:
         azimuth[here] = start[0] + sign * rng.uniform(36, 48) * inside + jitter[0]
         elevation[here] = start[1] + rng.uniform(-18, 18) * inside + jitter[1]
         width[here] = STRUCTURES[name].rf_width_deg
-    units["rf_azimuth"] = np.clip(azimuth, -38, 38)
-    units["rf_elevation"] = np.clip(elevation, -34, 34)
+    units["rf_x_position"] = np.clip(azimuth, -38, 38)
+    units["rf_y_position"] = np.clip(elevation, -34, 34)
     units["rf_width"] = width * np.exp(rng.normal(0, 0.12, size=n))
 
 

@@ -142,7 +142,9 @@ def _answer_shown(name: str, unit: Unit, model: RateModel) -> np.ndarray:
         return _answer_features(unit, model.grid.scene_features, SCENE_SHARE)
     if name == "gabors":
         width = unit["rf_width"] ** 2 + GABOR_RADIUS_DEG**2
-        apart = (shown["x"] - unit["rf_azimuth"]) ** 2 + (shown["y"] - unit["rf_elevation"]) ** 2
+        apart = (shown["x"] - unit["rf_x_position"]) ** 2 + (
+            shown["y"] - unit["rf_y_position"]
+        ) ** 2
         tuned = 0.5 + 0.5 * tune_orientation(unit, shown["orientation"], is_moving=False)
         return np.asarray(GABOR_SHARE * np.exp(-0.5 * apart / width) * tuned)
     if name == "flashes":

@@ -347,7 +347,10 @@ def _file_type(key: str) -> Spec:
             quantity="?",
         ),
     )
-    general["datasets"] = [describe_dataset(name, dtype="text", quantity="?") for name in texts]
+    general["datasets"] = [
+        *(describe_dataset(name, dtype="text", quantity="?") for name in texts),
+        describe_dataset("keywords", dtype="text", shape=[None], quantity="?"),
+    ]
     scalars = ("identifier", "session_description")
     dates = ("session_start_time", "timestamps_reference_time")
     return describe_type(

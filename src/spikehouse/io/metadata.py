@@ -13,6 +13,7 @@ from spikehouse.io._guard import find_dataset, member
 from spikehouse.io.hdf5 import Hdf5File
 
 SUBJECT = "general/subject"
+PROVENANCE = ("general/institution", "session_description")
 RIG = "processing/eye_tracking_rig_metadata/eye_tracking_rig_metadata"
 _RIG_ARRAYS = (
     "monitor_position",
@@ -98,7 +99,8 @@ def read_subject(file: Hdf5File) -> dict[str, Any]:
     -------
     dict
         specimen_name, age_in_days, full_genotype, strain, sex, stimulus_name, subject_id, age,
-        species; None where the file is silent.
+        species; None where the file is silent. is_simulated is true where the institution or the
+        description of the session says "simulated".
 
     Raises
     ------
@@ -115,6 +117,9 @@ def read_subject(file: Hdf5File) -> dict[str, Any]:
         "subject_id": _subject_value(file, "subject_id"),
         "age": _subject_value(file, "age"),
         "species": _subject_value(file, "species"),
+        "is_simulated": any(
+            "simulated" in (file.read_text(path) or "").lower() for path in PROVENANCE
+        ),
     }
 
 

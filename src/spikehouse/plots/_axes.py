@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from spikehouse.errors import InvalidArgumentError
 
@@ -24,6 +25,12 @@ NO_VALUE_COLOR = "#d9d9d9"
 # both pass the common kinds of colour blindness; the second is white at zero
 SEQUENTIAL, DIVERGING = "viridis", "RdBu_r"
 LINE_MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+
+
+def null_as_nan(values: npt.ArrayLike) -> npt.NDArray[np.object_]:
+    """Put NaN where a stimulus table has "null", such as in blank sweeps."""
+    array = np.asarray(values, dtype=object)
+    return np.where(array == "null", np.nan, array)
 
 
 def get_axes(ax: Axes | None, *, size: tuple[float, float]) -> Axes:

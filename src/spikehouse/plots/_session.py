@@ -17,6 +17,7 @@ import xarray as xr
 from spikehouse.errors import InvalidArgumentError, NotFoundError, describe_choices
 from spikehouse.plots._axes import CONDITION_COLORS, SEQUENTIAL, add_colorbar, line_colors, tidy
 from spikehouse.plots._grid import edges_around
+from spikehouse.plots._waveforms import VOLTAGE_LABEL
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
 MAX_NAMED_UNITS = 20
 MAX_TICKED_UNITS = 40
-MICROVOLT_LABEL = "membrane potential (µV)"
 
 
 def plot_mean_waveforms(
@@ -68,7 +68,7 @@ def plot_mean_waveforms(
         ax.plot(time_ms, waveform.to_numpy(), color=color, linewidth=1.4, label=str(unit))
     ax.axhline(0.0, color="#bbbbbb", linewidth=0.6, zorder=0)
     ax.set_xlabel("time (ms)")
-    ax.set_ylabel(MICROVOLT_LABEL)
+    ax.set_ylabel(VOLTAGE_LABEL)
     if len(units) <= MAX_NAMED_UNITS:
         ax.legend(title="unit", frameon=False, fontsize="small", title_fontsize="small")
     tidy(ax, title=f"mean waveform on the peak channel, {_count(len(units), 'unit')}")

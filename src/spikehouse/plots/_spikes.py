@@ -19,6 +19,7 @@ from spikehouse.plots._axes import (
     add_colorbar,
     get_axes,
     mark_stimulus,
+    null_as_nan,
     say,
     tidy,
 )
@@ -31,6 +32,7 @@ SINCE_ONSET = "time_since_stimulus_presentation_onset"
 TIME_LABEL = "time from stimulus onset (s)"
 N_DEPTH_TICKS = 9
 MAX_GROUP_TICKS = 24
+MISSING_COLOR = "#8a8a8a"
 
 
 def plot_psth_heatmap(
@@ -207,7 +209,9 @@ def plot_raster(
         ``groups``, or all that have a spike.
     groups
         The condition of each row (index: the rows). Rows of a condition are drawn together, in
-        one colour, with the name of the condition beside them.
+        one colour, with the name of the condition beside them; conditions are in order of value,
+        or of category where ``groups`` is categorical. Rows without a value (NaN or "null", such
+        as blank sweeps) come last, in grey.
     ax
         Where to draw; a new figure if None.
     stimulus_duration
@@ -231,10 +235,15 @@ def plot_raster(
             f"spikes has no column {missing[0]!r}; it has {', '.join(map(repr, spikes.columns))}"
         )
     order = _row_order(spikes[rows], row_order, groups)
+    codes, names = None, list[Any]()
+    if groups is not None:
+        codes, names = _number_groups(groups.loc[order])
+        by_group = np.argsort(codes, kind="stable")
+        order, codes = order.take(by_group), codes[by_group]
     ax = get_axes(ax, size=(7.0, 5.0))
     place = pd.Series(np.arange(len(order)), index=order)
     drawn = spikes[spikes[rows].isin(order)]
-    colors = _row_colors(order, groups)
+    colors = _row_colors(len(order), codes, names)
     y = place.loc[drawn[rows].to_numpy()].to_numpy()
     ax.vlines(drawn[SINCE_ONSET].to_numpy(), y - 0.45, y + 0.45, colors=colors[y], linewidth=0.8)
     ax.set_ylim(len(order) - 0.5, -0.5)
@@ -242,8 +251,20 @@ def plot_raster(
         ax.set_xlim(min(0.0, drawn[SINCE_ONSET].min()), drawn[SINCE_ONSET].max())
     else:
         say(ax, "no spikes")
-    if groups is not None:
-        _name_groups(ax, groups.loc[order])
+    if codes is not None:
+        missing_name = "blank" if rows == "stimulus_presentation_id" else "none"
+        _name_groups(
+            ax,
+            codes,
+            [
+                missing_name
+                if pd.isna(name)
+                else f"{name:g}"
+                if isinstance(name, float)
+                else str(name)
+                for name in names
+            ],
+        )
     noun = {"stimulus_presentation_id": "presentations", "unit_id": "units"}.get(rows, rows)
     ax.set_ylabel(f"{len(order)} {noun}")
     ax.set_xlabel(TIME_LABEL)
@@ -358,27 +379,37 @@ def _row_order(
         raise InvalidArgumentError(
             f"groups has no value for {len(unknown)} of {len(order)} rows, such as {unknown[0]}"
         )
-    codes = pd.factorize(groups.loc[order])[0]
-    return order.take(np.argsort(codes, kind="stable"))
+    return order
 
 
-def _row_colors(order: pd.Index, groups: pd.Series | None) -> npt.NDArray[np.float64]:
+def _number_groups(groups: pd.Series) -> tuple[npt.NDArray[np.intp], list[Any]]:
+    """Give each row the number of its group, in order of value, missing values last."""
+    is_ordered = isinstance(groups.dtype, pd.CategoricalDtype)
+    # numbers as numbers: pandas does not sort NaN among objects
+    values = groups if is_ordered else pd.Series(null_as_nan(groups)).infer_objects()
+    codes, names = pd.factorize(values, sort=True, use_na_sentinel=False)
+    return codes, list(names)
+
+
+def _row_colors(
+    n_rows: int, codes: npt.NDArray[np.intp] | None, names: Sequence[Any]
+) -> npt.NDArray[np.float64]:
     from matplotlib.colors import to_rgba_array
 
-    if groups is None:
-        return np.tile(to_rgba_array(INK), (len(order), 1))
+    if codes is None:
+        return np.tile(to_rgba_array(INK), (n_rows, 1))
     palette = to_rgba_array(CONDITION_COLORS)
-    codes = pd.factorize(groups.loc[order])[0]
-    return np.asarray(palette[codes % len(palette)])
+    colors = np.asarray(palette[codes % len(palette)])
+    colors[pd.isna(np.asarray(names, dtype=object))[codes]] = to_rgba_array(MISSING_COLOR)
+    return colors
 
 
-def _name_groups(ax: Axes, groups: pd.Series) -> None:
+def _name_groups(ax: Axes, codes: npt.NDArray[np.intp], names: Sequence[str]) -> None:
     """Write each condition beside its rows, and part them by a thin line."""
-    codes, names = pd.factorize(groups)
     firsts = np.searchsorted(codes, np.arange(len(names)))
     ends = np.append(firsts[1:], len(codes))
     for edge in firsts[1:]:
         ax.axhline(edge - 0.5, color="#bbbbbb", linewidth=0.6, zorder=0.5)
     if len(names) <= MAX_GROUP_TICKS:
-        ax.set_yticks((firsts + ends - 1) / 2, [str(name) for name in names])
+        ax.set_yticks((firsts + ends - 1) / 2, names)
         ax.tick_params(axis="y", length=0)

@@ -19,6 +19,7 @@ from spikehouse.plots._axes import (
     get_axes,
     get_polar_axes,
     line_colors,
+    null_as_nan,
     tidy,
 )
 from spikehouse.plots._grid import select_dims
@@ -218,9 +219,9 @@ def _as_table(
 ) -> pd.DataFrame:
     columns: dict[str, npt.NDArray[Any]] = {
         "response": np.asarray(responses, dtype=np.float64),
-        "value": np.asarray(values, dtype=np.float64),
+        "value": null_as_nan(values).astype(np.float64),
     }
-    columns["group"] = np.zeros(columns["value"].shape) if groups is None else np.asarray(groups)
+    columns["group"] = np.zeros(columns["value"].shape) if groups is None else null_as_nan(groups)
     shapes = [column.shape for column in columns.values()]
     if len(set(shapes)) > 1 or columns["value"].ndim != 1:
         names = "responses, values" + ("" if groups is None else " and groups")

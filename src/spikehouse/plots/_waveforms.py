@@ -24,7 +24,7 @@ from spikehouse.plots._grid import TIP_LABEL, edges_around, largest_size, look_u
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-VOLTAGE_LABEL = "membrane potential (µV)"
+VOLTAGE_LABEL = "voltage (µV)"
 MAX_CHANNEL_TICKS = 12
 TIME_MS_LABEL = "time (ms)"
 

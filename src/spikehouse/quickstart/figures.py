@@ -280,7 +280,7 @@ def _draw_selective_unit(
     groups = pd.concat([classes[classes == label] for label in shown])
     plot_raster(
         spikes[spikes["unit_id"] == unit_id],
-        groups=groups.map(names),
+        groups=groups.map(names).astype(pd.CategoricalDtype([names[label] for label in shown])),
         ax=ax,
         title=f"unit {unit_id}: its best {len(shown) - 1} and its worst",
     )

@@ -123,7 +123,7 @@ def _describe_source(options: QuickstartOptions) -> str:
     if options.path is not None:
         return f"on the file {options.path.name}"
     if options.source == "demo":
-        return f"on the simulated demo survey ({options.size}): not recordings of an animal"
+        return f"on the demo survey ({options.size})"
     return f"on the warehouse {options.host}" if options.host else "on the Allen warehouse"
 
 

@@ -76,7 +76,8 @@ class Recording:
     @property
     def title(self) -> str:
         """The area and the session, as figures name them."""
-        return f"{self.area}, session {self.session_id}"
+        simulated = " (simulated)" if self.session.is_simulated else ""
+        return f"{self.area}, session {self.session_id}{simulated}"
 
 
 def open_cache(options: QuickstartOptions) -> EcephysProjectCache:
@@ -284,6 +285,8 @@ def show_session(log: Log, session: EcephysSession, *, file: str) -> None:
     """
     metadata = session.metadata
     log.fields({name: _as_text(value) for name, value in metadata.items()})
+    if session.is_simulated:
+        log.notice("The file says that this session is simulated, not recorded from an animal.")
     log.origin(
         "metadata",
         file=file,

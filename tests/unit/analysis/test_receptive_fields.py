@@ -521,8 +521,8 @@ def test_compute_receptive_field_metrics__finds_the_true_centres_of_simulated_un
     # 12 presentations a position: half of the visual units answer clearly, none of the others
     assert responds[is_visual].mean() >= 0.4
     assert not responds[~is_visual].any()
-    off_x = (table["azimuth_rf"] - 50 - truth["rf_azimuth"])[responds].abs()
-    off_y = (table["elevation_rf"] - 10 - truth["rf_elevation"])[responds].abs()
+    off_x = (table["azimuth_rf"] - 50 - truth["rf_x_position"])[responds].abs()
+    off_y = (table["elevation_rf"] - 10 - truth["rf_y_position"])[responds].abs()
     # half a position of the grid, in degrees
     assert off_x.median() < 5
     assert off_y.median() < 5
@@ -539,5 +539,5 @@ def test_fit_2d_gaussian__finds_the_true_sizes_of_simulated_units(demo):
     seen = np.sqrt(truth["rf_width"] ** 2 + 7.0**2)[responds]
     size = 10 * np.sqrt(fit.width_x * fit.width_y)
     assert np.median(size / seen) == pytest.approx(1, abs=0.15)
-    off_x = np.abs(10 * fit.center_x - 40 - truth["rf_azimuth"][responds])
+    off_x = np.abs(10 * fit.center_x - 40 - truth["rf_x_position"][responds])
     assert off_x.median() < 3

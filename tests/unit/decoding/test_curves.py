@@ -269,6 +269,8 @@ def test_decode_by_area__compares_equal_numbers(areas):
     # all of VISp: every draw is the same twelve
     alone = decode(counts[:, :12], targets, cv="stratified").mean_accuracy
     np.testing.assert_array_equal(result.sel(area="VISp"), alone)
+    assert "left out for too few units: LP 1" in result.attrs["notes"]
+    assert "VISp: all 5 draws take all 12 units, so they are equal" in result.attrs["notes"]
 
 
 def test_decode_by_area__areas_follow_the_unit_ids(areas):

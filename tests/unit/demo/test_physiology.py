@@ -80,8 +80,8 @@ def test_gabors__receptive_fields_are_where_the_truth_says_and_in_order(small):
         position = np.array(rate.index.tolist())
         found.append((position * above.to_numpy()[:, None]).sum(axis=0) / above.sum())
     found = np.array(found)
-    assert np.corrcoef(found[:, 0], units["rf_azimuth"])[0, 1] > 0.7
-    assert np.median(np.abs(found[:, 0] - units["rf_azimuth"])) < 10
+    assert np.corrcoef(found[:, 0], units["rf_x_position"])[0, 1] > 0.7
+    assert np.median(np.abs(found[:, 0] - units["rf_x_position"])) < 10
     depth = units["peak_index"].to_numpy(dtype=float)
     assert abs(np.corrcoef(found[:, 0], depth)[0, 1]) > 0.6
 

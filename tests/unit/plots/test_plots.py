@@ -134,6 +134,22 @@ def test_plot_raster__keeps_silent_rows_and_groups_conditions(ax):
     assert (colors[0] != colors[1]).any()
 
 
+@pytest.mark.parametrize(
+    ("groups", "names", "rows"),
+    [
+        ([90.0, np.nan, 0.0, 90.0], ["0", "90", "blank"], [3, 1, 4, 2]),
+        ([90.0, "null", 0.0, 90.0], ["0", "90", "blank"], [3, 1, 4, 2]),
+        (pd.Categorical(["b", "a", "b", None], ["b", "a"]), ["b", "a", "blank"], [1, 3, 2, 4]),
+    ],
+)
+def test_plot_raster__groups_in_order_of_value_and_blank_sweeps_last(ax, groups, names, rows):
+    frame = spikes([(row, 7, row / 10) for row in (1, 2, 3, 4)])
+    plots.plot_raster(frame, groups=pd.Series(groups, index=[1, 2, 3, 4]), ax=ax)
+    assert [label.get_text() for label in ax.get_yticklabels()] == names
+    drawn = sorted((round(y + 0.45), round(10 * x)) for x, y in segments(ax))
+    assert [row for _, row in drawn] == rows
+
+
 def test_plot_raster__a_row_a_unit_in_a_given_order(ax):
     frame = spikes([(1, 7, 0.1), (1, 8, 0.2), (1, 9, 0.3)])
     plots.plot_raster(frame, rows="unit_id", row_order=[9, 6, 7], ax=ax)

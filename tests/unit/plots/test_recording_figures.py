@@ -65,7 +65,7 @@ def test_plot_waveform_heatmap__is_white_at_zero(waveform, ax, render):
         mesh.get_array().reshape(3, 3), [[0, -10, 0], [0, -40, 10], [0, -80, 20]]
     )
     assert mesh.get_clim() == (-80, 80)
-    assert ax.figure.axes[1].get_ylabel() == "membrane potential (µV)"
+    assert ax.figure.axes[1].get_ylabel() == "voltage (µV)"
     assert ax.lines[0].get_ydata() == [2]  # the mark of the peak
     np.testing.assert_allclose(ax.get_xlim(), (-0.5, 2.5))
 

@@ -53,7 +53,7 @@ def test_plot_mean_waveforms__draws_the_peak_channel_over_ms(waveforms):
     np.testing.assert_allclose(first.get_ydata(), [16, 18, 20, 22])
     np.testing.assert_allclose(second.get_ydata(), [0, 1, 2, 3])
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["2", "1"]
-    assert (ax.get_xlabel(), ax.get_ylabel()) == ("time (ms)", "membrane potential (µV)")
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("time (ms)", "voltage (µV)")
 
 
 def test_plot_mean_waveforms__of_many_units_has_no_legend(waveforms):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 from matplotlib import pyplot as plt
@@ -226,3 +227,13 @@ def test_plot_receptive_field__refuses(field, change, options, message):
     with pytest.raises(InvalidArgumentError, match=message):
         plots.plot_receptive_field(change(field), **options)
     assert not plt.get_fignums()
+
+
+def test_plot_tuning_curve__null_is_a_blank_sweep():
+    with_null = plots.plot_tuning_curve(
+        [1.0, 2.0, 5.0, 7.0], pd.Series([0.0, 90.0, "null", "null"])
+    )
+    with_nan = plots.plot_tuning_curve([1.0, 2.0, 5.0, 7.0], [0.0, 90.0, np.nan, np.nan])
+    for one, other in zip(with_null.lines, with_nan.lines, strict=True):
+        np.testing.assert_array_equal(one.get_xydata(), other.get_xydata())
+    assert "blank" in [line.get_label() for line in with_null.lines]

@@ -50,6 +50,7 @@ class FakeSession:
 
     def __init__(self, tables: dict[str, pd.DataFrame], session_type: str) -> None:
         self.ecephys_session_id = 7
+        self.is_simulated = True
         self.session_type = session_type
         self.stimulus_names = list(tables)
         self.metadata = {

@@ -66,6 +66,8 @@ def test_run_quickstart__report_needs_nothing_else(cache, log, tmp_path):
     assert all(source.startswith("data:image/png;base64,") for source in outline.sources)
     assert "url(" not in page
     assert "mouse &lt;7&gt;" in page
+    assert "<h1>VISp, session 7 (simulated)</h1>" in page
+    assert "simulated, not recorded from an animal" in page
     assert page.count("Where these numbers come from") == 7
     assert "amplitude_cutoff ≤ 0.1, presence_ratio ≥ 0.95, isi_violations ≤ 0.5" in page
     assert "stimulus presentations 8–57, 50 in all (natural_scenes)" in page
