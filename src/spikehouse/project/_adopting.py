@@ -161,6 +161,7 @@ def _adopt(
 ) -> Adoption:
     if target.path.exists():
         return Adoption(origin, target.path, "there already")
+    store.folder.check_inside(target.path)
     try:
         target.check(origin)
         digest = compute_sha256(origin, bar=bar)

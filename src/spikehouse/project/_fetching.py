@@ -296,9 +296,10 @@ class ProjectFetching(ProjectFiles):
         Raises
         ------
         CacheError
-            If something cannot be removed.
+            If something cannot be removed. If something lies outside the folder; nothing is
+            removed then.
         """
-        return remove_leftovers(leftovers)
+        return remove_leftovers(self._store, leftovers)
 
     def _name(self, path: Path) -> str:
         folder = self._store.folder.manifest.folder

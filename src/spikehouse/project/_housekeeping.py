@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from spikehouse.errors import NotFoundError, describe_choices
+from spikehouse.errors import CacheError, NotFoundError, describe_choices
 from spikehouse.remote.cache.store import Store, Target
 from spikehouse.remote.cache.verify import find_targets
-from spikehouse.remote.disk import explain_storage_errors
+from spikehouse.remote.disk import check_inside, explain_storage_errors, try_lock
 from spikehouse.remote.transfer.records import find_record
 
 __all__ = ["Leftover", "find_files_of_session", "find_leftovers", "measure", "remove_leftovers"]
@@ -112,15 +112,12 @@ def _describe_part(store: Store, target: Target) -> Leftover:
 
 
 def _is_held(lock: Path) -> bool:
-    from filelock import FileLock, Timeout
-
     if not lock.exists():
         return False
-    try:
-        with FileLock(lock, timeout=0):
-            return False
-    except Timeout:
-        return True
+    # in a folder that cannot be written to, nobody holds a lock
+    with contextlib.suppress(CacheError), try_lock(lock) as is_free:
+        return not is_free
+    return False
 
 
 def find_files_of_session(store: Store, session_ids: Iterable[int]) -> list[Leftover]:
@@ -168,11 +165,13 @@ def _describe_file(store: Store, target: Target) -> Leftover:
     return Leftover("session", paths, measure(target.path), is_recent=False)
 
 
-def remove_leftovers(leftovers: Iterable[Leftover]) -> int:
+def remove_leftovers(store: Store, leftovers: Iterable[Leftover]) -> int:
     """Remove what was listed.
 
     Parameters
     ----------
+    store
+        The folder.
     leftovers
         What may go.
 
@@ -184,19 +183,23 @@ def remove_leftovers(leftovers: Iterable[Leftover]) -> int:
     Raises
     ------
     CacheError
-        If something cannot be removed.
+        If something cannot be removed. If something lies outside the folder; nothing is removed
+        then.
 
     Notes
     -----
     An unfinished download that a process is writing now is left alone.
     """
+    leftovers = list(leftovers)
+    for path in (path for leftover in leftovers for path in leftover.paths):
+        check_inside(path, store.folder.manifest.folder)
     n_bytes = 0
     for leftover in leftovers:
         if leftover.lock is not None and _is_held(leftover.lock):
             continue
         for path in leftover.paths:
             with explain_storage_errors(path):
-                if path.is_dir():
+                if path.is_dir() and not path.is_symlink():
                     shutil.rmtree(path)
                 else:
                     path.unlink(missing_ok=True)

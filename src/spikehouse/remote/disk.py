@@ -7,29 +7,37 @@ import errno
 import logging
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO
 
 from spikehouse.errors import CacheError, SpikehouseError
 
-if TYPE_CHECKING:
-    from filelock import BaseFileLock
-
 __all__ = [
+    "NO_FOLLOW",
+    "check_inside",
     "check_space",
     "explain_storage_errors",
     "hold_lock",
     "make_folder",
     "sync_folder",
+    "try_lock",
     "write_whole",
 ]
 
 log = logging.getLogger(__name__)
 
 SPARE_BYTES = 1 << 20
-LOCK_WAIT_S = 0.5
+LOCK_POLL_S = 0.05
+EMPTY_MARK_S = 60.0
+# a wait this long is reported [s]
+LOCK_SILENCE_S = 3.0
+# for os.open: never open what a symbolic link leads to; Windows has no such flag
+NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 _FULL = {errno.ENOSPC, errno.EDQUOT}
+# what file systems without flock answer: some network, FUSE and container mounts
+_NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP}
 _FORBIDDEN = {errno.EROFS, errno.EACCES, errno.EPERM}
 _IN_THE_WAY = {errno.ENOTDIR, errno.EEXIST, errno.EISDIR}
 
@@ -78,7 +86,47 @@ def _explain(error: OSError, path: Path) -> str:
             f"{path} cannot be written ({error.strerror}): a file stands where a folder should "
             "be or the other way round; move it away or choose another folder with manifest=…"
         )
+    if error.errno == errno.ELOOP:
+        return (
+            f"{path} cannot be written: it is a symbolic link, which this package never makes "
+            "there; remove the link, or choose another folder with manifest=…"
+        )
     return f"{path} cannot be written: {error}"
+
+
+def check_inside(path: Path, folder: Path) -> Path:
+    """Make sure that a path lies in a folder before anything is written or deleted there.
+
+    Parameters
+    ----------
+    path
+        A file or folder, which need not exist.
+    folder
+        The folder it must lie in.
+
+    Returns
+    -------
+    Path
+        The same path.
+
+    Raises
+    ------
+    CacheError
+        If ``..``, an absolute path or a symbolic link leads out of the folder.
+
+    Notes
+    -----
+    A symbolic link at ``path`` itself is allowed: it is replaced or deleted, never followed.
+    """
+    root = Path(os.path.realpath(folder))
+    real = Path(os.path.realpath(path.parent), path.name)
+    if path.name != ".." and root in real.parents:
+        return path
+    raise CacheError(
+        f"{path} lies outside the cache folder {folder} (it leads to {real}): nothing there is "
+        "written, replaced or deleted. Correct the entry in the manifest or remove the symbolic "
+        "link on the way, or open the cache by the manifest of the folder that holds the file"
+    )
 
 
 def make_folder(folder: Path) -> None:
@@ -135,8 +183,7 @@ def hold_lock(path: Path, *, is_stopped: Callable[[], bool] = lambda: False) -> 
     Parameters
     ----------
     path
-        The lock file, which is made if need be and left in place: removing it would let two
-        waiting processes both believe they hold it. What a process that died left locks nothing.
+        The lock file, as for :func:`try_lock`.
     is_stopped
         Asked while waiting.
 
@@ -150,36 +197,77 @@ def hold_lock(path: Path, *, is_stopped: Callable[[], bool] = lambda: False) -> 
     CacheError
         If the lock file cannot be made, or waiting was stopped.
     """
-    from filelock import FileLock
-
-    make_folder(path.parent)
-    lock = FileLock(path)
-    _acquire(lock, path, is_stopped)
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-def _acquire(lock: BaseFileLock, path: Path, is_stopped: Callable[[], bool]) -> None:
-    from filelock import Timeout
-
-    is_told = False
+    begun, is_told = time.monotonic(), False
     while True:
-        try:
-            with explain_storage_errors(path):
-                # not for ever at once: Ctrl-C and a stop must get through
-                lock.acquire(timeout=LOCK_WAIT_S if is_told else 0, poll_interval=0.02)
-        except CacheError as error:
-            if not isinstance(error.__cause__, Timeout):
-                raise
-        else:
-            return
-        if not is_told:
-            log.info("waiting for another process or thread that holds %s", path)
+        with try_lock(path) as is_held:
+            if is_held:
+                yield
+                return
+        if not is_told and time.monotonic() - begun > LOCK_SILENCE_S:
             is_told = True
+            log.warning("waiting for another process or thread that holds the lock %s", path)
         if is_stopped():
             raise CacheError(f"stopped while waiting for {path}")
+        time.sleep(LOCK_POLL_S)
+
+
+@contextlib.contextmanager
+def try_lock(path: Path) -> Iterator[bool]:
+    """Take a lock unless somebody holds it.
+
+    Parameters
+    ----------
+    path
+        The lock file, which is made if need be and left in place: removing it would let two
+        waiting processes both believe they hold it. What a process that died left locks nothing.
+
+    Yields
+    ------
+    bool
+        Whether the lock is held for the time of the ``with`` block.
+
+    Raises
+    ------
+    CacheError
+        If the lock file cannot be made.
+
+    Notes
+    -----
+    On a file system without ``flock`` the lock is the existence of ``<path>.held`` instead, which
+    names its process and counts for nothing once that has ended.
+    """
+    make_folder(path.parent)
+    with contextlib.ExitStack() as stack:
+        with explain_storage_errors(path):
+            is_held = _take_lock(path, stack)
+        yield is_held
+
+
+def _take_lock(path: Path, stack: contextlib.ExitStack) -> bool:
+    from filelock import SoftFileLock, Timeout, lock_descriptor, unlock_descriptor
+
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | NO_FOLLOW, 0o666)
+    stack.callback(os.close, descriptor)
+    try:
+        is_held = lock_descriptor(descriptor, blocking=False)
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+    else:
+        if is_held:
+            stack.callback(unlock_descriptor, descriptor)
+        return is_held
+    mark = Path(f"{path}.held")
+    with contextlib.suppress(FileNotFoundError):
+        facts = mark.lstat()
+        # its process was killed before it wrote its name; filelock would wait for it for ever
+        if facts.st_size == 0 and time.time() - facts.st_mtime > EMPTY_MARK_S:
+            mark.unlink()
+    try:
+        stack.enter_context(SoftFileLock(mark, timeout=0))
+    except Timeout:
+        return False
+    return True
 
 
 @contextlib.contextmanager
@@ -207,13 +295,15 @@ def write_whole(
 
     Notes
     -----
-    The bytes go to ``<name>.part`` beside the target. Whatever ends the block early (an error,
-    Ctrl-C) removes it and leaves the target as it was. Hold the target's lock meanwhile.
+    The bytes go to ``<name>.part`` beside the target, which is always a new file: what stands
+    there, a link included, is removed and not written through. Whatever ends the block early (an
+    error, Ctrl-C) removes it and leaves the target as it was. Hold the target's lock meanwhile.
     """
     part = target.with_name(f"{target.name}.part")
     try:
         with explain_storage_errors(target):
-            file = part.open("wb")
+            part.unlink(missing_ok=True)
+            file = part.open("xb")
         try:
             yield file
             with explain_storage_errors(target):

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any
 
 from spikehouse.errors import CacheError
-from spikehouse.remote.disk import hold_lock, make_folder, write_whole
+from spikehouse.remote.disk import check_inside, hold_lock, make_folder, write_whole
 
 __all__ = ["MANIFEST_VERSION", "Manifest", "create_manifest", "read_manifest"]
 
@@ -130,7 +130,8 @@ def create_manifest(path: Path) -> Manifest:
             described["parent_key"] = entry.parent
         entries.append(described)
     make_folder(path.parent)
-    with hold_lock(path.parent / OWN_FOLDER / "locks" / f"{path.name}.lock"):
+    lock = path.parent / OWN_FOLDER / "locks" / f"{path.name}.lock"
+    with hold_lock(check_inside(lock, path.parent)):
         if not path.exists():
             with write_whole(path) as file:
                 file.write(json.dumps({"manifest": entries}, indent=2).encode())

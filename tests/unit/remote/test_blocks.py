@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from spikehouse.errors import CacheError
 from spikehouse.remote.streaming.blocks import PageMemory, RunStore, evict
 from spikehouse.remote.streaming.facts import Facts, forget_facts, read_facts, write_facts
 
@@ -71,6 +72,51 @@ def test_run_store_read__damaged__dropped(tmp_path, damage, caplog):
     assert "is damaged or gone" in caplog.text
 
 
+def test_run_store_read__exchanged__dropped(tmp_path):
+    stores = [make_store(tmp_path), make_store(tmp_path, etag='"2"')]
+    for store in stores:
+        for first in (0, 8):
+            store.write(first, bytes([first]) * 8 * PAGE, pinned=False)
+    paths = [store.folder / f"data-{first}-8" for store in stores for first in (0, 8)]
+    contents = [path.read_bytes() for path in paths]
+    for path in paths:
+        for content in contents:
+            path.write_bytes(content)
+            store = make_store(tmp_path, etag='"1"' if path.parent == stores[0].folder else '"2"')
+            is_own = content == contents[paths.index(path)]
+            assert (store.read(path) is not None) == is_own
+
+
+@pytest.mark.parametrize("kind", ["link", "pipe", "folder"])
+def test_run_store__what_is_no_file__is_not_read(tmp_path, kind):
+    store = make_store(tmp_path)
+    store.write(0, bytes(PAGE), pinned=False)
+    path = store.find(0)
+    block = path.read_bytes()
+    path.unlink()
+    if kind == "link":
+        (tmp_path / "elsewhere").write_bytes(block)
+        path.symlink_to(tmp_path / "elsewhere")
+    elif kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.mkdir()
+    assert make_store(tmp_path).find(0) is None
+    assert store.read(path) is None  # it was there when the folder was listed
+
+
+def test_run_store__sub_folder_that_is_a_link__is_refused(tmp_path):
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    blocks = tmp_path / "blocks"
+    key = make_store(blocks).folder
+    blocks.mkdir()
+    key.symlink_to(outside)
+    with pytest.raises(CacheError, match="outside the cache folder"):
+        make_store(blocks)
+    assert list(outside.iterdir()) == []
+
+
 def test_run_store_read__deleted_by_another__absent(tmp_path, caplog):
     store = make_store(tmp_path)
     store.write(0, bytes(PAGE), pinned=False)
@@ -120,6 +166,24 @@ def test_evict__leaves_what_is_not_its_own(tmp_path):
     evict(tmp_path, limit=0)
     assert [path.name for path in key.iterdir()] == ["notes.txt"]
     assert (other / "data-1-1").exists()
+
+
+def test_evict__follows_no_link(tmp_path):
+    blocks, outside = tmp_path / "blocks", tmp_path / "outside"
+    blocks.mkdir()
+    outside.mkdir()
+    for name in ("data-1-1", ".0123456789abcdef.writing"):
+        (outside / name).write_bytes(bytes(1000))
+        os.utime(outside / name, (1e9, 1e9))
+    (blocks / ("1" * 32)).symlink_to(outside)
+    key = fill(blocks, ["data-1-1"])
+    (key / "data-5-1").symlink_to(outside / "data-1-1")
+    evict(blocks, limit=0)
+    assert list(key.iterdir()) == []
+    assert sorted(path.name for path in outside.iterdir()) == [
+        ".0123456789abcdef.writing",
+        "data-1-1",
+    ]
 
 
 def test_facts__come_back_until_forgotten(tmp_path):

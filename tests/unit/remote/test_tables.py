@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import logging
 import os
@@ -241,9 +242,13 @@ def test_read_table__does_without_a_twin_where_none_can_be_written(
     assert not list(tmp_path.rglob("*.parquet*"))
 
 
-def test_read_table__does_without_a_twin_when_the_disk_is_full(path: Path, twin: Path) -> None:
-    twin.parent.mkdir()
-    (twin.parent / f"{twin.name}.part").symlink_to("/dev/full")
+def test_read_table__does_without_a_twin_when_the_disk_is_full(
+    path: Path, twin: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fill_disk(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", fill_disk)
     assert len(read_table(path, THINGS, twin=twin)) == 3
     assert not twin.exists()
 

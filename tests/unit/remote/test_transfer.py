@@ -315,11 +315,14 @@ def test_download__survives_a_real_ctrl_c(server: StandIn, tmp_path: Path) -> No
     assert_nothing_left(tmp_path)
 
 
+def fill_disk(*args: object) -> int:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
 def test_download__says_when_the_disk_is_full(
-    server: StandIn, tmp_path: Path, hasty: HttpOptions
+    server: StandIn, tmp_path: Path, hasty: HttpOptions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # every write to /dev/full fails as on a full disk
-    (tmp_path / "file.part").symlink_to("/dev/full")
+    monkeypatch.setattr(os, "pwrite", fill_disk)
     server.serve_bytes("/file", BODY)
     with pytest.raises(CacheError, match=r"no space left on the disk of .* free some space"):
         download(remote(server), tmp_path / "file", check=accept, options=hasty)
@@ -328,10 +331,10 @@ def test_download__says_when_the_disk_is_full(
 
 
 def test_download__says_when_the_disk_is_full_at_the_very_end(
-    server: StandIn, tmp_path: Path, hasty: HttpOptions
+    server: StandIn, tmp_path: Path, hasty: HttpOptions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "file.part").symlink_to("/dev/full")
-    # small enough to stay in the buffer until it is flushed
+    # as on network file systems, which tell only then
+    monkeypatch.setattr(os, "fsync", fill_disk)
     server.serve_bytes("/file", b"few")
     with pytest.raises(CacheError, match="no space left"):
         download(remote(server), tmp_path / "file", check=accept, options=hasty)

@@ -225,6 +225,17 @@ def test_repair_file__keeps_what_may_be_somebodys_own(store: Store) -> None:
         assert verify_session(store).state == "sound"
 
 
+@pytest.mark.parametrize("body", [make_hdf5()[:1000], b"<html>not today</html>", b""])
+def test_repair_file__keeps_what_was_not_fetched(store: Store, body: bytes) -> None:
+    path = session_path(store)
+    overwrite(path, body)
+    for record in store.folder.records.iterdir():
+        record.unlink()
+    kept = repair_file(store, verify_session(store))
+    assert kept is not None
+    assert (kept.read_bytes(), path.read_bytes()) == (body, make_hdf5())
+
+
 def test_repair_file__keeps_no_second_copy_of_the_same(store: Store) -> None:
     path = session_path(store)
     record_file(store.folder, path, sha256="0" * 64, source="nonsense")

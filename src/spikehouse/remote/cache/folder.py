@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,16 +13,20 @@ import pandas as pd
 from spikehouse.errors import CacheError
 from spikehouse.remote.cache.tables import read_table
 from spikehouse.remote.cache.twins import make_stamp, read_twin
+from spikehouse.remote.disk import check_inside
 from spikehouse.remote.http.client import HttpClient, HttpOptions
 from spikehouse.remote.manifest import OWN_FOLDER, Manifest
 from spikehouse.remote.protocol import Content, RemoteFile
 from spikehouse.remote.transfer.download import download
+from spikehouse.remote.transfer.records import find_record
 from spikehouse.schema import Table
 
 if TYPE_CHECKING:
     from spikehouse.remote.progress import Progress
 
 __all__ = ["CacheFolder", "read_table"]
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -73,6 +78,11 @@ class CacheFolder:
             If it is not such a table. The file is left as it is.
         """
         twin = self._twin_of(path)
+        try:
+            self.check_inside(twin)
+        except CacheError as error:
+            log.info("no copy of %s is kept: %s", path, error)
+            return read_table(path, table)
         return read_table(path, table, twin=twin, lock=self.lock_for(twin))
 
     def read_columns(
@@ -125,8 +135,9 @@ class CacheFolder:
         Raises
         ------
         CacheError
-            If it cannot be written.
+            If it cannot be written, or lies outside the folder.
         """
+        self.check_inside(path)
         return download(
             content,
             path,
@@ -158,6 +169,22 @@ class CacheFolder:
         if None not in (remote.size, remote.etag):
             return remote
         return HttpClient(self.options, remote.hosts).probe(remote)
+
+    def check_inside(self, path: Path) -> None:
+        """Make sure that a file may be written, replaced or deleted, with its lock and record.
+
+        Parameters
+        ----------
+        path
+            The file.
+
+        Raises
+        ------
+        CacheError
+            If any of them lies outside the folder.
+        """
+        for place in (path, self.lock_for(path), find_record(self.records, path)):
+            check_inside(place, self.manifest.folder)
 
     def lock_for(self, path: Path) -> Path:
         """Say which lock file guards a file.

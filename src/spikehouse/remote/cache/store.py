@@ -361,8 +361,10 @@ class Store(Targets):
         found = _find_address(target, source)
         if isinstance(found, LocalFile):
             return found.path
+        blocks = self.folder.own / "blocks"
+        self.folder.check_inside(blocks / "x")
         # not probed: it remembers what it was told the last time
-        return RemoteBytes(found, options=StreamOptions(), cache=self.folder.own / "blocks")
+        return RemoteBytes(found, options=StreamOptions(), cache=blocks)
 
     def _ask(self, target: Target, act: Callable[[Source], T]) -> T:
         if not self.sources:

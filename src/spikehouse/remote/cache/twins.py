@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from spikehouse.errors import CacheError
-from spikehouse.remote.disk import hold_lock, make_folder, write_whole
+from spikehouse.remote.disk import make_folder, try_lock, write_whole
 from spikehouse.schema import Table
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def read_twin(
     -----
     Its pages and its footer carry checksums, and they are compared.
     """
-    if not path.exists() or not _can_use_parquet():
+    if not path.is_file() or not _can_use_parquet():
         return None
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -175,8 +175,11 @@ def write_twin(path: Path, frame: pd.DataFrame, *, stamp: Stamp, lock: Path) -> 
     )
     try:
         make_folder(path.parent)
-        with hold_lock(lock), write_whole(path) as file:
-            file.write(_seal(buffer.getvalue()))
+        with try_lock(lock) as is_held:
+            # nobody waits for a copy: whoever holds the lock is writing it
+            if is_held:
+                with write_whole(path) as file:
+                    file.write(_seal(buffer.getvalue()))
     except (CacheError, OSError) as error:
         log.info("no twin of %s could be kept: %s", stamp.csv, error)
 

@@ -122,18 +122,31 @@ def find_targets(store: Store, *, suffix: str = "") -> list[Target]:
 
 def _find(example: Target, make: Callable[[list[int]], Target], suffix: str) -> Iterator[Target]:
     """Find the files that are named like an example with other ids."""
-    text = str(example.path)
-    pattern = re.escape(text).replace(str(_FIRST), r"(\d+)").replace(str(_SECOND), r"(\d+)")
-    glob = text.replace(str(_FIRST), "*").replace(str(_SECOND), "*")
-    root = Path(example.path.anchor)
-    for path in root.glob(f"{Path(glob).relative_to(root)}{suffix}"):
-        match = re.fullmatch(pattern + re.escape(suffix), str(path))
-        if match is None or not path.is_file():
+    # never a glob: the folders above may have names that are patterns
+    found: list[tuple[Path, list[int]]] = [(Path(), [])]
+    for part in Path(f"{example.path}{suffix}").parts:
+        pattern = re.escape(part).replace(str(_FIRST), r"(\d+)").replace(str(_SECOND), r"(\d+)")
+        if pattern == re.escape(part):
+            found = [(folder / part, ids) for folder, ids in found]
             continue
-        target = make([int(number) for number in match.groups()])
+        found = [
+            (folder / name, ids + [int(number) for number in match.groups()])
+            for folder, ids in found
+            for name in _list_names(folder)
+            if (match := re.fullmatch(pattern, name))
+        ]
+    for path, ids in found:
+        target = make(ids) if path.is_file() else None
         # session_1/session_2.nwb is nobody's file, and session_01 not the one of session 1
-        if f"{target.path}{suffix}" == str(path):
+        if target is not None and f"{target.path}{suffix}" == str(path):
             yield target
+
+
+def _list_names(folder: Path) -> list[str]:
+    try:
+        return os.listdir(folder)  # noqa: PTH208 - names are all that is wanted
+    except OSError:
+        return []
 
 
 def verify_files(
@@ -279,8 +292,9 @@ def record_file(
     Raises
     ------
     CacheError
-        If it cannot be written.
+        If it cannot be written, or the file lies outside the folder.
     """
+    folder.check_inside(path)
     facts = path.stat()
     record = FileRecord(
         size=facts.st_size,
@@ -312,14 +326,14 @@ def repair_file(
     Returns
     -------
     Path or None
-        Where the old file is kept: ``<name>.bad-<n>`` beside the new one, if its structure was
-        right and its bytes differ from the new ones (somebody may want them); None if it was
-        broken and is gone.
+        Where the old file is kept: ``<name>.bad-<n>`` beside the new one, if its bytes differ
+        from the new ones and it may be somebody's own: its structure is right, or there is no
+        record that this package fetched it. None if it is gone.
 
     Raises
     ------
     CacheError
-        If nothing may be fetched, or the folder cannot be written to.
+        If nothing may be fetched, the folder cannot be written to, or the file lies outside it.
     SourceError, TransferError, NotFoundError
         If no source delivers it. The old file is where it was.
 
@@ -330,12 +344,16 @@ def repair_file(
     """
     target, folder = report.target, store.folder
     staged = folder.own / "repair" / folder.lock_for(target.path).stem / target.path.name
+    for path in (target.path, staged):
+        folder.check_inside(path)
     # an older new one was never looked at again: it is fetched anew
     with explain_storage_errors(staged):
         staged.unlink(missing_ok=True)
     store.fetch(dataclasses.replace(target, path=staged), progress=progress)
     with hold_lock(folder.lock_for(target.path)), explain_storage_errors(target.path):
-        kept = _set_aside(target.path, staged) if report.state == "changed" else None
+        is_ours = read_record(folder.records, target.path) is not None
+        may_go = is_ours and report.state != "changed"
+        kept = None if may_go else _set_aside(target.path, staged)
         staged.replace(target.path)
         _move_record(folder, staged, target.path)
         with contextlib.suppress(OSError):

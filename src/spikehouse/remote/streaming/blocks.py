@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from spikehouse.remote.disk import check_inside
 from spikehouse.remote.streaming.facts import digest, read_whole, write_atomically
 
 __all__ = ["PageMemory", "Run", "RunStore", "cached_pages", "evict"]
@@ -23,7 +24,9 @@ __all__ = ["PageMemory", "Run", "RunStore", "cached_pages", "evict"]
 log = logging.getLogger(__name__)
 
 _FOOTER = struct.Struct("<8sQI")
-_MAGIC = b"SPKHRUN1"
+_MAGIC = b"SPKHRUN2"
+# part of the sub-folder's name, so that runs of another format are left to be evicted
+_FORMAT = "2"
 _RUN = re.compile(r"(data|pinned)-(\d{1,12})-(\d{1,9})")
 _KEY = re.compile(r"[0-9a-f]{32}")
 _WRITING = re.compile(r"\.[0-9a-f]{16}\.writing")
@@ -167,14 +170,20 @@ class RunStore:
     -----
     A run is a file ``data-<first page>-<pages>``, or ``pinned-…`` for HDF5's own metadata, that is
     written once, under a name of its own, and renamed: no reader ever sees half of one, and no lock
-    is needed. Its last bytes are a checksum; a damaged run is deleted and counts as absent. Where
-    the folder takes more than the limit, runs not used for the longest time are deleted, pinned
-    ones after all others.
+    is needed. Its last bytes are a checksum of its content, place and remote file; a run that is
+    damaged or another's is deleted and counts as absent. Where the folder takes more than the
+    limit, runs not used for the longest time are deleted, pinned ones after all others.
+
+    Raises
+    ------
+    CacheError
+        If a symbolic link stands for the sub-folder.
     """
 
     def __init__(self, folder: Path, url: str, etag: str, *, page: int, limit: int) -> None:
         self._root = folder
-        self.folder = folder / digest(url, etag, str(page))
+        self.folder = folder / digest(_FORMAT, url, etag, str(page))
+        check_inside(self.folder / "x", folder)
         self._page = page
         self._limit = limit
         self._lock = threading.Lock()
@@ -226,7 +235,7 @@ class RunStore:
         match = _RUN.fullmatch(path.name)
         block = read_whole(path)
         if match is not None and block is not None:
-            content = _unseal(block)
+            content = _unseal(block, self._place(int(match[2])))
             n_pages = int(match[3])
             if content is not None and (n_pages - 1) * self._page < len(content) <= (
                 n_pages * self._page
@@ -259,7 +268,7 @@ class RunStore:
         path = self.folder / f"{'pinned' if pinned else 'data'}-{first}-{n_pages}"
         try:
             self._make_room(len(content))
-            write_atomically(path, _seal(content))
+            write_atomically(path, _seal(content, self._place(first)))
         except OSError as error:
             log.warning("cannot keep %s: %s", path, error)
             return
@@ -282,12 +291,16 @@ class RunStore:
         self._list()
         return True
 
+    def _place(self, first: int) -> bytes:
+        # what a run is of: exchanged with another one, its checksum is wrong
+        return f"{self.folder.name}/{first}".encode()
+
     def _list(self) -> None:
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             self._listed_at = self.folder.stat().st_mtime_ns
             for entry in os.scandir(self.folder):
                 match = _RUN.fullmatch(entry.name)
-                if match is not None:
+                if match is not None and entry.is_file(follow_symlinks=False):
                     self._add(int(match[2]), int(match[3]), Path(entry.path))
 
     def _add(self, first: int, n_pages: int, path: Path) -> None:
@@ -339,7 +352,7 @@ def evict(folder: Path, *, limit: int) -> int:
     runs = []
     for path, is_run in _own_files(folder):
         with contextlib.suppress(OSError):  # another process may be evicting too
-            facts = path.stat()
+            facts = path.lstat()
             if is_run:
                 runs.append((path.name.startswith("pinned"), facts.st_mtime, facts.st_size, path))
             elif time.time() - facts.st_mtime > _ABANDONED_S:
@@ -359,10 +372,21 @@ def evict(folder: Path, *, limit: int) -> int:
 
 def _own_files(folder: Path) -> Iterator[tuple[Path, bool]]:
     """List runs and what is being written, and nothing that is not ours."""
-    for path in folder.glob("*/*"):
-        is_run = _RUN.fullmatch(path.name) is not None
-        if _KEY.fullmatch(path.parent.name) and (is_run or _WRITING.fullmatch(path.name)):
-            yield path, is_run
+    for key in _scan(folder):
+        # a link is not followed: what it leads to is not ours
+        if not _KEY.fullmatch(key.name) or not key.is_dir(follow_symlinks=False):
+            continue
+        for entry in _scan(key):
+            is_run = _RUN.fullmatch(entry.name) is not None
+            if is_run or _WRITING.fullmatch(entry.name):
+                yield Path(entry.path), is_run
+
+
+def _scan(folder: str | os.PathLike[str]) -> list[os.DirEntry[str]]:
+    try:
+        return list(os.scandir(folder))
+    except OSError:  # gone meanwhile, or nothing was kept yet
+        return []
 
 
 def cached_pages(pages: Iterable[int], store: RunStore) -> dict[Path, list[int]]:
@@ -388,15 +412,17 @@ def cached_pages(pages: Iterable[int], store: RunStore) -> dict[Path, list[int]]
     return by_run
 
 
-def _seal(content: bytes) -> bytes:
-    return content + _FOOTER.pack(_MAGIC, len(content), zlib.crc32(content))
+def _seal(content: bytes, place: bytes) -> bytes:
+    return content + _FOOTER.pack(_MAGIC, len(content), zlib.crc32(content, zlib.crc32(place)))
 
 
-def _unseal(block: bytes) -> bytes | None:
+def _unseal(block: bytes, place: bytes) -> bytes | None:
     if len(block) < _FOOTER.size:
         return None
     content = block[: -_FOOTER.size]
     magic, length, checksum = _FOOTER.unpack(block[-_FOOTER.size :])
-    if magic != _MAGIC or length != len(content) or zlib.crc32(content) != checksum:
+    if (magic, length) != (_MAGIC, len(content)):
+        return None
+    if zlib.crc32(content, zlib.crc32(place)) != checksum:
         return None
     return content

@@ -7,6 +7,7 @@ import hashlib
 import json
 import logging
 import secrets
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -189,10 +190,10 @@ def read_whole(path: Path) -> bytes | None:
     Returns
     -------
     bytes or None
-        None if it is not there or cannot be read.
+        None if it is not there, is no plain file (a link is not followed) or cannot be read.
     """
     try:
-        return path.read_bytes()
+        return path.read_bytes() if stat.S_ISREG(path.lstat().st_mode) else None
     except OSError:
         return None
 

@@ -11,7 +11,7 @@ from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
-from spikehouse.errors import InvalidArgumentError, SourceError, SpikehouseError
+from spikehouse.errors import CacheError, InvalidArgumentError, SourceError, SpikehouseError
 from spikehouse.remote.http.client import ChangedError, HttpClient
 from spikehouse.remote.protocol import RemoteFile, Span
 from spikehouse.remote.streaming.blocks import PageMemory, Run, RunStore, cached_pages
@@ -451,13 +451,17 @@ class RemoteBytes:
                     "%s has no validator (ETag): what is read is kept in memory only", self.url
                 )
             return None
-        return RunStore(
-            self.cache,
-            self.url,
-            self.remote.etag,
-            page=self.options.rules.page,
-            limit=self.options.disk_bytes,
-        )
+        try:
+            return RunStore(
+                self.cache,
+                self.url,
+                self.remote.etag,
+                page=self.options.rules.page,
+                limit=self.options.disk_bytes,
+            )
+        except CacheError as error:
+            log.warning("what is read of %s is kept in memory only: %s", self.url, error)
+            return None
 
 
 def _shut_down(pool: ThreadPoolExecutor) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -150,7 +151,7 @@ def read_state(target: Path) -> PartState | None:
         None where there is no part, or its state is no such thing (a log line says so).
     """
     place = state_of(target)
-    if not part_of(target).is_file() or not place.is_file():
+    if not _is_ours(part_of(target)) or not place.is_file():
         return None
     try:
         with place.open("rb") as file:
@@ -161,6 +162,15 @@ def read_state(target: Path) -> PartState | None:
         return None
     # the last line has no end: it is empty, or torn
     return PartState(*header, blocks=_parse_blocks(lines[1:-1], *header))
+
+
+def _is_ours(part: Path) -> bool:
+    """Say whether a part can be written to without changing another file: it is no link."""
+    try:
+        facts = part.lstat()
+    except OSError:
+        return False
+    return stat.S_ISREG(facts.st_mode) and facts.st_nlink == 1
 
 
 def _parse_header(line: bytes) -> tuple[Version, int]:

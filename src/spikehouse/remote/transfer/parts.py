@@ -25,7 +25,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from spikehouse.errors import CacheError
-from spikehouse.remote.disk import explain_storage_errors
+from spikehouse.remote.disk import NO_FOLLOW, explain_storage_errors
 from spikehouse.remote.http.versions import Version
 from spikehouse.remote.protocol import Span
 from spikehouse.remote.transfer.part_state import (
@@ -276,16 +276,20 @@ class Part:
             state_of(self.target).unlink(missing_ok=True)
 
     def _open(self, blocks: dict[int, int] | None) -> None:
-        flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+        flags = os.O_RDWR | NO_FOLLOW
         with explain_storage_errors(self.target):
             if self.version.is_resumable:
                 # before the part is emptied: a state must never speak of bytes of another file
                 write_state(self.target, PartState(self.version, self.block_bytes, blocks or {}))
             else:
                 state_of(self.target).unlink(missing_ok=True)
-            self._file = os.open(self.path, flags | (os.O_TRUNC if blocks is None else 0), 0o666)
+            if blocks is None:
+                # always a new file: what stands there may be a link to another one
+                self.path.unlink(missing_ok=True)
+                flags |= os.O_CREAT | os.O_EXCL
+            self._file = os.open(self.path, flags, 0o666)
             if self.version.is_resumable:
-                self._lines = os.open(state_of(self.target), os.O_WRONLY | os.O_APPEND)
+                self._lines = os.open(state_of(self.target), os.O_WRONLY | os.O_APPEND | NO_FOLLOW)
 
     def _mark(self, number: int, span: Span) -> None:
         self._done[number] = span
