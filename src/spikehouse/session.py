@@ -102,6 +102,7 @@ class EcephysSession:
 
     def __init__(self, api: Any, *, test: bool = False) -> None:  # noqa: ANN401 - duck-typed
         self.api = api
+        self._warned_of_eyes = False
         if test:
             api.test()
 
@@ -189,7 +190,7 @@ class EcephysSession:
     def _at_a_glance(self) -> dict[str, str]:
         """Say it in a few lines, and nothing of what an adapter does not have."""
         facts: dict[str, Callable[[], str]] = {
-            "specimen": lambda: f"{self.specimen_name}, {self.full_genotype}",
+            "specimen": lambda: ", ".join(filter(None, [self.specimen_name, self.full_genotype])),
             "recorded": lambda: self.session_start_time.isoformat(sep=" "),
             "probes": lambda: ", ".join(self.probes["description"]),
             "units": lambda: f"{self.num_units}: {_listed(self.structurewise_unit_counts)}",
@@ -201,11 +202,12 @@ class EcephysSession:
             # a session with one broken table must still be able to introduce itself
             with contextlib.suppress(*_ABSENT):
                 lines[name] = fact()
-        return lines
+        return {name: text for name, text in lines.items() if text}
 
     def _title(self) -> str:
         try:
-            name = f"EcephysSession {self.ecephys_session_id} ({self.session_type})"
+            kind = f" ({self.session_type})" if self.session_type else ""
+            name = f"EcephysSession {self.ecephys_session_id}{kind}"
             return f"{name}: simulated data" if self.is_simulated else name
         except _ABSENT:
             return "EcephysSession"
@@ -239,30 +241,36 @@ class EcephysSession:
     def _metadata(self) -> dict[str, Any]:
         return dict(self.api.get_metadata())
 
+    def _fact(self, name: str) -> str | None:
+        # files written before June 2020 say nothing about the animal
+        value = self._metadata.get(name)
+        return None if value is None else str(value)
+
     @property
-    def specimen_name(self) -> str:
-        """The animal's name."""
-        return str(self._metadata["specimen_name"])
+    def specimen_name(self) -> str | None:
+        """The animal's name; None if unknown."""
+        return self._fact("specimen_name")
 
     @property
     def age_in_days(self) -> float:
-        """The animal's age [d]."""
-        return float(self._metadata["age_in_days"])
+        """The animal's age [d]; NaN if unknown."""
+        age = self._metadata.get("age_in_days")
+        return np.nan if age is None else float(age)
 
     @property
-    def sex(self) -> str:
-        """M or F."""
-        return str(self._metadata["sex"])
+    def sex(self) -> str | None:
+        """M or F; None if unknown."""
+        return self._fact("sex")
 
     @property
-    def full_genotype(self) -> str:
-        """The animal's genotype."""
-        return str(self._metadata["full_genotype"])
+    def full_genotype(self) -> str | None:
+        """The animal's genotype; None if unknown."""
+        return self._fact("full_genotype")
 
     @property
-    def session_type(self) -> str:
-        """The name of the stimulus set."""
-        return str(self._metadata["stimulus_name"])
+    def session_type(self) -> str | None:
+        """The name of the stimulus set; None if unknown."""
+        return self._fact("stimulus_name")
 
     @property
     def is_simulated(self) -> bool:
@@ -411,10 +419,9 @@ class EcephysSession:
         -------
         DataFrame or None
             Index ``Time (s)``; for each, center_x, center_y, height, width [px], phi [rad]. None
-            without eye tracking.
+            without eye tracking, with a warning the first time.
         """
-        table: pd.DataFrame | None = self.api.get_pupil_data()
-        return table
+        return self._warn_if_none(self.api.get_pupil_data())
 
     def get_screen_gaze_data(self, include_filtered_data: bool = False) -> pd.DataFrame | None:
         """Get where on the screen the animal looked.
@@ -428,12 +435,21 @@ class EcephysSession:
         -------
         DataFrame or None
             Index ``Time (s)``; areas, screen coordinates [cm] and angles [deg]. None without eye
-            tracking.
+            tracking, with a warning the first time.
         """
-        table: pd.DataFrame | None = self.api.get_screen_gaze_data(
-            include_filtered_data=include_filtered_data
+        return self._warn_if_none(
+            self.api.get_screen_gaze_data(include_filtered_data=include_filtered_data)
         )
-        return table
+
+    def _warn_if_none(self, eye_tracking: pd.DataFrame | None) -> pd.DataFrame | None:
+        if eye_tracking is None and not self._warned_of_eyes:
+            self._warned_of_eyes = True
+            warnings.warn(
+                "this session has no eye tracking: get_pupil_data() and get_screen_gaze_data() "
+                "return None",
+                stacklevel=3,
+            )
+        return eye_tracking
 
     # ---- local field potential
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import h5py
 import numpy as np
 import pandas as pd
@@ -125,3 +127,37 @@ def read_channels(file: Hdf5File) -> pd.DataFrame:
     if "valid_data" not in frame:
         frame["valid_data"] = True
     return frame[[name for name in CHANNEL_COLUMNS if name in frame]]
+
+
+def mask_repeated_axis(channels: pd.DataFrame, file_name: str) -> pd.DataFrame:
+    """Set the left–right coordinate to NaN where it repeats the dorsal–ventral one.
+
+    Parameters
+    ----------
+    channels
+        By channel id; not changed.
+    file_name
+        For the warning.
+
+    Returns
+    -------
+    DataFrame
+        ``channels``, or a copy without the coordinate.
+
+    Notes
+    -----
+    In the released session files the two are equal on every channel.
+    """
+    vertical, lateral = CHANNEL_COLUMNS[1], CHANNEL_COLUMNS[3]
+    if vertical not in channels or lateral not in channels:
+        return channels
+    known = channels[[vertical, lateral]].dropna(how="all")
+    if known.empty or not (known[vertical] == known[lateral]).all():
+        return channels
+    warnings.warn(
+        f"{file_name} repeats the dorsal–ventral coordinate of its channels as the left–right one, "
+        f"a fault of the released files: {lateral} is NaN. The tables of a cache have it right: "
+        "EcephysProjectCache().get_session_data(session_id), or .get_channels()",
+        stacklevel=8,  # the line that asks a session for its channels
+    )
+    return channels.assign(**{lateral: np.nan})

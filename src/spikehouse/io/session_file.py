@@ -16,7 +16,7 @@ from spikehouse.catalogue import UnitFilter, filter_units
 from spikehouse.errors import InvalidArgumentError, NotFoundError, describe_choices, describe_value
 from spikehouse.io._kinds import check_table
 from spikehouse.io.csd import read_current_source_density
-from spikehouse.io.electrodes import read_channels, read_probes
+from spikehouse.io.electrodes import mask_repeated_axis, read_channels, read_probes
 from spikehouse.io.hdf5 import Hdf5File, NwbPath
 from spikehouse.io.intervals import (
     read_invalid_times,
@@ -187,13 +187,12 @@ class NwbSessionFile:
     @cached_property
     def _all_channels(self) -> pd.DataFrame:
         channels = read_channels(self.file)
-        if self._external_channel_columns is None:
-            return channels
-        external = self._external_channel_columns()
-        known = external.loc[external.index.intersection(channels.index)]
-        for name in known.columns:
-            channels[name] = known[name].reindex(channels.index)
-        return channels
+        if self._external_channel_columns is not None:
+            external = self._external_channel_columns()
+            known = external.loc[external.index.intersection(channels.index)]
+            for name in known.columns:
+                channels[name] = known[name].reindex(channels.index)
+        return mask_repeated_axis(channels, self.file.path.name)
 
     def get_channels(self) -> pd.DataFrame:
         """Read the channels, the invalid ones left out if the filters say so.

@@ -53,7 +53,7 @@ def small_file(tmp_path: Path) -> Path:
                 "location": ["VISp", "", "None", "CA1"],
                 "x": [1.0, np.nan, -1000.0, 4.0],
                 "y": [1.0, np.nan, -1000.0, 4.0],
-                "z": [1.0, np.nan, -1000.0, 4.0],
+                "z": [2.0, np.nan, -1000.0, 5.0],
                 "filtering": ["none"] * 4,
                 "local_index": [0, 1, 2, 3],
                 "probe_id": [5] * 4,
