@@ -91,7 +91,10 @@ def test_fit_timescale__what_has_no_timescale():
     unknown, few = np.full(len(LAGS), np.nan), np.r_[0.4, 0.2, 0.1, np.full(len(LAGS) - 3, np.nan)]
     straight, at_once = 1 - LAGS / 10, np.r_[0.5, np.zeros(len(LAGS) - 1)]
     fit = fit_timescale(LAGS, [flat, rising, unknown, few, straight, at_once])
-    assert np.isnan(fit).all()
+    for name in ("timescale", "amplitude", "offset"):
+        assert np.isnan(getattr(fit, name)).all()
+    # nothing to test: no variance, nothing known, too few lags
+    assert np.isnan(fit.p_value).tolist() == [True, False, True, True, False, False]
 
 
 def test_fit_timescale__bad_shapes_and_lags():
@@ -130,9 +133,44 @@ def test_compute_timescales__recovers_simulated_ones(rng):
     # stated error: 25 % for 20 spikes/s in 400 trials of 2 s
     taus = [0.08, 0.2, 0.4]
     table = compute_timescales(make_fluctuating(rng, taus))
-    assert list(table.columns) == ["timescale", "amplitude", "offset", "r_squared"]
+    assert list(table.columns) == [
+        "timescale",
+        "amplitude",
+        "offset",
+        "r_squared",
+        "p_value",
+        "standard_error",
+    ]
     np.testing.assert_allclose(table["timescale"], taus, rtol=0.25)
     assert (table["r_squared"] > 0.8).all()
+    assert (table["p_value"] == 0.001).all()
+
+
+def test_compute_timescales__standard_error_is_the_scatter_of_repeated_recordings(rng):
+    table = compute_timescales(make_fluctuating(rng, np.full(60, 0.2), n_trials=200))
+    assert table["standard_error"].median() == pytest.approx(table["timescale"].std(), rel=0.4)
+
+
+@pytest.mark.parametrize("rate", [2.0, 10.0])
+def test_compute_timescales__finds_none_in_poisson_trains(rng, rate):
+    start = 3.0 * np.arange(200)
+    spikes = {unit: np.sort(rng.uniform(0, 600, rng.poisson(600 * rate))) for unit in range(200)}
+    presentations = pd.DataFrame(
+        {
+            "start_time": start,
+            "stop_time": start + 2,
+            "stimulus_condition_id": rng.integers(0, 8, 200),
+        }
+    )
+    table = compute_timescales(StimulusResponses("x", presentations, list(spikes), spikes, 2.0))
+    # two standard errors above 5 of 100; 37 of 100 without a test
+    assert table["timescale"].notna().mean() <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / 200)
+    assert table["offset"].notna().equals(table["timescale"].notna())
+    assert table["p_value"].notna().all()
+    every = compute_timescales(
+        StimulusResponses("x", presentations, list(spikes)[:60], spikes, 2.0), alpha=1.0
+    )
+    assert every["timescale"].notna().mean() > 0.25
 
 
 def test_compute_timescales__does_not_take_tuning_for_fluctuation(rng):
@@ -150,7 +188,8 @@ def test_compute_timescales__does_not_take_tuning_for_fluctuation(rng):
     )
     responses = StimulusResponses("drifting_gratings", presentations, [1], {1: spikes}, 2.0)
     row = compute_timescales(responses).loc[1]
-    assert np.isnan(row["timescale"]) or (abs(row["offset"]) < 0.02 and row["r_squared"] < 0.3)
+    assert np.isnan(row["timescale"])
+    assert row["r_squared"] < 0.3
 
 
 def test_compute_timescales__silent_unit_and_no_units(rng):
@@ -158,7 +197,7 @@ def test_compute_timescales__silent_unit_and_no_units(rng):
     silent = StimulusResponses("x", responses.presentations, [9], {9: np.array([])}, 2.0)
     assert compute_timescales(silent).loc[9].isna().all()
     nobody = StimulusResponses("x", responses.presentations, [], {}, 2.0)
-    assert compute_timescales(nobody).shape == (0, 4)
+    assert compute_timescales(nobody).shape == (0, 6)
 
 
 def test_compute_timescales__too_few_bins(rng):
