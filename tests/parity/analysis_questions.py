@@ -22,6 +22,16 @@ REPEATS = "repeats"
 N_UNITS = 12
 N_ROWS = 120
 SEED = 20191003
+# classes whose metrics are published, and what the released tables were made with
+PUBLISHED: dict[str, dict[str, Any]] = {
+    "DriftingGratings": {},
+    "StaticGratings": {},
+    "NaturalScenes": {},
+    "Flashes": {},
+    "ReceptiveFieldMapping": {"mask_threshold": 1.0},
+}
+# recordings whose metrics are asked for as published, of all units and with spikes on edges
+PUBLISHED_STEMS = ("session_999000001", REPEATS)
 
 # class → arguments, and the attributes that only it has
 CLASSES: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
@@ -236,6 +246,22 @@ class Repeats:
         rows = np.arange(N_UNITS)
         columns = {"peak_channel_id": 100 + rows, "snr": 1.0 + rows}
         return pd.DataFrame(columns, index=pd.Index(10 + rows, name="id"))
+
+
+class OnEdges(Repeats):
+    """The same recording with every spike on an edge of a bin, a start or a stop."""
+
+    def get_spike_times(self) -> dict[int, Any]:
+        start, stop = (self.presentations[f"{name}_time"].to_numpy() for name in ("start", "stop"))
+        steps = np.arange(0, 20.0, 0.001)
+        moved = {}
+        for unit, times in self.spikes.items():
+            row = np.searchsorted(start, times, side="right") - 1
+            on_edge = start[row] + steps[np.rint((times - start[row]) * 1000).astype(int)]
+            on_edge[::10] = stop[row][::10]
+            on_edge[5::10] = start[row][5::10]
+            moved[unit] = np.unique(on_edge)
+        return moved
 
 
 # ---- what is asked of a class

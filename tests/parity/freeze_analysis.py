@@ -5,7 +5,8 @@ Run in the virtual environment that freeze_session.py describes, with the same f
     allensdk/bin/python tests/parity/freeze_analysis.py FILE [FILE ...]
 
 Twelve units of each file, of a simulated recording with many repeats of every condition
-(``analysis_questions.Repeats``), and the functions on small arrays. The answers go to
+(``analysis_questions.Repeats``), and the functions on small arrays. Of two recordings with spikes
+on edges also the metrics of all units, as published. The answers go to
 ``tests/parity/frozen`` as ``analysis_*.json.gz``. It takes about a minute.
 """
 
@@ -80,6 +81,15 @@ def ask_classes(session):
     return answers
 
 
+def ask_published(session):
+    """Ask for the metrics of all units, made as the released tables were."""
+    found = {}
+    for name, options in asked.PUBLISHED.items():
+        one = getattr(stimulus_analysis, name)(session, **options)
+        found[name] = session_questions.freeze(asked.tidy(asked.ask_metrics(one)))
+    return found
+
+
 def write(stem, document):
     """Write a document the same way each time."""
     target = FROZEN / f"analysis_{stem}.json.gz"
@@ -101,11 +111,14 @@ def main():
             "file": session_questions.digest_file(path),
             "answers": ask_classes(EcephysSession(api=asked.Shifted(session.api))),
         }
+        if path.stem in asked.PUBLISHED_STEMS:
+            document["published"] = ask_published(EcephysSession(api=session.api))
         write(path.stem, document)
     adapter = asked.Repeats()
     document = {
         "spikes": asked.digest_spikes(adapter.spikes),
         "answers": ask_classes(EcephysSession(api=adapter)),
+        "published": ask_published(EcephysSession(api=asked.OnEdges())),
     }
     write(asked.REPEATS, document)
 

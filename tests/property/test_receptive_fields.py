@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from spikehouse.analysis import _rf_kernels
+from spikehouse.analysis.definitions import DEFINITIONS
 from spikehouse.analysis.rf_shapes import smooth_maps, threshold_rf
 from spikehouse.analysis.rf_significance import permutation_p_values, resampling_p_values
 
@@ -30,11 +31,11 @@ def threshold_one(smooth, threshold):
 
 
 @settings(deadline=None, max_examples=60)
-@given(maps=MAPS, threshold=st.floats(0.05, 3), is_truncated=st.booleans())
-def test_threshold_rf__is_each_map_by_itself(maps, threshold, is_truncated):
-    found = threshold_rf(maps, threshold, is_truncated=is_truncated)
+@given(maps=MAPS, threshold=st.floats(0.05, 3), definition=st.sampled_from(DEFINITIONS))
+def test_threshold_rf__is_each_map_by_itself(maps, threshold, definition):
+    found = threshold_rf(maps, threshold, definition=definition)
     for unit, own in enumerate(maps):
-        smooth = ndi.gaussian_filter(own if is_truncated else own.astype(float), 1)
+        smooth = ndi.gaussian_filter(own if definition == "published" else own.astype(float), 1)
         mask = threshold_one(smooth.astype(float), threshold)
         np.testing.assert_array_equal(found.mask[unit], mask)
         assert found.area[unit] == mask.sum()

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from spikehouse.analysis.definitions import Definition
 from spikehouse.analysis.inputs import StimulusResponses
 from spikehouse.analysis.running import running_modulation
 from spikehouse.analysis.variability import (
@@ -128,7 +129,9 @@ def preferred_psth(responses: StimulusResponses, preferred: Positions, edges: Fl
     return smooth_rate(psth, bin_width=bin_width, sigma=PSTH_SIGMA_S) * bin_width
 
 
-def peak_times(psth: Floats, bin_edges: npt.ArrayLike) -> Floats:
+def peak_times(
+    psth: Floats, bin_edges: npt.ArrayLike, *, definition: Definition = "corrected"
+) -> Floats:
     """Find when a histogram is highest.
 
     Parameters
@@ -137,19 +140,19 @@ def peak_times(psth: Floats, bin_edges: npt.ArrayLike) -> Floats:
         Shape (n_units, n_bins).
     bin_edges
         Shape (n_bins + 1,) [s] from the onset.
+    definition
+        ``"published"`` gives the first bin to a unit without spikes.
 
     Returns
     -------
     ndarray, shape (n_units,)
         Centre of the highest bin [s], of the first of several; NaN for a unit without spikes.
-
-    Notes
-    -----
-    AllenSDK's number is the same, except that it gives the first bin to a unit without spikes.
     """
     edges = np.asarray(bin_edges, dtype=np.float64)
     centres = edges[:-1] + np.diff(edges) / 2
-    return np.where(psth.max(axis=1, initial=0.0) > 0, centres[psth.argmax(axis=1)], np.nan)
+    largest = psth.max(axis=1, initial=0.0)
+    has_peak = largest >= 0 if definition == "published" else largest > 0
+    return np.where(has_peak, centres[psth.argmax(axis=1)], np.nan)
 
 
 def trial_metrics(
@@ -184,18 +187,26 @@ def trial_metrics(
     """
     _check_shapes(responses, preferred, is_blank)
     trials = preferred_trials(responses, preferred)
-    running = running_modulation(trials.counts, trials.speeds, is_trial=trials.is_trial)
+    definition, is_trial = responses.definition, trials.is_trial
+    running = running_modulation(
+        trials.counts, trials.speeds, is_trial=is_trial, definition=definition
+    )
     blocks = stimulus_blocks(
         responses.onsets,
         responses.presentations["stop_time"],
         longest_interval=2 * responses.trial_duration,
     )
     shown = np.ones(len(responses.condition_ids), bool) if is_blank is None else ~is_blank
+    # published sparseness is of sums: a condition that was shown more often counts as better liked
+    tuning = responses.condition_sums if definition == "published" else responses.condition_means
     units = np.asarray(responses.unit_ids).tolist()
+    rates: Floats = np.full(len(units), np.nan)
+    if responses.has_spike_times:
+        rates = firing_rate(responses.spike_times, units, blocks)
     columns = {
-        "fano": fano_factor(trials.counts, is_trial=trials.is_trial),
-        "firing_rate": firing_rate(responses.spike_times, units, blocks),
-        "lifetime_sparseness": lifetime_sparseness(responses.condition_means[shown]),
+        "fano": fano_factor(trials.counts, is_trial=is_trial, definition=definition),
+        "firing_rate": rates,
+        "lifetime_sparseness": lifetime_sparseness(tuning[shown]),
         "run_pval": running.p_value,
         "run_mod": running.run_mod,
     }
@@ -235,8 +246,9 @@ def common_metrics(
         of the response to the preferred condition, smoothed by a Gaussian of 10 ms unless
         published), fano (`fano_factor` at the preferred
         condition), firing_rate [spikes/s] (`firing_rate` over `stimulus_blocks`),
-        lifetime_sparseness (`lifetime_sparseness` of the mean responses), run_pval and run_mod
-        (`running_modulation` at the preferred condition). NaN as in these functions.
+        lifetime_sparseness (`lifetime_sparseness` of the mean responses; of the summed ones if
+        published), run_pval and run_mod (`running_modulation` at the preferred condition). NaN as
+        in these functions.
 
     Raises
     ------
@@ -247,8 +259,8 @@ def common_metrics(
     -----
     As in AllenSDK, fano, run_pval and run_mod count spikes from the onset for the trial's
     duration; the preferred condition and lifetime_sparseness those from the onset to the end of
-    the presentation. Published with [1]_. Where a number is not AllenSDK's, the function named
-    says so.
+    the presentation. Published with [1]_. Where the definitions differ, the function named says
+    so.
 
     References
     ----------
@@ -257,7 +269,8 @@ def common_metrics(
     """
     table = trial_metrics(responses, suffix=suffix, preferred=preferred, is_blank=is_blank)
     edges = psth_edges(responses.trial_duration, resolution=psth_resolution)
-    peaks = peak_times(preferred_psth(responses, preferred, edges), edges)
+    psth = preferred_psth(responses, preferred, edges)
+    peaks = peak_times(psth, edges, definition=responses.definition)
     table.insert(0, f"time_to_peak_{suffix}", peaks)
     return table
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from spikehouse.analysis.definitions import Definition
 from spikehouse.errors import InvalidArgumentError
 
 __all__ = ["c50", "contrast_curve", "fit_contrast_curves"]
@@ -106,7 +107,9 @@ def fit_contrast_curves(
     return fitted
 
 
-def c50(contrasts: npt.ArrayLike, responses: npt.ArrayLike) -> Floats:
+def c50(
+    contrasts: npt.ArrayLike, responses: npt.ArrayLike, *, definition: Definition = "corrected"
+) -> Floats:
     """Find the contrast at which the fitted response is half-way between its extremes.
 
     Parameters
@@ -115,6 +118,9 @@ def c50(contrasts: npt.ArrayLike, responses: npt.ArrayLike) -> Floats:
         Not negative, shape (n_contrasts,); 0 to 1.
     responses
         Mean responses, shape (n_contrasts, n_units).
+    definition
+        ``"published"`` gives the lowest contrast for a flat curve, and a little more than a third
+        for a unit without spikes.
 
     Returns
     -------
@@ -133,21 +139,26 @@ def c50(contrasts: npt.ArrayLike, responses: npt.ArrayLike) -> Floats:
     the highest contrast, and the answer is one of these steps, as in AllenSDK: it is no finer
     than 0.5 % of that range, and above the highest contrast for responses that go on rising.
 
-    AllenSDK's number is the same, but a few steps off in 5 to 10 of 100 units, those whose curve
-    jumps between two contrasts: where exactly is not determined, and fits end there by the
-    last digit of an exponential, which differs between processors, too. It also differs where all
-    responses are equal or the curve is flat (AllenSDK: the lowest step), where the response falls
-    in a single jump (AllenSDK: any step before it), and in the rare fits that end near the limit
-    of evaluations. With fewer than four contrasts AllenSDK raises an error.
+    AllenSDK's number is that of the published definition, but a few steps off in 5 to 10 of 100
+    units, those whose curve jumps between two contrasts: where exactly is not determined, and fits
+    end there by the last digit of an exponential, which differs between processors, too. It also
+    differs where the response falls in a single jump (AllenSDK: any step before it), by a step for
+    units without spikes, and in the rare fits that end near the limit of evaluations. With fewer
+    than four contrasts AllenSDK raises an error.
 
     References
     ----------
     Albrecht & Hamilton 1982, doi:10.1152/jn.1982.48.1.217.
     """
     parameters = fit_contrast_curves(contrasts, responses)
-    shown = np.asarray(contrasts, np.float64)
+    shown, values = np.asarray(contrasts, np.float64), np.asarray(responses, np.float64)
     if not shown.size:
         return np.full(len(parameters), np.nan)
+    if definition == "published" and len(shown) >= N_PARAMETERS:
+        # AllenSDK's search leaves silence at the shape it starts from, other equal responses flat
+        is_equal = (values == values[0]).all(axis=0)
+        parameters[is_equal] = 1, 0, 0, 1
+        parameters[is_equal, 2] = values[0, is_equal] == 0
     grid = np.linspace(shown.min() * (1 - GRID_MARGIN), shown.max() * (1 + GRID_MARGIN), N_GRID)
     curves = contrast_curve(grid, parameters)
     lowest, highest = curves.min(axis=1), curves.max(axis=1)
@@ -157,6 +168,9 @@ def c50(contrasts: npt.ArrayLike, responses: npt.ArrayLike) -> Floats:
     is_rising = curves[:, -1] > curves[:, 0]
     found = grid[np.where(is_rising, n_below, N_GRID - 1 - n_below) % N_GRID]
     is_steep = highest - lowest > FLATNESS * np.maximum(np.abs(highest), np.abs(lowest))
+    if definition == "published":
+        is_fitted = np.isfinite(parameters).all(axis=1)
+        return np.where(is_steep, found, np.where(is_fitted, grid[0], np.nan))
     return np.where(is_steep, found, np.nan)
 
 

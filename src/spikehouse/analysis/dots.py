@@ -43,10 +43,9 @@ def compute_dot_motion_metrics(
 
     Notes
     -----
-    AllenSDK takes the blank sweeps of this stimulus for one more condition: its preferred
-    condition, at which fano, time_to_peak and run_* are measured, can be the blank, and its
-    lifetime_sparseness_dm counts it. They are left out here, as for all other stimuli. Where
-    numbers are otherwise not AllenSDK's, the functions named say so and why.
+    Published tables take the blank sweeps of this stimulus for one more condition: the preferred
+    one, at which fano, time_to_peak and run_* are measured, can be the blank, and
+    lifetime_sparseness_dm counts it. Corrected ones leave them out, as those of all other stimuli.
 
     References
     ----------
@@ -55,11 +54,12 @@ def compute_dot_motion_metrics(
     responses = responses.defined_as(definition)
     direction, speed = (condition_values(responses, name) for name in ("Dir", "Speed"))
     is_blank = np.isnan(direction) | np.isnan(speed)
-    condition = responses.preferred_conditions(~is_blank)
+    left_out = np.zeros_like(is_blank) if definition == "published" else is_blank
+    condition = responses.preferred_conditions(~left_out)
     columns = preferred_columns(
         responses, {"pref_speed": speed, "pref_dir": direction}, is_blank=is_blank, suffix="dm"
     )
-    table = common_metrics(responses, suffix="dm", preferred=condition, is_blank=is_blank)
+    table = common_metrics(responses, suffix="dm", preferred=condition, is_blank=left_out)
     shared = ["firing_rate", "fano", "time_to_peak", "lifetime_sparseness", "run_mod", "run_pval"]
     names = [f"{name}_dm" for name in shared]
     return pd.concat([pd.DataFrame(columns, index=table.index), table[names]], axis=1)

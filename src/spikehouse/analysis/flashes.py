@@ -146,7 +146,7 @@ def compute_flashes_metrics(
             "on_off_ratio_fl": on_off_ratio(responses.condition_means, colors),
             "sustained_idx_fl": sustained_index(psth),
             "firing_rate_fl": common["firing_rate_fl"],
-            "time_to_peak_fl": peak_times(psth, edges),
+            "time_to_peak_fl": peak_times(psth, edges, definition=definition),
         },
         index=common.index,
     )

@@ -22,7 +22,6 @@ from spikehouse.analysis.tuning import (
     preferred_value,
 )
 from spikehouse.errors import InvalidArgumentError
-from spikehouse.spikes import count_spikes, time_domain
 
 __all__ = [
     "compute_drifting_gratings_metrics",
@@ -99,11 +98,13 @@ def compute_drifting_gratings_metrics(
     columns = preferred_columns(
         responses, {"pref_ori": orientation, "pref_tf": frequency}, is_blank=is_blank, suffix="dg"
     )
+    if contrast is not None:
+        contrast = contrast.defined_as(definition)
     columns["c50_dg"] = _c50_at(contrast, responses, np.asarray(columns["pref_ori_dg"]))
     columns["f1_f0_dg"], columns["mod_idx_dg"] = _modulation(responses, condition, frequency)
     angles, curves = tuning_curves(responses, orientation, fixed=(frequency,))
-    columns["g_osi_dg"] = orientation_selectivity(angles, curves)
-    columns["g_dsi_dg"] = direction_selectivity(angles, curves)
+    columns["g_osi_dg"] = orientation_selectivity(angles, curves, definition=definition)
+    columns["g_dsi_dg"] = direction_selectivity(angles, curves, definition=definition)
     table = trial_metrics(responses, suffix="dg", preferred=condition, is_blank=is_blank)
     shared = ["firing_rate_dg", "fano_dg", "lifetime_sparseness_dg", "run_pval_dg", "run_mod_dg"]
     return pd.concat([pd.DataFrame(columns, index=table.index), table[shared]], axis=1)
@@ -158,7 +159,7 @@ def compute_static_gratings_metrics(
     parameters = {"pref_sf": frequency, "pref_ori": orientation, "pref_phase": phase}
     columns = preferred_columns(responses, parameters, is_blank=is_blank, suffix="sg")
     angles, curves = tuning_curves(responses, orientation, fixed=(frequency, phase))
-    columns["g_osi_sg"] = orientation_selectivity(angles, curves)
+    columns["g_osi_sg"] = orientation_selectivity(angles, curves, definition=definition)
     table = common_metrics(responses, suffix="sg", preferred=condition, is_blank=is_blank)
     shared = ["time_to_peak", "firing_rate", "fano", "lifetime_sparseness", "run_pval", "run_mod"]
     names = [f"{name}_sg" for name in shared]
@@ -229,8 +230,10 @@ def preferred_columns(
     for name, parameter in parameters.items():
         shown = np.where(is_blank, np.nan, parameter)
         values, means = mean_by_value(responses.condition_means, shown)
-        columns[f"{name}_{suffix}"] = preferred_value(values, means)
-        columns[f"{name}_multi_{suffix}"] = has_ties(means)
+        columns[f"{name}_{suffix}"] = preferred_value(
+            values, means, definition=responses.definition
+        )
+        columns[f"{name}_multi_{suffix}"] = has_ties(means, definition=responses.definition)
     return columns
 
 
@@ -261,7 +264,7 @@ def tuning_curves(
     wanted = np.empty((len(fixed), responses.n_units))
     for number, parameter in enumerate(fixed):
         values, by_value = mean_by_value(means, np.where(is_blank, np.nan, parameter))
-        wanted[number] = values[preferred_position(by_value)]
+        wanted[number] = values[preferred_position(by_value, definition=responses.definition)]
     curves = np.full((len(angles), responses.n_units), np.nan)
     combinations, of_unit = np.unique(wanted, axis=1, return_inverse=True)
     for number, values in enumerate(combinations.T):
@@ -278,14 +281,16 @@ def _modulation(
     """Compute f1_f0 and modulation_index of every unit at its preferred condition."""
     definition = responses.definition
     ratios, indices = np.full(responses.n_units, np.nan), np.full(responses.n_units, np.nan)
+    if not responses.has_spike_times:
+        return ratios, indices
     n_bins = max(round(responses.trial_duration / BIN_WIDTH), 1)
     if definition == "published":
         n_bins = max(n_bins - 1, 1)  # its bins end before the trial
     edges = BIN_WIDTH * np.arange(n_bins + 1)
     for units, at in _by_condition(condition):
-        domain = time_domain(edges, responses.onsets[responses.condition_of == at])
-        ids = np.asarray(responses.unit_ids)[units].tolist()
-        counts = np.moveaxis(count_spikes(responses.spike_times, ids, domain), -1, 0)
+        onsets = responses.onsets[responses.condition_of == at]
+        ids = np.asarray(responses.unit_ids)[units]
+        counts = np.moveaxis(responses.count_bins(edges, onsets, ids), -1, 0)
         psth = counts.mean(axis=1)
         indices[units] = modulation_index(
             psth, frequency[at], bin_width=BIN_WIDTH, definition=definition
@@ -323,5 +328,6 @@ def _c50_at(
         units = np.flatnonzero(direction == value)
         rows = np.flatnonzero((shown == value) & ~np.isnan(levels))
         if units.size:
-            found[units] = c50(levels[rows], contrast.condition_means[np.ix_(rows, units)])
+            means = contrast.condition_means[np.ix_(rows, units)]
+            found[units] = c50(levels[rows], means, definition=responses.definition)
     return found

@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import xarray as xr
 
 from spikehouse.analysis.definitions import Definition, check_definition
 from spikehouse.errors import InvalidArgumentError
@@ -46,7 +47,11 @@ class StimulusResponses:
     running_speed
         start_time [s] and velocity [cm/s] of the animal; None if it was not measured.
     definition
-        Which definition the metrics of these responses follow; see `defined_as`.
+        Of the metrics; the functions ``compute_…_metrics`` set it. ``"published"`` counts as
+        AllenSDK does: bins are closed at both ends, so that a spike on an inner edge counts in
+        both bins, and presentations are (start, stop].
+    given_counts
+        Counts that stand in for spike times; see `from_counts`.
     """
 
     stimulus_name: str
@@ -56,6 +61,7 @@ class StimulusResponses:
     trial_duration: float
     running_speed: pd.DataFrame | None = None
     definition: Definition = "corrected"
+    given_counts: npt.NDArray[np.int32] | None = None
 
     def __post_init__(self) -> None:
         check_definition(self.definition)
@@ -71,9 +77,83 @@ class StimulusResponses:
                 "for instance 0.25"
             )
 
+    @classmethod
+    def from_counts(
+        cls,
+        counts: npt.ArrayLike | pd.DataFrame | xr.DataArray,
+        presentations: pd.DataFrame,
+        unit_ids: Sequence[int],
+        *,
+        running_speed: pd.DataFrame | None = None,
+    ) -> StimulusResponses:
+        """Make responses of a table of spike counts, where spike times are not at hand.
+
+        Parameters
+        ----------
+        counts
+            Spikes of each unit in each presentation, shape (n_presentations, n_units). A labelled
+            table (index stimulus_presentation_id, columns unit_id) may be in any order.
+        presentations
+            As for the class.
+        unit_ids
+            Which units.
+        running_speed
+            As for the class.
+
+        Returns
+        -------
+        StimulusResponses
+            Counts of a trial and of a presentation are those given. Metrics that need finer
+            times (time to peak, F1/F0, modulation and sustained index) or the spikes between
+            presentations (firing rate) are NaN.
+
+        Raises
+        ------
+        InvalidArgumentError
+            If shapes or labels do not fit, or counts are not whole numbers of 0 or more.
+        """
+        units = list(unit_ids)
+        if isinstance(counts, xr.DataArray):
+            counts = counts.to_pandas()
+        if isinstance(counts, pd.DataFrame):
+            try:
+                counts = counts.loc[presentations.index, units]
+            except KeyError as error:
+                raise InvalidArgumentError(
+                    f"the table of counts lacks presentations or units: {error.args[0]}; its index "
+                    "must hold the presentations' ids and its columns the unit ids"
+                ) from error
+        values = np.asarray(counts)
+        if values.shape != (len(presentations), len(units)):
+            raise InvalidArgumentError(
+                f"counts have the shape {values.shape}, not one row for each of the "
+                f"{len(presentations)} presentations and one column for each of the {len(units)} "
+                "units"
+            )
+        with np.errstate(invalid="ignore"):
+            whole = values.astype(np.int32)
+        if (whole != values).any() or (whole < 0).any():
+            raise InvalidArgumentError("counts must be whole numbers of 0 or more")
+        names = presentations.get("stimulus_name", pd.Series(["stimulus"]))
+        duration = presentations["stop_time"] - presentations["start_time"]
+        return cls(
+            str(names.iloc[0]),
+            presentations,
+            units,
+            {},
+            float(duration.median()),
+            running_speed,
+            given_counts=whole,
+        )
+
     def defined_as(self, definition: Definition) -> StimulusResponses:
         """Return the same responses for metrics of another definition."""
         return self if definition == self.definition else replace(self, definition=definition)
+
+    @property
+    def has_spike_times(self) -> bool:
+        """False for responses made of counts, which know no finer times."""
+        return self.given_counts is None
 
     @property
     def n_units(self) -> int:
@@ -121,9 +201,13 @@ class StimulusResponses:
 
     @cached_property
     def _counts(self) -> npt.NDArray[np.int32]:
+        if self.given_counts is not None:
+            return np.concatenate([self.given_counts, self.given_counts])
         # both at once: the spikes are read once for them
         trials = time_domain(np.array([0.0, self.trial_duration]), self.onsets)
         shown = self.presentations[["start_time", "stop_time"]].to_numpy(dtype=np.float64)
+        if self.definition == "published":
+            trials[:, 1], shown = _just_after(trials[:, 1]), _just_after(shown)
         units = np.asarray(self.unit_ids).tolist()
         counts = count_spikes(self.spike_times, units, np.concatenate([trials, shown]))
         return np.ascontiguousarray(counts[:, 0, :], dtype=np.int32)
@@ -203,21 +287,43 @@ class StimulusResponses:
         Returns
         -------
         ndarray, shape (n_units, n_bins)
-            Mean count in a bin.
+            Mean count in a bin; NaN for responses made of counts.
 
         Notes
         -----
         Units with the same condition are counted together; no array of all conditions is made.
         """
         edges = np.asarray(bin_edges, dtype=np.float64)
-        means = np.zeros((self.n_units, len(edges) - 1))
+        means = np.full((self.n_units, len(edges) - 1), np.nan)
+        if not self.has_spike_times:
+            return means
         units = np.asarray(self.unit_ids)
         for position in np.unique(condition):
             chosen = np.flatnonzero(condition == position)
-            domain = time_domain(edges, self.onsets[self.condition_of == position])
-            counts = count_spikes(self.spike_times, units[chosen].tolist(), domain)
-            means[chosen] = counts.mean(axis=0).T
+            onsets = self.onsets[self.condition_of == position]
+            means[chosen] = self.count_bins(edges, onsets, units[chosen]).mean(axis=0).T
         return means
+
+    def count_bins(
+        self,
+        bin_edges: npt.ArrayLike,
+        onsets: npt.NDArray[np.float64],
+        unit_ids: npt.ArrayLike,
+    ) -> npt.NDArray[np.generic]:
+        """Count spikes in bins from onsets [s], shape (n_onsets, n_bins, n_units)."""
+        domain = time_domain(bin_edges, onsets)
+        units = np.asarray(unit_ids).tolist()
+        if self.definition == "corrected":
+            return count_spikes(self.spike_times, units, domain)
+        # every edge as a bin of its own, which counts with the bins on either side
+        edges = np.stack([domain, _just_after(domain)], axis=-1).reshape(len(domain), -1)
+        parts = count_spikes(self.spike_times, units, edges).astype(np.int32)
+        return np.asarray(parts[:, :-1:2] + parts[:, 1::2] + parts[:, 2::2])
+
+
+def _just_after(times: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return the next larger floats: a half-open bin that ends there holds the time itself."""
+    return np.nextafter(times, np.inf)
 
 
 def average_speed(

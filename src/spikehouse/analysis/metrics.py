@@ -36,14 +36,14 @@ class MetricOptions:
     Attributes
     ----------
     n_permutations
-        Of the test of receptive fields.
+        Of the test of receptive fields; if None, 10 000, or 1000 where published.
     seed
         Of the same test.
     definition
         ``"corrected"``, or ``"published"`` for every column as the released tables have it.
     """
 
-    n_permutations: int = 10_000
+    n_permutations: int | None = None
     seed: int = 0
     definition: Definition = "corrected"
 

@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -19,8 +18,7 @@ from spikehouse.analysis.inputs import StimulusResponses
 from spikehouse.analysis.rf_gaussian import fit_2d_gaussian
 from spikehouse.analysis.rf_shapes import invert_rf, is_rf_inverted, rf_on_screen, threshold_rf
 from spikehouse.analysis.rf_significance import permutation_p_values, resampling_p_values
-from spikehouse.errors import InvalidArgumentError, describe_choices
-from spikehouse.spikes import count_spikes, time_domain
+from spikehouse.errors import InvalidArgumentError
 
 __all__ = [
     "RF_COLUMNS",
@@ -109,6 +107,7 @@ def receptive_field_maps(
     ``receptive_fields`` is this, times the number of presentations of a position: it gives the
     sum, which a position that was shown more often gets more of. Its coordinate y_position is 40
     minus the stimulus's. With trials of 0.25 s it counts only 0.249 s; so does this by default.
+    Responses made of counts have no window: the counts are taken as they are.
     """
     positions = _find_positions(responses)
     sums = _count_by_position(responses, positions, window)
@@ -137,12 +136,10 @@ def compute_receptive_field_metrics(
     responses: StimulusResponses,
     *,
     definition: Definition = "corrected",
-    n_permutations: int = 10_000,
+    n_permutations: int | None = None,
     seed: int | np.random.RandomState = 0,
-    test: Literal["permutation", "resampling"] = "permutation",
     minimum_spike_count: float = 10.0,
-    mask_threshold: float = 0.5,
-    is_truncated: bool = False,
+    mask_threshold: float | None = None,
     progress: Progress | None = None,
 ) -> pd.DataFrame:
     """Compute the receptive-field metrics of units.
@@ -154,18 +151,14 @@ def compute_receptive_field_metrics(
     definition
         ``"corrected"``, or ``"published"`` for the numbers of the released tables.
     n_permutations
-        Of the test; AllenSDK resamples 1000 times.
+        Of the test. If None, 10 000 permutations for corrected and 1000 resamples for published
+        p-values.
     seed
         Of the test.
-    test
-        `permutation_p_values`, or AllenSDK's `resampling_p_values`.
     minimum_spike_count
         Units with fewer spikes in all trials have no receptive field.
     mask_threshold
-        See `threshold_rf`.
-    is_truncated
-        Truncate smoothed maps as AllenSDK does (see `smooth_maps`). Has no effect where some
-        position was never shown.
+        See `threshold_rf`. If None, 0.5 for corrected and 1 for published metrics.
     progress
         Called with (done, total) by the test.
 
@@ -192,17 +185,19 @@ def compute_receptive_field_metrics(
 
     Notes
     -----
-    Formulas: `threshold_rf`, `fit_2d_gaussian`, `permutation_p_values`; as published [1]_.
-    AllenSDK's azimuth, elevation and area are the same with ``is_truncated``; p_value with
-    ``test="resampling"``, 1000 permutations and its seed; width and height as far as the map
-    determines them (to 1e-7 for fields within the screen and twelve presentations a position):
-    where the fit follows noise, its end depends on SciPy's version. The published Gaussian has no
-    baseline, so its widths are those of field and background together.
+    Formulas: `threshold_rf`, `fit_2d_gaussian`, `permutation_p_values` [1]_. Azimuth, elevation and
+    area of a suppressed unit are those of the map as it is.
 
     On simulated units of known size (45 presentations a position, p_value_rf < 0.01) the median
-    error of width_rf is 1.1° and its rank correlation with the truth 0.83; published: 28° and 0.
+    error of width_rf is 1.1° and its rank correlation with the truth 0.83; published: 28° and 0,
+    because the published Gaussian has no baseline and grows with the rate far from the field.
 
-    As in AllenSDK, azimuth, elevation and area of a suppressed unit are those of the map as it is.
+    Published metrics are those of maps of whole numbers (`smooth_maps`), of `resampling_p_values`
+    and of the fit's last step where it did not converge; where a position was never shown, all
+    units have area 0 and NaN. Widths are the released ones as far as the map determines them:
+    where the fit follows noise, its end depends on SciPy's version. The released files have
+    width_rf and height_rf under each other's name; here, and in the tables of the cache, they
+    stand under their own.
 
     About 1 to 3 ms a unit for the fit.
 
@@ -215,21 +210,17 @@ def compute_receptive_field_metrics(
     positions = _find_positions(responses)
     trials = responses.counts[positions.is_located]
     is_counted = trials.sum(axis=0) >= minimum_spike_count
-    run = _choose_test(test, n_permutations, seed, progress)
-    maps = _weighed_sums(responses, positions)[is_counted]
-    shapes = _shape_metrics(
-        maps,
-        positions,
-        mask_threshold,
-        is_truncated=is_truncated,
-        has_baseline=responses.definition == "corrected",
-    )
+    run = _choose_test(definition, n_permutations, seed, progress)
+    maps = _sum_maps(responses, positions)[is_counted]
+    shapes = _shape_metrics(maps, positions, mask_threshold, definition=definition)
     # AllenSDK sorts positions by x, in it from the top down
     row, column = np.divmod(positions.pixel_of, positions.x.size)
     group = np.unique(column * positions.y.size + row, return_inverse=True)[1]
     shapes["p_value_rf"] = run(trials[:, is_counted], group)
 
     is_blank = responses.conditions[["x_position", "y_position"]].isna().any(axis=1).to_numpy()
+    if definition == "published":
+        is_blank = np.zeros_like(is_blank)
     preferred = responses.preferred_conditions(~is_blank)
     table = common_metrics(responses, suffix="rf", preferred=preferred, is_blank=is_blank)
     for name, values in shapes.items():
@@ -239,47 +230,46 @@ def compute_receptive_field_metrics(
 
 
 def _choose_test(
-    test: str, n_permutations: int, seed: int | np.random.RandomState, progress: Progress | None
+    definition: Definition,
+    n_permutations: int | None,
+    seed: int | np.random.RandomState,
+    progress: Progress | None,
 ) -> Callable[[npt.ArrayLike, npt.ArrayLike], Floats]:
-    if test == "resampling":
-        return partial(
-            resampling_p_values, n_resamples=n_permutations, seed=seed, progress=progress
-        )
-    if test != "permutation":
-        raise InvalidArgumentError(
-            f"test is {test!r}: {describe_choices(test, ('permutation', 'resampling'))}"
-        )
+    if definition == "published":
+        n = 1000 if n_permutations is None else n_permutations
+        return partial(resampling_p_values, n_resamples=n, seed=seed, progress=progress)
     if isinstance(seed, np.random.RandomState):
         raise InvalidArgumentError(
-            "permutations need a number as seed; a RandomState is for test='resampling'"
+            "permutations need a number as seed; a RandomState is for definition='published'"
         )
-    return partial(
-        permutation_p_values, n_permutations=n_permutations, seed=seed, progress=progress
-    )
+    n = 10_000 if n_permutations is None else n_permutations
+    return partial(permutation_p_values, n_permutations=n, seed=seed, progress=progress)
 
 
 def _shape_metrics(
-    maps: Floats,
+    maps: npt.NDArray[np.generic],
     positions: _Positions,
-    mask_threshold: float,
+    mask_threshold: float | None,
     *,
-    is_truncated: bool,
-    has_baseline: bool,
+    definition: Definition,
 ) -> dict[str, npt.NDArray[np.generic]]:
     """Give the columns that come from the maps alone."""
-    is_complete = bool((positions.n_shown > 0).all())
-    part = threshold_rf(maps, mask_threshold, is_truncated=is_truncated and is_complete)
+    if mask_threshold is None:
+        mask_threshold = 1.0 if definition == "published" else 0.5
+    part = threshold_rf(maps, mask_threshold, definition=definition)
     inverted = is_rf_inverted(part.mask)[:, None, None]
-    fit = fit_2d_gaussian(np.where(inverted, invert_rf(maps), maps), has_baseline=has_baseline)
-    on_screen = fit.is_fitted
-    if not has_baseline:
-        on_screen = on_screen & rf_on_screen(maps.shape, fit.center_y, fit.center_x)
+    fit = fit_2d_gaussian(np.where(inverted, invert_rf(maps), maps), definition=definition)
+    is_fitted, on_screen = fit.is_fitted, fit.is_fitted
+    if definition == "published":
+        # the numbers of the last step, whether or not the fit converged
+        is_fitted = np.ones_like(is_fitted)
+        on_screen = rf_on_screen(maps.shape, fit.center_y, fit.center_x)
     step_y, step_x = _spacing(positions.y), _spacing(positions.x)
     return {
         "azimuth_rf": _azimuth(_at_pixel(positions.x, part.center_x)),
         "elevation_rf": _elevation(_at_pixel(positions.y, part.center_y)),
-        "width_rf": np.where(fit.is_fitted, fit.width_x * step_x, np.nan),
-        "height_rf": np.where(fit.is_fitted, fit.width_y * step_y, np.nan),
+        "width_rf": np.where(is_fitted, fit.width_x * step_x, np.nan),
+        "height_rf": np.where(is_fitted, fit.width_y * step_y, np.nan),
         "area_rf": part.area * (step_x * step_y),
         "on_screen_rf": on_screen,
     }
@@ -314,22 +304,30 @@ def _count_by_position(
             f"window is {window}; give the time from the onset in which spikes are counted [s], "
             "for instance 0.249"
         )
-    domain = time_domain(np.array([0.0, window]), responses.onsets[positions.is_located])
-    units = np.asarray(responses.unit_ids).tolist()
-    counts = count_spikes(responses.spike_times, units, domain)[:, 0, :]
+    if responses.given_counts is not None:
+        counts = responses.counts[positions.is_located]
+    else:
+        # published maps are of two bins: a spike on the edge between them counts in both
+        edges = np.linspace(0.0, window, 3 if responses.definition == "published" else 2)
+        onsets = responses.onsets[positions.is_located]
+        counts = responses.count_bins(edges, onsets, responses.unit_ids).sum(axis=1)
     n_pixels = positions.x.size * positions.y.size
-    sums = np.zeros((n_pixels, len(units)), np.int64)
+    sums = np.zeros((n_pixels, responses.n_units), np.int64)
     np.add.at(sums, positions.pixel_of, counts)
-    return sums.T.reshape(len(units), positions.y.size, positions.x.size)
+    return sums.T.reshape(responses.n_units, positions.y.size, positions.x.size)
 
 
-def _weighed_sums(responses: StimulusResponses, positions: _Positions) -> Floats:
-    """Give AllenSDK's maps: spikes summed, as if every position had been shown equally often.
+def _sum_maps(
+    responses: StimulusResponses, positions: _Positions
+) -> npt.NDArray[np.float64] | npt.NDArray[np.int64]:
+    """Sum spikes by position, as if every position had been shown equally often.
 
-    Where it was, the sums are whole and exactly AllenSDK's.
+    Published maps are whole numbers and not weighed; NaN everywhere if a position was never shown.
     """
     sums = _count_by_position(responses, positions, MAP_WINDOW_S)
     n_shown = positions.n_shown
+    if responses.definition == "published":
+        return sums if (n_shown > 0).all() else np.full(sums.shape, np.nan)
     usual = n_shown.sum() / np.count_nonzero(n_shown)
     with np.errstate(invalid="ignore", divide="ignore"):
         weighed: Floats = sums * (usual / n_shown)

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from spikehouse.analysis.definitions import Definition
 from spikehouse.analysis.rf_shapes import stack_maps
 
 __all__ = ["GaussianFit", "GaussianMoments", "fit_2d_gaussian", "gaussian_moments_2d"]
@@ -49,7 +50,7 @@ class GaussianFit(NamedTuple):
     center_y, center_x
         Of the Gaussian.
     width_y, width_x
-        Standard deviations, not negative.
+        Standard deviations.
     baseline
         Far from the centre; 0 where none was fitted.
     is_fitted
@@ -66,16 +67,17 @@ class GaussianFit(NamedTuple):
     is_fitted: Bools
 
 
-def gaussian_moments_2d(data: npt.ArrayLike, *, is_crossed: bool = False) -> GaussianMoments:
+def gaussian_moments_2d(
+    data: npt.ArrayLike, *, definition: Definition = "corrected"
+) -> GaussianMoments:
     """Compute the moments of maps.
 
     Parameters
     ----------
     data
         Maps, shape (..., n_rows, n_columns), without NaN and not negative.
-    is_crossed
-        Take the width along y from the row and the width along x from the column, as AllenSDK
-        does. `fit_2d_gaussian` starts there, to end where AllenSDK's fit ends.
+    definition
+        ``"published"`` takes the width along y from the row and the width along x from the column.
 
     Returns
     -------
@@ -90,7 +92,7 @@ def gaussian_moments_2d(data: npt.ArrayLike, *, is_crossed: bool = False) -> Gau
     Notes
     -----
     Centre: ȳ = Σ y·r(y, x) / Σ r; width: √(Σ (y − ȳ)² r(y, ⌊x̄⌋) / Σ r(y, ⌊x̄⌋)), and the same along
-    x. AllenSDK's widths are those with ``is_crossed``.
+    x.
     """
     values, shape = stack_maps(data)
     n_rows, n_columns = shape[-2:]
@@ -104,7 +106,7 @@ def gaussian_moments_2d(data: npt.ArrayLike, *, is_crossed: bool = False) -> Gau
         at_y = np.clip(np.where(is_known, center_y, 0), 0, n_rows - 1).astype(np.intp)
         at_x = np.clip(np.where(is_known, center_x, 0), 0, n_columns - 1).astype(np.intp)
         column, row = values[every, :, at_x], values[every, at_y, :]
-        along_y, along_x = (row, column) if is_crossed else (column, row)
+        along_y, along_x = (row, column) if definition == "published" else (column, row)
         widths = [
             np.sqrt(
                 np.abs((np.arange(line.shape[1]) - center[:, None]) ** 2 * line).sum(axis=1)
@@ -117,16 +119,17 @@ def gaussian_moments_2d(data: npt.ArrayLike, *, is_crossed: bool = False) -> Gau
     return GaussianMoments(values.max(axis=(1, 2)).reshape(shape[:-2]), *columns)
 
 
-def fit_2d_gaussian(matrix: npt.ArrayLike, *, has_baseline: bool = True) -> GaussianFit:
+def fit_2d_gaussian(matrix: npt.ArrayLike, *, definition: Definition = "corrected") -> GaussianFit:
     """Fit a Gaussian with axes along rows and columns to maps.
 
     Parameters
     ----------
     matrix
         Maps, shape (..., n_rows, n_columns); NaN where nothing is known.
-    has_baseline
-        Also fit the rate far from the receptive field. AllenSDK does not, and its widths grow with
-        that rate: 62° instead of 12° for a field three times as strong as its surround.
+    definition
+        ``"published"`` does not fit the rate far from the receptive field, and its widths grow with
+        that rate: 62° instead of 12° for a field three times as strong as its surround. It leaves
+        the sign of the widths to chance.
 
     Returns
     -------
@@ -142,8 +145,7 @@ def fit_2d_gaussian(matrix: npt.ArrayLike, *, has_baseline: bool = True) -> Gaus
     -----
     Least squares of h·exp(−((y − y₀)/w_y)²/2 − ((x − x₀)/w_x)²/2) + b over the known pixels, by
     Levenberg and Marquardt's method (MINPACK) from `gaussian_moments_2d`, one map after the other:
-    about 1 ms each. AllenSDK's numbers are the same without a baseline, except that it leaves the
-    sign of the widths to chance.
+    about 1 ms each.
 
     With a baseline, ``is_fitted`` requires a centre on the map and, along both axes, a full width
     at half height (2.35 standard deviations) of at least the distance of two pixels and at most
@@ -151,11 +153,12 @@ def fit_2d_gaussian(matrix: npt.ArrayLike, *, has_baseline: bool = True) -> Gaus
     search ends there for noise.
     """
     values, shape = stack_maps(matrix)
+    has_baseline = definition == "corrected"
     n_parameters = 6 if has_baseline else 5
     found = np.full((len(values), 6), np.nan)
     is_fitted = np.zeros(len(values), bool)
     is_known = np.isfinite(values)
-    starts = _start_values(np.where(is_known, values, 0.0), has_baseline=has_baseline)
+    starts = _start_values(np.where(is_known, values, 0.0), definition)
     y, x = np.indices(shape[-2:]).astype(np.float64)
     # the search tries widths for which the exponential overflows
     with np.errstate(all="ignore"):
@@ -164,9 +167,10 @@ def fit_2d_gaussian(matrix: npt.ArrayLike, *, has_baseline: bool = True) -> Gaus
                 found[unit, :n_parameters], is_fitted[unit] = _fit_one(
                     values[unit][known], y[known], x[known], start[:n_parameters]
                 )
-    if not has_baseline:
+    if has_baseline:
+        found[:, 3:5] = np.abs(found[:, 3:5])
+    else:
         found[:, 5] = 0.0
-    found[:, 3:5] = np.abs(found[:, 3:5])
     height, y_0, x_0, width_y, width_x, base = (a.reshape(shape[:-2]) for a in found.T)
     is_done = is_fitted.reshape(shape[:-2])
     if has_baseline:
@@ -181,13 +185,13 @@ def _is_resolved(center: Floats, width: Floats, n_pixels: int) -> Bools:
     return np.asarray(on_map & (full >= 1) & (full <= n_pixels))
 
 
-def _start_values(values: Floats, *, has_baseline: bool) -> Floats:
+def _start_values(values: Floats, definition: Definition) -> Floats:
     """Give the six parameters a fit begins with, shape (n_maps, 6)."""
     baseline, above = np.zeros(len(values)), values
-    if has_baseline and len(values):
+    if definition == "corrected" and len(values):
         baseline = np.median(values, axis=(1, 2))
         above = np.clip(values - baseline[:, None, None], 0, None)
-    moments = gaussian_moments_2d(above, is_crossed=not has_baseline)
+    moments = gaussian_moments_2d(above, definition=definition)
     return np.stack([*moments, baseline], axis=1)
 
 

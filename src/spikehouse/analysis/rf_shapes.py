@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from spikehouse.analysis.definitions import Definition
 from spikehouse.errors import InvalidArgumentError
 
 __all__ = [
@@ -60,7 +61,9 @@ class ThresholdedMap(NamedTuple):
     area: Floats
 
 
-def smooth_maps(maps: npt.ArrayLike, *, sigma: float = 1.0, is_truncated: bool = False) -> Floats:
+def smooth_maps(
+    maps: npt.ArrayLike, *, sigma: float = 1.0, definition: Definition = "corrected"
+) -> Floats:
     """Smooth maps with a Gaussian.
 
     Parameters
@@ -69,9 +72,10 @@ def smooth_maps(maps: npt.ArrayLike, *, sigma: float = 1.0, is_truncated: bool =
         Shape (..., n_rows, n_columns); NaN where nothing is known.
     sigma
         Standard deviation [pixels].
-    is_truncated
-        Cut the decimals off after smoothing the columns and again after the rows, as AllenSDK
-        does with sums of spikes. The maps have to be whole numbers.
+    definition
+        ``"published"`` smooths maps of an integer type in whole numbers: decimals are cut off
+        after smoothing the columns and again after the rows, which gives 0 for a unit that fires
+        less than once a pixel. Maps with an unknown pixel are unknown everywhere.
 
     Returns
     -------
@@ -82,27 +86,23 @@ def smooth_maps(maps: npt.ArrayLike, *, sigma: float = 1.0, is_truncated: bool =
     Raises
     ------
     InvalidArgumentError
-        If a map has no rows or columns, or is to be truncated and has NaN.
+        If a map has no rows or columns.
 
     Notes
     -----
-    Maps are reflected at their edges. AllenSDK's numbers are the same with ``is_truncated``: it
-    hands whole numbers to ``scipy.ndimage.gaussian_filter``, which then answers in whole numbers,
-    0 for a unit that fires less than once a pixel. With an unknown pixel it gives NaN everywhere.
+    Maps are reflected at their edges.
     """
     from scipy import ndimage
 
     values, shape = stack_maps(maps)
     sigmas = (0.0, sigma, sigma)
     is_known = np.isfinite(values)
-    if is_truncated:
-        if not is_known.all():
-            raise InvalidArgumentError(
-                "maps with unknown pixels cannot be truncated to whole numbers; "
-                "leave is_truncated out"
-            )
-        whole: npt.NDArray[np.int64] = ndimage.gaussian_filter(values.astype(np.int64), sigmas)
-        return whole.reshape(shape).astype(np.float64)
+    if definition == "published":
+        if np.asarray(maps).dtype.kind in "iu":
+            whole: npt.NDArray[np.int64] = ndimage.gaussian_filter(values.astype(np.int64), sigmas)
+            return whole.reshape(shape).astype(np.float64)
+        values = np.where(is_known.all(axis=(1, 2), keepdims=True), values, np.nan)
+        is_known = np.ones_like(is_known)
     if is_known.all():
         known: Floats = ndimage.gaussian_filter(values, sigmas)
         return known.reshape(shape)
@@ -114,7 +114,7 @@ def smooth_maps(maps: npt.ArrayLike, *, sigma: float = 1.0, is_truncated: bool =
 
 
 def threshold_rf(
-    rf: npt.ArrayLike, threshold: float = 0.5, *, is_truncated: bool = False
+    rf: npt.ArrayLike, threshold: float = 0.5, *, definition: Definition = "corrected"
 ) -> ThresholdedMap:
     """Find the connected part of smoothed maps that holds the peak.
 
@@ -124,8 +124,8 @@ def threshold_rf(
         Maps, shape (..., n_rows, n_columns); NaN where nothing is known.
     threshold
         How far below the peak the part reaches, in standard deviations of the smoothed map.
-    is_truncated
-        Truncate the smoothed map as AllenSDK does; see `smooth_maps`.
+    definition
+        Of the smoothed map; see `smooth_maps`.
 
     Returns
     -------
@@ -136,9 +136,7 @@ def threshold_rf(
     -----
     The mask is where G₁ * r > max(G₁ * r) − threshold · sd(G₁ * r), G₁ a Gaussian of 1 pixel and r
     the map; of its parts, connected along rows and columns, the one with the highest peak, the
-    first from the top left if several are equal [1]_. Centres are rounded to 4 decimals, as in
-    AllenSDK. Its numbers are the same for maps of floats, and for maps of whole numbers with
-    ``is_truncated``.
+    first from the top left if several are equal [1]_. Centres are rounded to 4 decimals.
 
     References
     ----------
@@ -147,7 +145,7 @@ def threshold_rf(
     """
     from scipy import ndimage
 
-    smooth, shape = stack_maps(smooth_maps(rf, is_truncated=is_truncated))
+    smooth, shape = stack_maps(smooth_maps(rf, definition=definition))
     values, _ = stack_maps(rf)
     flat = np.where(np.isfinite(values), smooth, np.nan).reshape(len(smooth), shape[-2] * shape[-1])
     peak, spread = _peak_and_spread(flat)

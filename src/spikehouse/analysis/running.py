@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from spikehouse.analysis.definitions import Definition
 from spikehouse.analysis.variability import moments
 from spikehouse.errors import InvalidArgumentError
 
@@ -28,6 +29,7 @@ def running_modulation(
     *,
     speed_threshold: float = 1.0,
     is_trial: npt.ArrayLike | None = None,
+    definition: Definition = "corrected",
 ) -> RunningModulation:
     """Compare the spike counts of running and stationary trials.
 
@@ -42,6 +44,9 @@ def running_modulation(
         The animal runs from this speed on [cm/s].
     is_trial
         Which entries of ``counts`` are trials, same shape; the others are ignored. All if None.
+    definition
+        ``"published"`` takes a trial of unknown speed for a stationary one; otherwise it is left
+        out.
 
     Returns
     -------
@@ -63,8 +68,6 @@ def running_modulation(
     t = (R − S) / √(s²_R/n_R + s²_S/n_S), with n − 1 in the denominators of the variances and the
     degrees of freedom of [1]_: the result of ``scipy.stats.ttest_ind(…, equal_var=False)``.
     As there, p is 0 where the counts differ between the two groups and not within them.
-    AllenSDK's numbers are the same wherever the speed is known. It takes a trial of unknown speed
-    (no sample of the wheel, NaN) for a stationary one; here such a trial is left out.
 
     References
     ----------
@@ -80,7 +83,7 @@ def running_modulation(
     """
     values = np.asarray(counts, dtype=np.float64)
     speed = _shape_speeds(np.asarray(speeds, dtype=np.float64), values.shape)
-    known = np.isfinite(speed)
+    known = np.isfinite(speed) | (definition == "published")
     if is_trial is not None:
         known = known & np.asarray(is_trial, dtype=bool)
     runs = known & (speed >= speed_threshold)

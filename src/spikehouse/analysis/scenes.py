@@ -109,20 +109,21 @@ def compute_natural_scenes_metrics(
 
     Notes
     -----
-    pref_image_ns is the image; AllenSDK's is the id of the stimulus condition, another number in
-    every session. Of several equally good images both name the condition first shown in the
-    session. A unit without spikes has some pref_image_ns, with pref_images_multi_ns true.
+    In published tables pref_image_ns is the id of the stimulus condition, another number in
+    every session, instead of the image. Of several equally good images the one first shown in the
+    session is named. A unit without spikes has some pref_image_ns, with pref_images_multi_ns true.
     """
     responses = responses.defined_as(definition)
     images = _read_images(responses, image_column)
     is_blank = ~(images >= 0)
     preferred = responses.preferred_conditions(~is_blank)
     means = responses.condition_means[~is_blank]
+    named = responses.condition_ids if definition == "published" else images
     common = common_metrics(responses, suffix="ns", preferred=preferred, is_blank=is_blank)
     table = pd.DataFrame(
         {
-            "pref_image_ns": images[preferred].astype(np.int64),
-            "pref_images_multi_ns": has_ties(means),
+            "pref_image_ns": named[preferred].astype(np.int64),
+            "pref_images_multi_ns": has_ties(means, definition=definition),
             "image_selectivity_ns": image_selectivity(means),
         },
         index=common.index,

@@ -110,13 +110,14 @@ def modulation_index(
     bin_width
         [s].
     definition
-        ``"published"`` takes P at the frequency AllenSDK takes it at: see the notes.
+        ``"published"`` takes P at the next frequency above f (see the notes), and gives 0
+        without spikes.
 
     Returns
     -------
     ndarray, shape (…)
-        Standard deviations of the spectrum. NaN for a response without any variation (no spikes;
-        AllenSDK gives 0), and for frequencies above half the rate of the bins.
+        Standard deviations of the spectrum. NaN for a response without any variation, and for
+        frequencies above half the rate of the bins.
 
     Raises
     ------
@@ -126,8 +127,8 @@ def modulation_index(
     Notes
     -----
     The spectrum is Welch's: Hann windows of 1024 bins, or all if there are fewer, that overlap by
-    half, each less its mean. The frequency in it nearest to f is taken. AllenSDK takes the next
-    one above, about 1 Hz higher for bins of 1 ms: at 1 Hz it measures at 1.95 Hz.
+    half, each less its mean. The frequency in it nearest to f is taken. Published tables have the
+    next one above, up to 1 Hz higher for bins of 1 ms: at 1 Hz they measure at 1.95 Hz.
 
     References
     ----------
@@ -154,7 +155,8 @@ def modulation_index(
     with np.errstate(invalid="ignore", divide="ignore"):
         spread = np.sqrt(np.maximum((power**2).mean(axis=-1) - mean**2, 0))
         index = np.abs(here - mean) / spread
-    return np.where(np.broadcast_to(is_inside, shape) & (spread > 0), index, np.nan)
+    index = np.where(np.broadcast_to(is_inside, shape) & (spread > 0), index, np.nan)
+    return np.where(mean == 0, 0.0, index) if definition == "published" else index
 
 
 def _project(rates: Floats, frequency: float, bin_width: float) -> Floats:

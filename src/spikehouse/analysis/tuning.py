@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from spikehouse.analysis.definitions import Definition
 from spikehouse.errors import InvalidArgumentError
 
 __all__ = [
@@ -72,7 +73,9 @@ def resultant_length(angles: npt.ArrayLike, responses: npt.ArrayLike, *, harmoni
     return np.asarray(lengths, dtype=np.float64)
 
 
-def orientation_selectivity(angles: npt.ArrayLike, responses: npt.ArrayLike) -> Floats:
+def orientation_selectivity(
+    angles: npt.ArrayLike, responses: npt.ArrayLike, *, definition: Definition = "corrected"
+) -> Floats:
     """Compute the global orientation selectivity index (g_osi).
 
     ``|Σ r(θ) exp(2iθ)| / Σ r(θ)``, one minus the circular variance of orientation.
@@ -83,6 +86,8 @@ def orientation_selectivity(angles: npt.ArrayLike, responses: npt.ArrayLike) -> 
         θ, orientations or directions [degrees], shape (n_angles,).
     responses
         r, mean responses, shape (n_angles,) or (n_angles, n_units).
+    definition
+        ``"published"`` gives a number for angles that are not balanced, too.
 
     Returns
     -------
@@ -98,8 +103,7 @@ def orientation_selectivity(angles: npt.ArrayLike, responses: npt.ArrayLike) -> 
     Notes
     -----
     Balanced means that equal responses give 0, as they do for angles evenly spaced over 180° or
-    360°. AllenSDK gives the same number for those, from angles in radians, and a biased one for
-    others (`resultant_length` gives that).
+    360°. For others the published number, that of `resultant_length`, is biased.
 
     References
     ----------
@@ -112,10 +116,12 @@ def orientation_selectivity(angles: npt.ArrayLike, responses: npt.ArrayLike) -> 
     >>> orientation_selectivity([0, 45, 90, 135], responses).round(6)
     array([0., 1.])
     """
-    return _balanced_length(angles, responses, harmonic=2)
+    return _balanced_length(angles, responses, harmonic=2, definition=definition)
 
 
-def direction_selectivity(angles: npt.ArrayLike, responses: npt.ArrayLike) -> Floats:
+def direction_selectivity(
+    angles: npt.ArrayLike, responses: npt.ArrayLike, *, definition: Definition = "corrected"
+) -> Floats:
     """Compute the global direction selectivity index (g_dsi).
 
     ``|Σ r(θ) exp(iθ)| / Σ r(θ)``, one minus the circular variance of direction.
@@ -126,6 +132,8 @@ def direction_selectivity(angles: npt.ArrayLike, responses: npt.ArrayLike) -> Fl
         θ, directions of motion [degrees], shape (n_angles,).
     responses
         r, mean responses, shape (n_angles,) or (n_angles, n_units).
+    definition
+        ``"published"`` gives a number for directions that are not balanced, too.
 
     Returns
     -------
@@ -142,15 +150,14 @@ def direction_selectivity(angles: npt.ArrayLike, responses: npt.ArrayLike) -> Fl
     -----
     Directions of half a circle, as 0, 45, 90 and 135° of drifting_gratings_75_repeats, say
     nothing about direction selectivity: the index of a unit that answers all alike would be 0.65.
-    They give NaN; AllenSDK gives that number, and so does `resultant_length`. Elsewhere the
-    number is AllenSDK's, which takes radians.
+    They give NaN; published tables have that number.
 
     References
     ----------
     Ringach, Shapley & Hawken 2002, doi:10.1523/JNEUROSCI.22-13-05639.2002;
     Mazurek, Kager & Van Hooser 2014, doi:10.3389/fncir.2014.00092.
     """
-    return _balanced_length(angles, responses, harmonic=1)
+    return _balanced_length(angles, responses, harmonic=1, definition=definition)
 
 
 def mean_by_value(responses: npt.ArrayLike, values: npt.ArrayLike) -> tuple[Floats, Floats]:
@@ -186,24 +193,25 @@ def mean_by_value(responses: npt.ArrayLike, values: npt.ArrayLike) -> tuple[Floa
     _check_lengths(parameter, means, what="values")
     is_known = ~np.isnan(parameter)
     known, value_of = np.unique(parameter[is_known], return_inverse=True)
-    # sums of runs: a product with zeros and ones would let the NaN of one value into all
-    order = np.argsort(value_of, kind="stable")
-    sizes = np.bincount(value_of, minlength=len(known))
-    if not len(known):
-        return known, np.empty((0, *means.shape[1:]))
-    first = np.r_[0, np.cumsum(sizes)[:-1]]
-    sums = np.add.reduceat(means[is_known][order], first, axis=0)
-    shape = (-1,) + (1,) * (sums.ndim - 1)
-    return known, np.asarray(sums / sizes.reshape(shape), dtype=np.float64)
+    averages = np.empty((len(known), *means.shape[1:]))
+    for position in range(len(known)):
+        of_value = means[is_known][value_of == position]
+        # added up in the order in which numpy adds a single unit's: published ties hang on it
+        averages[position] = np.moveaxis(of_value, 0, -1).copy("C").mean(axis=-1)
+    return known, averages
 
 
-def preferred_position(means: npt.ArrayLike) -> npt.NDArray[np.intp]:
+def preferred_position(
+    means: npt.ArrayLike, *, definition: Definition = "corrected"
+) -> npt.NDArray[np.intp]:
     """Find the largest response of every unit, the first of equal ones.
 
     Parameters
     ----------
     means
         Mean responses, shape (n_values, n_units); NaN never wins.
+    definition
+        ``"published"`` lets the last bit decide which response is largest.
 
     Returns
     -------
@@ -215,10 +223,12 @@ def preferred_position(means: npt.ArrayLike) -> npt.NDArray[np.intp]:
     InvalidArgumentError
         If there is no value at all.
     """
-    return np.asarray(_is_largest(means).argmax(axis=0), dtype=np.intp)
+    return np.asarray(_is_largest(means, definition).argmax(axis=0), dtype=np.intp)
 
 
-def preferred_value(values: npt.ArrayLike, means: npt.ArrayLike) -> Floats:
+def preferred_value(
+    values: npt.ArrayLike, means: npt.ArrayLike, *, definition: Definition = "corrected"
+) -> Floats:
     """Find the value of a parameter that every unit answers most.
 
     Parameters
@@ -228,6 +238,9 @@ def preferred_value(values: npt.ArrayLike, means: npt.ArrayLike) -> Floats:
     means
         Mean responses to them, shape (n_values, n_units), as `mean_by_value` gives; NaN never
         wins.
+    definition
+        ``"published"`` lets the last bit decide which response is largest, and gives the smallest
+        value to units without spikes.
 
     Returns
     -------
@@ -242,23 +255,27 @@ def preferred_value(values: npt.ArrayLike, means: npt.ArrayLike) -> Floats:
 
     Notes
     -----
-    Responses are equal if they differ by less than one part in 10⁹. AllenSDK also takes the
-    smallest value, but lets the last bit of two sums of equal counts decide which is largest,
-    and gives units without spikes the smallest value.
+    Responses are equal if they differ by less than one part in 10⁹.
     """
     chosen, responses = np.asarray(values, np.float64), np.asarray(means, np.float64)
     _check_lengths(chosen, responses, what="values")
-    preferred = chosen[preferred_position(responses)]
+    preferred = chosen[preferred_position(responses, definition=definition)]
+    if definition == "published":
+        return preferred
     return np.where(np.nan_to_num(responses).max(axis=0) > 0, preferred, np.nan)
 
 
-def has_ties(means: npt.ArrayLike) -> npt.NDArray[np.bool_]:
+def has_ties(
+    means: npt.ArrayLike, *, definition: Definition = "corrected"
+) -> npt.NDArray[np.bool_]:
     """Say which units answer several values equally well.
 
     Parameters
     ----------
     means
         Mean responses, shape (n_values, n_units).
+    definition
+        ``"published"`` asks for equality to the last bit and so misses some.
 
     Returns
     -------
@@ -270,12 +287,8 @@ def has_ties(means: npt.ArrayLike) -> npt.NDArray[np.bool_]:
     ------
     InvalidArgumentError
         If there is no value at all.
-
-    Notes
-    -----
-    AllenSDK's ``pref_…_multi`` asks for equality to the last bit and so misses some.
     """
-    return np.asarray(_is_largest(means).sum(axis=0) > 1, dtype=np.bool_)
+    return np.asarray(_is_largest(means, definition).sum(axis=0) > 1, dtype=np.bool_)
 
 
 def discrimination_index(responses: npt.ArrayLike, values: npt.ArrayLike) -> Floats:
@@ -326,19 +339,24 @@ def discrimination_index(responses: npt.ArrayLike, values: npt.ArrayLike) -> Flo
         return np.asarray(span / (span + scatter), dtype=np.float64)
 
 
-def _balanced_length(angles: npt.ArrayLike, responses: npt.ArrayLike, *, harmonic: int) -> Floats:
+def _balanced_length(
+    angles: npt.ArrayLike, responses: npt.ArrayLike, *, harmonic: int, definition: Definition
+) -> Floats:
     lengths = resultant_length(angles, responses, harmonic=harmonic)
+    if definition == "published":
+        return lengths
     theta = np.asarray(angles, np.float64)
     leaning = np.abs(np.exp(1j * harmonic * np.deg2rad(theta)).sum())
     return lengths if leaning <= BALANCE_TOLERANCE * len(theta) else np.full_like(lengths, np.nan)
 
 
-def _is_largest(means: npt.ArrayLike) -> npt.NDArray[np.bool_]:
+def _is_largest(means: npt.ArrayLike, definition: Definition) -> npt.NDArray[np.bool_]:
     responses = np.asarray(means, np.float64)
     if not responses.shape[0]:
         raise InvalidArgumentError("there is no value to prefer; give responses to one or more")
     largest = np.where(np.isnan(responses), -np.inf, responses).max(axis=0)
-    return np.asarray(responses >= largest - TIE_TOLERANCE * np.abs(largest), dtype=np.bool_)
+    tolerance = 0.0 if definition == "published" else TIE_TOLERANCE
+    return np.asarray(responses >= largest - tolerance * np.abs(largest), dtype=np.bool_)
 
 
 def _check_lengths(values: Floats, responses: Floats, *, what: str) -> None:

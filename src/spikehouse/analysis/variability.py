@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from spikehouse.analysis.definitions import Definition
 from spikehouse.errors import InvalidArgumentError
 from spikehouse.spikes import count_spikes
 
@@ -24,7 +25,11 @@ Floats = npt.NDArray[np.float64]
 
 
 def fano_factor(
-    counts: npt.ArrayLike, *, is_trial: npt.ArrayLike | None = None, ddof: int = 0
+    counts: npt.ArrayLike,
+    *,
+    is_trial: npt.ArrayLike | None = None,
+    ddof: int = 0,
+    definition: Definition = "corrected",
 ) -> Floats:
     """Divide the variance of spike counts over trials by their mean.
 
@@ -36,6 +41,8 @@ def fano_factor(
         Which entries of ``counts`` are trials, same shape; the others are ignored. All if None.
     ddof
         The variance is the sum of squared deviations over n_trials − ddof.
+    definition
+        ``"published"`` gives 0 for a single trial with spikes.
 
     Returns
     -------
@@ -52,8 +59,7 @@ def fano_factor(
     -----
     F = Σ(kᵢ − k̄)² / (n − ddof) / k̄ [1]_. With the default, n stands in the denominator of the
     variance, as in AllenSDK: F is then too small by the factor (n − 1) / n on average; ``ddof=1``
-    is without that bias. AllenSDK's number is the same, except for a single trial: 0 there, NaN
-    here, because one trial says nothing about variability.
+    is without that bias. One trial says nothing about variability: NaN, in published tables 0.
 
     References
     ----------
@@ -69,7 +75,8 @@ def fano_factor(
     n, mean, squares = moments(values, is_trial)
     with np.errstate(invalid="ignore", divide="ignore"):
         factor: Floats = squares / (n - ddof) / mean
-    return np.where((n >= max(2, ddof + 1)) & (mean != 0), factor, np.nan)
+    fewest = 1 if definition == "published" else 2
+    return np.where((n >= max(fewest, ddof + 1)) & (mean != 0), factor, np.nan)
 
 
 def moments(values: Floats, is_trial: npt.ArrayLike | None) -> tuple[Floats, Floats, Floats]:
@@ -124,9 +131,9 @@ def lifetime_sparseness(responses: npt.ArrayLike) -> Floats:
     Notes
     -----
     S = (1 − (Σ rᵢ / n)² / (Σ rᵢ² / n)) / (1 − 1 / n), [1]_ and [2]_; any unit of r gives the same.
-    AllenSDK's function gives the same number; its classes hand it the *summed* spikes of each
-    condition, which makes a condition that was shown more often look better liked. The tables here
-    take means. The two agree where all conditions were shown equally often.
+    Published tables hand it the *summed* spikes of each condition, which makes a condition that
+    was shown more often look better liked; corrected ones the means. The two agree where all
+    conditions were shown equally often.
 
     References
     ----------

@@ -50,8 +50,9 @@ def tidy_metrics(metrics: pd.DataFrame, *, origin: str) -> pd.DataFrame:
 
     Notes
     -----
-    The released tables hold ``p_value_rf`` and ``on_screen_rf`` under each other's name; they
-    are put back when the column of p values holds only yes and no, so right tables stay right.
+    The released tables hold ``p_value_rf`` and ``on_screen_rf``, and ``width_rf`` and
+    ``height_rf``, under each other's name. Both pairs are put back when the column of p values
+    holds only yes and no, so right tables stay right.
     """
     metrics = _restore_swapped(metrics)
     flags: dict[str, pd.Series[Any]] = {}
@@ -83,12 +84,15 @@ def annotate_metrics(units: pd.DataFrame, metrics: pd.DataFrame) -> pd.DataFrame
 
 
 def _restore_swapped(metrics: pd.DataFrame) -> pd.DataFrame:
-    p_value, on_screen = "p_value_rf", "on_screen_rf"
+    p_value, on_screen, width, height = "p_value_rf", "on_screen_rf", "width_rf", "height_rf"
     if not {p_value, on_screen} <= set(metrics.columns):
         return metrics
     if not _holds_only_flags(metrics[p_value]) or _holds_only_flags(metrics[on_screen]):
         return metrics
-    return metrics.assign(**{p_value: metrics[on_screen], on_screen: metrics[p_value]})
+    partner = {p_value: on_screen, on_screen: p_value}
+    if {width, height} <= set(metrics.columns):
+        partner |= {width: height, height: width}
+    return metrics.assign(**{name: metrics[other] for name, other in partner.items()})
 
 
 def _holds_only_flags(values: pd.Series[Any]) -> bool:

@@ -37,8 +37,11 @@ def analyze(
         Path | None, typer.Option(help="Write the table to this .csv or .parquet file.")
     ] = None,
     permutations: Annotated[
-        int, typer.Option(help="Of the test for receptive fields.", min=1)
-    ] = 10_000,
+        int | None,
+        typer.Option(
+            help="Of the test for receptive fields. Default: 10 000, or 1000 if published.", min=1
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of the same test.")] = 0,
     definition: Annotated[
         str,

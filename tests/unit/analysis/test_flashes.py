@@ -47,7 +47,7 @@ def test_sustained_index__brief_steady_and_silent():
 
 def test_compute_flashes_metrics__by_hand():
     # flashes at 5 (dark), 7 (bright), 9 (bright); the spike at 8 is in the grey between
-    spikes = {1: [5.1, 7.0605, 7.2, 8.0, 9.0605, 9.1]}
+    spikes = {1: [5.1003, 7.0605, 7.2003, 8.0, 9.0605, 9.1003]}
     table = compute_flashes_metrics(make_flashes([-1, 1, 1], spikes), definition="published")
     assert list(table.columns) == COLUMNS
     assert (table.dtypes == np.float64).all()

@@ -145,15 +145,17 @@ def test_smooth_maps__keeps_the_sum_and_does_not_mix_units():
     assert smooth[0, 4, 4] == pytest.approx(100 * 0.3989**2, rel=1e-3)
 
 
-def test_smooth_maps__truncates_as_whole_numbers_are():
-    maps = np.zeros((9, 9))
+def test_smooth_maps__published_truncates_whole_numbers():
+    maps = np.zeros((9, 9), int)
     maps[4, 4] = 6
     # 6 · 0.399 = 2.39 → 2 after the columns, 2 · 0.399 = 0.798 → 0 after the rows
-    assert not smooth_maps(maps, is_truncated=True).any()
-    assert threshold_rf(maps, is_truncated=True).area == 0
-    maps[0, 0] = np.nan
-    with pytest.raises(InvalidArgumentError, match="unknown pixels cannot be truncated"):
-        smooth_maps(maps, is_truncated=True)
+    assert not smooth_maps(maps, definition="published").any()
+    assert threshold_rf(maps, definition="published").area == 0
+    floats = maps.astype(float)
+    np.testing.assert_array_equal(smooth_maps(floats, definition="published"), smooth_maps(floats))
+    floats[0, 0] = np.nan
+    assert np.isnan(smooth_maps(floats, definition="published")).all()
+    assert threshold_rf(floats, definition="published").area == 0
 
 
 def test_smooth_maps__leaves_unknown_pixels_out():
@@ -230,7 +232,7 @@ def test_gaussian_moments_2d__of_a_gaussian():
     assert moments.center_x == pytest.approx(3.5, abs=0.01)
     assert moments.width_y == pytest.approx(0.8, abs=0.02)
     assert moments.width_x == pytest.approx(1.0, abs=0.02)
-    crossed = gaussian_moments_2d(gaussian(4, 4, 0.8, 1.2), is_crossed=True)
+    crossed = gaussian_moments_2d(gaussian(4, 4, 0.8, 1.2), definition="published")
     assert crossed.width_y == pytest.approx(1.2, abs=0.02)
 
 
@@ -244,7 +246,7 @@ def test_gaussian_moments_2d__of_silence_are_nan():
 @pytest.mark.parametrize("shape", [(9, 9), (7, 12)])
 def test_fit_2d_gaussian__recovers_its_parameters(shape):
     maps = np.stack([gaussian(3.3, 4.6, 1.2, 2.1, shape=shape), np.zeros(shape)])
-    fit = fit_2d_gaussian(maps, has_baseline=False)
+    fit = fit_2d_gaussian(maps, definition="published")
     found = [fit.peak_height[0], fit.center_y[0], fit.center_x[0], fit.width_y[0], fit.width_x[0]]
     assert found == pytest.approx([20, 3.3, 4.6, 1.2, 2.1], rel=1e-6)
     assert fit.is_fitted.tolist() == [True, False]
@@ -259,7 +261,7 @@ def test_fit_2d_gaussian__fits_a_baseline_and_leaves_unknown_pixels_out():
     assert fit.baseline == pytest.approx(5, rel=1e-6)
     assert [fit.width_y.item(), fit.width_x.item()] == pytest.approx([1.2, 2.1], rel=1e-6)
     # without it the background makes the Gaussian wider
-    assert fit_2d_gaussian(matrix, has_baseline=False).width_y > 2
+    assert fit_2d_gaussian(matrix, definition="published").width_y > 2
 
 
 def test_fit_2d_gaussian__finds_none_where_the_map_does_not_determine_one(rng):
@@ -433,13 +435,14 @@ def test_compute_receptive_field_metrics__fits_the_hole_of_a_suppressed_unit():
 def test_compute_receptive_field_metrics__with_missing_positions():
     skip = {(0, 10), (-40, -40), (30, 30)}
     responses = make_responses([bump(10, -10)], skip=skip)
-    for is_truncated in (False, True):
-        table = compute_receptive_field_metrics(
-            responses, n_permutations=20, is_truncated=is_truncated
-        )
-        assert table["azimuth_rf"].iloc[0] == pytest.approx(60, abs=2)
-        assert table["elevation_rf"].iloc[0] == pytest.approx(0, abs=2)
-        assert table["width_rf"].iloc[0] == pytest.approx(12, abs=0.7)
+    table = compute_receptive_field_metrics(responses, n_permutations=20)
+    assert table["azimuth_rf"].iloc[0] == pytest.approx(60, abs=2)
+    assert table["elevation_rf"].iloc[0] == pytest.approx(0, abs=2)
+    assert table["width_rf"].iloc[0] == pytest.approx(12, abs=0.7)
+    published = compute_receptive_field_metrics(responses, definition="published")
+    assert published["area_rf"].tolist() == [0]
+    assert published[["azimuth_rf", "elevation_rf", "width_rf"]].isna().all(axis=None)
+    assert not published["on_screen_rf"].any()
 
 
 def test_compute_receptive_field_metrics__uses_the_grid_that_was_shown():
@@ -493,9 +496,9 @@ def test_compute_receptive_field_metrics__without_units():
 
 def test_compute_receptive_field_metrics__refuses_what_cannot_be_meant():
     responses = make_responses([bump(10, 0)], n_each=1)
-    with pytest.raises(InvalidArgumentError, match=r"test is 'permutate': did you mean 'permuta"):
-        compute_receptive_field_metrics(responses, test="permutate")
-    with pytest.raises(InvalidArgumentError, match="a RandomState is for test='resampling'"):
+    with pytest.raises(InvalidArgumentError, match=r"no definition 'publish' .* mean 'published'"):
+        compute_receptive_field_metrics(responses, definition="publish")
+    with pytest.raises(InvalidArgumentError, match="a RandomState is for definition='published'"):
         compute_receptive_field_metrics(responses, seed=np.random.RandomState(1))
 
 

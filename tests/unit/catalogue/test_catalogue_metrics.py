@@ -36,16 +36,27 @@ def test_tidy_metrics__gives_numbers_and_flags() -> None:
 
 
 def test_tidy_metrics__puts_swapped_columns_back() -> None:
-    metrics = make(p_value_rf=[False, True], on_screen_rf=[np.nan, 0.058])
+    metrics = make(
+        width_rf=[10.0, 20.0],
+        p_value_rf=[False, True],
+        on_screen_rf=[np.nan, 0.058],
+        height_rf=[11.0, 21.0],
+    )
     tidy = tidy_metrics(metrics, origin="it")
     np.testing.assert_array_equal(tidy["p_value_rf"], [np.nan, 0.058])
     assert tidy["on_screen_rf"].tolist() == [False, True]
-    assert tidy.columns.tolist() == ["p_value_rf", "on_screen_rf"]
+    assert tidy["width_rf"].tolist() == [11, 21]
+    assert tidy["height_rf"].tolist() == [10, 20]
+    assert tidy.columns.tolist() == metrics.columns.tolist()
+    pd.testing.assert_frame_equal(tidy_metrics(tidy, origin="it"), tidy)
 
 
 def test_tidy_metrics__leaves_right_columns_alone() -> None:
-    metrics = make(p_value_rf=[0.0, 1.0], on_screen_rf=[False, True])
+    metrics = make(
+        p_value_rf=[0.0, 1.0], on_screen_rf=[False, True], width_rf=[10, 20], height_rf=[11, 21]
+    )
     tidy = tidy_metrics(metrics, origin="it")
+    assert tidy["width_rf"].tolist() == [10, 20]
     assert tidy["p_value_rf"].tolist() == [0.0, 1.0]
     assert tidy["on_screen_rf"].tolist() == [False, True]
 
@@ -68,6 +79,8 @@ def test_tidy_metrics__knows_every_released_column(shared_folder: Path) -> None:
     tidy = tidy_metrics(released, origin=str(path))
     assert tidy.columns.tolist() == released.columns.tolist()
     assert tidy["p_value_rf"].tolist()[1] == 0.058
+    assert tidy["width_rf"].equals(released["height_rf"])
+    assert tidy["height_rf"].equals(released["width_rf"])
     assert tidy["on_screen_rf"].tolist() == [False, False]
     flags = [name for name in tidy if name.endswith("_multi_dg")]
     assert all(tidy[name].dtype == np.bool_ for name in flags)

@@ -50,7 +50,7 @@ def gaussian_moments_2d(data: npt.ArrayLike) -> Moments | None:
         Peak, centre along y and x, width along y and x, in pixels; None without spikes. As in
         AllenSDK the width along y is that of the row, and the one along x that of the column.
     """
-    found = _gaussian.gaussian_moments_2d(data, is_crossed=True)
+    found = _gaussian.gaussian_moments_2d(data, definition="published")
     if not np.isfinite(found.center_y):
         return None
     height, y, x, width_y, width_x = (float(value) for value in found)
@@ -68,12 +68,11 @@ def fit_2d_gaussian(matrix: npt.ArrayLike) -> tuple[npt.NDArray[np.float64], boo
     Returns
     -------
     parameters : ndarray, shape (5,)
-        Peak, centre along y and x, width along y and x, in pixels; NaN without spikes. Widths are
-        not negative.
+        Peak, centre along y and x, width along y and x, in pixels; NaN without spikes.
     success : bool
         Whether the fit converged.
     """
-    fit = _gaussian.fit_2d_gaussian(matrix, has_baseline=False)
+    fit = _gaussian.fit_2d_gaussian(matrix, definition="published")
     parameters = np.array([fit.peak_height, fit.center_y, fit.center_x, fit.width_y, fit.width_x])
     return parameters, bool(fit.is_fitted)
 
@@ -111,9 +110,7 @@ def threshold_rf(
     tuple
         Mask of 0 and 1, centre along x and y, area, in pixels.
     """
-    values = np.asarray(rf)
-    is_whole = values.dtype.kind in "iu"
-    found = _shapes.threshold_rf(values, threshold, is_truncated=is_whole)
+    found = _shapes.threshold_rf(rf, threshold, definition="published")
     mask = found.mask.astype(np.int32)
     return mask, float(found.center_x), float(found.center_y), float(found.area)
 

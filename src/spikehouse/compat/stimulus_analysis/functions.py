@@ -77,7 +77,7 @@ def running_modulation(
     if not _fit_together(spike_counts=spike_counts, running_speeds=running_speeds):
         return float("nan"), float("nan")
     found = _running.running_modulation(
-        spike_counts, running_speeds, speed_threshold=speed_threshold
+        spike_counts, running_speeds, speed_threshold=speed_threshold, definition="published"
     )
     return float(found.p_value), float(found.run_mod)
 
@@ -111,7 +111,7 @@ def fano_factor(spike_counts: npt.ArrayLike) -> float:
     float
         `spikehouse.analysis.variability.fano_factor`.
     """
-    return float(_variability.fano_factor(spike_counts))
+    return float(_variability.fano_factor(spike_counts, definition="published"))
 
 
 def overall_firing_rate(
@@ -455,4 +455,4 @@ def c50(contrasts: npt.ArrayLike, responses: npt.ArrayLike) -> float:
     if not _fit_together(contrasts=contrasts, responses=responses):
         return float("nan")
     values = np.asarray(responses, dtype=np.float64)
-    return float(_contrast.c50(contrasts, values.reshape(-1, 1))[0])
+    return float(_contrast.c50(contrasts, values.reshape(-1, 1), definition="published")[0])

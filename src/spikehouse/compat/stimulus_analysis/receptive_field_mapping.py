@@ -186,12 +186,9 @@ class ReceptiveFieldMapping(StimulusAnalysis):
         return compute_receptive_field_metrics(
             self._responses,
             definition="published",
-            n_permutations=1000,
             seed=self._seed,
-            test="resampling",
             minimum_spike_count=self._minimum_spike_count,
             mask_threshold=self._mask_threshold,
-            is_truncated=True,
         )
 
     def plot_rf(self, unit_id: int) -> Axes:
