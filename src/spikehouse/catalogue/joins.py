@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-__all__ = ["Joined", "join", "join_parents"]
+__all__ = ["Joined", "join"]
 
 _Rows: TypeAlias = NDArray[np.intp]
 
@@ -136,7 +136,7 @@ def join(children: Joined, parents: Joined, *, key: str, suffixes: tuple[str, st
     children
         Rows to complete.
     parents
-        What they belong to, by index.
+        What they belong to, by index, in which no id stands twice.
     key
         The column of ``children`` that holds the parent's id.
     suffixes
@@ -145,10 +145,14 @@ def join(children: Joined, parents: Joined, *, key: str, suffixes: tuple[str, st
     Returns
     -------
     Joined
-        In the order of :func:`join_parents`.
+        Rows without a parent are left out. Rows of one parent stand together, parents in the
+        order in which the children name them first: the order of existing notebooks, whatever
+        the version of pandas.
     """
     keys = np.asarray(children.read(key))
-    child_rows, parent_rows = _match(keys, parents.index)
+    found = parents.index.get_indexer(pd.Index(keys))
+    child_rows = np.flatnonzero(found >= 0)
+    parent_rows = found[child_rows]
     order = _group(keys[child_rows])
     if order is not None:
         child_rows, parent_rows = child_rows[order], parent_rows[order]
@@ -158,44 +162,6 @@ def join(children: Joined, parents: Joined, *, key: str, suffixes: tuple[str, st
     ours = _mark(children, both, suffixes[0])
     theirs = _mark(parents.take(parent_rows), both, suffixes[1])
     return Joined(ours.index, (*ours.parts, *theirs.parts))
-
-
-def join_parents(
-    children: pd.DataFrame, parents: pd.DataFrame, *, key: str, suffixes: tuple[str, str]
-) -> pd.DataFrame:
-    """Give every row the columns of the row it belongs to.
-
-    Parameters
-    ----------
-    children
-        Rows to complete.
-    parents
-        What they belong to, by index.
-    key
-        The column of ``children`` that holds the parent's id.
-    suffixes
-        For columns that both have.
-
-    Returns
-    -------
-    DataFrame
-        Rows without a parent are left out. Rows of one parent stand together, parents in the
-        order in which the children name them first: the order of existing notebooks, whatever
-        the version of pandas.
-    """
-    return join(Joined.of(children), Joined.of(parents), key=key, suffixes=suffixes).to_frame()
-
-
-def _match(keys: NDArray[Any], ids: pd.Index) -> tuple[_Rows, _Rows]:
-    if ids.is_unique:
-        found = ids.get_indexer(pd.Index(keys))
-        child_rows = np.flatnonzero(found >= 0)
-        return child_rows, found[child_rows]
-    # an id that stands there twice: every one of its rows counts
-    found, _ = ids.get_indexer_non_unique(pd.Index(keys))
-    n_found = pd.Series(1, index=ids).groupby(level=0).sum().reindex(keys).fillna(1)
-    child_rows = np.repeat(np.arange(len(keys)), n_found.to_numpy().astype(np.intp))
-    return child_rows[found >= 0], found[found >= 0]
 
 
 def _group(keys: NDArray[Any]) -> _Rows | None:

@@ -117,7 +117,6 @@ def read_channels(file: Hdf5File) -> pd.DataFrame:
     wanted = [n for n in list_names(group) if n not in {"group", "group_name", "imp", "id"}]
     frame = file.read_frame(group, columns=wanted)
     check_table(group, frame, required=["location"])
-    check_unique(group, frame.index.to_numpy())
     acronyms = frame.pop("location").astype(object)
     frame = frame.rename(columns=_RENAMES)
     frame["structure_acronym"] = acronyms.mask(acronyms.isin(OUTSIDE_THE_BRAIN), None)

@@ -35,7 +35,7 @@ from spikehouse.io._kinds import (
     check_ends,
     check_numbers,
     check_table,
-    check_whole,
+    check_unique,
 )
 from spikehouse.io._opening import (
     check_file,
@@ -438,7 +438,7 @@ class Hdf5File:
         """
         table = self.read_table(group, columns=columns)
         check_table(group, table)
-        index = pd.Index(check_whole(group, table.pop("id")), name="id")
+        index = pd.Index(check_unique(group, table.pop("id")), name="id")
         plain = {
             name: np.asarray(values, dtype=object) if isinstance(values, pd.Categorical) else values
             for name, values in table.items()

@@ -47,9 +47,7 @@ def read_units(file: Hdf5File) -> pd.DataFrame:
     group = file.group(UNITS)
     file.prefetch_members(group)
     names = [name for name in column_names(group) if name not in RAGGED]
-    frame = file.read_frame(group, columns=names)
-    check_unique(group, frame.index.to_numpy())
-    return frame
+    return file.read_frame(group, columns=names)
 
 
 def is_thread_safe(mapping: Mapping[int, Any]) -> bool:

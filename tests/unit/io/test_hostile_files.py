@@ -139,6 +139,21 @@ def test_get_units__two_with_one_id(changed: Callable[[Change], NwbSessionFile])
             read()
 
 
+def test_read_frame__two_rows_with_one_id(changed: Callable[[Change], NwbSessionFile]) -> None:
+    def repeat(file: h5py.File) -> None:
+        table = file.require_group("intervals/invalid_times")
+        for name in list(table):
+            del table[name]
+        table["id"] = [5, 5]
+        table["start_time"] = [1.0, 1.0]
+        table["stop_time"] = [2.0, 2.0]
+        table["tags"] = ["a", "a"]
+        table.attrs["colnames"] = ["start_time", "stop_time", "tags"]
+
+    with pytest.raises(InvalidFileError, match=r"invalid_times has 1 id more than once, 5 for one"):
+        changed(repeat).get_invalid_times()
+
+
 def test_get_spike_times__ends_that_lie(changed: Callable[[Change], NwbSessionFile]) -> None:
     def beyond(file: h5py.File) -> None:
         ends = file["units/spike_times_index"][()].astype(np.uint64)

@@ -20,7 +20,11 @@ from hypothesis import strategies as st
 from spikehouse.errors import InvalidFileError
 from spikehouse.remote.cache import tables, twins
 from spikehouse.remote.cache.tables import check_table, read_table
+from spikehouse.remote.cache.targets import ANY_METRICS, TABLES
+from spikehouse.remote.sources.folder import Folder
 from spikehouse.schema import Column, Table
+
+FROZEN = Path(__file__).parents[2] / "parity" / "project_tables" / "folder"
 
 THINGS = Table(
     name="things",
@@ -57,7 +61,7 @@ def refuse_csv(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     def refuse(*args: object, **kwargs: object) -> None:
         raise AssertionError("the CSV was parsed")
 
-    monkeypatch.setattr(tables, "_parse", refuse)
+    monkeypatch.setattr(tables, "parse_csv", refuse)
     return monkeypatch
 
 
@@ -80,7 +84,7 @@ def test_read_table__gives_the_same_from_the_twin(
     expected = read_table(path, THINGS)
     assert_same(read_table(path, THINGS, twin=twin), expected)
     assert twin.exists()
-    monkeypatch.setattr(tables, "_parse", None)
+    monkeypatch.setattr(tables, "parse_csv", None)
     again = read_table(path, THINGS, twin=twin)
     assert_same(again, expected)
     assert again["maybe"].tolist()[::2] == [True, False]
@@ -144,7 +148,7 @@ def test_read_table__gives_the_same_of_the_released_tables(
     twin = tmp_path / f"{name}.parquet"
     table = TABLES[name]  # type: ignore[index]
     expected = read_table(path, table, twin=twin)
-    refuse_csv.setattr(tables, "_parse", None)
+    refuse_csv.setattr(tables, "parse_csv", None)
     assert_same(read_table(path, table, twin=twin), expected)
 
 
@@ -185,14 +189,14 @@ def test_read_table__uses_no_twin_of_another_format_or_dictionary(
 def test_read_table__makes_no_twin_of_a_csv_that_changed_meanwhile(
     path: Path, twin: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    parse = tables._parse
+    parse = tables.parse_csv
 
-    def change(path: Path, table: Table) -> pd.DataFrame:
-        frame = parse(path, table)
+    def change(path: Path, table: Table, *, origin: str) -> pd.DataFrame:
+        frame = parse(path, table, origin=origin)
         path.write_text(CSV + "9,9,9,z,True,,\n")
         return frame
 
-    monkeypatch.setattr(tables, "_parse", change)
+    monkeypatch.setattr(tables, "parse_csv", change)
     assert len(read_table(path, THINGS, twin=twin)) == 3
     assert not twin.exists()
 
@@ -230,6 +234,26 @@ def test_read_table__never_gives_what_a_damaged_twin_says(
         else:
             assert_same(found, expected)
     assert n_refused > 50
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in FROZEN.glob("*.csv")))
+def test_read_table__refuses_a_line_that_is_there_twice(tmp_path: Path, name: str) -> None:
+    table = TABLES.get(name.removesuffix(".csv"), ANY_METRICS)  # type: ignore[call-overload]
+    lines = (FROZEN / name).read_text().splitlines(keepends=True)
+    path = tmp_path / name
+    path.write_text("".join(lines))
+    check_table(path, table=table)
+    path.write_text("".join([*lines, lines[1]]))
+    for read in (read_table, lambda path, table: check_table(path, table=table)):
+        with pytest.raises(InvalidFileError, match=r"is not a table of .*: id \d+ is there twice"):
+            read(path, table)
+
+
+def test_select_metrics__refuses_a_unit_of_two_session_types(tmp_path: Path) -> None:
+    for name in ("brain_observatory_1.1", "functional_connectivity"):
+        (tmp_path / f"{name}_analysis_metrics.csv").write_text("ecephys_unit_id,snr\n7,1.5\n")
+    with pytest.raises(InvalidFileError, match="unit 7 is in the metrics of more than one session"):
+        Folder(tmp_path).get_unit_analysis_metrics()
 
 
 def test_read_table__does_without_a_twin_where_none_can_be_written(

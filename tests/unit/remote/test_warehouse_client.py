@@ -384,10 +384,19 @@ def test_get_unit_analysis_metrics__asks_for_many_units_in_turns(server: StandIn
         answer_json({"success": True, "msg": rows, "total_rows": len(rows)})(handler)
 
     server.routes[QUERY] = route
-    metrics = make_warehouse(server).get_unit_analysis_metrics(unit_ids=iter(range(1201)))
+    metrics = make_warehouse(server).get_unit_analysis_metrics(
+        unit_ids=iter([*range(1201), 0, 7])  # two of them twice
+    )
     assert metrics.index.tolist() == list(range(1201))
     assert server.n_seen(QUERY) == 3
     assert max(len(path) for path in server.seen) < 8000
+
+
+def test_get_unit_analysis_metrics__refuses_a_unit_that_is_there_twice(server: StandIn) -> None:
+    rows = [{"id": i, "ecephys_unit_id": u, "data": "{}"} for i, u in enumerate([100, 101] * 2)]
+    server.routes[QUERY] = answer_json({"success": True, "msg": rows, "total_rows": 4})
+    with pytest.raises(SourceError, match="the metrics of unit 100 twice; call again"):
+        make_warehouse(server).get_unit_analysis_metrics()
 
 
 @pytest.mark.parametrize("choice", ["unit_ids", "ecephys_session_ids", "session_types"])

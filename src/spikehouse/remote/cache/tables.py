@@ -8,7 +8,7 @@ import pandas as pd
 
 from spikehouse.errors import InvalidFileError
 from spikehouse.remote.cache.twins import make_stamp, read_twin, write_twin
-from spikehouse.remote.sources.csv_tables import read_exactly
+from spikehouse.remote.sources.csv_tables import parse_csv
 from spikehouse.schema import Table
 
 __all__ = ["check_table", "read_table"]
@@ -71,27 +71,15 @@ def check_table(path: Path, *, table: Table) -> None:
     Raises
     ------
     InvalidFileError
-        If it cannot be parsed or lacks a declared column.
+        If it cannot be parsed, lacks a declared column or has an id twice.
     """
-    _parse(path, table)
+    parse_csv(path, table, origin=str(path))
 
 
 def _explain_parsing(path: Path, table: Table) -> pd.DataFrame:
     try:
-        return _parse(path, table)
+        return parse_csv(path, table, origin=str(path))
     except InvalidFileError as error:
         raise InvalidFileError(
             f"{error}. It was left as it is; delete it and call again to fetch it anew"
         ) from error
-
-
-def _parse(path: Path, table: Table) -> pd.DataFrame:
-    try:
-        frame = read_exactly(path, table)
-        if isinstance(frame.index, pd.RangeIndex):
-            # what some versions of pandas make of ids that happen to be evenly spaced
-            frame.index = pd.Index(frame.index.to_numpy(), name=table.index)
-        return table.conform(frame, origin=str(path))
-    # TypeError: what the parser of pandas says about a file that holds only control characters
-    except (ValueError, TypeError, InvalidFileError) as error:
-        raise InvalidFileError(f"{path} is not a table of {table.name}: {error}") from error

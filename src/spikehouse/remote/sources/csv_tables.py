@@ -6,7 +6,7 @@ import io
 import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -36,54 +36,39 @@ _PANDAS = tuple(int(part) for part in pd.__version__.split(".")[:2])
 _EXACT: dict[str, Any] = {"float_precision": "round_trip"} if _PANDAS < (3, 1) else {}
 
 
-def read_exactly(file: Path | IO[bytes], table: Table) -> pd.DataFrame:
-    """Read a CSV file as it was written: words as words, numbers to the last digit.
-
-    Parameters
-    ----------
-    file
-        The file.
-    table
-        Which columns are words, and which is the index.
-
-    Returns
-    -------
-    DataFrame
-        What is there; whether it is the table is for the caller to check.
-    """
-    texts = {column.name: str for column in table.columns if column.kind == "str"}
-    frame: pd.DataFrame = pd.read_csv(
-        file, index_col=table.index, dtype=texts, low_memory=False, **_EXACT
-    )
-    return frame
-
-
-def parse_csv(content: Path | bytes, name: TableFile, *, origin: str) -> pd.DataFrame:
+def parse_csv(content: Path | bytes, table: Table | TableFile, *, origin: str) -> pd.DataFrame:
     """Parse one of the CSV files with its declared types.
 
     Parameters
     ----------
     content
         The file, or its bytes.
-    name
-        Which table it should be.
+    table
+        What it should hold.
     origin
         Where it is from, for the error message.
 
     Returns
     -------
     DataFrame
-        With the table's index; columns the table does not declare are kept.
+        With the table's index; columns the table does not declare are kept. Words are words and
+        numbers exact to the last digit.
 
     Raises
     ------
     InvalidFileError
-        If it is no such table.
+        If it is no such table, or an id is there twice.
     """
-    table = _TABLES[name]
+    table = table if isinstance(table, Table) else _TABLES[table]
     file = io.BytesIO(content) if isinstance(content, bytes) else content
+    texts = {column.name: str for column in table.columns if column.kind == "str"}
     try:
-        frame = read_exactly(file, table)
+        frame: pd.DataFrame = pd.read_csv(
+            file, index_col=table.index, dtype=texts, low_memory=False, **_EXACT
+        )
+        if isinstance(frame.index, pd.RangeIndex):
+            # what some versions of pandas make of ids that happen to be evenly spaced
+            frame.index = pd.Index(frame.index.to_numpy(), name=table.index)
         if not (pd.api.types.is_integer_dtype(frame.index) or frame.empty):
             raise ValueError(f"its column {table.index!r} holds something else than ids")
         if frame.index.has_duplicates:
@@ -261,4 +246,8 @@ def _join(frames: list[pd.DataFrame]) -> pd.DataFrame:
     shared = set.intersection(*(set(frame.columns) for frame in frames))
     # some pandas guess a common type from empty columns and warn that they will not for long
     mixed = [name for name in shared if len({frame[name].dtype for frame in frames}) > 1]
-    return pd.concat([frame.astype(dict.fromkeys(mixed, object)) for frame in frames])
+    joined = pd.concat([frame.astype(dict.fromkeys(mixed, object)) for frame in frames])
+    if joined.index.has_duplicates:
+        twice = joined.index[joined.index.duplicated()][0]
+        raise InvalidFileError(f"unit {twice} is in the metrics of more than one session type")
+    return joined

@@ -113,7 +113,7 @@ def unpack_bundles(bundles: Iterable[Row], *, origin: str) -> pd.DataFrame:
     Raises
     ------
     SourceError
-        If a bundle has no unit or no metrics.
+        If a bundle has no unit or no metrics, or a unit has two.
     """
     unit_ids, metrics = [], []
     for bundle in bundles:
@@ -127,6 +127,9 @@ def unpack_bundles(bundles: Iterable[Row], *, origin: str) -> pd.DataFrame:
             raise SourceError(f"{origin} answers with metrics that have no names: {values!r:.80}")
         metrics.append(values)
     index = pd.Index(unit_ids, name="ecephys_unit_id", dtype=np.int64)
+    if index.has_duplicates:
+        twice = index[index.duplicated()][0]
+        raise SourceError(f"{origin} answers with the metrics of unit {twice} twice; call again")
     return pd.DataFrame(metrics, index=index)
 
 

@@ -210,7 +210,8 @@ class Warehouse:
         SourceError
             If the warehouse cannot be reached or its answer is no such table.
         """
-        ids = None if unit_ids is None else list(unit_ids)
+        # a unit asked for in two queries would come twice
+        ids = None if unit_ids is None else list(dict.fromkeys(unit_ids))
         sessions = None if ecephys_session_ids is None else list(ecephys_session_ids)
         types = [session_types] if isinstance(session_types, str) else session_types
         types = None if types is None else list(types)
