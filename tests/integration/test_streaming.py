@@ -284,7 +284,7 @@ def test_streamed_session__interpreter_ends__no_crash(server, ending):
         from spikehouse.remote.protocol import RemoteFile
         session = EcephysSession.from_nwb_path(RemoteBytes(RemoteFile({server.url!r}, "s.nwb")))
         group = session.api.file.root["units"]
-        print(len(session.units) > 0)
+        print(len(session.probes) > 0)
         {ending}
     """
     done = subprocess.run(

@@ -7,6 +7,7 @@ import xarray as xr
 
 from spikehouse.errors import InvalidFileError
 from spikehouse.io.hdf5 import Hdf5File, NwbPath
+from spikehouse.io.timeseries import read_times, read_values
 
 __all__ = ["read_current_source_density"]
 
@@ -48,8 +49,8 @@ def read_current_source_density(path: NwbPath) -> xr.DataArray:
 
 def _read_csd(file: Hdf5File) -> xr.DataArray:
     name = f"{CSD}/current_source_density"
-    values = file.read_array(f"{name}/data").T
-    times = file.read_array(f"{name}/timestamps")
+    values = read_values(file, name).T
+    times = read_times(file, name)
     vertical = file.read_array(f"{CSD}/virtual_electrode_y_positions")
     horizontal = file.read_array(f"{CSD}/virtual_electrode_x_positions")
     if values.shape != (len(vertical), len(times)) or len(vertical) != len(horizontal):

@@ -24,6 +24,7 @@ from spikehouse.io.electrodes import ELECTRODES
 from spikehouse.io.hdf5 import Hdf5File, NwbPath
 from spikehouse.io.lazy_times import LazyTimes, UnreadTimes
 from spikehouse.io.rows import read_whole, reading
+from spikehouse.io.timeseries import find_even_times, find_scale, is_unscaled
 
 ACQUISITION = "acquisition"
 
@@ -61,7 +62,12 @@ class DatasetArray(BackendArray):
         self._name = name
         dataset = self._dataset()
         self.shape: tuple[int, ...] = dataset.shape
-        self.dtype: np.dtype[Any] = dataset.dtype
+        self._factors, self._offset = find_scale(dataset, file.group(name.rpartition("/")[0]))
+        self._is_scaled = not is_unscaled(self._factors, self._offset)
+        stored = dataset.dtype.newbyteorder("=")
+        self.dtype: np.dtype[Any] = (
+            np.result_type(stored, np.float32) if self._is_scaled else stored
+        )
 
     def _dataset(self) -> h5py.Dataset:
         return reopen(self._file.root, self._name)
@@ -103,6 +109,9 @@ class DatasetArray(BackendArray):
             spans = plan_spans(rows, largest_gap=GAP_BYTES // _row_bytes(dataset))
             self._file.prefetch_rows(dataset, *spans)
             _fill(values, dataset, rows, columns, spans=spans)
+            if self._is_scaled:
+                values *= self._factors[columns] if self._factors.ndim else self._factors
+                values += self._offset
         return np.asarray(values[:, restore_columns][restore_rows])
 
 
@@ -212,7 +221,7 @@ def open_lfp(
     Returns
     -------
     DataArray
-        ``LFP`` (time, channel), float32 [V]; time [s] and the channel ids as coordinates.
+        ``LFP`` (time, channel) [V]; time [s] and the channel ids as coordinates.
         ``.close()`` closes the file; otherwise it is closed with the last array that reads
         from it.
 
@@ -227,6 +236,10 @@ def open_lfp(
 
     Notes
     -----
+    Values are multiplied by the ``conversion`` and ``channel_conversion`` of the series and its
+    ``offset`` is added: the released files hold volts. Times are those stored, or computed where
+    the series has a ``starting_time`` and a rate.
+
     Opening reads the channel ids. ``.sel`` and ``.isel`` read only times: those that decide where
     a selection begins and ends (about 100 kB in all), and those of the selection. ``.values``,
     ``.load()``, arithmetic and plots read the rows that were selected. The file is stored sample
@@ -251,7 +264,7 @@ def open_lfp(
         raise InvalidFileError(
             f"{file.path}: {data.name} has shape {data.shape} where (time, channel) was expected"
         )
-    times = _open_times(file, _member(file, series, "timestamps"))
+    times = _open_times(file, series)
     channels = _channel_ids(file, series)
     if data.shape != (len(times), len(channels)):
         raise InvalidFileError(
@@ -270,7 +283,11 @@ def open_lfp(
     return lfp
 
 
-def _open_times(file: Hdf5File, dataset: h5py.Dataset) -> pd.Index:
+def _open_times(file: Hdf5File, series: h5py.Group) -> pd.Index:
+    even = find_even_times(series)
+    if even is not None:
+        return pd.Index(even, copy=False, name="time")
+    dataset = _member(file, series, "timestamps")
     if SortedDataset.fits(dataset):
         return LazyTimes(SortedDataset(file, dataset.name), name="time")
     # an index made here spares a copy of the timestamps
