@@ -375,7 +375,7 @@ def test_command_info__never_fetches_by_surprise(run: Run, words: tuple[str, ...
     assert f"fetch it (spikehouse fetch {FIRST}), or add --stream" in err
     code, streamed, err = run("info", str(FIRST), "--stream", *words)
     assert code == 0, err
-    assert streamed.startswith(f"EcephysSession {FIRST} (brain_observatory_1.1)\n")
+    assert streamed.startswith(f"EcephysSession {FIRST} (brain_observatory_1.1): simulated data\n")
     assert not (Path(words[-1]) / f"session_{FIRST}").exists()
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from spikehouse import EcephysProjectCache
 from spikehouse.demo import DemoWarehouse, Survey
-from spikehouse.errors import CacheError, SessionNotFoundError, SourceError
+from spikehouse.errors import CacheError, SessionNotFoundError
 
 
 @pytest.fixture(scope="module")
@@ -140,15 +140,20 @@ def test_get_session_data__of_nobody_fetches_nothing(
     assert not (project.manifest_path.parent / f"session_{unknown}").exists()
 
 
-def test_from_demo__serves_until_closed(tmp_path: Path) -> None:
-    manifest = tmp_path / "cache" / "manifest.json"
-    with EcephysProjectCache.from_demo(manifest, size="tiny", folder=tmp_path / "demo") as project:
-        n_sessions = len(project.get_session_table())
-    assert n_sessions == 12
-    # what was fetched stays usable
-    assert len(project.get_session_table()) == n_sessions
-    with pytest.raises(SourceError, match="cannot be reached"):
+def test_from_demo__its_files_lie_on_the_disk_once(tmp_path: Path) -> None:
+    with EcephysProjectCache.from_demo(size="tiny", folder=tmp_path) as project:
+        session_id = project.get_session_table().index[0]
+        project.get_session_data(session_id).close()
         project.get_natural_scene_template(1)
+        folder = project.manifest_path.parent
+        for name in (f"session_{session_id}/session_{session_id}.nwb",
+                     "natural_scene_templates/natural_scene_1.tiff"):  # fmt: skip
+            file = folder / name
+            assert file.samefile(folder.parent / file.name)
+        states = project.verify().set_index("file")["state"]
+        assert set(states) == {"sound"}
+        metrics = project.get_unit_analysis_metrics_for_session(session_id)
+        assert metrics["pref_image_ns"].notna().any()
 
 
 def test_from_demo__keeps_surveys_apart(tmp_path: Path) -> None:

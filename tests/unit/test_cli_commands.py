@@ -9,8 +9,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from spikehouse import cli
-from spikehouse.cli._common import find_manifest, open_cache
+from spikehouse import EcephysProjectCache, cli
+from spikehouse.cli._common import open_cache
 from spikehouse.cli._printing import fit_widths, show_table
 from spikehouse.errors import CacheError, InvalidArgumentError
 
@@ -144,21 +144,34 @@ def test_fit_widths__takes_from_the_widest() -> None:
 # --- folders and sources
 
 
-def test_find_manifest__takes_a_folder_or_a_manifest(
+def test_open_cache__uses_the_folder_that_python_uses(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert find_manifest(["s3"], tmp_path, "small") == tmp_path / "manifest.json"
-    given = tmp_path / "other.json"
-    assert find_manifest(["s3"], given, "small") == given
-    theirs = tmp_path / "ecephys_project_manifest.json"
-    theirs.write_text("{}")
-    assert find_manifest(["s3"], tmp_path, "small") == theirs
+    def manifest(*arguments: object) -> Path:
+        with open_cache(*arguments) as cache:  # type: ignore[arg-type]
+            return cache.manifest_path
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("SPIKEHOUSE_CACHE", raising=False)
+    default = manifest(["s3"], None, None, "small")
+    assert default.parent.name == "visual-coding"
+    with EcephysProjectCache() as ours:
+        assert ours.manifest_path == default
+    with EcephysProjectCache.from_demo(size="tiny") as ours:
+        assert ours.manifest_path == manifest(["demo"], None, None, "tiny")
     monkeypatch.setenv("SPIKEHOUSE_CACHE", str(tmp_path / "mine"))
-    assert find_manifest(["s3"], None, "small") == tmp_path / "mine" / "manifest.json"
-    # the simulated survey never mixes with the real one
-    assert "demo-tiny" in find_manifest(["demo"], None, "tiny").parts
-    monkeypatch.delenv("SPIKEHOUSE_CACHE")
-    assert "visual-coding" in find_manifest(["s3", "dandi"], None, "small").parts
+    with EcephysProjectCache.from_s3() as ours:
+        assert ours.manifest_path == tmp_path / "mine" / "manifest.json"
+    assert manifest(["dandi"], None, None, "small") == tmp_path / "mine" / "manifest.json"
+    # another server's survey, and the simulated one, are kept apart
+    assert tmp_path not in manifest(["warehouse"], None, "127.0.0.1:80", "small").parents
+    assert tmp_path not in manifest(["demo"], None, None, "tiny").parents
+    given = tmp_path / "other.json"
+    assert manifest(["s3"], given, None, "small") == given
+    # a cache of AllenSDK in the working directory goes on being used
+    (tmp_path / "ecephys_project_manifest.json").write_text('{"manifest": []}')
+    with pytest.warns(UserWarning, match="is of version None"):
+        assert manifest(["s3"], None, None, "small").name == "ecephys_project_manifest.json"
 
 
 @pytest.mark.parametrize(

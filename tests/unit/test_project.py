@@ -529,7 +529,7 @@ def test_get_natural_movie_template__never_unpickles(
 # --- ways to open a folder
 
 
-def test_cache__makes_a_manifest_in_the_working_directory(
+def test_cache__of_a_source_of_ones_own_is_in_the_working_directory(
     source: FakeSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

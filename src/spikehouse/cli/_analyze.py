@@ -77,24 +77,11 @@ def _analyze(
     structures: list[str] | None,
     options: MetricOptions,
 ) -> pd.DataFrame:
-    from tqdm import tqdm
-
-    from spikehouse.remote.progress import is_progress_shown
+    from spikehouse.remote.progress import count_steps
 
     unit_ids = _select_units(session, structures)
-    is_hidden = not is_progress_shown(None)
-    with tqdm(desc="Analysing", unit=" stimuli", disable=is_hidden, delay=0.5) as bar:
-
-        def show(n_done: int, n_in_all: int) -> None:
-            bar.total = n_in_all
-            bar.update(n_done - bar.n)
-
-        return session.analyze(
-            stimulus,
-            unit_ids=unit_ids,
-            options=options,
-            progress=show,
-        )
+    with count_steps("analysing", unit=" stimuli") as progress:
+        return session.analyze(stimulus, unit_ids=unit_ids, options=options, progress=progress)
 
 
 def _select_units(session: EcephysSession, structures: list[str] | None) -> list[int] | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeAlias
@@ -71,23 +70,25 @@ def open_cache(
 ) -> EcephysProjectCache:
     """Open the cache that the options describe; nothing is fetched yet."""
     from spikehouse.project import EcephysProjectCache
+    from spikehouse.remote.manifest import find_manifest
 
     names = sources or list(DEFAULT_SOURCES)
-    manifest = find_manifest(names, cache, size)
-    if offline:
-        return EcephysProjectCache.fixed(manifest)
+    manifest = None if cache is None else find_manifest(cache)
     if "demo" in names:
         if len(names) > 1 or host is not None:
             raise InvalidArgumentError(
                 "--source demo is a survey of its own: it goes with no other source and no --host"
             )
-        return EcephysProjectCache.from_demo(manifest, size=size)  # type: ignore[arg-type]  # it checks
+        demo = EcephysProjectCache.from_demo(manifest, size=size)  # type: ignore[arg-type]  # it checks
+        return EcephysProjectCache.fixed(demo.manifest_path) if offline else demo
+    if offline:
+        return EcephysProjectCache.fixed(manifest)
     if host is None:
         return EcephysProjectCache.from_sources(names, manifest)
     return _open_at(names, host, manifest)
 
 
-def _open_at(names: list[str], host: str, manifest: Path) -> EcephysProjectCache:
+def _open_at(names: list[str], host: str, manifest: Path | None) -> EcephysProjectCache:
     from spikehouse.project import EcephysProjectCache
 
     match names:
@@ -100,28 +101,3 @@ def _open_at(names: list[str], host: str, manifest: Path) -> EcephysProjectCache
     raise InvalidArgumentError(
         f"--host {host} goes with one source: add --source warehouse, s3 or dandi"
     )
-
-
-def find_manifest(sources: list[str], cache: Path | None, size: str) -> Path:
-    """Say which manifest is meant by the options, whether it is there or not."""
-    folder = cache or default_folder(sources, size)
-    folder = folder.expanduser()
-    if folder.suffix == ".json":
-        return folder
-    # AllenSDK's tutorials call it so when no other name is given
-    for name in ("manifest.json", "ecephys_project_manifest.json"):
-        if (folder / name).is_file():
-            return folder / name
-    return folder / "manifest.json"
-
-
-def default_folder(sources: list[str], size: str) -> Path:
-    """Say where a survey is kept when nobody says otherwise."""
-    import platformdirs
-
-    root = platformdirs.user_cache_path("spikehouse")
-    # the simulated survey never mixes with the real one, which every other source has
-    if "demo" in sources:
-        return root / f"demo-{size}"
-    given = os.environ.get(CACHE_VARIABLE)
-    return Path(given) if given else root / "visual-coding"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import Literal
 
@@ -69,6 +69,10 @@ class Survey:
         self._folder = None if folder is None else Path(folder)
         self._plans: dict[int, SessionPlan] = {}
         self._tables: dict[str, pd.DataFrame] = {}
+
+    def __reduce__(self) -> tuple[Callable[[], Survey], tuple[()]]:
+        # the plans are drawn again: they follow from the seed
+        return partial(Survey, size=self.size, seed=self.seed, folder=self._folder), ()
 
     def __repr__(self) -> str:
         return f"Survey(size={self.size!r}, seed={self.seed})"

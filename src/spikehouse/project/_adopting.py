@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -14,7 +13,6 @@ from spikehouse.errors import CacheError, InvalidFileError, SpikehouseError
 from spikehouse.project._choosing import MOVIES, N_SCENES
 from spikehouse.remote.cache.store import Store, Target
 from spikehouse.remote.cache.verify import compute_sha256, find_targets, record_file
-from spikehouse.remote.disk import hold_lock, make_folder
 from spikehouse.remote.manifest import OWN_FOLDER
 from spikehouse.remote.protocol import LocalFile
 from spikehouse.remote.transfer.records import read_record
@@ -170,13 +168,13 @@ def _adopt(
             reason = f"it has changed since it was fetched ({record.fetched_at[:10]})"
             return Adoption(origin, None, "refused", reason)
         # tables are small, and somebody may edit theirs: no second name for those
-        is_linked = target.kind != "table" and _link(store, target, origin)
+        content = LocalFile(
+            origin, target.name, source="adopted", is_immutable=target.kind != "table"
+        )
+        store.folder.fetch_file(target.path, content=content, check=target.check, progress=False)
+        is_linked = target.path.samefile(origin)
         if not is_linked:
-            # read again while it is copied: what is written is what was checked, or nothing
-            content = LocalFile(origin, target.name, source="adopted")
-            store.folder.fetch_file(
-                target.path, content=content, check=target.check, progress=False
-            )
+            # read again while it was copied: what was written is what was checked, or nothing
             _compare(store, target.path, digest)
     except CacheError:
         raise
@@ -184,19 +182,6 @@ def _adopt(
         return Adoption(origin, None, "refused", str(error))
     record_file(store.folder, target.path, sha256=digest, source="adopted", url=origin.as_uri())
     return Adoption(origin, target.path, "linked" if is_linked else "copied")
-
-
-def _link(store: Store, target: Target, origin: Path) -> bool:
-    """Give a file a second name in the cache folder; False where the disks differ."""
-    make_folder(target.path.parent)
-    with hold_lock(store.folder.lock_for(target.path)):
-        try:
-            # of a symbolic link the file it leads to: the link may go away
-            os.link(origin.resolve(), target.path)
-        except OSError as error:
-            log.info("%s cannot be linked, it is copied: %s", origin, error)
-            return False
-    return True
 
 
 def _compare(store: Store, copy: Path, digest: str) -> None:

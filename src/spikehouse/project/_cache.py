@@ -16,6 +16,7 @@ from spikehouse.project._sessions import ProjectSessions
 from spikehouse.project._sources import (
     DEFAULT_SOURCES,
     SourceChoice,
+    default_manifest,
     find_options,
     make_sources,
 )
@@ -31,8 +32,6 @@ from spikehouse.remote.sources.warehouse import DEFAULT_HOST, Warehouse
 __all__ = ["EcephysProjectCache"]
 
 Cache = TypeVar("Cache", bound="EcephysProjectCache")
-
-DEFAULT_MANIFEST = "ecephys_project_manifest.json"
 
 
 class EcephysProjectCache(ProjectSessions):
@@ -52,8 +51,11 @@ class EcephysProjectCache(ProjectSessions):
     stream_writer
         Accepted for the sake of existing code and ignored: one writer serves every source.
     manifest
-        Path of the folder's ``manifest.json``, which is made if need be; by default
-        ``ecephys_project_manifest.json`` in the working directory.
+        Path of the folder's ``manifest.json``, which is made if need be. By default that of the
+        folder which the command ``spikehouse`` uses, too: the one that the environment variable
+        ``SPIKEHOUSE_CACHE`` names, else ``visual-coding`` in spikehouse's folder of your user's
+        caches. An ``ecephys_project_manifest.json`` in the working directory, where AllenSDK
+        keeps one, goes first.
     version
         Version the manifest should have. Another one is opened all the same, with a notice.
     cache
@@ -73,8 +75,7 @@ class EcephysProjectCache(ProjectSessions):
 
     Notes
     -----
-    A cache pickles as its arguments. One of :meth:`from_demo` reaches the simulated server only
-    while the first is open, and one that keeps nothing gets a temporary folder of its own.
+    A cache pickles as its arguments. One that keeps nothing gets a temporary folder of its own.
     """
 
     def __init__(
@@ -99,7 +100,7 @@ class EcephysProjectCache(ProjectSessions):
         self._resources = contextlib.ExitStack()
         # whoever forgets close() still leaves no server and no temporary folder behind
         weakref.finalize(self, self._resources.close)
-        path = _expand(manifest)
+        path = default_manifest(clients) if manifest is None else _expand(manifest)
         if not cache:
             scratch = tempfile.TemporaryDirectory(prefix="spikehouse-")
             path = Path(self._resources.enter_context(scratch)) / "manifest.json"
@@ -323,12 +324,13 @@ class EcephysProjectCache(ProjectSessions):
         seed: int | None = None,
         folder: Path | None = None,
     ) -> Self:
-        """Fetch from the simulated survey, over a server of its own on this machine.
+        """Take files from the simulated survey; they are simulated when first asked for.
 
         Parameters
         ----------
         manifest
-            As for the class itself; by default a folder beside the simulated files.
+            As for the class itself; by default in a folder beside the simulated files, which
+            then lie on the disk once, under two names.
         size
             How much is simulated.
         seed
@@ -339,18 +341,14 @@ class EcephysProjectCache(ProjectSessions):
         Returns
         -------
         EcephysProjectCache
-            A context manager: leaving it, or :meth:`close`, stops the server.
+            Nothing is simulated yet.
         """
-        from spikehouse.demo import DemoWarehouse, Survey
+        from spikehouse.demo import Survey
+        from spikehouse.remote.sources.demo import Demo
 
         survey = Survey(size=size, folder=folder, **({} if seed is None else {"seed": seed}))
-        with contextlib.ExitStack() as resources:
-            server = resources.enter_context(DemoWarehouse(survey))
-            # its name tells size, seed and version apart: a cache never mixes two surveys
-            path = manifest or survey.folder / "cache" / "manifest.json"
-            project = cls.from_warehouse("http", server.address, manifest=path)
-            project._resources.enter_context(resources.pop_all())
-        return project
+        # a folder for each size, seed and version: a cache never mixes two surveys
+        return cls(Demo(survey), manifest=manifest or survey.folder / "cache" / "manifest.json")
 
     @classmethod
     def fixed(cls, manifest: str | Path | None = None, version: str | None = None) -> Self:
@@ -371,7 +369,7 @@ class EcephysProjectCache(ProjectSessions):
         CacheError
             If there is no manifest.
         """
-        path = _expand(manifest)
+        path = default_manifest() if manifest is None else _expand(manifest)
         if not path.exists():
             raise CacheError(
                 f"there is no manifest {path}, and fixed() makes none because it fetches nothing: "
@@ -393,7 +391,7 @@ class EcephysProjectCache(ProjectSessions):
         return self._store.folder.manifest.path
 
     def close(self) -> None:
-        """Stop the demo server and remove what ``cache=False`` left; files opened stay open."""
+        """Remove what ``cache=False`` left; files opened stay open."""
         self._resources.close()
 
     def __enter__(self) -> Self:
@@ -414,5 +412,5 @@ def _open_again(cls: type[Cache], sources: tuple[Source, ...], arguments: dict[s
     return cls(sources=sources, **arguments)
 
 
-def _expand(manifest: str | Path | None) -> Path:
-    return Path(manifest or DEFAULT_MANIFEST).expanduser().absolute()
+def _expand(manifest: str | Path) -> Path:
+    return Path(manifest).expanduser().absolute()

@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TypeAlias
 
 from spikehouse.errors import InvalidArgumentError, describe_choices
 from spikehouse.remote.http.client import HttpOptions
+from spikehouse.remote.manifest import MANIFEST_NAMES, find_manifest
 from spikehouse.remote.protocol import Source
+from spikehouse.remote.sources import dandi, s3, warehouse
 from spikehouse.remote.sources.dandi import Dandi
 from spikehouse.remote.sources.folder import Folder
 from spikehouse.remote.sources.s3 import S3
 from spikehouse.remote.sources.warehouse import Warehouse
 
-__all__ = ["DEFAULT_SOURCES", "SourceChoice", "find_options", "make_sources"]
+__all__ = [
+    "CACHE_VARIABLE",
+    "DEFAULT_SOURCES",
+    "SourceChoice",
+    "default_manifest",
+    "find_options",
+    "make_sources",
+]
+
+CACHE_VARIABLE = "SPIKEHOUSE_CACHE"
 
 # S3 has everything in the fewest requests, DANDI publishes digests, the warehouse came first
 DEFAULT_SOURCES = ("s3", "dandi", "warehouse")
@@ -94,6 +107,37 @@ def _open_folder(choice: str | Path) -> Folder:
             f"{describe_choices(choice, DEFAULT_SOURCES)}, or the path of a folder"
         )
     return Folder(path)
+
+
+def default_manifest(sources: Iterable[Source] = ()) -> Path:
+    """Return the manifest that is used when none is named.
+
+    Sources that may have another survey, with other sessions under the same numbers, never use
+    the folder of the published one: a server at another address has a folder of its own, and
+    with a class of the user's the manifest is in the working directory, as with AllenSDK.
+    """
+    import platformdirs
+
+    in_working_directory = Path(MANIFEST_NAMES[1]).absolute()
+    # whoever has a cache of AllenSDK there goes on using it
+    if in_working_directory.is_file():
+        return in_working_directory
+    root = platformdirs.user_cache_path("spikehouse")
+    usual: tuple[str, ...]
+    for source in sources:
+        match source:
+            case S3() | Dandi():
+                address, usual = source.base_url, (s3.DEFAULT_URL, dandi.DEFAULT_URL)
+            case Warehouse():
+                address, usual = source.host, (warehouse.DEFAULT_HOST,)
+            case Folder():
+                continue
+            case _:
+                return in_working_directory
+        if address not in usual:
+            return root / re.sub(r"[^\w.-]+", "-", address) / MANIFEST_NAMES[0]
+    given = os.environ.get(CACHE_VARIABLE)
+    return find_manifest(Path(given) if given else root / "visual-coding")
 
 
 def find_options(sources: Iterable[Source], *, fetch_tries: int) -> HttpOptions:

@@ -99,8 +99,9 @@ def open_cache(options: QuickstartOptions) -> EcephysProjectCache:
         If the folder cannot be used.
     """
     from spikehouse.project import EcephysProjectCache
+    from spikehouse.remote.manifest import find_manifest
 
-    manifest = cache_folder(options) / "manifest.json"
+    manifest = None if options.cache is None else find_manifest(options.cache)
     if options.source == "demo":
         return EcephysProjectCache.from_demo(manifest=manifest, size=options.size)
     if options.source == "dandi":
@@ -108,32 +109,7 @@ def open_cache(options: QuickstartOptions) -> EcephysProjectCache:
         return EcephysProjectCache.from_sources(["dandi", "s3"], manifest=manifest)
     if options.host is None:
         return EcephysProjectCache.from_sources(options.source, manifest=manifest)
-    return EcephysProjectCache.from_warehouse(manifest=manifest, scheme="http", host=options.host)
-
-
-def cache_folder(options: QuickstartOptions) -> Path:
-    """Give the folder the survey is cached in.
-
-    Parameters
-    ----------
-    options
-        The user's choices.
-
-    Returns
-    -------
-    Path
-        The chosen folder, or one of this source and size in the user's cache folder: different
-        surveys give the same numbers to different sessions and must not share one.
-    """
-    if options.cache is not None:
-        return options.cache
-    import platformdirs
-
-    # what s3, dandi and the warehouse have is the same survey
-    name = f"demo-{options.size}" if options.source == "demo" else "visual-coding"
-    if options.host is not None:
-        name = f"warehouse-{options.host.replace(':', '-').replace('/', '-')}"
-    return platformdirs.user_cache_path("spikehouse") / name
+    return EcephysProjectCache.from_warehouse("http", options.host, manifest=manifest)
 
 
 def show_sessions(log: Log, cache: EcephysProjectCache) -> pd.DataFrame:

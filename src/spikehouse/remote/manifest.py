@@ -14,12 +14,21 @@ from typing import Any
 from spikehouse.errors import CacheError
 from spikehouse.remote.disk import check_inside, hold_lock, make_folder, write_whole
 
-__all__ = ["MANIFEST_VERSION", "Manifest", "create_manifest", "read_manifest"]
+__all__ = [
+    "MANIFEST_NAMES",
+    "MANIFEST_VERSION",
+    "Manifest",
+    "create_manifest",
+    "find_manifest",
+    "read_manifest",
+]
 
 log = logging.getLogger(__name__)
 
 MANIFEST_VERSION = "0.3.0"
 OWN_FOLDER = ".spikehouse"
+# the first is ours, the second AllenSDK's where none is named
+MANIFEST_NAMES = ("manifest.json", "ecephys_project_manifest.json")
 
 
 @dataclass(frozen=True)
@@ -136,6 +145,26 @@ def create_manifest(path: Path) -> Manifest:
             with write_whole(path) as file:
                 file.write(json.dumps({"manifest": entries}, indent=2).encode())
     return read_manifest(path)
+
+
+def find_manifest(folder: Path) -> Path:
+    """Return the manifest of a folder, whether it is there or not.
+
+    Parameters
+    ----------
+    folder
+        A folder, or the manifest itself.
+
+    Returns
+    -------
+    Path
+        The manifest.
+    """
+    folder = folder.expanduser().absolute()
+    if folder.suffix == ".json":
+        return folder
+    found = (folder / name for name in MANIFEST_NAMES if (folder / name).is_file())
+    return next(found, folder / MANIFEST_NAMES[0])
 
 
 def read_manifest(path: Path, *, version: str | None = None) -> Manifest:

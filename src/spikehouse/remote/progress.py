@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Never
 
 if TYPE_CHECKING:
     from tqdm import tqdm
 
-__all__ = ["FileProgress", "Progress", "is_progress_shown"]
+__all__ = ["FileProgress", "Progress", "count_steps", "is_progress_shown"]
 
 PROGRESS_VARIABLE = "SPIKEHOUSE_PROGRESS"
 
@@ -33,6 +33,37 @@ def is_progress_shown(progress: bool | None) -> bool:
     if progress is not None:
         return progress
     return os.environ.get(PROGRESS_VARIABLE, "1").casefold() not in {"0", "false", "no", "off"}
+
+
+@contextlib.contextmanager
+def count_steps(
+    name: str, *, unit: str = " steps", shown: bool | None = None
+) -> Iterator[Callable[[int, int], None]]:
+    """Draw a bar for work that reports (done, total), once it has taken half a second.
+
+    Parameters
+    ----------
+    name
+        What to write before the bar.
+    unit
+        What is counted.
+    shown
+        Whether to draw; None leaves it to ``SPIKEHOUSE_PROGRESS``.
+
+    Yields
+    ------
+    callable
+        To be called with (done, total).
+    """
+    from tqdm import tqdm
+
+    with tqdm(desc=name, unit=unit, disable=not is_progress_shown(shown), delay=0.5) as bar:
+
+        def show(n_done: int, n_total: int) -> None:
+            bar.total = n_total
+            bar.update(n_done - bar.n)
+
+        yield show
 
 
 class FileProgress:

@@ -88,11 +88,15 @@ class LocalFile:
         What to call it in messages.
     source
         Who has it, for plans and messages.
+    is_immutable
+        Whether nobody changes it: the cache folder may then have it under a second name, without
+        a second copy.
     """
 
     path: Path
     name: str
     source: str = "folder"
+    is_immutable: bool = False
 
 
 # a source of one's own may also hand over the bytes themselves, block by block

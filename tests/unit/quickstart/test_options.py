@@ -8,7 +8,7 @@ import pytest
 
 from spikehouse.errors import InvalidArgumentError
 from spikehouse.quickstart import QuickstartOptions
-from spikehouse.quickstart.survey import cache_folder, open_cache
+from spikehouse.quickstart.survey import open_cache
 
 
 @pytest.mark.parametrize(
@@ -51,20 +51,16 @@ def test_options__command_repeats_the_run():
     )
 
 
-def test_cache_folder__the_real_survey_is_kept_once():
-    sources = ("s3", "dandi", "warehouse")
-    assert len({cache_folder(QuickstartOptions(source=source)) for source in sources}) == 1
+def test_open_cache__the_real_survey_is_kept_once_and_others_apart(tmp_path, monkeypatch):
+    monkeypatch.delenv("SPIKEHOUSE_CACHE", raising=False)
+    monkeypatch.chdir(tmp_path)
 
+    def folder(**choices):
+        with open_cache(QuickstartOptions(**choices)) as cache:
+            return cache.manifest_path.parent
 
-def test_cache_folder__different_surveys_never_share_one():
-    folders = [
-        cache_folder(options)
-        for options in (
-            QuickstartOptions(),
-            QuickstartOptions(size="tiny"),
-            QuickstartOptions(source="warehouse"),
-            QuickstartOptions(source="warehouse", host="127.0.0.1:80"),
-        )
-    ]
-    assert len(set(folders)) == 4
-    assert cache_folder(QuickstartOptions(cache=Path("here"))) == Path("here")
+    real = {folder(source=source) for source in ("s3", "dandi", "warehouse")}
+    assert {path.name for path in real} == {"visual-coding"}
+    others = [folder(), folder(size="tiny"), folder(source="warehouse", host="127.0.0.1:80")]
+    assert len(real.union(others)) == 4
+    assert folder(cache=tmp_path / "here") == tmp_path / "here"

@@ -9,7 +9,7 @@ import pandas as pd
 
 from spikehouse.errors import CacheError, NotFoundError, SourceError
 from spikehouse.remote.http.addresses import check_id
-from spikehouse.remote.manifest import Manifest, read_manifest
+from spikehouse.remote.manifest import Manifest, find_manifest, read_manifest
 from spikehouse.remote.protocol import LocalFile, TableFile
 from spikehouse.remote.sources.csv_tables import CsvTables, find_session_of, parse_csv
 from spikehouse.remote.sources.layout import (
@@ -23,8 +23,6 @@ from spikehouse.remote.sources.layout import (
 )
 
 __all__ = ["Folder"]
-
-MANIFEST_NAMES = ("manifest.json", "ecephys_project_manifest.json")
 
 
 class Folder:
@@ -330,10 +328,8 @@ class Folder:
 def _find_manifest(given: Path) -> Manifest | None:
     if not given.is_dir():
         return read_manifest(given)
-    for name in MANIFEST_NAMES:
-        if (given / name).is_file():
-            return read_manifest(given / name)
-    return None
+    manifest = find_manifest(given)
+    return read_manifest(manifest) if manifest.is_file() else None
 
 
 def _is_file(path: Path) -> bool:

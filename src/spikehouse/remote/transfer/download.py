@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import logging
+import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
@@ -203,6 +204,8 @@ class _Carry:
             check_space(self._target, size)
         # bytes of a server do not go together with these
         forget_part(self._target)
+        if isinstance(content, LocalFile) and content.is_immutable and self._link(content, bar):
+            return
         sha256 = hashlib.sha256()
 
         def check(part: Path) -> None:
@@ -220,6 +223,22 @@ class _Carry:
                 bar.update(len(block))
         digest = sha256.hexdigest() if self._records is not None else None
         self._record(Version(size, source=source), digest)
+
+    def _link(self, content: LocalFile, bar: FileProgress) -> bool:
+        """Give the file a second name; False where that is not possible, as between disks."""
+        self._check_arrival(content.path, origin=str(content.path))
+        try:
+            # of a symbolic link the file it leads to: the link may go away
+            os.link(content.path.resolve(), self._target)
+        except OSError as error:
+            log.info("%s cannot be linked, it is copied: %s", content.path, error)
+            return False
+        if self._records is not None:
+            with self._target.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+            self._record(Version(content.path.stat().st_size, source=content.source), digest)
+        bar.update(content.path.stat().st_size)
+        return True
 
     def _record(self, version: Version, sha256: str | None) -> None:
         if self._records is None or sha256 is None:
