@@ -5,9 +5,11 @@ from __future__ import annotations
 from itertools import pairwise
 
 import numpy as np
+import pandas as pd
 from hypothesis import given
 from hypothesis import strategies as st
 
+from spikehouse.analysis import StimulusResponses
 from spikehouse.spikes import align_spikes, count_spikes
 
 # multiples of 1/8 are exact in binary, and make spikes fall on edges all the time
@@ -80,3 +82,26 @@ def test_align_spikes__as_many_as_are_counted(
             here = (listed["stimulus_presentation_id"] == row) & (listed["unit_id"] == unit)
             assert int(here.sum()) == counts[row, unit]
     assert (np.diff(listed.index) >= 0).all()
+
+
+@given(TIMES, EDGES, st.lists(st.integers(0, 100), min_size=1, max_size=4, unique=True))
+def test_stimulus_responses__published_counts_have_the_bounds_of_allensdk(
+    times: list[float], edges: list[float], onsets: list[int]
+) -> None:
+    """Bins are closed at both ends, presentations open at their start only."""
+    distinct = sorted({0.0, 1.0, *edges})
+    shown = pd.DataFrame({"start_time": sorted(onsets), "stimulus_condition_id": 0}, dtype=float)
+    shown["stop_time"] = shown["start_time"] + 2
+    responses = StimulusResponses(
+        "flashes", shown, [1], {1: np.array(times)}, 1.0, definition="published"
+    )
+    bins = responses.count_bins(distinct, responses.onsets, [1])[..., 0]
+    expected = [
+        [sum(left <= time - onset <= right for time in times) for left, right in pairwise(distinct)]
+        for onset in responses.onsets
+    ]
+    assert bins.tolist() == expected
+    trial = [sum(0 <= time - onset <= 1 for time in times) for onset in responses.onsets]
+    assert responses.counts[:, 0].tolist() == trial
+    whole = [sum(0 < time - onset <= 2 for time in times) for onset in responses.onsets]
+    assert responses.shown_counts[:, 0].tolist() == whole

@@ -65,12 +65,7 @@ class StimulusResponses:
 
     def __post_init__(self) -> None:
         check_definition(self.definition)
-        missing = [name for name in _NEEDED if name not in self.presentations]
-        if missing:
-            raise InvalidArgumentError(
-                f"the presentations of {self.stimulus_name} have no column "
-                f"{', '.join(missing)}; give the table of session.get_stimulus_table(...)"
-            )
+        _check_presentations(self.presentations, self.stimulus_name)
         if not (np.isfinite(self.trial_duration) and self.trial_duration > 0):
             raise InvalidArgumentError(
                 f"trial_duration is {self.trial_duration}; give the length of a response [s], "
@@ -110,10 +105,14 @@ class StimulusResponses:
         Raises
         ------
         InvalidArgumentError
-            If shapes or labels do not fit, or counts are not whole numbers of 0 or more.
+            If shapes or labels do not fit, counts are not whole numbers of 0 or more, or the
+            presentations lack a column or are none.
         """
         units = list(unit_ids)
-        if isinstance(counts, xr.DataArray):
+        _check_presentations(presentations, "a table of counts")
+        if presentations.empty:
+            raise InvalidArgumentError("there are no presentations; pass one row for each")
+        if isinstance(counts, xr.DataArray) and counts.ndim == 2:
             counts = counts.to_pandas()
         if isinstance(counts, pd.DataFrame):
             try:
@@ -319,6 +318,15 @@ class StimulusResponses:
         edges = np.stack([domain, _just_after(domain)], axis=-1).reshape(len(domain), -1)
         parts = count_spikes(self.spike_times, units, edges).astype(np.int32)
         return np.asarray(parts[:, :-1:2] + parts[:, 1::2] + parts[:, 2::2])
+
+
+def _check_presentations(presentations: pd.DataFrame, name: str) -> None:
+    missing = [column for column in _NEEDED if column not in presentations]
+    if missing:
+        raise InvalidArgumentError(
+            f"the presentations of {name} have no column {', '.join(missing)}; give the table of "
+            "session.get_stimulus_table(...)"
+        )
 
 
 def _just_after(times: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

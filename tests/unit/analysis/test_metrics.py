@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 
 from spikehouse import cli
 from spikehouse.analysis import (
@@ -19,6 +22,15 @@ from spikehouse.analysis import (
     compute_metrics,
     list_analyses,
 )
+from spikehouse.analysis.definitions import DEFINITIONS
+from spikehouse.analysis.flashes import compute_flashes_metrics
+from spikehouse.analysis.gratings import (
+    compute_drifting_gratings_metrics,
+    compute_static_gratings_metrics,
+)
+from spikehouse.analysis.movies import compute_natural_movies_metrics
+from spikehouse.analysis.receptive_fields import compute_receptive_field_metrics
+from spikehouse.analysis.scenes import compute_natural_scenes_metrics
 from spikehouse.demo import Survey
 from spikehouse.errors import InvalidArgumentError, NotFoundError
 from spikehouse.session import EcephysSession
@@ -208,3 +220,75 @@ def test_command__definition_that_does_not_exist(run: Callable, session_path: Pa
     code, _, err = run(*words)
     assert code == 1
     assert "did you mean 'published'" in err
+
+
+# --- responses made of counts
+
+
+@pytest.fixture(scope="module")
+def held(session_path: Path) -> EcephysSession:
+    return EcephysSession.from_nwb_path(session_path)
+
+
+# what needs finer times than counts have, or the spikes between presentations
+FINER = ("time_to_peak", "sustained_idx", "f1_f0", "mod_idx", "firing_rate")
+
+
+@pytest.mark.parametrize(
+    ("compute", "stimulus", "duration"),
+    [
+        (compute_drifting_gratings_metrics, "drifting_gratings", 2.0),
+        (compute_static_gratings_metrics, "static_gratings", 0.25),
+        (compute_natural_scenes_metrics, "natural_scenes", 0.25),
+        (compute_flashes_metrics, "flashes", 0.25),
+        (compute_receptive_field_metrics, "gabors", 0.249),
+        (compute_natural_movies_metrics, "natural_movie_one", 1 / 30),
+    ],
+)
+@pytest.mark.parametrize("definition", DEFINITIONS)
+def test_from_counts__gives_what_needs_no_finer_times(
+    held: EcephysSession, compute: Callable, stimulus: str, duration: float, definition: Any
+) -> None:
+    timed = held.get_responses(stimulus, duration)
+    # presentations as long as trials: one count stands for both
+    shown = timed.presentations.assign(stop_time=timed.presentations["start_time"] + duration)
+    timed = replace(timed, presentations=shown)
+    made = StimulusResponses.from_counts(
+        timed.counts, shown, timed.unit_ids, running_speed=timed.running_speed
+    )
+    assert made.stimulus_name == stimulus
+    more = {"n_permutations": 20} if stimulus == "gabors" else {}
+    expected = compute(timed, definition=definition, **more)
+    found = compute(made, definition=definition, **more)
+    finer = [name for name in expected if name.startswith(FINER)]
+    assert finer
+    assert found[finer].isna().all(axis=None)
+    pd.testing.assert_frame_equal(found.drop(columns=finer), expected.drop(columns=finer))
+
+
+def test_from_counts__puts_labelled_counts_in_order() -> None:
+    whole = make_responses()
+    table = pd.DataFrame(whole.counts, whole.presentations.index, whole.unit_ids)
+    mixed = table.sample(frac=1, random_state=1)[[2, 1]]
+    for given in (mixed, xr.DataArray(mixed)):
+        made = StimulusResponses.from_counts(given, whole.presentations, [1, 2])
+        np.testing.assert_array_equal(made.counts, whole.counts)
+        assert np.isnan(made.psth_of(np.zeros(2, int), [0.0, 0.1])).all()
+    with pytest.raises(InvalidArgumentError, match=r"counts lacks presentations or units.*3"):
+        StimulusResponses.from_counts(mixed, whole.presentations, [1, 3])
+
+
+def test_from_counts__says_what_is_wrong() -> None:
+    shown = make_responses().presentations
+    nothing = np.zeros((8, 2))
+    with pytest.raises(InvalidArgumentError, match=r"shape \(2, 8\), not one row for each of"):
+        StimulusResponses.from_counts(nothing.T, shown, [1, 2])
+    with pytest.raises(InvalidArgumentError, match=r"shape \(8, 1, 2\), not one row"):
+        StimulusResponses.from_counts(xr.DataArray(nothing[:, None]), shown, [1, 2])
+    for wrong in (0.5, -1.0, np.nan, 2.0**40):
+        with pytest.raises(InvalidArgumentError, match="whole numbers of 0 or more"):
+            StimulusResponses.from_counts(nothing + wrong, shown, [1, 2])
+    with pytest.raises(InvalidArgumentError, match="table of counts have no column stop_time"):
+        StimulusResponses.from_counts(nothing, shown.drop(columns="stop_time"), [1, 2])
+    with pytest.raises(InvalidArgumentError, match="there are no presentations"):
+        StimulusResponses.from_counts(nothing[:0], shown[:0], [1, 2])
