@@ -1,10 +1,4 @@
-"""What keeps a hostile or broken HDF5 file from gaining anything.
-
-Two questions, each asked before the bytes are: does the path stay in this file (:func:`find`,
-:func:`find_dataset`, :func:`find_group`, :func:`member`), and is as much stored as is declared
-(:mod:`spikehouse.io._stored`)? Whether it is of the kind expected is asked in ``_kinds``. All raise
-InvalidFileError.
-"""
+"""Paths within one file, followed without leaving it, going round in circles or opening others."""
 
 from __future__ import annotations
 
@@ -13,70 +7,33 @@ from typing import Any
 import h5py
 from h5py import h5d, h5g, h5l, h5o
 
-from spikehouse.errors import InvalidFileError, SpikehouseError
-from spikehouse.io._stored import LIBRARY_ERRORS, check_size, file_name, where
+from spikehouse.errors import InvalidFileError
+from spikehouse.io._stored import charge, reading, where
 
 # soft links on the way to one object; NWB files have one
 LARGEST_DEPTH = 16
+LONGEST_TARGET = 4096
 _N_SHOWN = 200
 _N_LISTED = 50
 
 
 def list_names(group: h5py.Group) -> list[str]:
-    """List the members of a group without opening them.
-
-    Parameters
-    ----------
-    group
-        The group.
-
-    Returns
-    -------
-    list of str
-        Their names; those that are no UTF-8 are left out.
-
-    Raises
-    ------
-    InvalidFileError
-        If the list of its members is broken.
-    """
+    """List the members of a group without opening them; a name that is no UTF-8 is left out."""
     return list(list_links(group))
 
 
 def list_links(group: h5py.Group, *, addresses: bool = False) -> dict[str, int | None]:
-    """List the members of a group, and where their headers lie, without opening them.
+    """Give the members of a group and, if asked (3 µs each), where their headers lie in the file.
 
-    Parameters
-    ----------
-    group
-        The group.
-    addresses
-        Whether to look the places up; it costs 3 µs a member.
-
-    Returns
-    -------
-    dict
-        Name → position of the object's header in the file; None for links that are not direct.
-
-    Raises
-    ------
-    InvalidFileError
-        If the list of its members is broken.
+    The place is None where it was not asked for, and of soft and external links.
     """
-    try:
+    with reading(group, verb="listed"):
         # a name that is no UTF-8 is none that anybody asks for, and cannot be shown
         keys = [key for key in group.id if "\ufffd" not in key.decode("utf-8", "replace")]
         found: dict[str, int | None] = dict.fromkeys(map(_decode, keys))
         for key in keys if addresses else ():
             info = group.id.links.get_info(key)
             found[_decode(key)] = int(info.u) if info.type == h5l.TYPE_HARD else None
-    except SpikehouseError:
-        raise
-    except LIBRARY_ERRORS as error:
-        raise InvalidFileError(
-            f"{where(group)} cannot be listed ({error}); the rest of the file may still be good. "
-            "Nothing was deleted"
-        ) from error
     return found
 
 
@@ -85,31 +42,11 @@ def _decode(key: bytes) -> str:
 
 
 def find(start: h5py.Group, path: str) -> h5py.HLObject | None:
-    """Follow a path within one file.
+    """Follow a path within one file; give what is there, None where nothing is.
 
-    Parameters
-    ----------
-    start
-        The group the path begins at.
-    path
-        Names with slashes between them; from the root if it begins with one.
-
-    Returns
-    -------
-    h5py.Group, h5py.Dataset, h5py.Datatype or None
-        What is there; None where nothing is. Of a dataset only the layout was looked at: see
-        ``check_stored``.
-
-    Raises
-    ------
-    InvalidFileError
-        If the path leads out of the file (an external link, a link of a kind HDF5 does not
-        define, a dataset whose values lie in other files), round in circles, or to something
-        that cannot be opened.
-
-    Notes
-    -----
-    One component costs about 20 µs, less than ``group[name]``.
+    A path that leads out of the file (an external link, a virtual dataset, values in other files),
+    round in circles or to something that cannot be opened raises InvalidFileError. One component
+    costs about 20 µs, less than ``group[name]``.
     """
     return _walk(start, path)[0]
 
@@ -132,10 +69,10 @@ def _walk(start: h5py.Group, path: str) -> tuple[h5py.HLObject | None, Any]:
             node = found
             continue
         n_soft += 1
-        if n_soft > LARGEST_DEPTH:
+        if n_soft > LARGEST_DEPTH or len(target) > LONGEST_TARGET:
             raise InvalidFileError(
-                f"{_place(node, name)} is a soft link to {_shown(target)}, the {n_soft}th on the "
-                "way: it leads round in circles and was not followed"
+                f"{where(node, f'/{name}')} is a soft link to {_shown(target)}, the {n_soft}th on "
+                "the way: it leads round in circles and was not followed"
             )
         text = _decode(target)
         node = node["/"] if text.startswith("/") else node
@@ -145,7 +82,8 @@ def _walk(start: h5py.Group, path: str) -> tuple[h5py.HLObject | None, Any]:
 
 def _look(group: h5py.Group, key: bytes) -> tuple[h5py.HLObject | None, Any, bytes | None]:
     """Open one member of a group, a dataset with how it was created; a soft link's target."""
-    try:
+    shown = "/" + key.decode("utf-8", "replace")
+    with reading(group, shown, verb="opened"):
         links = group.id.links
         try:
             kind = links.get_info(key).type
@@ -156,16 +94,9 @@ def _look(group: h5py.Group, key: bytes) -> tuple[h5py.HLObject | None, Any, byt
         if kind == h5l.TYPE_HARD:
             return *_open(group, key), None
         target = links.get_val(key) if kind in (h5l.TYPE_SOFT, h5l.TYPE_EXTERNAL) else None
-    except SpikehouseError:  # of a remote file whose bytes do not come
-        raise
-    except LIBRARY_ERRORS as error:
-        raise InvalidFileError(
-            f"{_place(group, key.decode('utf-8', 'replace'))} cannot be opened ({error}); the "
-            "rest of the file may still be good. Nothing was deleted"
-        ) from error
     if kind == h5l.TYPE_SOFT:
         return None, None, bytes(target or b"")
-    place = _place(group, key.decode("utf-8", "replace"))
+    place = where(group, shown)
     if target is None:
         raise InvalidFileError(f"{place} is a link of unknown kind {kind}; it was not followed")
     raise InvalidFileError(
@@ -205,138 +136,41 @@ def _check_layout(dataset: h5py.Dataset, plan: Any) -> None:  # noqa: ANN401 - o
 
 
 def find_dataset(start: h5py.Group, path: str) -> h5py.Dataset | None:
-    """Follow a path within one file to a dataset that is safe to read whole.
-
-    Parameters
-    ----------
-    start
-        The group the path begins at.
-    path
-        Names with slashes between them.
-
-    Returns
-    -------
-    h5py.Dataset or None
-        The dataset, its size checked by ``check_stored``; None where there is none.
-
-    Raises
-    ------
-    InvalidFileError
-        As :func:`find` and ``check_stored`` do.
-    """
+    """Follow a path to a dataset, which is charged to the budget; None where there is none."""
     found, plan = _walk(start, path)
     if not isinstance(found, h5py.Dataset):
         return None
-    check_size(found, plan)
+    charge(found, plan)
     return found
 
 
 def find_group(start: h5py.Group, path: str) -> h5py.Group | None:
-    """Follow a path within one file to a group.
-
-    Parameters
-    ----------
-    start
-        The group the path begins at.
-    path
-        Names with slashes between them.
-
-    Returns
-    -------
-    h5py.Group or None
-        The group; None where there is none.
-
-    Raises
-    ------
-    InvalidFileError
-        As :func:`find` does.
-    """
+    """Follow a path to a group; None where there is none."""
     found = find(start, path)
     return found if isinstance(found, h5py.Group) else None
 
 
 def member(group: h5py.Group, name: str) -> h5py.Dataset:
-    """Open a dataset of a group, which must be there and is then safe to read whole.
-
-    Parameters
-    ----------
-    group
-        The group.
-    name
-        Name of the dataset.
-
-    Returns
-    -------
-    h5py.Dataset
-        The dataset.
-
-    Raises
-    ------
-    InvalidFileError
-        If there is none; as :func:`find` and ``check_stored`` do.
-    """
+    """Open a dataset that must be in a group, and charge it to the budget."""
     found = find_dataset(group, name)
     if found is None:
         raise InvalidFileError(
-            f"{file_name(group)} has no dataset {_path(group, name)}; the group holds "
-            f"{describe_members(group)}"
+            f"{where(group)} has no dataset {name!r}; the group holds {describe_members(group)}"
         )
     return found
 
 
 def reopen(root: h5py.Group, path: str) -> h5py.Dataset:
-    """Open a dataset whose size was checked before; only the way to it is checked again.
-
-    Parameters
-    ----------
-    root
-        The file's root.
-    path
-        Names with slashes between them.
-
-    Returns
-    -------
-    h5py.Dataset
-        The dataset.
-
-    Raises
-    ------
-    InvalidFileError
-        If there is none; as :func:`find` does.
-    """
+    """Open a dataset that was charged before; only the way to it is checked again."""
     found = find(root, path)
     if not isinstance(found, h5py.Dataset):
-        raise InvalidFileError(f"{file_name(root)} has no dataset {_path(root, path)}")
+        raise InvalidFileError(f"{where(root, f'/{path}')} is no longer there")
     return found
 
 
 def describe_members(group: h5py.Group) -> str:
-    """Name what a group holds, for a message.
-
-    Parameters
-    ----------
-    group
-        The group.
-
-    Returns
-    -------
-    str
-        Up to fifty names.
-
-    Raises
-    ------
-    InvalidFileError
-        If the list of its members is broken.
-    """
+    """Name up to fifty members of a group, for a message."""
     return ", ".join(list_names(group)[:_N_LISTED]) or "nothing"
-
-
-def _path(group: h5py.Group, name: str) -> str:
-    return f"{(group.name or '').rstrip('/')}/{name.lstrip('/')}"
-
-
-def _place(group: h5py.Group, name: str) -> str:
-    return f"{file_name(group)}: {_path(group, name)}"
 
 
 def _shown(target: bytes | str) -> str:

@@ -3,9 +3,8 @@
 The HDF5 library resolves one string at a time, about a microsecond each; the stimulus tables
 of one session hold 400 000 of them, nearly all equal to their neighbour. Here a column's
 references are read as one block, the heap collections they point into as a few, and the
-strings are compared as arrays. Every object's length is checked against its reference; a column
-that does not agree is read through the library instead, if its references ask for no more than
-the file can hold.
+strings are compared as arrays. Nothing is taken on trust: what does not fit together is damage,
+which raises ValueError (``reading`` names the dataset), and is never handed to the library.
 
 Layout: HDF5 File Format Specification, III.E "Disk Format: Level 1E - Global Heap".
 """
@@ -21,21 +20,20 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from spikehouse.errors import InvalidFileError
-from spikehouse.io._attributes import LARGEST_STRING
-from spikehouse.io._stored import FLOOR_BYTES, file_name, file_size, user_block
+from spikehouse.io._stored import FLOOR_BYTES, LARGEST_STRING, file_size, user_block
 
 ByteReader = Callable[[int, int], bytes]
 """Gives ``length`` bytes of the file from ``offset`` on; fewer at its end."""
 
 _REFERENCE = np.dtype([("length", "<u4"), ("address", "<u8"), ("index", "<u4")])
-_SIGNATURE = b"GCOL"
+SIGNATURE = b"GCOL"
 # in words of eight bytes: what precedes the objects of a collection, and the data of an object
 _HEADER = 2
 _OBJECT_HEADER = 2
 # the two lowest bytes of an object's header are its index; the reference count follows
 _INDEX = 0xFFFF
 _USUAL_COLLECTION = 1 << 16
+_LARGEST_COLLECTION = LARGEST_STRING + _USUAL_COLLECTION
 _LARGEST_GAP = 1 << 18
 _LARGEST_SPAN = 1 << 26
 _WORTHWHILE = 64
@@ -45,83 +43,44 @@ _PROBED = 64
 # wider or more varied texts than these are told apart one by one, or after sorting by length
 _WIDEST = 64
 _FEW_LENGTHS = 16
+# texts read by the library at once
+_PIECE = 256
 
 Factorized = tuple[npt.NDArray[np.int32], npt.NDArray[np.object_]]
 
 
-class _Unreadable(Exception):
-    """The heap is not laid out as expected; the library must read it."""
-
-
-def read_factorized(dataset: h5py.Dataset, read_bytes: ByteReader | None) -> Factorized:
-    """Read a column of variable-length strings as codes into its distinct values.
-
-    Parameters
-    ----------
-    dataset
-        One-dimensional, of variable-length strings.
-    read_bytes
-        Random access to the file's bytes; None leaves everything to the HDF5 library.
-
-    Returns
-    -------
-    codes : ndarray of int32, shape (n,)
-        Positions in ``values``.
-    values : ndarray of object, shape (n_distinct,)
-        The distinct strings.
-
-    Raises
-    ------
-    InvalidFileError
-        If a string is longer than a megabyte, or all of them longer than the file.
-    """
-    references = None if read_bytes is None else read_references(dataset, read_bytes)
-    if read_bytes is None or references is None or len(references) < _WORTHWHILE:
+def read_factorized(dataset: h5py.Dataset, read_bytes: ByteReader) -> Factorized:
+    """Read a column of variable-length strings as codes into its distinct values."""
+    references = read_references(dataset, read_bytes)
+    # a column is written in one go: its strings lie collection after collection
+    if (
+        references is None
+        or len(references) < _WORTHWHILE
+        or np.count_nonzero(np.diff(references["address"])) > len(references) // 8
+    ):
         return _read_by_library(dataset)
-    try:
-        return _resolve(references, read_bytes, file_size(dataset))
-    except _Unreadable:
-        return _read_by_library(dataset)
+    return _resolve(references, read_bytes, file_size(dataset))
 
 
 def read_references(dataset: h5py.Dataset, read_bytes: ByteReader) -> npt.NDArray[Any] | None:
     """Read where a dataset's strings are, and make sure that they can be.
 
-    Parameters
-    ----------
-    dataset
-        Any dataset.
-    read_bytes
-        Random access to the file's bytes.
-
-    Returns
-    -------
-    ndarray or None
-        "length" [bytes], "address" of the collection and "index" in it of each string; None
-        where the dataset is not of variable-length strings in one piece.
-
-    Raises
-    ------
-    InvalidFileError
-        If a string is longer than a megabyte, or all of them longer than the file.
-
-    Notes
-    -----
-    The HDF5 library makes room for as many bytes as a reference asks for, up to 4 GB, before it
-    looks whether there are so many.
+    Gives "length" [bytes], "address" of the collection and "index" in it of each string; None
+    where the dataset is not of variable-length strings in one piece. The HDF5 library makes room
+    for what a reference asks for, up to 4 GB, before it looks whether there is so much.
     """
     if not _has_references(dataset):
         return None
     asked = dataset.size * _REFERENCE.itemsize
     block = read_bytes(dataset.id.get_offset(), asked)
     if len(block) != asked:
-        raise InvalidFileError(
-            f"{file_name(dataset)}: {dataset.name} cannot be read: the file ends "
-            f"{asked - len(block)} bytes too soon"
-        )
+        raise ValueError(f"the file ends {asked - len(block)} bytes too soon")
     references = np.frombuffer(bytearray(block), dtype=_REFERENCE)
     references["address"] += user_block(dataset)
-    _check_lengths(dataset, references["length"], file_size(dataset))
+    lengths = references["length"]
+    _check_lengths(
+        int(lengths.max(initial=0)), int(lengths.sum(dtype=np.int64)), file_size(dataset)
+    )
     return references
 
 
@@ -136,60 +95,68 @@ def _has_references(dataset: h5py.Dataset) -> bool:
     )
 
 
-def _check_lengths(dataset: h5py.Dataset, lengths: npt.NDArray[np.uint32], size: int) -> None:
-    longest = int(lengths.max(initial=0))
+def _check_lengths(longest: int, together: int, size: int) -> None:
     if longest > LARGEST_STRING:
-        raise InvalidFileError(
-            f"{file_name(dataset)}: {dataset.name} has a string of {longest} bytes; at most "
-            f"{LARGEST_STRING} are read"
-        )
+        raise ValueError(f"it has a string of {longest} bytes; at most {LARGEST_STRING} are read")
     # written one by one they fit into the file; only references to the same text again do not
-    together = int(lengths.sum(dtype=np.int64))
     if together > size + FLOOR_BYTES:
-        raise InvalidFileError(
-            f"{file_name(dataset)}: {dataset.name} has strings of {together} bytes in all, more "
-            f"than the file's {size}"
-        )
+        raise ValueError(f"it has strings of {together} bytes in all, more than the file's {size}")
 
 
 def _read_by_library(dataset: h5py.Dataset) -> Factorized:
-    codes, values = pd.factorize(dataset[()])
-    return codes.astype(np.int32), _decode(values)
+    """Read a column piece by piece, so that what references to one text take is seen in time."""
+    codes = np.zeros(len(dataset), dtype=np.int32)
+    code_of: dict[bytes, int] = {}
+    size, together = file_size(dataset), 0
+    for first in range(0, len(dataset), _PIECE):
+        texts = [_encode(text) for text in dataset[first : first + _PIECE]]
+        together += sum(map(len, texts))
+        _check_lengths(max(map(len, texts)), together, size)
+        codes[first : first + _PIECE] = [code_of.setdefault(t, len(code_of)) for t in texts]
+    return codes, _decode(list(code_of))
 
 
-def _decode(values: Any) -> npt.NDArray[np.object_]:  # noqa: ANN401 - bytes or str, as h5py likes
+def _encode(text: bytes | str) -> bytes:
+    return text if isinstance(text, bytes) else text.encode("utf-8", "surrogateescape")
+
+
+def _decode(values: list[bytes]) -> npt.NDArray[np.object_]:
     decoded = np.empty(len(values), dtype=object)
-    decoded[:] = [v.decode("utf-8", "replace") if isinstance(v, bytes) else str(v) for v in values]
+    decoded[:] = [value.decode("utf-8", "replace") for value in values]
     return decoded
 
 
 def _resolve(references: npt.NDArray[Any], read_bytes: ByteReader, size: int) -> Factorized:
-    addresses = references["address"].astype(np.int64)
-    # a column is written in one go: its strings lie collection after collection
-    edges = np.flatnonzero(np.diff(addresses)) + 1
-    if len(edges) > len(references) // 8:
-        raise _Unreadable
-    bounds = [0, *edges.tolist(), len(references)]
-    runs = list(itertools.pairwise(bounds))
-    lengths = np.ascontiguousarray(references["length"])
-    indices = references["index"].astype(np.int64)
-    filled = [run for run in runs if lengths[run[0]]]
-    heap = _Heap(np.unique(addresses[[start for start, _ in filled]]), read_bytes, size)
     codes = np.zeros(len(references), dtype=np.int32)
     code_of: dict[bytes, int] = {}
-    for start, stop in runs:
-        if not lengths[start]:
-            if lengths[start:stop].any():
-                raise _Unreadable
-            found, inverse = [b""], None
-        else:
-            found, inverse = heap.look_up(
-                int(addresses[start]), indices[start:stop], lengths[start:stop]
-            )
+    filled = references["length"] > 0
+    if not filled.all():
+        codes[~filled] = code_of.setdefault(b"", 0)
+        references = references[filled]
+    addresses = references["address"].astype(np.int64)
+    lengths = np.ascontiguousarray(references["length"])
+    indices = references["index"].astype(np.int64)
+    heap = _Heap(np.unique(addresses), read_bytes, size)
+    found_codes = np.empty(len(references), dtype=np.int32)
+    edges = (np.flatnonzero(np.diff(addresses)) + 1).tolist()
+    for start, stop in itertools.pairwise([0, *edges, len(references)] if len(references) else []):
+        found, inverse = heap.look_up(
+            int(addresses[start]), indices[start:stop], lengths[start:stop]
+        )
         # the same text can come once with and once without a closing zero byte
         new = [code_of.setdefault(text.rstrip(b"\0"), len(code_of)) for text in found]
-        codes[start:stop] = new[0] if inverse is None else np.array(new)[inverse]
+        found_codes[start:stop] = new[0] if inverse is None else np.array(new)[inverse]
+    codes[filled] = found_codes
     return codes, _decode(list(code_of))
+
+
+def check_collection(read_bytes: ByteReader, address: int) -> None:
+    """Make sure that the library can read a collection: it would walk one with a hole for ever."""
+    size = _collection_size(read_bytes(address, 8 * _HEADER), 0)
+    block = read_bytes(address, size)
+    if len(block) < size:
+        raise ValueError(f"the string heap at {address} ends beyond the file")
+    _walk(np.frombuffer(block, dtype="<u8"))
 
 
 Found = tuple[list[bytes], npt.NDArray[np.int64] | None]
@@ -207,16 +174,15 @@ class _Heap:
         # collections that overlap would let a small file be read many times over
         self._end = 0
         if addresses.size and not 0 < addresses[0] <= addresses[-1] < file_size:
-            raise _Unreadable
-        breaks = np.flatnonzero(np.diff(addresses) > _LARGEST_GAP) + 1
-        for group in np.split(addresses, breaks):
+            raise ValueError("its strings lie outside the file")
+        is_apart = np.diff(addresses) > _LARGEST_GAP
+        is_apart |= np.diff(addresses // _LARGEST_SPAN) > 0
+        for group in np.split(addresses, np.flatnonzero(is_apart) + 1):
             if len(group):
                 self._read(group.tolist(), read_bytes)
 
     def _read(self, addresses: list[int], read_bytes: ByteReader) -> None:
         low, high = addresses[0], addresses[-1]
-        if high - low > _LARGEST_SPAN:
-            raise _Unreadable
         piece = read_bytes(low, high - low + _USUAL_COLLECTION)
         size = _collection_size(piece, high - low)
         if high - low + size > len(piece):
@@ -224,8 +190,8 @@ class _Heap:
         for address in addresses:
             offset = address - low
             size = _collection_size(piece, offset)
-            if size % 8 or offset + size > len(piece) or address < self._end:
-                raise _Unreadable
+            if offset + size > len(piece) or address < self._end:
+                raise ValueError(f"its string heap at {address} is damaged")
             self._end = address + size
             words = np.frombuffer(piece, dtype="<u8", offset=offset, count=size // 8)
             self._collections[address] = words
@@ -240,22 +206,17 @@ class _Heap:
         table = self._tables.get(address)
         if table is None:
             table = self._tables[address] = _tabulate(words)
-        if indices.max() >= len(table):
-            raise _Unreadable
-        places = table[indices]
+        places = table[np.minimum(indices, len(table) - 1)]
         if (places < 0).any() or (words[places + 1] != lengths).any():
-            raise _Unreadable
+            raise ValueError(f"its references do not fit its string heap at {address}")
         return _distinct(words, places + _OBJECT_HEADER, lengths)
 
 
 def _tabulate(words: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:
-    """Give the place of each object's header by the object's index, -1 where there is none."""
+    """Give the places of objects' headers by index; -1 where there is none, and last."""
     headers = _walk(words)
     known = (words[headers] & _INDEX).astype(np.int64)
-    # the library numbers the objects of a collection from 1 on
-    if known.max(initial=0) > len(words):
-        raise _Unreadable
-    table = np.full(int(known.max(initial=0)) + 1, -1, dtype=np.int64)
+    table = np.full(int(known.max(initial=0)) + 2, -1, dtype=np.int64)
     table[known] = headers
     return table
 
@@ -264,8 +225,8 @@ def _collection_size(piece: bytes, offset: int) -> int:
     head = piece[offset : offset + 8 * _HEADER]
     size = int.from_bytes(head[8:16], "little")
     smallest = 8 * (_HEADER + _OBJECT_HEADER)
-    if not head.startswith(_SIGNATURE) or not smallest <= size <= _LARGEST_SPAN:
-        raise _Unreadable
+    if not head.startswith(SIGNATURE) or not smallest <= size <= _LARGEST_COLLECTION or size % 8:
+        raise ValueError("its string heap is damaged")
     return size
 
 
@@ -305,7 +266,7 @@ def _walk(words: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:
     """Follow a collection from object to object; gives the places of their headers.
 
     Objects come in runs of one length, which stand at equal distances; where they do not, they
-    are followed one by one.
+    are followed one by one. The last may be free space, of index 0.
     """
     place, pieces, n_found = _HEADER, [], 0
     while place + _OBJECT_HEADER <= len(words) and n_found <= _INDEX:
@@ -313,9 +274,16 @@ def _walk(words: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:
         step = int(run[-1] + run[1]) if len(run) >= _SHORT_RUN else 0
         if not step:
             run, step = _follow_singly(words[place : place + _SINGLY].tolist())
+        if not step:
+            break
         pieces.append(place + run)
         n_found += len(run)
         place += step
+    rest = len(words) - place
+    is_free = rest >= _OBJECT_HEADER and not words[place] & _INDEX
+    # what is too short for a header belongs to nobody
+    if int(words[place + 1]) != 8 * rest if is_free else not 0 <= rest < _OBJECT_HEADER:
+        raise ValueError("its string heap is damaged: it has a hole")
     return np.concatenate(pieces) if pieces else np.empty(0, dtype=np.int64)
 
 
@@ -338,7 +306,9 @@ def _runs(
 ) -> npt.NDArray[np.bool_]:
     """Say of each place whether an object as long as the first begins there."""
     same: npt.NDArray[np.bool_] = words[headers] & _INDEX != 0
-    same &= (words[headers + 1] + 7) // 8 == padded
+    lengths = words[headers + 1]
+    # rounding up would make nothing of the greatest lengths
+    same &= (lengths + 7) // 8 == padded if padded else lengths == 0
     return same
 
 
@@ -347,9 +317,7 @@ def _follow_singly(words: list[int]) -> tuple[npt.NDArray[np.int64], int]:
     headers, place = [], 0
     while place + _OBJECT_HEADER <= len(words):
         if not words[place] & _INDEX:
-            # free space, which the library keeps behind all objects
-            place = _LARGEST_SPAN
-            break
+            break  # free space, which the library keeps behind all objects
         headers.append(place)
         place += _OBJECT_HEADER + (words[place + 1] + 7) // 8
     return np.array(headers, dtype=np.int64), place
@@ -362,8 +330,6 @@ def _distinct(
     found: list[bytes] = []
     for length, here in _by_length(lengths):
         n_words = (length + 7) // 8
-        if int(places[here].max()) + n_words > len(words):
-            raise _Unreadable
         texts = _masked(words[places[here][:, None] + np.arange(n_words)], length)
         inverse, first = _number_rows(texts)
         codes[here] = len(found) + inverse

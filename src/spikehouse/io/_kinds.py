@@ -16,7 +16,7 @@ import pandas as pd
 from h5py import h5t
 
 from spikehouse.errors import InvalidFileError
-from spikehouse.io._stored import LIBRARY_ERRORS, where
+from spikehouse.io._stored import reading, where
 
 NUMBER_COLUMNS = frozenset(
     {
@@ -37,48 +37,18 @@ Kind = Literal["numbers", "text", "neither"]
 def kind_of(dataset: h5py.Dataset) -> Kind:
     """Say what a dataset holds.
 
-    Parameters
-    ----------
-    dataset
-        Any dataset.
-
-    Returns
-    -------
-    {"numbers", "text", "neither"}
-        "numbers" for integers, floating point and booleans; "neither" for references, compounds,
-        complex numbers, arrays within an element and the like.
-
-    Raises
-    ------
-    InvalidFileError
-        If its type cannot be read, or has no counterpart.
+    "numbers" for integers, floating point and booleans; "neither" for references, compounds,
+    complex numbers, arrays within an element and the like.
     """
-    try:
+    with reading(dataset):
         dtype = dataset.dtype
-    except LIBRARY_ERRORS as error:
-        raise InvalidFileError(
-            f"{where(dataset)} is of a type that NumPy has not: {error}"
-        ) from error
     if dtype.kind in "iufb":
         return "numbers"
     return "neither" if h5py.check_string_dtype(dtype) is None else "text"
 
 
 def check_numbers(dataset: h5py.Dataset, *, n_dimensions: int | None = None) -> None:
-    """Make sure that a dataset holds numbers.
-
-    Parameters
-    ----------
-    dataset
-        Any dataset.
-    n_dimensions
-        How many dimensions it should have; any if None.
-
-    Raises
-    ------
-    InvalidFileError
-        If it holds anything else, or in another number of dimensions.
-    """
+    """Make sure that a dataset holds numbers, in so many dimensions if that is given."""
     if kind_of(dataset) != "numbers":
         raise InvalidFileError(
             f"{where(dataset)} should hold numbers, but is of type {describe_type(dataset)}"
@@ -91,25 +61,10 @@ def check_numbers(dataset: h5py.Dataset, *, n_dimensions: int | None = None) -> 
 
 
 def check_column(dataset: h5py.Dataset, name: str) -> Kind:
-    """Make sure that a column holds what is expected of it.
+    """Make sure that the column of this name holds what is expected of it; say what it holds.
 
-    Parameters
-    ----------
-    dataset
-        Any dataset.
-    name
-        Name of the column: for some it is known what they hold.
-
-    Returns
-    -------
-    {"numbers", "text", "neither"}
-        What it holds: "neither" if a frame has no place for it, as for references or a column of
-        several dimensions, which other writers add.
-
-    Raises
-    ------
-    InvalidFileError
-        If it is known what the column holds, and this is something else.
+    "neither" if a frame has no place for it, as for references or a column of several dimensions,
+    which other writers add.
     """
     kind = kind_of(dataset)
     if name not in NUMBER_COLUMNS | TEXT_COLUMNS:
@@ -127,46 +82,17 @@ def check_column(dataset: h5py.Dataset, name: str) -> Kind:
 
 
 def is_plain(dataset: h5py.Dataset) -> bool:
-    """Say whether the bytes in the file are those of the array that reading gives.
-
-    Parameters
-    ----------
-    dataset
-        A dataset of numbers.
-
-    Returns
-    -------
-    bool
-        False where HDF5 has to convert, as it does integers that fill a part of theirs.
-    """
+    """Say whether the bytes in the file are those of the array that reading gives."""
     return bool(h5t.py_create(dataset.dtype).equal(dataset.id.get_type()))
 
 
 def check_ends(
     ends: h5py.Dataset, values: npt.NDArray[Any], length: int, *, n_runs: int | None = None
 ) -> npt.NDArray[np.int64]:
-    """Make sure that the ends of runs of rows lie in order and within what they divide.
+    """Make sure that the ends of runs of rows lie in order and within ``length`` rows.
 
-    Parameters
-    ----------
-    ends
-        Where they were read from; for the message.
-    values
-        The ends, a position for each run: the one after its last row.
-    length
-        How many rows there are.
-    n_runs
-        How many runs there should be; any number if None.
-
-    Returns
-    -------
-    ndarray, shape (n + 1,)
-        The first row of each run, and behind them the last end.
-
-    Raises
-    ------
-    InvalidFileError
-        If they decrease, one lies beyond the rows, or there are more or fewer than expected.
+    Gives the first row of each run, and behind them the last end. ``n_runs`` is how many runs
+    there should be; any number if None.
     """
     if values.ndim != 1 or values.dtype.kind not in "iu":
         raise InvalidFileError(
@@ -193,25 +119,7 @@ def check_ends(
 
 
 def check_whole(node: h5py.HLObject, values: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
-    """Make sure that ids are whole numbers.
-
-    Parameters
-    ----------
-    node
-        Their dataset, or the table; for the message.
-    values
-        The ids.
-
-    Returns
-    -------
-    ndarray, shape (n,)
-        The ids.
-
-    Raises
-    ------
-    InvalidFileError
-        If they are anything else, or not in one dimension.
-    """
+    """Make sure that ids are whole numbers in one dimension."""
     if values.dtype.kind not in "iu" or values.ndim != 1:
         raise InvalidFileError(
             f"{where(node)}: ids should be whole numbers in one dimension, but are "
@@ -221,25 +129,7 @@ def check_whole(node: h5py.HLObject, values: npt.NDArray[Any]) -> npt.NDArray[np
 
 
 def check_unique(node: h5py.HLObject, values: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
-    """Make sure that no id stands twice.
-
-    Parameters
-    ----------
-    node
-        Their dataset, or the table; for the message.
-    values
-        The ids.
-
-    Returns
-    -------
-    ndarray, shape (n,)
-        The ids.
-
-    Raises
-    ------
-    InvalidFileError
-        If one does, or they are no whole numbers in one dimension.
-    """
+    """Make sure that no id stands twice."""
     ids = check_whole(node, values)
     found, counts = np.unique(ids, return_counts=True)
     if len(found) < len(ids):
@@ -258,23 +148,10 @@ def check_table(
     required: Iterable[str] = ("id",),
     is_ragged: bool = True,
 ) -> None:
-    """Make sure that a table has the columns it must have, and as many rows in every column.
+    """Make sure that a table has the required columns, and as many rows in every column.
 
-    Parameters
-    ----------
-    group
-        The table in the file; for the message.
-    table
-        Column name → values; those of a ragged column are a list.
-    required
-        Names of the columns it must have.
-    is_ragged
-        Whether columns that nothing is known of may have several values in a row.
-
-    Raises
-    ------
-    InvalidFileError
-        If one is missing, the lengths differ, or a column of single values is ragged.
+    Values of a ragged column are a list; ``is_ragged`` says whether columns that nothing is known
+    of may be.
     """
     missing = [name for name in required if name not in table]
     if missing:
@@ -298,18 +175,7 @@ def check_table(
 
 
 def describe_type(dataset: h5py.Dataset) -> str:
-    """Say in words what type a dataset is of.
-
-    Parameters
-    ----------
-    dataset
-        Any dataset.
-
-    Returns
-    -------
-    str
-        For a message.
-    """
+    """Say in words what type a dataset is of, for a message."""
     dtype = dataset.dtype
     if h5py.check_ref_dtype(dtype) is not None:
         return f"{h5py.check_ref_dtype(dtype).__name__} ({dtype})"

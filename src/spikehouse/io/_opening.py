@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
-from io import FileIO
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 import h5py
 
-from spikehouse.errors import InvalidArgumentError, InvalidFileError, SourceError, TransferError
-from spikehouse.io._remote import RemoteView
+from spikehouse.errors import InvalidArgumentError, InvalidFileError, SpikehouseError
+from spikehouse.io._stored import LIBRARY_ERRORS
+from spikehouse.io._views import LocalBytes, View
 from spikehouse.remote.protocol import RemoteFile
 from spikehouse.remote.streaming.ranges import RemoteBytes
 from spikehouse.remote.transfer.checks import HDF5_SIGNATURE
@@ -100,85 +99,37 @@ def _find_address(text: str) -> RemoteFile:
     return RemoteFile(url, name, hosts=dandi.DOWNLOAD_HOSTS)
 
 
-def open_file(path: Path) -> h5py.File:
-    """Open a file for reading, with HDF5's own locking wherever that is possible.
-
-    Parameters
-    ----------
-    path
-        The file.
-
-    Returns
-    -------
-    h5py.File
-        The open file.
-
-    Raises
-    ------
-    InvalidFileError
-        If it cannot be opened.
-
-    Notes
-    -----
-    HDF5 wants all handles of a process to agree on locking, so the default is what lets other
-    packages open the same file. The other ways are for a file that is open already in one of them,
-    and the last one for file systems that refuse locks.
-    """
-    for locking in (None, True, False):
-        try:
-            return h5py.File(path, mode="r", locking=locking)
-        except OSError as error:
-            failure = error
-            if "lock" not in str(error):
-                break
-    raise InvalidFileError(
-        f"{path} begins like an HDF5 file but cannot be opened: {failure}. "
-        "It may have been cut short; compare its size with the source's and fetch it again"
-    ) from failure
-
-
-def open_remote(remote: RemoteBytes) -> h5py.File:
-    def read(offset: int) -> bytes:
-        head = bytearray(len(HDF5_SIGNATURE))
-        return bytes(head[: remote.read_metadata_into(offset, memoryview(head))])
-
-    check_signature(read, remote.url, remote.size)
+def open_file(source: LocalBytes | RemoteBytes) -> h5py.File:
+    """Open for reading. No lock is taken: it makes no difference who else has the file open."""
+    _check_signature(source)
     try:
-        return h5py.File(RemoteView(remote), mode="r")
-    except (SourceError, TransferError):
+        return h5py.File(View(source), mode="r")
+    except SpikehouseError:
         raise
-    except OSError as error:
+    except LIBRARY_ERRORS as error:
         raise InvalidFileError(
-            f"{remote.url} begins like an HDF5 file but cannot be opened: {error}. It may have "
-            "been cut short at the server; fetch it from another source"
+            f"{source.url} begins like an HDF5 file but cannot be opened: {error}. "
+            "It may have been cut short; compare its size with the source's and fetch it again"
         ) from error
 
 
-def close_file(file: h5py.File, handle: FileIO | RemoteBytes) -> None:
+def close_file(file: h5py.File, source: LocalBytes | RemoteBytes) -> None:
     file.close()
-    handle.close()
+    source.close()
 
 
-def check_file(path: Path) -> None:
-    if path.is_dir():
-        raise InvalidFileError(f"{path} is a folder: pass the session file in it")
-    with path.open("rb") as handle:
+def _check_signature(source: LocalBytes | RemoteBytes) -> None:
+    def read(offset: int) -> bytes:
+        head = bytearray(len(HDF5_SIGNATURE))
+        return bytes(head[: source.read_metadata_into(offset, memoryview(head))])
 
-        def read(offset: int) -> bytes:
-            handle.seek(offset)
-            return handle.read(len(HDF5_SIGNATURE))
-
-        check_signature(read, str(path), path.stat().st_size)
-
-
-def check_signature(read: Callable[[int], bytes], name: str, size: int) -> None:
     head = read(0)
     # a user block may come first, of 512 bytes or a power of two times that
     place, found = 512, head
-    while found != HDF5_SIGNATURE and place <= min(_LARGEST_USER_BLOCK, size):
+    while found != HDF5_SIGNATURE and place <= min(_LARGEST_USER_BLOCK, source.size):
         found = read(place)
         place *= 2
     if found == HDF5_SIGNATURE:
         return
     looks = "it is empty" if not head else f"it begins with {head!r}"
-    raise InvalidFileError(f"{name} is not an HDF5 file: {looks} ({size} bytes)")
+    raise InvalidFileError(f"{source.url} is not an HDF5 file: {looks} ({source.size} bytes)")

@@ -1,4 +1,4 @@
-"""Reading HDF5 over a network: a file object for the library, and what to fetch ahead of it.
+"""Reading HDF5 over a network: what to fetch ahead of the library.
 
 The library follows HDF5's metadata one small read after another, and each would be a request. Here
 the object headers of all members of a group are fetched together before any of them is opened: a
@@ -9,7 +9,6 @@ that its references point into.
 from __future__ import annotations
 
 import contextlib
-import io
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -20,13 +19,10 @@ import numpy as np
 import numpy.typing as npt
 
 from spikehouse.errors import InvalidFileError
-from spikehouse.io._guard import find_dataset, list_links, list_names
+from spikehouse.io._guard import find, list_links, list_names
 from spikehouse.io._stored import user_block
 from spikehouse.remote.protocol import Span
-from spikehouse.remote.streaming.ranges import RemoteBytes
 
-# the library reads its metadata in pieces smaller than this, and data in larger ones
-_LARGEST_METADATA = 16 << 10
 # an object header with the group's index beside it, as the library allocates them
 _HEADER_BYTES = 4 << 10
 # a collection of the string heap, unless one string is larger
@@ -41,106 +37,8 @@ Table: TypeAlias = tuple[h5py.Group, Sequence[str]]
 """A DynamicTable and the names of its columns."""
 
 
-class RemoteView(io.RawIOBase):
-    """What h5py reads a remote file through.
-
-    Parameters
-    ----------
-    remote
-        The file.
-    """
-
-    def __init__(self, remote: RemoteBytes) -> None:
-        super().__init__()
-        self._remote = remote
-        self._position = 0
-
-    def __repr__(self) -> str:  # what h5py calls the file
-        return self._remote.url
-
-    def readable(self) -> bool:
-        """Say that it can be read.
-
-        Returns
-        -------
-        bool
-            True.
-        """
-        return True
-
-    def seekable(self) -> bool:
-        """Say that reading may begin anywhere.
-
-        Returns
-        -------
-        bool
-            True.
-        """
-        return True
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Go to a position.
-
-        Parameters
-        ----------
-        offset
-            How far from where ``whence`` says.
-        whence
-            The beginning, here, or the end.
-
-        Returns
-        -------
-        int
-            The position.
-        """
-        origin = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._remote.size}
-        self._position = origin[whence] + offset
-        return self._position
-
-    def tell(self) -> int:
-        """Say where the next read begins.
-
-        Returns
-        -------
-        int
-            The position.
-        """
-        return self._position
-
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        """Read from here on.
-
-        Parameters
-        ----------
-        buffer
-            Bytes to fill.
-
-        Returns
-        -------
-        int
-            How many were filled.
-        """
-        target = memoryview(buffer).cast("B")
-        is_small = len(target) <= _LARGEST_METADATA
-        read = self._remote.read_metadata_into if is_small else self._remote.read_into
-        n_read = read(self._position, target)
-        self._position += n_read
-        return n_read
-
-
 def header_spans(groups: Iterable[h5py.Group]) -> list[Span]:
-    """Find where the object headers of the members of groups lie, without opening them.
-
-    Parameters
-    ----------
-    groups
-        Open groups.
-
-    Returns
-    -------
-    list of Span
-        One a member that is linked directly.
-    """
+    """Find where the object headers of the members of groups lie, without opening them."""
     spans = []
     for group in groups:
         base = user_block(group)
@@ -153,17 +51,7 @@ def header_spans(groups: Iterable[h5py.Group]) -> list[Span]:
 def data_spans(dataset: h5py.Dataset, start: int, stop: int) -> list[Span]:
     """Find where rows of a dataset lie.
 
-    Parameters
-    ----------
-    dataset
-        An open dataset.
-    start, stop
-        First row and the one after the last.
-
-    Returns
-    -------
-    list of Span
-        One range, or that of every chunk; none where the library alone can tell.
+    One range, or that of every chunk; none where the library alone can tell.
     """
     if not dataset.shape or start >= stop:
         return []
@@ -186,18 +74,7 @@ def data_spans(dataset: h5py.Dataset, start: int, stop: int) -> list[Span]:
 
 
 def is_strings(dataset: h5py.Dataset) -> bool:
-    """Say whether a dataset holds references to strings elsewhere.
-
-    Parameters
-    ----------
-    dataset
-        An open dataset.
-
-    Returns
-    -------
-    bool
-        Whether its type is a string of variable length.
-    """
+    """Say whether a dataset holds references to strings elsewhere."""
     found = h5py.check_string_dtype(dataset.dtype)
     return found is not None and found.length is None
 
@@ -219,18 +96,7 @@ class TablePlan:
 
 
 def plan_tables(tables: Sequence[Table]) -> TablePlan:
-    """Find where the columns of tables lie.
-
-    Parameters
-    ----------
-    tables
-        Tables and the names of their columns.
-
-    Returns
-    -------
-    TablePlan
-        What to fetch, and what to look into then.
-    """
+    """Find where the columns of tables lie: what to fetch, and what to look into then."""
     # of the other members too: the next one is where a column's strings end
     members = [dict(_datasets(group)) for group, _ in tables]
     offsets = (dataset.id.get_offset() for found in members for dataset in found.values())
@@ -257,20 +123,7 @@ def _strings_after(span: Span, starts: list[int]) -> Span:
 
 
 def heap_spans(block: bytes, base: int) -> list[Span]:
-    """Find where the strings of a column lie.
-
-    Parameters
-    ----------
-    block
-        The column's references.
-    base
-        Bytes of the user block.
-
-    Returns
-    -------
-    list of Span
-        Of the heap's collections; neighbouring ones may overlap.
-    """
+    """Find the heap's collections that a column's references name; neighbours may overlap."""
     n_bytes = len(block) // _REFERENCE.itemsize * _REFERENCE.itemsize
     references = np.frombuffer(block[:n_bytes], dtype=_REFERENCE)
     addresses: npt.NDArray[np.uint64] = np.unique(references["address"][references["length"] > 0])
@@ -281,6 +134,6 @@ def _datasets(group: h5py.Group) -> Iterator[tuple[str, h5py.Dataset]]:
     for name in list_names(group):
         # reading it will say what is wrong with it
         with contextlib.suppress(InvalidFileError):
-            found = find_dataset(group, name)
-            if found is not None and found.ndim:
+            found = find(group, name)
+            if isinstance(found, h5py.Dataset) and found.ndim:
                 yield name, found

@@ -12,8 +12,8 @@ import numpy.typing as npt
 
 from spikehouse.errors import InvalidFileError
 from spikehouse.io._guard import reopen
+from spikehouse.io._stored import reading
 from spikehouse.io.hdf5 import Hdf5File
-from spikehouse.io.rows import reading
 
 Floats = npt.NDArray[np.float64]
 Positions = npt.NDArray[np.int64]

@@ -1,53 +1,123 @@
-"""Whether a dataset declares no more than its file can hold, asked before it is read."""
+"""How much may be read: the budget that every dataset is charged to before it is read."""
 
 from __future__ import annotations
 
+import contextlib
 import math
+from collections.abc import Iterator
+from contextvars import ContextVar
 from typing import Any
 
 import h5py
-from h5py import h5d, h5f, h5i
+from h5py import h5d, h5f, h5i, h5z
 
-from spikehouse.errors import InvalidFileError, SpikehouseError
+from spikehouse.errors import InvalidFileError, SourceError, SpikehouseError, TransferError
 
 # what the HDF5 library and h5py raise on structures they cannot make sense of
 LIBRARY_ERRORS = (OSError, RuntimeError, ValueError, KeyError, TypeError, OverflowError)
 
-# what may be declared without being stored; also what a header costs a compressed dataset
+# what may be declared without being stored
 FLOOR_BYTES = 64 * 1024 * 1024
-# of deflate, the most there is among HDF5's common filters: 258 bytes from two bits
-LARGEST_RATIO = 1032
+# recordings shrink to a third; templates that are mostly zeros, to a fiftieth
+LARGEST_RATIO = 100
+# a parameter of a stimulus has 100 characters, the longest namespace of NWB a few 100 kB
+LARGEST_STRING = 1024 * 1024
+# not worth looking: HDF5 itself does not read beyond the file's end
+_SMALL_BYTES = 1024 * 1024
+_HARMLESS_FILTERS = (h5z.FILTER_SHUFFLE, h5z.FILTER_FLETCHER32)
+
+
+class Budget:
+    """What datasets that are read together may take.
+
+    They are different datasets of one file, so they cannot store more than the file holds; and
+    what they declare beyond what is stored, or beyond ``LARGEST_RATIO`` times that where it is
+    compressed, may be ``FLOOR_BYTES`` in all.
+    """
+
+    def __init__(self) -> None:
+        self._size = 0
+        self._declared = 0
+        self._stored = 0
+        self._excess = 0
+
+    def charge(self, dataset: h5py.Dataset, plan: Any) -> None:  # noqa: ANN401 - of h5py
+        """Charge a dataset; ``plan`` is how it was created, which takes 9 µs to get.
+
+        Raises
+        ------
+        InvalidFileError
+            If it, or all that was charged, is more than the budget; if it has no values at all
+            (a null dataspace) or is compressed twice.
+        """
+        with reading(dataset):
+            # the array that reading makes may be somewhat larger, by converting
+            item = int(dataset.id.get_type().get_size())
+            declared = math.prod(dataset.shape or ()) * item
+            layout, offset = plan.get_layout(), dataset.id.get_offset()
+            filters = [plan.get_filter(n)[0] for n in range(plan.get_nfilters())]
+            stored = dataset.id.get_storage_size() if declared else 0
+            chunk = item * math.prod(plan.get_chunk()) if layout == h5d.CHUNKED else 0
+        if dataset.shape is None:
+            raise InvalidFileError(f"{where(dataset)} has no values: its dataspace is null")
+        if len([found for found in filters if found not in _HARMLESS_FILTERS]) > 1:
+            raise InvalidFileError(f"{where(dataset)} is compressed twice: it is not read")
+        declared = max(declared, chunk)
+        self._stored += stored
+        self._declared += declared
+        if max(self._stored, self._declared) <= _SMALL_BYTES:
+            return
+        size = self._size = self._size or file_size(dataset)
+        if offset is not None and offset + stored > size:
+            raise InvalidFileError(
+                f"{where(dataset)} cannot be read: its {stored} bytes from {offset} on end beyond "
+                f"the file, which has {size}. It may have been cut short; compare its size with "
+                "the source's and fetch it again"
+            )
+        # chunks may be declared to lie in the same place
+        largest = (LARGEST_RATIO if filters else 1) * min(stored, size)
+        self._excess += max(declared - largest, 0)
+        if self._excess > FLOOR_BYTES:
+            raise InvalidFileError(
+                f"{where(dataset)} declares {declared} bytes for its shape "
+                f"{dataset.shape}, but the file holds {stored}: it is not read, for "
+                f"{FLOOR_BYTES} more than {LARGEST_RATIO if filters else 1} times what is stored "
+                "is the most that is unpacked"
+            )
+        if self._stored > size:
+            raise InvalidFileError(
+                f"{where(dataset)} and what was read before it would be {self._stored} bytes, but "
+                f"the file has {size}: the same values stand there under several names"
+            )
+
+
+_SHARED: ContextVar[Budget | None] = ContextVar("_SHARED", default=None)
+
+
+@contextlib.contextmanager
+def one_budget() -> Iterator[None]:
+    """Charge all datasets that are found within to one budget, the outermost one."""
+    token = _SHARED.set(_SHARED.get() or Budget())
+    try:
+        yield
+    finally:
+        _SHARED.reset(token)
+
+
+def charge(dataset: h5py.Dataset, plan: Any) -> None:  # noqa: ANN401 - of h5py
+    """Charge a dataset to the budget of what is being read, or to one of its own."""
+    (_SHARED.get() or Budget()).charge(dataset, plan)
 
 
 def file_name(node: h5py.HLObject) -> str:
-    """Say which file something is in.
-
-    Parameters
-    ----------
-    node
-        A group, a dataset or a file.
-
-    Returns
-    -------
-    str
-        The name it was opened under.
-    """
-    return bytes(h5f.get_name(node.id)).decode("utf-8", "replace")
+    """Give the name that the file was opened under."""
+    name = bytes(h5f.get_name(node.id))
+    # a ``View`` escapes what is not ASCII, of which h5py would make question marks
+    return name.decode("unicode_escape" if name.isascii() else "utf-8", "replace")
 
 
 def file_size(node: h5py.HLObject) -> int:
-    """Say how long the file is that something is in.
-
-    Parameters
-    ----------
-    node
-        A group, a dataset or a file.
-
-    Returns
-    -------
-    int
-        Bytes.
-    """
+    """Give the length [bytes] of the file that something is in."""
     return int(h5i.get_file_id(node.id).get_filesize())
 
 
@@ -56,96 +126,34 @@ def user_block(node: h5py.HLObject) -> int:
     return int(h5i.get_file_id(node.id).get_create_plist().get_userblock())
 
 
-def where(node: h5py.HLObject) -> str:
-    """Name something for a message.
+def where(node: h5py.HLObject, suffix: str = "") -> str:
+    """Name something, or what ``suffix`` adds to its path, for a message."""
+    path = str(node.name)
+    return f"{file_name(node)}: {path.rstrip('/') if suffix.startswith('/') else path}{suffix}"
 
-    Parameters
-    ----------
-    node
-        A group, a dataset or a file.
 
-    Returns
-    -------
-    str
-        The file and the path in it.
+class reading:
+    """Name what is read in the error where the library fails or remote bytes do not come.
+
+    A class, because it is entered for everything that is opened.
     """
-    return f"{file_name(node)}: {node.name}"
 
+    __slots__ = ("_node", "_suffix", "_verb")
 
-def check_stored(dataset: h5py.Dataset) -> None:
-    """Make sure that a dataset declares no more values than the file can hold.
+    def __init__(self, node: h5py.HLObject, suffix: str = "", *, verb: str = "read") -> None:
+        self._node, self._suffix, self._verb = node, suffix, verb
 
-    Parameters
-    ----------
-    dataset
-        Any dataset.
+    def __enter__(self) -> None:
+        return None
 
-    Raises
-    ------
-    InvalidFileError
-        If a contiguous one reaches beyond the end of the file; if more than 64 MB are declared
-        of one that nothing is stored of; if a chunked one, or one of its chunks, declares more
-        than 64 MB and 1032 times (the limit of deflate) what is stored. If it has no values at
-        all (a null dataspace).
-
-    Notes
-    -----
-    Less than 64 MB need no more than a look at shape and type: HDF5 itself refuses to read
-    beyond the file. Of a larger chunked dataset HDF5 goes through the index of its chunks once.
-    """
-    check_size(dataset, dataset.id.get_create_plist())
-
-
-def check_size(dataset: h5py.Dataset, plan: Any) -> None:  # noqa: ANN401 - of h5py
-    """Do what :func:`check_stored` does, for a dataset whose creation properties are at hand.
-
-    Parameters
-    ----------
-    dataset
-        Any dataset.
-    plan
-        Its creation properties; to get them takes 9 µs.
-
-    Raises
-    ------
-    InvalidFileError
-        As :func:`check_stored` does.
-    """
-    try:
-        # the array that reading makes may be somewhat larger, by converting
-        item = int(dataset.id.get_type().get_size())
-        declared = math.prod(dataset.shape or ()) * item
-        layout = plan.get_layout()
-        chunk = item * math.prod(plan.get_chunk()) if layout == h5d.CHUNKED else 0
-        stored = dataset.id.get_storage_size() if max(declared, chunk) > FLOOR_BYTES else 0
-        offset = dataset.id.get_offset()
-    except SpikehouseError:
-        raise
-    except LIBRARY_ERRORS as error:
-        raise InvalidFileError(
-            f"{where(dataset)} cannot be read ({error}); the rest of the file may still be good. "
-            "Nothing was deleted"
-        ) from error
-    if dataset.shape is None:
-        raise InvalidFileError(f"{where(dataset)} has no values: its dataspace is null")
-    if max(declared, chunk) <= FLOOR_BYTES:
-        return
-    size = file_size(dataset)
-    largest = FLOOR_BYTES
-    if layout == h5d.CONTIGUOUS and offset is not None:
-        if offset + stored > size:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, (SourceError, TransferError)):
+            raise type(error)(
+                f"{where(self._node, self._suffix)} did not arrive: {error}. The session can go on "
+                "being used: what is asked for again is fetched again"
+            ) from error
+        if isinstance(error, LIBRARY_ERRORS) and not isinstance(error, SpikehouseError):
             raise InvalidFileError(
-                f"{where(dataset)} cannot be read: its {stored} bytes from {offset} on end beyond "
-                f"the file, which has {size}. It may have been cut short; compare its size with "
-                "the source's and fetch it again"
-            )
-        largest += stored
-    elif layout == h5d.CHUNKED:
-        # chunks may be declared to lie in the same place
-        largest += (LARGEST_RATIO if plan.get_nfilters() else 1) * min(stored, size)
-    if max(declared, chunk) > largest:
-        raise InvalidFileError(
-            f"{where(dataset)} declares {max(declared, chunk)} bytes for its shape "
-            f"{dataset.shape}, but the file holds {stored}: it is not read, for {largest} is the "
-            "most that can come of that"
-        )
+                f"{where(self._node, self._suffix)} cannot be {self._verb} ({error}); the rest of "
+                "the file may still be good. Nothing was deleted"
+            ) from error

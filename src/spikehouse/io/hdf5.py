@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import itertools
 import os
-import threading
 import weakref
 from collections.abc import Collection, Iterable, Sequence
-from io import FileIO
 from pathlib import Path
 from typing import IO, Any, TypeAlias
 
@@ -37,15 +35,10 @@ from spikehouse.io._kinds import (
     check_table,
     check_unique,
 )
-from spikehouse.io._opening import (
-    check_file,
-    close_file,
-    find_source,
-    open_file,
-    open_remote,
-)
-from spikehouse.io._stored import user_block
-from spikehouse.io.rows import RowReader, read_whole, reading
+from spikehouse.io._opening import close_file, find_source, open_file
+from spikehouse.io._stored import one_budget, reading, user_block
+from spikehouse.io._views import LocalBytes
+from spikehouse.io.rows import RowReader, read_whole
 from spikehouse.remote.protocol import Span
 from spikehouse.remote.streaming.ranges import RemoteBytes
 
@@ -60,8 +53,8 @@ class Hdf5File:
     ----------
     path
         A path, the address of a remote file, an open file that has a path, or an open remote
-        file, which is then closed with this one. The file is opened for reading only, with
-        HDF5's default locking, so that other packages can open it at the same time.
+        file, which is then closed with this one. It is opened for reading only and without a
+        lock, so that other packages can open it at the same time.
 
     Raises
     ------
@@ -78,23 +71,20 @@ class Hdf5File:
     """
 
     def __init__(self, path: NwbPath) -> None:
-        self._lock = threading.Lock()
-        self._handle: FileIO | None = None
         self._begun: dict[str, set[str]] = {}
         source = find_source(path)
         self.remote = source if isinstance(source, RemoteBytes) else None
-        if isinstance(source, RemoteBytes):
-            self.path = Path(source.name)
-            self._file = open_remote(source)
-            self._closing = weakref.finalize(self, close_file, self._file, source)
-            self.prefetch_members(self._file)
-            return
-        self.path = source
-        check_file(self.path)
-        self._file = open_file(self.path)
-        self._handle = self.path.open("rb", buffering=0)
+        self.path = Path(source.name) if isinstance(source, RemoteBytes) else source
+        self._bytes = source if isinstance(source, RemoteBytes) else LocalBytes(source)
+        try:
+            self._file = open_file(self._bytes)
+        except BaseException:
+            if isinstance(self._bytes, LocalBytes):
+                self._bytes.close()
+            raise
         # a session that is simply forgotten must not keep its file open
-        self._closing = weakref.finalize(self, close_file, self._file, self._handle)
+        self._closing = weakref.finalize(self, close_file, self._file, self._bytes)
+        self.prefetch_members(self._file)
 
     def __reduce__(self) -> tuple[type[Hdf5File], tuple[Path | RemoteBytes]]:
         return Hdf5File, (self.source,)
@@ -167,24 +157,7 @@ class Hdf5File:
         int
             How many were filled; fewer than asked for at the end of the file.
         """
-        if self.remote is not None:
-            return self.remote.read_into(offset, buffer)
-        n_filled = 0
-        while n_filled < len(buffer):
-            n_read = self._read_some(offset + n_filled, buffer[n_filled:])
-            if n_read == 0:
-                break
-            n_filled += n_read
-        return n_filled
-
-    def _read_some(self, offset: int, buffer: memoryview) -> int:
-        if self._handle is None:
-            raise InvalidArgumentError(f"{self.path} is remote")
-        if hasattr(os, "preadv"):
-            return os.preadv(self._handle.fileno(), [buffer], offset)
-        with self._lock:  # Windows has one position for all threads
-            self._handle.seek(offset)
-            return self._handle.readinto(buffer) or 0
+        return self._bytes.read_into(offset, buffer)
 
     def prefetch(self, spans: Iterable[Span]) -> None:
         """Begin to fetch byte ranges that will be read; nothing to do for a file on disk.
@@ -327,7 +300,8 @@ class Hdf5File:
         InvalidFileError
             If it holds anything else, or cannot be read.
         """
-        read_references(dataset, self.read_bytes)  # raises where a text is too long
+        with reading(dataset):
+            read_references(dataset, self.read_bytes)  # raises where a text is too long
         return read_value(dataset)
 
     def read_array(self, path: str) -> npt.NDArray[Any]:
@@ -355,7 +329,7 @@ class Hdf5File:
         return self._read_numbers(found)
 
     def _read_numbers(self, dataset: h5py.Dataset) -> npt.NDArray[Any]:
-        if self.remote is not None and dataset.ndim and dataset.dtype.kind in "biuf":
+        if dataset.ndim:
             # past the library, which would read through one lock and keep what it read
             self.prefetch_rows(dataset, (0, len(dataset)))
             return RowReader(self, dataset).read(0, len(dataset))
@@ -403,6 +377,10 @@ class Hdf5File:
             repeat in these files), ragged columns (with ``<name>_index`` beside them) as a list
             of arrays.
         """
+        with one_budget():
+            return self._read_columns(group, columns)
+
+    def _read_columns(self, group: h5py.Group, columns: Collection[str] | None) -> dict[str, Any]:
         # one listing of the members instead of a look-up for every column that may be ragged
         members = set(list_names(group))
         names = column_names(group) if columns is None else columns

@@ -11,6 +11,7 @@ import pandas as pd
 from spikehouse.errors import InvalidFileError
 from spikehouse.io._guard import find_group, list_names
 from spikehouse.io._kinds import check_table
+from spikehouse.io._stored import one_budget, where
 from spikehouse.io.hdf5 import Hdf5File, column_names
 from spikehouse.schema import INVALID_TIMES, OPTOGENETIC_EPOCHS
 
@@ -47,10 +48,21 @@ def read_stimulus_presentations(file: Hdf5File) -> pd.DataFrame:
     Reads 70 000 presentations in about 0.1 s; strings are compared in the file's string heap,
     not decoded one by one.
     """
+    with one_budget():
+        return _read_presentations(file)
+
+
+def _read_presentations(file: Hdf5File) -> pd.DataFrame:
     intervals = file.group(INTERVALS)
     file.prefetch_members(intervals)
     names = [name for name in list_names(intervals) if name.endswith(PRESENTATIONS_SUFFIX)]
     groups = [group for name in names if (group := find_group(intervals, name)) is not None]
+    if len(set(groups)) < len(groups):
+        twice = next(group for group in groups if groups.count(group) > 1)
+        raise InvalidFileError(
+            f"{where(twice)} stands in the file under several names: its presentations would be "
+            "counted as often"
+        )
     file.prefetch_members(*groups)
     wanted = [[c for c in column_names(group) if c not in _BOOKKEEPING] for group in groups]
     with_ids = [["id", *names] for names in wanted]

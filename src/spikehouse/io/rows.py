@@ -1,30 +1,21 @@
-"""Runs of rows of a dataset, and the errors that reading one gives."""
+"""Runs of rows of a dataset."""
 
 from __future__ import annotations
 
-import contextlib
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import h5py
 import numpy as np
 import numpy.typing as npt
 
-from spikehouse.errors import (
-    InvalidArgumentError,
-    InvalidFileError,
-    SourceError,
-    SpikehouseError,
-    TransferError,
-)
+from spikehouse.errors import InvalidArgumentError
 from spikehouse.io._kinds import is_plain
-from spikehouse.io._stored import LIBRARY_ERRORS
+from spikehouse.io._stored import reading
 
 if TYPE_CHECKING:
     from spikehouse.io.hdf5 import Hdf5File
-
-__all__ = ["RowReader", "read_whole", "reading"]
 
 
 class RowReader:
@@ -102,23 +93,7 @@ class RowReader:
 
 
 def read_whole(dataset: h5py.Dataset) -> npt.NDArray[Any]:
-    """Read all values of a dataset, in this machine's byte order.
-
-    Parameters
-    ----------
-    dataset
-        A dataset of numbers.
-
-    Returns
-    -------
-    ndarray
-        Its values.
-
-    Raises
-    ------
-    InvalidFileError
-        If they cannot be read.
-    """
+    """Read all values of a dataset of numbers, in this machine's byte order."""
     with reading(dataset):
         return _native(np.asarray(dataset[()]))
 
@@ -126,40 +101,3 @@ def read_whole(dataset: h5py.Dataset) -> npt.NDArray[Any]:
 def _native(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
     # pandas and compiled loops take no other byte order
     return values.astype(values.dtype.newbyteorder("="), copy=False)
-
-
-@contextlib.contextmanager
-def reading(dataset: h5py.Dataset) -> Iterator[None]:
-    """Name the dataset in the error when its bytes cannot be read.
-
-    Parameters
-    ----------
-    dataset
-        What is being read.
-
-    Yields
-    ------
-    None
-        Nothing; the body reads.
-
-    Raises
-    ------
-    InvalidFileError
-        If reading fails.
-    SourceError, TransferError
-        If a remote file's bytes do not come.
-    """
-    try:
-        yield
-    except (SourceError, TransferError) as error:
-        raise type(error)(
-            f"{dataset.name} of {dataset.file.filename} did not arrive: {error}. The session can "
-            "go on being used: what is asked for again is fetched again"
-        ) from error
-    except SpikehouseError:
-        raise
-    except LIBRARY_ERRORS as error:
-        raise InvalidFileError(
-            f"{dataset.file.filename}: {dataset.name} cannot be read ({error}); the rest of the "
-            "file may still be good. Nothing was deleted"
-        ) from error

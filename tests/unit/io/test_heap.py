@@ -82,23 +82,53 @@ def test_read_factorized__equals_library(tmp_path: Path, column: list[str]) -> N
     assert read(path, "c1", library_may_help=True) == column[::-1]
 
 
-def test_read_factorized__damaged_heap_is_left_to_the_library(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kept", [0, 1, 2, 3])
+def test_read_factorized__a_damaged_heap_is_not_handed_to_the_library(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept: int
+) -> None:
+    # it would read for ever
+    monkeypatch.setattr(_heap, "_read_by_library", None)
     path = tmp_path / "strings.h5"
-    write(path, [["gabors"] * 200])
-    with h5py.File(path, "r") as file:
-        calls = []
+    write(path, [["gabors"] * 200 + ["flashes"] * 100])
+    content = path.read_bytes()
+    rng = np.random.default_rng(kept)
+    start = content.index(b"GCOL")
+    size = int.from_bytes(content[start + 8 : start + 16], "little")
+    n_refused = 0
+    for place in rng.integers(start, start + size, 40).tolist():
+        hole = bytearray(content)
+        hole[place : place + 16] = bytes(16)
+        path.write_bytes(hole)
+        with h5py.File(path, "r") as file:
 
-        def garbage(offset: int, length: int) -> bytes:
-            calls.append(offset)
-            if len(calls) > 1:
-                return b"\xff" * length
-            with path.open("rb") as handle:  # the references themselves are sound
-                handle.seek(offset)
-                return handle.read(length)
+            def read_bytes(offset: int, length: int, hole: bytearray = hole) -> bytes:
+                return bytes(hole[offset : offset + length])
 
-        codes, values = _heap.read_factorized(file["c0"], garbage)
-    assert len(calls) > 1
-    assert list(values[codes]) == ["gabors"] * 200
+            try:
+                codes, values = _heap.read_factorized(file["c0"], read_bytes)
+            except ValueError:
+                n_refused += 1
+            else:
+                assert len(codes) == 300
+                assert len(values) < 40
+    assert n_refused > 5
+
+
+def test_check_collection__every_hole_ends(tmp_path: Path) -> None:
+    path = tmp_path / "strings.h5"
+    write(path, [["gabors" * (n % 9) for n in range(100)]])
+    content = path.read_bytes()
+    start = content.index(b"GCOL")
+    size = int.from_bytes(content[start + 8 : start + 16], "little")
+    _heap.check_collection(lambda offset, length: content[offset : offset + length], start)
+    n_refused = 0
+    for place in range(start + 16, start + size - 16, 8):
+        hole = content[:place] + bytes(16) + content[place + 16 :]
+        try:
+            _heap.check_collection(lambda a, n, hole=hole: hole[a : a + n], start)
+        except ValueError:
+            n_refused += 1
+    assert n_refused > 100
 
 
 def test_read_factorized__compressed_column(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import xarray as xr
 from spikehouse.demo import Survey
 from spikehouse.errors import InvalidArgumentError, InvalidFileError
 from spikehouse.io.csd import read_current_source_density
+from spikehouse.io.hdf5 import Hdf5File
 from spikehouse.io.lfp import open_lfp, plan_spans
 
 N_SAMPLES, N_CHANNELS = 2000, 6
@@ -49,7 +50,7 @@ def write(tmp_path: Path) -> Write:
 
 
 class Spy:
-    """Counts the bytes that h5py is asked for."""
+    """Counts the bytes that h5py, and the file without it, are asked for."""
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self.n_bytes = 0
@@ -65,6 +66,13 @@ class Spy:
             self._count(into[target].nbytes)
             read_direct(dataset, into, source, target)
 
+        read_into = Hdf5File.read_into
+
+        def count_into(file: Hdf5File, offset: int, buffer: memoryview) -> int:
+            self._count(len(buffer))
+            return read_into(file, offset, buffer)
+
+        patch.setattr(Hdf5File, "read_into", count_into)
         patch.setattr(h5py.Dataset, "__getitem__", count_getitem)
         patch.setattr(h5py.Dataset, "read_direct", count_direct)
 
