@@ -247,24 +247,12 @@ def test_from_nwb_path__the_file_is_open_already(path: Path, locking: bool | Non
         assert session.num_probes == 2
 
 
-def test_open_file__without_locks_where_they_are_refused(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    opens, asked = h5py.File, []
-
-    def refuse(*args: Any, locking: bool | None = None, **kwargs: Any) -> h5py.File:
-        asked.append(locking)
-        if locking is not False:
-            raise OSError(
-                "Unable to synchronously open file (unable to lock file, errno = 37, error "
-                "message = 'No locks available')"
-            )
-        return opens(*args, locking=locking, **kwargs)
-
-    monkeypatch.setattr(_opening.h5py, "File", refuse)
-    with _opening.open_file(path) as file:
-        assert "identifier" in file
-    assert asked == [None, True, False]
+def test_from_nwb_path__takes_no_lock(path: Path) -> None:
+    fcntl = pytest.importorskip("fcntl", reason="locks of POSIX")
+    with path.open("rb") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        with EcephysSession.from_nwb_path(path) as session:
+            assert session.num_probes == 2
 
 
 def test_ids__a_table_is_named_in_one_line(path: Path) -> None:
