@@ -29,6 +29,7 @@ from spikehouse.errors import (
     describe_choices,
 )
 from spikehouse.io import NwbPath, NwbSessionFile, ReadAhead, Selection
+from spikehouse.labelled import Ids, to_id, to_ids
 from spikehouse.lfp import mask_intervals
 from spikehouse.schema import (
     CHANNELS,
@@ -488,6 +489,7 @@ class EcephysSession:
         ``session.get_lfp(probe).sel(time=slice(100, 101))`` reads one second.
         ``spikehouse.lfp.align`` cuts windows around stimuli; ``.load()`` reads everything.
         """
+        probe_id = to_id(probe_id, "probe_id")
         lfp: xr.DataArray = (
             self.api.get_lfp(probe_id)
             if chunks is None
@@ -518,7 +520,7 @@ class EcephysSession:
         NotFoundError
             If there is no such probe, or no LFP file of it.
         """
-        density: xr.DataArray = self.api.get_current_source_density(probe_id)
+        density: xr.DataArray = self.api.get_current_source_density(to_id(probe_id, "probe_id"))
         return density
 
     # ---- what went wrong
@@ -708,7 +710,7 @@ class EcephysSession:
         return intervals[before & after]
 
     def get_stimulus_parameter_values(
-        self, stimulus_presentation_ids: npt.ArrayLike | None = None, drop_nulls: bool = True
+        self, stimulus_presentation_ids: Ids | None = None, drop_nulls: bool = True
     ) -> dict[str, npt.NDArray[Any]]:
         """Get the values that each stimulus parameter takes.
 
@@ -758,7 +760,7 @@ class EcephysSession:
         return self.get_stimulus_parameter_values(shown, drop_nulls=drop_nulls)
 
     def channel_structure_intervals(
-        self, channel_ids: npt.ArrayLike
+        self, channel_ids: Ids
     ) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64]]:
         """Find the stretches of channels that lie in one structure.
 
@@ -779,7 +781,7 @@ class EcephysSession:
         NotFoundError
             If a channel is not in this session.
         """
-        ids = _check_ids(channel_ids, self.channels.index, what="channel_ids", one="channel")
+        ids = _check_ids(channel_ids, self.channels.index, name="channel_id", one="channel")
         table = self.channels.loc[ids]
         require_columns(
             table, "probe_id", "ecephys_structure_acronym", what="the table of channels"
@@ -798,8 +800,8 @@ class EcephysSession:
     def presentationwise_spike_counts(
         self,
         bin_edges: npt.ArrayLike,
-        stimulus_presentation_ids: npt.ArrayLike | None = None,
-        unit_ids: npt.ArrayLike | None = None,
+        stimulus_presentation_ids: Ids | None = None,
+        unit_ids: Ids | None = None,
         binarize: bool = False,
         dtype: npt.DTypeLike | None = None,
         large_bin_size_threshold: float = 0.001,
@@ -820,7 +822,7 @@ class EcephysSession:
         binarize
             One where there is a spike, zero where there is none.
         dtype
-            Of the counts; chosen to hold the largest if None, uint16 at least.
+            Of the counts; signed, chosen to hold the largest, and int16 at least if None.
         large_bin_size_threshold
             Binarizing bins wider than this [s] gives a warning.
         time_domain_callback
@@ -840,7 +842,8 @@ class EcephysSession:
         Raises
         ------
         InvalidArgumentError
-            If edges are out of order, not finite or fewer than two, or an id comes twice.
+            If edges are out of order, not finite or fewer than two, an id comes twice, or a
+            presentation has no finite start.
         NotFoundError
             If an id is not in this session.
         """
@@ -857,7 +860,7 @@ class EcephysSession:
             )
         if binarize:
             warn_wide_bins(edges, threshold=large_bin_size_threshold)
-        onsets = self._presentations.start_time[presentations]
+        onsets = self._windows(presentations)["start_time"]
         domain = time_domain(edges, onsets, callback=time_domain_callback)
         warn_overlaps(domain)
         counts = count_spikes(self.spike_times, units, domain, dtype=dtype, binarize=binarize)
@@ -874,8 +877,8 @@ class EcephysSession:
 
     def presentationwise_spike_times(
         self,
-        stimulus_presentation_ids: npt.ArrayLike | None = None,
-        unit_ids: npt.ArrayLike | None = None,
+        stimulus_presentation_ids: Ids | None = None,
+        unit_ids: Ids | None = None,
     ) -> pd.DataFrame:
         """List the spikes that fall into presentations.
 
@@ -897,21 +900,22 @@ class EcephysSession:
         NotFoundError
             If an id is not in this session.
         InvalidArgumentError
-            If an id comes twice.
+            If an id comes twice, or a presentation's times are not finite or it stops before it
+            starts.
         """
-        presentations = self._select_presentations(stimulus_presentation_ids)
+        windows = self._windows(self._select_presentations(stimulus_presentation_ids))
         return align_spikes(
             self.spike_times,
             self._select_units(unit_ids),
-            start_time=self._presentations.start_time[presentations],
-            stop_time=self._presentations.stop_time[presentations],
-            presentation_ids=self._presentations.ids[presentations],
+            start_time=windows["start_time"],
+            stop_time=windows["stop_time"],
+            presentation_ids=windows.index,
         )
 
     def conditionwise_spike_statistics(
         self,
-        stimulus_presentation_ids: npt.ArrayLike | None = None,
-        unit_ids: npt.ArrayLike | None = None,
+        stimulus_presentation_ids: Ids | None = None,
+        unit_ids: Ids | None = None,
         use_rates: bool = False,
     ) -> pd.DataFrame:
         """Summarise spikes over the presentations of each condition.
@@ -937,15 +941,17 @@ class EcephysSession:
         NotFoundError
             If an id is not in this session.
         InvalidArgumentError
-            If an id comes twice.
+            If an id comes twice, or a presentation's times are not finite or it stops before it
+            starts.
         """
         rows = self._select_presentations(stimulus_presentation_ids)
         rows = rows[~self._presentations.is_invalid[rows]]
+        windows = self._windows(rows)
         return condition_statistics(
             self.spike_times,
             self._select_units(unit_ids),
-            start_time=self._presentations.start_time[rows],
-            stop_time=self._presentations.stop_time[rows],
+            start_time=windows["start_time"],
+            stop_time=windows["stop_time"],
             condition_ids=self._presentations.condition[rows],
             use_rates=use_rates,
         )
@@ -954,7 +960,7 @@ class EcephysSession:
         self,
         stimulus_name: str,
         trial_duration: float,
-        unit_ids: npt.ArrayLike | None = None,
+        unit_ids: Ids | None = None,
     ) -> StimulusResponses:
         """Gather what the functions of :mod:`spikehouse.analysis` need of one stimulus.
 
@@ -992,7 +998,7 @@ class EcephysSession:
         self,
         stimulus: str | Sequence[str] | None = None,
         *,
-        unit_ids: npt.ArrayLike | None = None,
+        unit_ids: Ids | None = None,
         definition: Definition | None = None,
         options: MetricOptions | None = None,
         progress: Callable[[int, int], None] | None = None,
@@ -1080,24 +1086,30 @@ class EcephysSession:
             raise InvalidArgumentError(
                 f"mean_over is {mean_over!r}; {describe_choices(mean_over, get_args(MeanOver))}"
             )
-        domain = time_domain(edges, self._presentations.start_time[rows], callback=callback)
+        domain = time_domain(edges, self._windows(rows)["start_time"], callback=callback)
         coords["time_relative_to_stimulus_onset"] = bin_centres(edges)
         coords["unit_id"] = np.asarray(units, dtype=np.int64)
         means = mean_counts(self.spike_times, units, domain, groups=groups)
         return xr.DataArray(means, dims=list(coords), coords=coords, name="mean_spike_counts")
 
-    def _select_presentations(self, ids: npt.ArrayLike | None) -> npt.NDArray[np.int64]:
+    def _windows(self, rows: npt.NDArray[np.int64]) -> pd.DataFrame:
+        """Start and stop of some presentations [s], by id."""
+        shown = self._presentations
+        columns = {"start_time": shown.start_time[rows], "stop_time": shown.stop_time[rows]}
+        return pd.DataFrame(columns, index=shown.ids[rows])
+
+    def _select_presentations(self, ids: Ids | None) -> npt.NDArray[np.int64]:
         """Positions of presentations, by id."""
         known = pd.Index(self._presentations.ids)
         if ids is None:
             return np.arange(len(known))
-        given = _check_ids(ids, known, what="stimulus_presentation_ids", one="presentation")
+        given = _check_ids(ids, known, name="stimulus_presentation_id", one="presentation")
         return known.get_indexer(pd.Index(given)).astype(np.int64)
 
-    def _select_units(self, ids: npt.ArrayLike | None) -> list[int]:
+    def _select_units(self, ids: Ids | None) -> list[int]:
         if ids is None:
             return [int(unit) for unit in self.units.index]
-        found = _check_ids(ids, self.units.index, what="unit_ids", one="unit")
+        found = _check_ids(ids, self.units.index, name="unit_id", one="unit")
         return [int(unit) for unit in found]
 
 
@@ -1114,10 +1126,8 @@ def _listed(counts: pd.Series[int]) -> str:
     return ", ".join(f"{name} {count}" for name, count in counts.items())
 
 
-def _check_ids(
-    ids: npt.ArrayLike, known: pd.Index[Any], *, what: str, one: str
-) -> npt.NDArray[np.int64]:
-    given = np.atleast_1d(np.asarray(ids))
+def _check_ids(ids: Ids, known: pd.Index[Any], *, name: str, one: str) -> npt.NDArray[np.int64]:
+    given = to_ids(ids, name)
     if given.size == 0:
         return np.empty(0, dtype=np.int64)
     absent = ~pd.Index(given).isin(known)
@@ -1125,12 +1135,12 @@ def _check_ids(
         first = given[absent][0]
         value = first.item() if isinstance(first, np.generic) else first
         raise NotFoundError(
-            f"{int(absent.sum())} of {given.size} {what} are not in this session; there is no "
+            f"{int(absent.sum())} of {given.size} {name}s are not in this session; there is no "
             f"{one} {value!r}: {describe_choices(value, known.tolist())}"
         )
     repeated = pd.Index(given).duplicated()
     if repeated.any():
         raise InvalidArgumentError(
-            f"{what} holds {given[repeated][0]} more than once; pass each id once"
+            f"{name}s holds {given[repeated][0]} more than once; pass each id once"
         )
     return given.astype(np.int64)

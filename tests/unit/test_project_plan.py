@@ -212,6 +212,7 @@ def test_choose_numbers__takes_all_none_or_some() -> None:
         choose_numbers([3], range(3), what="natural scene")
 
 
-def test_list_values__refuses_a_table() -> None:
-    with pytest.raises(InvalidArgumentError, match="a DataFrame is not a list of session ids"):
-        list_values(PROBES, what="session id")
+def test_list_values__takes_the_index_of_a_table() -> None:
+    assert list_values(PROBES, what="probe id") == PROBES.index.tolist()
+    with pytest.raises(InvalidArgumentError, match="a dict is not a list of session ids"):
+        list_values({1: 2}, what="session id")

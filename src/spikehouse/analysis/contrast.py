@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from spikehouse.analysis.definitions import Definition
 from spikehouse.errors import InvalidArgumentError
+from spikehouse.labelled import align, rows_first
 
 __all__ = ["c50", "contrast_curve", "fit_contrast_curves"]
 
@@ -82,6 +83,7 @@ def fit_contrast_curves(
     ``scipy.optimize.curve_fit`` does it, compiled by numba, which takes some seconds at the first
     call on a machine: then 0.1 ms a unit, 50 ms for one that does not converge, on all cores.
     """
+    contrasts, responses = align(contrasts=contrasts, responses=rows_first(responses))
     shown, values = np.asarray(contrasts, np.float64), np.asarray(responses, np.float64)
     if shown.ndim != 1 or values.ndim != 2 or len(shown) != len(values):
         raise InvalidArgumentError(

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import xarray as xr
 
 from spikehouse.errors import InvalidArgumentError
+from spikehouse.labelled import Ids, align, rows_first, to_ids
 
 __all__ = ["noise_correlations", "signal_correlations"]
 
 
 def noise_correlations(
-    counts: xr.DataArray | npt.ArrayLike,
+    counts: xr.DataArray | pd.DataFrame | npt.ArrayLike,
     conditions: npt.ArrayLike,
     *,
-    unit_ids: npt.ArrayLike | None = None,
+    unit_ids: Ids | None = None,
 ) -> xr.DataArray:
     """Correlate what the presentations of one condition differ by, for every pair of units.
 
@@ -39,10 +41,13 @@ def noise_correlations(
     Raises
     ------
     InvalidArgumentError
-        If there are not as many conditions as presentations, or a response is not finite.
+        If there are not as many conditions as presentations, labels of the two differ, or a
+        response is not finite.
 
     Notes
     -----
+    Where both have labels, conditions are put in the order of the counts.
+
     z = (response − mean of its condition) / standard deviation within its condition (n − 1 in the
     denominator), and r = Σ z_i z_j / √(Σ z_i² · Σ z_j²) over the presentations of all conditions
     in which both units varied. Three matrix products; memory: twice the counts and five times the
@@ -52,8 +57,8 @@ def noise_correlations(
     ----------
     Cohen & Kohn (2011), Nat. Neurosci. 14, 811, doi:10.1038/nn.2842.
     """
-    values, labels = _check_counts(counts, unit_ids)
-    scores, has_varied = _score_within(values, _number_conditions(conditions, len(values)))
+    values, numbers, labels = _check(counts, conditions, unit_ids)
+    scores, has_varied = _score_within(values, numbers)
     squares = scores**2
     products = scores.T @ scores
     # what of one unit's variation falls where the other varied as well
@@ -63,10 +68,10 @@ def noise_correlations(
 
 
 def signal_correlations(
-    counts: xr.DataArray | npt.ArrayLike,
+    counts: xr.DataArray | pd.DataFrame | npt.ArrayLike,
     conditions: npt.ArrayLike,
     *,
-    unit_ids: npt.ArrayLike | None = None,
+    unit_ids: Ids | None = None,
 ) -> xr.DataArray:
     """Correlate the tuning of every pair of units.
 
@@ -89,10 +94,13 @@ def signal_correlations(
     Raises
     ------
     InvalidArgumentError
-        If there are not as many conditions as presentations, or a response is not finite.
+        If there are not as many conditions as presentations, labels of the two differ, or a
+        response is not finite.
 
     Notes
     -----
+    Where both have labels, conditions are put in the order of the counts.
+
     Pearson's correlation of the mean responses to the conditions, each condition counting once.
     With few presentations of a condition, noise that two units share moves their means together
     and the correlation is biased towards the noise correlation. AllenSDK has no such function.
@@ -101,8 +109,7 @@ def signal_correlations(
     ----------
     Cohen & Kohn (2011), Nat. Neurosci. 14, 811, doi:10.1038/nn.2842.
     """
-    values, labels = _check_counts(counts, unit_ids)
-    numbers = _number_conditions(conditions, len(values))
+    values, numbers, labels = _check(counts, conditions, unit_ids)
     sums, sizes = _sum_by_condition(values, numbers)
     means = sums / sizes
     centred = means - means.mean(axis=0) if len(means) else means
@@ -113,9 +120,13 @@ def signal_correlations(
     return _label(correlation, labels, "signal_correlation", ~is_constant)
 
 
-def _check_counts(
-    counts: xr.DataArray | npt.ArrayLike, unit_ids: npt.ArrayLike | None
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.generic]]:
+def _check(
+    counts: xr.DataArray | pd.DataFrame | npt.ArrayLike,
+    conditions: npt.ArrayLike,
+    unit_ids: Ids | None,
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.intp], npt.NDArray[np.generic]]:
+    """Return counts, the number of each row's condition, and the labels of the units."""
+    counts, conditions = align(counts=rows_first(counts), conditions=conditions)
     values = np.asarray(counts, dtype=np.float64)
     if values.ndim != 2:
         raise InvalidArgumentError(
@@ -126,27 +137,30 @@ def _check_counts(
         raise InvalidArgumentError(
             f"the responses of {n_wrong} presentations are not finite; leave those out"
         )
-    if unit_ids is not None:
-        labels = np.asarray(unit_ids)
-    elif isinstance(counts, xr.DataArray) and "unit_id" in counts.coords:
-        labels = counts["unit_id"].to_numpy()
-    else:
+    known = None
+    if isinstance(counts, xr.DataArray) and "unit_id" in counts.coords:
+        known = counts["unit_id"].to_numpy()
+    elif isinstance(counts, pd.DataFrame):
+        known = counts.columns.to_numpy()
+    labels = to_ids(unit_ids, "unit_id") if unit_ids is not None else known
+    if labels is None:
         labels = np.arange(values.shape[1])
     if labels.shape != values.shape[1:]:
         raise InvalidArgumentError(
             f"counts has {values.shape[1]} units, but unit_ids has the shape {labels.shape}"
         )
-    return values, labels
-
-
-def _number_conditions(conditions: npt.ArrayLike, n_presentations: int) -> npt.NDArray[np.intp]:
-    given = np.asarray(conditions)
-    if given.shape != (n_presentations,):
+    if isinstance(counts, xr.DataArray) and known is not None and not np.array_equal(known, labels):
         raise InvalidArgumentError(
-            f"counts has {n_presentations} presentations, but conditions has the shape "
-            f"{given.shape}; give the condition of each"
+            "counts has unit ids of its own, and those of unit_ids are others or in another order; "
+            "leave unit_ids out, or select counts.sel(unit_id=unit_ids)"
         )
-    return np.unique(given, return_inverse=True)[1]
+    given = np.asarray(conditions)
+    if given.shape != values.shape[:1]:
+        raise InvalidArgumentError(
+            f"counts has {len(values)} presentations, but conditions has the shape {given.shape}; "
+            "give the condition of each"
+        )
+    return values, np.unique(given, return_inverse=True)[1], labels
 
 
 def _sum_by_condition(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 import numpy as np
@@ -12,6 +12,7 @@ import pandas as pd
 from spikehouse.analysis.fdr import adjust_p_values
 from spikehouse.analysis.responses import check_window
 from spikehouse.errors import InvalidArgumentError, describe_choices
+from spikehouse.labelled import Ids, to_ids
 from spikehouse.spikes import count_spikes, time_domain
 
 __all__ = ["evoked_responses"]
@@ -25,7 +26,7 @@ PART_BYTES = 32 * 1024 * 1024
 
 def evoked_responses(
     spike_times: SpikeTimes,
-    unit_ids: Sequence[int],
+    unit_ids: Ids,
     onsets: npt.ArrayLike,
     *,
     window: tuple[float, float] = (0.0, 0.25),
@@ -96,7 +97,6 @@ def evoked_responses(
     }
     if test not in tests:
         raise InvalidArgumentError(f"test={test!r}; {describe_choices(test, tests)}")
-    times = _check_onsets(onsets)
     bounds = [check_window(window), check_window(baseline)]
     seconds = [stop - start for start, stop in bounds]
     if test != "t" and not np.isclose(seconds[0], seconds[1], rtol=1e-9, atol=0):
@@ -104,9 +104,9 @@ def evoked_responses(
             f"window lasts {seconds[0]:g} s and baseline {seconds[1]:g} s: test={test!r} needs "
             "equally long ones; change one of them, or use test='t'"
         )
-    units = [int(unit) for unit in unit_ids]
+    units = to_ids(unit_ids, "unit_id")
     evoked, before = (
-        count_spikes(spike_times, units, time_domain(bound, times))[:, 0].astype(np.float64)
+        count_spikes(spike_times, units, time_domain(bound, onsets))[:, 0].astype(np.float64)
         for bound in bounds
     )
     # differences of counts are whole numbers: ranks and shuffles see ties as such
@@ -191,13 +191,3 @@ def _flip_signs(change: npt.NDArray[np.float64], n_shuffles: int, seed: int) -> 
     is_tested = (change != 0).any(axis=0)
     p_value = np.where(is_tested, (n_as_large + 1) / (n_shuffles + 1), np.nan)
     return np.where(is_tested, total / n_rows, np.nan), p_value
-
-
-def _check_onsets(onsets: npt.ArrayLike) -> npt.NDArray[np.float64]:
-    times = np.asarray(onsets, dtype=np.float64)
-    if times.ndim != 1 or not np.isfinite(times).all():
-        raise InvalidArgumentError(
-            f"onsets needs one dimension of finite times [s]; it has the shape {times.shape} and "
-            f"{int((~np.isfinite(times)).sum())} that are not finite"
-        )
-    return times

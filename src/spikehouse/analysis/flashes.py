@@ -10,6 +10,7 @@ from spikehouse.analysis.common import peak_times, preferred_psth, psth_edges, t
 from spikehouse.analysis.definitions import Definition
 from spikehouse.analysis.inputs import StimulusResponses
 from spikehouse.errors import InvalidArgumentError
+from spikehouse.labelled import align, rows_first
 
 __all__ = ["compute_flashes_metrics", "on_off_ratio", "sustained_index"]
 
@@ -48,6 +49,7 @@ def on_off_ratio(means: npt.ArrayLike, colors: npt.ArrayLike) -> Floats:
     >>> on_off_ratio([[2.0, 1.0], [4.0, 0.5]], [-1, 1]).tolist()
     [2.0, 0.5]
     """
+    colors, means = align(colors=colors, means=rows_first(means))
     values = np.asarray(means, dtype=np.float64)
     shown = np.asarray(colors, dtype=np.float64)
     bright, dark = np.flatnonzero(shown == 1), np.flatnonzero(shown == -1)

@@ -13,8 +13,9 @@ import xarray as xr
 
 from spikehouse.analysis.definitions import Definition, check_definition
 from spikehouse.errors import InvalidArgumentError
+from spikehouse.labelled import align, to_ids
 from spikehouse.schema import require_columns
-from spikehouse.spikes import count_spikes, time_domain
+from spikehouse.spikes import check_windows, count_spikes, time_domain
 
 __all__ = ["StimulusResponses", "average_speed"]
 
@@ -71,6 +72,8 @@ class StimulusResponses:
                 f"trial_duration is {self.trial_duration}; give the length of a response [s], "
                 "for instance 0.25"
             )
+        check_windows(self.presentations[["start_time", "stop_time"]])
+        object.__setattr__(self, "unit_ids", to_ids(self.unit_ids, "unit_id").tolist())
 
     @classmethod
     def from_counts(
@@ -167,12 +170,12 @@ class StimulusResponses:
     @cached_property
     def condition_ids(self) -> npt.NDArray[np.int64]:
         """The stimulus conditions, increasing, shape (n_conditions,)."""
-        return np.unique(self.presentations["stimulus_condition_id"].to_numpy(dtype=np.int64))
+        return np.unique(to_ids(self.presentations["stimulus_condition_id"], _NEEDED[2]))
 
     @cached_property
     def condition_of(self) -> npt.NDArray[np.intp]:
         """For every presentation the position of its condition, shape (n_presentations,)."""
-        shown = self.presentations["stimulus_condition_id"].to_numpy(dtype=np.int64)
+        shown = to_ids(self.presentations["stimulus_condition_id"], _NEEDED[2])
         return np.searchsorted(self.condition_ids, shown)
 
     @cached_property
@@ -346,7 +349,7 @@ def average_speed(
     Parameters
     ----------
     times
-        When each sample begins [s], increasing, shape (n_samples,).
+        When each sample begins [s], shape (n_samples,).
     velocity
         The samples [cm/s]; those that are NaN are left out.
     start_time, stop_time
@@ -356,11 +359,25 @@ def average_speed(
     -------
     ndarray, shape (n,)
         The mean of the samples that begin in [start, stop) [cm/s]; NaN where there is none.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If an interval is not finite or stops before it starts, or labels differ.
     """
-    if not len(start_time):
+    times, velocity = map(np.asarray, align(times=times, velocity=velocity))
+    start_time, stop_time = align(start_time=start_time, stop_time=stop_time)
+    windows = check_windows(
+        pd.DataFrame({"start_time": start_time, "stop_time": stop_time}), noun="interval"
+    )
+    if not len(windows):
         return np.empty(0)
+    start_time, stop_time = windows.T
+    if (times[1:] < times[:-1]).any():
+        order = np.argsort(times, kind="stable")
+        times, velocity = times[order], velocity[order]
     # one stimulus is a small part of a session
-    here = slice(*np.searchsorted(times, (np.nanmin(start_time), np.nanmax(stop_time))))
+    here = slice(*np.searchsorted(times, (start_time.min(), stop_time.max())))
     times, velocity = times[here], velocity[here]
     is_known = np.isfinite(velocity)
     sums = np.r_[0.0, np.cumsum(np.where(is_known, velocity, 0.0))]

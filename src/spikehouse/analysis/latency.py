@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from spikehouse.errors import InvalidArgumentError
+from spikehouse.labelled import Ids, to_ids
 from spikehouse.spikes import count_spikes, mean_counts, time_domain
 
 __all__ = ["LatencyOptions", "onset_latency"]
@@ -79,7 +80,7 @@ class _Bins:
 
 def onset_latency(
     spike_times: SpikeTimes,
-    unit_ids: Sequence[int],
+    unit_ids: Ids,
     onsets: npt.ArrayLike,
     *,
     options: LatencyOptions | None = None,
@@ -142,24 +143,18 @@ def onset_latency(
     doi:10.1093/biostatistics/kxh008, for segments with a beginning and an end.
     """
     chosen = LatencyOptions() if options is None else options
-    times = np.asarray(onsets, dtype=np.float64)
-    if times.ndim != 1 or not np.isfinite(times).all():
-        raise InvalidArgumentError(
-            f"onsets needs one dimension of finite times [s]; it has the shape {times.shape} and "
-            f"{int((~np.isfinite(times)).sum())} that are not finite"
-        )
     if n_bootstraps < 0:
         raise InvalidArgumentError(f"n_bootstraps is {n_bootstraps}; give 0 or more")
-    units = [int(unit) for unit in unit_ids]
+    units = to_ids(unit_ids, "unit_id").tolist()
     bins = _make_bins(chosen)
-    domain = time_domain(bins.edges, times)
-    means = mean_counts(spike_times, units, domain) if len(times) else None
+    domain = time_domain(bins.edges, onsets)
+    means = mean_counts(spike_times, units, domain) if len(domain) else None
     n_bins = len(bins.edges) - 1
     sums = np.zeros((len(units), n_bins), dtype=np.int64)
     if means is not None:
         # sums of integers, divided and multiplied by the same number
-        sums = np.rint(means.T * len(times)).astype(np.int64)
-    table = _describe(sums, bins, chosen, len(times))
+        sums = np.rint(means.T * len(domain)).astype(np.int64)
+    table = _describe(sums, bins, chosen, len(domain))
     table.index = pd.Index(units, name="unit_id", dtype=np.int64)
     if n_bootstraps:
         is_found = table["latency"].notna()

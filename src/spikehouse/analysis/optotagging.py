@@ -13,7 +13,8 @@ import pandas as pd
 from spikehouse.analysis.fdr import adjust_p_values
 from spikehouse.analysis.responses import check_unit_ids
 from spikehouse.errors import InvalidArgumentError, NotFoundError, describe_choices
-from spikehouse.spikes import align_spikes, count_spikes
+from spikehouse.labelled import Ids
+from spikehouse.spikes import align_spikes, check_windows, count_spikes
 
 __all__ = ["HasLaser", "OptotagOptions", "list_pulses", "optotag"]
 
@@ -90,7 +91,7 @@ class OptotagOptions:
 
 def optotag(
     session_or_spike_times: HasLaser | SpikeTimes,
-    unit_ids: Sequence[int] | None = None,
+    unit_ids: Ids | None = None,
     epochs: pd.DataFrame | None = None,
     *,
     conditions: Sequence[str] | None = None,
@@ -204,9 +205,8 @@ def list_pulses(epochs: pd.DataFrame) -> pd.DataFrame:
     InvalidArgumentError
         If an epoch does not end after it starts.
     """
-    starts = epochs["start_time"].to_numpy(dtype=np.float64)
-    stops = epochs["stop_time"].to_numpy(dtype=np.float64)
-    is_wrong = ~(stops > starts)
+    starts, stops = check_windows(epochs[["start_time", "stop_time"]], noun="laser pulse").T
+    is_wrong = stops == starts
     if is_wrong.any():
         raise InvalidArgumentError(
             f"{int(is_wrong.sum())} of {len(epochs)} laser pulses do not end after they start, "
@@ -235,7 +235,7 @@ def list_pulses(epochs: pd.DataFrame) -> pd.DataFrame:
 
 def _unpack(
     subject: HasLaser | SpikeTimes,
-    unit_ids: Sequence[int] | None,
+    unit_ids: Ids | None,
     epochs: pd.DataFrame | None,
 ) -> tuple[SpikeTimes, list[int], pd.DataFrame]:
     if isinstance(subject, Mapping):

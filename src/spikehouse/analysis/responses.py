@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -11,10 +10,12 @@ import pandas as pd
 import xarray as xr
 
 from spikehouse.errors import InvalidArgumentError
+from spikehouse.labelled import Ids, to_ids
 from spikehouse.spikes import (
     align_spikes,
     bin_centres,
     check_bin_edges,
+    check_windows,
     mean_counts,
     time_domain,
 )
@@ -36,7 +37,7 @@ N_WIDTHS = 4.0
 
 def conditionwise_psth(
     spike_times: SpikeTimes,
-    unit_ids: Sequence[int],
+    unit_ids: Ids,
     presentations: pd.DataFrame,
     bin_edges: npt.ArrayLike,
     *,
@@ -69,7 +70,8 @@ def conditionwise_psth(
     Raises
     ------
     InvalidArgumentError
-        If a column is missing or the edges cannot bound bins.
+        If a column is missing, the edges cannot bound bins, a presentation has no finite start,
+        or a condition id is no whole number.
     NotFoundError
         If there is no such unit.
 
@@ -80,11 +82,12 @@ def conditionwise_psth(
     """
     edges = check_bin_edges(bin_edges)
     onsets, conditions = _read_columns(presentations, "start_time", "stimulus_condition_id")
-    is_shown = ~pd.isna(conditions)
-    ids, groups = np.unique(conditions[is_shown].astype(np.int64), return_inverse=True)
-    units = np.asarray(unit_ids, dtype=np.int64)
-    domain = time_domain(edges, onsets[is_shown].astype(np.float64))
-    values = mean_counts(spike_times, units.tolist(), domain, groups=groups)
+    is_shown = conditions.notna()
+    shown = to_ids(conditions[is_shown], "stimulus_condition_id")
+    ids, groups = np.unique(shown, return_inverse=True)
+    units = to_ids(unit_ids, "unit_id")
+    domain = time_domain(edges, onsets[is_shown])
+    values = mean_counts(spike_times, units, domain, groups=groups)
     if use_rates:
         widths = np.diff(edges)[:, None]
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -163,7 +166,7 @@ def smooth_rates(rates: xr.DataArray, *, kernel_width: float, dim: str = TIME) -
 
 def rasters_by_condition(
     spike_times: SpikeTimes,
-    unit_ids: Sequence[int],
+    unit_ids: Ids,
     presentations: pd.DataFrame,
     *,
     window: tuple[float, float] | None = None,
@@ -193,29 +196,32 @@ def rasters_by_condition(
     Raises
     ------
     InvalidArgumentError
-        If a column is missing, a presentation has no condition, a unit is there twice, or the
-        window does not end after it starts.
+        If a column is missing, a presentation has no condition or no whole number for one, a unit
+        is there twice, the window does not end after it starts, or a presentation's times are not
+        finite or it stops before it starts.
     NotFoundError
         If there is no such unit.
     """
-    onsets, conditions = _read_columns(presentations, "start_time", "stimulus_condition_id")
-    onsets = onsets.astype(np.float64)
-    if pd.isna(conditions).any():
+    begins, shown = _read_columns(presentations, "start_time", "stimulus_condition_id")
+    if shown.isna().any():
         raise InvalidArgumentError(
-            f"{int(pd.isna(conditions).sum())} presentations have no stimulus_condition_id; leave "
+            f"{int(shown.isna().sum())} presentations have no stimulus_condition_id; leave "
             "them out: presentations.dropna(subset='stimulus_condition_id')"
         )
     if window is None:
-        starts, (stops,) = onsets, _read_columns(presentations, "stop_time")
+        _read_columns(presentations, "stop_time")
+        windows = check_windows(presentations[["start_time", "stop_time"]])
     else:
-        starts, stops = (onsets + bound for bound in check_window(window))
+        windows = time_domain(check_window(window), begins)
+    onsets = begins.to_numpy(dtype=np.float64)
+    conditions = to_ids(shown, "stimulus_condition_id")
     order = np.lexsort((onsets, conditions))
     row = np.empty(len(order), dtype=np.int64)
     row[order] = np.arange(len(order))
     units = check_unit_ids(unit_ids)
     # numbers for ids: the rows of the table are found without looking ids up
     spikes = align_spikes(
-        spike_times, units, start_time=starts, stop_time=stops.astype(np.float64),
+        spike_times, units, start_time=windows[:, 0], stop_time=windows[:, 1],
         presentation_ids=np.arange(len(onsets)),
     )  # fmt: skip
     place = spikes["stimulus_presentation_id"].to_numpy()
@@ -226,13 +232,13 @@ def rasters_by_condition(
     table = pd.DataFrame(
         {
             "unit_id": spikes["unit_id"].to_numpy()[by_row],
-            "stimulus_condition_id": conditions[place].astype(np.int64),
+            "stimulus_condition_id": conditions[place],
             "stimulus_presentation_id": presentations.index.to_numpy()[place],
             "row": row[place],
             "time_since_stimulus_presentation_onset": times[by_row] - onsets[place],
         }
     )
-    ids, first = np.unique(conditions[order].astype(np.int64), return_index=True)
+    ids, first = np.unique(conditions[order], return_index=True)
     table.attrs = {
         "n_rows": len(order),
         "first_rows": dict(zip(ids.tolist(), first.tolist(), strict=True)),
@@ -240,17 +246,17 @@ def rasters_by_condition(
     return table
 
 
-def _read_columns(table: pd.DataFrame, *names: str) -> list[npt.NDArray[Any]]:
+def _read_columns(table: pd.DataFrame, *names: str) -> list[pd.Series]:
     missing = [name for name in names if name not in table]
     if missing:
         raise InvalidArgumentError(
             f"presentations has no column {', '.join(missing)}; give the table that "
             "session.get_stimulus_table(...) returns"
         )
-    return [table[name].to_numpy() for name in names]
+    return [table[name] for name in names]
 
 
-def check_unit_ids(unit_ids: Iterable[int]) -> list[int]:
+def check_unit_ids(unit_ids: Ids) -> list[int]:
     """Check that every unit is there once.
 
     Parameters
@@ -268,7 +274,7 @@ def check_unit_ids(unit_ids: Iterable[int]) -> list[int]:
     InvalidArgumentError
         If one is there twice.
     """
-    units = [int(unit) for unit in unit_ids]
+    units: list[int] = to_ids(unit_ids, "unit_id").tolist()
     if len(set(units)) < len(units):
         twice = next(unit for unit in units if units.count(unit) > 1)
         raise InvalidArgumentError(

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from spikehouse.analysis.definitions import Definition
 from spikehouse.errors import InvalidArgumentError
+from spikehouse.labelled import align
 
 __all__ = [
     "AZIMUTH_OFFSET_DEGREES",
@@ -264,7 +265,7 @@ def rf_on_screen(
     within the outer half of the first row or column is off the screen, and one up to half a
     position beyond the last is on it.
     """
-    y, x = np.asarray(center_y), np.asarray(center_x)
+    y, x = map(np.asarray, align(center_y=center_y, center_x=center_x))
     inside: Bools = (y > 0) & (y < rf_shape[-2]) & (x > 0) & (x < rf_shape[-1])
     return inside
 

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spikehouse.errors import InvalidArgumentError
+from spikehouse.labelled import align, rows_first
 
 __all__ = ["permutation_p_values", "resampling_p_values"]
 
@@ -220,6 +221,7 @@ def _check_counts(
     counts: npt.ArrayLike, group_of: npt.ArrayLike, n_draws: int, name: str
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.intp]]:
     """Give whole counts, and groups numbered 0, 1, … in their order."""
+    counts, group_of = align(counts=rows_first(counts), group_of=group_of)
     given = np.asarray(counts)
     labels = np.asarray(group_of)
     if given.ndim != 2 or labels.shape != given.shape[:1]:

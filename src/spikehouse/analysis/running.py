@@ -10,6 +10,7 @@ import numpy.typing as npt
 from spikehouse.analysis.definitions import Definition
 from spikehouse.analysis.variability import moments
 from spikehouse.errors import InvalidArgumentError
+from spikehouse.labelled import align
 
 __all__ = ["RunningModulation", "running_modulation"]
 
@@ -81,6 +82,7 @@ def running_modulation(
     >>> float(answer.run_mod.round(3)), float(answer.p_value.round(3))
     (0.6, 0.021)
     """
+    counts, speeds, is_trial = align(counts=counts, speeds=speeds, is_trial=is_trial)
     values = np.asarray(counts, dtype=np.float64)
     speed = _shape_speeds(np.asarray(speeds, dtype=np.float64), values.shape)
     known = np.isfinite(speed) | (definition == "published")

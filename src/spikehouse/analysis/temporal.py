@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from spikehouse.analysis.definitions import Definition, check_definition
 from spikehouse.errors import InvalidArgumentError
+from spikehouse.labelled import align
 
 __all__ = ["f1_f0", "modulation_index"]
 
@@ -193,6 +194,7 @@ def _fold(rates: Floats, frequency: float, bin_width: float) -> Floats:
 def _check(
     psth: npt.ArrayLike, frequency: npt.ArrayLike, bin_width: float, definition: str
 ) -> tuple[Floats, Floats]:
+    psth, frequency = align(psth=psth, frequency=frequency)
     rates, frequencies = np.asarray(psth, np.float64), np.asarray(frequency, np.float64)
     if not rates.ndim or not rates.shape[-1]:
         raise InvalidArgumentError(

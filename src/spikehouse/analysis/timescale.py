@@ -10,6 +10,7 @@ import pandas as pd
 
 from spikehouse.analysis.inputs import StimulusResponses
 from spikehouse.errors import InvalidArgumentError
+from spikehouse.labelled import align
 from spikehouse.spikes import count_spikes, time_domain
 
 __all__ = [
@@ -255,6 +256,7 @@ def _compare_with_noise(r_squared: Floats, curves: Floats, w: Floats) -> Floats:
 def _check_fit(
     lags: npt.ArrayLike, autocorrelation: npt.ArrayLike, weights: npt.ArrayLike | None
 ) -> tuple[Floats, Floats, Floats]:
+    autocorrelation, weights = align(autocorrelation=autocorrelation, weights=weights)
     times = np.asarray(lags, dtype=np.float64)
     y = np.asarray(autocorrelation, dtype=np.float64)
     w = np.ones(y.shape) if weights is None else np.asarray(weights, dtype=np.float64)

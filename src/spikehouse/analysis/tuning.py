@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from spikehouse.analysis.definitions import Definition
 from spikehouse.errors import InvalidArgumentError
+from spikehouse.labelled import align, rows_first
 
 __all__ = [
     "direction_selectivity",
@@ -65,6 +66,7 @@ def resultant_length(angles: npt.ArrayLike, responses: npt.ArrayLike, *, harmoni
     ----------
     Ringach, Shapley & Hawken 2002, doi:10.1523/JNEUROSCI.22-13-05639.2002.
     """
+    angles, responses = align(angles=angles, responses=rows_first(responses))
     theta, values = np.asarray(angles, np.float64), np.asarray(responses, np.float64)
     _check_lengths(theta, values, what="angles")
     vectors = np.exp(1j * harmonic * np.deg2rad(theta))
@@ -189,6 +191,7 @@ def mean_by_value(responses: npt.ArrayLike, values: npt.ArrayLike) -> tuple[Floa
     Where combinations with other parameters were not all shown, values are compared over
     different sets of them, here as in AllenSDK.
     """
+    values, responses = align(values=values, responses=rows_first(responses))
     parameter, means = np.asarray(values, np.float64), np.asarray(responses, np.float64)
     _check_lengths(parameter, means, what="values")
     is_known = ~np.isnan(parameter)
@@ -257,6 +260,7 @@ def preferred_value(
     -----
     Responses are equal if they differ by less than one part in 10⁹.
     """
+    values, means = align(values=values, means=rows_first(means))
     chosen, responses = np.asarray(values, np.float64), np.asarray(means, np.float64)
     _check_lengths(chosen, responses, what="values")
     preferred = chosen[preferred_position(responses, definition=definition)]
@@ -326,6 +330,7 @@ def discrimination_index(responses: npt.ArrayLike, values: npt.ArrayLike) -> Flo
     ----------
     Prince, Pointon, Cumming & Parker 2002, doi:10.1152/jn.00465.2000.
     """
+    values, responses = align(values=values, responses=rows_first(responses))
     trials, parameter = np.asarray(responses, np.float64), np.asarray(values, np.float64)
     known, means = mean_by_value(trials, parameter)
     shown = ~np.isnan(parameter)

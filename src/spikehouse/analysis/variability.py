@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from spikehouse.analysis.definitions import Definition
 from spikehouse.errors import InvalidArgumentError
-from spikehouse.spikes import count_spikes
+from spikehouse.labelled import Ids, align, to_ids
+from spikehouse.spikes import check_windows, count_spikes
 
 __all__ = [
     "binary_rate",
@@ -71,6 +73,7 @@ def fano_factor(
     >>> float(fano_factor([2, 4, 6]).round(3))
     0.667
     """
+    counts, is_trial = align(counts=counts, is_trial=is_trial)
     values = np.asarray(counts, dtype=np.float64)
     n, mean, squares = moments(values, is_trial)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -166,7 +169,7 @@ def stimulus_blocks(
     Parameters
     ----------
     start_time, stop_time
-        Presentations in order of time, shape (n_presentations,) [s].
+        Presentations in any order, shape (n_presentations,) [s].
     longest_interval
         From one onset to the next within a block [s]; a longer one begins a new block.
 
@@ -181,18 +184,17 @@ def stimulus_blocks(
     apart and 0.25 s long, are then blocks of one presentation each: their firing rate is the
     rate during flashes; that of the other stimuli includes the grey in between.
     """
-    starts = np.asarray(start_time, dtype=np.float64)
-    stops = np.asarray(stop_time, dtype=np.float64)
-    if not starts.size:
+    start_time, stop_time = align(start_time=start_time, stop_time=stop_time)
+    windows = check_windows(pd.DataFrame({"start_time": start_time, "stop_time": stop_time}))
+    if not len(windows):
         return np.empty((0, 2))
+    starts, stops = windows[np.argsort(windows[:, 0], kind="stable")].T
     is_last = np.r_[np.diff(starts) > longest_interval, True]
     is_first = np.r_[True, is_last[:-1]]
     return np.column_stack([starts[is_first], stops[is_last]])
 
 
-def firing_rate(
-    spike_times: Mapping[int, Floats], unit_ids: Sequence[int], blocks: npt.ArrayLike
-) -> Floats:
+def firing_rate(spike_times: Mapping[int, Floats], unit_ids: Ids, blocks: npt.ArrayLike) -> Floats:
     """Divide the spikes in some intervals by the length of these intervals.
 
     Parameters
@@ -214,11 +216,12 @@ def firing_rate(
     AllenSDK's number is the same, except that a unit without spikes has 0 there even where the
     intervals last no time. Cost: the spikes of the units are read once.
     """
-    intervals = np.asarray(blocks, dtype=np.float64).reshape(-1, 2)
+    intervals = check_windows(np.reshape(blocks, (-1, 2)), noun="block")
     seconds = float((intervals[:, 1] - intervals[:, 0]).sum())
+    units = to_ids(unit_ids, "unit_id")
     if not seconds > 0:
-        return np.full(len(unit_ids), np.nan)
-    counts = count_spikes(spike_times, unit_ids, intervals)
+        return np.full(len(units), np.nan)
+    counts = count_spikes(spike_times, units, intervals)
     rates: Floats = counts.sum(axis=(0, 1), dtype=np.int64) / seconds
     return rates
 

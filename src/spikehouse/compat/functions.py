@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from spikehouse.labelled import Ids
 from spikehouse.spikes import count_spikes, time_domain
 from spikehouse.spikes.counting import TimeDomainCallback
 
@@ -25,7 +26,7 @@ _SAYS_NOTHING = ("", "null")
 def build_spike_histogram(
     time_domain: npt.ArrayLike,
     spike_times: Mapping[int, npt.NDArray[np.float64]],
-    unit_ids: npt.ArrayLike,
+    unit_ids: Ids,
     dtype: npt.DTypeLike | None = None,
     binarize: bool = False,
 ) -> npt.NDArray[Any]:
@@ -40,7 +41,7 @@ def build_spike_histogram(
     unit_ids
         Which units, in the order of the result.
     dtype
-        Of the counts; chosen to hold the largest if None, uint16 at least.
+        Of the counts; if None, uint16, or wider where a count needs it; uint8 when binarized.
     binarize
         One where there is a spike, zero where there is none.
 
@@ -52,11 +53,19 @@ def build_spike_histogram(
     Raises
     ------
     InvalidArgumentError
-        If a given dtype cannot hold the largest count.
+        If a given dtype cannot hold the largest count, or a row's edges are not finite or
+        decrease.
     """
-    units = np.atleast_1d(np.asarray(unit_ids)).tolist()
     edges = np.atleast_2d(np.asarray(time_domain, dtype=np.float64))
-    return count_spikes(spike_times, units, edges, dtype=dtype, binarize=binarize)
+    counts = count_spikes(spike_times, unit_ids, edges, dtype=dtype, binarize=binarize)
+    return counts if dtype is not None else as_unsigned(counts)
+
+
+def as_unsigned(counts: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return counts in the unsigned type AllenSDK has; of two bytes at most without a copy."""
+    if counts.itemsize <= np.dtype(np.int16).itemsize:
+        return counts.view(f"u{counts.itemsize}")
+    return counts.astype(np.min_scalar_type(int(counts.max(initial=0))))
 
 
 def build_time_window_domain(

@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import xarray as xr
 
 from spikehouse import project, session
+from spikehouse.compat.functions import as_unsigned
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from spikehouse.labelled import Ids
     from spikehouse.remote.streaming.ranges import RemoteBytes
     from spikehouse.stimuli import Missing
 
@@ -64,8 +67,40 @@ class EcephysSession(session.EcephysSession):
 
     ``phase``, ``size`` and ``spatial_frequency`` are text in released files. AllenSDK leaves them
     so; here their values are text that is also equal to the number: ``table["phase"] == "0.0"``
-    and ``table["phase"] == 0.0`` select the same rows.
+    and ``table["phase"] == 0.0`` select the same rows. Counts are unsigned, as AllenSDK's are.
     """
+
+    def presentationwise_spike_counts(
+        self,
+        bin_edges: npt.ArrayLike,
+        stimulus_presentation_ids: Ids | None = None,
+        unit_ids: Ids | None = None,
+        binarize: bool = False,
+        dtype: npt.DTypeLike | None = None,
+        *arguments: Any,  # noqa: ANN401 - handed on
+        **options: Any,  # noqa: ANN401
+    ) -> xr.DataArray:
+        """Count spikes in bins around the onset of presentations.
+
+        Parameters
+        ----------
+        bin_edges, stimulus_presentation_ids, unit_ids, binarize, *arguments, **options
+            As for `spikehouse.session.EcephysSession.presentationwise_spike_counts`.
+        dtype
+            Of the counts; if None, uint16, or wider where a count needs it; uint8 when binarized.
+
+        Returns
+        -------
+        DataArray
+            As there.
+        """
+        counts = super().presentationwise_spike_counts(
+            bin_edges, stimulus_presentation_ids, unit_ids, binarize, dtype, *arguments, **options
+        )
+        is_mean = counts.dtype.kind == "f"
+        if dtype is not None or is_mean:
+            return counts
+        return counts.copy(data=as_unsigned(counts.to_numpy()))
 
     @cached_property
     def _texts(self) -> dict[str, dict[Any, ParameterText]]:
@@ -128,7 +163,7 @@ class EcephysSession(session.EcephysSession):
         return self._write_text(table) if missing == "null" else table
 
     def get_stimulus_parameter_values(
-        self, stimulus_presentation_ids: npt.ArrayLike | None = None, drop_nulls: bool = True
+        self, stimulus_presentation_ids: Ids | None = None, drop_nulls: bool = True
     ) -> dict[str, npt.NDArray[Any]]:
         """Get the values that each stimulus parameter takes.
 

@@ -71,9 +71,10 @@ def decode(
     Raises
     ------
     InvalidArgumentError
-        If design and targets differ in length or in their row labels, a value is missing, there
+        If design and targets differ in length or have other row labels, a value is missing, there
         is nothing to decode (no rows, no units, one class), a name is unknown, there are more
-        folds than rows, blocks or members of a class, or a fold would train on one class only.
+        folds than rows, blocks or members of a class, or a fold would train on one class only or
+        test rows that it trains on.
 
     Notes
     -----
@@ -92,8 +93,8 @@ def decode(
     ``chance`` is one over the number of classes. Where classes are not equally frequent, always
     guessing the commonest does better than that.
 
-    Where labels are indexed (a Series and a DataArray or DataFrame, with an index that is more
-    than a row count), the two indexes must agree.
+    Where both are labelled (a Series and a DataArray or DataFrame, with an index that is more
+    than a row count), targets and groups are put in the order of the design.
 
     Memory: one copy of the training rows of each fold under way, and what the estimator needs
     (an SVC 200 MB of kernel cache). Estimators other than SVC run in processes of their own when

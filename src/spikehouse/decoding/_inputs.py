@@ -12,6 +12,7 @@ import pandas as pd
 import xarray as xr
 
 from spikehouse.errors import InvalidArgumentError
+from spikehouse.labelled import align, rows_first
 
 Design = npt.ArrayLike | pd.DataFrame | xr.DataArray
 Targets = npt.ArrayLike | pd.Series | xr.DataArray
@@ -68,7 +69,7 @@ def check_problem(design: Design, targets: Targets) -> Problem:
     design
         Presentations × units, with or without labels.
     targets
-        One label a presentation, in the same order.
+        One label a presentation; in the same order, unless both are labelled.
 
     Returns
     -------
@@ -81,6 +82,7 @@ def check_problem(design: Design, targets: Targets) -> Problem:
         If the shapes disagree, the rows are labelled differently, a value is missing, or there
         are fewer than two classes.
     """
+    design, targets = align(design=rows_first(design), targets=targets)
     values, design_rows = _design_values(design)
     truth, target_rows = _target_values(targets)
     if len(truth) != len(values):
@@ -88,7 +90,6 @@ def check_problem(design: Design, targets: Targets) -> Problem:
             f"design has {len(values)} rows (presentations) and targets {len(truth)} values; "
             f"there must be one target a row: targets.loc[design.{ROW_DIMENSION}.values] picks them"
         )
-    _check_rows(design_rows, target_rows)
     _check_finite(values, design_rows)
     labels = np.unique(truth)
     if len(labels) < 2:
@@ -121,21 +122,19 @@ def check_groups(groups: Targets | None, problem: Problem) -> npt.NDArray[Any] |
     """
     if groups is None:
         return None
-    values, rows = _target_values(groups, name="groups")
+    _, groups = align(design=pd.Series(0, index=problem.row_ids), groups=groups)
+    values, _ = _target_values(groups, name="groups")
     if len(values) != len(problem.targets):
         raise InvalidArgumentError(
             f"design has {len(problem.targets)} rows (presentations) and groups {len(values)} "
             "values; there must be one block a row"
         )
-    _check_rows(_meaningful(problem.row_ids), rows, name="groups")
     return values
 
 
 def _design_values(design: Design) -> tuple[npt.NDArray[np.float64], pd.Index | None]:
     rows: pd.Index | None = None
     if isinstance(design, xr.DataArray):
-        if ROW_DIMENSION in design.dims:
-            design = design.transpose(ROW_DIMENSION, ...)
         if design.ndim and design.dims[0] in design.indexes:
             rows = design.indexes[design.dims[0]]
     elif isinstance(design, pd.DataFrame):
@@ -202,19 +201,6 @@ def _meaningful(rows: pd.Index | None) -> pd.Index | None:
     if rows is None or rows.equals(pd.RangeIndex(len(rows))):
         return None
     return rows
-
-
-def _check_rows(
-    design_rows: pd.Index | None, target_rows: pd.Index | None, *, name: str = "targets"
-) -> None:
-    if design_rows is None or target_rows is None or design_rows.equals(target_rows):
-        return
-    first = next(i for i, (a, b) in enumerate(zip(design_rows, target_rows, strict=True)) if a != b)
-    raise InvalidArgumentError(
-        f"design and {name} are labelled differently: row {first} is presentation "
-        f"{design_rows[first]} in design and {target_rows[first]} in {name}; "
-        f"put them in one order first, or pass {name}.to_numpy() if they are"
-    )
 
 
 def _check_finite(values: npt.NDArray[np.float64], rows: pd.Index | None) -> None:

@@ -14,7 +14,8 @@ from spikehouse.decoding._inputs import Design, Targets, check_problem
 from spikehouse.decoding._jobs import Job, Progress
 from spikehouse.decoding._plans import make_plan
 from spikehouse.errors import InvalidArgumentError, NotFoundError, describe_choices
-from spikehouse.spikes import count_spikes, time_domain
+from spikehouse.labelled import Ids, to_ids
+from spikehouse.spikes import check_windows, count_spikes, time_domain
 from spikehouse.spikes.design import HasSpikeTimes
 
 TIME_DIMENSION = "time_relative_to_stimulus_onset"
@@ -24,7 +25,7 @@ ROUNDING = 1e-9
 def decode_over_time(
     session_or_spike_times: HasSpikeTimes | Mapping[int, npt.NDArray[np.float64]],
     presentations: pd.DataFrame,
-    unit_ids: npt.ArrayLike,
+    unit_ids: Ids,
     targets: Targets | str,
     *,
     windows: Sequence[tuple[float, float]] | npt.ArrayLike | None = None,
@@ -168,8 +169,9 @@ def _regular_windows(
             f"bin_width={bin_width!r} and step={step!r}; valid: lengths above 0 s"
         )
     if span is None:
-        lengths = _times(presentations, "stop_time") - _times(presentations, "start_time")
-        span = (0.0, float(lengths.min()))
+        bounds = [_times(presentations, name) for name in ("start_time", "stop_time")]
+        starts, stops = check_windows(pd.concat(bounds, axis=1)).T
+        span = (0.0, float((stops - starts).min()))
     start, stop = (float(edge) for edge in span)
     if not stop - start >= bin_width - ROUNDING:
         raise InvalidArgumentError(
@@ -179,23 +181,19 @@ def _regular_windows(
     # counted, not added up: the edges of one window are those of the next to the last bit
     n_windows = int(np.floor((stop - start - bin_width) / stride + ROUNDING)) + 1
     starts = start + np.arange(n_windows) * stride
-    bounds: npt.NDArray[np.float64] = np.stack([starts, starts + bin_width], axis=1)
-    return bounds.round(12)
+    windows: npt.NDArray[np.float64] = np.stack([starts, starts + bin_width], axis=1)
+    return windows.round(12)
 
 
-def _times(presentations: pd.DataFrame, column: str) -> npt.NDArray[np.float64]:
+def _times(presentations: pd.DataFrame, column: str) -> pd.Series[float]:
     if column not in presentations.columns:
         raise InvalidArgumentError(
             f"presentations has no column {column}; give the table that "
             "session.get_stimulus_table(...) returns"
         )
-    times = presentations[column].to_numpy(dtype=np.float64)
-    if not len(times) or not np.isfinite(times).all():
-        raise InvalidArgumentError(
-            f"{column} is missing in {(~np.isfinite(times)).sum()} of {len(times)} presentations; "
-            "one presentation or more is needed, each with its times"
-        )
-    return times
+    if presentations.empty:
+        raise InvalidArgumentError("presentations has no rows; one or more is needed")
+    return presentations[column].astype(np.float64)
 
 
 def _column(presentations: pd.DataFrame, given: Targets | str, name: str) -> Targets:
@@ -212,7 +210,7 @@ def _column(presentations: pd.DataFrame, given: Targets | str, name: str) -> Tar
 def _count(
     session_or_spike_times: HasSpikeTimes | Mapping[int, npt.NDArray[np.float64]],
     presentations: pd.DataFrame,
-    unit_ids: npt.ArrayLike,
+    unit_ids: Ids,
     bounds: npt.NDArray[np.float64],
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[Any]]:
     """Count once between all edges: a window is the sum of the bins inside it."""
@@ -220,7 +218,7 @@ def _count(
         spike_times = session_or_spike_times
     else:
         spike_times = session_or_spike_times.spike_times
-    units = np.atleast_1d(np.asarray(unit_ids)).tolist()
+    units = to_ids(unit_ids, "unit_id").tolist()
     unknown = [unit for unit in units if unit not in spike_times]
     if unknown:
         raise NotFoundError(f"no unit {unknown[0]!r}; {describe_choices(unknown[0], spike_times)}")

@@ -8,9 +8,11 @@ from typing import Any, Literal, Protocol, get_args, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from spikehouse.decoding._inputs import Fold, Problem
 from spikehouse.errors import InvalidArgumentError, describe_choices
+from spikehouse.labelled import align
 
 SplitName = Literal["kfold", "stratified", "blocked", "repeated-stratified"]
 
@@ -156,7 +158,7 @@ def check_folds(
     ------
     InvalidArgumentError
         If there are more folds than rows, blocks or members of a class, fewer than two of them,
-        a fold is empty, or one would train on a single class.
+        a fold is empty, tests rows that it trains on, or would train on a single class.
     """
     n_rows = len(problem.targets)
     splitter = _as_splitter(cv, n_rows=n_rows, groups=groups, seed=seed)
@@ -170,7 +172,10 @@ def check_folds(
             raise InvalidArgumentError(f"{name} cannot split these rows: {error}") from error
     else:
         pairs, name = splitter, GIVEN_FOLDS
-    folds = [(_as_positions(train, n_rows), _as_positions(test, n_rows)) for train, test in pairs]
+    folds = [
+        (_as_positions(train, problem.row_ids), _as_positions(test, problem.row_ids))
+        for train, test in pairs
+    ]
     if not folds:
         raise InvalidArgumentError(f"{name} gives no folds; at least one is needed")
     for number, (train, test) in enumerate(folds):
@@ -284,7 +289,10 @@ def _check_class_sizes(splitter: Splitter, name: str, problem: Problem) -> None:
         )
 
 
-def _as_positions(rows: npt.ArrayLike, n_rows: int) -> npt.NDArray[np.intp]:
+def _as_positions(rows: npt.ArrayLike, row_ids: pd.Index) -> npt.NDArray[np.intp]:
+    n_rows = len(row_ids)
+    if isinstance(rows, pd.Series) and rows.dtype == bool:
+        _, rows = align(design=pd.Series(0, index=row_ids), fold=rows)
     positions = np.asarray(rows)
     if positions.dtype == np.bool_ and positions.shape == (n_rows,):
         positions = np.flatnonzero(positions)
@@ -311,6 +319,12 @@ def _check_fold(
     if not train.size or not test.size:
         raise InvalidArgumentError(
             f"fold {number} has {train.size} presentations to train on and {test.size} to test"
+        )
+    n_shared = np.isin(test, train).sum()
+    if n_shared:
+        raise InvalidArgumentError(
+            f"fold {number} tests {n_shared} of its {test.size} presentations on a model that was "
+            "trained on them; keep the rows of training and test apart"
         )
     classes = np.unique(targets[train])
     if len(classes) < 2:

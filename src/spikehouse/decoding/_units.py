@@ -13,8 +13,11 @@ from spikehouse.decoding._inputs import Design, Targets, check_problem
 from spikehouse.decoding._jobs import Job, Progress
 from spikehouse.decoding._plans import Plan, check_repeats, label_draws, make_plan, spawn
 from spikehouse.errors import InvalidArgumentError, describe_choices
+from spikehouse.labelled import look_up, rows_first
 
 Positions = npt.NDArray[np.intp]
+# the last two are what numpy makes of missing values in an array of text
+_NO_AREA = ("", "nan", "None")
 
 
 def decode_by_unit_count(
@@ -259,18 +262,11 @@ def _areas_of_columns(
                 f"areas has no column {area_column!r}; {describe_choices(area_column, areas)}"
             )
         areas = areas[area_column]
-    units = _unit_ids(design)
+    units = _unit_ids(rows_first(design))
     if isinstance(areas, pd.Series) and units is not None:
-        absent = units.difference(areas.index)
-        if len(absent):
-            raise InvalidArgumentError(
-                f"areas says nothing of {len(absent)} of the {len(units)} units of the design, "
-                f"such as {absent[0]}; its index must be unit ids"
-            )
-        if not areas.index.is_unique:
-            raise InvalidArgumentError("areas names a unit twice; its index must be unit ids")
-        return areas.loc[units].reset_index(drop=True)
-    names = pd.Series(np.asarray(areas).ravel(), dtype=object)
+        return look_up(units, areas, name="areas").reset_index(drop=True)
+    # numpy would make text of the missing ones in a list
+    names = pd.Series(list(np.ravel(np.asarray(areas, dtype=object))), dtype=object)
     if len(names) != n_columns:
         raise InvalidArgumentError(
             f"design has {n_columns} columns (units) and areas {len(names)} values; there must "
@@ -280,7 +276,7 @@ def _areas_of_columns(
 
 
 def _members(areas: pd.Series) -> dict[str, Positions]:
-    is_known = areas.notna() & (areas.astype(object) != "")
+    is_known = areas.notna() & ~areas.astype(object).isin(_NO_AREA)
     known = areas[is_known].astype(str).to_numpy()
     where = np.flatnonzero(is_known.to_numpy())
     return {str(area): where[known == area] for area in np.unique(known)}

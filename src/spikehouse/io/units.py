@@ -14,7 +14,13 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from spikehouse.errors import NotFoundError, copying, describe_choices, describe_value
+from spikehouse.errors import (
+    InvalidArgumentError,
+    NotFoundError,
+    copying,
+    describe_choices,
+    describe_value,
+)
 from spikehouse.io._guard import member
 from spikehouse.io._kinds import check_ends, check_numbers, check_unique
 from spikehouse.io.hdf5 import Hdf5File, column_names
@@ -92,12 +98,12 @@ class HasPrefetch(Protocol):
 
 
 class ReadAhead:
-    """Units' rows by position, those of the next batch on their way while one is read.
+    """Units' sorted spike times by position, the next batch on its way while one is read.
 
     Parameters
     ----------
     mapping
-        Unit id → rows.
+        Unit id → spike times [s]; those of a mapping that does not promise order are sorted.
     unit_ids
         Which units, in the order they will be read.
 
@@ -111,6 +117,7 @@ class ReadAhead:
     def __init__(self, mapping: Mapping[int, Any], unit_ids: Sequence[int]) -> None:
         self._mapping = mapping
         self._unit_ids = unit_ids
+        self._is_sorted = getattr(mapping, "is_sorted", False) is True
         self._source = mapping if isinstance(mapping, HasPrefetch) else None
         self._batches: list[list[int]] = []
         self._starts: list[int] = []
@@ -126,8 +133,9 @@ class ReadAhead:
     def __getitem__(self, position: int) -> npt.NDArray[Any]:
         if self._batches:
             self._reach(position)
-        rows: npt.NDArray[Any] = self._mapping[self._unit_ids[position]]
-        return rows
+        unit_id = self._unit_ids[position]
+        times: npt.NDArray[Any] = np.asarray(self._mapping[unit_id])
+        return times if self._is_sorted else _put_in_order(times, unit_id)
 
     def _reach(self, position: int) -> None:
         """Have the batch of a position begun, and the one after it."""
@@ -137,6 +145,17 @@ class ReadAhead:
         for batch in self._batches[begin:wanted]:
             if self._source is not None:
                 self._source.prefetch(batch)
+
+
+def _put_in_order(times: npt.NDArray[Any], unit_id: object) -> npt.NDArray[Any]:
+    if not times.size or (not np.isnan(times[-1]) and (times[1:] >= times[:-1]).all()):
+        return times
+    n_missing = int(np.isnan(times).sum())
+    if n_missing:
+        raise InvalidArgumentError(
+            f"{n_missing} of the {times.size} spike times of unit {unit_id} are NaN; leave them out"
+        )
+    return np.sort(times)
 
 
 class RaggedColumn(Mapping[int, npt.NDArray[Any]]):
@@ -263,6 +282,8 @@ class SpikeTimes(RaggedColumn):
         An open session file.
     """
 
+    is_sorted = True
+
     def __init__(self, file: Hdf5File) -> None:
         super().__init__(file, "spike_times")
         self._warned = False
@@ -332,6 +353,11 @@ class Selection(Mapping[int, Any]):
     def is_thread_safe(self) -> bool:
         """Whether threads may read from it at the same time."""
         return is_thread_safe(self._source)
+
+    @property
+    def is_sorted(self) -> bool:
+        """Whether the source promises spike times in order."""
+        return getattr(self._source, "is_sorted", False) is True
 
     def plan_batches(self, unit_ids: Sequence[int], *, most_bytes: int) -> list[list[int]]:
         """Cut units into runs whose rows may be in memory together.

@@ -6,9 +6,11 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import xarray as xr
 
 from spikehouse.errors import InvalidArgumentError, describe_choices
+from spikehouse.labelled import look_up
 
 Edges = Literal["nan", "repeat"]
 
@@ -19,7 +21,7 @@ UM = 1e-6
 
 def compute_csd(
     lfp: xr.DataArray,
-    vertical_positions: npt.ArrayLike | None = None,
+    vertical_positions: pd.Series | npt.ArrayLike | None = None,
     *,
     dim: str = "channel",
     conductivity: float | None = None,
@@ -34,9 +36,9 @@ def compute_csd(
         Potential [V] with a dimension of channels, best the response averaged over presentations:
         :func:`spikehouse.lfp.compute_evoked_lfp`.
     vertical_positions
-        Of the channels [µm] above the probe's tip, shape (n_channels,):
-        ``session.channels.loc[lfp.channel, "probe_vertical_position"]``. If None, the coordinate
-        ``vertical_position`` of ``lfp``.
+        Of the channels [µm] above the probe's tip: a Series by channel id, such as
+        ``session.channels["probe_vertical_position"]``, which may have further channels; or an
+        array, shape (n_channels,). If None, the coordinate ``vertical_position`` of ``lfp``.
     dim
         The dimension of channels.
     conductivity
@@ -125,7 +127,7 @@ def compute_csd(
 
 
 def _find_positions(
-    lfp: xr.DataArray, given: npt.ArrayLike | None, dim: str
+    lfp: xr.DataArray, given: pd.Series | npt.ArrayLike | None, dim: str
 ) -> npt.NDArray[np.float64]:
     if dim not in lfp.dims:
         raise InvalidArgumentError(
@@ -137,9 +139,11 @@ def _find_positions(
         if not names:
             raise InvalidArgumentError(
                 "the depths of the channels are not known: give vertical_positions [µm], "
-                "session.channels.loc[lfp.channel, 'probe_vertical_position']"
+                "session.channels['probe_vertical_position']"
             )
         given = lfp[names[0]].to_numpy()
+    if isinstance(given, pd.Series) and dim in lfp.indexes:
+        given = look_up(lfp.indexes[dim], given, name="vertical_positions")
     positions = np.asarray(given, dtype=np.float64)
     if positions.shape != (lfp.sizes[dim],) or not np.isfinite(positions).all():
         raise InvalidArgumentError(

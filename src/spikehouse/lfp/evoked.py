@@ -8,6 +8,7 @@ import pandas as pd
 import xarray as xr
 
 from spikehouse.errors import InvalidArgumentError
+from spikehouse.labelled import align as align_labels
 from spikehouse.lfp.alignment import align
 
 # what the windows that are in memory together take, about
@@ -32,7 +33,8 @@ def compute_evoked_lfp(
     window
         First and last time relative to the onset [s], half-open.
     conditions
-        The condition of each onset, shape (n_onsets,), to average each by itself.
+        The condition of each onset, shape (n_onsets,), to average each by itself; by label where
+        both have labels.
 
     Returns
     -------
@@ -46,8 +48,8 @@ def compute_evoked_lfp(
     Raises
     ------
     InvalidArgumentError
-        If there are no onsets, one is not finite, conditions are not as many, the window does not
-        end after it starts, or the recording's times are out of order.
+        If there are no onsets, one is not finite, conditions are not as many or have other labels,
+        the window does not end after it starts, or the recording's times are out of order.
 
     Notes
     -----
@@ -60,6 +62,7 @@ def compute_evoked_lfp(
     ----------
     Chan, Golub & LeVeque (1983), Am. Stat. 37, 242, doi:10.1080/00031305.1983.10483115.
     """
+    onsets, conditions = align_labels(onsets=onsets, conditions=conditions)
     times = np.atleast_1d(np.asarray(onsets, dtype=np.float64))
     if not times.size:
         raise InvalidArgumentError("there are no onsets to average around; give their times [s]")

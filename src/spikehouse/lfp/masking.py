@@ -12,6 +12,7 @@ from xarray.backends import BackendArray
 from xarray.core import indexing
 
 from spikehouse.errors import InvalidArgumentError
+from spikehouse.labelled import align
 from spikehouse.lfp._times import search_times, time_index
 
 Spans = npt.NDArray[np.int64]
@@ -124,6 +125,7 @@ def mask_intervals(
     read on selection only what decides where the intervals begin and end is read; nothing is kept
     for each sample.
     """
+    start_times, stop_times = align(start_times=start_times, stop_times=stop_times)
     starts = np.atleast_1d(np.asarray(start_times, dtype=np.float64))
     stops = np.atleast_1d(np.asarray(stop_times, dtype=np.float64))
     if starts.ndim != 1 or starts.shape != stops.shape:

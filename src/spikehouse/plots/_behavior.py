@@ -133,6 +133,7 @@ def _get_panels(
 def _draw_series(
     ax: Axes, series: pd.Series, window: tuple[float, float], *, what: str, color: str
 ) -> None:
+    series = series.sort_index()
     times = series.index.to_numpy(dtype=np.float64)
     is_shown = (times >= window[0]) & (times <= window[1])
     values = series.to_numpy(dtype=np.float64)[is_shown]

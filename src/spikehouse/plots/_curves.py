@@ -186,7 +186,8 @@ def _draw_shuffled(
     }
     if along in shuffled.dims:
         _check_curve(shuffled, along, name="shuffled")
-        ax.fill_between(shuffled[along].to_numpy(), low.to_numpy(), high.to_numpy(), **style)
+        low, high = low.sortby(along), high.sortby(along)
+        ax.fill_between(low[along].to_numpy(), low.to_numpy(), high.to_numpy(), **style)
         return
     drawn = np.concatenate([curve[along].to_numpy() for curve in curves.values()])
     ends = [float(drawn.min()), float(drawn.max())]

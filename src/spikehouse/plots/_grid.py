@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
+from spikehouse import labelled
 from spikehouse.errors import InvalidArgumentError
 
 TIP_LABEL = "position on the probe (µm from the tip)"
@@ -74,17 +75,10 @@ def edges_around(centres: npt.ArrayLike, *, name: str) -> npt.NDArray[np.float64
 
 def look_up(ids: npt.ArrayLike, table: pd.Series, *, name: str) -> npt.NDArray[np.float64]:
     """Give the number a table has for each id."""
-    wanted = pd.Index(np.asarray(ids))
-    if not table.index.is_unique:
-        raise InvalidArgumentError(f"{name} has several values for one id; keep one of them")
-    unknown = wanted.difference(table.index)
-    if len(unknown):
-        raise InvalidArgumentError(
-            f"{name} has no value for {len(unknown)} of {len(wanted)} ids, such as {unknown[0]}"
-        )
-    found: npt.NDArray[np.float64] = table.loc[wanted].to_numpy(dtype=np.float64)
+    found: npt.NDArray[np.float64]
+    found = labelled.look_up(ids, table, name=name).to_numpy(dtype=np.float64)
     if not np.isfinite(found).all():
-        first = wanted[~np.isfinite(found)][0]
+        first = np.asarray(ids)[~np.isfinite(found)][0]
         raise InvalidArgumentError(f"{name} of {first} is not a finite number")
     return found
 

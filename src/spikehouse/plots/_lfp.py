@@ -10,6 +10,7 @@ import pandas as pd
 import xarray as xr
 
 from spikehouse.errors import InvalidArgumentError
+from spikehouse.labelled import align
 from spikehouse.plots._axes import (
     DIVERGING,
     INK,
@@ -269,6 +270,7 @@ def _csd_depths(
                 f"for each of its {density.sizes[dim]} virtual channels"
             )
         depths = density["vertical_position"].to_numpy()
+    _, depths = align(csd=density, depths=depths)
     heights = np.asarray(depths, dtype=np.float64)
     if heights.shape != (density.sizes[dim],):
         raise InvalidArgumentError(

@@ -9,6 +9,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from spikehouse.errors import InvalidArgumentError
+from spikehouse.labelled import align
 from spikehouse.plots._axes import NO_VALUE_COLOR, SEQUENTIAL, add_colorbar, get_axes, tidy
 from spikehouse.plots._grid import edges_around, select_dims
 
@@ -70,6 +71,7 @@ def plot_receptive_field(
         has another shape, or ``widths`` come without ``center``.
     """
     field = select_dims(_in_degrees(receptive_field), PLACE, name="receptive_field")
+    field, mask = align(receptive_field=field, mask=mask)
     inside = None if mask is None else np.asarray(mask, dtype=bool)
     if inside is not None and inside.shape != field.shape:
         raise InvalidArgumentError(

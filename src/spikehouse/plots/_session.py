@@ -15,6 +15,7 @@ import pandas as pd
 import xarray as xr
 
 from spikehouse.errors import InvalidArgumentError, NotFoundError, describe_choices
+from spikehouse.labelled import Ids, align, rows_first, to_ids
 from spikehouse.plots._axes import CONDITION_COLORS, SEQUENTIAL, add_colorbar, line_colors, tidy
 from spikehouse.plots._grid import edges_around
 from spikehouse.plots._waveforms import VOLTAGE_LABEL
@@ -30,7 +31,7 @@ MAX_TICKED_UNITS = 40
 
 def plot_mean_waveforms(
     mean_waveforms: Mapping[int, xr.DataArray],
-    unit_ids: npt.ArrayLike,
+    unit_ids: Ids,
     peak_channels: Mapping[int, int] | pd.Series,
 ) -> Figure:
     """Draw the mean waveform of units, each on its peak channel.
@@ -57,7 +58,7 @@ def plot_mean_waveforms(
     NotFoundError
         If a unit has no peak channel, or its waveform does not have that channel.
     """
-    units = np.atleast_1d(np.asarray(unit_ids)).tolist()
+    units = to_ids(unit_ids, "unit_id").tolist()
     if not units:
         raise InvalidArgumentError("unit_ids is empty; at least one unit is needed")
     figure, ax = _new_figure((7.0, 5.0))
@@ -112,6 +113,7 @@ def plot_spike_counts(
         If the shapes do not fit, there are no units or fewer than two bins, or the times do not
         increase.
     """
+    data_array, time_coords = align(data_array=rows_first(data_array), time_coords=time_coords)
     values = np.asarray(data_array)
     times = np.asarray(time_coords, dtype=np.float64)
     edges = edges_around(times, name="time_coords")
@@ -229,7 +231,7 @@ def plot_running_speed(
     InvalidArgumentError
         If the two are not equally long.
     """
-    times, speeds = np.asarray(timestamps), np.asarray(values)
+    times, speeds = map(np.asarray, align(timestamps=timestamps, values=values))
     if times.shape != speeds.shape or times.ndim != 1:
         raise InvalidArgumentError(
             f"timestamps and values must be equally long, in one dimension; their shapes are "

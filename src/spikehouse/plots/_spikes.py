@@ -11,6 +11,7 @@ import pandas as pd
 import xarray as xr
 
 from spikehouse.errors import InvalidArgumentError
+from spikehouse.labelled import Ids, to_ids
 from spikehouse.plots._axes import (
     CONDITION_COLORS,
     INK,
@@ -23,6 +24,7 @@ from spikehouse.plots._axes import (
     say,
     tidy,
 )
+from spikehouse.plots._grid import look_up
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -40,7 +42,7 @@ def plot_psth_heatmap(
     *,
     ax: Axes | None = None,
     depths: pd.Series | None = None,
-    order: Literal["given", "peak"] | Sequence[Any] | npt.NDArray[Any] | pd.Index = "given",
+    order: Literal["given", "peak"] | Ids = "given",
     are_rates: bool | None = None,
     is_normalized: bool = False,
     stimulus_duration: float | None = None,
@@ -122,7 +124,7 @@ def plot_psth_heatmap(
     if depths is not None:
         ticks = np.unique(np.linspace(0, len(units) - 1, min(N_DEPTH_TICKS, len(units))).round())
         at = ticks.astype(int)
-        ax.set_yticks(at + 0.5, [f"{d:.0f}" for d in _depths_of(units[at], depths)])
+        ax.set_yticks(at + 0.5, [f"{d:.0f}" for d in look_up(units[at], depths, name="depths")])
         ax.set_ylabel(f"{len(units)} units, by position on the probe (µm from the tip)")
     else:
         how = ", earliest peak at the top" if _is_word(order, "peak") else ""
@@ -189,7 +191,7 @@ def plot_raster(
     spikes: pd.DataFrame,
     *,
     rows: str = "stimulus_presentation_id",
-    row_order: Sequence[Any] | npt.NDArray[Any] | pd.Index | None = None,
+    row_order: Ids | None = None,
     groups: pd.Series | None = None,
     ax: Axes | None = None,
     stimulus_duration: float | None = None,
@@ -288,7 +290,7 @@ def _unit_order(
     if depths is not None:
         if not _is_word(order, "given"):
             raise InvalidArgumentError("depths already are an order; give one of depths and order")
-        return np.argsort(_depths_of(units, depths), kind="stable")
+        return np.argsort(look_up(units, depths, name="depths"), kind="stable")
     if _is_word(order, "given"):
         return np.arange(len(units))
     if _is_word(order, "peak"):
@@ -296,7 +298,7 @@ def _unit_order(
         # a silent unit has no peak: it comes last
         peaks = np.where(known.max(axis=0) > 0, known.argmax(axis=0), len(known))
         return np.argsort(peaks, kind="stable")[::-1]
-    wanted = pd.Index(np.asarray(order))
+    wanted = pd.Index(to_ids(order, "unit_id"))
     unknown = wanted.difference(units)
     if len(unknown) or wanted.empty:
         what = f"unit {unknown[0]}, which mean_counts has not" if len(unknown) else "no unit"
@@ -351,23 +353,14 @@ def _as_rates(
     return (mean_counts if are_rates else mean_counts / width), edges
 
 
-def _depths_of(units: pd.Index, depths: pd.Series) -> npt.NDArray[np.float64]:
-    unknown = units.difference(depths.index)
-    if len(unknown):
-        raise InvalidArgumentError(
-            f"depths has no value for {len(unknown)} of {len(units)} units, such as {unknown[0]}"
-        )
-    return depths.loc[units].to_numpy(dtype=np.float64)
-
-
 def _row_order(
     present: pd.Series,
-    row_order: Sequence[Any] | npt.NDArray[Any] | pd.Index | None,
+    row_order: Ids | None,
     groups: pd.Series | None,
 ) -> pd.Index:
     order: pd.Index
     if row_order is not None:
-        order = pd.Index(row_order)
+        order = pd.Index(to_ids(row_order, str(present.name)))
     elif groups is not None:
         order = pd.Index(groups.index)
     else:

@@ -10,6 +10,7 @@ import pandas as pd
 import xarray as xr
 
 from spikehouse.errors import InvalidArgumentError, describe_choices
+from spikehouse.labelled import align
 from spikehouse.plots._axes import (
     INK,
     LINE_MARKERS,
@@ -217,6 +218,7 @@ def plot_star(
 def _as_table(
     responses: npt.ArrayLike, values: npt.ArrayLike, groups: npt.ArrayLike | None
 ) -> pd.DataFrame:
+    responses, values, groups = align(responses=responses, values=values, groups=groups)
     columns: dict[str, npt.NDArray[Any]] = {
         "response": np.asarray(responses, dtype=np.float64),
         "value": null_as_nan(values).astype(np.float64),

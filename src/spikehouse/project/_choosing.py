@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from spikehouse.errors import InvalidArgumentError, NotFoundError, describe_choices
+from spikehouse.labelled import to_ids
 from spikehouse.project._tables import to_whole_number
 from spikehouse.remote.cache.store import Store, TableName, Target
 
@@ -41,7 +42,7 @@ def list_values(value: object, *, what: str) -> list[object]:
     Parameters
     ----------
     value
-        One number or name, or some of them.
+        One number or name, or some of them; of a table, its index.
     what
         What they are, for the error message.
 
@@ -57,10 +58,10 @@ def list_values(value: object, *, what: str) -> list[object]:
     """
     if isinstance(value, str | bytes | bool) or not isinstance(value, Iterable):
         return [value]
-    if isinstance(value, dict | pd.DataFrame):
-        raise InvalidArgumentError(
-            f"a {type(value).__name__} is not a list of {what}s: give the ids, such as its index"
-        )
+    if isinstance(value, pd.DataFrame):
+        return list(to_ids(value, what.replace(" ", "_")))
+    if isinstance(value, dict):
+        raise InvalidArgumentError(f"a dict is not a list of {what}s: give the ids")
     return list(value)
 
 

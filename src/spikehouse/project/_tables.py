@@ -19,6 +19,7 @@ from spikehouse.errors import (
     describe_choices,
     describe_value,
 )
+from spikehouse.labelled import to_id
 from spikehouse.remote.cache.store import Store
 
 __all__ = ["ProjectTables"]
@@ -328,7 +329,8 @@ def to_whole_number(value: object, *, what: str) -> int:
     Parameters
     ----------
     value
-        An int, a NumPy integer, or a float without a fraction (``frame`` columns hold these).
+        An int, a NumPy integer, a float without a fraction (``frame`` columns hold these), or a
+        table of one row, whose index is meant.
     what
         What to call it in the error message.
 
@@ -342,6 +344,8 @@ def to_whole_number(value: object, *, what: str) -> int:
     InvalidArgumentError
         If it is none.
     """
+    if isinstance(value, pd.DataFrame):
+        value = to_id(value, what.replace(" ", "_"))
     try:
         # bool is an int to Python and never an id to anybody
         if isinstance(value, bool | np.bool_):

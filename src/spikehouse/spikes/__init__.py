@@ -6,6 +6,7 @@ from spikehouse.spikes.alignment import align_spikes
 from spikehouse.spikes.counting import (
     bin_centres,
     check_bin_edges,
+    check_windows,
     count_spikes,
     time_domain,
     warn_overlaps,
@@ -19,6 +20,7 @@ __all__ = [
     "align_spikes",
     "bin_centres",
     "check_bin_edges",
+    "check_windows",
     "concatenate_spikes",
     "condition_statistics",
     "count_spikes",

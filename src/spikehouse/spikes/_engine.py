@@ -32,7 +32,7 @@ class Rows:
     Attributes
     ----------
     domain
-        Shape (n_presentations, n_bins + 1) [s], contiguous, free of NaN, not decreasing in a row.
+        Shape (n_presentations, n_bins + 1) [s], contiguous, as ``check_windows`` gives it.
     windows
         Shape (n_presentations, 3): first edge, last edge [s], bins per second.
     slack
@@ -50,15 +50,14 @@ def compiled_rows(domain: npt.NDArray[np.float64], n_units: int) -> Rows | None:
     Parameters
     ----------
     domain
-        Shape (n_presentations, n_bins + 1) [s].
+        Shape (n_presentations, n_bins + 1) [s], as ``check_windows`` gives it.
     n_units
         How many units will be counted.
 
     Returns
     -------
     Rows or None
-        None where numpy is to be used: the work is small, or some edges are not numbers or
-        decrease, for which only the definition by ``numpy.searchsorted`` says what comes out.
+        None where numpy is to be used because the work is small.
     """
     is_loaded = "spikehouse.spikes._kernels" in sys.modules
     least = min(LARGE, LARGE_ONCE_LOADED) if is_loaded else LARGE
@@ -67,8 +66,8 @@ def compiled_rows(domain: npt.NDArray[np.float64], n_units: int) -> Rows | None:
     from spikehouse.spikes import _kernels
 
     edges = np.ascontiguousarray(domain, dtype=np.float64)
-    is_sound, slack, windows = _kernels.check_rows(edges)
-    return Rows(edges, windows, slack) if is_sound else None
+    slack, windows = _kernels.measure_rows(edges)
+    return Rows(edges, windows, slack)
 
 
 def run_units(

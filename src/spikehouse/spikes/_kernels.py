@@ -13,13 +13,11 @@ Floats = npt.NDArray[np.float64]
 
 
 @compiled
-def check_rows(domain: Floats) -> tuple[bool, float, Floats]:
-    """Check that every row's edges are numbers that do not decrease, and how even they are.
+def measure_rows(domain: Floats) -> tuple[float, Floats]:
+    """Measure how even the edges of every row are.
 
     Returns
     -------
-    is_sound
-        Whether ``count_unit`` may be used.
     slack
         By how much of a bin's width an edge is at most off evenly spaced ones; infinite if more
         than one.
@@ -33,15 +31,11 @@ def check_rows(domain: Floats) -> tuple[bool, float, Floats]:
         start, stop = domain[row, 0], domain[row, n_edges - 1]
         per_second = (n_edges - 1) / (stop - start)
         windows[row, 0], windows[row, 1], windows[row, 2] = start, stop, per_second
-        if not start <= stop:
-            return False, np.inf, windows
         for edge in range(1, n_edges):
-            if not domain[row, edge] >= domain[row, edge - 1]:
-                return False, np.inf, windows
             off = abs((domain[row, edge] - start) * per_second - edge)
             if start < stop and not off <= slack:
                 slack = off if off <= 1 else np.inf
-    return True, slack, windows
+    return slack, windows
 
 
 @compiled
@@ -94,7 +88,7 @@ def count_unit(
 ) -> bool:
     """Add a unit's spikes in row ``i`` to ``counts[targets[i]]``; False if one would overflow.
 
-    Shapes: domain (n_rows, n_bins + 1), windows and slack as ``check_rows`` gives them, targets
+    Shapes: domain (n_rows, n_bins + 1), windows and slack as ``measure_rows`` gives them, targets
     (n_rows,), counts (n_targets, n_bins). Linear in the rows and the spikes inside them: pages
     of counts without a spike are not touched.
 

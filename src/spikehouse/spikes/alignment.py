@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from spikehouse.io.units import ReadAhead
+from spikehouse.labelled import Ids, align, to_ids
 from spikehouse.schema import PRESENTATIONWISE_SPIKE_TIMES
+from spikehouse.spikes.counting import check_windows
 
 
 def align_spikes(
     spike_times: Mapping[int, npt.NDArray[np.float64]],
-    unit_ids: Sequence[int],
+    unit_ids: Ids,
     *,
     start_time: npt.ArrayLike,
     stop_time: npt.ArrayLike,
@@ -41,20 +43,30 @@ def align_spikes(
         time_since_stimulus_presentation_onset [s]. Spikes at the same time keep the order of the
         units, then of the presentations.
 
+    Raises
+    ------
+    InvalidArgumentError
+        If a presentation's times are not finite or it stops before it starts.
+
     Notes
     -----
     Time and memory are linear in the spikes found; nothing is looked up for the others.
     """
-    starts = np.asarray(start_time, dtype=np.float64)
-    edges = np.column_stack([starts, np.asarray(stop_time, dtype=np.float64)]).ravel()
-    presentations = np.asarray(presentation_ids, dtype=np.int64)
+    start_time, stop_time, presentation_ids = align(
+        start_time=start_time, stop_time=stop_time, presentation_ids=presentation_ids
+    )
+    presentations = to_ids(presentation_ids, "stimulus_presentation_id")
+    columns = {"start": np.asarray(start_time), "stop": np.asarray(stop_time)}
+    windows = check_windows(pd.DataFrame(columns, index=presentations))
+    starts, edges = windows[:, 0], windows.ravel()
+    units = to_ids(unit_ids, "unit_id").tolist()
     numbers = np.arange(len(starts), dtype=np.int32)
     times, rows, sizes = [np.empty(0)], [numbers[:0]], [0]
-    trains = ReadAhead(spike_times, unit_ids)
-    for position in range(len(unit_ids)):
+    trains = ReadAhead(spike_times, units)
+    for position in range(len(units)):
         train = np.asarray(trains[position], dtype=np.float64)
         first, end = np.searchsorted(train, edges, side="left").reshape(-1, 2).T
-        n_inside = np.maximum(end - first, 0)
+        n_inside = end - first
         ends = np.cumsum(n_inside)
         sizes.append(int(ends[-1]) if len(ends) else 0)
         # the k-th spike of a presentation stands k places after its first one
@@ -71,7 +83,7 @@ def align_spikes(
     return pd.DataFrame(
         {
             "stimulus_presentation_id": presentations[row],
-            "unit_id": np.asarray(unit_ids, dtype=np.int64)[places],
+            "unit_id": np.asarray(units, dtype=np.int64)[places],
             "time_since_stimulus_presentation_onset": time - starts[row],
         },
         index=pd.Index(time, name="spike_time"),

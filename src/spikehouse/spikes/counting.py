@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from spikehouse.errors import InvalidArgumentError
 from spikehouse.io.units import ReadAhead
+from spikehouse.labelled import Ids, to_ids
 from spikehouse.spikes._engine import Rows, SpikeTimes, compiled_rows, run_units
 
 # with fewer edges a row, looking each of them up costs no more than computing bins
@@ -60,9 +62,51 @@ def check_bin_edges(bin_edges: npt.ArrayLike) -> npt.NDArray[np.float64]:
     return edges
 
 
+def check_windows(
+    windows: npt.ArrayLike | pd.DataFrame, *, noun: str = "presentation"
+) -> npt.NDArray[np.float64]:
+    """Check that windows are finite and do not stop before they start.
+
+    Parameters
+    ----------
+    windows
+        Shape (n_presentations, n_edges) [s]: starts and stops, or the edges of bins. The index of
+        a table names the presentation in errors.
+    noun
+        What has these windows, for errors.
+
+    Returns
+    -------
+    ndarray of float64, shape (n_presentations, n_edges)
+        The same edges.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If an edge is not finite or comes before the one to its left.
+    """
+    edges = np.asarray(windows, dtype=np.float64)
+    if edges.ndim != 2:
+        raise InvalidArgumentError(
+            f"windows need the shape (n_presentations, n_edges), not {edges.shape}"
+        )
+    starts, stops = edges[:, :-1], edges[:, 1:]
+    is_wrong = ~(np.isfinite(starts) & np.isfinite(stops) & (starts <= stops))
+    if not is_wrong.any():
+        return edges
+    row, column = (int(place) for place in np.argwhere(is_wrong)[0])
+    which = windows.index[row] if isinstance(windows, pd.DataFrame) else f"at position {row}"
+    what = "lasts" if edges.shape[1] == 2 else f"has bin {column}"
+    raise InvalidArgumentError(
+        f"{noun} {which} {what} from {starts[row, column]:g} to {stops[row, column]:g} s: "
+        "times must be finite, and none before the one it follows. Correct or leave out such "
+        f"{noun}s ({is_wrong.any(axis=1).sum()} of {len(edges)})"
+    )
+
+
 def time_domain(
     bin_edges: npt.ArrayLike,
-    onsets: npt.ArrayLike,
+    onsets: npt.ArrayLike | pd.Series[float],
     *,
     callback: TimeDomainCallback | None = None,
 ) -> npt.NDArray[np.float64]:
@@ -73,7 +117,7 @@ def time_domain(
     bin_edges
         Shape (n_bins + 1,) [s], relative to an onset.
     onsets
-        Shape (n_presentations,) [s].
+        Shape (n_presentations,) [s]. The index of a Series names presentations in errors.
     callback
         Given the absolute edges, shape (n_presentations, n_bins + 1); gives them back changed.
 
@@ -85,27 +129,23 @@ def time_domain(
     Raises
     ------
     InvalidArgumentError
-        If the callback gives another shape, or edges of a row are out of order.
+        If an onset or an edge is not finite, the callback gives another shape, or edges of a row
+        are out of order.
     """
     edges = np.asarray(bin_edges, dtype=np.float64)
-    domain = np.asarray(onsets, dtype=np.float64)[:, None] + edges[None, :]
-    if callback is None:
-        return domain
-    changed = np.asarray(callback(domain.copy()), dtype=np.float64)
+    starts = np.asarray(onsets, dtype=np.float64)
+    if starts.ndim != 1:
+        raise InvalidArgumentError(f"onsets need one dimension, not the shape {starts.shape}")
+    domain = starts[:, None] + edges[None, :]
+    changed = domain if callback is None else np.asarray(callback(domain.copy()), np.float64)
     if changed.shape != domain.shape:
         raise InvalidArgumentError(
             f"time_domain_callback must keep the shape {domain.shape} (presentations × edges); "
             f"it gave {changed.shape}"
         )
-    rows, columns = np.nonzero(~(np.diff(changed, axis=1) >= 0))
-    if rows.size:
-        row, column = int(rows[0]), int(columns[0])
-        raise InvalidArgumentError(
-            f"bin edges are out of order in {np.unique(rows).size} of {len(changed)} rows, first "
-            f"in row {row}: edge {column + 1} ({changed[row, column + 1]:g} s) does not follow "
-            f"edge {column} ({changed[row, column]:g} s)"
-        )
-    return changed
+    if isinstance(onsets, pd.Series):
+        return check_windows(pd.DataFrame(changed, index=onsets.index))
+    return check_windows(changed)
 
 
 def bin_centres(edges: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -171,7 +211,7 @@ def warn_overlaps(domain: npt.NDArray[np.float64], *, stacklevel: int = 3) -> No
 
 def count_spikes(
     spike_times: SpikeTimes,
-    unit_ids: Sequence[int],
+    unit_ids: Ids,
     domain: npt.NDArray[np.float64],
     *,
     dtype: npt.DTypeLike | None = None,
@@ -189,8 +229,8 @@ def count_spikes(
         Shape (n_presentations, n_bins + 1); each row's edges [s] do not decrease. Rows may come
         in any order and overlap.
     dtype
-        Of the result. If None: uint8 when binarized, else the smallest unsigned type that holds
-        the largest count, uint16 at least.
+        Of the result. If None: int8 when binarized, else the smallest signed type that holds the
+        largest count, int16 at least.
     binarize
         One where there is a spike, zero where there is none.
 
@@ -202,7 +242,8 @@ def count_spikes(
     Raises
     ------
     InvalidArgumentError
-        If a given dtype cannot hold the largest count.
+        If a given dtype cannot hold the largest count, or a row's edges are not finite or
+        decrease.
 
     Notes
     -----
@@ -212,15 +253,17 @@ def count_spikes(
     inside the rows and the bins; the compiled loops use all cores. Memory: the result and one
     unit's spikes a core.
     """
+    units = to_ids(unit_ids, "unit_id").tolist()
+    domain = check_windows(domain)
     n_rows, n_edges = domain.shape
-    chosen = np.dtype(dtype) if dtype is not None else np.dtype(np.uint8 if binarize else np.uint16)
-    counts = np.zeros((len(unit_ids), n_rows, max(n_edges - 1, 0)), dtype=chosen)
-    rows = compiled_rows(domain, len(unit_ids)) if _is_countable(chosen) else None
+    chosen = np.dtype(dtype) if dtype is not None else np.dtype(np.int8 if binarize else np.int16)
+    counts = np.zeros((len(units), n_rows, max(n_edges - 1, 0)), dtype=chosen)
+    rows = compiled_rows(domain, len(units)) if _is_countable(chosen) else None
     if rows is None:
-        todo: Sequence[int] = range(len(unit_ids))
+        todo: Sequence[int] = range(len(units))
     else:
-        todo = _count_compiled(counts, spike_times, unit_ids, rows, binarize=binarize)
-    trains = ReadAhead(spike_times, [unit_ids[position] for position in todo])
+        todo = _count_compiled(counts, spike_times, units, rows, binarize=binarize)
+    trains = ReadAhead(spike_times, [units[position] for position in todo])
     has_even_bins = len(todo) > 0 and _has_even_bins(domain)
     for turn, position in enumerate(todo):
         found = _count_unit(np.asarray(trains[turn]), domain, has_even_bins=has_even_bins)
@@ -247,7 +290,7 @@ def _count_unit(
 def _has_even_bins(domain: npt.NDArray[np.float64]) -> bool:
     """Say whether dividing by the bins' width finds nearly every bin, and is worth it."""
     n_rows, n_edges = domain.shape
-    if n_rows == 0 or n_edges < MANY_EDGES or not np.isfinite(domain).all():
+    if n_rows == 0 or n_edges < MANY_EDGES:
         return False
     widths = np.diff(domain, axis=1)
     even = (domain[:, -1] - domain[:, 0])[:, None] / (n_edges - 1)
@@ -323,4 +366,5 @@ def _widen(counts: npt.NDArray[Any], largest: int, *, may: bool) -> npt.NDArray[
             f"a bin holds {largest} spikes, more than dtype {counts.dtype} can hold; leave dtype "
             "out to have one chosen that fits"
         )
-    return counts.astype(np.min_scalar_type(largest))
+    # the smallest type of a negative number is signed
+    return counts.astype(np.min_scalar_type(-largest - 1))

@@ -11,7 +11,8 @@ import pandas as pd
 import xarray as xr
 
 from spikehouse.errors import InvalidArgumentError
-from spikehouse.spikes.counting import count_spikes
+from spikehouse.labelled import Ids, to_ids
+from spikehouse.spikes.counting import check_windows, count_spikes
 
 
 class HasSpikeTimes(Protocol):
@@ -26,7 +27,7 @@ class HasSpikeTimes(Protocol):
 def design_matrix(
     session_or_spike_times: HasSpikeTimes | Mapping[int, npt.NDArray[np.float64]],
     presentations: pd.DataFrame,
-    unit_ids: npt.ArrayLike,
+    unit_ids: Ids,
 ) -> xr.DataArray:
     """Count every unit's spikes in every presentation.
 
@@ -49,7 +50,8 @@ def design_matrix(
     Raises
     ------
     InvalidArgumentError
-        If the table has no start_time and stop_time.
+        If the table has no start_time and stop_time, or they are no window: not finite, or a stop
+        before the start.
     NotFoundError
         If there is no such unit.
 
@@ -68,9 +70,9 @@ def design_matrix(
         spike_times = session_or_spike_times
     else:
         spike_times = session_or_spike_times.spike_times
-    units = np.atleast_1d(np.asarray(unit_ids))
-    domain = presentations[["start_time", "stop_time"]].to_numpy(dtype=np.float64)
-    counts = count_spikes(spike_times, units.tolist(), domain)[:, 0, :]
+    units = to_ids(unit_ids, "unit_id")
+    windows = check_windows(presentations[["start_time", "stop_time"]])
+    counts = count_spikes(spike_times, units, windows)[:, 0, :]
     return xr.DataArray(
         np.ascontiguousarray(counts),
         dims=["stimulus_presentation_id", "unit_id"],

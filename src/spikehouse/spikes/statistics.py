@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from spikehouse.errors import InvalidArgumentError
-from spikehouse.spikes.counting import count_spikes
+from spikehouse.labelled import Ids, align, to_ids
+from spikehouse.spikes.counting import check_windows, count_spikes
 
 
 def condition_statistics(
     spike_times: Mapping[int, npt.NDArray[np.float64]],
-    unit_ids: Sequence[int],
+    unit_ids: Ids,
     *,
     start_time: npt.ArrayLike,
     stop_time: npt.ArrayLike,
@@ -52,31 +53,42 @@ def condition_statistics(
     Raises
     ------
     InvalidArgumentError
-        If the arrays of presentations differ in length.
+        If the arrays of presentations differ in length or in their labels, a condition id is no
+        whole number, or a presentation's times are not finite or it stops before it starts.
 
     Notes
     -----
     Every unit's spikes are counted once; then conditions with equally many presentations are
     summarised together. Memory: 8 bytes a presentation and unit, a few times over.
     """
+    start_time, stop_time, condition_ids, duration = align(
+        start_time=start_time, stop_time=stop_time, condition_ids=condition_ids, duration=duration
+    )
     starts, stops = np.asarray(start_time, np.float64), np.asarray(stop_time, np.float64)
     conditions = np.asarray(condition_ids)
-    seconds = stops - starts if duration is None else np.asarray(duration, np.float64)
-    _check_lengths(start_time=starts, stop_time=stops, condition_ids=conditions, duration=seconds)
+    seconds = None if duration is None else np.asarray(duration, np.float64)
+    _check_lengths(
+        start_time=starts, stop_time=stops, condition_ids=conditions,
+        duration=starts if seconds is None else seconds,
+    )  # fmt: skip
     kept = ~pd.isna(conditions)
-    order = np.flatnonzero(kept)[np.argsort(conditions[kept], kind="stable")]
+    names = start_time.index if isinstance(start_time, pd.Series) else None
+    windows = pd.DataFrame({"start_time": starts, "stop_time": stops}, index=names)[kept]
+    domain, conditions = check_windows(windows), conditions[kept]
+    seconds = domain[:, 1] - domain[:, 0] if seconds is None else seconds[kept]
+    order = np.argsort(conditions, kind="stable")
     ids, first, sizes = np.unique(conditions[order], return_index=True, return_counts=True)
-    units = np.asarray(unit_ids, dtype=np.int64)
+    units = to_ids(unit_ids, "unit_id")
     unit_order = np.argsort(units, kind="stable")
     # counted in the order given, mostly that of time, which searches fastest; sorted afterwards
-    domain = np.column_stack([starts, stops])
-    counts = count_spikes(spike_times, units[unit_order].tolist(), domain)[:, 0, :].T[:, order]
+    counts = count_spikes(spike_times, units[unit_order], domain)[:, 0, :].T[:, order]
     values = counts.astype(np.float64)
     if use_rates:
         with np.errstate(divide="ignore", invalid="ignore"):
             values /= seconds[order]
     index = pd.MultiIndex.from_product(
-        [ids.astype(np.int64), units[unit_order]], names=["stimulus_condition_id", "unit_id"]
+        [to_ids(ids, "stimulus_condition_id"), units[unit_order]],
+        names=["stimulus_condition_id", "unit_id"],
     ).swaplevel()
     mean, deviation = _summarise(values, first, sizes)
     columns: dict[str, npt.NDArray[np.generic]] = {}

@@ -9,12 +9,14 @@ import numpy.typing as npt
 
 from spikehouse.errors import InvalidArgumentError
 from spikehouse.io.units import ReadAhead
+from spikehouse.labelled import Ids, align, to_ids
 from spikehouse.spikes._engine import Rows, SpikeTimes, compiled_rows, run_units
+from spikehouse.spikes.counting import check_windows
 
 
 def mean_counts(
     spike_times: SpikeTimes,
-    unit_ids: Sequence[int],
+    unit_ids: Ids,
     domain: npt.NDArray[np.float64],
     *,
     groups: npt.ArrayLike | None = None,
@@ -44,7 +46,8 @@ def mean_counts(
     Raises
     ------
     InvalidArgumentError
-        If groups has another length than domain, is not of integers, or a number is negative.
+        If groups has another length than domain, is not of integers, or a number is negative; if
+        a row's edges are not finite or decrease.
 
     Notes
     -----
@@ -52,21 +55,24 @@ def mean_counts(
     and sums a core. Sums are of integers, so the order of presentations does not matter. Time is
     linear in the spikes inside the rows, and the rows.
     """
+    domain, groups = align(domain=domain, groups=groups)
+    domain = check_windows(domain)
+    units = to_ids(unit_ids, "unit_id").tolist()
     targets = _check_groups(groups, len(domain))
     n_groups = 1 if groups is None else int(targets.max(initial=-1)) + 1
-    means = np.empty((len(unit_ids), n_groups, max(domain.shape[1] - 1, 0)))
+    means = np.empty((len(units), n_groups, max(domain.shape[1] - 1, 0)))
     in_group = np.bincount(targets, minlength=n_groups).astype(np.float64)[:, None]
     in_group[in_group == 0] = np.nan
-    rows = compiled_rows(domain, len(unit_ids))
+    rows = compiled_rows(domain, len(units))
     if rows is None:
-        trains = ReadAhead(spike_times, unit_ids)
-        for position in range(len(unit_ids)):
+        trains = ReadAhead(spike_times, units)
+        for position in range(len(units)):
             places = np.searchsorted(trains[position], domain.ravel()).reshape(domain.shape)
             sums = np.zeros(means.shape[1:], dtype=np.int64)
             np.add.at(sums, targets, np.diff(places, axis=1))
             means[position] = sums / in_group
     else:
-        _mean_compiled(means, spike_times, unit_ids, rows, targets, in_group)
+        _mean_compiled(means, spike_times, units, rows, targets, in_group)
     moved = np.moveaxis(means, 0, -1)
     return moved[0] if groups is None else moved
 
@@ -116,7 +122,7 @@ def _check_groups(groups: npt.ArrayLike | None, n_rows: int) -> npt.NDArray[np.i
 
 
 def concatenate_spikes(
-    spike_times: SpikeTimes, unit_ids: Sequence[int]
+    spike_times: SpikeTimes, unit_ids: Ids
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
     """Put the spikes of units end to end, for code that takes flat arrays.
 
@@ -138,8 +144,9 @@ def concatenate_spikes(
     -----
     Every unit is read once. Memory: for a moment twice the result, 8 bytes a spike.
     """
-    ahead = ReadAhead(spike_times, unit_ids)
-    trains = [np.asarray(ahead[position], dtype=np.float64) for position in range(len(unit_ids))]
+    units = to_ids(unit_ids, "unit_id").tolist()
+    ahead = ReadAhead(spike_times, units)
+    trains = [np.asarray(ahead[position], dtype=np.float64) for position in range(len(units))]
     offsets = np.zeros(len(trains) + 1, dtype=np.int64)
     np.cumsum([len(train) for train in trains], out=offsets[1:])
     times = np.concatenate(trains) if trains else np.empty(0, dtype=np.float64)

@@ -139,7 +139,7 @@ def test_decode_over_time__refuses_unknown_units_and_missing_times(recording):
     with pytest.raises(InvalidArgumentError, match="presentations has no column stop_time"):
         decode_over_time(times, shown.drop(columns="stop_time"), [100], "orientation")
     shown.loc[705, "start_time"] = np.nan
-    with pytest.raises(InvalidArgumentError, match="start_time is missing in 1 of 60"):
+    with pytest.raises(InvalidArgumentError, match="presentation 705 has bin 0 from nan to nan s"):
         decode_over_time(times, shown, [100], "orientation", span=(0, 1))
 
 
@@ -306,8 +306,8 @@ def test_decode_by_area__one_area_does_not_change_another(areas):
         (lambda u: u, {"n_units": 20}, "give a smaller n_units"),
         (lambda u: u, {"n_units": 0}, "n_units=0; valid: a whole number from 1"),
         (lambda u: u, {"area_column": "structure"}, "areas has no column 'structure'; did you"),
-        (lambda u: u.iloc[:-2], {}, "says nothing of 2 of the 30 units of the design, such as 528"),
-        (lambda u: pd.concat([u, u]), {}, "names a unit twice"),
+        (lambda u: u.iloc[:-2], {}, "areas has no value for 2 of 30 ids, such as 528"),
+        (lambda u: pd.concat([u, u]), {}, "areas has several values for one id"),
         (lambda u: ["VISp"] * 3, {}, r"design has 30 columns \(units\) and areas 3 values"),
         (lambda u: [""] * 30, {}, "no unit has an area"),
     ],

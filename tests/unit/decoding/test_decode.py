@@ -265,12 +265,17 @@ def test_decode__says_which_rows_hold_nan():
         decode(design.to_numpy() * np.nan, [0, 1] * 4)
 
 
-def test_decode__refuses_rows_in_another_order():
-    ids = [10, 11, 12, 13]
-    design = pd.DataFrame(np.ones((4, 2)), index=ids)
-    targets = pd.Series([0, 1, 0, 1], index=[10, 12, 11, 13])
-    with pytest.raises(InvalidArgumentError, match="row 1 is presentation 11 in design and 12 in"):
+def test_decode__refuses_targets_of_other_presentations():
+    design = pd.DataFrame(np.ones((4, 2)), index=[10, 11, 12, 13])
+    targets = pd.Series([0, 1, 0, 1], index=[10, 12, 11, 14])
+    with pytest.raises(InvalidArgumentError, match="design has 13 and targets has not"):
         decode(design, targets)
+
+
+def test_decode__refuses_folds_that_test_what_they_train_on(rng):
+    noise, labels = rng.poisson(3, (40, 30)), np.tile([0, 1], 20)
+    with pytest.raises(InvalidArgumentError, match="fold 0 tests 40 of its 40 presentations on a"):
+        decode(noise, labels, cv=[(range(40), range(40))])
 
 
 def test_decode__a_splitter_that_cannot_is_explained():

@@ -230,10 +230,10 @@ def test_decode__refuses_blocks_and_folds_that_cannot_be(options, message):
         decode(np.arange(24).reshape(12, 2), targets, **options)
 
 
-def test_decode__groups_in_another_order_are_refused():
+def test_decode__groups_of_other_presentations_are_refused():
     design = pd.DataFrame(np.ones((4, 2)), index=[10, 11, 12, 13])
-    groups = pd.Series([0, 1, 0, 1], index=[10, 12, 11, 13])
-    message = r"design and groups are labelled differently: row 1 .* groups.to_numpy\(\) if"
+    groups = pd.Series([0, 1, 0, 1], index=[10, 12, 11, 14])
+    message = r"labelled differently: design has 13 and groups has not; .* groups.to_numpy\(\) if"
     with pytest.raises(InvalidArgumentError, match=message):
         decode(design, [0, 1, 0, 1], cv=2, groups=groups)
 
@@ -250,7 +250,9 @@ def test_blocked_k_fold__leaves_out_the_neighbours_of_what_is_tested():
 def test_confusion_table__is_labelled_and_normalized(rng):
     design, targets = tuned_counts(rng)
     test = np.flatnonzero(targets < 3)
-    result = decode(design, targets * 10, cv=[(np.arange(48), test)])
+    # every presentation twice: once to learn from, once to test
+    design, targets = np.tile(design, (2, 1)), np.tile(targets, 2)
+    result = decode(design, targets * 10, cv=[(np.arange(48), 48 + test)])
     counts = result.confusion_table()
     assert counts.index.tolist() == counts.columns.tolist() == [0, 10, 20, 30]
     assert (counts.index.name, counts.columns.name) == ("actual", "predicted")

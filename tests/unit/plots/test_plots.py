@@ -86,7 +86,7 @@ def test_plot_psth_heatmap__refuses_what_it_cannot_draw(ax, mean_counts, change,
 
 
 def test_plot_psth_heatmap__units_without_depth(ax, mean_counts):
-    with pytest.raises(InvalidArgumentError, match="no value for 2 of 3 units, such as 8"):
+    with pytest.raises(InvalidArgumentError, match="no value for 2 of 3 ids, such as 8"):
         plots.plot_psth_heatmap(mean_counts, ax=ax, depths=pd.Series({7: 1.0}))
 
 

@@ -13,6 +13,7 @@ import pandas as pd
 from spikehouse import session
 from spikehouse.compat.sessions import EcephysSession
 from spikehouse.errors import InvalidArgumentError, NotFoundError, describe_choices
+from spikehouse.labelled import to_ids
 
 __all__ = ["UnitFilter", "filter_units", "open_session"]
 
@@ -88,7 +89,7 @@ def filter_units(units: pd.DataFrame, chosen: UnitFilter | None) -> pd.DataFrame
 
 
 def _pick_units(units: pd.DataFrame, ids: Any) -> pd.DataFrame:  # noqa: ANN401 - ids of any kind
-    wanted = np.atleast_1d(np.asarray(ids))
+    wanted = to_ids(ids, "unit_id")
     if len(np.unique(wanted)) < len(wanted):
         raise InvalidArgumentError("the filter holds a unit more than once; pass each id once")
     absent = [unit for unit in wanted.tolist() if unit not in units.index]

@@ -1,0 +1,158 @@
+"""Labels of tables and arrays: the ids in them, and two labelled things put in one order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import xarray as xr
+
+from spikehouse.errors import InvalidArgumentError
+
+Ids = npt.ArrayLike | pd.DataFrame | pd.Index | Iterable[int]
+ROW_NAMES = ("stimulus_presentation_id", "stimulus_condition_id")
+COLUMN_NAME = "unit_id"
+
+
+def to_ids(given: Any, name: str) -> npt.NDArray[Any]:  # noqa: ANN401 - ids of any kind
+    """Return the ids in an argument that takes ids, as an array of one dimension.
+
+    A table means its index, or the column or level called ``name`` where it was moved there.
+    Whole numbers of any type become int64; fractions and truth values are refused.
+    """
+    if isinstance(given, pd.DataFrame):
+        if given.index.nlevels > 1 and name in given.index.names:
+            given = given.index.get_level_values(name).unique()
+        else:
+            is_moved = given.index.name is None and name in given.columns
+            given = given[name] if is_moved else given.index
+    elif isinstance(given, Iterable) and not isinstance(given, Sequence):
+        # numpy makes one object of a set, of the keys of a dictionary or of a generator
+        given = given if hasattr(given, "__array__") else list(given)
+    ids = np.atleast_1d(np.asarray(given))
+    if ids.ndim != 1 or ids.dtype.kind == "b":
+        what = "truth values" if ids.dtype.kind == "b" else f"an array of shape {ids.shape}"
+        raise InvalidArgumentError(f"{name} takes ids, not {what}: table.index[mask] has the ids")
+    if ids.dtype.kind == "f":
+        is_whole = np.isfinite(ids) & (ids == np.floor(ids))
+        if not is_whole.all():
+            raise InvalidArgumentError(
+                f"{name} takes whole numbers, but {ids[~is_whole][0]} is among the {ids.size}; "
+                "pd.factorize(values)[0] numbers values that are none"
+            )
+    if ids.dtype.kind in "uf" or pd.api.types.infer_dtype(ids) == "integer":
+        ids = ids.astype(np.int64)
+    return ids
+
+
+def to_id(given: Any, name: str) -> Any:  # noqa: ANN401
+    """Return the one id in an argument that takes one; a table of one row will do."""
+    ids = to_ids(given, name)
+    if ids.size != 1:
+        raise InvalidArgumentError(f"{name} takes one id, not {ids.size}: choose one of them")
+    return ids[0].item() if isinstance(ids[0], np.generic) else ids[0]
+
+
+def rows_first(array: Any) -> Any:  # noqa: ANN401 - given back as it came
+    """Transpose what is named as units × presentations (or conditions); return others unchanged."""
+    if isinstance(array, xr.DataArray):
+        if COLUMN_NAME in array.dims:
+            return array.transpose(..., COLUMN_NAME)
+        rows = [name for name in ROW_NAMES if name in array.dims]
+        return array.transpose(rows[0], ...) if rows else array
+    if isinstance(array, pd.DataFrame) and (
+        array.index.name == COLUMN_NAME or array.columns.name in ROW_NAMES
+    ):
+        return array.T
+    return array
+
+
+def align(**things: Any) -> list[Any]:  # noqa: ANN401 - arrays and tables
+    """Return things that belong together in the order of the first one's labels.
+
+    Labels are the index and the columns of pandas' objects and the coordinates of a DataArray.
+    What has none is in order already, and so is what has row numbers (0, 1, 2, …) beside other
+    labels. Any other difference of labels is an error.
+    """
+    aligned = list(things.values())
+    names = list(things)
+    dims = getattr(aligned[0], "dims", ())
+    for place, thing in enumerate(aligned):
+        if isinstance(thing, xr.DataArray) and set(thing.dims) == set(dims):
+            aligned[place] = thing.transpose(*dims)
+    for axis in range(2):
+        reference: tuple[str, pd.Index] | None = None
+        for place, name in enumerate(names):
+            own = _labels(aligned[place], axis)
+            if own is None:
+                continue
+            if reference is None:
+                reference = name, own
+                continue
+            order = _find_order(*reference, name, own)
+            if order is not None:
+                aligned[place] = _take(aligned[place], order, axis)
+            elif _counts_rows(reference[1]):
+                reference = name, own
+    return aligned
+
+
+def look_up(ids: npt.ArrayLike | pd.Index, table: pd.Series, *, name: str) -> pd.Series:
+    """Return the rows of a table by id, in the order of the ids."""
+    wanted = pd.Index(np.asarray(ids))
+    if not table.index.is_unique:
+        raise InvalidArgumentError(f"{name} has several values for one id; keep one of them")
+    unknown = wanted.difference(table.index)
+    if len(unknown):
+        raise InvalidArgumentError(
+            f"{name} has no value for {len(unknown)} of {len(wanted)} ids, such as {unknown[0]}; "
+            "its index must hold these ids"
+        )
+    found: pd.Series = table.loc[wanted]
+    return found
+
+
+def _labels(thing: Any, axis: int) -> pd.Index | None:  # noqa: ANN401
+    if isinstance(thing, pd.Series | pd.DataFrame) and thing.ndim > axis:
+        return thing.axes[axis]
+    if isinstance(thing, xr.DataArray) and thing.ndim > axis:
+        return thing.indexes.get(thing.dims[axis])
+    return None
+
+
+def _find_order(
+    first: str, wanted: pd.Index, name: str, own: pd.Index
+) -> npt.NDArray[np.intp] | None:
+    """Find where the wanted labels are; None if things are in order as they are."""
+    if own.equals(wanted):
+        return None
+    are_unique = own.is_unique and wanted.is_unique
+    if are_unique and len(own) == len(wanted):
+        order: npt.NDArray[np.intp] = own.get_indexer(wanted)
+        if (order >= 0).all():
+            return order
+    if _counts_rows(own) or _counts_rows(wanted):
+        return None
+    absent, extra = wanted[~wanted.isin(own)], own[~own.isin(wanted)]
+    found = "has one label several times"
+    if len(absent) or len(extra):
+        label, owner, other = (absent[0], first, name) if len(absent) else (extra[0], name, first)
+        found = f"{owner} has {label} and {other} has not"
+    raise InvalidArgumentError(
+        f"{first} ({len(wanted)} labels) and {name} ({len(own)}) are labelled differently: "
+        f"{found}; select the same labels of both, or pass {name}.to_numpy() if the order is "
+        "the same"
+    )
+
+
+def _counts_rows(labels: pd.Index) -> bool:
+    return labels.nlevels == 1 and labels.equals(pd.RangeIndex(len(labels)))
+
+
+def _take(thing: Any, order: npt.NDArray[np.intp], axis: int) -> Any:  # noqa: ANN401
+    if isinstance(thing, xr.DataArray):
+        return thing.isel({thing.dims[axis]: order})
+    return thing.iloc[order] if axis == 0 else thing.iloc[:, order]
