@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import warnings
+from functools import partial
 from pathlib import Path
 
 import h5py
@@ -255,3 +256,28 @@ def test_get_lfp__says_what_is_missing(session: EcephysSession) -> None:
         session.get_lfp(805009002)
     with pytest.raises(NotFoundError, match="there is no probe 5 in this session"):
         session.get_lfp(5)
+
+
+def test_tables__stand_for_their_ids(session: EcephysSession) -> None:
+    shown, units = session.get_stimulus_table("flashes"), session.units[:3]
+    ids = {"stimulus_presentation_ids": shown.index, "unit_ids": units.index}
+    tables = {"stimulus_presentation_ids": shown, "unit_ids": units}
+    for ask in (
+        session.presentationwise_spike_times, session.conditionwise_spike_statistics,
+        partial(session.presentationwise_spike_counts, [0, 0.2]),
+    ):  # fmt: skip
+        found, expected = (ask(**given) for given in (tables, ids))
+        assert found.equals(expected)
+    assert session.get_responses("flashes", 0.25, units).unit_ids == units.index.tolist()
+    assert session.analyze("flashes", unit_ids=units).index.equals(units.index)
+    values = session.get_stimulus_parameter_values(shown)
+    assert values.keys() == session.get_stimulus_parameter_values(shown.index).keys()
+    probe = session.channels[session.channels["probe_id"] == session.probes.index[0]]
+    assert session.channel_structure_intervals(probe)[1][-1] == len(probe)
+    lfp = session.get_lfp(session.probes[session.probes["has_lfp_data"].astype(bool)][:1])
+    assert lfp.dims == ("time", "channel")
+    with pytest.raises(InvalidArgumentError, match="probe_id takes one id, not 2"):
+        session.get_lfp(session.probes)
+    # of other presentations, moved out of the index
+    again = session.presentationwise_spike_times(shown.reset_index(), units)
+    assert again.equals(session.presentationwise_spike_times(**ids))

@@ -10,6 +10,7 @@ import pytest
 
 from spikehouse import session as ours
 from spikehouse.compat import stimulus_analysis as sa
+from spikehouse.compat.functions import build_spike_histogram
 from spikehouse.compat.sessions import EcephysSession, ParameterText
 from spikehouse.demo import Survey
 from spikehouse.project import EcephysProjectCache
@@ -148,3 +149,23 @@ def test_parameter_text__is_its_text_and_its_value():
     assert float(number) == 0.04
     again = pickle.loads(pickle.dumps(pair))
     assert (str(again), again.value) == ("[0.0, 0.0]", (0.0, 0.0))
+
+
+def test_presentationwise_spike_counts__are_unsigned_as_in_allensdk(session, path):
+    plain, shown = ours.EcephysSession.from_nwb_path(path), session.get_stimulus_table("flashes")
+    for options, dtypes in (({}, ("int16", "uint16")), ({"binarize": True}, ("int8", "uint8"))):
+        counts = [
+            one.presentationwise_spike_counts([0, 0.001], shown, one.units, **options)
+            for one in (plain, session)
+        ]
+        assert tuple(str(count.dtype) for count in counts) == dtypes
+        assert (counts[0] == counts[1]).all()
+    assert session.presentationwise_spike_counts([0, 1], shown, dtype="int32").dtype == "int32"
+    means = session.presentationwise_spike_counts([0, 1], shown, mean_over="presentations")
+    assert means.dtype == "float64"
+
+
+@pytest.mark.parametrize(("n_spikes", "dtype"), [(40_000, "uint16"), (70_000, "uint32")])
+def test_build_spike_histogram__is_unsigned_as_in_allensdk(n_spikes, dtype):
+    counts = build_spike_histogram([[0, 1]], {1: np.linspace(0, 0.9, n_spikes)}, [1])
+    assert (counts.dtype, counts.item()) == (dtype, n_spikes)

@@ -3,9 +3,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 
+from spikehouse import plots
 from spikehouse.demo import Survey
 from spikehouse.demo.lfp import CSD_TIMES, DEPTH_UM, iterate_lfp, make_csd
 from spikehouse.demo.plan import draw_plan
@@ -202,3 +204,13 @@ def test_compute_csd__is_the_stored_one_with_the_released_spacing() -> None:
     correlation, scale = compare(csd, stored)
     assert correlation > 0.97
     assert 0.9 < scale < 1.02
+
+
+def test_compute_csd__takes_the_depths_of_all_channels(rng: np.random.Generator) -> None:
+    potential = make_potential(rng.standard_normal((5, 12)))
+    depths = pd.Series(DEPTHS, np.arange(12) + 100).sample(frac=1, random_state=1)
+    of_all = pd.concat([pd.Series([5.0, 7.0], [1, 2]), depths])
+    expected = compute_csd(potential)
+    xr.testing.assert_identical(compute_csd(potential, of_all), expected)
+    plots.plot_lfp_heatmap(potential, depths=of_all)
+    plots.plot_csd(expected, unit="V/m²")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from spikehouse.errors import InvalidArgumentError
-from spikehouse.spikes import check_bin_edges, count_spikes, time_domain, warn_overlaps
+from spikehouse.spikes import _engine, check_bin_edges, count_spikes, time_domain, warn_overlaps
 
 
 def test_count_spikes__a_spike_on_an_inner_edge_counts_once() -> None:
@@ -90,3 +90,18 @@ def test_warn_overlaps__order_of_rows_does_not_matter() -> None:
         warn_overlaps(time_domain([0.0, 1.0], [2.0, 1.0, 0.0]))
     with pytest.warns(UserWarning, match="1 of 3 windows"):
         warn_overlaps(time_domain([0.0, 1.0], [2.0, 0.5, 0.0]))
+
+
+@pytest.mark.parametrize(
+    ("n_spikes", "dtype"), [(32_767, np.int16), (32_768, np.int32), (70_000, np.int32)]
+)
+@pytest.mark.parametrize("least", [-1, 10**18])
+def test_count_spikes__takes_the_smallest_signed_type(
+    n_spikes: int, dtype: type, least: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_engine, "LARGE", least)
+    spikes = {1: np.linspace(0, 1, n_spikes, endpoint=False), 2: np.array([1.5])}
+    counts = count_spikes(spikes, [1, 2], np.array([[0.0, 1.0], [1.0, 2.0]]))
+    assert counts.dtype == dtype
+    assert (counts[1] - counts[0]).ravel().tolist() == [-n_spikes, 1]
+    assert counts.sum(axis=0).dtype == np.int64
