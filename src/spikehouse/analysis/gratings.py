@@ -84,7 +84,7 @@ def compute_drifting_gratings_metrics(
     Responses are spikes from the onset to the end of the presentation, those of f1_f0_dg and
     mod_idx_dg spikes in bins of 1 ms from the onset for the trial's duration.
 
-    Where numbers are not AllenSDK's, the functions named say so and why.
+    Where the definitions differ, the functions named say so.
 
     References
     ----------
@@ -143,8 +143,8 @@ def compute_static_gratings_metrics(
 
     Notes
     -----
-    Responses are spikes from the onset to the end of the presentation. Where numbers are not
-    AllenSDK's, the functions named say so and why.
+    Responses are spikes from the onset to the end of the presentation. Where the definitions
+    differ, the functions named say so.
 
     References
     ----------

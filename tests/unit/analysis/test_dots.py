@@ -49,13 +49,19 @@ def test_compute_dot_motion_metrics__never_prefers_the_blank():
             return 9
         return 1 + 3 * (direction == 90 and speed == 0.02) if unit == 0 else 0
 
-    table = compute_dot_motion_metrics(make_responses(n_spikes))
+    responses = make_responses(n_spikes)
+    table = compute_dot_motion_metrics(responses)
     assert [(name, str(kind)) for name, kind in table.dtypes.items()] == COLUMNS
     np.testing.assert_array_equal(table["pref_speed_dm"], [0.02, np.nan])
     np.testing.assert_array_equal(table["pref_dir_dm"], [90, np.nan])
     np.testing.assert_array_equal(table["pref_dir_multi_dm"], [False, True])
     # four conditions, 1 1 1 4: the blank is none of them
     assert table["lifetime_sparseness_dm"].iloc[0] == pytest.approx((1 - 49 / 76) / 0.75)
+    # published: one of five, and the preferred one, whose spikes come at 0.3 … 0.38 s
+    published = compute_dot_motion_metrics(responses, definition="published")
+    assert published["lifetime_sparseness_dm"].iloc[0] == pytest.approx((1 - 256 / 500) / 0.8)
+    assert published["time_to_peak_dm"].iloc[1] == pytest.approx(0.3, abs=0.001)
+    np.testing.assert_array_equal(published["pref_speed_dm"], [0.02, 0.01])
 
 
 def test_compute_dot_motion_metrics__says_which_column_is_missing():

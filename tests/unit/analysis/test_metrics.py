@@ -222,6 +222,18 @@ def test_command__definition_that_does_not_exist(run: Callable, session_path: Pa
     assert "did you mean 'published'" in err
 
 
+def test_command__published_definition(run: Callable, session_path: Path, tmp_path: Path) -> None:
+    out = tmp_path / "metrics.parquet"
+    words = ("--stimulus", "natural_scenes", "--definition", "published", "--out", str(out))
+    code, _, _ = run(str(session_path), *words)
+    assert code == 0
+    session = EcephysSession.from_nwb_path(session_path)
+    found = pd.read_parquet(out)["pref_image_ns"].tolist()
+    published = session.analyze("natural_scenes", definition="published")["pref_image_ns"]
+    assert found == published.tolist()
+    assert found != session.analyze("natural_scenes")["pref_image_ns"].tolist()
+
+
 # --- responses made of counts
 
 
