@@ -7,6 +7,7 @@ import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
+from spikehouse.analysis._ranges import TOLERANCE, is_flat
 from spikehouse.errors import InvalidArgumentError
 from spikehouse.labelled import Ids, align, rows_first, to_ids
 
@@ -18,6 +19,7 @@ def noise_correlations(
     conditions: npt.ArrayLike,
     *,
     unit_ids: Ids | None = None,
+    slower_than: float | None = None,
 ) -> xr.DataArray:
     """Correlate what the presentations of one condition differ by, for every pair of units.
 
@@ -30,6 +32,9 @@ def noise_correlations(
         The condition of each presentation, shape (n_presentations,).
     unit_ids
         Labels of the units; those of ``counts`` or their numbers if None.
+    slower_than
+        Remove fluctuations of each unit that are slower than so many presentations, such as 40.
+        The presentations must be in order of time. Nothing is removed if None.
 
     Returns
     -------
@@ -41,12 +46,17 @@ def noise_correlations(
     Raises
     ------
     InvalidArgumentError
-        If there are not as many conditions as presentations, labels of the two differ, or a
-        response is not finite.
+        If there are not as many conditions as presentations, labels of the two differ, a response
+        is not finite, or slower_than leaves nothing to correlate.
 
     Notes
     -----
     Where both have labels, conditions are put in the order of the counts.
+
+    Slow drift of the responses that units have in common (arousal, movement of the probe) counts
+    as noise correlation: two independent units whose rates rise to five times as much together
+    have 0.7. Give ``slower_than`` to leave that out, as Bair et al. do; it fits the mean of each
+    condition and cosines of up to 2 n_presentations / slower_than half periods together.
 
     z = (response − mean of its condition) / standard deviation within its condition (n − 1 in the
     denominator), and r = Σ z_i z_j / √(Σ z_i² · Σ z_j²) over the presentations of all conditions
@@ -55,9 +65,12 @@ def noise_correlations(
 
     References
     ----------
-    Cohen & Kohn (2011), Nat. Neurosci. 14, 811, doi:10.1038/nn.2842.
+    Cohen & Kohn (2011), Nat. Neurosci. 14, 811, doi:10.1038/nn.2842; Bair, Zohary & Newsome
+    (2001), J. Neurosci. 21, 1676, doi:10.1523/JNEUROSCI.21-05-01676.2001, for slow drift.
     """
     values, numbers, labels = _check(counts, conditions, unit_ids)
+    if slower_than is not None:
+        values = _remove_drift(values, numbers, slower_than)
     scores, has_varied = _score_within(values, numbers)
     squares = scores**2
     products = scores.T @ scores
@@ -113,7 +126,7 @@ def signal_correlations(
     sums, sizes = _sum_by_condition(values, numbers)
     means = sums / sizes
     centred = means - means.mean(axis=0) if len(means) else means
-    is_constant = np.ptp(means, axis=0) == 0 if len(means) else np.ones(len(labels), dtype=bool)
+    is_constant = is_flat(means, axis=0)
     centred[:, is_constant] = 0
     norms = np.sqrt((centred**2).sum(axis=0))
     correlation = _divide(centred.T @ centred, norms[:, None] * norms)
@@ -175,6 +188,28 @@ def _sum_by_condition(
     return np.add.reduceat(values[order], first, axis=0), sizes[:, None]
 
 
+def _remove_drift(
+    values: npt.NDArray[np.float64], numbers: npt.NDArray[np.intp], slower_than: float
+) -> npt.NDArray[np.float64]:
+    """Subtract the slow cosines that fit best together with the mean of each condition."""
+    n_rows = len(values)
+    n_waves = int(2 * n_rows / slower_than) if slower_than > 0 else n_rows
+    n_conditions = len(np.unique(numbers))
+    if n_waves + n_conditions >= max(n_rows, 1):
+        raise InvalidArgumentError(
+            f"slower_than={slower_than:g} removes all that {n_rows} presentations of "
+            f"{n_conditions} conditions differ by; give more presentations, for instance 40"
+        )
+    half_periods = np.arange(1, n_waves + 1)
+    waves = np.cos(np.pi * (np.arange(n_rows)[:, None] + 0.5) / n_rows * half_periods)
+    within = []
+    for columns in (waves, values):
+        sums, sizes = _sum_by_condition(columns, numbers)
+        within.append(columns - (sums / sizes)[numbers])
+    weights = np.linalg.lstsq(within[0], within[1], rcond=None)[0]
+    return np.asarray(values - waves @ weights, dtype=np.float64)
+
+
 def _score_within(
     values: npt.NDArray[np.float64], numbers: npt.NDArray[np.intp]
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
@@ -185,8 +220,9 @@ def _score_within(
     means = sums / sizes
     deviations = values - means[numbers]
     # a mean that cannot be written exactly must not make noise of a constant
-    first = np.unique(numbers, return_index=True)[1]
-    differs, _ = _sum_by_condition((values != values[first][numbers]).astype(np.float64), numbers)
+    first = values[np.unique(numbers, return_index=True)[1]][numbers]
+    is_other = np.abs(values - first) > TOLERANCE * np.abs(values).max(axis=0)
+    differs, _ = _sum_by_condition(is_other.astype(np.float64), numbers)
     has_varied = (differs > 0)[numbers].astype(np.float64)
     squares, _ = _sum_by_condition(deviations**2, numbers)
     spread = np.sqrt(squares / np.maximum(sizes - 1, 1))

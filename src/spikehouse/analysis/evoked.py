@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from spikehouse.analysis._ranges import is_flat
 from spikehouse.analysis.fdr import adjust_p_values
 from spikehouse.analysis.responses import check_window
 from spikehouse.errors import InvalidArgumentError, describe_choices
@@ -144,7 +145,7 @@ def _scale_mean(change: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Divide the mean difference by the standard deviation of differences."""
     if len(change) < 2:
         return np.full(change.shape[1], np.nan)
-    spread = np.where(np.ptp(change, axis=0) == 0, 0.0, change.std(axis=0, ddof=1))
+    spread = np.where(is_flat(change, axis=0), 0.0, change.std(axis=0, ddof=1))
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.asarray(change.mean(axis=0) / spread)
 

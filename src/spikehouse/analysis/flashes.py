@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from spikehouse.analysis._ranges import check_not_negative
 from spikehouse.analysis.common import peak_times, preferred_psth, psth_edges, trial_metrics
 from spikehouse.analysis.definitions import Definition
 from spikehouse.analysis.inputs import StimulusResponses
@@ -34,6 +35,11 @@ def on_off_ratio(means: npt.ArrayLike, colors: npt.ArrayLike) -> Floats:
         Above 1 for units that prefer bright flashes. NaN where nothing answers dark ones, or
         where one of the two was never shown.
 
+    Raises
+    ------
+    InvalidArgumentError
+        If a mean response is negative.
+
     Notes
     -----
     R(on) / R(off), as published with [1]_; AllenSDK's number is the same. Both responses include
@@ -51,6 +57,7 @@ def on_off_ratio(means: npt.ArrayLike, colors: npt.ArrayLike) -> Floats:
     """
     colors, means = align(colors=colors, means=rows_first(means))
     values = np.asarray(means, dtype=np.float64)
+    check_not_negative(values, "means")
     shown = np.asarray(colors, dtype=np.float64)
     bright, dark = np.flatnonzero(shown == 1), np.flatnonzero(shown == -1)
     if not bright.size or not dark.size:
@@ -73,6 +80,11 @@ def sustained_index(psth: npt.ArrayLike) -> Floats:
     ndarray, shape (...)
         Near 0 for a brief response, 1 for one that stays the same. NaN without spikes.
 
+    Raises
+    ------
+    InvalidArgumentError
+        If a value is negative.
+
     Notes
     -----
     mean(psth) / max(psth), as published with [1]_; AllenSDK's number is the same. It depends on
@@ -91,6 +103,7 @@ def sustained_index(psth: npt.ArrayLike) -> Floats:
     [0.25, 1.0]
     """
     values = np.asarray(psth, dtype=np.float64)
+    check_not_negative(values, "psth")
     largest = values.max(axis=-1, initial=0.0)
     with np.errstate(invalid="ignore", divide="ignore"):
         index = values.sum(axis=-1) / values.shape[-1] / largest

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from spikehouse.analysis._ranges import TOLERANCE, check_not_negative
 from spikehouse.analysis.definitions import Definition
 from spikehouse.analysis.variability import moments
 from spikehouse.errors import InvalidArgumentError
@@ -62,7 +63,7 @@ def running_modulation(
     Raises
     ------
     InvalidArgumentError
-        If ``speeds`` or ``is_trial`` do not have the shape of the counts.
+        If ``speeds`` or ``is_trial`` do not have the shape of the counts, or a count is negative.
 
     Notes
     -----
@@ -84,6 +85,7 @@ def running_modulation(
     """
     counts, speeds, is_trial = align(counts=counts, speeds=speeds, is_trial=is_trial)
     values = np.asarray(counts, dtype=np.float64)
+    check_not_negative(values, "counts")
     speed = _shape_speeds(np.asarray(speeds, dtype=np.float64), values.shape)
     known = np.isfinite(speed) | (definition == "published")
     if is_trial is not None:
@@ -116,7 +118,10 @@ def _test_welch(a: tuple[Floats, Floats, Floats], b: tuple[Floats, Floats, Float
 
     error_a = a[2] / (a[0] - 1) / a[0]
     error_b = b[2] / (b[0] - 1) / b[0]
-    t = (a[1] - b[1]) / np.sqrt(error_a + error_b)
+    change = a[1] - b[1]
+    # the means of equal numbers may be a rounding apart
+    change = np.where(np.abs(change) > TOLERANCE * np.maximum(a[1], b[1]), change, 0.0)
+    t = change / np.sqrt(error_a + error_b)
     freedom = (error_a + error_b) ** 2 / (error_a**2 / (a[0] - 1) + error_b**2 / (b[0] - 1))
     # no variance in either group: t is infinite or undefined whatever the degrees of freedom
     freedom = np.where(np.isnan(freedom), 1.0, freedom)

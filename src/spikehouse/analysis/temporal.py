@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from spikehouse.analysis._ranges import check_not_negative, is_flat
 from spikehouse.analysis.definitions import Definition, check_definition
 from spikehouse.errors import InvalidArgumentError
 from spikehouse.labelled import align
@@ -50,7 +51,7 @@ def f1_f0(
     Raises
     ------
     InvalidArgumentError
-        If there is no bin, or bin_width is not positive.
+        If there is no bin, a response is negative, or bin_width is not positive.
 
     Notes
     -----
@@ -78,6 +79,7 @@ def f1_f0(
     1.0
     """
     rates, frequencies = _check(psth, frequency, bin_width, definition)
+    check_not_negative(rates, "psth")
     ratios = np.full(np.broadcast_shapes(rates.shape[:-1], frequencies.shape), np.nan)
     rates = np.broadcast_to(rates, (*ratios.shape, rates.shape[-1]))
     frequencies = np.broadcast_to(frequencies, ratios.shape)
@@ -155,6 +157,7 @@ def modulation_index(
     mean = power.mean(axis=-1)
     with np.errstate(invalid="ignore", divide="ignore"):
         spread = np.sqrt(np.maximum((power**2).mean(axis=-1) - mean**2, 0))
+        spread = np.where(is_flat(rates, axis=-1), 0.0, spread)
         index = np.abs(here - mean) / spread
     index = np.where(np.broadcast_to(is_inside, shape) & (spread > 0), index, np.nan)
     return np.where(mean == 0, 0.0, index) if definition == "published" else index

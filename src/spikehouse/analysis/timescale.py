@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from spikehouse.analysis._ranges import TOLERANCE, is_flat
 from spikehouse.analysis.inputs import StimulusResponses
 from spikehouse.errors import InvalidArgumentError
 from spikehouse.labelled import align
@@ -96,11 +97,8 @@ def _correlate(values: Floats) -> Floats:
         return np.full((len(values), values.shape[2], values.shape[2]), np.nan)
     centred = values - values.mean(axis=1, keepdims=True)
     length = np.sqrt((centred**2).sum(axis=1, keepdims=True))
-    # what rounding leaves of equal numbers is no variation
-    largest = np.abs(values).max(axis=1, keepdims=True)
-    varies = length > 1e-13 * largest * np.sqrt(values.shape[1])
     with np.errstate(invalid="ignore", divide="ignore"):
-        z = np.where(varies, centred / length, np.nan)
+        z = np.where(is_flat(values, axis=1)[:, None], np.nan, centred / length)
     correlation: Floats = z.transpose(0, 2, 1) @ z
     return correlation
 
@@ -222,7 +220,7 @@ def fit_timescale(
     curve = np.exp(-times / tau[:, None])
     gain, amplitude, offset, total = _project(curve, y, w)
     # what rounding leaves of equal numbers is no variance
-    has_varied = total > 1e-18 * (w * y**2).sum(axis=1)
+    has_varied = total > TOLERANCE**2 * (w * y**2).sum(axis=1)
     with np.errstate(invalid="ignore", divide="ignore"):
         r_squared = np.where((n_known >= MIN_LAGS) & has_varied, gain / total, np.nan)
     p_value = _compare_with_noise(r_squared, np.exp(-times / tried[:, None]), w)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from spikehouse.analysis._ranges import check_not_negative, is_flat
 from spikehouse.analysis.definitions import Definition
 from spikehouse.errors import InvalidArgumentError
 from spikehouse.labelled import align, rows_first
@@ -56,7 +57,7 @@ def resultant_length(angles: npt.ArrayLike, responses: npt.ArrayLike, *, harmoni
     Raises
     ------
     InvalidArgumentError
-        If angles and responses differ in length.
+        If angles and responses differ in length, or a response is negative.
 
     Notes
     -----
@@ -69,6 +70,7 @@ def resultant_length(angles: npt.ArrayLike, responses: npt.ArrayLike, *, harmoni
     angles, responses = align(angles=angles, responses=rows_first(responses))
     theta, values = np.asarray(angles, np.float64), np.asarray(responses, np.float64)
     _check_lengths(theta, values, what="angles")
+    check_not_negative(values, "responses")
     vectors = np.exp(1j * harmonic * np.deg2rad(theta))
     with np.errstate(invalid="ignore", divide="ignore"):
         lengths = np.abs(np.tensordot(vectors, values, axes=1)) / values.sum(axis=0)
@@ -100,7 +102,7 @@ def orientation_selectivity(
     Raises
     ------
     InvalidArgumentError
-        If angles and responses differ in length.
+        If angles and responses differ in length, or a response is negative.
 
     Notes
     -----
@@ -146,7 +148,7 @@ def direction_selectivity(
     Raises
     ------
     InvalidArgumentError
-        If angles and responses differ in length.
+        If angles and responses differ in length, or a response is negative.
 
     Notes
     -----
@@ -341,7 +343,8 @@ def discrimination_index(responses: npt.ArrayLike, values: npt.ArrayLike) -> Flo
     scatter = 2 * np.sqrt((residuals**2).sum(axis=0) / n_free)
     span = np.ptp(means, axis=0)
     with np.errstate(invalid="ignore"):
-        return np.asarray(span / (span + scatter), dtype=np.float64)
+        index = span / (span + scatter)
+    return np.where(is_flat(trials[shown], axis=0), np.nan, index)
 
 
 def _balanced_length(

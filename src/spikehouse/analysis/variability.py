@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from spikehouse.analysis._ranges import TOLERANCE, check_not_negative, is_flat
 from spikehouse.analysis.definitions import Definition
 from spikehouse.errors import InvalidArgumentError
 from spikehouse.labelled import Ids, align, to_ids
@@ -55,7 +56,7 @@ def fano_factor(
     Raises
     ------
     InvalidArgumentError
-        If ``is_trial`` has another shape than ``counts``.
+        If ``is_trial`` has another shape than ``counts``, or a count is negative.
 
     Notes
     -----
@@ -75,6 +76,7 @@ def fano_factor(
     """
     counts, is_trial = align(counts=counts, is_trial=is_trial)
     values = np.asarray(counts, dtype=np.float64)
+    check_not_negative(values, "counts")
     n, mean, squares = moments(values, is_trial)
     with np.errstate(invalid="ignore", divide="ignore"):
         factor: Floats = squares / (n - ddof) / mean
@@ -111,9 +113,9 @@ def moments(values: Floats, is_trial: npt.ArrayLike | None) -> tuple[Floats, Flo
     n = chosen.sum(axis=0).astype(np.float64)
     with np.errstate(invalid="ignore", divide="ignore"):
         mean: Floats = np.where(chosen, values, 0.0).sum(axis=0) / n
-    # two passes: equal values then have a variance of exactly zero
+    # two passes: what is left of equal values is rounding
     squares: Floats = (np.where(chosen, values - mean, 0.0) ** 2).sum(axis=0)
-    return n, mean, squares
+    return n, mean, np.where(squares > n * (TOLERANCE * mean) ** 2, squares, 0.0)
 
 
 def lifetime_sparseness(responses: npt.ArrayLike) -> Floats:
@@ -130,6 +132,11 @@ def lifetime_sparseness(responses: npt.ArrayLike) -> Floats:
     ndarray, shape (...)
         0 where all conditions are answered alike, 1 where only one is. NaN where there are fewer
         than two conditions or no response at all.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If a response is negative.
 
     Notes
     -----
@@ -152,12 +159,14 @@ def lifetime_sparseness(responses: npt.ArrayLike) -> Floats:
     [1.0, 0.0]
     """
     values = np.asarray(responses, dtype=np.float64)
+    check_not_negative(values, "responses")
     n = len(values)
     if n < 2:
         return np.full(values.shape[1:], np.nan)
     with np.errstate(invalid="ignore", divide="ignore"):
         evenness = values.sum(axis=0) ** 2 / (n * (values**2).sum(axis=0))
-    sparseness: Floats = (1 - evenness) / (1 - 1 / n)
+    # equal responses are even but for rounding
+    sparseness: Floats = np.maximum(1 - evenness, 0) / (1 - 1 / n)
     return sparseness
 
 
@@ -348,11 +357,9 @@ def reliability(rates: npt.ArrayLike) -> Floats:
     1.0
     """
     values = np.asarray(rates, dtype=np.float64)
-    largest = np.abs(values).max(axis=-1, keepdims=True, initial=0.0)
     centred = values - values.mean(axis=-1, keepdims=True) if values.shape[-1] else values
-    # the mean of equal numbers may be off by a rounding: that is no variation
     length = np.sqrt((centred**2).sum(axis=-1, keepdims=True))
-    varies = length > 1e-13 * largest * np.sqrt(values.shape[-1])
+    varies = ~is_flat(values, axis=-1)[..., None]
     with np.errstate(invalid="ignore", divide="ignore"):
         z = np.where(varies, centred / length, 0.0)
     n = varies.sum(axis=(-2, -1))

@@ -75,3 +75,40 @@ def test_correlations__errors() -> None:
     counts[1] = np.nan
     with pytest.raises(InvalidArgumentError, match="responses of 1 presentations are not finite"):
         noise_correlations(counts, [1, 2, 3])
+
+
+def draw_under_drift(rng, *, common=0.0, n=400):
+    """Draw two units whose rates rise to five times as much during the presentations."""
+    drift = np.exp(0.8 * np.linspace(-1, 1, n))
+    shared = rng.standard_normal((n, 1)) * np.sqrt(common)
+    own = rng.standard_normal((n, 2)) * np.sqrt(1 - common)
+    tuning = np.array([0.0, 3.0, 1.0, 2.0])
+    conditions = rng.integers(0, 4, n)
+    return 10 * drift[:, None] + tuning[conditions][:, None] + 2 * (shared + own), conditions
+
+
+@pytest.mark.parametrize("common", [0.0, 0.4])
+def test_noise_correlations__without_slow_drift_is_what_presentations_share(rng, common):
+    found = {None: [], 40: []}
+    for _ in range(20):
+        counts, conditions = draw_under_drift(rng, common=common)
+        for slower_than, correlations in found.items():
+            pairs = noise_correlations(counts, conditions, slower_than=slower_than)
+            correlations.append(float(pairs[0, 1]))
+    assert np.mean(found[None]) > common + 0.3
+    # standard error of the mean of 20 correlations of 400 presentations: 0.011
+    assert np.mean(found[40]) == pytest.approx(common, abs=0.04)
+
+
+def test_noise_correlations__of_constant_units_stay_undefined_without_drift(rng):
+    counts, conditions = draw_under_drift(rng)
+    counts[:, 1] = 0.1
+    pairs = noise_correlations(counts, conditions, slower_than=40)
+    assert np.isnan(pairs[1]).all()
+    assert pairs[0, 0] == 1
+
+
+@pytest.mark.parametrize("slower_than", [0, -1, 2, np.nan])
+def test_noise_correlations__refuses_to_remove_everything(slower_than):
+    with pytest.raises(InvalidArgumentError, match="removes all that 6 presentations of 2 cond"):
+        noise_correlations(np.ones((6, 2)), [0, 1] * 3, slower_than=slower_than)

@@ -1,0 +1,33 @@
+"""Checks on the responses that an index is defined for: not negative, and not flat."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from spikehouse.errors import InvalidArgumentError
+
+__all__ = ["TOLERANCE", "check_not_negative", "is_flat"]
+
+# Values that differ by less than this part of the largest differ by rounding.
+TOLERANCE = 1e-9
+
+
+def check_not_negative(values: npt.NDArray[np.float64], name: str) -> None:
+    """Raise InvalidArgumentError if a response is negative: the index would leave its range."""
+    if (values < 0).any():
+        raise InvalidArgumentError(
+            f"{name} has negative values, the lowest {np.nanmin(values):g}; this index is defined "
+            "for counts and rates from 0 up: do not subtract a baseline or standardize them first"
+        )
+
+
+def is_flat(values: npt.NDArray[np.float64], *, axis: int) -> npt.NDArray[np.bool_]:
+    """Tell where values differ by nothing but rounding; True without values and where one is NaN.
+
+    Means of equal numbers are often a rounding apart, and an index that divides by their spread
+    would be that of the rounding.
+    """
+    span = values.max(axis=axis, initial=-np.inf) - values.min(axis=axis, initial=np.inf)
+    differs = span > TOLERANCE * np.abs(values).max(axis=axis, initial=0.0)
+    return np.asarray(~differs, dtype=np.bool_)
