@@ -37,12 +37,6 @@ class DriftingGratings(StimulusAnalysis):
         [s].
     **kwargs
         As for `StimulusAnalysis`.
-
-    Notes
-    -----
-    f1_f0_dg and mod_idx_dg are measured at the frequencies that AllenSDK measures at, which are
-    not quite those of the gratings, so that they compare with the published numbers.
-    ``session.analyze("drifting_gratings")`` measures at the gratings' own.
     """
 
     _section: ClassVar[str] = "drifting_gratings"
