@@ -49,7 +49,9 @@ def outcomes(project: EcephysProjectCache, folder: Path) -> dict[str, str]:
 # --- adopt
 
 
-def test_adopt__knows_files_by_their_names(project: EcephysProjectCache, tmp_path: Path) -> None:
+def test_adopt__knows_files_by_their_names(
+    project: EcephysProjectCache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = tmp_path / "downloads"
     place(folder / f"sub-1_ses-{SESSION}.nwb")
     place(folder / f"sub-1_ses-{SESSION}_probe-{PROBE}_ecephys.nwb")
@@ -68,7 +70,8 @@ def test_adopt__knows_files_by_their_names(project: EcephysProjectCache, tmp_pat
     assert (cache / f"session_{SESSION}" / f"session_{SESSION}.nwb").exists()
     assert (cache / f"session_{SESSION}" / f"probe_{PROBE}_lfp.nwb").exists()
     assert (project.verify()["state"] == "sound").all()
-    assert set(outcomes(project, folder).values()) == {"there already"}
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert set(outcomes(project, Path("~/downloads")).values()) == {"there already"}
 
 
 def test_adopt__copies_where_it_cannot_link(

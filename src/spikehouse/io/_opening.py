@@ -26,25 +26,7 @@ _LARGEST_USER_BLOCK = 1 << 20
 
 
 def find_source(given: object) -> Path | RemoteBytes:
-    """Find the file that is meant: a path on this machine, or a remote file.
-
-    Parameters
-    ----------
-    given
-        A path, an address, a remote file, an open file, or an open ``h5py.File``.
-
-    Returns
-    -------
-    Path or RemoteBytes
-        The path is absolute, so that it means the same in another working directory.
-
-    Raises
-    ------
-    InvalidArgumentError
-        If it is none of these, or an open file that has no path.
-    SourceError
-        If it is an address and the server fails.
-    """
+    """Return the absolute path of a file on this machine, or a remote file."""
     if isinstance(given, RemoteBytes):
         return given
     if isinstance(given, h5py.File) or hasattr(given, "read"):

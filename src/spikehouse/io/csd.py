@@ -6,8 +6,8 @@ import numpy as np
 import xarray as xr
 
 from spikehouse.errors import InvalidFileError
+from spikehouse.io._series import read_times, read_values
 from spikehouse.io.hdf5 import Hdf5File, NwbPath
-from spikehouse.io.timeseries import read_times, read_values
 
 __all__ = ["read_current_source_density"]
 

@@ -19,13 +19,13 @@ from xarray.indexes import PandasIndex
 from spikehouse.errors import InvalidArgumentError, InvalidFileError
 from spikehouse.io._guard import describe_members, find_dataset, list_names, reopen
 from spikehouse.io._kinds import check_numbers, check_whole
+from spikehouse.io._series import find_even_times, find_scale, is_unscaled
 from spikehouse.io._sorted import SortedDataset
 from spikehouse.io._stored import reading
 from spikehouse.io.electrodes import ELECTRODES
 from spikehouse.io.hdf5 import Hdf5File, NwbPath
 from spikehouse.io.lazy_times import LazyTimes, UnreadTimes
 from spikehouse.io.rows import read_whole
-from spikehouse.io.timeseries import find_even_times, find_scale, is_unscaled
 
 ACQUISITION = "acquisition"
 

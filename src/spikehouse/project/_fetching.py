@@ -227,7 +227,7 @@ class ProjectFetching(ProjectFiles):
         rows = []
         progress = Progress(self._store.folder.progress)
         with progress, progress.file("adopting", None) as bar:
-            for found in adopt_folder(self._store, Path(folder), bar=bar):
+            for found in adopt_folder(self._store, Path(folder).expanduser(), bar=bar):
                 rows.append((found.origin, found.path, found.outcome, found.reason))
         return pd.DataFrame(rows, columns=["origin", "path", "outcome", "reason"])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import pickle
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -141,6 +142,8 @@ def test_from_nwb_path__the_same_from_an_address(
     with EcephysSession.from_nwb_path(server.url("/data/session.nwb?version=1")) as session:
         assert session.api.file.path.name == "session.nwb"
         check_equal(read_everything(session), expected)
+        with pickle.loads(pickle.dumps(session)) as again:
+            pd.testing.assert_frame_equal(again.units, session.units)
     assert 0 < len(remote.asked) < 200
 
 
