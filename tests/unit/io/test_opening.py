@@ -265,8 +265,8 @@ def test_ids__a_table_is_named_in_one_line(path: Path) -> None:
             session.spike_times.__getitem__,
             session.mean_waveforms.__getitem__,
             session.api.get_spike_times().__getitem__,
-            session.get_lfp,
-            session.get_current_source_density,
+            session.api.get_lfp,
+            session.api.get_current_source_density,
         ]
         for read in reads:
             for given in (ids, session.units, ids.to_numpy()):
