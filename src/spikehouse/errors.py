@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import re
 from collections.abc import Iterable, Iterator
 
 __all__ = [
@@ -39,10 +40,37 @@ __all__ = [
     "copying",
     "describe_choices",
     "describe_value",
+    "printable",
 ]
 
 N_LISTED = 8
 N_CHARACTERS = 80
+
+
+# the user and password of an address
+_CREDENTIALS = re.compile(r"(?<=://)[^/?#\s@]*@")
+
+
+def printable(text: object, *, keep: str = "") -> str:
+    """Escape what could steer or mislead a terminal, and hide the passwords of addresses.
+
+    Parameters
+    ----------
+    text
+        What a file, a server or the name of a folder says.
+    keep
+        Characters to leave as they are, such as the line breaks of our own messages.
+
+    Returns
+    -------
+    str
+        The same text with escapes in place of control characters, marks of text direction and
+        halves of surrogate pairs.
+    """
+    shown = _CREDENTIALS.sub("***@", str(text))
+    if shown.isprintable():
+        return shown
+    return "".join(c if c.isprintable() or c in keep else repr(c)[1:-1] for c in shown)
 
 
 class SpikehouseError(Exception):
@@ -50,7 +78,7 @@ class SpikehouseError(Exception):
 
     def __str__(self) -> str:
         # KeyError shows the repr of its argument, which turns a sentence into a quoted string
-        return str(self.args[0]) if self.args else ""
+        return printable(self.args[0], keep="\n") if self.args else ""
 
 
 class InvalidArgumentError(SpikehouseError, ValueError):

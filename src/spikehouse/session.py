@@ -27,6 +27,7 @@ from spikehouse.errors import (
     SpikehouseError,
     copying,
     describe_choices,
+    printable,
 )
 from spikehouse.io import NwbPath, NwbSessionFile, ReadAhead, Selection
 from spikehouse.labelled import Ids, to_id, to_ids
@@ -202,14 +203,14 @@ class EcephysSession:
         for name, fact in facts.items():
             # a session with one broken table must still be able to introduce itself
             with contextlib.suppress(*_ABSENT):
-                lines[name] = fact()
+                lines[name] = printable(fact())
         return {name: text for name, text in lines.items() if text}
 
     def _title(self) -> str:
         try:
             kind = f" ({self.session_type})" if self.session_type else ""
             name = f"EcephysSession {self.ecephys_session_id}{kind}"
-            return f"{name}: simulated data" if self.is_simulated else name
+            return printable(f"{name}: simulated data" if self.is_simulated else name)
         except _ABSENT:
             return "EcephysSession"
 

@@ -163,3 +163,29 @@ def test_from_demo__keeps_surveys_apart(tmp_path: Path) -> None:
     ):
         assert one.manifest_path != other.manifest_path
         assert one.manifest_path.is_relative_to(tmp_path)
+
+
+def test_verify__repairs_what_it_can_and_says_what_it_could_not(tmp_path: Path) -> None:
+    manifest = tmp_path / "cache" / "manifest.json"
+    with EcephysProjectCache.from_demo(manifest, size="tiny", folder=tmp_path) as project:
+        first, second = project.get_session_table().index[:2]
+        damaged = [Path(project.get_session_data(number).api.path) for number in (first, second)]
+        for path in damaged:
+            content = bytearray(path.read_bytes())
+            content[-1000] ^= 1
+            path.unlink()  # it has a second name beside the simulated files
+            path.write_bytes(content)
+        with EcephysProjectCache.fixed(manifest) as offline:
+            table = offline.verify(repair=True).set_index("file")
+        bad = table[table["state"] == "changed"]
+        assert len(bad) == 2
+        assert bad["advice"].str.startswith("could not be repaired: ").all()
+        repaired = project.verify(repair=True).set_index("file")
+        assert (repaired["state"] == "repaired").sum() == 2
+        # what was kept is listed, and goes when asked for
+        kept = [f"session_{n}/session_{n}.nwb.bad-1" for n in (first, second)]
+        files = project.list_files()
+        assert files.loc[files["kind"] == "replaced", "file"].tolist() == kept
+        project.remove_leftovers(project.list_leftovers())
+        assert not any((manifest.parent / name).exists() for name in kept)
+        assert set(project.verify()["state"]) == {"sound"}

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from spikehouse import EcephysProjectCache, cli
+from spikehouse.cli import main
 from spikehouse.cli._common import open_cache
 from spikehouse.cli._printing import fit_widths, show_table
 from spikehouse.errors import CacheError, InvalidArgumentError
@@ -131,7 +132,45 @@ def test_show_table__fits_a_terminal(
     assert all(len(line) <= 40 for line in lines)
     assert lines[1].split()[1].endswith("x…")
     assert [line[-2:] for line in lines[1:]] == [" 1", "20"]
-    assert count == "3 rows, 1 not shown: --rows 0 shows all, --out FILE writes them"
+    assert count == "3 rows, 1 not shown: --rows 0 shows all"
+
+
+def test_show_table__leaves_out_columns_that_do_not_fit(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    monkeypatch.setenv("COLUMNS", "40")
+    table = pd.DataFrame({f"a_column_{n}": [1.0] for n in range(60)}, index=[7])
+    show_table(table, what="units", rows=0)
+    *lines, count = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["a_column_0", "a_column_1", "a_column_2"]
+    assert count == "1 unit; 57 of 60 columns not shown: --out FILE writes them"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["analyze", "1", "--out", "x.txt"], "--out x.txt is no table: end it in .csv or .parquet"),
+        (["analyze", "1", "--out", "/dev/null/x.csv"], "cannot be written: /dev/null is not"),
+        (["sessions", "--out", "x.txt"], "--out x.txt is no table"),
+        (["units", "--out", "x.txt"], "--out x.txt is no table"),
+        (["analyze", "1", "--definition", "wrong"], "no definition 'wrong'"),
+        (["analyze", "1", "--stimulus", "gabor"], "no analysis of 'gabor': did you mean 'gabors'"),
+        (["sessions", "--size", "big", "--source", "demo"], "Valid: 'tiny', 'small', 'full'"),
+    ],
+)
+def test_command__checks_what_it_was_given_before_it_asks_or_computes(
+    arguments, message, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("nothing may be opened or asked for")
+
+    for name in ("get_session_table", "get_units", "get_session_data", "plan"):
+        monkeypatch.setattr(EcephysProjectCache, name, refuse)
+    monkeypatch.setattr(sys, "argv", ["spikehouse", *arguments])
+    with pytest.raises(SystemExit, match="1"):
+        main()
+    assert message in capsys.readouterr().err
 
 
 def test_fit_widths__takes_from_the_widest() -> None:
@@ -139,6 +178,8 @@ def test_fit_widths__takes_from_the_widest() -> None:
     assert fit_widths([5, 40, 10], 49) == [5, 30, 10]
     # no column becomes unreadable
     assert fit_widths([30, 30], 10) == [12, 12]
+    # what does not fit is left out, never the first two
+    assert fit_widths([12, 12, 12], 30) == [12, 12]
 
 
 # --- folders and sources

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,15 +10,29 @@ import typer
 
 from spikehouse.cli._common import Cache, Host, Offline, Size, Sources, plain_errors
 from spikehouse.cli._opening import Stream, What, open_session
-from spikehouse.cli._printing import show_table, write_table
+from spikehouse.cli._printing import check_out, show_table, write_table
 from spikehouse.cli._tables import Rows
-from spikehouse.errors import NotFoundError, describe_choices
+from spikehouse.errors import InvalidArgumentError, NotFoundError, describe_choices
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from spikehouse.analysis import MetricOptions
     from spikehouse.session import EcephysSession
+
+
+KEY_COLUMNS = (
+    "ecephys_structure_acronym",
+    "pref_ori_dg",
+    "g_osi_dg",
+    "g_dsi_dg",
+    "pref_sf_sg",
+    "image_selectivity_ns",
+    "on_off_ratio_fl",
+    "azimuth_rf",
+    "elevation_rf",
+    "p_value_rf",
+)
 
 
 def analyze(
@@ -59,15 +74,22 @@ def analyze(
     from spikehouse.analysis import MetricOptions
 
     with plain_errors("stopped; nothing was written, run the same command again"):
+        check_out(out)
         options = MetricOptions(n_permutations=permutations, seed=seed, definition=definition)  # type: ignore[arg-type]  # it checks
+        _check_stimuli(stimulus)
         with open_session(
             what, source, cache, host, size, stream=stream, offline=offline
         ) as session:
             table = _analyze(session, stimulus, structures=structure, options=options)
-        if out is None:
-            show_table(table, what="units", rows=rows)
-        else:
+        if out is not None:
             write_table(table, out)
+            return
+        if sys.stdout.isatty():
+            # a terminal has no room for all: what says most of a unit comes first
+            first = [name for name in KEY_COLUMNS if name in table]
+            table = table[first + [name for name in table if name not in first]]
+            table = table.drop(columns="ecephys_session_id")
+        show_table(table, what="units", rows=rows)
 
 
 def _analyze(
@@ -81,7 +103,23 @@ def _analyze(
 
     unit_ids = _select_units(session, structures)
     with count_steps("analysing", unit=" stimuli") as progress:
-        return session.analyze(stimulus, unit_ids=unit_ids, options=options, progress=progress)
+        table = session.analyze(stimulus, unit_ids=unit_ids, options=options, progress=progress)
+    structures_of = session.units["ecephys_structure_acronym"].reindex(table.index)
+    table.insert(0, "ecephys_session_id", session.ecephys_session_id)
+    table.insert(1, "ecephys_structure_acronym", structures_of)
+    return table
+
+
+def _check_stimuli(names: list[str] | None) -> None:
+    """Refuse a misspelt stimulus before a session is opened for it."""
+    from spikehouse.analysis import ANALYSES
+
+    known = [name for key, kind in ANALYSES.items() for name in dict.fromkeys((key, *kind.names))]
+    for name in names or ():
+        if name not in known:
+            raise InvalidArgumentError(
+                f"there is no analysis of {name!r}: {describe_choices(name, known)}"
+            )
 
 
 def _select_units(session: EcephysSession, structures: list[str] | None) -> list[int] | None:

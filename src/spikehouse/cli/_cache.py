@@ -16,7 +16,7 @@ from spikehouse.cli._common import (
     open_cache,
     plain_errors,
 )
-from spikehouse.cli._printing import show_table
+from spikehouse.cli._printing import echo, show_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,12 +35,12 @@ def ls(
         from spikehouse.project import describe_bytes
 
         files = project.list_files()
-        typer.echo(f"{project.manifest_path.parent}", err=True)
+        echo(f"{project.manifest_path.parent}", err=True)
         files["size"] = [describe_bytes(n_bytes) for n_bytes in files["n_bytes"]]
         files["fetched_at"] = files["fetched_at"].str.slice(0, 16).str.replace("T", " ")
         columns = ["size", "kind", "source", "fetched_at"]
         show_table(files.set_index("file")[columns], what="files", rows=0)
-        typer.echo(f"{describe_bytes(int(files['n_bytes'].sum()))} in all", err=True)
+        echo(f"{describe_bytes(int(files['n_bytes'].sum()))} in all", err=True)
 
 
 @commands.command()
@@ -65,16 +65,16 @@ def clean(
 
         found = project.list_leftovers(sessions or (), recent=all_parts)
         if not found:
-            typer.echo("nothing to remove", err=True)
+            echo("nothing to remove", err=True)
             return
         for leftover in found:
-            typer.echo(f"{describe_bytes(leftover.n_bytes):>8}  {leftover.paths[0]}")
+            echo(f"{describe_bytes(leftover.n_bytes):>8}  {leftover.paths[0]}")
         total = describe_bytes(sum(leftover.n_bytes for leftover in found))
         if not yes and not typer.confirm(f"Remove these, {total}?", err=True):
-            typer.echo("nothing was removed", err=True)
+            echo("nothing was removed", err=True)
             return
         n_bytes = project.remove_leftovers(found)
-        typer.echo(f"{describe_bytes(n_bytes)} are free again", err=True)
+        echo(f"{describe_bytes(n_bytes)} are free again", err=True)
 
 
 @commands.command()

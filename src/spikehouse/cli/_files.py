@@ -17,7 +17,7 @@ from spikehouse.cli._common import (
     plain_errors,
 )
 from spikehouse.cli._opening import Stream, What, open_session
-from spikehouse.cli._printing import show_table
+from spikehouse.cli._printing import echo, show_table
 from spikehouse.errors import InvalidArgumentError
 
 if TYPE_CHECKING:
@@ -63,10 +63,10 @@ def fetch(
             tables=tables,
         )
         # stderr, as the bars: nothing but results goes to stdout
-        typer.echo(str(plan), err=not dry_run)
+        echo(str(plan), err=not dry_run)
         if not dry_run:
             for path in project.fetch(plan):
-                typer.echo(str(path))
+                echo(str(path))
 
 
 def info(
@@ -83,7 +83,7 @@ def info(
         plain_errors("stopped; run the same command again"),
         open_session(what, source, cache, host, size, stream=stream, offline=offline) as session,
     ):
-        typer.echo(str(session))
+        echo(str(session))
 
 
 def verify(
@@ -108,5 +108,6 @@ def verify(
         is_bad = ~reports["state"].isin(["sound", "no record", "repaired"])
         show_table(reports.set_index("file"), what="files", rows=0)
         if is_bad.any():
-            typer.echo(f"{is_bad.sum()} not as they should be: add --repair", err=True)
+            hint = "" if repair else ": add --repair to fetch them again"
+            echo(f"{is_bad.sum()} not as they should be{hint}", err=True)
             raise SystemExit(EXIT_ERROR)

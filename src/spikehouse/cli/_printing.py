@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from collections.abc import Callable
@@ -10,12 +11,17 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from spikehouse.errors import CacheError, InvalidArgumentError
+from spikehouse.errors import CacheError, InvalidArgumentError, printable
 
 if TYPE_CHECKING:
     import pandas as pd
 
 NARROWEST = 12
+
+
+def echo(text: object, *, err: bool = False) -> None:
+    """Print a line; nothing that a file, a server or a folder says can steer the terminal."""
+    typer.echo(printable(text, keep="\n"), err=err)
 
 
 def show_table(table: pd.DataFrame, *, what: str, rows: int) -> None:
@@ -25,26 +31,33 @@ def show_table(table: pd.DataFrame, *, what: str, rows: int) -> None:
     cells = [[str(shown.index.name or ""), *map(str, shown.columns)]]
     cells += [[_say(value) for value in row] for row in shown.itertuples()]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    n_hidden = 0
     if is_terminal:
         widths = fit_widths(widths, shutil.get_terminal_size().columns)
+        n_hidden = len(cells[0]) - len(widths)
+        cells = [row[: len(widths)] for row in cells]
     is_number = (
         [False] * len(widths)
         if shown.empty
         else list(map(_is_number, zip(*cells[1:], strict=True)))
     )
     for row in cells:
-        typer.echo("  ".join(map(_fill, row, widths, is_number)).rstrip())
+        echo("  ".join(map(_fill, row, widths, is_number)).rstrip())
     left_out = len(table) - len(shown)
-    rest = f", {left_out} not shown: --rows 0 shows all, --out FILE writes them" if left_out else ""
     name = what.removesuffix("s") if len(table) == 1 else what
-    typer.echo(f"{len(table)} {name}{rest}", err=not is_terminal)
+    rest = f", {left_out} not shown: --rows 0 shows all" if left_out else ""
+    if n_hidden:
+        rest += f"; {n_hidden} of {len(table.columns)} columns not shown: --out FILE writes them"
+    echo(f"{len(table)} {name}{rest}", err=not is_terminal)
 
 
 def fit_widths(widths: list[int], width: int) -> list[int]:
-    """Take from the widest columns what does not fit, and leave every column readable."""
+    """Take from the widest columns what does not fit, then leave out the last columns."""
     fitted = list(widths)
     while sum(fitted) + 2 * (len(fitted) - 1) > width and max(fitted) > NARROWEST:
         fitted[fitted.index(max(fitted))] -= 1
+    while sum(fitted) + 2 * (len(fitted) - 1) > width and len(fitted) > 2:
+        fitted.pop()
     return fitted
 
 
@@ -55,7 +68,7 @@ def _say(value: object) -> str:
         value = value.tolist()
     if isinstance(value, list):
         return " ".join(text for text in map(_say, value) if text)
-    return "" if value is None else str(value)
+    return "" if value is None else printable(value)
 
 
 def _is_number(column: tuple[str, ...]) -> bool:
@@ -68,10 +81,19 @@ def _fill(text: str, width: int, is_number: bool) -> str:
     return text.rjust(width) if is_number else text.ljust(width)
 
 
-def write_table(table: pd.DataFrame, path: Path) -> None:
-    """Write a table to a CSV or Parquet file."""
+def check_out(path: Path | None) -> None:
+    """Refuse an output file that cannot be written, before anything is computed for it."""
+    if path is None:
+        return
     if path.suffix not in (".csv", ".parquet"):
         raise InvalidArgumentError(f"--out {path} is no table: end it in .csv or .parquet")
+    folder = next(parent for parent in path.absolute().parents if parent.exists())
+    if path.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise CacheError(f"--out {path} cannot be written: {folder} is not a writable folder")
+
+
+def write_table(table: pd.DataFrame, path: Path) -> None:
+    """Write a table to a CSV or Parquet file."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.suffix == ".csv":
@@ -80,7 +102,7 @@ def write_table(table: pd.DataFrame, path: Path) -> None:
             _spell_lists(table, list).to_parquet(path)
     except OSError as error:
         raise CacheError(f"{path} cannot be written: {error.strerror or error}") from error
-    typer.echo(f"wrote {len(table)} rows to {path}", err=True)
+    echo(f"wrote {len(table)} rows to {path}", err=True)
 
 
 def _spell_lists(table: pd.DataFrame, spell: Callable[[list[str]], object]) -> pd.DataFrame:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
 from spikehouse.cli._common import Cache, Host, Offline, Size, Sources, open_cache, plain_errors
-from spikehouse.cli._printing import show_table, write_table
+from spikehouse.cli._printing import check_out, show_table, write_table
 from spikehouse.errors import NotFoundError, describe_choices
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     import pandas as pd
+
+    from spikehouse.project import EcephysProjectCache
 
 FAREWELL = "stopped; run the same command again"
 SESSION_COLUMNS = [
@@ -86,7 +89,7 @@ def sessions(
     offline: Offline = False,
 ) -> None:
     """List the sessions."""
-    with plain_errors(FAREWELL), open_cache(source, cache, host, size, offline=offline) as project:
+    with plain_errors(FAREWELL), open_tables(out, source, cache, host, size, offline) as project:
         table = project.get_session_table()
         table = _only_ids(table, session, "session")
         table = _only(table, "session_type", session_type, "session type")
@@ -109,7 +112,7 @@ def probes(
     offline: Offline = False,
 ) -> None:
     """List the probes."""
-    with plain_errors(FAREWELL), open_cache(source, cache, host, size, offline=offline) as project:
+    with plain_errors(FAREWELL), open_tables(out, source, cache, host, size, offline) as project:
         table = project.get_probes()
         table = _only(table, "ecephys_session_id", session, "session")
         table = _only(table, "name", probe, "probe")
@@ -133,13 +136,28 @@ def units(
     offline: Offline = False,
 ) -> None:
     """List the sorted units."""
-    with plain_errors(FAREWELL), open_cache(source, cache, host, size, offline=offline) as project:
+    with plain_errors(FAREWELL), open_tables(out, source, cache, host, size, offline) as project:
         limits = ("amplitude_cutoff_maximum", "presence_ratio_minimum", "isi_violations_maximum")
         table = project.get_units(None, not every, **(dict.fromkeys(limits, None) if every else {}))
         table = _only(table, "ecephys_session_id", session, "session")
         table = _only(table, "name", probe, "probe")
         table = _only(table, "ecephys_structure_acronym", structure, "structure")
         _give(table, UNIT_COLUMNS, out, "units", rows)
+
+
+@contextlib.contextmanager
+def open_tables(
+    out: Path | None,
+    source: list[str] | None,
+    cache: Path | None,
+    host: str | None,
+    size: str,
+    offline: bool,
+) -> Iterator[EcephysProjectCache]:
+    """Open the cache, once it is known that the result can be written."""
+    check_out(out)
+    with open_cache(source, cache, host, size, offline=offline) as project:
+        yield project
 
 
 def _give(table: pd.DataFrame, columns: list[str], out: Path | None, what: str, rows: int) -> None:

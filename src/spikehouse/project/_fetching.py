@@ -6,7 +6,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from spikehouse.errors import CacheError, InvalidArgumentError
+from spikehouse.errors import (
+    CacheError,
+    InvalidArgumentError,
+    NotFoundError,
+    SourceError,
+    TransferError,
+)
 from spikehouse.project._adopting import adopt_folder
 from spikehouse.project._choosing import (
     MOVIES,
@@ -166,14 +172,8 @@ class ProjectFetching(ProjectFiles):
         DataFrame
             One row a file; columns file, n_bytes, state, reason, advice. States are "sound",
             "no record", "changed", "cut short", "not HDF5", "damaged", and with ``repair``
-            "repaired".
-
-        Raises
-        ------
-        CacheError
-            If something is to be repaired and nothing may be fetched or written.
-        SourceError, TransferError, NotFoundError
-            If no source delivers a file that is to be repaired. The old one is where it was.
+            "repaired". A file that could not be repaired keeps its state, is where it was, and
+            its advice says why.
 
         Notes
         -----
@@ -191,9 +191,16 @@ class ProjectFetching(ProjectFiles):
             for report in verify_files(self._store, targets, published=published, bar=bar):
                 n_bytes, state, advice = report.n_bytes, str(report.state), report.advice
                 if repair and report.is_bad:
-                    kept = repair_file(self._store, report, progress=progress)
-                    n_bytes, state = report.target.path.stat().st_size, "repaired"
-                    advice = "" if kept is None else f"the old one is {kept.name}"
+                    try:
+                        kept = repair_file(self._store, report, progress=progress)
+                    except (CacheError, NotFoundError, SourceError, TransferError) as error:
+                        if isinstance(error, CacheError) and self._store.sources:
+                            raise  # the folder cannot be written to
+                        # the other files are verified and repaired all the same
+                        advice = f"could not be repaired: {error}"
+                    else:
+                        n_bytes, state = report.target.path.stat().st_size, "repaired"
+                        advice = "" if kept is None else f"the old one is {kept.name}"
                 rows.append((self._name(report.target.path), n_bytes, state, report.reason, advice))
         return pd.DataFrame(rows, columns=["file", "n_bytes", "state", "reason", "advice"])
 
@@ -238,7 +245,7 @@ class ProjectFetching(ProjectFiles):
         -------
         DataFrame
             One row a file; columns file, n_bytes, kind ("session", "lfp", "scene", "movie",
-            "table"; "part", "blocks", "repair" for what is not of the survey), source,
+            "table"; "part", "blocks", "repair", "replaced" for what is not of the survey), source,
             fetched_at. The last two are empty without a record.
         """
         import pandas as pd
@@ -270,7 +277,8 @@ class ProjectFetching(ProjectFiles):
         Returns
         -------
         list of Leftover
-            Unfinished downloads, streamed blocks, and what was named.
+            Unfinished downloads, streamed blocks, files that a repair replaced, and what was
+            named.
 
         Raises
         ------

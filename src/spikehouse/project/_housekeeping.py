@@ -12,13 +12,13 @@ from typing import Literal, TypeAlias
 
 from spikehouse.errors import CacheError, NotFoundError, describe_choices
 from spikehouse.remote.cache.store import Store, Target
-from spikehouse.remote.cache.verify import find_targets
+from spikehouse.remote.cache.verify import find_set_aside, find_targets
 from spikehouse.remote.disk import check_inside, explain_storage_errors, try_lock
 from spikehouse.remote.transfer.records import find_record
 
 __all__ = ["Leftover", "find_files_of_session", "find_leftovers", "measure", "remove_leftovers"]
 
-Kind: TypeAlias = Literal["part", "blocks", "repair", "session"]
+Kind: TypeAlias = Literal["part", "blocks", "repair", "replaced", "session"]
 # somebody who was interrupted goes on the same day
 STALE_S = 86_400.0
 
@@ -31,7 +31,8 @@ class Leftover:
     ----------
     kind
         "part": a download that was not finished. "blocks": what was streamed. "repair": a file
-        that was to replace another. "session": a file of a session that was named.
+        that was to replace another. "replaced": a changed file that a repair kept as
+        ``<name>.bad-<n>``. "session": a file of a session that was named.
     paths
         What is removed together: files, and folders with all that is in them.
     n_bytes
@@ -83,7 +84,7 @@ def find_leftovers(store: Store) -> list[Leftover]:
     Returns
     -------
     list of Leftover
-        Unfinished downloads, streamed blocks, unfinished repairs.
+        Unfinished downloads, streamed blocks, unfinished repairs, files that a repair replaced.
     """
     parts = [_describe_part(store, target) for target in find_targets(store, suffix=".part")]
     own = store.folder.own
@@ -94,7 +95,12 @@ def find_leftovers(store: Store) -> list[Leftover]:
         for kind, path in folders
         if path.exists()
     ]
-    return [*parts, *(cache for cache in caches if cache.n_bytes)]
+    replaced = [
+        Leftover("replaced", (path,), measure(path), is_recent=False)
+        for target in find_targets(store)
+        for path in find_set_aside(target.path)
+    ]
+    return [*parts, *(cache for cache in caches if cache.n_bytes), *replaced]
 
 
 def _describe_part(store: Store, target: Target) -> Leftover:

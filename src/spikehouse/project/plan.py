@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from spikehouse.errors import printable
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -180,7 +182,7 @@ class FetchPlan:
         total += f"; {describe_bytes(self.n_bytes_there)} there"
         total += f"; {describe_bytes(self.n_bytes_free)} free on the disk"
         problems = [f"{item.file}: {item.problem}" for item in self.items if item.problem]
-        return [total, *self.notes, *problems]
+        return [printable(line) for line in (total, *self.notes, *problems)]
 
 
 HEADER = ("file", "source", "size", "there", "state")
@@ -188,7 +190,13 @@ HEADER = ("file", "source", "size", "there", "state")
 
 def _row_of(item: FetchItem) -> tuple[str, ...]:
     size = "?" if item.n_bytes is None else describe_bytes(item.n_bytes)
-    return (item.file, item.source or "-", size, describe_bytes(item.n_bytes_there), item.state)
+    return (
+        printable(item.file),
+        item.source or "-",
+        size,
+        describe_bytes(item.n_bytes_there),
+        item.state,
+    )
 
 
 def _align(row: tuple[str, ...], widths: list[int]) -> list[str]:

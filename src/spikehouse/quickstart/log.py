@@ -16,6 +16,8 @@ from typing import TextIO
 
 import pandas as pd
 
+from spikehouse.errors import printable
+
 WIDTH = 140
 
 
@@ -238,6 +240,7 @@ class Log:
         self._print(printed)
 
     def _print(self, text: str) -> None:
+        text = printable(text, keep="\n")
         # found anew each time: who redirects the standard output later still gets it all
         stream = self._stream if self._stream is not None else sys.stdout
         encoding = getattr(stream, "encoding", None) or "utf-8"

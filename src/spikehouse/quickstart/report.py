@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from spikehouse.errors import printable
 from spikehouse.quickstart.files import write_whole
 from spikehouse.quickstart.log import (
     Block,
@@ -101,14 +102,14 @@ def write_report(log: Log, options: QuickstartOptions, path: Path, *, title: str
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{html.escape(title)} – spikehouse quick start</title>
+<title>{_escape(title)} – spikehouse quick start</title>
 <style>{STYLE}</style>
 </head>
 <body>
 <main>
-<h1>{html.escape(title)}</h1>
-<p class="meta">The quick start of spikehouse, {html.escape(_describe_source(options))}.
-{html.escape(made)}, {log.seconds:.1f} s in all.</p>
+<h1>{_escape(title)}</h1>
+<p class="meta">The quick start of spikehouse, {_escape(_describe_source(options))}.
+{_escape(made)}, {log.seconds:.1f} s in all.</p>
 {_headlines(log.headlines)}
 {body}
 {_footer(options)}
@@ -117,6 +118,10 @@ def write_report(log: Log, options: QuickstartOptions, path: Path, *, title: str
 </html>
 """
     return write_whole(path, page.encode("utf-8"))
+
+
+def _escape(text: str) -> str:
+    return html.escape(printable(text, keep="\n"))
 
 
 def _describe_source(options: QuickstartOptions) -> str:
@@ -129,7 +134,7 @@ def _describe_source(options: QuickstartOptions) -> str:
 
 def _headlines(values: Mapping[str, str]) -> str:
     items = "".join(
-        f"<div><dt>{html.escape(name)}</dt><dd>{html.escape(value)}</dd></div>"
+        f"<div><dt>{_escape(name)}</dt><dd>{_escape(value)}</dd></div>"
         for name, value in values.items()
     )
     return f'<dl class="headlines">{items}</dl>' if items else ""
@@ -140,7 +145,7 @@ def _section(number: int, section: Section) -> str:
     shown = [_block(block) for block in section.blocks if not isinstance(block, Origin)]
     heading = (
         f'<h2><span class="seconds">{section.seconds:.1f} s</span>'
-        f"{number}. {html.escape(section.title)}</h2>"
+        f"{number}. {_escape(section.title)}</h2>"
     )
     return "\n".join(["<section>", heading, *shown, *map(_origin, origins), "</section>"])
 
@@ -148,7 +153,7 @@ def _section(number: int, section: Section) -> str:
 def _block(block: Block) -> str:
     if isinstance(block, Text):
         kind = ' class="notice"' if block.is_notice else ""
-        return f"<p{kind}>{html.escape(block.text)}</p>"
+        return f"<p{kind}>{_escape(block.text)}</p>"
     if isinstance(block, TableBlock):
         return _table(block)
     if isinstance(block, FigureBlock):
@@ -158,8 +163,7 @@ def _block(block: Block) -> str:
 
 def _fields(values: Mapping[str, str]) -> str:
     items = "".join(
-        f"<dt>{html.escape(name)}</dt><dd>{html.escape(value)}</dd>"
-        for name, value in values.items()
+        f"<dt>{_escape(name)}</dt><dd>{_escape(value)}</dd>" for name, value in values.items()
     )
     return f'<dl class="fields">{items}</dl>'
 
@@ -171,7 +175,7 @@ def _table(block: TableBlock) -> str:
         "" if pd.api.types.is_numeric_dtype(kind) else ' class="text"' for kind in frame.dtypes
     ]
     head = "".join(
-        f"<th{kind}>{html.escape(str(name))}</th>"
+        f"<th{kind}>{_escape(str(name))}</th>"
         for name, kind in zip(frame.columns, kinds, strict=True)
     )
     rows = "\n".join(
@@ -180,7 +184,7 @@ def _table(block: TableBlock) -> str:
         + "</tr>"
         for row in frame.itertuples(index=False)
     )
-    caption = f"<caption>{html.escape(block.caption)}</caption>"
+    caption = f"<caption>{_escape(block.caption)}</caption>"
     return (
         f'<div class="scroll"><table>{caption}<thead><tr>{head}</tr></thead>'
         f"<tbody>{rows}</tbody></table></div>"
@@ -188,15 +192,15 @@ def _table(block: TableBlock) -> str:
 
 
 def _cell(value: object) -> str:
-    return f"{value:,.6g}" if isinstance(value, float) else html.escape(str(value))
+    return f"{value:,.6g}" if isinstance(value, float) else _escape(str(value))
 
 
 def _figure(block: FigureBlock) -> str:
     data = base64.b64encode(block.path.read_bytes()).decode("ascii")
-    caption = html.escape(block.caption)
+    caption = _escape(block.caption)
     return (
         f'<figure><img src="data:image/png;base64,{data}" alt="{caption}">'
-        f"<figcaption>{caption} <code>{html.escape(block.path.name)}</code></figcaption></figure>"
+        f"<figcaption>{caption} <code>{_escape(block.path.name)}</code></figcaption></figure>"
     )
 
 
@@ -217,7 +221,7 @@ def _footer(options: QuickstartOptions) -> str:
     versions = {name: metadata.version(name) for name in PACKAGES}
     listed = ", ".join(f"{name} {version}" for name, version in versions.items())
     return (
-        f"<footer><p>Run again with <code>{html.escape(options.command)}</code></p>"
-        f"<p>Python {platform.python_version()}, {html.escape(listed)}; "
-        f"{html.escape(platform.platform(terse=True))}.</p></footer>"
+        f"<footer><p>Run again with <code>{_escape(options.command)}</code></p>"
+        f"<p>Python {platform.python_version()}, {_escape(listed)}; "
+        f"{_escape(platform.platform(terse=True))}.</p></footer>"
     )

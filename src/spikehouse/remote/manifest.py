@@ -11,7 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from spikehouse.errors import CacheError
+from spikehouse.errors import CacheError, printable
 from spikehouse.remote.disk import check_inside, hold_lock, make_folder, write_whole
 
 __all__ = [
@@ -253,5 +253,6 @@ def _compare_versions(path: Path, *, found: str | None, expected: str) -> None:
         f"the manifest {path} is of version {found}, not {expected}; the layout is the same, "
         "so the folder is opened as it is"
     )
+    notice = printable(notice)
     log.warning(notice)
     warnings.warn(notice, UserWarning, stacklevel=4)

@@ -19,7 +19,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from spikehouse.errors import InvalidFileError, NotFoundError, SourceError, TransferError
+from spikehouse.errors import (
+    InvalidFileError,
+    NotFoundError,
+    SourceError,
+    TransferError,
+    printable,
+)
 from spikehouse.remote.cache.store import Store, Target
 from spikehouse.remote.disk import explain_storage_errors, hold_lock
 from spikehouse.remote.protocol import RemoteFile
@@ -301,7 +307,7 @@ def record_file(
         mtime_ns=facts.st_mtime_ns,
         sha256=sha256,
         source=source,
-        url=url,
+        url=printable(url),
         etag=None,
         fetched_at=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
     )
@@ -361,12 +367,31 @@ def repair_file(
     return kept
 
 
+def find_set_aside(path: Path) -> list[Path]:
+    """List the files that a repair kept beside a file of the cache folder.
+
+    Parameters
+    ----------
+    path
+        The file.
+
+    Returns
+    -------
+    list of Path
+        ``<name>.bad-<n>``, by number.
+    """
+    return list(itertools.takewhile(Path.is_file, _names_aside(path)))
+
+
+def _names_aside(path: Path) -> Iterator[Path]:
+    return (path.with_name(f"{path.name}.bad-{number}") for number in itertools.count(1))
+
+
 def _set_aside(old: Path, new: Path) -> Path | None:
     if old.stat().st_size == new.stat().st_size and compute_sha256(old) == compute_sha256(new):
         # the record was wrong, not the file
         return None
-    names = (old.with_name(f"{old.name}.bad-{number}") for number in itertools.count(1))
-    kept = next(name for name in names if not name.exists())
+    kept = next(name for name in _names_aside(old) if not name.exists())
     try:
         # a second name: the first stays until the new file takes it
         os.link(old, kept)

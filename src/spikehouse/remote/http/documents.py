@@ -11,7 +11,7 @@ from spikehouse.remote.http.client import HttpClient, iterate_blocks, retry
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse
 
-__all__ = ["describe_body", "fetch_bytes", "fetch_json", "to_printable"]
+__all__ = ["describe_body", "fetch_bytes", "fetch_json"]
 
 N_CHARACTERS_SHOWN = 120
 # what a server says of something that is not there: S3 answers 403 in place of 404 where the
@@ -93,25 +93,6 @@ def fetch_json(client: HttpClient, url: str, *, name: str, max_bytes: int) -> An
         raise SourceError(
             f"{url} does not answer with JSON for {name} ({error}); {describe_body(body)}"
         ) from error
-
-
-def to_printable(text: object, *, n_characters: int = 500) -> str:
-    """Make what others say fit for a message: nothing in it can steer a terminal.
-
-    Parameters
-    ----------
-    text
-        What a server said, or an error that quotes it.
-    n_characters
-        How much of it to show.
-
-    Returns
-    -------
-    str
-        The beginning of it, with escapes in place of what cannot be printed.
-    """
-    start = str(text)[:n_characters]
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in start)
 
 
 def describe_body(body: bytes) -> str:

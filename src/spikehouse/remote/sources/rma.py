@@ -9,7 +9,6 @@ from typing import Any
 from urllib.parse import quote
 
 from spikehouse.errors import InvalidArgumentError, SourceError, describe_value
-from spikehouse.remote.http.documents import to_printable
 
 __all__ = [
     "CHANNELS",
@@ -167,7 +166,7 @@ def parse_page(document: object, *, origin: str) -> tuple[list[Mapping[str, Any]
         raise SourceError(f"{origin} does not answer like the warehouse: no 'success' in it")
     message = document.get("msg")
     if document["success"] is not True:
-        shown = to_printable(message, n_characters=N_CHARACTERS_SHOWN)
+        shown = str(message)[:N_CHARACTERS_SHOWN]
         raise SourceError(f"{origin} refuses the query: {shown}")
     if not isinstance(message, list) or not all(isinstance(row, dict) for row in message):
         raise SourceError(f"{origin} does not answer like the warehouse: 'msg' is not rows")

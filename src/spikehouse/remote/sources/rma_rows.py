@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 
 from spikehouse.errors import InvalidFileError, SourceError
-from spikehouse.remote.http.documents import to_printable
 from spikehouse.schema import Table
 
 __all__ = ["Row", "flatten_session", "tabulate", "unpack_bundles"]
@@ -61,7 +60,7 @@ def tabulate(rows: Iterable[Row], table: Table, *, origin: str) -> pd.DataFrame:
             raise ValueError(f"id {twice} is there twice")
         return table.conform(frame, origin=origin)
     except (InvalidFileError, KeyError, TypeError, ValueError, OverflowError) as error:
-        reason = to_printable(error)
+        reason = str(error)[:500]
         raise SourceError(
             f"{origin} answers with nonsense in its {table.name}: {reason}"
         ) from error

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-from spikehouse.errors import ChecksumError, InvalidFileError, TransferError
+from spikehouse.errors import ChecksumError, InvalidFileError, TransferError, printable
 from spikehouse.remote.disk import (
     check_space,
     explain_storage_errors,
@@ -249,7 +249,7 @@ class _Carry:
             mtime_ns=status.st_mtime_ns,
             sha256=sha256,
             source=version.source,
-            url=version.url,
+            url=printable(version.url),
             etag=version.etag,
             fetched_at=datetime.now(UTC).isoformat(timespec="seconds"),
         )
