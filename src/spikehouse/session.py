@@ -195,7 +195,7 @@ class EcephysSession:
             "specimen": lambda: ", ".join(filter(None, [self.specimen_name, self.full_genotype])),
             "recorded": lambda: self.session_start_time.isoformat(sep=" "),
             "probes": lambda: ", ".join(self.probes["description"]),
-            "units": lambda: f"{self.num_units}: {_listed(self.structurewise_unit_counts)}",
+            "units": self._describe_units,
             "stimuli": lambda: ", ".join(self.stimulus_names),
             "presentations": lambda: f"{self.num_stimulus_presentations:,}",
         }
@@ -205,6 +205,13 @@ class EcephysSession:
             with contextlib.suppress(*_ABSENT):
                 lines[name] = printable(fact())
         return {name: text for name, text in lines.items() if text}
+
+    def _describe_units(self) -> str:
+        units = f"{self.num_units}: {_listed(self.structurewise_unit_counts)}"
+        left_out = getattr(self.api, "count_out_of_brain_units", lambda: 0)()
+        if not left_out:
+            return units
+        return f"{units}; without {left_out} outside the brain (unit_count in the table has them)"
 
     def _title(self) -> str:
         try:
@@ -357,7 +364,10 @@ class EcephysSession:
 
     @property
     def num_units(self) -> int:
-        """Number of units that pass the filters."""
+        """Number of units that pass the filters.
+
+        ``unit_count`` in the session table may be larger: it includes units outside the brain.
+        """
         return len(self.units)
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 
 from spikehouse import EcephysProjectCache
 from spikehouse.demo import DemoWarehouse, Survey
-from spikehouse.errors import CacheError, SessionNotFoundError
+from spikehouse.errors import CacheError, InvalidArgumentError, SessionNotFoundError
 
 
 @pytest.fixture(scope="module")
@@ -189,3 +190,24 @@ def test_verify__repairs_what_it_can_and_says_what_it_could_not(tmp_path: Path) 
         project.remove_leftovers(project.list_leftovers())
         assert not any((manifest.parent / name).exists() for name in kept)
         assert set(project.verify()["state"]) == {"sound"}
+
+
+def test_num_units__says_why_the_session_table_counts_more(project: EcephysProjectCache) -> None:
+    sessions = project.get_session_table()
+    session = project.get_session_data(sessions.loc[[900000003]])
+    assert (sessions.loc[900000003, "unit_count"], session.num_units) == (17, 16)
+    said = "16: VISp [0-9].*; without 1 outside the brain \\(unit_count in the table has them\\)"
+    assert re.search(said, repr(session))
+    whole = project.get_session_data(900000003, filter_out_of_brain_units=False)
+    assert whole.num_units == 17
+    assert "outside the brain" not in repr(whole) + repr(project.get_session_data(900000001))
+
+
+def test_tables__stand_for_the_ids_of_sessions_and_probes(project: EcephysProjectCache) -> None:
+    sessions, probes = project.get_session_table()[:2], project.get_probes()
+    planned = project.plan(sessions, tables=False).items
+    assert planned == project.plan([*sessions.index], tables=False).items
+    with_lfp = probes[probes["has_lfp_data"].astype(bool)][:1]
+    assert project.fetch_probe_lfp(with_lfp) == project.fetch_probe_lfp(with_lfp.index[0])
+    with pytest.raises(InvalidArgumentError, match="session_id takes one id, not 2: choose one"):
+        project.get_session_data(sessions)

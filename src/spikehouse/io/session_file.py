@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import cached_property, partial
 from typing import Any
 
@@ -221,19 +222,35 @@ class NwbSessionFile:
             Index ``id``; the file's columns without the ragged ones; ``quality`` is dropped when
             it was filtered by.
         """
+        return self._select_units(self.filters)
+
+    def count_out_of_brain_units(self) -> int:
+        """Count the units left out only because their channel lies in no structure.
+
+        Returns
+        -------
+        int
+            By how many the ``unit_count`` of the survey's tables is larger than the session's.
+        """
+        if not self.filters.filter_out_of_brain_units:
+            return 0
+        everywhere = replace(self.filters, filter_out_of_brain_units=False)
+        return len(self._select_units(everywhere)) - len(self.get_units())
+
+    def _select_units(self, filters: UnitFilter) -> pd.DataFrame:
         channels = self.get_channels()
         units = read_units(self.file)
         limits = {
-            "amplitude_cutoff": self.filters.amplitude_cutoff_maximum,
-            "presence_ratio": self.filters.presence_ratio_minimum,
-            "isi_violations": self.filters.isi_violations_maximum,
-            "peak_channel_id": True if self.filters.filter_out_of_brain_units else None,
+            "amplitude_cutoff": filters.amplitude_cutoff_maximum,
+            "presence_ratio": filters.presence_ratio_minimum,
+            "isi_violations": filters.isi_violations_maximum,
+            "peak_channel_id": True if filters.filter_out_of_brain_units else None,
         }
         asked = [name for name, limit in limits.items() if limit is not None]
         check_table(self.file.group(UNITS), units, required=asked)
         return filter_units(
             units,
-            filters=self.filters,
+            filters=filters,
             brain_channel_ids=channels.index[channels["structure_acronym"].notna()],
             channel_column="peak_channel_id",
         )

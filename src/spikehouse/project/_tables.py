@@ -58,7 +58,8 @@ class ProjectTables:
             Index ``id``; published_at, specimen_id, session_type, age_in_days, sex,
             full_genotype, unit_count, channel_count, probe_count, ecephys_structure_acronyms
             (an array, with NaN for channels outside the brain). Units are counted within the
-            default limits of :meth:`get_units`.
+            default limits of :meth:`get_units`, those outside the brain included, which an open
+            session leaves out.
         """
         return catalogue.list_sessions(self._counted_tables, suppress=suppress)
 

@@ -132,11 +132,15 @@ def show_sessions(log: Log, cache: EcephysProjectCache) -> pd.DataFrame:
     log.fields({str(kind): f"{counts[kind]} sessions" for kind in cache.get_all_session_types()})
     columns = [name for name in SHOWN_COLUMNS if name in sessions.columns]
     log.table(sessions[columns], f"{len(sessions)} sessions")
+    log.say(
+        "unit_count includes units whose channel lies in no structure; an open session leaves them "
+        "out, so its num_units may be smaller."
+    )
     log.origin(
         "session types, session table, counts",
         file="sessions.csv, probes.csv, channels.csv, units.csv",
         rows="all sessions",
-        units=describe_unit_rule(),
+        units=describe_unit_rule(is_in_brain=False),
         function="EcephysProjectCache.get_all_session_types(), .get_session_table()",
     )
     return sessions
@@ -189,13 +193,15 @@ def pick_session(log: Log, sessions: pd.DataFrame, options: QuickstartOptions) -
     return session_id
 
 
-def describe_unit_rule(area: str | None = None) -> str:
+def describe_unit_rule(area: str | None = None, *, is_in_brain: bool = True) -> str:
     """Say in words which units the default filters keep.
 
     Parameters
     ----------
     area
         The structure they must lie in, if any.
+    is_in_brain
+        Whether they must lie in any structure.
 
     Returns
     -------
@@ -209,7 +215,8 @@ def describe_unit_rule(area: str | None = None) -> str:
     return (
         f"units {where} quality good, amplitude_cutoff ≤ {limits.amplitude_cutoff_maximum:g}, "
         f"presence_ratio ≥ {limits.presence_ratio_minimum:g}, "
-        f"isi_violations ≤ {limits.isi_violations_maximum:g}, inside the brain"
+        f"isi_violations ≤ {limits.isi_violations_maximum:g}, "
+        + ("inside the brain" if is_in_brain else "inside and outside the brain")
     )
 
 

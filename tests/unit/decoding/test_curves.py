@@ -383,3 +383,12 @@ def test_decode_against_chance__refuses_blocks_of_one_label():
     message = "each of the 2 blocks holds one label only: shuffling within blocks changes nothing"
     with pytest.raises(InvalidArgumentError, match=message):
         decode_against_chance(np.ones((8, 2)), [0, 0, 1, 1] * 2, groups=[3, 3, 4, 4] * 2, cv=2)
+
+
+@pytest.mark.parametrize("missing", [np.nan, None, ""])
+@pytest.mark.parametrize("make", [list, np.array, pd.Series, pd.Categorical])
+def test_decode_by_area__makes_no_area_of_missing_names(rng, make, missing):
+    design, targets = tuned_counts(rng, n_units=9)
+    areas = make(["VISp"] * 3 + ["CA1"] * 3 + [missing] * 3)
+    by_area = decode_by_area(design, targets, areas, n_units=2, n_draws=1, n_jobs=1)
+    assert by_area["area"].to_numpy().tolist() == ["CA1", "VISp"]
