@@ -103,6 +103,41 @@ def test_adopt__refuses_what_is_broken(project: EcephysProjectCache, tmp_path: P
     assert not (project.manifest_path.parent / f"session_{SESSION}" / origin.name).exists()
 
 
+@pytest.mark.parametrize("is_in_place", [False, True])
+def test_adopt__goes_on_after_bad_files(
+    project: EcephysProjectCache, tmp_path: Path, is_in_place: bool
+) -> None:
+    cache = project.manifest_path.parent
+    folder = cache if is_in_place else tmp_path / "other"
+    for number, n_bytes in enumerate((0, 8, 9, 13, 100, 500)):
+        place(folder / f"session_{number}" / f"session_{number}.nwb", make_hdf5()[:n_bytes])
+    (folder / "session_20" / "session_20.nwb").mkdir(parents=True)
+    (folder / "session_21").mkdir()
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(folder / "session_21" / "session_21.nwb")
+    place(
+        folder / "natural_movie_templates" / "natural_movie_1.h5",
+        b"\x93NUMPY\x01\x00\x05\x00((((\n",
+    )
+    good = place(folder / "session_99" / "session_99.nwb", make_hdf5())
+    found = outcomes(project, folder)
+    assert found.pop(good.name) == ("recorded" if is_in_place else "linked")
+    assert len(found) >= 8
+    assert set(found.values()) == {"refused"}
+
+
+def test_adopt__a_folder_in_the_place_of_the_file(
+    project: EcephysProjectCache, tmp_path: Path
+) -> None:
+    cache = project.manifest_path.parent
+    (cache / f"session_{SESSION}" / f"session_{SESSION}.nwb").mkdir(parents=True)
+    place(tmp_path / "other" / f"session_{SESSION}.nwb")
+    place(tmp_path / "other" / "session_99.nwb")
+    table = project.adopt(tmp_path / "other")
+    assert sorted(table["outcome"]) == ["linked", "refused"]
+    assert table["reason"].str.contains("is no file: remove it first").sum() == 1
+
+
 def test_adopt__refuses_what_has_changed_since(
     project: EcephysProjectCache, tmp_path: Path
 ) -> None:

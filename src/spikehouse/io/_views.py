@@ -31,6 +31,8 @@ class LocalBytes:
         self.url = str(path)
         if path.is_dir():
             raise InvalidFileError(f"{path} is a folder: pass the session file in it")
+        if path.exists() and not path.is_file():  # to open a pipe would wait for ever
+            raise InvalidFileError(f"{path} is no file")
         self._handle = path.open("rb", buffering=0)
         self._lock = threading.Lock()
         self.size = self._handle.seek(0, io.SEEK_END)

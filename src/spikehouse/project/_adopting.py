@@ -102,9 +102,11 @@ def adopt_folder(
             yield _adopt_in_place(store, present, bar)
         return
     for origin in sorted(folder.rglob("*")):
-        if OWN_FOLDER in origin.parts or not origin.is_file():
+        try:
+            target = None if OWN_FOLDER in origin.parts else _recognise(store, origin)
+        except (SpikehouseError, OSError) as error:
+            yield Adoption(origin, None, "refused", str(error))
             continue
-        target = _recognise(store, origin)
         if target is not None:
             yield _adopt(store, target, origin, folder, bar)
 
@@ -141,15 +143,21 @@ def _recognise_lfp(store: Store, path: Path, probe_id: int) -> Target | None:
     return store.target_lfp(int(probes["ecephys_session_id"].loc[probe_id]), probe_id)
 
 
+def _check_file(path: Path) -> None:
+    if not path.is_file():  # to open a pipe would wait for ever
+        raise OSError(f"{path} is no file")
+
+
 def _adopt_in_place(store: Store, target: Target, bar: FileProgress | None) -> Adoption:
     path = target.path
     if read_record(store.folder.records, path) is not None:
         return Adoption(path, path, "there already")
     try:
+        _check_file(path)
         target.check(path)
-    except InvalidFileError as error:
+        digest = compute_sha256(path, bar=bar)
+    except OSError as error:  # of the system, or ours for what is not what its name says
         return Adoption(path, None, "refused", str(error))
-    digest = compute_sha256(path, bar=bar)
     record_file(store.folder, path, sha256=digest, source="adopted")
     return Adoption(path, path, "recorded")
 
@@ -157,10 +165,13 @@ def _adopt_in_place(store: Store, target: Target, bar: FileProgress | None) -> A
 def _adopt(
     store: Store, target: Target, origin: Path, folder: Path, bar: FileProgress | None
 ) -> Adoption:
+    if target.path.exists() and not target.path.is_file():
+        return Adoption(origin, None, "refused", f"{target.path} is no file: remove it first")
     if target.path.exists():
         return Adoption(origin, target.path, "there already")
     store.folder.check_inside(target.path)
     try:
+        _check_file(origin)
         target.check(origin)
         digest = compute_sha256(origin, bar=bar)
         record = read_record(folder / OWN_FOLDER / "records", origin)
@@ -178,7 +189,7 @@ def _adopt(
             _compare(store, target.path, digest)
     except CacheError:
         raise
-    except SpikehouseError as error:
+    except (SpikehouseError, OSError) as error:
         return Adoption(origin, None, "refused", str(error))
     record_file(store.folder, target.path, sha256=digest, source="adopted", url=origin.as_uri())
     return Adoption(origin, target.path, "linked" if is_linked else "copied")

@@ -171,9 +171,9 @@ class ProjectFetching(ProjectFiles):
         -------
         DataFrame
             One row a file; columns file, n_bytes, state, reason, advice. States are "sound",
-            "no record", "changed", "cut short", "not HDF5", "damaged", and with ``repair``
-            "repaired". A file that could not be repaired keeps its state, is where it was, and
-            its advice says why.
+            "no record", "changed", "cut short", "not HDF5", "damaged", "unreadable", and with
+            ``repair`` "repaired". A file that could not be repaired keeps its state, is where it
+            was, and its advice says why.
 
         Notes
         -----

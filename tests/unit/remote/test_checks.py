@@ -39,6 +39,14 @@ def test_check_hdf5__refuses_a_file_cut_short(hdf5_path: Path, n_missing: int) -
         check_hdf5(hdf5_path)
 
 
+def test_check_hdf5__refuses_every_length_of_a_file_cut_short(hdf5_path: Path) -> None:
+    content = hdf5_path.read_bytes()
+    for size in [*range(120), len(content) - 1]:
+        hdf5_path.write_bytes(content[:size])
+        with pytest.raises(InvalidFileError, match=r"cut short|is not an HDF5 file"):
+            check_hdf5(hdf5_path)
+
+
 def test_check_hdf5__passes_an_unknown_superblock_by_its_signature(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"\x89HDF\r\n\x1a\n" + b"\xff" * 40)

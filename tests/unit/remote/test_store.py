@@ -463,7 +463,7 @@ def test_locate__goes_on_when_there_is_no_address(folder: CacheFolder) -> None:
 def test_read_scene_and_movie__decode_what_was_fetched(folder: CacheFolder) -> None:
     import tifffile
 
-    image, movie = np.arange(12, dtype=np.uint8).reshape(3, 4), np.zeros((2, 3, 4), np.uint8)
+    image, movie = np.ones((918, 1174), np.uint8), np.ones((2, 304, 608), np.uint8)
     tiff, npy = io.BytesIO(), io.BytesIO()
     tifffile.imwrite(tiff, image)
     np.save(npy, movie)

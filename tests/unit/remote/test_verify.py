@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -150,6 +153,70 @@ def test_verify_files__says_what_is_wrong(
         raise AssertionError(report.reason)
     # looking changes nothing
     assert session_path(store).read_bytes() == body
+
+
+BAD: dict[str, Callable[[Path], object]] = {
+    "empty": lambda path: path.write_bytes(b""),
+    **{
+        f"cut to {size}": lambda path, size=size: path.write_bytes(make_hdf5()[:size])
+        for size in range(8, 15)
+    },
+    "garbage": lambda path: path.write_bytes(bytes(range(256)) * 10),
+    "folder": lambda path: path.mkdir(),
+    "pipe": os.mkfifo if hasattr(os, "mkfifo") else Path.mkdir,
+    "link to nowhere": lambda path: path.symlink_to(path.with_name("nowhere")),
+}
+
+
+@pytest.mark.parametrize("damage", BAD)
+@pytest.mark.parametrize("kind", ["session", "lfp", "scene", "movie", "table"])
+def test_verify_files__go_on_after_a_bad_one(store: Store, kind: str, damage: str) -> None:
+    targets = {
+        "session": store.target_session(SESSION),
+        "lfp": store.target_lfp(SESSION, PROBE),
+        "scene": store.target_scene(5),
+        "movie": store.target_movie(1),
+        "table": store.target_table("probes"),
+    }
+    path = targets[kind].path
+    path.parent.mkdir(exist_ok=True)
+    path.unlink(missing_ok=True)
+    BAD[damage](path)
+    reports = verify(store)
+    bad = reports.pop(path.name, None)
+    if damage != "link to nowhere":
+        assert bad is not None
+        assert bad.is_bad
+        assert (bad.state == "unreadable") == (damage in ("folder", "pipe"))
+    assert len(reports) == (3 if kind in ("scene", "movie") else 2)
+    assert {report.state for report in reports.values()} == {"sound"}
+
+
+@pytest.mark.parametrize("damage", ["folder", "pipe"])
+def test_repair_file__sets_aside_what_is_no_file(store: Store, damage: str) -> None:
+    path = session_path(store)
+    content = path.read_bytes()
+    path.unlink()
+    BAD[damage](path)
+    kept = repair_file(store, verify_session(store))
+    assert path.read_bytes() == content
+    assert kept == path.with_name(f"{path.name}.bad-1")
+
+
+def test_verify_files__the_system_refuses_to_read(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opens = Path.open
+
+    def refuse(path: Path, *args: Any, **kwargs: Any) -> Any:
+        if path == session_path(store):
+            raise PermissionError(13, "Permission denied", str(path))
+        return opens(path, *args, **kwargs)
+
+    monkeypatch.setattr(Path, "open", refuse)
+    states = {name: report.state for name, report in verify(store).items()}
+    assert states.pop(f"session_{SESSION}.nwb") == "unreadable"
+    assert set(states.values()) == {"sound"}
 
 
 def test_verify_files__of_a_table_that_is_none(store: Store) -> None:

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
+import zlib
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spikehouse.errors import InvalidFileError
 
+if TYPE_CHECKING:
+    from tifffile import TiffFrame, TiffPage
+
 __all__ = ["read_movie", "read_scene"]
 
-# a released image has 1 MB; one that claims far more is no image of this survey
-LARGEST_SCENE_BYTES = 256 << 20
+SCENE_SHAPE = (918, 1174)
+FRAME_SHAPE = (304, 608)
 _ADVICE = "It was left as it is; delete it and call again to fetch it anew"
 
 
@@ -28,26 +34,37 @@ def read_scene(path: Path) -> NDArray[np.uint8]:
     Returns
     -------
     ndarray
-        Shape (rows, columns), grey values 0 to 255 for the released images.
+        Shape (918, 1174), grey values 0 to 255.
 
     Raises
     ------
     InvalidFileError
-        If it cannot be read as a TIFF, or claims to be far larger than an image here can be.
+        If it cannot be read as a TIFF, or is no grey image of that shape.
     """
     import tifffile
 
-    try:
-        with tifffile.TiffFile(path) as file:
-            n_bytes = file.series[0].nbytes
-            if n_bytes > LARGEST_SCENE_BYTES:
-                raise ValueError(f"it claims to unpack to {n_bytes} bytes")
-            return np.asarray(file.asarray())
-    except (tifffile.TiffFileError, ValueError, EOFError, IndexError, OverflowError) as error:
-        raise InvalidFileError(f"{path} is not a readable TIFF: {error}. {_ADVICE}") from error
+    with _decoding(path, "TIFF"), tifffile.TiffFile(path) as file:
+        _check_shape(file.series[0].shape, file.series[0].dtype, SCENE_SHAPE)
+        _check_segments(path, file.pages[0])
+        return np.asarray(file.asarray())
 
 
-def read_movie(path: Path) -> NDArray[Any]:
+def _check_segments(path: Path, page: TiffPage | TiffFrame) -> None:
+    """Make sure that an image's pieces unpack to the image, before tifffile unpacks them."""
+    sizes = list(page.databytecounts)
+    if page.compression == 1 and sum(sizes) != page.nbytes:
+        raise ValueError(f"it stores {sum(sizes)} bytes for {page.nbytes} pixels")
+    if page.compression not in (8, 32946):  # deflate; no other makes so much of so little
+        return
+    with path.open("rb") as file:
+        for offset, size in zip(page.dataoffsets, sizes, strict=True):
+            file.seek(offset)
+            unpacker = zlib.decompressobj()
+            if len(unpacker.decompress(file.read(size), page.nbytes + 1)) > page.nbytes:
+                raise ValueError(f"{size} compressed bytes unpack to more than {page.nbytes}")
+
+
+def read_movie(path: Path) -> NDArray[np.uint8]:
     """Open a movie.
 
     Parameters
@@ -58,15 +75,33 @@ def read_movie(path: Path) -> NDArray[Any]:
     Returns
     -------
     ndarray
-        Shape (frames, rows, columns), uint8 for the released movies. It is mapped: frames are
-        read when they are used, and changes stay in memory.
+        Shape (frames, 304, 608), grey values 0 to 255. It is mapped: frames are read when they
+        are used, and changes stay in memory.
 
     Raises
     ------
     InvalidFileError
-        If it is no such file or holds pickled objects.
+        If it is no such file, or holds anything else.
     """
+    with _decoding(path, "movie"):
+        movie = np.load(path, mmap_mode="c", allow_pickle=False)
+        _check_shape(movie.shape, movie.dtype, (len(movie), *FRAME_SHAPE))
+        n_bytes = movie.offset + movie.nbytes
+        if n_bytes != path.stat().st_size or not movie.flags.c_contiguous:
+            raise ValueError(f"it has {path.stat().st_size} bytes, its header says {n_bytes}")
+        return np.asanyarray(movie)
+
+
+@contextlib.contextmanager
+def _decoding(path: Path, kind: str) -> Iterator[None]:
     try:
-        return np.asanyarray(np.load(path, mmap_mode="c", allow_pickle=False))
-    except (ValueError, EOFError, OverflowError) as error:
-        raise InvalidFileError(f"{path} is not a readable movie: {error}. {_ADVICE}") from error
+        yield
+    except Exception as error:  # a decoder may raise anything on a damaged file
+        raise InvalidFileError(f"{path} is not a readable {kind}: {error}. {_ADVICE}") from error
+
+
+def _check_shape(
+    shape: tuple[int, ...], dtype: np.dtype[np.generic], right: tuple[int, ...]
+) -> None:
+    if shape != right or dtype != np.uint8:
+        raise ValueError(f"it holds {dtype} of shape {shape} where uint8 of {right} is expected")

@@ -48,7 +48,9 @@ __all__ = [
 
 log = logging.getLogger(__name__)
 
-FileState: TypeAlias = Literal["sound", "changed", "cut short", "not HDF5", "damaged", "no record"]
+FileState: TypeAlias = Literal[
+    "sound", "changed", "cut short", "not HDF5", "damaged", "unreadable", "no record"
+]
 BLOCK_BYTES = 4 << 20
 # to find the place of ids in the names that a manifest gives: no real id has 17 digits
 _FIRST, _SECOND = 11111111122222223, 33333333344444445
@@ -68,7 +70,8 @@ class FileReport:
     state
         "sound": as recorded or published. "no record": its structure is right, and no digest of
         it is known. "changed": its structure is right, its bytes are not those that came.
-        "cut short", "not HDF5", "damaged": it cannot be what its name says.
+        "cut short", "not HDF5", "damaged": it cannot be what its name says. "unreadable": the
+        system does not let it be read, or it is a folder.
     reason
         What was compared, in words.
     advice
@@ -100,7 +103,8 @@ def find_targets(store: Store, *, suffix: str = "") -> list[Target]:
     Returns
     -------
     list of Target
-        In the order of their paths. Files the manifest has no name for are not looked at.
+        In the order of their paths; folders in their place, too. Files the manifest has no name
+        for are not looked at.
     """
     kinds: list[tuple[Target, Callable[[list[int]], Target]]] = [
         (store.target_session(_FIRST), lambda ids: store.target_session(ids[0])),
@@ -121,7 +125,7 @@ def find_targets(store: Store, *, suffix: str = "") -> list[Target]:
         store.target_type_metrics("functional_connectivity"),
     ]
     found.update(
-        {target.path: target for target in tables if Path(f"{target.path}{suffix}").is_file()}
+        {target.path: target for target in tables if Path(f"{target.path}{suffix}").exists()}
     )
     return [found[path] for path in sorted(found)]
 
@@ -142,7 +146,7 @@ def _find(example: Target, make: Callable[[list[int]], Target], suffix: str) -> 
             if (match := re.fullmatch(pattern, name))
         ]
     for path, ids in found:
-        target = make(ids) if path.is_file() else None
+        target = make(ids) if path.exists() else None
         # session_1/session_2.nwb is nobody's file, and session_01 not the one of session 1
         if target is not None and f"{target.path}{suffix}" == str(path):
             yield target
@@ -191,11 +195,22 @@ def verify_files(
 def _verify(
     store: Store, target: Target, *, published: bool, bar: FileProgress | None
 ) -> FileReport:
-    n_bytes = target.path.stat().st_size
     try:
-        target.check(target.path)
+        return _compare(store, target, published=published, bar=bar)
     except InvalidFileError as error:
-        return FileReport(target, n_bytes, _name_damage(target), str(error), _ADVICE["broken"])
+        state, reason = _name_damage(target), str(error)
+    except OSError as error:
+        state, reason = "unreadable", str(error)
+    return FileReport(target, _measure(target.path), state, reason, _ADVICE["broken"])
+
+
+def _compare(
+    store: Store, target: Target, *, published: bool, bar: FileProgress | None
+) -> FileReport:
+    if not target.path.is_file():  # to open a pipe would wait for ever
+        raise OSError(f"{target.path} is no file")
+    target.check(target.path)
+    n_bytes = target.path.stat().st_size
     record = read_record(store.folder.records, target.path)
     expected = origin = ""
     if record is not None:
@@ -220,6 +235,13 @@ _ADVICE = {
     "changed": "spikehouse verify --repair fetches it again and keeps this one beside it",
     "no record": "spikehouse cache adopt FOLDER, with this folder, records its digest as it is now",
 }
+
+
+def _measure(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
 
 
 def _name_damage(target: Target) -> FileState:
@@ -358,7 +380,7 @@ def repair_file(
     store.fetch(dataclasses.replace(target, path=staged), progress=progress)
     with hold_lock(folder.lock_for(target.path)), explain_storage_errors(target.path):
         is_ours = read_record(folder.records, target.path) is not None
-        may_go = is_ours and report.state != "changed"
+        may_go = is_ours and report.state not in ("changed", "unreadable")
         kept = None if may_go else _set_aside(target.path, staged)
         staged.replace(target.path)
         _move_record(folder, staged, target.path)
@@ -388,9 +410,10 @@ def _names_aside(path: Path) -> Iterator[Path]:
 
 
 def _set_aside(old: Path, new: Path) -> Path | None:
-    if old.stat().st_size == new.stat().st_size and compute_sha256(old) == compute_sha256(new):
-        # the record was wrong, not the file
-        return None
+    with contextlib.suppress(OSError):  # what cannot be read is kept
+        if old.stat().st_size == new.stat().st_size and compute_sha256(old) == compute_sha256(new):
+            # the record was wrong, not the file
+            return None
     kept = next(name for name in _names_aside(old) if not name.exists())
     try:
         # a second name: the first stays until the new file takes it

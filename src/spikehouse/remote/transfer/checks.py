@@ -37,7 +37,7 @@ def check_hdf5(path: Path) -> None:
     head = _read_head(path, 96)
     if not head.startswith(HDF5_SIGNATURE):
         raise InvalidFileError(f"{path} is not an HDF5 file: {_describe_head(head)}")
-    end = _end_of_file_address(head)
+    end = _end_of_file_address(path, head)
     size = path.stat().st_size
     if end is not None and size < end:
         raise InvalidFileError(
@@ -84,7 +84,7 @@ def check_npy(path: Path) -> None:
     try:
         # mapping reads the header and compares the file's length with it, nothing more
         np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, OSError, EOFError, OverflowError) as error:
+    except Exception as error:  # the header is parsed as Python: damage gives any error
         raise InvalidFileError(f"{path} is not a complete NumPy array file: {error}") from error
 
 
@@ -99,16 +99,21 @@ def _describe_head(head: bytes) -> str:
     return f"it begins with {head[:N_BYTES_SHOWN]!r}"
 
 
-def _end_of_file_address(head: bytes) -> int | None:
-    version = head[8] if len(head) > 8 else None
-    if version in (0, 1):
-        # version 1 puts four more bytes (chunk B-tree rank, reserved) before the addresses
-        n_address, first = head[13], 24 if version == 0 else 28
-    elif version in (2, 3):
-        n_address, first = head[9], 12
-    else:
+def _end_of_file_address(path: Path, head: bytes) -> int | None:
+    # version of the superblock → where the size of addresses stands, and where the first begins;
+    # version 1 puts four more bytes (chunk B-tree rank, reserved) before them
+    known = {0: (13, 24), 1: (13, 28), 2: (9, 12), 3: (9, 12)}
+    if len(head) > 8 and head[8] not in known:
         return None
+    # too short for any of them where it ends before the version
+    place, first = known[head[8] if len(head) > 8 else 0]
+    n_address = head[place] if len(head) > place else 8
     # base address, free space or extension address, end of file address
     start = first + 2 * n_address
-    field = head[start : start + n_address]
-    return int.from_bytes(field, "little") if len(field) == n_address else None
+    if n_address not in (2, 4, 8, 16):
+        raise InvalidFileError(f"{path} is damaged: its addresses would have {n_address} bytes")
+    if len(head) < start + n_address:
+        raise InvalidFileError(
+            f"{path} is cut short: it has {len(head)} bytes and ends within its HDF5 superblock"
+        )
+    return int.from_bytes(head[start : start + n_address], "little")
