@@ -344,40 +344,6 @@ def draw_image(demo: Demo) -> Figure:
     return figure
 
 
-def draw_mean_waveforms(demo: Demo) -> Figure:
-    """Draw five units as AllenSDK does."""
-    units = demo.session.units
-    return plots.plot_mean_waveforms(
-        demo.session.mean_waveforms, units.index[:5], units["peak_channel_id"]
-    )
-
-
-def draw_running_speed(demo: Demo) -> Figure:
-    """Draw the running speed as AllenSDK does."""
-    speed = demo.session.running_speed
-    middle = speed[["start_time", "end_time"]].mean(axis=1)
-    return plots.plot_running_speed(middle, speed["velocity"], 3000, 6000)
-
-
-def draw_spike_counts(demo: Demo) -> Figure:
-    """Draw mean counts as AllenSDK does."""
-    flashes = demo.session.get_stimulus_table("flashes").index
-    means = demo.session.presentationwise_spike_counts(
-        np.arange(-0.1, 0.401, 0.01), flashes, mean_over="presentations"
-    )
-    return plots.plot_spike_counts(
-        means, means["time_relative_to_stimulus_onset"], "mean spike count", "flashes",
-        xtick_step=10,
-    )  # fmt: skip
-
-
-def draw_raster_plot(demo: Demo) -> Figure:
-    """Draw the spikes of one presentation as AllenSDK does."""
-    first = demo.session.get_stimulus_table("drifting_gratings").index[0]
-    spikes = demo.session.presentationwise_spike_times([first])
-    return plots.raster_plot(spikes, figsize=(7, 5), title="one drifting grating")
-
-
 PICTURES: dict[str, Picture] = {
     "psth_heatmap": draw_psth_heatmap,
     "population_psth": draw_population_psth,
@@ -394,10 +360,6 @@ PICTURES: dict[str, Picture] = {
     "lfp": draw_lfp,
     "csd": draw_csd,
     "image": draw_image,
-    "mean_waveforms": draw_mean_waveforms,
-    "running_speed": draw_running_speed,
-    "spike_counts": draw_spike_counts,
-    "raster_plot": draw_raster_plot,
 }
 
 

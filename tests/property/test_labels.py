@@ -29,6 +29,7 @@ from spikehouse.analysis import (
     tuning,
     variability,
 )
+from spikehouse.compat import figures
 from spikehouse.errors import InvalidArgumentError
 
 RNG = np.random.default_rng(20191003)
@@ -240,9 +241,9 @@ CASES: dict[str, Case] = {
     "plots.plot_lfp_traces": (
         lambda **given: plots.plot_lfp_traces(LFP[:50], **given), {"depths": DEPTH}
     ),
-    "plots.plot_mean_waveforms": (
-        lambda **given: plots.plot_mean_waveforms({12: WAVEFORM, 15: WAVEFORM}, [12, 15], **given),
-        {"peak_channels": pd.Series([7, 9, 1], [12, 15, 20])},
+    "compat plots.plot_mean_waveforms": (
+        lambda **given: figures.plot_mean_waveforms(dict.fromkeys((12, 15), WAVEFORM), **given),
+        {"unit_ids": [12, 15], "peak_channels": pd.Series([7, 9, 1], [12, 15, 20])},
     ),
     "plots.plot_psth_heatmap": (
         lambda **given: plots.plot_psth_heatmap(PSTH, **given),
@@ -251,9 +252,11 @@ CASES: dict[str, Case] = {
     "plots.plot_receptive_field": (
         plots.plot_receptive_field, {"receptive_field": FIELD, "mask": FIELD > 5}
     ),
-    "plots.plot_running_speed": (plots.plot_running_speed, {"timestamps": STARTS, "values": STOPS}),
-    "plots.plot_spike_counts": (
-        lambda **given: plots.plot_spike_counts(**given, cbar_label="", title=""),
+    "compat plots.plot_running_speed": (
+        figures.plot_running_speed, {"timestamps": STARTS, "values": STOPS}
+    ),
+    "compat plots.plot_spike_counts": (
+        lambda **given: figures.plot_spike_counts(**given, cbar_label="", title=""),
         {"data_array": PSTH, "time_coords": PSTH["time_relative_to_stimulus_onset"]},
     ),
     "plots.plot_tuning_curve": (

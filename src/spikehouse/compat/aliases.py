@@ -27,12 +27,13 @@ _FIELDS = f"{_CLASSES}.fields"
 _TIMESCALE = f"{_CLASSES}.timescale"
 
 _SESSIONS = "spikehouse.compat.sessions"
+_FIGURES = "spikehouse.compat.figures"
 _SESSION_API = {"EcephysSessionApi": "spikehouse.compat.session_api"}
 
 OFFERED: Mapping[str, Mapping[str, str]] = {
     ROOT: {},
     "allensdk.brain_observatory": {},
-    "allensdk.brain_observatory.visualization": {"plot_running_speed": "spikehouse.plots"},
+    "allensdk.brain_observatory.visualization": {"plot_running_speed": _FIGURES},
     _ECEPHYS: {},
     f"{_ECEPHYS}.ecephys_project_cache": {"EcephysProjectCache": _SESSIONS},
     f"{_ECEPHYS}.ecephys_session": {
@@ -46,9 +47,9 @@ OFFERED: Mapping[str, Mapping[str, str]] = {
     f"{_ECEPHYS}.ecephys_session_api": _SESSION_API,
     f"{_ECEPHYS}.ecephys_session_api.ecephys_session_api": _SESSION_API,
     f"{_ECEPHYS}.visualization": {
-        "plot_mean_waveforms": "spikehouse.plots",
-        "plot_spike_counts": "spikehouse.plots",
-        "raster_plot": "spikehouse.plots",
+        "plot_mean_waveforms": _FIGURES,
+        "plot_spike_counts": _FIGURES,
+        "raster_plot": _FIGURES,
     },
     f"{_ECEPHYS}.ecephys_project_api": {},
     f"{_ECEPHYS}.ecephys_project_api.rma_engine": {"RmaEngine": "spikehouse.compat.queries"},

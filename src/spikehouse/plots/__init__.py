@@ -1,13 +1,11 @@
-"""Figures: labelled data in, matplotlib Axes out.
+"""Figures: labelled arrays and tables in, matplotlib Axes out.
 
-Every function draws on the Axes given as ``ax``, or on a new figure of pyplot's when none is,
-and changes no setting of matplotlib. Data are plain arrays and tables, never a session. What does
-not fit is refused before a figure is made. Those with AllenSDK's names (``plot_mean_waveforms``,
-``plot_running_speed``, ``plot_spike_counts``, ``raster_plot``) have its arguments, too: they make
-a figure of their own and return it.
+Every function draws on the Axes given as ``ax``, or on a new pyplot figure if it is None, and
+changes no setting of matplotlib. Data are arrays and tables, never a session. Invalid data raise
+an error before a figure is made.
 
-Colours are told apart with the common kinds of colour blindness: Okabe and Ito's for lines and
-dots, viridis for what starts at 0, blue–white–red where 0 is in the middle.
+Colours can be told apart with the common kinds of colour blindness: Okabe and Ito's palette for
+lines and dots, viridis for values from 0 up, blue–white–red for values around 0.
 """
 
 from __future__ import annotations
@@ -19,12 +17,6 @@ from spikehouse.plots._decoding import plot_class_accuracies, plot_confusion, pl
 from spikehouse.plots._lfp import plot_csd, plot_lfp_heatmap, plot_lfp_traces
 from spikehouse.plots._maps import plot_receptive_field
 from spikehouse.plots._probes import plot_probes
-from spikehouse.plots._session import (
-    plot_mean_waveforms,
-    plot_running_speed,
-    plot_spike_counts,
-    raster_plot,
-)
 from spikehouse.plots._spikes import plot_population_psth, plot_psth_heatmap, plot_raster
 from spikehouse.plots._tuning import plot_star, plot_tuning_curve
 from spikehouse.plots._waveforms import plot_waveform_heatmap, plot_waveform_lines
@@ -39,17 +31,13 @@ __all__ = [
     "plot_image",
     "plot_lfp_heatmap",
     "plot_lfp_traces",
-    "plot_mean_waveforms",
     "plot_population_psth",
     "plot_probes",
     "plot_psth_heatmap",
     "plot_raster",
     "plot_receptive_field",
-    "plot_running_speed",
-    "plot_spike_counts",
     "plot_star",
     "plot_tuning_curve",
     "plot_waveform_heatmap",
     "plot_waveform_lines",
-    "raster_plot",
 ]

@@ -1,7 +1,7 @@
-"""The figures AllenSDK's notebooks draw of a session, with its names and arguments.
+"""The figures that AllenSDK's notebooks draw of a session.
 
-Unlike the other figures of this room they make a figure of their own and return that, as the
-notebooks expect.
+Names and arguments are AllenSDK's. Unlike those of `spikehouse.plots`, these functions make a new
+figure and return it, as the notebooks expect.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from matplotlib.colors import Colormap
     from matplotlib.figure import Figure
 
+__all__ = ["plot_mean_waveforms", "plot_running_speed", "plot_spike_counts", "raster_plot"]
+
 MAX_NAMED_UNITS = 20
 MAX_TICKED_UNITS = 40
 
@@ -42,14 +44,14 @@ def plot_mean_waveforms(
         Unit id → mean waveform [µV], dims ``(channel_id, time)``, time in s:
         ``session.mean_waveforms``.
     unit_ids
-        Which units; each is read from ``mean_waveforms`` once.
+        Ids of the units to draw; each is read from ``mean_waveforms`` once.
     peak_channels
         Unit id → channel id: ``session.units["peak_channel_id"]``.
 
     Returns
     -------
     Figure
-        One line a unit over the time in ms; the units are named where they are few.
+        One line per unit over time [ms]; a legend names them if there are 20 or fewer.
 
     Raises
     ------
@@ -94,18 +96,18 @@ def plot_spike_counts(
     time_coords
         Shape (n_bins,) [s]; the centres of the bins, increasing.
     cbar_label
-        What is drawn, and its unit.
+        Label of the colour bar: the quantity and its unit.
     title
-        What was recorded where.
+        Title of the figure.
     xlabel, ylabel
         Labels of the axes.
     xtick_step
-        One tick every so many bins.
+        Number of bins between two ticks of the time axis.
 
     Returns
     -------
     Figure
-        The first unit at the top, the colours beside it.
+        Heat map with the first unit at the top, and a colour bar.
 
     Raises
     ------
@@ -145,26 +147,26 @@ def raster_plot(
     title: str = "spike raster",
     cycle_colors: bool = False,
 ) -> Figure:
-    """Draw every spike as a tick, one row a unit.
+    """Draw every spike as a tick, one row per unit.
 
     Parameters
     ----------
     spike_times
-        As ``presentationwise_spike_times`` gives them: index ``spike_time`` [s], ``unit_id``.
+        Table of `EcephysSession.presentationwise_spike_times`: index ``spike_time`` [s], column
+        ``unit_id``.
     figsize
-        Width and height [inch].
+        Width and height of the figure [inch].
     cmap
-        Where the colours of the units come from.
+        Colour map from which the colours of the units are taken.
     title
-        What was recorded where.
+        Title of the figure.
     cycle_colors
-        Give the colours of the map one after the other instead of in a random order, which is
-        the same each time.
+        Take the colours of the map in order; by default at random, with a fixed seed.
 
     Returns
     -------
     Figure
-        The unit with the smallest id at the bottom; the units are named where they are few.
+        Raster with the smallest unit id at the bottom; up to 40 units are labelled.
 
     Raises
     ------
@@ -206,30 +208,30 @@ def plot_running_speed(
     xlabel: str = "time (s)",
     title: str | None = None,
 ) -> Figure:
-    """Draw how fast the animal ran.
+    """Draw the running speed over time.
 
     Parameters
     ----------
     timestamps
-        Shape (n_samples,) [s].
+        Times of the samples [s], shape (n_samples,).
     values
-        Shape (n_samples,); the running speed [cm/s].
+        Running speed [cm/s], shape (n_samples,).
     start_index, stop_index, step
-        Which samples, as a slice.
+        Slice of the samples to draw.
     ylabel, xlabel
         Labels of the axes.
     title
-        What was recorded when.
+        Title of the figure; None for no title.
 
     Returns
     -------
     Figure
-        The speed over time.
+        The running speed over time.
 
     Raises
     ------
     InvalidArgumentError
-        If the two are not equally long.
+        If ``timestamps`` and ``values`` differ in length.
     """
     times, speeds = map(np.asarray, align(timestamps=timestamps, values=values))
     if times.shape != speeds.shape or times.ndim != 1:

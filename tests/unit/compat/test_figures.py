@@ -11,13 +11,13 @@ from matplotlib import pyplot as plt
 from matplotlib.collections import LineCollection, QuadMesh
 from matplotlib.figure import Figure
 
-from spikehouse.errors import InvalidArgumentError, NotFoundError
-from spikehouse.plots import (
+from spikehouse.compat.figures import (
     plot_mean_waveforms,
     plot_running_speed,
     plot_spike_counts,
     raster_plot,
 )
+from spikehouse.errors import InvalidArgumentError, NotFoundError
 
 
 @pytest.fixture(autouse=True)
