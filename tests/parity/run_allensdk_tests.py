@@ -28,9 +28,8 @@ TESTS = Path("allensdk/test/brain_observatory/ecephys")
 # the reasons are the first cells of rows of docs/differences-from-allensdk.md
 PRIVATE = "private names"
 BOUNDS = "`presentationwise_spike_counts`"
-SPIKELESS = "preferred values of a unit without spikes"
-FLAT = "`c50_dg`, flat responses"
-UNMODULATED = "`mod_idx_dg`, `modulation_index`, no spikes"
+OVERLAPS = "`presentationwise_spike_times`"
+UNSORTED = "spike times of an adapter that are out of order"
 EXPECTED = {
     "test_ecephys_session.py": {
         "test_conditionwise_spike_statistics_using_rates": "`conditionwise_spike_statistics`",
@@ -40,19 +39,14 @@ EXPECTED = {
         "test_filter_owned_df_scalar": PRIVATE,
     },
     "test_drifting_gratings.py": {
-        "test_metrics": SPIKELESS,
-        "test_metric_with_contrast": SPIKELESS,
-        "test_modulation_index[response1-2.0-1000.0-0.0]": UNMODULATED,
-        "test_modulation_index[response2-4.0-1000.0-0.0]": UNMODULATED,
-        "test_c50[contrast_vals1-responses1-0.009]": FLAT,
-        "test_c50[contrast_vals2-responses2-None]": FLAT,
+        "test_metrics": UNSORTED,
+        "test_metric_with_contrast": OVERLAPS,
     },
-    "test_flashes.py": {"test_metrics": BOUNDS},
-    "test_natural_scenes.py": {"test_metrics": "`pref_image_ns`"},
+    "test_flashes.py": {"test_metrics": UNSORTED},
+    "test_natural_scenes.py": {"test_metrics": OVERLAPS},
     "test_receptive_field_mapping.py": {
         "test_receptive_fields": "`ReceptiveFieldMapping.receptive_fields`"
     },
-    "test_static_gratings.py": {"test_metrics": SPIKELESS},
     "test_stimulus_analysis.py": {
         "test_conditionwise_statistics": BOUNDS,
         "test_presentationwise_statistics": BOUNDS,

@@ -85,7 +85,8 @@ def running_modulation(
     """
     counts, speeds, is_trial = align(counts=counts, speeds=speeds, is_trial=is_trial)
     values = np.asarray(counts, dtype=np.float64)
-    check_not_negative(values, "counts")
+    if definition == "corrected":
+        check_not_negative(values, "counts")
     speed = _shape_speeds(np.asarray(speeds, dtype=np.float64), values.shape)
     known = np.isfinite(speed) | (definition == "published")
     if is_trial is not None:

@@ -79,7 +79,8 @@ def f1_f0(
     1.0
     """
     rates, frequencies = _check(psth, frequency, bin_width, definition)
-    check_not_negative(rates, "psth")
+    if definition == "corrected":
+        check_not_negative(rates, "psth")
     ratios = np.full(np.broadcast_shapes(rates.shape[:-1], frequencies.shape), np.nan)
     rates = np.broadcast_to(rates, (*ratios.shape, rates.shape[-1]))
     frequencies = np.broadcast_to(frequencies, ratios.shape)

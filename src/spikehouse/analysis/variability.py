@@ -76,7 +76,8 @@ def fano_factor(
     """
     counts, is_trial = align(counts=counts, is_trial=is_trial)
     values = np.asarray(counts, dtype=np.float64)
-    check_not_negative(values, "counts")
+    if definition == "corrected":
+        check_not_negative(values, "counts")
     n, mean, squares = moments(values, is_trial)
     with np.errstate(invalid="ignore", divide="ignore"):
         factor: Floats = squares / (n - ddof) / mean
