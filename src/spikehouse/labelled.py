@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import xarray as xr
 
 from spikehouse.errors import InvalidArgumentError
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 Ids = npt.ArrayLike | pd.DataFrame | pd.Index | Iterable[int]
 ROW_NAMES = ("stimulus_presentation_id", "stimulus_condition_id")
@@ -58,7 +61,7 @@ def to_id(given: Any, name: str) -> Any:  # noqa: ANN401
 
 def rows_first(array: Any) -> Any:  # noqa: ANN401 - given back as it came
     """Transpose what is named as units × presentations (or conditions); return others unchanged."""
-    if isinstance(array, xr.DataArray):
+    if _is_data_array(array):
         if COLUMN_NAME in array.dims:
             return array.transpose(..., COLUMN_NAME)
         rows = [name for name in ROW_NAMES if name in array.dims]
@@ -81,7 +84,7 @@ def align(**things: Any) -> list[Any]:  # noqa: ANN401 - arrays and tables
     names = list(things)
     dims = getattr(aligned[0], "dims", ())
     for place, thing in enumerate(aligned):
-        if isinstance(thing, xr.DataArray) and set(thing.dims) == set(dims):
+        if _is_data_array(thing) and set(thing.dims) == set(dims):
             aligned[place] = thing.transpose(*dims)
     for axis in range(2):
         reference: tuple[str, pd.Index] | None = None
@@ -115,10 +118,16 @@ def look_up(ids: npt.ArrayLike | pd.Index, table: pd.Series, *, name: str) -> pd
     return found
 
 
+def _is_data_array(thing: Any) -> TypeGuard[xr.DataArray]:  # noqa: ANN401
+    # there is none before xarray is imported, which takes longer than all the tables of a survey
+    xarray = sys.modules.get("xarray")
+    return xarray is not None and isinstance(thing, xarray.DataArray)
+
+
 def _labels(thing: Any, axis: int) -> pd.Index | None:  # noqa: ANN401
     if isinstance(thing, pd.Series | pd.DataFrame) and thing.ndim > axis:
         return thing.axes[axis]
-    if isinstance(thing, xr.DataArray) and thing.ndim > axis:
+    if _is_data_array(thing) and thing.ndim > axis:
         return thing.indexes.get(thing.dims[axis])
     return None
 
@@ -153,6 +162,6 @@ def _counts_rows(labels: pd.Index) -> bool:
 
 
 def _take(thing: Any, order: npt.NDArray[np.intp], axis: int) -> Any:  # noqa: ANN401
-    if isinstance(thing, xr.DataArray):
+    if _is_data_array(thing):
         return thing.isel({thing.dims[axis]: order})
     return thing.iloc[order] if axis == 0 else thing.iloc[:, order]

@@ -46,6 +46,7 @@ STOPS = STARTS + RNG.uniform(0.2, 0.9, N)
 TIMES = {unit: np.sort(RNG.uniform(0, N, 200)) for unit in UNITS}
 FREQUENCY = pd.Series([1, 2, 4, 1, 2, 4], UNITS)
 EDGES = pd.DataFrame({0: STARTS, 1: STARTS + 0.1, 2: STOPS})
+TABLE = pd.DataFrame({"start_time": STARTS, "stop_time": STOPS, "stimulus_condition_id": BLOCK})
 SAMPLES = np.arange(0, N, 0.02)
 
 
@@ -103,6 +104,12 @@ CASES: dict[str, Case] = {
     "analysis.average_speed": (
         lambda **given: analysis.average_speed(SAMPLES, SAMPLES**2, **given),
         {"start_time": STARTS, "stop_time": STOPS},
+    ),
+    "analysis.StimulusResponses": (
+        lambda presentations, counts: analysis.StimulusResponses.from_counts(
+            counts, presentations, UNITS
+        ).condition_means,
+        {"presentations": TABLE, "counts": COUNTS},
     ),
     "analysis.noise_correlations": (
         analysis.noise_correlations, {"counts": COUNTS, "conditions": ORIENTATION}
@@ -363,7 +370,9 @@ def test_functions__refuse_labels_of_others(name: str) -> None:
     last = list(things)[-1]
     other = things[last].copy()
     other.index = other.index[:-1].append(pd.Index([other.index.max() + 1]))
-    with pytest.raises(InvalidArgumentError, match=r"labelled differently|has no value for 1 of"):
+    with pytest.raises(
+        InvalidArgumentError, match=r"labelled differently|has no value for 1|lacks pres"
+    ):
         call(**things | {last: other})
 
 

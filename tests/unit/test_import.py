@@ -27,6 +27,11 @@ def test_import__session_needs_no_plots_no_sklearn_no_numba() -> None:
     assert loaded.strip() == "[]"
 
 
+def test_import__the_tables_of_a_survey_need_no_xarray() -> None:
+    loaded = run("import sys, spikehouse.project; print('xarray' in sys.modules)")
+    assert loaded.strip() == "False"
+
+
 def test_import__prints_nothing_and_leaves_warnings_alone() -> None:
     out = run(
         "import warnings; before = list(warnings.filters)\n"

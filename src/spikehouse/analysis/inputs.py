@@ -13,7 +13,7 @@ import xarray as xr
 
 from spikehouse.analysis.definitions import Definition, check_definition
 from spikehouse.errors import InvalidArgumentError
-from spikehouse.labelled import align, to_ids
+from spikehouse.labelled import Ids, align, rows_first, to_ids
 from spikehouse.schema import require_columns
 from spikehouse.spikes import check_windows, count_spikes, time_domain
 
@@ -80,7 +80,7 @@ class StimulusResponses:
         cls,
         counts: npt.ArrayLike | pd.DataFrame | xr.DataArray,
         presentations: pd.DataFrame,
-        unit_ids: Sequence[int],
+        unit_ids: Ids,
         *,
         running_speed: pd.DataFrame | None = None,
     ) -> StimulusResponses:
@@ -111,7 +111,8 @@ class StimulusResponses:
             If shapes or labels do not fit, counts are not whole numbers of 0 or more, or the
             presentations lack a column or are none.
         """
-        units = list(unit_ids)
+        units = to_ids(unit_ids, "unit_id").tolist()
+        counts = rows_first(counts)
         _check_presentations(presentations, "a table of counts")
         if presentations.empty:
             raise InvalidArgumentError("there are no presentations; pass one row for each")
