@@ -150,7 +150,18 @@ class StimulusResponses:
         )
 
     def defined_as(self, definition: Definition) -> StimulusResponses:
-        """Return the same responses for metrics of another definition."""
+        """Return the same responses for metrics of another definition.
+
+        Parameters
+        ----------
+        definition
+            "corrected" or "published".
+
+        Returns
+        -------
+        StimulusResponses
+            Sharing all data with this one.
+        """
         return self if definition == self.definition else replace(self, definition=definition)
 
     @property
@@ -313,7 +324,22 @@ class StimulusResponses:
         onsets: npt.NDArray[np.float64],
         unit_ids: npt.ArrayLike,
     ) -> npt.NDArray[np.generic]:
-        """Count spikes in bins from onsets [s], shape (n_onsets, n_bins, n_units)."""
+        """Count spikes in bins from onsets.
+
+        Parameters
+        ----------
+        bin_edges
+            Shape (n_bins + 1,) [s], relative to an onset.
+        onsets
+            Shape (n_onsets,) [s].
+        unit_ids
+            Shape (n_units,).
+
+        Returns
+        -------
+        ndarray, shape (n_onsets, n_bins, n_units)
+            With the bounds of the definition: half-open, or closed at both ends (published).
+        """
         domain = time_domain(bin_edges, onsets)
         units = np.asarray(unit_ids).tolist()
         if self.definition == "corrected":

@@ -175,10 +175,12 @@ class EcephysProjectCache(ProjectSessions):
 
         Parameters
         ----------
-        manifest, version, cache, fetch_tries, progress
+        manifest, version, cache, fetch_tries
             As for the class itself.
         base_url
             Where the folder begins in another bucket, or on a server on this machine.
+        progress
+            As for the class itself.
 
         Returns
         -------
@@ -211,12 +213,14 @@ class EcephysProjectCache(ProjectSessions):
 
         Parameters
         ----------
-        manifest, version, cache, fetch_tries, progress
+        manifest, version, cache, fetch_tries
             As for the class itself.
         tables
             Who has the tables, which the archive does not: the public bucket by default.
         base_url
             The interface of another archive, or of a server on this machine.
+        progress
+            As for the class itself.
 
         Returns
         -------

@@ -54,7 +54,19 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """A table of the data dictionary: its index and its columns, in order."""
+    """A table of the data dictionary.
+
+    Attributes
+    ----------
+    name
+        Name of the table.
+    index
+        Name of its index.
+    columns
+        Its columns, in order.
+    meaning
+        What a row is.
+    """
 
     name: str
     index: str
@@ -118,7 +130,22 @@ class Table:
 
 
 def require_columns(table: pd.DataFrame, *names: str, what: str) -> None:
-    """Raise InvalidArgumentError unless ``table``, called ``what`` there, has these columns."""
+    """Check that a table has some columns.
+
+    Parameters
+    ----------
+    table
+        The table.
+    *names
+        The columns it needs.
+    what
+        What to call the table in the error.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If it is no table, or a column is missing.
+    """
     if not isinstance(table, pd.DataFrame):
         raise InvalidArgumentError(
             f"{what} must be a table (DataFrame) with the columns {', '.join(names)}, not a "
