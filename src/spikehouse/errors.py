@@ -23,9 +23,14 @@ have been valid, and what to do.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import difflib
+import functools
+import inspect
 import re
-from collections.abc import Iterable, Iterator
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 __all__ = [
     "CacheError",
@@ -40,11 +45,14 @@ __all__ = [
     "copying",
     "describe_choices",
     "describe_value",
+    "guard_public",
     "printable",
 ]
 
 N_LISTED = 8
 N_CHARACTERS = 80
+# what Python, numpy, pandas, xarray and scikit-learn raise about what they cannot use
+_FOREIGN = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError)
 
 
 # the user and password of an address
@@ -146,6 +154,53 @@ def copying(whole: str, part: object) -> Iterator[None]:
             f"{error}. Open it again in each process, or give that class a __reduce__ that "
             "returns how to open it again"
         ) from error
+
+
+def guard_public(namespace: dict[str, Any]) -> None:
+    """Have the functions of ``__all__`` raise errors of this package about what they are given.
+
+    What other packages raise while such a function works becomes an InvalidArgumentError that says
+    what was given; the error itself is its ``__cause__``. Calls that do not fit the signature
+    remain Python's TypeError. Dataclasses are guarded where they check themselves.
+
+    Parameters
+    ----------
+    namespace
+        ``globals()``, at the end of the module.
+    """
+    for name in namespace["__all__"]:
+        found = namespace.get(name)
+        # a wrapper would change whose line a warning names
+        if inspect.isfunction(found) and not name.startswith("warn_"):
+            guarded = _guard(found, name)
+            # in its own module as well, or it could not be pickled
+            setattr(sys.modules[found.__module__], name, guarded)
+            namespace[name] = guarded
+        elif dataclasses.is_dataclass(found) and "__post_init__" in vars(found):
+            setattr(found, "__post_init__", _guard(vars(found)["__post_init__"], name))  # noqa: B010
+
+
+def _guard(function: Callable[..., Any], name: str) -> Callable[..., Any]:
+    @functools.wraps(function)
+    def guarded(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - those of the function
+        try:
+            return function(*args, **kwargs)
+        except SpikehouseError:
+            raise
+        except _FOREIGN as error:
+            trace = error.__traceback__
+            if trace is None or trace.tb_next is None:
+                raise  # the call itself does not fit the signature
+            given = inspect.signature(function).bind(*args, **kwargs).arguments
+            if name != function.__name__:  # a dataclass: its fields
+                given = vars(given["self"])
+            listed = ", ".join(f"{key}={describe_value(value)}" for key, value in given.items())
+            raise InvalidArgumentError(
+                f"{name} cannot use what it was given: {type(error).__name__}: {error}. "
+                f"It was given {listed}"
+            ) from error
+
+    return guarded
 
 
 def describe_value(value: object) -> str:

@@ -27,6 +27,7 @@ from spikehouse.errors import (
     SpikehouseError,
     copying,
     describe_choices,
+    describe_value,
     printable,
 )
 from spikehouse.io import NwbPath, NwbSessionFile, ReadAhead, Selection
@@ -163,9 +164,15 @@ class EcephysSession:
         InvalidArgumentError
             If ``path`` is something else, an option is unknown or the version is not 2.
         """
-        if int(nwb_version) != 2:
+        # AllenSDK takes 2, 2.0 and "2"
+        if str(nwb_version).partition(".")[0] != "2":
             raise InvalidArgumentError(
                 f"nwb_version {nwb_version} is not read here; the released files are version 2"
+            )
+        if not isinstance(api_kwargs, Mapping | None):
+            raise InvalidArgumentError(
+                f"api_kwargs is {describe_value(api_kwargs)}; give a dictionary of options, for "
+                "instance {'filter_by_validity': False}"
             )
         options = dict(api_kwargs or {})
         sources = {name: options.pop(name) for name in _FILE_OPTIONS if name in options}
@@ -569,6 +576,8 @@ class EcephysSession:
         ------
         ModuleNotFoundError
             If pynapple is not installed.
+        NotFoundError
+            If no unit has two spikes.
 
         Notes
         -----
@@ -582,8 +591,14 @@ class EcephysSession:
             ) from error
         units = list(self.spike_times)
         trains = ReadAhead(self.spike_times, units)
-        spikes = {unit: pynapple.Ts(trains[place]) for place, unit in enumerate(units)}
-        return pynapple.TsGroup(spikes, metadata=self.units)
+        times = {unit: trains[place] for place, unit in enumerate(units)}
+        if not any(train.size and train[0] < train[-1] for train in times.values()):
+            raise NotFoundError(
+                f"none of the {len(units)} units has two spikes: pynapple takes the time from the "
+                "first to the last spike for that of the recording, and there is none"
+            )
+        spikes = {unit: pynapple.Ts(train) for unit, train in times.items()}
+        return pynapple.TsGroup(spikes, metadata=self.units.loc[units])
 
     @cached_property
     def nwbfile(self) -> Any:  # noqa: ANN401 - a class of a package that may be absent
@@ -662,6 +677,10 @@ class EcephysSession:
             If a name is not a stimulus of this session; the message says which are.
         """
         names = [stimulus_names] if isinstance(stimulus_names, str) else stimulus_names
+        if names is not None and not isinstance(names, Collection):
+            raise InvalidArgumentError(
+                f"stimulus_names is {describe_value(names)}; give a name, several, or None for all"
+            )
         return presentation_table(
             self._presentations,
             names=names,

@@ -25,16 +25,17 @@ from xml.etree import ElementTree
 
 TESTS = Path("allensdk/test/brain_observatory/ecephys")
 
-# the reasons are the first cells of rows of docs/differences-from-allensdk.md
+# the reasons are words of rows of docs/differences-from-allensdk.md
 PRIVATE = "private names"
-BOUNDS = "`presentationwise_spike_counts`"
-OVERLAPS = "`presentationwise_spike_times`"
+BOUNDS = "presentations (start, stop], bins closed at both ends"
+OVERLAPS = "needs sorted presentations that do not overlap"
 UNSORTED = "spike times of an adapter that are out of order"
+UNCHANGED = "an adapter's tables"
 EXPECTED = {
     "test_ecephys_session.py": {
-        "test_conditionwise_spike_statistics_using_rates": "`conditionwise_spike_statistics`",
-        "test_get_stimulus_table[True]": "an adapter's tables",
-        "test_get_stimulus_table[False]": "an adapter's tables",
+        "test_conditionwise_spike_statistics_using_rates": "units that never fired are missing",
+        "test_get_stimulus_table[True]": UNCHANGED,
+        "test_get_stimulus_table[False]": UNCHANGED,
         "test_filter_owned_df": PRIVATE,
         "test_filter_owned_df_scalar": PRIVATE,
     },
@@ -45,7 +46,7 @@ EXPECTED = {
     "test_flashes.py": {"test_metrics": UNSORTED},
     "test_natural_scenes.py": {"test_metrics": OVERLAPS},
     "test_receptive_field_mapping.py": {
-        "test_receptive_fields": "`ReceptiveFieldMapping.receptive_fields`"
+        "test_receptive_fields": "the coordinate is the position",
     },
     "test_stimulus_analysis.py": {
         "test_conditionwise_statistics": BOUNDS,

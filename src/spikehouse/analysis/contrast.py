@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spikehouse.analysis.definitions import Definition
-from spikehouse.errors import InvalidArgumentError
+from spikehouse.errors import InvalidArgumentError, guard_public
 from spikehouse.labelled import align, rows_first
 
 __all__ = ["c50", "contrast_curve", "fit_contrast_curves"]
@@ -191,3 +191,6 @@ def _fit(
     first = fit(0)  # compiles it once
     with ThreadPoolExecutor(n_threads()) as pool:
         return np.array([first, *pool.map(fit, range(1, len(curves)))], dtype=np.bool_)
+
+
+guard_public(globals())

@@ -8,7 +8,7 @@ import pandas as pd
 import xarray as xr
 
 from spikehouse.analysis._ranges import TOLERANCE, is_flat
-from spikehouse.errors import InvalidArgumentError
+from spikehouse.errors import InvalidArgumentError, guard_public
 from spikehouse.labelled import Ids, align, rows_first, to_ids
 
 __all__ = ["noise_correlations", "signal_correlations"]
@@ -253,3 +253,6 @@ def _label(
         name=name,
         attrs={"units": "1", "source": "doi:10.1038/nn.2842"},
     )
+
+
+guard_public(globals())

@@ -9,6 +9,7 @@ from spikehouse.analysis.common import common_metrics
 from spikehouse.analysis.definitions import Definition
 from spikehouse.analysis.gratings import condition_values, preferred_columns
 from spikehouse.analysis.inputs import StimulusResponses
+from spikehouse.errors import guard_public
 
 __all__ = ["compute_dot_motion_metrics"]
 
@@ -63,3 +64,6 @@ def compute_dot_motion_metrics(
     shared = ["firing_rate", "fano", "time_to_peak", "lifetime_sparseness", "run_mod", "run_pval"]
     names = [f"{name}_dm" for name in shared]
     return pd.concat([pd.DataFrame(columns, index=table.index), table[names]], axis=1)
+
+
+guard_public(globals())

@@ -12,7 +12,7 @@ import pandas as pd
 from spikehouse.analysis._ranges import is_flat
 from spikehouse.analysis.fdr import adjust_p_values
 from spikehouse.analysis.responses import check_window
-from spikehouse.errors import InvalidArgumentError, describe_choices
+from spikehouse.errors import InvalidArgumentError, describe_choices, guard_public
 from spikehouse.labelled import Ids, to_ids
 from spikehouse.spikes import count_spikes, time_domain
 
@@ -192,3 +192,6 @@ def _flip_signs(change: npt.NDArray[np.float64], n_shuffles: int, seed: int) -> 
     is_tested = (change != 0).any(axis=0)
     p_value = np.where(is_tested, (n_as_large + 1) / (n_shuffles + 1), np.nan)
     return np.where(is_tested, total / n_rows, np.nan), p_value
+
+
+guard_public(globals())

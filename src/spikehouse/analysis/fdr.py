@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from spikehouse.errors import InvalidArgumentError
+from spikehouse.errors import InvalidArgumentError, guard_public
 
 __all__ = ["adjust_p_values"]
 
@@ -30,7 +30,7 @@ def adjust_p_values(p_values: npt.ArrayLike, *, axis: int = -1) -> npt.NDArray[n
     Raises
     ------
     InvalidArgumentError
-        If a value is below 0 or above 1.
+        If a value is below 0 or above 1, or there is a single number instead of an array.
 
     Notes
     -----
@@ -48,6 +48,11 @@ def adjust_p_values(p_values: npt.ArrayLike, *, axis: int = -1) -> npt.NDArray[n
     [0.03, 0.04, nan, 0.04]
     """
     given = np.asarray(p_values, dtype=np.float64)
+    if not given.ndim:
+        raise InvalidArgumentError(
+            f"p_values is the single number {given:g}; give those of all tests together, for "
+            "instance [0.01, 0.2]"
+        )
     is_wrong = (given < 0) | (given > 1)
     if is_wrong.any():
         raise InvalidArgumentError(
@@ -67,3 +72,6 @@ def adjust_p_values(p_values: npt.ArrayLike, *, axis: int = -1) -> npt.NDArray[n
     np.put_along_axis(adjusted, order, lowest, axis=-1)
     adjusted[np.isnan(moved)] = np.nan
     return np.moveaxis(adjusted, -1, axis)
+
+
+guard_public(globals())

@@ -10,7 +10,7 @@ from spikehouse.analysis._ranges import check_not_negative
 from spikehouse.analysis.common import peak_times, preferred_psth, psth_edges, trial_metrics
 from spikehouse.analysis.definitions import Definition
 from spikehouse.analysis.inputs import StimulusResponses
-from spikehouse.errors import InvalidArgumentError
+from spikehouse.errors import InvalidArgumentError, guard_public
 from spikehouse.labelled import align, rows_first
 
 __all__ = ["compute_flashes_metrics", "on_off_ratio", "sustained_index"]
@@ -166,3 +166,6 @@ def compute_flashes_metrics(
         index=common.index,
     )
     return table.join(common.drop(columns="firing_rate_fl"))
+
+
+guard_public(globals())

@@ -21,7 +21,7 @@ from spikehouse.analysis.tuning import (
     preferred_position,
     preferred_value,
 )
-from spikehouse.errors import InvalidArgumentError
+from spikehouse.errors import InvalidArgumentError, guard_public
 
 __all__ = [
     "compute_drifting_gratings_metrics",
@@ -331,3 +331,6 @@ def _c50_at(
             means = contrast.condition_means[np.ix_(rows, units)]
             found[units] = c50(levels[rows], means, definition=responses.definition)
     return found
+
+
+guard_public(globals())

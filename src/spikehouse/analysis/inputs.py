@@ -12,7 +12,7 @@ import pandas as pd
 import xarray as xr
 
 from spikehouse.analysis.definitions import Definition, check_definition
-from spikehouse.errors import InvalidArgumentError
+from spikehouse.errors import InvalidArgumentError, guard_public
 from spikehouse.labelled import Ids, align, rows_first, to_ids
 from spikehouse.schema import require_columns
 from spikehouse.spikes import check_windows, count_spikes, time_domain
@@ -229,6 +229,8 @@ class StimulusResponses:
     @cached_property
     def condition_sums(self) -> npt.NDArray[np.int64]:
         """Spikes of all presentations of a condition, shape (n_conditions, n_units)."""
+        if not len(self.onsets):
+            return np.zeros((0, self.n_units), dtype=np.int64)
         order = np.argsort(self.condition_of, kind="stable")
         first = np.r_[0, np.cumsum(self.n_shown)[:-1]]
         return np.add.reduceat(self.shown_counts[order], first, axis=0, dtype=np.int64)
@@ -357,6 +359,8 @@ def _check_presentations(presentations: pd.DataFrame, name: str) -> None:
             f"the presentations of {name} have no column {', '.join(missing)}; give the table of "
             "session.get_stimulus_table(...)"
         )
+    # text among them would fail only where they are used
+    presentations[list(_NEEDED)].to_numpy(dtype=np.float64)
 
 
 def _just_after(times: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -413,3 +417,6 @@ def average_speed(
     with np.errstate(invalid="ignore", divide="ignore"):
         means: npt.NDArray[np.float64] = (sums[last] - sums[first]) / (known[last] - known[first])
     return means
+
+
+guard_public(globals())

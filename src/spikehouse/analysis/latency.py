@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from spikehouse.errors import InvalidArgumentError
+from spikehouse.errors import InvalidArgumentError, guard_public
 from spikehouse.labelled import Ids, to_ids
 from spikehouse.spikes import count_spikes, mean_counts, time_domain
 
@@ -274,3 +274,6 @@ def _bootstrap(
             latency, [0.025, 0.975], axis=0
         )
     return low, high
+
+
+guard_public(globals())

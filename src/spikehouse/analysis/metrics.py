@@ -18,7 +18,7 @@ from spikehouse.analysis.inputs import StimulusResponses
 from spikehouse.analysis.movies import compute_natural_movies_metrics
 from spikehouse.analysis.receptive_fields import compute_receptive_field_metrics
 from spikehouse.analysis.scenes import compute_natural_scenes_metrics
-from spikehouse.errors import InvalidArgumentError, NotFoundError, describe_choices
+from spikehouse.errors import InvalidArgumentError, NotFoundError, describe_choices, guard_public
 
 __all__ = ["ANALYSES", "MetricOptions", "compute_metrics", "list_analyses"]
 
@@ -207,3 +207,6 @@ def _choose(analyses: str | Sequence[str] | None, shown: Collection[str]) -> lis
             )
     # asked for twice, it is one set of columns
     return list(dict.fromkeys(by_name[name] for name in asked))
+
+
+guard_public(globals())

@@ -10,6 +10,7 @@ from spikehouse.analysis.common import trial_metrics
 from spikehouse.analysis.definitions import Definition
 from spikehouse.analysis.inputs import StimulusResponses
 from spikehouse.analysis.variability import reliability, smooth_rate
+from spikehouse.errors import guard_public
 from spikehouse.spikes import count_spikes
 
 __all__ = ["compute_natural_movies_metrics", "movie_reliability", "movie_repeats"]
@@ -148,3 +149,6 @@ def compute_natural_movies_metrics(
     table = trial_metrics(responses, suffix=suffix, preferred=preferred)
     table[f"reliability_{suffix}"] = movie_reliability(responses, sigma=sigma, delay=delay)
     return table
+
+
+guard_public(globals())

@@ -12,7 +12,7 @@ import pandas as pd
 
 from spikehouse.analysis.fdr import adjust_p_values
 from spikehouse.analysis.responses import check_unit_ids
-from spikehouse.errors import InvalidArgumentError, NotFoundError, describe_choices
+from spikehouse.errors import InvalidArgumentError, NotFoundError, describe_choices, guard_public
 from spikehouse.labelled import Ids
 from spikehouse.spikes import align_spikes, check_windows, count_spikes
 
@@ -386,3 +386,6 @@ def _divide(above: npt.NDArray[np.float64], below: npt.NDArray[Any]) -> npt.NDAr
     with np.errstate(divide="ignore", invalid="ignore"):
         quotient: npt.NDArray[np.float64] = above / below
     return quotient
+
+
+guard_public(globals())

@@ -18,7 +18,7 @@ from spikehouse.analysis.inputs import StimulusResponses
 from spikehouse.analysis.rf_gaussian import fit_2d_gaussian
 from spikehouse.analysis.rf_shapes import invert_rf, is_rf_inverted, rf_on_screen, threshold_rf
 from spikehouse.analysis.rf_significance import permutation_p_values, resampling_p_values
-from spikehouse.errors import InvalidArgumentError
+from spikehouse.errors import InvalidArgumentError, guard_public
 
 __all__ = [
     "RF_COLUMNS",
@@ -350,3 +350,6 @@ def _azimuth(x: Floats) -> Floats:
 
 def _elevation(y: Floats) -> Floats:
     return y + MIDDLE_ELEVATION
+
+
+guard_public(globals())

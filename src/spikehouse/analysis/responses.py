@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
-from spikehouse.errors import InvalidArgumentError
+from spikehouse.errors import InvalidArgumentError, guard_public
 from spikehouse.labelled import Ids, to_ids
 from spikehouse.spikes import (
     align_spikes,
@@ -325,3 +325,6 @@ def _find_step(rates: xr.DataArray, dim: str) -> float:
             "needs evenly spaced ones: bins of one width"
         )
     return step
+
+
+guard_public(globals())

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from spikehouse.analysis.definitions import Definition
 from spikehouse.analysis.rf_shapes import stack_maps
+from spikehouse.errors import guard_public
 
 __all__ = ["GaussianFit", "GaussianMoments", "fit_2d_gaussian", "gaussian_moments_2d"]
 
@@ -205,3 +206,6 @@ def _fit_one(values: Floats, y: Floats, x: Floats, start: Floats) -> tuple[Float
         gaussian_off, start, args=(y, x, values), full_output=True
     )
     return parameters, status < 5 and bool(np.isfinite(parameters).all())
+
+
+guard_public(globals())

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spikehouse.analysis.definitions import Definition
-from spikehouse.errors import InvalidArgumentError
+from spikehouse.errors import InvalidArgumentError, guard_public
 from spikehouse.labelled import align
 
 __all__ = [
@@ -374,3 +374,6 @@ def stack_maps(maps: npt.ArrayLike) -> tuple[Floats, tuple[int, ...]]:
             "give the shape (..., n_rows, n_columns)"
         )
     return values.reshape(-1, *values.shape[-2:]), values.shape
+
+
+guard_public(globals())

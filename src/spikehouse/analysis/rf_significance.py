@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import numpy.typing as npt
 
-from spikehouse.errors import InvalidArgumentError
+from spikehouse.errors import InvalidArgumentError, guard_public
 from spikehouse.labelled import align, rows_first
 
 __all__ = ["permutation_p_values", "resampling_p_values"]
@@ -237,3 +237,6 @@ def _check_counts(
         raise InvalidArgumentError(f"{name} is {n_draws}; give 1 or more, for instance 1000")
     group = np.unique(labels, return_inverse=True)[1]
     return whole, group.astype(np.intp)
+
+
+guard_public(globals())

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from spikehouse.analysis._ranges import TOLERANCE, check_not_negative
 from spikehouse.analysis.definitions import Definition
 from spikehouse.analysis.variability import moments
-from spikehouse.errors import InvalidArgumentError
+from spikehouse.errors import InvalidArgumentError, guard_public
 from spikehouse.labelled import align
 
 __all__ = ["RunningModulation", "running_modulation"]
@@ -128,3 +128,6 @@ def _test_welch(a: tuple[Floats, Floats, Floats], b: tuple[Floats, Floats, Float
     freedom = np.where(np.isnan(freedom), 1.0, freedom)
     p_value: Floats = 2 * stdtr(freedom, -np.abs(t))
     return p_value
+
+
+guard_public(globals())

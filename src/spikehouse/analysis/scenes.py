@@ -10,7 +10,7 @@ from spikehouse.analysis.common import common_metrics
 from spikehouse.analysis.definitions import Definition
 from spikehouse.analysis.inputs import StimulusResponses
 from spikehouse.analysis.tuning import has_ties
-from spikehouse.errors import InvalidArgumentError
+from spikehouse.errors import InvalidArgumentError, guard_public
 
 __all__ = ["compute_natural_scenes_metrics", "image_selectivity"]
 
@@ -140,3 +140,6 @@ def _read_images(responses: StimulusResponses, column: str) -> Floats:
             f"{', '.join(map(str, conditions.columns)) or 'none'}"
         )
     return conditions[column].to_numpy(dtype=np.float64)
+
+
+guard_public(globals())

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from spikehouse.analysis._ranges import check_not_negative, is_flat
 from spikehouse.analysis.definitions import Definition, check_definition
-from spikehouse.errors import InvalidArgumentError
+from spikehouse.errors import InvalidArgumentError, guard_public
 from spikehouse.labelled import align
 
 __all__ = ["f1_f0", "modulation_index"]
@@ -210,3 +210,6 @@ def _check(
         )
     check_definition(definition)
     return rates, frequencies
+
+
+guard_public(globals())

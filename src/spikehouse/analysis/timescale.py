@@ -10,7 +10,7 @@ import pandas as pd
 
 from spikehouse.analysis._ranges import TOLERANCE, is_flat
 from spikehouse.analysis.inputs import StimulusResponses
-from spikehouse.errors import InvalidArgumentError
+from spikehouse.errors import InvalidArgumentError, guard_public
 from spikehouse.labelled import align
 from spikehouse.spikes import count_spikes, time_domain
 
@@ -335,7 +335,7 @@ def compute_timescales(
     Raises
     ------
     InvalidArgumentError
-        If there are fewer than five bins in the window.
+        If there are no presentations, or fewer than five bins in the window.
 
     Notes
     -----
@@ -354,6 +354,10 @@ def compute_timescales(
     .. [1] Efron, B. and Stein, C. (1981). The jackknife estimate of variance. Annals of
        Statistics 9, 586–596. https://doi.org/10.1214/aos/1176345462
     """
+    if not len(responses.onsets):
+        raise InvalidArgumentError(
+            f"{responses.stimulus_name} has no presentations here; timescales need some"
+        )
     length = responses.trial_duration if window is None else window
     edges = np.arange(int(length / bin_width + 1e-9) + 1) * bin_width
     if len(edges) < MIN_LAGS + 2:
@@ -397,3 +401,6 @@ def _subtract_condition_means(counts: Floats, responses: StimulusResponses) -> F
     means = np.add.reduceat(counts[:, order], first, axis=1) / responses.n_shown[None, :, None]
     residuals: Floats = counts - means[:, responses.condition_of]
     return residuals
+
+
+guard_public(globals())

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from spikehouse.analysis._ranges import check_not_negative, is_flat
 from spikehouse.analysis.definitions import Definition
-from spikehouse.errors import InvalidArgumentError
+from spikehouse.errors import InvalidArgumentError, guard_public
 from spikehouse.labelled import align, rows_first
 
 __all__ = [
@@ -373,3 +373,6 @@ def _check_lengths(values: Floats, responses: Floats, *, what: str) -> None:
             f"{what} need one dimension and as many entries as responses have rows, not shapes "
             f"{values.shape} and {responses.shape}; responses are conditions × units"
         )
+
+
+guard_public(globals())

@@ -10,7 +10,7 @@ import pandas as pd
 
 from spikehouse.analysis._ranges import TOLERANCE, check_not_negative, is_flat
 from spikehouse.analysis.definitions import Definition
-from spikehouse.errors import InvalidArgumentError
+from spikehouse.errors import InvalidArgumentError, guard_public
 from spikehouse.labelled import Ids, align, to_ids
 from spikehouse.spikes import check_windows, count_spikes
 
@@ -368,3 +368,6 @@ def reliability(rates: npt.ArrayLike) -> Floats:
     with np.errstate(invalid="ignore", divide="ignore"):
         mean: Floats = (total - n) / (n * (n - 1))
     return np.where(n >= 2, mean, np.nan)
+
+
+guard_public(globals())

@@ -14,7 +14,12 @@ import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
-from spikehouse.errors import InvalidArgumentError, NotFoundError, describe_choices
+from spikehouse.errors import (
+    InvalidArgumentError,
+    NotFoundError,
+    describe_choices,
+    guard_public,
+)
 from spikehouse.labelled import Ids, align, rows_first, to_ids
 from spikehouse.plots._axes import CONDITION_COLORS, SEQUENTIAL, add_colorbar, line_colors, tidy
 from spikehouse.plots._grid import edges_around
@@ -286,3 +291,6 @@ def _map_colors(cmap: Colormap | str, n_rows: int, *, is_cycled: bool) -> npt.ND
 
 def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+guard_public(globals())

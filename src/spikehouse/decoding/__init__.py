@@ -10,6 +10,7 @@ from spikehouse.decoding._over_time import decode_over_time
 from spikehouse.decoding._result import DecodingResult
 from spikehouse.decoding._splitting import BlockedKFold
 from spikehouse.decoding._units import decode_by_area, decode_by_unit_count
+from spikehouse.errors import guard_public
 
 if TYPE_CHECKING:
     from spikehouse.decoding._poisson import PoissonNaiveBayes
@@ -25,6 +26,8 @@ __all__ = [
     "decode_by_unit_count",
     "decode_over_time",
 ]
+
+guard_public(globals())
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - what a module attribute is, only it knows

@@ -71,11 +71,16 @@ def _make_named(name: str, seed: int) -> object:
 
 
 def _check_model(estimator: object) -> None:
-    from sklearn.base import BaseEstimator
+    from sklearn.base import BaseEstimator, is_regressor
 
     is_model = isinstance(estimator, BaseEstimator) or hasattr(estimator, "get_params")
     if isinstance(estimator, type) or not is_model or not hasattr(estimator, "predict"):
         raise InvalidArgumentError(
             f"estimator={estimator!r} cannot be used: it must be an object with fit, predict and "
             "get_params, as scikit-learn's classifiers are, such as SVC()"
+        )
+    if isinstance(estimator, BaseEstimator) and is_regressor(estimator):
+        raise InvalidArgumentError(
+            f"estimator={estimator!r} is a regressor: give a classifier, such as SVC() or "
+            "LogisticRegression()"
         )

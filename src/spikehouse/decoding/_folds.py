@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from spikehouse.decoding._inputs import Fold
 from spikehouse.decoding._notes import collect_convergence, convergence_notes
-from spikehouse.errors import InvalidArgumentError
+from spikehouse.errors import InvalidArgumentError, describe_value
 
 Predictions = npt.NDArray[Any]
 
@@ -138,9 +138,22 @@ def predict_fold(
     -------
     ndarray
         One label a test row.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If it is no classifier: it predicts something else than labels.
     """
     train, test = fold
-    return np.asarray(_fit(estimator, design, targets, train).predict(design[test]))
+    predicted = np.asarray(_fit(estimator, design, targets, train).predict(design[test]))
+    is_label = np.isin(predicted, targets)
+    if predicted.shape != test.shape or not is_label.all():
+        raise InvalidArgumentError(
+            f"{type(estimator).__name__} does not predict one of the labels for each presentation, "
+            f"but {describe_value(predicted[~is_label].tolist()[:3] or predicted)}: give a "
+            "classifier, such as SVC() or LogisticRegression()"
+        )
+    return predicted
 
 
 def is_libsvm(estimator: Any) -> bool:  # noqa: ANN401

@@ -135,6 +135,11 @@ class ReadAhead:
             self._reach(position)
         unit_id = self._unit_ids[position]
         times: npt.NDArray[Any] = np.asarray(self._mapping[unit_id])
+        if times.ndim != 1:
+            raise InvalidArgumentError(
+                f"spike times must be one array for each unit, but those of unit {unit_id} have "
+                f"the shape {times.shape}"
+            )
         return times if self._is_sorted else _put_in_order(times, unit_id)
 
     def _reach(self, position: int) -> None:

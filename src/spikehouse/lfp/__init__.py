@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from spikehouse.errors import guard_public
 from spikehouse.lfp.alignment import align
 from spikehouse.lfp.bands import BANDS, compute_band_power, compute_spectrum
 from spikehouse.lfp.csd import compute_csd
@@ -17,3 +18,5 @@ __all__ = [
     "compute_spectrum",
     "mask_intervals",
 ]
+
+guard_public(globals())

@@ -134,8 +134,8 @@ def compute_band_power(
     Raises
     ------
     InvalidArgumentError
-        If a band is empty, holds no frequency of the spectrum or goes beyond half the sampling
-        rate, or as :func:`compute_spectrum` raises.
+        If there are no bands, one is empty, holds no frequency of the spectrum or goes beyond half
+        the sampling rate, or as :func:`compute_spectrum` raises.
 
     Notes
     -----
@@ -148,6 +148,11 @@ def compute_band_power(
     Buzsáki & Draguhn (2004), Science 304, 1926, doi:10.1126/science.1099745, for the limits of
     the bands.
     """
+    if not bands:
+        raise InvalidArgumentError(
+            "bands is empty; name at least one with its limits [Hz], for instance "
+            "{'theta': (4, 10)}"
+        )
     interval, n_segment = _check_segment(time_index(lfp), segment_length)
     grid = np.fft.rfftfreq(n_segment, interval)
     for name, (low, high) in bands.items():

@@ -100,6 +100,11 @@ def compute_csd(
     positions = _find_positions(lfp, vertical_positions, dim)
     moved = lfp.transpose(..., dim)
     values = moved.to_numpy().astype(np.float64)
+    if np.isinf(values).any():
+        raise InvalidArgumentError(
+            f"the potential is infinite in {int(np.isinf(values).sum())} of {values.size} places; "
+            "put NaN where it is not known: lfp.where(np.isfinite(lfp))"
+        )
     is_known = np.asarray(np.isfinite(values.reshape(-1, len(positions))).any(axis=0))
     depths, operator = _make_operator(positions, is_known, smoothing_um, edges)
     # channels that are never known have no weight, and 0 times NaN would be NaN

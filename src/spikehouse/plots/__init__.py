@@ -10,6 +10,7 @@ lines and dots, viridis for values from 0 up, blue–white–red for values arou
 
 from __future__ import annotations
 
+from spikehouse.errors import guard_public
 from spikehouse.plots._axes import CONDITION_COLORS
 from spikehouse.plots._behavior import plot_behavior
 from spikehouse.plots._curves import plot_decoding_curve
@@ -41,3 +42,5 @@ __all__ = [
     "plot_waveform_heatmap",
     "plot_waveform_lines",
 ]
+
+guard_public(globals())

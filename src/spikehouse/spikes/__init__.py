@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from spikehouse.errors import guard_public
 from spikehouse.spikes.alignment import align_spikes
 from spikehouse.spikes.counting import (
     bin_centres,
@@ -30,3 +31,5 @@ __all__ = [
     "warn_overlaps",
     "warn_wide_bins",
 ]
+
+guard_public(globals())

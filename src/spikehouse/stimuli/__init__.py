@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from spikehouse.errors import guard_public
 from spikehouse.stimuli.epochs import (
     array_intervals,
     inter_presentation_intervals,
@@ -33,3 +34,5 @@ __all__ = [
     "stimulus_epochs",
     "stimulus_names",
 ]
+
+guard_public(globals())

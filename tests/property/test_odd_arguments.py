@@ -1,0 +1,402 @@
+"""Whatever a public function is given: it answers, or raises an error of this package."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import inspect
+import pickle
+import pkgutil
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+
+from spikehouse import analysis, decoding, lfp, spikes
+from spikehouse.errors import InvalidArgumentError, NotFoundError, SpikehouseError
+from spikehouse.session import EcephysSession
+
+UNITS = [3, 1, 7, 5]
+N = 16
+ONSETS = np.arange(N) * 2.0 + 1.0
+IDS = np.arange(N) + 100
+LABELS = np.arange(N) % 4
+SPIKES = {unit: np.arange(unit / 10, 40.0, 0.1 + unit / 100) for unit in UNITS}
+COUNTS = np.random.default_rng(0).poisson(4.0, (N, len(UNITS)))
+TABLE = pd.DataFrame(
+    {
+        "start_time": ONSETS,
+        "stop_time": ONSETS + 1.0,
+        "stimulus_condition_id": LABELS,
+        "orientation": LABELS * 45.0,
+    },
+    index=pd.Index(IDS, name="stimulus_presentation_id"),
+)
+DESIGN = xr.DataArray(
+    COUNTS,
+    dims=("stimulus_presentation_id", "unit_id"),
+    coords={"stimulus_presentation_id": IDS, "unit_id": UNITS},
+)
+TIMES = np.arange(0.0, 4.0, 1 / 250)
+CHANNELS = np.arange(10, 16)
+LFP = xr.DataArray(
+    1e-4 * np.random.default_rng(1).normal(size=(TIMES.size, CHANNELS.size)),
+    dims=("time", "channel"),
+    coords={"time": TIMES, "channel": CHANNELS},
+)
+POSITIONS = np.arange(6) * 40.0
+DEPTHS = pd.Series(POSITIONS, index=CHANNELS)
+WAVEFORM = xr.DataArray(
+    np.random.default_rng(2).normal(size=(6, 20)),
+    dims=("channel_id", "time"),
+    coords={"channel_id": CHANNELS, "time": np.arange(20) / 3e4},
+)
+SPIKE = {"spike_times": SPIKES, "unit_ids": UNITS}
+
+
+def call_analysis() -> dict[str, dict[str, Any]]:
+    psth = analysis.conditionwise_psth(SPIKES, UNITS, TABLE, np.arange(0, 0.51, 0.1))
+    light = pd.DataFrame(
+        {"start_time": ONSETS, "stop_time": ONSETS + 0.01, "condition": "a", "level": 1.0,
+         "stimulus_name": "pulse", "duration": 0.01}
+    )  # fmt: skip
+    gabors = TABLE.assign(x_position=LABELS // 2 * 10.0, y_position=LABELS % 2 * 10.0)
+    responses = {"stimulus_name": "gabors", "presentations": gabors, "unit_ids": UNITS,
+                 "spike_times": SPIKES, "trial_duration": 0.5}  # fmt: skip
+    made = analysis.StimulusResponses(**responses)
+    return {
+        "LatencyOptions": dataclasses.asdict(analysis.LatencyOptions()),
+        "MetricOptions": dataclasses.asdict(analysis.MetricOptions()),
+        "OptotagOptions": dataclasses.asdict(analysis.OptotagOptions()),
+        "StimulusResponses": responses,
+        "adjust_p_values": {"p_values": np.array([0.1, 0.2, np.nan]), "axis": -1},
+        "average_speed": {"times": TIMES, "velocity": TIMES, "start_time": np.array([0.0, 1.0]),
+                          "stop_time": np.array([1.0, 2.0])},
+        "compute_metrics": {"analyses": "gabors", "respond": lambda name, trial_duration: made,
+                            "shown": ["gabors"]},
+        "conditionwise_psth": SPIKE | {"presentations": TABLE, "bin_edges": [0.0, 0.1]},
+        "evoked_responses": SPIKE | {"onsets": ONSETS, "window": (0.0, 0.25), "alpha": 0.05},
+        "list_analyses": {"shown": ["gabors"]},
+        "noise_correlations": {"counts": DESIGN, "conditions": LABELS, "unit_ids": UNITS},
+        "onset_latency": SPIKE | {"onsets": ONSETS, "options": None},
+        "optotag": {"session_or_spike_times": SPIKES, "unit_ids": UNITS, "epochs": light},
+        "rasters_by_condition": SPIKE | {"presentations": TABLE, "window": None},
+        "receptive_field_maps": {"responses": made, "window": 0.249},
+        "signal_correlations": {"counts": DESIGN, "conditions": LABELS},
+        "smooth_rates": {"rates": psth, "kernel_width": 0.2},
+    }  # fmt: skip
+
+
+def call_decoding() -> dict[str, dict[str, Any]]:
+    task = {"design": DESIGN, "targets": LABELS, "estimator": "lda", "cv": 3, "n_jobs": 1}
+    draws = task | {"n_units": 2, "n_draws": 1}
+    return {
+        "BlockedKFold": {"n_splits": 5, "gap": 0},
+        "decode": task | {"groups": None},
+        "decode_against_chance": task | {"n_shuffles": 2},
+        "decode_by_area": draws | {"areas": ["a", "a", "b", "b"], "min_units": 2},
+        "decode_by_unit_count": draws | {"n_units": [2]},
+        "decode_over_time": {
+            "session_or_spike_times": SPIKES, "presentations": TABLE, "unit_ids": UNITS,
+            "targets": "orientation", "windows": [(0.0, 0.5)], "cv": 3, "n_jobs": 1,
+        },
+    }  # fmt: skip
+
+
+def call_lfp() -> dict[str, dict[str, Any]]:
+    windows = {"lfp": LFP, "onsets": [1.0, 2.0], "window": (-0.1, 0.3)}
+    return {
+        "align": windows,
+        "compute_band_power": {"lfp": LFP, "bands": {"a": (4, 10)}, "segment_length": 1.0},
+        "compute_csd": {"lfp": LFP, "vertical_positions": POSITIONS, "smoothing_um": 0.0},
+        "compute_evoked_lfp": windows | {"conditions": [0, 1]},
+        "compute_spectrum": {"lfp": LFP, "segment_length": 1.0},
+        "mask_intervals": {"lfp": LFP, "start_times": [1.0], "stop_times": [2.0]},
+    }
+
+
+def call_plots() -> dict[str, dict[str, Any]]:
+    psth = analysis.conditionwise_psth(SPIKES, UNITS, TABLE, np.arange(0, 0.51, 0.1))
+    mean = psth.mean("stimulus_condition_id")
+    evoked = LFP.isel(time=slice(0, 100))
+    csd = lfp.compute_csd(evoked, POSITIONS)
+    confusion = decoding.decode(COUNTS, LABELS, n_jobs=1).confusion
+    curve = decoding.decode_by_unit_count(COUNTS, LABELS, n_units=[2, 3], n_draws=2, n_jobs=1)
+    listed = spikes.align_spikes(
+        SPIKES, UNITS, start_time=ONSETS, stop_time=ONSETS + 1, presentation_ids=IDS
+    )
+    field = xr.DataArray(np.eye(3), {"elevation": [0, 10, 20], "azimuth": [0, 10, 20]})
+    star = xr.DataArray(np.ones((4, 2)), {"orientation": [0, 90, 180, 270],
+                                          "temporal_frequency": [1, 2]})  # fmt: skip
+    units = pd.DataFrame({"probe_description": "probeA", "probe_vertical_position": [20.0, 40.0],
+                          "probe_horizontal_position": 11, "probe_id": 1,
+                          "ecephys_structure_acronym": "VISp"})  # fmt: skip
+    waveform = {"waveform": WAVEFORM, "depths": None, "peak_channel": None, "n_channels": 4}
+    return {
+        "plot_behavior": {"activity": mean, "running": None, "rate_max": None},
+        "plot_class_accuracies": {"accuracies": pd.Series([0.1, 0.2]), "chance": 0.5},
+        "plot_confusion": {"confusion": confusion, "label_names": None},
+        "plot_csd": {"csd": csd, "depths": None},
+        "plot_decoding_curve": {"accuracies": curve, "along": "n_units", "chance": 0.25},
+        "plot_image": {"template": np.zeros((5, 6))},
+        "plot_lfp_heatmap": {"lfp": evoked, "depths": DEPTHS},
+        "plot_lfp_traces": {"lfp": evoked, "depths": DEPTHS},
+        "plot_population_psth": {"mean_counts": {"a": mean}},
+        "plot_probes": {"units": units, "channels": None},
+        "plot_psth_heatmap": {"mean_counts": mean, "depths": None, "order": "given"},
+        "plot_raster": {"spikes": listed, "row_order": None, "groups": None},
+        "plot_receptive_field": {"receptive_field": field, "mask": None, "center": None},
+        "plot_star": {"means": star},
+        "plot_tuning_curve": {"responses": COUNTS[:, 0], "values": LABELS * 45.0},
+        "plot_waveform_heatmap": waveform,
+        "plot_waveform_lines": waveform,
+    }  # fmt: skip
+
+
+def call_spikes() -> dict[str, dict[str, Any]]:
+    windows = SPIKE | {"start_time": ONSETS, "stop_time": ONSETS + 1.0}
+    domain = ONSETS[:, None] + [0.0, 0.5, 1.0]
+    return {
+        "align_spikes": windows | {"presentation_ids": IDS},
+        "bin_centres": {"edges": np.array([0.0, 1.0])},
+        "check_bin_edges": {"bin_edges": [0.0, 1.0]},
+        "check_windows": {"windows": domain, "noun": "trial"},
+        "concatenate_spikes": SPIKE,
+        "condition_statistics": windows | {"condition_ids": LABELS},
+        "count_spikes": SPIKE | {"domain": domain, "dtype": None},
+        "design_matrix": {"session_or_spike_times": SPIKES, "presentations": TABLE,
+                          "unit_ids": UNITS},
+        "mean_counts": SPIKE | {"domain": domain, "groups": LABELS},
+        "time_domain": {"bin_edges": [0.0, 1.0], "onsets": ONSETS, "callback": None},
+    }  # fmt: skip
+
+
+CALLS: dict[str, Callable[[], dict[str, dict[str, Any]]]] = {
+    "analysis": call_analysis,
+    "decoding": call_decoding,
+    "lfp": call_lfp,
+    "plots": call_plots,
+    "spikes": call_spikes,
+}
+ANYTHING = (
+    None, "null", [], {}, float("nan"), float("inf"), -1, 0, 2.5, object(), [None], [1, 2, 3],
+    (2.0, 1.0), ["null", "a"], [1j], np.zeros((2, 3, 4)), np.array(0.5),
+)  # fmt: skip
+
+
+def distort(value: Any) -> Iterator[Any]:
+    """Go through what is nearly right: shorter, reordered, with values that are none."""
+    if isinstance(value, xr.DataArray):
+        yield from (value[:0], value[..., :0], value.transpose(*value.dims[::-1]), value.to_numpy())
+        yield value.rename({value.dims[0]: "elsewhere"})
+        yield value.drop_vars([name for name in value.dims if name in value.coords])
+        values = value.to_numpy()
+        yield from (
+            value.copy(data=array) for array in distort(values) if array.shape == values.shape
+        )
+    elif isinstance(value, np.ndarray):
+        yield from (
+            value[:0],
+            value[:-1],
+            value.T,
+            value[::-1],
+            -1.0 * value,
+            np.zeros(value.shape),
+        )
+        for wrong in (np.nan, np.inf, None, "null"):
+            one = value.astype(float if isinstance(wrong, float) else object)
+            one.flat[0] = wrong
+            yield from (one, np.full_like(one, wrong))
+    elif isinstance(value, pd.DataFrame | pd.Series):
+        yield from (value[:0], value[:-1], pd.concat([value, value]))
+        columns = value.columns if isinstance(value, pd.DataFrame) else ()
+        for name in columns:
+            yield value.drop(columns=name)
+            yield from (value.assign(**{name: wrong}) for wrong in ("null", np.nan, None))
+    elif isinstance(value, dict):
+        first, *others = value
+        yield {key: value[key] for key in others}
+        yield from ({**value, first: wrong} for wrong in ANYTHING)
+    elif isinstance(value, list | tuple):
+        yield [*value, *value]
+        yield from ([*value[:-1], wrong] for wrong in (99, None, "null", float("nan")))
+
+
+def find_foreign(call: Callable[[], object]) -> Exception | None:
+    try:
+        call()
+    except Exception as error:  # noqa: BLE001 - which one it is, is the question
+        return None if isinstance(error, SpikehouseError) and len(str(error)) > 10 else error
+    return None
+
+
+@pytest.fixture
+def quiet() -> Iterator[None]:
+    """Let warnings be, draw nothing, and close every figure."""
+    import matplotlib.pyplot as plt
+
+    backend = mpl.get_backend()
+    plt.switch_backend("Agg")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+    plt.close("all")
+    plt.switch_backend(backend)
+
+
+@pytest.mark.usefixtures("quiet")
+@pytest.mark.parametrize("package", CALLS)
+def test_public_functions__raise_no_foreign_errors(package: str) -> None:
+    import matplotlib.pyplot as plt
+
+    module = importlib.import_module(f"spikehouse.{package}")
+    foreign = []
+    for name, valid in CALLS[package]().items():
+        function = getattr(module, name)
+        function(**valid)
+        for argument, value in valid.items():
+            for odd in (*ANYTHING, *distort(value)):
+                given = valid | {argument: odd}
+                error = find_foreign(lambda f=function, given=given: f(**given))
+                if error is not None:
+                    foreign.append(f"{name}({argument}={odd!r:.60}): {error!r:.100}")
+                plt.close("all")
+    assert foreign == []
+
+
+@pytest.mark.parametrize("package", CALLS)
+def test_calls__are_of_every_public_function(package: str) -> None:
+    module = importlib.import_module(f"spikehouse.{package}")
+    functions = {
+        name for name in module.__all__
+        if inspect.isfunction(getattr(module, name)) and not name.startswith("warn_")
+    }  # fmt: skip
+    assert functions <= set(CALLS[package]())
+
+
+def list_functions() -> Iterator[tuple[str, Any]]:
+    """Go through the functions in ``__all__`` of the packages and of the modules of analysis."""
+    names = [
+        "compat.figures",
+        *CALLS,
+        *(f"analysis.{found.name}" for found in pkgutil.iter_modules(analysis.__path__)),
+    ]
+    for module in (importlib.import_module(f"spikehouse.{name}") for name in names):
+        public = getattr(module, "__all__", ())
+        if module.__name__.endswith((".common", ".definitions", "_kernels", "._ranges")):
+            continue  # parts of others
+        for name in public:
+            if inspect.isfunction(getattr(module, name)) and not name.startswith("warn_"):
+                yield f"{module.__name__}.{name}", getattr(module, name)
+
+
+def test_public_functions__are_guarded() -> None:
+    functions = dict(list_functions())
+    assert len(functions) > 100
+    assert [name for name, f in functions.items() if not hasattr(f, "__wrapped__")] == []
+    for function in functions.values():
+        assert pickle.loads(pickle.dumps(function)) is function
+
+
+def test_guard__says_what_was_given_and_keeps_the_cause() -> None:
+    with pytest.raises(
+        InvalidArgumentError,
+        match=r"noise_correlations cannot use what it was given: ValueError: could not convert "
+        r"string to float: 'null'. It was given counts=a ndarray of shape \(2, 1\), conditions=\[",
+    ) as caught:
+        analysis.noise_correlations(np.array([[1], ["null"]], dtype=object), [0, 0])
+    assert isinstance(caught.value.__cause__, ValueError)
+
+
+def test_guard__leaves_wrong_calls_to_python() -> None:
+    with pytest.raises(TypeError, match="unexpected keyword argument 'axes'"):
+        analysis.adjust_p_values([0.1], axes=0)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: analysis.adjust_p_values(0.5), "p_values is the single number 0.5; give those"),
+        (lambda: lfp.compute_band_power(LFP, {}), "bands is empty; name at least one"),
+        (lambda: lfp.compute_csd(LFP / 0, POSITIONS), "the potential is infinite in"),
+        (
+            lambda: analysis.noise_correlations(COUNTS, np.array([1, 2] * 7 + [3, "null"], object)),
+            "noise_correlations cannot use what it was given: .*'<' not supported between",
+        ),
+        (lambda: EcephysSession.from_nwb_path("a.nwb", None), "nwb_version None is not read here"),
+        (lambda: EcephysSession.from_nwb_path("a.nwb", api_kwargs=3), "api_kwargs is 3; give a di"),
+    ],
+)
+def test_errors__of_unusable_arguments(call: Callable[[], object], message: str) -> None:
+    with pytest.raises(InvalidArgumentError, match=message), np.errstate(all="ignore"):
+        call()
+
+
+def test_compute_timescales__without_presentations() -> None:
+    from spikehouse.analysis.timescale import compute_timescales
+
+    responses = analysis.StimulusResponses("gratings", TABLE[:0], UNITS, SPIKES, 0.5)
+    assert responses.condition_means.shape == (0, 4)
+    with pytest.raises(InvalidArgumentError, match="gratings has no presentations here"):
+        compute_timescales(responses)
+
+
+def test_decode__refuses_what_is_no_classifier() -> None:
+    from sklearn.base import BaseEstimator
+    from sklearn.cluster import KMeans
+    from sklearn.linear_model import LinearRegression
+
+    with pytest.raises(InvalidArgumentError, match=r"LinearRegression\(\) is a regressor: give"):
+        decoding.decode(COUNTS, LABELS, estimator=LinearRegression())
+    with pytest.raises(InvalidArgumentError, match="KMeans does not predict one of the labels"):
+        decoding.decode(COUNTS, LABELS + 50, estimator=KMeans(2, n_init=1), n_jobs=1)
+
+    class Means(BaseEstimator):
+        def fit(self, X: Any, y: Any) -> Means:
+            return self
+
+        def predict(self, X: Any) -> Any:
+            return X.mean(axis=1)
+
+    with pytest.raises(InvalidArgumentError, match=r"Means does not predict .* but \["):
+        decoding.decode(COUNTS + 0.3, LABELS, estimator=Means(), n_jobs=1)
+
+
+def test_to_pynapple__without_two_spikes(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Silent:
+        def get_units(self) -> pd.DataFrame:
+            return pd.DataFrame({"peak_channel_id": [1]}, index=[4])
+
+        def get_channels(self) -> pd.DataFrame:
+            return pd.DataFrame(
+                {"probe_id": [0], "probe_vertical_position": 1, "probe_horizontal_position": 1},
+                index=[1],
+            )
+
+        def get_probes(self) -> pd.DataFrame:
+            return pd.DataFrame({"description": ["probeA"]}, index=[0])
+
+        def get_spike_times(self) -> dict[int, np.ndarray]:
+            return {4: np.array([0.5])}
+
+    # never called: what it would raise is not this package's
+    monkeypatch.setitem(__import__("sys").modules, "pynapple", object())
+    with pytest.raises(NotFoundError, match="none of the 1 units has two spikes"):
+        EcephysSession(api=Silent()).to_pynapple()
+
+
+def test_get_stimulus_table__of_what_is_no_name() -> None:
+    class Lab:
+        def get_stimulus_presentations(self) -> pd.DataFrame:
+            return pd.DataFrame({"start_time": [0.0], "stop_time": [1.0], "stimulus_name": ["a"]})
+
+    session = EcephysSession(api=Lab())
+    with pytest.raises(InvalidArgumentError, match=r"stimulus_names is 2.5; give a name, several"):
+        session.get_stimulus_table(2.5)
+    with pytest.raises(InvalidArgumentError, match="stimulus_epochs cannot use what it was given"):
+        session.get_stimulus_epochs(2.5)
