@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import pickle
 import re
 import subprocess
@@ -293,3 +294,61 @@ def test_streamed_session__interpreter_ends__no_crash(server, ending):
         [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "True", "")
+
+
+FORKING = """
+import multiprocessing, sys, threading, warnings, zlib
+from spikehouse import EcephysSession
+from spikehouse.remote.protocol import RemoteFile
+from spikehouse.remote.streaming.ranges import RemoteBytes, StreamOptions
+
+warnings.simplefilter("ignore", DeprecationWarning)  # a fork beside threads, from Python 3.12 on
+# keeps little of what it read
+options = StreamOptions(memory_bytes=1 << 16, metadata_window=1 << 12, largest_window=1 << 14)
+remote = RemoteBytes(RemoteFile(sys.argv[1], "x"), options=options)
+session = EcephysSession.from_nwb_path(remote)
+units = session.units.index.tolist()
+
+def digest():
+    checksum = len(session.stimulus_presentations)
+    for unit in units:
+        checksum = zlib.crc32(session.spike_times[unit].tobytes(), checksum)
+    return checksum
+
+def answer(queue):
+    queue.put(digest())
+
+expected = digest()
+stopped = threading.Event()
+times = session.spike_times
+
+def read_on():
+    place = 0
+    while not stopped.is_set():
+        times[units[place % len(units)]]
+        place += 1
+
+n_threads = {"idle": 0, "reading": 2}[sys.argv[2]]
+threads = [threading.Thread(target=read_on, daemon=True) for _ in range(n_threads)]
+for thread in threads:
+    thread.start()
+fork = multiprocessing.get_context("fork")
+queue = fork.Queue()
+children = [fork.Process(target=answer, args=(queue,)) for _ in range(6)]
+for child in children:
+    child.start()
+found = [queue.get(timeout=20) for _ in children]
+for child in children:
+    child.join()
+stopped.set()
+for thread in threads:
+    thread.join()
+assert [child.exitcode for child in children] == [0] * 6
+assert [*found, digest()] == [expected] * 7
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks on this system")
+@pytest.mark.parametrize("parent", ["idle", "reading"])
+def test_streamed_session__in_forked_processes__reads_on(server, parent):
+    subprocess.run([sys.executable, "-c", FORKING, server.url, parent], check=True, timeout=100)

@@ -20,6 +20,7 @@ from spikehouse.remote.http.bodies import (
     iterate_blocks,
     limit_silence,
 )
+from spikehouse.remote.http.forks import renew_in_child
 from spikehouse.remote.http.patience import HttpOptions, TransientError, UnreachableError, retry
 from spikehouse.remote.http.versions import Version
 
@@ -70,6 +71,12 @@ class HttpClient:
         self.options = options or HttpOptions()
         self.hosts = hosts
         self._pools: dict[str, PoolManager] = {}
+        self._opening = threading.Lock()
+        renew_in_child(self)
+
+    def renew(self) -> None:
+        """Forget the connections of the process that this one was forked from."""
+        self._pools = {}
         self._opening = threading.Lock()
 
     def read_json(self, url: str) -> Any:  # noqa: ANN401 - whatever the server says

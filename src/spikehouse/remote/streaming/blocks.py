@@ -86,6 +86,13 @@ class PageMemory:
         self._pinned: dict[int, bytes] = {}
         self._lock = threading.Lock()
 
+    def renew(self) -> None:
+        """Make the lock anew in a forked process: a thread of the parent may have held it.
+
+        That thread may have been counting bytes; a page too many or too few does no harm.
+        """
+        self._lock = threading.Lock()
+
     def get(self, page: int) -> bytes | None:
         """Give a page.
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from spikehouse.errors import CacheError, InvalidArgumentError, SourceError, SpikehouseError
 from spikehouse.remote.http.client import ChangedError, HttpClient
+from spikehouse.remote.http.forks import renew_in_child
 from spikehouse.remote.protocol import RemoteFile, Span
 from spikehouse.remote.streaming.blocks import PageMemory, Run, RunStore, cached_pages
 from spikehouse.remote.streaming.facts import (
@@ -59,6 +60,7 @@ class RemoteBytes:
     Threads may share it; a page that one of them is fetching is not asked for again by another.
     Every answer is checked to be of the version that was opened: a file that changes at the
     server gives an error, never a mixture. A file without a validator is kept in memory only.
+    A forked process reads on with threads and connections of its own.
     Pickling keeps the address and the options.
     """
 
@@ -81,16 +83,26 @@ class RemoteBytes:
         )
         self.n_requests = 0
         self.n_bytes = 0
+        self._changed: str | None = None
+        self._windows: list[int] = []
         self._memory = PageMemory(self.options.memory_bytes)
+        self._start()
+        renew_in_child(self)
+
+    def _start(self) -> None:
         self._store = self._make_store()
         self._lock = threading.RLock()
         self._in_flight: dict[int, Future[Run]] = {}
-        self._changed: str | None = None
-        self._windows: list[int] = []
         self._pool = ThreadPoolExecutor(
             self.options.rules.connections, thread_name_prefix="spikehouse-ranges"
         )
         self._closing = weakref.finalize(self, _shut_down, self._pool)
+
+    def renew(self) -> None:
+        """Start again in a forked process, with what is in memory and on disk."""
+        if self._closing.detach() is not None:
+            self._memory.renew()
+            self._start()
 
     # ---- what it is
 
@@ -359,7 +371,10 @@ class RemoteBytes:
         ]
         futures = set()
         for start, stop in plan_requests(spans, cached, size=self.size, rules=self.options.rules):
-            future = self._pool.submit(self._fetch, start, stop, is_metadata)
+            try:
+                future = self._pool.submit(self._fetch, start, stop, is_metadata)
+            except RuntimeError:
+                raise InvalidArgumentError(f"{self.url} was closed while it was read") from None
             futures.add(future)
             for page in self._pages_of(start, stop):
                 self._in_flight.setdefault(page, future)
