@@ -96,8 +96,9 @@ def open_file(source: LocalBytes | RemoteBytes) -> h5py.File:
 
 
 def close_file(file: h5py.File, source: LocalBytes | RemoteBytes) -> None:
-    file.close()
+    # the bytes first, so that nobody waits for a server with HDF5's lock held
     source.close()
+    file.close()
 
 
 def _check_signature(source: LocalBytes | RemoteBytes) -> None:

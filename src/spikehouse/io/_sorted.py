@@ -154,9 +154,10 @@ class SortedDataset:
         if self._whole is not None:
             return self._whole[start:stop]
         values = np.empty(stop - start)
-        for first in range(start, stop, PIECE):
-            last = min(first + PIECE, stop)
-            values[first - start : last - start] = self._read_piece(first, last)
+        with self._file.closing_told():
+            for first in range(start, stop, PIECE):
+                last = min(first + PIECE, stop)
+                values[first - start : last - start] = self._read_piece(first, last)
         return values
 
     def _read_piece(self, start: int, stop: int) -> Floats:
@@ -164,8 +165,6 @@ class SortedDataset:
             dataset = reopen(self._file.root, self._name)
             with reading(dataset):
                 return np.asarray(dataset[start:stop])
-        # says so where the file was closed
-        _ = self._file.root
         asked = (stop - start) * ITEM
         found = self._file.read_bytes(self._offset + start * ITEM, asked)
         if len(found) != asked:

@@ -12,7 +12,7 @@ import threading
 import zlib
 from pathlib import Path
 
-from spikehouse.errors import InvalidFileError
+from spikehouse.errors import InvalidArgumentError, InvalidFileError
 from spikehouse.io._heap import SIGNATURE, check_collection
 from spikehouse.io._stored import FLOOR_BYTES, LARGEST_RATIO
 from spikehouse.remote.streaming.ranges import RemoteBytes
@@ -24,6 +24,16 @@ _SMALLEST = 1 << 10
 _PIECE = 1 << 16
 
 
+class _Handle(io.FileIO):
+    """A file that is closed with the last reference to it.
+
+    A thread that reads holds one: the number of a closed file may soon be another file's.
+    """
+
+    def __del__(self) -> None:
+        self.close()
+
+
 class LocalBytes:
     """Random access to a file on disk, as ``RemoteBytes`` gives it; threads may share it."""
 
@@ -33,18 +43,22 @@ class LocalBytes:
             raise InvalidFileError(f"{path} is a folder: pass the session file in it")
         if path.exists() and not path.is_file():  # to open a pipe would wait for ever
             raise InvalidFileError(f"{path} is no file")
-        self._handle = path.open("rb", buffering=0)
+        handle = _Handle(path)
+        self._handle: _Handle | None = handle
         self._lock = threading.Lock()
-        self.size = self._handle.seek(0, io.SEEK_END)
+        self.size = handle.seek(0, io.SEEK_END)
 
     def close(self) -> None:
-        self._handle.close()
+        self._handle = None
 
     def read_into(self, offset: int, buffer: memoryview) -> int:
-        n_filled = self._read_some(offset, buffer)
+        handle = self._handle
+        if handle is None:
+            raise InvalidArgumentError(f"{self.url} was closed; open the session again")
+        n_filled = self._read_some(handle, offset, buffer)
         # one call of the operating system gives two gigabytes at most
         while n_filled < len(buffer):
-            n_read = self._read_some(offset + n_filled, buffer[n_filled:])
+            n_read = self._read_some(handle, offset + n_filled, buffer[n_filled:])
             if not n_read:
                 break
             n_filled += n_read
@@ -54,15 +68,15 @@ class LocalBytes:
 
     if hasattr(os, "preadv"):
 
-        def _read_some(self, offset: int, buffer: memoryview) -> int:
-            return os.preadv(self._handle.fileno(), [buffer], offset)
+        def _read_some(self, handle: _Handle, offset: int, buffer: memoryview) -> int:
+            return os.preadv(handle.fileno(), [buffer], offset)
 
     else:
 
-        def _read_some(self, offset: int, buffer: memoryview) -> int:
+        def _read_some(self, handle: _Handle, offset: int, buffer: memoryview) -> int:
             with self._lock:  # Windows has one position for all threads
-                self._handle.seek(offset)
-                return self._handle.readinto(buffer) or 0
+                handle.seek(offset)
+                return handle.readinto(buffer) or 0
 
 
 class View(io.RawIOBase):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import weakref
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any, TypeAlias
 
@@ -36,7 +37,7 @@ from spikehouse.io._kinds import (
     check_unique,
 )
 from spikehouse.io._opening import close_file, find_source, open_file
-from spikehouse.io._stored import one_budget, reading, user_block
+from spikehouse.io._stored import LIBRARY_ERRORS, one_budget, reading, user_block
 from spikehouse.io._views import LocalBytes
 from spikehouse.io.rows import RowReader, read_whole
 from spikehouse.remote.protocol import Span
@@ -117,12 +118,38 @@ class Hdf5File:
             If the file was closed.
         """
         if not self._file:
-            raise InvalidArgumentError(f"{self.path} was closed; open the session again")
+            raise self._explain_closed()
         return self._file
 
     def close(self) -> None:
         """Close the file; reading from it afterwards raises."""
         self._closing()
+
+    @contextlib.contextmanager
+    def closing_told(self) -> Iterator[None]:
+        """Raise the package's error where another thread closes the file while the block reads.
+
+        Yields
+        ------
+        None
+            Nothing; the body reads.
+
+        Raises
+        ------
+        InvalidArgumentError
+            If the file was closed.
+        """
+        try:
+            yield
+        except InvalidArgumentError:
+            raise
+        except (*LIBRARY_ERRORS, AttributeError) as error:
+            if self.is_open:
+                raise
+            raise self._explain_closed() from error
+
+    def _explain_closed(self) -> InvalidArgumentError:
+        return InvalidArgumentError(f"{self.path} was closed; open the session again")
 
     def read_bytes(self, offset: int, length: int) -> bytes:
         """Read bytes at a position; threads may share the file.

@@ -106,10 +106,11 @@ class DatasetArray(BackendArray):
         columns, restore_columns = _increasing(key[1], self.shape[1])
         values = np.empty((len(rows), len(columns)), dtype=self.dtype)
         if values.size:
-            dataset = self._dataset()
-            spans = plan_spans(rows, largest_gap=GAP_BYTES // _row_bytes(dataset))
-            self._file.prefetch_rows(dataset, *spans)
-            _fill(values, dataset, rows, columns, spans=spans)
+            with self._file.closing_told():
+                dataset = self._dataset()
+                spans = plan_spans(rows, largest_gap=GAP_BYTES // _row_bytes(dataset))
+                self._file.prefetch_rows(dataset, *spans)
+                _fill(values, dataset, rows, columns, spans=spans)
             if self._is_scaled:
                 values *= self._factors[columns] if self._factors.ndim else self._factors
                 values += self._offset

@@ -10,7 +10,6 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
-from spikehouse.errors import InvalidArgumentError
 from spikehouse.io._kinds import is_plain
 from spikehouse.io._stored import reading
 
@@ -74,19 +73,15 @@ class RowReader:
         InvalidArgumentError
             If the file was closed.
         """
-        if self._offset is None:
-            with reading(self._dataset):
+        with self._file.closing_told(), reading(self._dataset):
+            if self._offset is None:
                 return _native(np.asarray(self._dataset[start:stop]))
-        values = np.empty((stop - start, *self._row_shape), dtype=self._dtype)
-        if values.size:
-            first = self._offset + start * self.row_bytes
-            with reading(self._dataset):
-                self._fill(values, first)
-        return _native(values)
+            values = np.empty((stop - start, *self._row_shape), dtype=self._dtype)
+            if values.size:
+                self._fill(values, self._offset + start * self.row_bytes)
+            return _native(values)
 
     def _fill(self, values: npt.NDArray[Any], first: int) -> None:
-        if not self._file.is_open:
-            raise InvalidArgumentError(f"{self._file.path} was closed; open the session again")
         n_read = self._file.read_into(first, memoryview(values.data).cast("B"))
         if n_read < values.nbytes:
             raise OSError(f"the file ends {values.nbytes - n_read} bytes too soon")

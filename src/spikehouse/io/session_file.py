@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from functools import cached_property, partial
+from functools import cached_property, partial, wraps
 from typing import Any
 
 import numpy as np
@@ -33,6 +33,23 @@ TableGiver = Callable[[], pd.DataFrame]
 LfpPath = NwbPath | Callable[[], NwbPath]
 
 
+def _telling(cls: type[NwbSessionFile]) -> type[NwbSessionFile]:
+    """Have every reading method say so where another thread closes the file meanwhile."""
+
+    def tell(method: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(method)
+        def call(self: NwbSessionFile, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+            with self.file.closing_told():
+                return method(self, *args, **kwargs)
+
+        return call
+
+    for name in [name for name in vars(cls) if name.startswith("get_")]:
+        setattr(cls, name, tell(getattr(cls, name)))
+    return cls
+
+
+@_telling
 class NwbSessionFile:
     """What a session file holds, read when asked for.
 
