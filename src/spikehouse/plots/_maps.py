@@ -71,6 +71,7 @@ def plot_receptive_field(
         has another shape, or ``widths`` come without ``center``.
     """
     field = select_dims(_in_degrees(receptive_field), PLACE, name="receptive_field")
+    mask = _in_degrees(mask) if isinstance(mask, xr.DataArray) else mask
     field, mask = align(receptive_field=field, mask=mask)
     inside = None if mask is None else np.asarray(mask, dtype=bool)
     if inside is not None and inside.shape != field.shape:

@@ -237,3 +237,20 @@ def test_plot_tuning_curve__null_is_a_blank_sweep():
     for one, other in zip(with_null.lines, with_nan.lines, strict=True):
         np.testing.assert_array_equal(one.get_xydata(), other.get_xydata())
     assert "blank" in [line.get_label() for line in with_null.lines]
+
+
+def test_plot_receptive_field__takes_a_mask_made_of_its_map():
+    field = xr.DataArray(
+        [[0.0, 1.0], [2.0, 3.0]],
+        coords={
+            "y_position": [10.0, 0.0],
+            "x_position": [0.0, 10.0],
+            "elevation": ("y_position", [20.0, 10.0]),
+            "azimuth": ("x_position", [50.0, 60.0]),
+        },
+        dims=("y_position", "x_position"),
+    )
+    ax = plots.plot_receptive_field(field, mask=field > 2.5)
+    outline = [c for c in ax.collections if isinstance(c, LineCollection)][-1]
+    corners = np.concatenate(outline.get_segments())
+    assert corners.min(axis=0).tolist() == [55.0, 5.0]
