@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from spikehouse.errors import InvalidFileError
 from spikehouse.io._kinds import describe_type, kind_of
-from spikehouse.io._stored import LARGEST_STRING, reading, where
+from spikehouse.io._stored import LARGEST_STRING, reading, to_text, where
 
 # HDF5 reads an attribute whole, and each of its texts may be as long as the longest; the columns
 # of a table are the longest list
@@ -63,7 +63,7 @@ def read_names(node: h5py.HLObject, name: str) -> list[str] | None:
         raise InvalidFileError(
             f"{where(node)}: the attribute {name!r} should hold words, but is {value.dtype}"
         )
-    return [_text(word) for word in words]
+    return [to_text(word) for word in words]
 
 
 def _attribute(node: h5py.HLObject, name: str) -> npt.NDArray[Any] | None:
@@ -91,8 +91,4 @@ def _scalar(value: Any, place: str) -> Scalar:  # noqa: ANN401 - of NumPy
         raise InvalidFileError(
             f"{place} has a string of {len(value)} bytes; at most {LARGEST_STRING} are read"
         )
-    return _text(value)
-
-
-def _text(value: bytes | str) -> str:
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+    return to_text(value)

@@ -284,7 +284,10 @@ def _walk(words: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:
     # what is too short for a header belongs to nobody
     if int(words[place + 1]) != 8 * rest if is_free else not 0 <= rest < _OBJECT_HEADER:
         raise ValueError("its string heap is damaged: it has a hole")
-    return np.concatenate(pieces) if pieces else np.empty(0, dtype=np.int64)
+    headers = np.concatenate(pieces) if pieces else np.empty(0, dtype=np.int64)
+    if np.unique(words[headers] & _INDEX).size < len(headers):
+        raise ValueError("its string heap is damaged: two strings have one number")
+    return headers
 
 
 def _follow_run(words: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:

@@ -24,19 +24,23 @@ LARGEST_RATIO = 100
 LARGEST_STRING = 1024 * 1024
 # not worth looking: HDF5 itself does not read beyond the file's end
 _SMALL_BYTES = 1024 * 1024
+# tables may share a column, such as their times
+_MOST_AGAIN = 1000
 _HARMLESS_FILTERS = (h5z.FILTER_SHUFFLE, h5z.FILTER_FLETCHER32)
 
 
 class Budget:
     """What datasets that are read together may take.
 
-    They are different datasets of one file, so they cannot store more than the file holds; and
-    what they declare beyond what is stored, or beyond ``LARGEST_RATIO`` times that where it is
-    compressed, may be ``FLOOR_BYTES`` in all.
+    They are different datasets of one file, but for a few that tables share, so they cannot store
+    more than the file holds. What they declare beyond what is stored, or beyond ``LARGEST_RATIO``
+    times that where it is compressed, may be ``FLOOR_BYTES`` in all.
     """
 
     def __init__(self) -> None:
         self._size = 0
+        self._seen: set[int] = set()
+        self._n_again = 0
         self._declared = 0
         self._stored = 0
         self._excess = 0
@@ -62,6 +66,14 @@ class Budget:
             raise InvalidFileError(f"{where(dataset)} has no values: its dataspace is null")
         if len([found for found in filters if found not in _HARMLESS_FILTERS]) > 1:
             raise InvalidFileError(f"{where(dataset)} is compressed twice: it is not read")
+        if hash(dataset.id) in self._seen:  # of file and place, as h5py makes it
+            self._n_again += 1
+        self._seen.add(hash(dataset.id))
+        if self._n_again > _MOST_AGAIN:
+            raise InvalidFileError(
+                f"{where(dataset)} and {_MOST_AGAIN} columns before it stand in the file under "
+                "several names: they are not read again and again"
+            )
         declared = max(declared, chunk)
         self._stored += stored
         self._declared += declared
@@ -107,6 +119,12 @@ def one_budget() -> Iterator[None]:
 def charge(dataset: h5py.Dataset, plan: Any) -> None:  # noqa: ANN401 - of h5py
     """Charge a dataset to the budget of what is being read, or to one of its own."""
     (_SHARED.get() or Budget()).charge(dataset, plan)
+
+
+def to_text(value: bytes | str) -> str:
+    """Make text of what h5py gives for a string; it puts lone surrogates for damaged UTF-8."""
+    raw = value if isinstance(value, bytes) else value.encode("utf-8", "surrogateescape")
+    return raw.decode("utf-8", "replace")
 
 
 def file_name(node: h5py.HLObject) -> str:

@@ -150,11 +150,11 @@ def _check_packed(source: LocalBytes | RemoteBytes, start: int, packed: memoryvi
             n_bytes += len(unpacker.decompress(packed[first : first + _PIECE]))
         except zlib.error:
             return  # other data that begins like it, or damaged: the library will say
-        if unpacker.eof:
-            return
         if n_bytes > largest:
             raise InvalidFileError(
                 f"{source.url}: the {len(packed)} compressed bytes at {start} unpack to more than "
                 f"{largest}: at most {FLOOR_BYTES} and {LARGEST_RATIO} times what is stored are "
                 "unpacked"
             )
+        if unpacker.eof:
+            return

@@ -469,19 +469,3 @@ def column_names(group: h5py.Group) -> list[str]:
     known = set(members)
     # a name that stands twice would be read twice
     return [name for name in dict.fromkeys(members if named is None else named) if name in known]
-
-
-def decode(value: Any) -> str:  # noqa: ANN401 - h5py gives bytes or str
-    """Make text of what h5py gives for a string.
-
-    Parameters
-    ----------
-    value
-        Bytes or str.
-
-    Returns
-    -------
-    str
-        The text.
-    """
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)

@@ -1,22 +1,26 @@
-"""Damage copies of a session file at random, and read all that is left of each.
+"""Damage copies of a session or LFP file at random, and read all that is left of each.
 
-    python tests/unit/io/fuzz_session.py SESSION.nwb FOLDER KIND FIRST LAST
+    python tests/unit/io/fuzz_session.py FILE.nwb FOLDER KIND FIRST LAST
 
 Run in a process of its own, under limits of memory and time. KIND is "cut" (the file ends too
-soon), "values" (what datasets hold: numbers, ends of runs, references to strings, strings) or
-"any" (a byte anywhere but there: headers, lists of members, attributes). Whatever comes is a
-value or an error of the package; the process ends with 1 if it was anything else, by a signal if
-the HDF5 library crashed. The seed of the file at hand is on stderr.
+soon), "values" (what datasets hold: numbers, ends of runs, references to strings, strings),
+"any" (a byte anywhere but there: headers, lists of members, attributes) or "holes" (zeros, as a
+disk or a download leaves them, anywhere or in the strings). Whatever comes is a value or an error
+of the package, and takes at most ten times as long as of the undamaged file, or two seconds of
+computing. The process ends with 1 if it was anything else, by a signal if it took longer or the
+HDF5 library crashed. The seed of the file at hand, and what is read of it, are on stderr.
 """
 
 from __future__ import annotations
 
 import contextlib
 import faulthandler
+import itertools
 import random
 import resource
 import signal
 import sys
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -25,9 +29,13 @@ import h5py
 
 from spikehouse.errors import SpikehouseError
 from spikehouse.io import NwbSessionFile
+from spikehouse.io.csd import read_current_source_density
+from spikehouse.io.lfp import open_lfp
 
 MEMORY = 4 << 30
-SECONDS_A_FILE = 30
+# of computing, which a busy machine does not change
+SECONDS_A_READ = 2.0
+MOST_TIMES = 10
 N_UNITS = 3
 
 Spans = list[tuple[int, int]]
@@ -80,6 +88,17 @@ def damage(content: bytes, kinds: list[Spans], rng: random.Random) -> bytes:
     return bytes(changed)
 
 
+def make_holes(content: bytes, strings: Spans, rng: random.Random) -> bytes:
+    """Blank one or a few stretches."""
+    changed = bytearray(content)
+    for _ in range(rng.choice([1, 1, 4])):
+        start, stop = rng.choice(strings) if rng.random() < 0.7 else (0, len(content))
+        n_bytes = rng.choice([8, 16, 64, 512, 4096])
+        place = rng.randrange(start, stop) // 8 * 8
+        changed[place : place + n_bytes] = bytes(min(n_bytes, len(content) - place))
+    return bytes(changed)
+
+
 def list_reads(session: NwbSessionFile) -> Iterator[Callable[[], object]]:
     """Give everything that can be asked of a session file."""
     yield session.get_ecephys_session_id
@@ -103,22 +122,40 @@ def list_reads(session: NwbSessionFile) -> Iterator[Callable[[], object]]:
         yield lambda get=get: [rows[unit] for rows in [get()] for unit in list(rows)[:N_UNITS]]
 
 
-def read_all(path: Path) -> tuple[int, int]:
-    """Read everything; say how often a value came, and how often an error of the package."""
-    n_values = n_errors = 0
-    try:
-        session = NwbSessionFile(path)
-    except SpikehouseError:
-        return 0, 1
-    with contextlib.closing(session):
-        for read in list_reads(session):
-            try:
-                read()
-            except SpikehouseError:
-                n_errors += 1
-            else:
-                n_values += 1
-    return n_values, n_errors
+def list_lfp_reads(path: Path) -> Iterator[Callable[[], object]]:
+    """Give what can be asked of an LFP file; each opens it."""
+    yield lambda: open_lfp(path)[100:200].values
+    yield lambda: open_lfp(path)[-300:, ::7].values
+    yield lambda: open_lfp(path).time.values
+    yield lambda: read_current_source_density(path)
+
+
+def read_all(path: Path, usual: list[float]) -> tuple[int, int, list[float]]:
+    """Read everything; count values and errors of the package, and measure each read [s]."""
+    values: list[str] = []
+    seconds: list[float] = []
+    limits = itertools.chain([MOST_TIMES * time for time in usual], itertools.repeat(0.0))
+
+    def attempt(read: Callable[[], object], name: str) -> object:
+        print(f"  {name}", file=sys.stderr, flush=True)
+        # ends the process, also while it is inside the library
+        signal.setitimer(signal.ITIMER_PROF, max(SECONDS_A_READ, next(limits)))
+        begin, found = time.process_time(), None
+        with contextlib.suppress(SpikehouseError):
+            found = read()
+            values.append(name)
+        seconds.append(time.process_time() - begin)
+        return found
+
+    for number, read in enumerate(list_lfp_reads(path)):
+        attempt(read, f"LFP {number}")
+    session = attempt(lambda: NwbSessionFile(path), "open")
+    if isinstance(session, NwbSessionFile):
+        with contextlib.closing(session):
+            for number, read in enumerate(list_reads(session)):
+                attempt(read, f"{number} {read.__name__}")
+    signal.setitimer(signal.ITIMER_PROF, 0)
+    return len(values), len(seconds) - len(values), seconds
 
 
 def main() -> None:
@@ -131,16 +168,20 @@ def main() -> None:
     content = source.read_bytes()
     values = find_values(source)
     kinds = [find_gaps(values, len(content))] if kind == "any" else values
+    *_, usual = read_all(source, [60.0] * 100)
     target = folder / "session_1.nwb"
     n_values = n_errors = 0
     for seed in seeds:
         print(f"{kind} {seed}", file=sys.stderr, flush=True)
         rng = random.Random(seed)
-        is_cut = kind == "cut"
-        cut = content[: rng.randrange(len(content))] if is_cut else b""
-        target.write_bytes(cut if is_cut else damage(content, kinds, rng))
-        signal.alarm(SECONDS_A_FILE)  # ends the process
-        found = read_all(target)
+        if kind == "cut":
+            damaged = content[: rng.randrange(len(content))]
+        elif kind == "holes":
+            damaged = make_holes(content, values[3], rng)
+        else:
+            damaged = damage(content, kinds, rng)
+        target.write_bytes(damaged)
+        found = read_all(target, usual)
         n_values += found[0]
         n_errors += found[1]
     print(f"{len(seeds)} files: {n_values} values, {n_errors} errors of the package")

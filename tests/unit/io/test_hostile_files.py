@@ -6,6 +6,8 @@ import ast
 import re
 import subprocess
 import sys
+import time
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +19,7 @@ import spikehouse
 from spikehouse.demo import Survey
 from spikehouse.errors import InvalidFileError
 from spikehouse.io import NwbSessionFile
+from spikehouse.io._stored import LARGEST_STRING
 from spikehouse.io.csd import read_current_source_density
 from spikehouse.io.lfp import open_lfp
 
@@ -311,6 +314,80 @@ def test_read__a_string_of_four_gigabytes(
         read()
 
 
+@pytest.mark.parametrize("n_bytes", [LARGEST_STRING + 100_000, 80 << 20])
+def test_read__a_text_of_megabytes_in_an_attribute(
+    changed: Callable[[Change], NwbSessionFile], n_bytes: int
+) -> None:
+    def change(file: h5py.File) -> None:
+        file["general/extracellular_ephys/probeA"].attrs["location"] = "a" * n_bytes
+
+    # seen before the library makes room for it
+    with pytest.raises(InvalidFileError, match="its string heap is damaged"):
+        changed(change).get_probes()
+
+
+@pytest.mark.parametrize("chunks", [None, (64,)], ids=["contiguous", "chunked"])
+def test_read__many_references_to_one_long_text(
+    changed: Callable[[Change], NwbSessionFile], tmp_path: Path, chunks: tuple[int] | None
+) -> None:
+    name = "general/extracellular_ephys/electrodes/location"
+    spans = []
+
+    def change(file: h5py.File) -> None:
+        texts = ["a" * 1_000_000, *[""] * (len(file[name]) - 1)]
+        replace(file, name, data=texts, dtype=TEXT, chunks=chunks)
+        if chunks is None:
+            spans.append((file[name].id.get_offset(), 16 * len(texts)))
+        else:
+            infos = map(file[name].id.get_chunk_info, range(file[name].id.get_num_chunks()))
+            spans.extend((info.byte_offset, info.size) for info in infos)
+
+    changed(change).close()
+    path = tmp_path / "session_1.nwb"
+    content = bytearray(path.read_bytes())
+    first = bytes(content[spans[0][0] : spans[0][0] + 16])
+    for start, size in spans:
+        content[start : start + size] = first * (size // 16)
+    path.write_bytes(content)
+    with pytest.raises(
+        InvalidFileError, match=r"location cannot be read \(it has strings of \d+ b"
+    ):
+        NwbSessionFile(path).get_channels()
+
+
+def test_read__a_chunk_that_unpacks_to_more_than_it_declares(
+    changed: Callable[[Change], NwbSessionFile],
+) -> None:
+    def change(file: h5py.File) -> None:
+        n_units = len(file["units/id"])
+        replace(file, "units/snr", shape=n_units, dtype="f8", chunks=(n_units,), compression=9)
+        file["units/snr"].id.write_direct_chunk((0,), zlib.compress(bytes(100 << 20), 9))
+
+    with pytest.raises(InvalidFileError, match=r"\d+ compressed bytes at \d+ unpack to more than"):
+        changed(change).get_units()
+
+
+@pytest.mark.parametrize("kind", ["hard", "soft", "columns"])
+def test_get_stimulus_presentations__one_table_under_many_names(
+    changed: Callable[[Change], NwbSessionFile], kind: str
+) -> None:
+    def change(file: h5py.File) -> None:
+        flashes = file["intervals/flashes_presentations"]
+        for number in range(8000 if kind == "hard" else 1000):
+            name = f"intervals/t{number}_presentations"
+            if kind == "columns":
+                for column, values in flashes.items():
+                    file[f"{name}/{column}"] = values
+            else:
+                file[name] = flashes if kind == "hard" else h5py.SoftLink(flashes.name)
+
+    session = changed(change)
+    begin = time.process_time()
+    with pytest.raises(InvalidFileError, match="under several names"):
+        session.get_stimulus_presentations()
+    assert time.process_time() - begin < 4
+
+
 FORBIDDEN_CALLS = {"eval", "exec", "compile", "__import__", "read_pickle", "to_pickle"}
 FORBIDDEN_MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "marshal", "shelve", "yaml"}
 # what runs the code that a user, not a file, gave it: a notebook's own
@@ -387,14 +464,19 @@ def test_find_forbidden__lets_pass() -> None:
 FUZZ = Path(__file__).with_name("fuzz_session.py")
 
 
-@pytest.mark.parametrize(("kind", "n_seeds"), [("cut", 12), ("values", 12), ("any", 12)])
+@pytest.mark.parametrize(
+    ("kind", "n_seeds"),
+    [("cut", 4), ("values", 12), ("any", 12), ("holes", 16), ("any of lfp", 12)],
+)
 @pytest.mark.skipif(sys.platform == "win32", reason="limits of memory and time are POSIX's")
 def test_read__damaged_at_random(
-    session_path: Path, tmp_path: Path, kind: str, n_seeds: int
+    survey: Survey, session_path: Path, tmp_path: Path, kind: str, n_seeds: int
 ) -> None:
     # in a process of its own: what runs wild there is stopped there
+    kind, _, of_lfp = kind.partition(" of ")
+    path = survey.lfp_file(910001000) if of_lfp else session_path
     ran = subprocess.run(
-        [sys.executable, str(FUZZ), str(session_path), str(tmp_path), kind, "0", str(n_seeds)],
+        [sys.executable, str(FUZZ), str(path), str(tmp_path), kind, "0", str(n_seeds)],
         capture_output=True,
         text=True,
         check=False,
