@@ -57,7 +57,10 @@ def write_whole(path: Path, content: bytes) -> Path:
     """
     part = path.with_name(f".{path.name}.part")
     try:
-        part.write_bytes(content)
+        # always a new file: what stands there may be a link to another one
+        part.unlink(missing_ok=True)
+        with part.open("xb") as file:
+            file.write(content)
         part.replace(path)
     except OSError as error:
         part.unlink(missing_ok=True)

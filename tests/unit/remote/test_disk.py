@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from spikehouse.errors import CacheError
+from spikehouse.quickstart import files
 from spikehouse.remote.disk import check_inside, hold_lock, try_lock, write_whole
 
 fcntl = pytest.importorskip("fcntl")
@@ -60,13 +61,23 @@ def test_check_inside__refuses_what_leads_out(folder: Path, name: str) -> None:
         check_inside(folder / name, folder)
 
 
+def write_into_the_cache(path: Path) -> None:
+    with write_whole(path) as file:
+        file.write(b"new")
+
+
+def write_a_figure(path: Path) -> None:
+    files.write_whole(path, b"new")
+
+
+@pytest.mark.parametrize("write", [write_into_the_cache, write_a_figure])
 @pytest.mark.parametrize("plant", [os.symlink, os.link])
-def test_write_whole__never_writes_through_a_link(tmp_path: Path, plant) -> None:
+def test_write_whole__never_writes_through_a_link(tmp_path: Path, plant, write) -> None:
     victim = tmp_path / "victim"
     victim.write_bytes(b"mine")
     plant(victim, tmp_path / "file.part")
-    with write_whole(tmp_path / "file") as file:
-        file.write(b"new")
+    plant(victim, tmp_path / ".file.part")
+    write(tmp_path / "file")
     assert (victim.read_bytes(), (tmp_path / "file").read_bytes()) == (b"mine", b"new")
     assert not (tmp_path / "file").is_symlink()
 
