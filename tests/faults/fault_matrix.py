@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Literal, TypeAlias
 
-from fault_server import Behaviour
+from fault_server import RIGHT, Behaviour
 
 from spikehouse.errors import ChecksumError, InvalidFileError, SourceError, TransferError
 
@@ -18,7 +18,7 @@ COLUMNS: tuple[Column, ...] = (*FILES, *TABLES, "streaming")
 
 HTML = b"<html><body>Please log in to the wireless network.</body></html>"
 N_TIMES = 2
-"""How often what passes goes wrong before it does; three tries are made in all."""
+"""How often what passes goes wrong before it does."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +69,8 @@ class Fault:
         What must come of it; None where it cannot happen.
     besides
         What is otherwise in single columns.
+    before
+        How the right answers before are given.
     how
         "refused" and "tls" are no answers: nobody listens, or nobody speaks TLS.
     """
@@ -82,6 +84,7 @@ class Fault:
     after: int = 0
     times: int | None = None
     besides: Mapping[Column, Outcome | None] = field(default_factory=lambda: MappingProxyType({}))
+    before: Behaviour = RIGHT
     how: Literal["answer", "refused", "tls"] = "answer"
 
     def outcome(self, column: Column) -> Outcome | None:
@@ -183,7 +186,7 @@ def _slow() -> Iterator[Fault]:
 
 
 def _lengths() -> Iterator[Fault]:
-    disagree = fails("announces the bytes|broke off", "error: length and bytes disagree")
+    disagree = fails("announces the bytes|broke off|promised", "error: length and bytes disagree")
     yield Fault(
         "Content-Length too long",
         "announces 1000 bytes more than there are",
@@ -211,6 +214,51 @@ def _lengths() -> Iterator[Fault]:
         None,
         None,
     )
+
+
+def _endless() -> Iterator[Fault]:
+    much = fails("sends more than|say how long|serves no ranges", "error: more than there may be")
+    for name, does, behaviour in (
+        ("chunked without end", "sends chunks for ever", Behaviour(framing="chunks", surplus=None)),
+        (
+            "no length, no end",
+            "announces no length and sends for ever",
+            Behaviour(framing="close", surplus=None),
+        ),
+    ):
+        yield Fault(
+            name,
+            does,
+            replace(behaviour, ranges="no"),
+            much,
+            much,
+            much,
+            besides=MappingProxyType({"dandi": Completes("complete: the listing has its length")}),
+        )
+    yield Fault(
+        "206 longer than asked",
+        "sends 1000 bytes more than the range that it announces",
+        Behaviour(framing="chunks", surplus=1000),
+        Completes("complete: what lies behind the range is not read"),
+        None,
+        fails("sends more than", "error: more than was asked for"),
+    )
+    late = fails("timed out|stalled", "error: no answer in time")
+    yield Fault(
+        "trickling headers",
+        "sends one header after the other, for ever",
+        Behaviour(trickles=True),
+        late,
+        late,
+        late,
+    )
+    odd = fails("contradict", "error: lengths contradict each other")
+    for name, does, behaviour, outcome in (
+        ("nonsense as Content-Length", '"many"', Behaviour(length="many"), COMPLETE),
+        ("two Content-Lengths", '"5, 6"', Behaviour(length="5, 6"), odd),
+        ("Content-Length and chunks", "both", Behaviour(framing="both", longer=-7), COMPLETE),
+    ):
+        yield Fault(name, f"announces {does}", behaviour, outcome, outcome, outcome)
 
 
 def _altered() -> Iterator[Fault]:
@@ -271,6 +319,22 @@ def _versions() -> Iterator[Fault]:
         after=3,
         besides=MappingProxyType({"dandi": forged}),
     )
+    for name, does, validators in (
+        ("weak ETag", "told by its weak ETag alone", "weak"),
+        ("date", "told by its date alone", "date"),
+    ):
+        new = Completes("complete: the new file, begun anew")
+        yield Fault(
+            f"{name} changes midway",
+            f"has another file of the same length, {does}, from the fourth request on",
+            Behaviour(version=1, validators=validators),
+            new,
+            None,
+            changed,
+            after=3,
+            before=Behaviour(validators=validators),
+            besides=MappingProxyType({"dandi": forged}),
+        )
     yield Fault(
         "changes all the time",
         "has another file with another ETag at every request",
@@ -283,7 +347,7 @@ def _versions() -> Iterator[Fault]:
     yield Fault(
         "no ETag",
         "does not name the version of the file",
-        Behaviour(has_etag=False),
+        Behaviour(validators="none"),
         COMPLETE,
         None,
         COMPLETE,
@@ -292,7 +356,7 @@ def _versions() -> Iterator[Fault]:
     yield Fault(
         "no ETag, cut always",
         "does not name the version, and every answer ends too soon",
-        Behaviour(has_etag=False, stop="close", stop_at=0.5),
+        Behaviour(validators="none", stop="close", stop_at=0.5),
         broken,
         None,
         fails("broke off", "error: broke off"),
@@ -309,6 +373,15 @@ def _strange_answers() -> Iterator[Fault]:
         gzipped,
         gzipped,
         gzipped,
+    )
+    yield Fault(
+        "HTML page, once",
+        "answers with a page and status 200 the first time",
+        Behaviour(page=(HTML, "text/html")),
+        COMPLETE,
+        COMPLETE,
+        COMPLETE,
+        times=1,
     )
     page = fails("page|HTML", "error: a page, not the file")
     yield Fault(
@@ -389,6 +462,7 @@ FAULTS: tuple[Fault, ...] = (
     *_slow(),
     *_statuses(),
     *_lengths(),
+    *_endless(),
     *_altered(),
     *_ranges(),
     *_versions(),

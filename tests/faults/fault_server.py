@@ -61,8 +61,18 @@ class Behaviour:
         Whether ranges are served; "ignored" announces them and sends everything.
     refuses_range
         Status 416 for every request with a range.
-    has_etag
-        Whether the version is named.
+    length
+        What Content-Length says instead of a number; the connection is closed behind the body.
+    framing
+        How the end of the body is told: by its length, by chunks, by both, by closing.
+    surplus
+        How many bytes more than there should be are sent; None goes on for ever.
+    trickles
+        Send headers one after the other, for ever.
+    validators
+        What names the version: "etag", "weak" (a weak ETag, and a date that stays), "date",
+        "none". ``If-Range`` is
+        looked at where it is an ETag.
     version
         Which version of the document; -1 gives every request another one.
     is_gzipped
@@ -84,7 +94,11 @@ class Behaviour:
     says_less: int = 0
     ranges: Literal["yes", "no", "ignored"] = "yes"
     refuses_range: bool = False
-    has_etag: bool = True
+    length: str | None = None
+    framing: Literal["length", "chunks", "both", "close"] = "length"
+    surplus: int | None = 0
+    trickles: bool = False
+    validators: Literal["etag", "weak", "date", "none"] = "etag"
     version: int = 0
     is_gzipped: bool = False
     flips_a_byte: bool = False
@@ -166,13 +180,20 @@ class Handler(BaseHTTPRequestHandler):
             body = gzip.compress(body, 1)
         self.send_response(206 if range_ else 200)
         self.send_header("Content-Type", document.content_type)
-        self.send_header("Content-Length", str(len(body) + behaviour.longer))
+        if behaviour.trickles:
+            return self._trickle()
+        if behaviour.framing in ("length", "both"):
+            self.send_header(
+                "Content-Length", behaviour.length or str(len(body) + behaviour.longer)
+            )
+        if behaviour.framing in ("chunks", "both"):
+            self.send_header("Transfer-Encoding", "chunked")
         if range_:
             self.send_header("Content-Range", f"bytes {start}-{stop - 1}/{len(whole)}")
         if behaviour.ranges != "no" and document.kind == "file":
             self.send_header("Accept-Ranges", "bytes")
-        if behaviour.has_etag:
-            self.send_header("ETag", f'"version-{version}"')
+        for name, value in name_version(behaviour.validators, version).items():
+            self.send_header(name, value)
         if behaviour.is_gzipped:
             self.send_header("Content-Encoding", "gzip")
         self.end_headers()
@@ -196,7 +217,8 @@ class Handler(BaseHTTPRequestHandler):
         size = len(document.versions[0]) - behaviour.says_less
         version = n + 2 if behaviour.version < 0 else behaviour.version
         wanted = self.headers.get("If-Range")
-        if wanted is not None and wanted != f'"version-{version}"':
+        named = name_version(behaviour.validators, version)
+        if wanted is not None and behaviour.validators == "etag" and wanted != named["ETag"]:
             return None
         start = int(match[1])
         stop = min(int(match[2]) + 1, size) if match[2] else size
@@ -211,9 +233,17 @@ class Handler(BaseHTTPRequestHandler):
         step = max(len(body) // 16, 1) if behaviour.pause_s else BLOCK_BYTES
         for start in range(0, end, step):
             piece = body[start : min(start + step, end)]
-            self.wfile.write(piece)
+            self._send_piece(piece, behaviour)
             self.server.count(kind, len(piece))
             time.sleep(max(behaviour.pause_s, self.server.pause_s))
+        if behaviour.surplus:
+            self._send_piece(bytes(behaviour.surplus), behaviour)
+        while behaviour.surplus is None:
+            self._send_piece(bytes(BLOCK_BYTES), behaviour)
+        if behaviour.framing in ("chunks", "both"):
+            self.wfile.write(b"0\r\n\r\n")
+        if behaviour.framing == "close" or behaviour.length is not None:
+            self.close_connection = True
         if behaviour.stop == "stall":
             self.server.released.wait(LONGEST_SILENCE_S)
         if behaviour.stop == "reset":
@@ -228,8 +258,30 @@ class Handler(BaseHTTPRequestHandler):
         if behaviour.longer < 0:
             self.close_connection = True
 
+    def _send_piece(self, piece: bytes, behaviour: Behaviour) -> None:
+        is_chunk = behaviour.framing in ("chunks", "both")
+        self.wfile.write(b"%x\r\n%b\r\n" % (len(piece), piece) if is_chunk else piece)
+
+    def _trickle(self) -> None:
+        # without an end: the client has to give up
+        while not self.server.released.wait(0.05):
+            self.send_header("X-More", "to come")
+            self.flush_headers()
+        self.close_connection = True
+
     def log_message(self, format: str, *args: Any) -> None:
         pass
+
+
+def name_version(validators: str, version: int) -> dict[str, str]:
+    """Make the headers that name a version."""
+    named = {
+        "etag": {"ETag": f'"version-{version}"'},
+        "weak": {"ETag": f'W/"version-{version}"', "Last-Modified": "never"},
+        "date": {"Last-Modified": f"Mon, 05 Jan 2026 12:00:{version % 60:02} GMT"},
+        "none": {},
+    }
+    return named[validators]
 
 
 class FaultyServer(ThreadingHTTPServer):
@@ -256,6 +308,7 @@ class FaultyServer(ThreadingHTTPServer):
         self.url = f"http://{self.address}"
         self.documents: list[tuple[str, Document | str | Callable[[str], object]]] = []
         self.behaviours: dict[Kind, tuple[Behaviour, int, int | None]] = {}
+        self.right = RIGHT
         self.n_seen: Counter[Kind] = Counter()
         self.n_wrong: Counter[Kind] = Counter()
         self.n_sent: Counter[Kind] = Counter()
@@ -306,6 +359,7 @@ class FaultyServer(ThreadingHTTPServer):
 
     def behave(self) -> None:
         """Answer rightly from now on."""
+        self.right = RIGHT
         self.released.set()
         self.behaviours.clear()
 
@@ -326,7 +380,7 @@ class FaultyServer(ThreadingHTTPServer):
         behaviour, first, times = self.behaviours.get(kind, (RIGHT, 0, 0))
         is_due = n >= first and (times is None or n < first + times)
         self.n_wrong[kind] += is_due
-        return (behaviour if is_due else RIGHT), n
+        return (behaviour if is_due else self.right), n
 
     def count(self, kind: Kind, n_bytes: int) -> None:
         with self._lock:

@@ -14,10 +14,11 @@ from fault_server import Document, FaultyServer, read_criteria
 
 from spikehouse.remote.http.client import HttpOptions
 from spikehouse.remote.protocol import Source
+from spikehouse.remote.sources import rma_client
 from spikehouse.remote.sources.dandi import Dandi
 from spikehouse.remote.sources.s3 import S3
 from spikehouse.remote.sources.warehouse import Warehouse
-from spikehouse.remote.transfer import fetching, parts
+from spikehouse.remote.transfer import crew, fetching, parts
 
 SourceName = Literal["warehouse", "s3", "dandi"]
 
@@ -116,12 +117,15 @@ def cut_small(patch: Callable[[object, str, int], None] = setattr) -> None:
     """Fetch a small file in as many pieces as a large one."""
     patch(parts, "SMALLEST_BLOCK", SMALL_BLOCK)
     patch(fetching, "FIRST_BYTES", SMALL_BLOCK)
+    # and give up on what has no end before it is as long
+    patch(crew, "MAX_FILE_BYTES", 4 << 20)
+    patch(rma_client, "MAX_PAGE_BYTES", 4 << 20)
 
 
 def choose_options() -> HttpOptions:
     """Be as patient as the defaults, only much quicker."""
     return HttpOptions(
-        fetch_tries=3,
+        patience=0.5,
         connect_timeout=1.0,
         answer_timeout=0.4,
         stall_timeout=0.25,

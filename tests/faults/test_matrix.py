@@ -11,7 +11,18 @@ from typing import Any, TypeVar
 
 import pandas as pd
 import pytest
-from fault_matrix import COLUMNS, FAULTS, FILES, TABLES, Column, Completes, Fails, Fault, tabulate
+from fault_matrix import (
+    COLUMNS,
+    FAULTS,
+    FILES,
+    TABLES,
+    Column,
+    Completes,
+    Fails,
+    Fault,
+    Outcome,
+    tabulate,
+)
 from fault_server import FaultyServer, Kind
 from fault_sources import (
     PROBES,
@@ -127,6 +138,7 @@ def cases(*columns: Column) -> list[Any]:
 
 
 def misbehave(server: FaultyServer, fault: Fault, kind: Kind) -> None:
+    server.right = fault.before
     if fault.behaviour is not None:
         server.misbehave(kind, fault.behaviour, after=fault.after, times=fault.times)
 
@@ -136,7 +148,7 @@ def test_file__is_right_or_absent(
     fault: Fault, column: SourceName, versions: tuple[bytes, ...], tmp_path: Path
 ) -> None:
     outcome = fault.outcome(column)
-    options = options_for(fault)
+    options = options_for(fault, outcome)
     with open_server(fault, versions) as server:
         misbehave(server, fault, "file")
         store = open_store(
@@ -168,7 +180,7 @@ def test_table__is_right_or_absent(
 ) -> None:
     outcome = fault.outcome(column)
     name: SourceName = "warehouse" if column == "warehouse table" else "s3"
-    options = options_for(fault)
+    options = options_for(fault, outcome)
     with open_server(fault, versions) as server:
         kind: Kind = "query" if name == "warehouse" else "table"
         misbehave(server, fault, kind)
@@ -199,26 +211,27 @@ def test_stream__is_right_or_an_error(
     outcome = fault.outcome(column)
     with open_server(fault, versions) as server:
         misbehave(server, fault, "file")
-        source = make_source("s3", server, choose_options(), tls=fault.how == "tls")
+        options = options_for(fault, outcome)
+        source = make_source("s3", server, options, tls=fault.how == "tls")
         remote = source.get_session_data(SESSION_ID)
         assert isinstance(remote, RemoteFile)
         if isinstance(outcome, Completes):
-            within_deadline(lambda: read_all(remote, tmp_path, versions[0]))
+            within_deadline(lambda: read_all(remote, tmp_path, versions[0], options))
             assert_tried(fault, server, "file")
         else:
-            assert_fails(lambda: read_all(remote, tmp_path, versions[0]), outcome)
+            assert_fails(lambda: read_all(remote, tmp_path, versions[0], options), outcome)
             assert_asked_once(outcome, server, "file")
         if fault.how != "answer":
             return
         # what was kept of it on the disk is right, too
         server.behave()
-        within_deadline(lambda: read_all(remote, tmp_path, versions[0]))
+        within_deadline(lambda: read_all(remote, tmp_path, versions[0], options))
 
 
-def read_all(remote: RemoteFile, cache: Path, expected: bytes) -> None:
+def read_all(remote: RemoteFile, cache: Path, expected: bytes, http: HttpOptions) -> None:
     """Read a remote file piece by piece, from its end to its beginning, comparing each."""
     rules = PlanRules(largest_request=512 << 10, smallest_part=64 << 10)
-    options = StreamOptions(http=choose_options(), rules=rules)
+    options = StreamOptions(http=http, rules=rules)
     stream = RemoteBytes(remote, options=options, cache=cache)
     try:
         for start in range(0, stream.size, 600_000)[::-1]:
@@ -237,11 +250,15 @@ def assert_is_probes(table: pd.DataFrame) -> None:
     assert table["has_lfp_data"].all()
 
 
-def options_for(fault: Fault) -> HttpOptions:
+def options_for(fault: Fault, outcome: Outcome | None) -> HttpOptions:
     options = choose_options()
+    if isinstance(outcome, Fails):
+        return options
+    # what passes is waited for, however slow this machine is
+    options = replace(options, patience=10.0)
     # long enough between tries for the server to come up
     is_coming = fault.how == "refused" and fault.times is not None
-    return replace(options, backoff=0.1, longest_wait=1.0) if is_coming else options
+    return replace(options, backoff=0.5, longest_wait=1.0) if is_coming else options
 
 
 def test_matrix__names_are_unique() -> None:

@@ -21,7 +21,7 @@ from spikehouse.remote.http.client import HttpClient, HttpOptions
 STAND_IN = Path(__file__).resolve().parents[1] / "standins" / "dandi_server.py"
 N_BYTES = 300_000
 HASTY = HttpOptions(
-    fetch_tries=2, connect_timeout=2, answer_timeout=5, stall_timeout=2, backoff=0.01
+    patience=0.5, connect_timeout=2, answer_timeout=5, stall_timeout=2, backoff=0.01
 )
 SESSIONS = """\
 id,date_of_acquisition,isi_experiment_id,published_at,specimen_id,session_type,age_in_days,sex,\

@@ -29,7 +29,7 @@ from spikehouse.remote.protocol import RemoteFile
 from spikehouse.remote.streaming.options import StreamOptions
 from spikehouse.remote.streaming.ranges import RemoteBytes
 
-OPTIONS = StreamOptions(http=HttpOptions(fetch_tries=1, connections=4))
+OPTIONS = StreamOptions(http=HttpOptions(patience=0.2, connections=4))
 
 
 class RangeServer(ThreadingHTTPServer):

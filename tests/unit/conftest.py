@@ -151,5 +151,5 @@ def closed_address() -> str:
 @pytest.fixture
 def hasty() -> HttpOptions:
     return HttpOptions(
-        fetch_tries=2, connect_timeout=2, answer_timeout=2, stall_timeout=0.3, backoff=0.01
+        patience=0.5, connect_timeout=2, answer_timeout=2, stall_timeout=0.3, backoff=0.01
     )

@@ -10,6 +10,7 @@ import shutil
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +28,8 @@ from spikehouse.errors import (
     SourceError,
     TransferError,
 )
-from spikehouse.project import EcephysProjectCache
+from spikehouse.project import EcephysProjectCache, _sources
+from spikehouse.remote.http.client import HttpOptions
 from spikehouse.remote.protocol import LocalFile, RemoteFile
 from spikehouse.remote.sources.s3 import S3
 from spikehouse.session import EcephysSession
@@ -432,20 +434,17 @@ def test_get_session_data__is_usable_after_ctrl_c(
 
 
 def test_get_session_data__passes_on_what_the_server_did(
-    source: FakeSource, server: StandIn, manifest: Path
+    source: FakeSource, server: StandIn, manifest: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    server.serve_bytes("/short", b"\x89HDF\r\n\x1a\n" + bytes(90), length=5000)
+    monkeypatch.setattr(_sources, "HttpOptions", partial(HttpOptions, patience=0.0))
     source.get_session_data = lambda session_id: RemoteFile(server.url("/short"), "it")  # type: ignore[assignment,method-assign]
-    project = EcephysProjectCache(source, manifest=manifest, fetch_tries=1)
-    shutdown = threading.Timer(0.2, server.released.set)
-    shutdown.start()
+    project = EcephysProjectCache(source, manifest=manifest)
     server.routes["/short"] = lambda handler: (
         handler.reply(bytes(98), length=5000),
         handler.hang_up(),
     )[0]
     with pytest.raises(TransferError, match="broke off after 98 bytes"):
         project.get_session_data(SESSION)
-    shutdown.join()
     assert not [name for name in files_in(manifest.parent) if "session_9" in name]
 
 

@@ -47,7 +47,8 @@ class EcephysProjectCache(ProjectSessions):
         :class:`spikehouse.remote.Source`. By default the public bucket on S3, then the DANDI
         Archive, then the Institute's warehouse, as :meth:`from_sources` has it.
     fetch_tries
-        How often to try a download in all.
+        How often to try what a further try seldom mends, such as a host that nobody answers for.
+        What passes (a busy server, a broken connection) is tried again for a minute in any case.
     stream_writer
         Accepted for the sake of existing code and ignored: one writer serves every source.
     manifest
@@ -284,7 +285,7 @@ class EcephysProjectCache(ProjectSessions):
         version: str | None = None,
         cache: bool = True,
         fetch_tries: int = 2,
-        timeout: float = 1200,
+        timeout: float | None = None,
     ) -> Self:
         """Fetch from the Institute's warehouse, or a server that speaks like it.
 
@@ -300,8 +301,8 @@ class EcephysProjectCache(ProjectSessions):
         manifest, version, cache, fetch_tries
             As for the class itself.
         timeout
-            Longest wait for a sign of life [s]; never more than 300 s before an answer begins
-            and 60 s within a download. Total time is not limited.
+            Longest wait for an answer to begin [s]; by default 30, or what the variable
+            ``SPIKEHOUSE_TIMEOUT`` says. Total time is not limited.
 
         Returns
         -------

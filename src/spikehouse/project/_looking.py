@@ -8,11 +8,11 @@ from functools import partial
 from pathlib import Path
 
 from spikehouse.errors import CacheError, NotFoundError, SourceError, TransferError
-from spikehouse.project._threads import run_at_once
 from spikehouse.project.plan import FileFacts
 from spikehouse.remote.cache.store import Store, Target
 from spikehouse.remote.protocol import HasTableFiles, RemoteFile
 from spikehouse.remote.sources.fallback import name_source
+from spikehouse.remote.threads import call_at_once
 
 __all__ = ["gather_facts", "measure_free_space"]
 
@@ -40,7 +40,7 @@ def gather_facts(store: Store, targets: Sequence[Target]) -> list[FileFacts]:
     says of that file, not an error: the others are planned all the same.
     """
     jobs = [partial(_look, store, target) for target in targets]
-    return [future.result() for future in run_at_once(jobs, n_threads=N_AT_ONCE)]
+    return call_at_once(jobs, n_threads=N_AT_ONCE)
 
 
 def _look(store: Store, target: Target) -> FileFacts:

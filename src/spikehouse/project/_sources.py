@@ -39,7 +39,6 @@ def make_sources(
     choices: SourceChoice | Iterable[SourceChoice],
     *,
     fetch_tries: int,
-    timeout: float = 1200,
     progress: bool | None = None,
 ) -> tuple[Source, ...]:
     """Make a client for each source.
@@ -49,9 +48,7 @@ def make_sources(
     choices
         Names ("s3", "dandi", "warehouse"), folders, or sources; one or several.
     fetch_tries
-        How often to try in all.
-    timeout
-        Longest wait for a sign of life [s], of the warehouse.
+        As for ``HttpOptions``.
     progress
         Whether to draw bars for tables that take long.
 
@@ -87,7 +84,7 @@ def make_sources(
         elif choice == "dandi":
             made.append(Dandi(tables=bucket, options=options))
         elif choice == "warehouse":
-            made.append(Warehouse(timeout=timeout, fetch_tries=fetch_tries, progress=progress))
+            made.append(Warehouse(fetch_tries=fetch_tries, progress=progress))
         elif isinstance(choice, str | Path):
             made.append(_open_folder(choice))
         else:
@@ -148,7 +145,7 @@ def find_options(sources: Iterable[Source], *, fetch_tries: int) -> HttpOptions:
     sources
         Who will be asked.
     fetch_tries
-        How often to try in all, where no source says.
+        As for ``HttpOptions``, where no source says.
 
     Returns
     -------

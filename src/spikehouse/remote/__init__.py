@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from spikehouse.remote.cache.folder import CacheFolder
+    from spikehouse.remote.http.client import HttpOptions
     from spikehouse.remote.manifest import Manifest
     from spikehouse.remote.protocol import (
         Content,
@@ -33,6 +34,7 @@ __all__ = [
     "Dandi",
     "Folder",
     "HasTableFiles",
+    "HttpOptions",
     "LocalFile",
     "Manifest",
     "RemoteBytes",
@@ -51,6 +53,7 @@ _HOMES = {
     "Dandi": "spikehouse.remote.sources.dandi",
     "Folder": "spikehouse.remote.sources.folder",
     "HasTableFiles": _PROTOCOL,
+    "HttpOptions": "spikehouse.remote.http.client",
     "LocalFile": _PROTOCOL,
     "Manifest": "spikehouse.remote.manifest",
     "RemoteBytes": "spikehouse.remote.streaming.ranges",

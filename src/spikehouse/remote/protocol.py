@@ -56,8 +56,10 @@ class RemoteFile:
     size
         Its length in bytes, None where the source does not tell before the download.
     etag
-        The server's strong token for this version of the file, as it is on the wire (with its
-        quotes); None where there is none. A token of change, not a digest.
+        The server's token for this version of the file, as it is on the wire (with its quotes);
+        None where there is none. A token of change, not a digest.
+    modified
+        The ``Last-Modified`` of the server, word for word; None where there is none.
     sha256
         The digest that was published for it, 64 lower-case hexadecimal digits; None where there
         is none.
@@ -71,6 +73,7 @@ class RemoteFile:
     name: str
     size: int | None = None
     etag: str | None = None
+    modified: str | None = None
     sha256: str | None = None
     hosts: frozenset[str] = frozenset()
     source: str = ""

@@ -197,11 +197,11 @@ def test_list_files__has_a_largest_size(
     dandi: Dandi, archive: StandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("spikehouse.remote.sources.dandi_api.MAX_PAGE_BYTES", 50)
-    with pytest.raises(SourceError, match="sends more than 50 bytes, far too much for the list"):
+    with pytest.raises(SourceError, match="sends more than 50 bytes"):
         dandi.get_session_data(791319847)
 
 
-@pytest.mark.parametrize("body", [b"[" * 100_000, b"<html>", b"", b"\xff\xfe", b"9" * 5000])
+@pytest.mark.parametrize("body", [b"[" * 100_000, b"<Error>", b"", b"\xff\xfe", b"9" * 5000])
 def test_list_files__refuses_what_is_no_json(dandi: Dandi, archive: StandIn, body: bytes) -> None:
     archive.serve_bytes(LISTING, body)
     with pytest.raises(SourceError, match="does not answer with JSON for the list of files"):

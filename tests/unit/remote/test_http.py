@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import re
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -13,14 +14,19 @@ from tests.unit.conftest import StandIn
 from tests.unit.remote.ranged import BODY, RangedFile
 from urllib3.util import parse_url
 
-from spikehouse.errors import SourceError, TransferError
+from spikehouse.errors import SourceError
 from spikehouse.remote.http.addresses import follow
 from spikehouse.remote.http.answers import ChangedError
 from spikehouse.remote.http.client import HttpClient, HttpOptions
-from spikehouse.remote.http.patience import TransientError, choose_wait, retry
+from spikehouse.remote.http.documents import fetch_json
+from spikehouse.remote.http.patience import TransientError
+from spikehouse.remote.http.versions import Version
 from spikehouse.remote.protocol import RemoteFile
+from spikehouse.remote.transfer.download import download
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.unit.conftest import Handler
 
 
@@ -40,7 +46,7 @@ def test_probe__learns_the_size_where_there_are_no_ranges(
 ) -> None:
     server.serve_bytes("/file", b"1234", ETag='W/"weak"')
     probed = HttpClient(hasty).probe(RemoteFile(server.url("/file"), "the file"))
-    assert (probed.size, probed.etag) == (4, None)
+    assert (probed.size, probed.etag) == (4, 'W/"weak"')
 
 
 def test_probe__knows_an_empty_file(server: StandIn, hasty: HttpOptions) -> None:
@@ -81,6 +87,92 @@ def test_read_range__notices_another_version(served: RangedFile, hasty: HttpOpti
         client.read_range(remote, 0, 10)
 
 
+CHANGES: dict[str, tuple[dict[str, str | None], dict[str, str | None]]] = {
+    "weak ETag": ({"etag": 'W/"1"'}, {"etag": 'W/"2"'}),
+    "weak ETag, same date": (
+        {"etag": 'W/"1"', "modified": "Mon, 05 Jan 2026 12:00:00 GMT"},
+        {"etag": 'W/"2"', "modified": "Mon, 05 Jan 2026 12:00:00 GMT"},
+    ),
+    "date": (
+        {"etag": None, "modified": "Mon, 05 Jan 2026 12:00:00 GMT"},
+        {"etag": None, "modified": "Mon, 05 Jan 2026 12:00:01 GMT"},
+    ),
+    "date, same ETag": (
+        {"modified": "Mon, 05 Jan 2026 12:00:00 GMT"},
+        {"modified": "Mon, 05 Jan 2026 12:00:01 GMT"},
+    ),
+    "ETag that vanishes": ({"etag": '"1"'}, {"etag": None}),
+    "ETag that becomes weak": ({"etag": '"1"'}, {"etag": 'W/"1"'}),
+}
+
+
+def set_version(served: RangedFile, version: dict[str, str | None]) -> None:
+    for name, value in version.items():
+        setattr(served, name, value)
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_read_range__notices_whatever_changes(
+    change: str, served: RangedFile, hasty: HttpOptions
+) -> None:
+    # a server that does not care about If-Range, as many do not
+    def fault(handler: Handler, start: int, stop: int) -> bool:
+        served.send(handler, start, stop)
+        return True
+
+    served.fault = fault
+    before, after = CHANGES[change]
+    set_version(served, before)
+    client = HttpClient(hasty)
+    remote = client.probe(served.remote())
+    assert client.read_range(remote, 0, 10) == BODY[:10]
+    set_version(served, after)
+    with pytest.raises(ChangedError, match="has changed at the server since it was opened"):
+        client.read_range(remote, 10, 20)
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_download__never_mixes_whatever_changes(
+    change: str, served: RangedFile, hasty: HttpOptions, tmp_path: Path
+) -> None:
+    before, after = CHANGES[change]
+    set_version(served, before)
+
+    def fault(handler: Handler, start: int, stop: int) -> bool:
+        if len(served.asked) == 2:
+            served.body = bytes(reversed(BODY))
+            set_version(served, after)
+        if "Range" in handler.headers:
+            served.send(handler, start, stop)
+        return "Range" in handler.headers
+
+    served.fault = fault
+    path = download(
+        served.remote(), tmp_path / "file", check=lambda _: None, options=hasty, progress=False
+    )
+    assert path.read_bytes() == bytes(reversed(BODY))
+
+
+VALIDATORS = [None, '"1"', '"2"', 'W/"1"', 'W/"2"']
+DATES = [None, "Mon", "Tue"]
+
+
+@given(*[st.sampled_from(choice) for choice in (VALIDATORS, DATES, VALIDATORS, DATES)])
+def test_version__is_the_same_only_if_all_that_is_known_agrees(
+    etag: str | None, modified: str | None, known_etag: str | None, known_modified: str | None
+) -> None:
+    now = Version(10, etag, modified, url="u")
+    known = Version(10, known_etag, known_modified, url="u")
+    contradicts = known_etag not in (None, etag) or known_modified not in (None, modified)
+    assert now.differs(known) == contradicts
+    tells_apart = known_modified is not None or known_etag in ('"1"', '"2"')
+    assert now.is_same(known) == now.continues(known) == (tells_apart and not contradicts)
+    assert now.is_resumable == (modified is not None or etag in ('"1"', '"2"'))
+    assert Version(11, etag, modified).differs(known)
+    # what must not be sent: a weak tag, or a date beside a tag
+    assert now.validator in ({etag, None} if etag else {modified})
+
+
 def test_read_range__refuses_a_server_without_ranges(
     served: RangedFile, hasty: HttpOptions
 ) -> None:
@@ -113,7 +205,7 @@ def test_read_range__refuses_lengths_that_contradict(
         return True
 
     served.fault = fault
-    with pytest.raises(TransferError, match="the bytes 0 to 9 and a length of 5"):
+    with pytest.raises(SourceError, match="the bytes 0 to 9 and a length of 5"):
         HttpClient(hasty).read_range(served.remote(), 0, 10)
 
 
@@ -229,16 +321,28 @@ def test_open__sends_nothing_to_the_host_before_a_backslash(
         assert other.seen == []
 
 
-def test_read_json__refuses_an_encoded_answer(server: StandIn, hasty: HttpOptions) -> None:
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b"[" * 100_000, "does not answer with JSON for it"),
+        (b"[" + b"[]," * 1_000_001 + b"0]", "sends 2000003 values, far too many for it"),
+        (b" " * 5_000_001, "sends more than 5000000 bytes, the most there may be"),
+    ],
+)
+def test_fetch_json__refuses_what_would_fill_the_memory(
+    body: bytes, message: str, server: StandIn, hasty: HttpOptions
+) -> None:
+    server.serve_bytes("/x", body)
+    # a finalizer of somebody else's must not run in the middle of the deep recursion
+    gc.collect()
+    with pytest.raises(SourceError, match=message):
+        fetch_json(HttpClient(hasty), server.url("/x"), name="it", max_bytes=5_000_000)
+
+
+def test_fetch_json__refuses_an_encoded_answer(server: StandIn, hasty: HttpOptions) -> None:
     server.serve_bytes("/x", b"\x1f\x8b", Content_Encoding="gzip")
     with pytest.raises(SourceError, match="gzip-encoded, which was not asked"):
-        HttpClient(hasty).read_json(server.url("/x"))
-
-
-def test_read_json__survives_deep_nesting(server: StandIn, hasty: HttpOptions) -> None:
-    server.serve_bytes("/x", b"[" * 100_000)
-    with pytest.raises(SourceError, match="does not answer with JSON"):
-        HttpClient(hasty).read_json(server.url("/x"))
+        fetch_json(HttpClient(hasty), server.url("/x"), name="it", max_bytes=100)
 
 
 def test_retry_after__is_measured_by_the_clock_of_the_server(
@@ -257,21 +361,63 @@ def test_retry_after__is_measured_by_the_clock_of_the_server(
     assert caught.value.retry_after == 7.0
 
 
-def test_choose_wait__doubles_with_jitter_up_to_a_limit() -> None:
-    options = HttpOptions(backoff=1.0, longest_wait=10.0)
-    error = TransferError("broke off")
-    waits = [choose_wait(error, n_failed=n, options=options) for n in (1, 2, 3, 50, 5000)]
-    for wait, middle in zip(waits[:3], (1, 2, 4), strict=True):
-        assert 0.75 * middle <= wait <= 1.25 * middle
-    assert waits[3:] == [10.0, 10.0]
+# --- redirects: who redirects is asked once
 
 
-def test_retry__waits_between_tries_only() -> None:
-    waits: list[float] = []
+class Redirector:
+    """Redirects to an address that is valid for some requests only, as signed ones are."""
 
-    def fail() -> None:
-        raise TransientError("busy", retry_after=3.0)
+    def __init__(self, server: StandIn, served: RangedFile, *, n_valid: int) -> None:
+        self.n_asked = 0
+        self.n_refused = 0
+        self._left = 0
+        self._n_valid = n_valid
+        self._server = server
+        server.routes["/download"] = self.redirect
+        server.routes["/signed"] = self.answer
+        self._served = served
 
-    with pytest.raises(TransientError):
-        retry(fail, options=HttpOptions(fetch_tries=3), sleep=waits.append)
-    assert waits == [3.0, 3.0]
+    def redirect(self, handler: Handler) -> None:
+        self.n_asked += 1
+        self._left = self._n_valid
+        handler.reply(b"", status=302, Location=f"/signed?signature={self.n_asked}")
+
+    def answer(self, handler: Handler) -> None:
+        if self._left == 0:
+            self.n_refused += 1
+            handler.reply(b"expired", status=403)
+        else:
+            self._left -= 1
+            self._served.answer(handler)
+
+
+@pytest.mark.parametrize(("n_valid", "n_asked"), [(1000, 1), (5, 3)])
+def test_read_range__asks_who_redirects_once_or_when_the_address_expires(
+    n_valid: int, n_asked: int, server: StandIn, served: RangedFile, hasty: HttpOptions
+) -> None:
+    redirector = Redirector(server, served, n_valid=n_valid)
+    client = HttpClient(hasty)
+    remote = client.probe(RemoteFile(server.url("/download"), "the file"))
+    for start in range(0, 1000, 100):
+        assert client.read_range(remote, start, start + 100) == BODY[start : start + 100]
+    # a probe and ten ranges
+    assert redirector.n_asked == n_asked
+    assert redirector.n_refused == n_asked - 1
+
+
+def test_read_range__asks_again_where_a_redirect_led_to_nobody(
+    server: StandIn, served: RangedFile, hasty: HttpOptions
+) -> None:
+    with StandIn() as other:
+        mirror = RangedFile(other)
+        places = [other.url("/file"), server.url("/file")]
+        server.routes["/download"] = lambda handler: handler.reply(
+            b"", status=302, Location=places.pop(0)
+        )
+        client = HttpClient(hasty, frozenset({other.address}))
+        remote = client.probe(RemoteFile(server.url("/download"), "the file"))
+        assert mirror.n_asked == 1
+    # its connections are closed with it
+    client._pools.clear()
+    assert client.read_range(remote, 0, 10) == BODY[:10]
+    assert (mirror.n_asked, places) == (1, [])

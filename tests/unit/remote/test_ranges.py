@@ -278,7 +278,7 @@ def test_without_validator__kept_in_memory_only(tmp_path, caplog):
     file = open_bytes(Server(etag=None), tmp_path)
     assert read(file, 0, 100) == CONTENT[:100]
     assert list(tmp_path.iterdir()) == []
-    assert "no validator" in caplog.text
+    assert "no strong ETag" in caplog.text
 
 
 def test_size_and_validator_known__opening_asks_nothing():

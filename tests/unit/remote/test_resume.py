@@ -34,8 +34,7 @@ if TYPE_CHECKING:
     from tests.unit.conftest import Handler, StandIn
 
 FAST = HttpOptions(
-    fetch_tries=2,
-    resume_tries=3,
+    patience=0.5,
     connect_timeout=2,
     answer_timeout=2,
     stall_timeout=0.3,

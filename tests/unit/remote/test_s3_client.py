@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,7 @@ from spikehouse.remote.http.addresses import check_base_url, check_id, is_below
 from spikehouse.remote.http.client import HttpClient, HttpOptions
 from spikehouse.remote.manifest import create_manifest
 from spikehouse.remote.protocol import TABLE_FILES, HasTableFiles, RemoteFile
-from spikehouse.remote.sources import layout
+from spikehouse.remote.sources import csv_tables, layout
 from spikehouse.remote.sources.csv_tables import CsvTables, parse_csv
 from spikehouse.remote.sources.s3 import S3
 from spikehouse.remote.sources.warehouse import Warehouse
@@ -242,7 +243,10 @@ def test_tables__are_asked_for_again_when_the_server_stumbles(
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        (b"<html>Please log in</html>", "it is a page .* that begins with '<html>Please log in"),
+        (
+            b"<html>Please log in</html>",
+            "answers with an HTML page that begins with b'<html>Please log in",
+        ),
         (b"", "is not a table of probes"),
         (b"\x00\x01\x02", "is not a table of probes"),
         (b"id,name\n1,probeA\n", "has no probes column 'air_channel_index'"),
@@ -264,7 +268,7 @@ def test_tables__have_a_largest_size(
     s3: S3, bucket: StandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("spikehouse.remote.sources.s3.MAX_TABLE_BYTES", 100)
-    with pytest.raises(SourceError, match="sends more than 100 bytes, far too much for table"):
+    with pytest.raises(SourceError, match=r"units\.csv sends more than 100 bytes"):
         s3.get_units()
 
 
@@ -346,6 +350,33 @@ def test_keys__are_those_of_a_new_cache_folder(tmp_path: Path) -> None:
         keys[layout.table_key(name)] = manifest.path_of("typewise_analysis_metrics", kind)
     assert {key: tmp_path / key for key in keys} == keys
     assert {layout.table_key(name) for name in TABLE_FILES} <= set(keys)
+
+
+TOO_MUCH = {
+    "columns": (b"id" + b",a" * 20_000 + b"\n1" + b",1" * 20_000, "more than 1000 columns"),
+    "columns behind an empty line": (b"\n\nid" + b",a" * 20_000, "more than 1000 columns"),
+    "columns behind a name of two lines": (b'"\nid"' + b",a" * 20_000, "more than 1000 columns"),
+    "one name without an end": (b'id,"' + b"a" * 2_000_000, "names of columns cannot be read"),
+    "rows": (b"id\n" + b"\n".join(b"%d" % n for n in range(2002)), "more than 2000 rows"),
+    "bytes": (b"id\n" + b"1" * 3_000_000, "it has 3000003 bytes"),
+}
+
+
+@pytest.mark.parametrize("kind", ["bytes", "file"])
+@pytest.mark.parametrize("what", TOO_MUCH)
+def test_parse_csv__refuses_more_than_a_table_can_have(
+    what: str, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(csv_tables, "MAX_ROWS", 2000)
+    monkeypatch.setattr(csv_tables, "MAX_TABLE_BYTES", 2_500_000)
+    body, message = TOO_MUCH[what]
+    path = tmp_path / "units.csv"
+    path.write_bytes(body)
+    began = time.process_time()
+    with pytest.raises(InvalidFileError, match=message):
+        parse_csv(body if kind == "bytes" else path, "units", origin="it")
+    # twenty thousand equal names took 28 s
+    assert time.process_time() - began < 5
 
 
 def test_parse_csv__names_its_origin() -> None:

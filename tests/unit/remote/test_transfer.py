@@ -139,7 +139,7 @@ FAULTS: dict[str, tuple[Callable[[Handler], None], type[Exception], str]] = {
     "HTML that says it is something else": (
         answer(body=b"\n <!DOCTYPE html><title>log in</title>"),
         SourceError,
-        "an HTML page instead of the file",
+        "an HTML page that begins with .* instead of the file",
     ),
     "500": (answer(status=500), SourceError, "status 500: the server is in trouble"),
     "503": (answer(status=503), SourceError, "status 503: the server is in trouble"),

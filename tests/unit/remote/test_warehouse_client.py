@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import _thread
 import json
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -100,6 +102,45 @@ def test_get_units__puts_the_pages_together_in_order(
     units = make_warehouse(server, page_rows=10).get_units()
     assert units.index.tolist() == list(range(n_rows))
     assert server.n_seen(QUERY) == -(-n_rows // min(server_page, 10))
+
+
+def test_get_units__ctrl_c_waits_for_no_page(server: StandIn) -> None:
+    server.serve_tables({"model::EcephysUnit": make_units(30)})
+    answer = server.routes[QUERY]
+    interrupt = iter([_thread.interrupt_main])
+
+    def route(handler: Handler) -> None:
+        if "start_row$eq0]" not in handler.criteria():
+            next(interrupt, lambda: None)()
+            server.released.wait(60)
+        answer(handler)
+
+    server.routes[QUERY] = route
+    warehouse = make_warehouse(server, page_rows=10, options=HttpOptions(answer_timeout=300))
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        warehouse.get_units()
+    # a second of farewell and not a minute of waiting; this machine may be busy
+    assert time.monotonic() - began < 10
+
+
+def test_get_units__says_which_page_fails_and_asks_for_no_more(
+    server: StandIn, hasty: HttpOptions
+) -> None:
+    server.serve_tables({"model::EcephysUnit": make_units(1000)})
+    answer = server.routes[QUERY]
+
+    def route(handler: Handler) -> None:
+        if "start_row$eq10]" in handler.criteria():
+            handler.reply(b"", status=400)
+        else:
+            answer(handler)
+            time.sleep(0.05)
+
+    server.routes[QUERY] = route
+    with pytest.raises(SourceError, match="status 400"):
+        make_warehouse(server, page_rows=10, options=hasty).get_units()
+    assert server.n_seen(QUERY) < 50
 
 
 def test_get_units__of_nobody_has_all_columns(server: StandIn) -> None:
@@ -245,7 +286,7 @@ def test_query__says_when_rows_are_missing(server: StandIn) -> None:
 
 def test_query__says_when_the_answer_is_a_page(server: StandIn) -> None:
     server.routes[QUERY] = lambda handler: handler.reply(b"<html>log in</html>", kind="text/html")
-    with pytest.raises(SourceError, match=r"an HTML page instead of JSON .* '<html>log in</html>'"):
+    with pytest.raises(SourceError, match=r"an HTML page that begins with b'<html>log in</html>'"):
         make_warehouse(server).get_sessions()
 
 
@@ -276,10 +317,10 @@ def test_get_units__shows_nothing_that_steers_a_terminal(server: StandIn) -> Non
 
 
 @pytest.mark.parametrize("status", [404, 500])
-def test_query__checks_the_status(server: StandIn, status: int) -> None:
+def test_query__checks_the_status(server: StandIn, status: int, hasty: HttpOptions) -> None:
     server.routes[QUERY] = answer_json({"success": True, "msg": []}, status=status)
     with pytest.raises(SourceError, match=f"status {status}"):
-        make_warehouse(server).get_sessions()
+        make_warehouse(server, options=hasty).get_sessions()
 
 
 def test_query__tries_again_when_the_answer_breaks_off(server: StandIn) -> None:
@@ -422,6 +463,16 @@ def test_get_unit_analysis_metrics__lets_nothing_else_into_the_query(
     with pytest.raises(InvalidArgumentError):
         make_warehouse(server).get_unit_analysis_metrics(**choice)
     assert server.seen == []
+
+
+def test_get_unit_analysis_metrics__refuses_more_than_a_table_can_have(server: StandIn) -> None:
+    rows = [
+        {"id": i, "ecephys_unit_id": i, "data": json.dumps({f"m{i}_{n}": 1 for n in range(100)})}
+        for i in range(50)
+    ]
+    server.serve_tables({"UnitMetricBundle": rows})
+    with pytest.raises(SourceError, match="answers with more than 1000 metrics"):
+        make_warehouse(server).get_unit_analysis_metrics()
 
 
 def test_get_unit_analysis_metrics__refuses_endless_brackets(server: StandIn) -> None:

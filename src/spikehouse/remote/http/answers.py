@@ -6,7 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from spikehouse.errors import SourceError, TransferError
+from spikehouse.errors import SourceError
+from spikehouse.remote.http.patience import TransientError
 from spikehouse.remote.http.versions import Version
 from spikehouse.remote.protocol import Span
 
@@ -15,13 +16,21 @@ if TYPE_CHECKING:
 
     from spikehouse.remote.protocol import RemoteFile
 
-__all__ = ["Answer", "ChangedError", "check_head", "check_same", "read_answer"]
+__all__ = [
+    "Answer",
+    "ChangedError",
+    "check_coding",
+    "check_head",
+    "check_same",
+    "read_answer",
+    "read_length",
+]
 
 # a server that answers like this instead of sending the file is telling us something else
 _PAGES = ("text/html", "application/json", "application/xhtml+xml")
 _HTML = (b"<!doctype html", b"<html")
-_CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18})", re.IGNORECASE)
-_LENGTH = re.compile(r"\d{1,18}")
+_CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18})", re.IGNORECASE | re.ASCII)
+_LENGTH = re.compile(r"[0-9]{1,18}")
 MAX_VALIDATOR_CHARACTERS = 500
 
 
@@ -74,32 +83,34 @@ def read_answer(
     ------
     ChangedError
         If its length is not the one the source knows.
+    TransientError
+        If it is a page instead of the file, or its lengths contradict each other.
     SourceError
-        If it is a page instead of the file, encoded, or not the range that was asked for.
-    TransferError
-        If its lengths contradict each other.
+        If it is encoded, or not the range that was asked for.
     """
     _check_kind(response, remote)
-    length = _read_length(response)
+    length = read_length(response)
     start: int
     stop: int | None
     size: int | None
     if response.status == 206:
         start, stop, size = _read_range(response, remote, asked)
         if length is not None and length != stop - start:
-            raise TransferError(
-                f"{remote.url} announces the bytes {start} to {stop - 1} and a length of {length}"
+            raise TransientError(
+                f"{remote.url} announces the bytes {start} to {stop - 1} and a length of {length}",
+                is_lasting=True,
             )
     else:
-        start, stop, size = 0, length, length
+        size = length if length is not None else remote.size
+        start, stop = 0, size
     if None not in (size, remote.size) and size != remote.size:
         raise ChangedError(
             f"{remote.url} should have {remote.size} bytes and now offers {size}: the file has "
             "changed there"
         )
     version = Version(
-        size=size if size is not None else remote.size,
-        etag=_read_etag(response),
+        size=size,
+        etag=_read_validator(response, "ETag"),
         modified=_read_validator(response, "Last-Modified"),
         sha256=remote.sha256,
         url=remote.url,
@@ -123,47 +134,88 @@ def check_same(answer: Answer, version: Version) -> None:
     ChangedError
         If it is not.
     """
-    if answer.version.is_same(version):
-        return
-    # nothing to tell versions by but a published digest, which is compared in the end
-    if version.validator is None and version.sha256 and answer.version.size == version.size:
+    # without a validator that tells versions apart a published digest does, in the end
+    is_vouched_for = answer.version.is_same(version) or version.sha256 is not None
+    if is_vouched_for and not answer.version.differs(version):
         return
     raise ChangedError(f"{version.url} has changed at the server while it was fetched")
 
 
-def check_head(head: bytes, remote: RemoteFile) -> None:
+def check_head(head: bytes, url: str, name: str) -> None:
     """Make sure that a body does not begin like a page.
 
     Parameters
     ----------
     head
         Its first bytes.
-    remote
-        The file that was asked for.
+    url
+        The address that was asked.
+    name
+        What was asked for.
+
+    Raises
+    ------
+    TransientError
+        If it does.
+    """
+    start = head[:100].removeprefix(b"\xef\xbb\xbf").lstrip()[:20].lower()
+    if start.startswith(_HTML):
+        raise _refuse_page(url, name, f"an HTML page that begins with {bytes(head[:20])!r}")
+
+
+def check_coding(response: BaseHTTPResponse, url: str, name: str) -> None:
+    """Refuse a body that is encoded, for nobody asked for that.
+
+    Parameters
+    ----------
+    response
+        The answer.
+    url
+        The address that was asked.
+    name
+        What was asked for.
 
     Raises
     ------
     SourceError
-        If it does.
+        If it is.
     """
-    start = head.removeprefix(b"\xef\xbb\xbf").lstrip()[:20].lower()
-    if start.startswith(_HTML):
-        raise SourceError(
-            f"{remote.url} answers with an HTML page instead of {remote.name} (it begins with "
-            f"{bytes(head[:20])!r}): an error message, or a proxy or login page in between"
-        )
+    coding = response.headers.get("Content-Encoding", "identity").strip().casefold()
+    if coding not in ("", "identity"):
+        raise SourceError(f"{url} sends {name} {coding}-encoded, which was not asked")
+
+
+def read_length(response: BaseHTTPResponse) -> int | None:
+    """Return the length a body should have.
+
+    Parameters
+    ----------
+    response
+        The answer.
+
+    Returns
+    -------
+    int or None
+        None where none is announced, none that is a number, or chunks say where the body ends.
+    """
+    text = response.headers.get("Content-Length", "").strip()
+    is_chunked = "Transfer-Encoding" in response.headers
+    return int(text) if _LENGTH.fullmatch(text) and not is_chunked else None
+
+
+def _refuse_page(url: str, name: str, page: str) -> TransientError:
+    return TransientError(
+        f"{url} answers with {page} instead of {name}: an error message, or a proxy or login page "
+        "in between",
+        is_lasting=True,
+    )
 
 
 def _check_kind(response: BaseHTTPResponse, remote: RemoteFile) -> None:
     kind = response.headers.get("Content-Type", "").split(";")[0].strip().casefold()
     if kind in _PAGES:
-        raise SourceError(
-            f"{remote.url} answers with a page ({kind}) instead of {remote.name}: an error "
-            "message, or a proxy or login page in between"
-        )
-    coding = response.headers.get("Content-Encoding", "identity").strip().casefold()
-    if coding not in ("", "identity"):
-        raise SourceError(f"{remote.url} sends {remote.name} {coding}-encoded, which was not asked")
+        raise _refuse_page(remote.url, remote.name, f"a page ({kind})")
+    check_coding(response, remote.url, remote.name)
 
 
 def _read_range(
@@ -184,17 +236,6 @@ def _read_range(
             f"the Content-Range {text!r}"
         )
     return start, stop, size
-
-
-def _read_length(response: BaseHTTPResponse) -> int | None:
-    text = response.headers.get("Content-Length", "").strip()
-    return int(text) if _LENGTH.fullmatch(text) else None
-
-
-def _read_etag(response: BaseHTTPResponse) -> str | None:
-    etag = _read_validator(response, "ETag")
-    # a weak one is the same for files that differ in bytes
-    return None if etag is None or etag.startswith(("W/", "w/")) else etag
 
 
 def _read_validator(response: BaseHTTPResponse, name: str) -> str | None:

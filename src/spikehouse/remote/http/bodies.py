@@ -13,39 +13,16 @@ if TYPE_CHECKING:
     from urllib3.util import Url
 
 __all__ = [
-    "check_coding",
     "check_status",
     "explain_unreachable",
     "iterate_blocks",
-    "limit_silence",
 ]
 
 BLOCK_BYTES = 1 << 19
 _PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 
-def limit_silence(response: BaseHTTPResponse, timeout: float) -> None:
-    """Be less patient from now on.
-
-    Parameters
-    ----------
-    response
-        An answer whose body was not read yet: a server may think for long before it sends a
-        file, and must not pause for long within it.
-    timeout
-        Longest silence [s].
-
-    Notes
-    -----
-    Where the server closes the connection behind the body, the socket is out of reach and the
-    limit of the request stays.
-    """
-    sock = getattr(response.connection, "sock", None)
-    if sock is not None:
-        sock.settimeout(timeout)
-
-
-def iterate_blocks(response: BaseHTTPResponse, *, url: str) -> Iterator[bytes]:
+def iterate_blocks(response: BaseHTTPResponse, *, url: str, most: int) -> Iterator[bytes]:
     """Read the body of an answer block by block.
 
     Parameters
@@ -54,6 +31,8 @@ def iterate_blocks(response: BaseHTTPResponse, *, url: str) -> Iterator[bytes]:
         An answer whose body was not read yet.
     url
         Its address, for the error message.
+    most
+        How many bytes the body may have.
 
     Yields
     ------
@@ -64,6 +43,8 @@ def iterate_blocks(response: BaseHTTPResponse, *, url: str) -> Iterator[bytes]:
     ------
     TransferError
         If the body stalls or breaks off.
+    TransientError
+        If it has more than ``most`` bytes.
     """
     import urllib3
 
@@ -73,6 +54,12 @@ def iterate_blocks(response: BaseHTTPResponse, *, url: str) -> Iterator[bytes]:
         # are then not lost with it
         while block := response.read1(BLOCK_BYTES, decode_content=False):
             n_bytes += len(block)
+            if n_bytes > most:
+                # whoever has what was wanted does not ask on
+                yield block[: len(block) + most - n_bytes]
+                raise TransientError(
+                    f"{url} sends more than {most} bytes, the most there may be", is_lasting=True
+                )
             yield block
     except urllib3.exceptions.ReadTimeoutError as error:
         raise TransferError(f"{url} stalled after {n_bytes} bytes") from error
@@ -80,8 +67,8 @@ def iterate_blocks(response: BaseHTTPResponse, *, url: str) -> Iterator[bytes]:
         raise TransferError(f"{url} broke off after {n_bytes} bytes: {error}") from error
 
 
-def explain_unreachable(error: Exception, parts: Url) -> UnreachableError:
-    """Say that nobody answers.
+def explain_unreachable(error: Exception, parts: Url) -> TransientError:
+    """Say that no answer came.
 
     Parameters
     ----------
@@ -92,13 +79,22 @@ def explain_unreachable(error: Exception, parts: Url) -> UnreachableError:
 
     Returns
     -------
-    UnreachableError
-        To be raised.
+    TransientError
+        To be raised; lasting where there is nobody to talk to, or nobody who can be trusted.
     """
+    from urllib3 import exceptions
+
+    if isinstance(error, exceptions.InvalidHeader):
+        return TransientError(
+            f"{parts.netloc} answers with headers that contradict each other: {error}",
+            is_lasting=True,
+        )
+    nobody = exceptions.NewConnectionError, exceptions.ProxyError, exceptions.SSLError
     return UnreachableError(
         f"{parts.netloc} cannot be reached over {parts.scheme}: {error}. Is there a network "
         "connection, and is the host right? What is already in the cache folder can be used "
-        "offline with EcephysProjectCache.fixed(manifest=…)"
+        "offline with EcephysProjectCache.fixed(manifest=…)",
+        is_lasting=isinstance(error, nobody),
     )
 
 
@@ -133,26 +129,6 @@ def check_status(response: BaseHTTPResponse, url: str, accept: Collection[int]) 
         )
     hint = ": it may not be read, or is not there (S3 says so too)" if status == 403 else ""
     raise SourceError(f"{url} answers with status {status} instead of {min(accept)}{hint}")
-
-
-def check_coding(response: BaseHTTPResponse, url: str) -> None:
-    """Refuse a body that is encoded, for nobody asked for that.
-
-    Parameters
-    ----------
-    response
-        The answer.
-    url
-        Its address.
-
-    Raises
-    ------
-    SourceError
-        If it is.
-    """
-    coding = response.headers.get("Content-Encoding", "identity").strip().casefold()
-    if coding not in ("", "identity"):
-        raise SourceError(f"{url} sends its answer {coding}-encoded, which was not asked")
 
 
 def _read_retry_after(headers: Mapping[str, str]) -> float | None:

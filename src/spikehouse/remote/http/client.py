@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import logging
-import socket
 import threading
 from collections.abc import Collection, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from spikehouse.errors import SourceError, TransferError
-from spikehouse.remote.http.addresses import follow, is_loopback
+from spikehouse.remote.http.addresses import follow
 from spikehouse.remote.http.answers import Answer, ChangedError, read_answer
 from spikehouse.remote.http.bodies import (
-    check_coding,
     check_status,
     explain_unreachable,
     iterate_blocks,
-    limit_silence,
 )
 from spikehouse.remote.http.forks import renew_in_child
 from spikehouse.remote.http.patience import HttpOptions, TransientError, UnreachableError, retry
@@ -37,16 +32,10 @@ __all__ = [
     "TransientError",
     "UnreachableError",
     "iterate_blocks",
-    "limit_silence",
     "retry",
 ]
 
-log = logging.getLogger(__name__)
-
-MAX_JSON_BYTES = 512 << 20
 MAX_REDIRECTS = 5
-WINDOW_BYTES = 2 << 20
-N_CHARACTERS_SHOWN = 120
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
@@ -70,7 +59,9 @@ class HttpClient:
     ) -> None:
         self.options = options or HttpOptions()
         self.hosts = hosts
-        self._pools: dict[str, PoolManager] = {}
+        self._pools: dict[str | None, PoolManager] = {}
+        self._led_to: dict[tuple[str, frozenset[str]], str] = {}
+        self._met: set[str] = set()
         self._opening = threading.Lock()
         renew_in_child(self)
 
@@ -78,27 +69,6 @@ class HttpClient:
         """Forget the connections of the process that this one was forked from."""
         self._pools = {}
         self._opening = threading.Lock()
-
-    def read_json(self, url: str) -> Any:  # noqa: ANN401 - whatever the server says
-        """Ask for a JSON document, trying again when that may help.
-
-        Parameters
-        ----------
-        url
-            The address.
-
-        Returns
-        -------
-        Any
-            The parsed document.
-
-        Raises
-        ------
-        SourceError
-            If the host cannot be reached, answers with an error status, or with something
-            that is not JSON.
-        """
-        return retry(lambda: self._read_json_once(url), options=self.options)
 
     def open(
         self,
@@ -136,10 +106,27 @@ class HttpClient:
             If the host cannot be reached or the status is another one.
         """
         allowed = self.hosts | hosts
-        for _ in range(MAX_REDIRECTS + 1):
+        asked = url, allowed
+        # a file that is read range by range asks who redirects once. Where it led to may be valid
+        # for a while only: any trouble there is a reason to ask again
+        known = self._led_to.get(asked)
+        if known is not None:
+            try:
+                response = self._request(known, timeout=timeout, headers=headers or {})
+            except UnreachableError:
+                self._led_to.pop(asked, None)
+                raise
+            if response.status in accept:
+                return response
+            response.close()
+            self._led_to.pop(asked, None)
+        for n_redirects in range(MAX_REDIRECTS + 1):
             response = self._request(url, timeout=timeout, headers=headers or {})
             if response.status not in _REDIRECTS:
                 check_status(response, url, accept)
+                self._met.add(asked[0])
+                if n_redirects > 0:
+                    self._led_to[asked] = url
                 return response
             location = response.headers.get("Location", "")
             response.close()
@@ -195,7 +182,7 @@ class HttpClient:
         Returns
         -------
         RemoteFile
-            The same with size and strong ETag as the server gives them, None where it does not.
+            The same with size, ETag and date as the server gives them, None where it does not.
 
         Raises
         ------
@@ -207,7 +194,7 @@ class HttpClient:
         One request for one byte. Whether ranges are served shows when one is read.
         """
         version = retry(lambda: self._probe_once(remote), options=self.options).version
-        return replace(remote, size=version.size, etag=version.etag)
+        return replace(remote, size=version.size, etag=version.etag, modified=version.modified)
 
     def read_range(self, remote: RemoteFile, start: int, stop: int) -> bytes:
         """Read a range of a file into memory, trying again when that may help.
@@ -215,7 +202,7 @@ class HttpClient:
         Parameters
         ----------
         remote
-            The file, as :meth:`probe` gives it: its size and ETag are compared.
+            The file, as :meth:`probe` returns it: what it says of the version is compared.
         start, stop
             The bytes, half-open, not empty.
 
@@ -233,7 +220,11 @@ class HttpClient:
         TransferError
             If the range breaks off every time.
         """
-        return retry(lambda: self._read_range_once(remote, start, stop), options=self.options)
+        return retry(
+            lambda: self._read_range_once(remote, start, stop),
+            options=self.options,
+            has_met=remote.url in self._met,
+        )
 
     def _probe_once(self, remote: RemoteFile) -> Answer:
         response = self.ask_range(remote, 0, 1)
@@ -243,46 +234,31 @@ class HttpClient:
                 return Answer(Version(size=0, url=remote.url), 0, 0, is_range=True)
             answer = read_answer(response, remote, asked=(0, 1))
             if answer.is_range:
-                for _ in iterate_blocks(response, url=remote.url):
+                for _ in iterate_blocks(response, url=remote.url, most=1):
                     pass  # one byte: read, so that the connection can be used again
             return answer
         finally:
             response.close()
 
     def _read_range_once(self, remote: RemoteFile, start: int, stop: int) -> bytes:
-        response = self.ask_range(remote, start, stop, validator=remote.etag)
+        known = Version(size=remote.size, etag=remote.etag, modified=remote.modified)
+        response = self.ask_range(remote, start, stop, validator=known.validator)
         try:
             if response.status == 416:
                 raise ChangedError(f"{remote.url} has no bytes {start} to {stop - 1} any more")
             answer = read_answer(response, remote, asked=(start, stop))
-            if remote.etag is not None and answer.version.etag != remote.etag:
+            if answer.version.differs(known):
                 raise ChangedError(f"{remote.url} has changed at the server since it was opened")
             if not answer.is_range:
                 raise SourceError(
                     f"{remote.url} serves no ranges (status 200 instead of 206): fetch the file"
                 )
-            limit_silence(response, self.options.stall_timeout)
-            body = b"".join(iterate_blocks(response, url=remote.url))
+            body = b"".join(iterate_blocks(response, url=remote.url, most=stop - start))
         finally:
             response.close()
         if len(body) != stop - start:
             raise TransferError(f"{remote.url} sent {len(body)} of {stop - start} bytes")
         return body
-
-    def _read_json_once(self, url: str) -> Any:  # noqa: ANN401 - whatever the server says
-        response = self.open(url, timeout=self.options.answer_timeout)
-        body = bytearray()
-        try:
-            check_coding(response, url)
-            for block in iterate_blocks(response, url=url):
-                body += block
-                if len(body) > MAX_JSON_BYTES:
-                    raise SourceError(f"{url} answers with more than {MAX_JSON_BYTES >> 20} MiB")
-        except TransferError as error:
-            raise TransientError(str(error)) from error
-        finally:
-            response.close()
-        return _parse_json(bytes(body), url)
 
     def _request(self, url: str, *, timeout: float, headers: Mapping[str, str]) -> BaseHTTPResponse:
         import urllib3
@@ -290,7 +266,7 @@ class HttpClient:
         parts = urllib3.util.parse_url(url)
         limits = urllib3.Timeout(connect=self.options.connect_timeout, read=timeout)
         try:
-            return self._pool_for(parts).request(
+            return self._pools_for(parts).request(
                 "GET",
                 url,
                 headers={"Accept-Encoding": "identity", "User-Agent": "spikehouse", **headers},
@@ -302,50 +278,11 @@ class HttpClient:
         except urllib3.exceptions.HTTPError as error:
             raise explain_unreachable(error, parts) from error
 
-    def _pool_for(self, parts: Url) -> PoolManager:
-        import urllib3
+    def _pools_for(self, parts: Url) -> PoolManager:
+        from spikehouse.remote.http.connections import find_proxy, make_pools
 
-        proxy = _find_proxy(parts)
-        key = proxy or "direct"
+        proxy = find_proxy(parts)
         with self._opening:
-            if key not in self._pools:
-                size, settings = self.options.connections, _socket_options()
-                self._pools[key] = (
-                    urllib3.ProxyManager(proxy, maxsize=size, socket_options=settings)
-                    if proxy
-                    else urllib3.PoolManager(maxsize=size, socket_options=settings)
-                )
-            return self._pools[key]
-
-
-def _socket_options() -> list[tuple[int, int, int | bytes]]:
-    from urllib3.connection import HTTPConnection
-
-    # what the system has taken in and nobody read is lost with a killed process: up to 32 MiB a
-    # connection without a limit. Enough for 80 MB/s over four connections at 0.1 s to and fro
-    clamp = getattr(socket, "TCP_WINDOW_CLAMP", None)
-    own = [] if clamp is None else [(socket.IPPROTO_TCP, clamp, WINDOW_BYTES)]
-    return [*HTTPConnection.default_socket_options, *own]
-
-
-def _find_proxy(parts: Url) -> str | None:
-    from urllib.request import getproxies, proxy_bypass
-
-    host = parts.hostname or ""
-    if is_loopback(host) or proxy_bypass(host):
-        return None
-    return getproxies().get(parts.scheme or "")
-
-
-def _parse_json(body: bytes, url: str) -> Any:  # noqa: ANN401 - whatever the server says
-    try:
-        return json.loads(body)
-    # RecursionError: a document of nothing but brackets
-    except (ValueError, RecursionError) as error:
-        start = body[:N_CHARACTERS_SHOWN].decode("utf-8", "replace").strip()
-        if start.startswith("<"):
-            raise SourceError(
-                f"{url} answers with an HTML page instead of JSON (a proxy or a login page in "
-                f"between?); it begins with {start!r}"
-            ) from error
-        raise SourceError(f"{url} does not answer with JSON ({error}): {start!r}") from error
+            if proxy not in self._pools:
+                self._pools[proxy] = make_pools(proxy, self.options)
+            return self._pools[proxy]

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from spikehouse.errors import NotFoundError, SourceError, TransferError
+from spikehouse.remote.http.answers import check_coding, check_head, read_length
 from spikehouse.remote.http.client import HttpClient, iterate_blocks, retry
 
 if TYPE_CHECKING:
@@ -13,13 +16,21 @@ if TYPE_CHECKING:
 
 __all__ = ["describe_body", "fetch_bytes", "fetch_json"]
 
+MAX_JSON_VALUES = 2_000_000
 N_CHARACTERS_SHOWN = 120
 # what a server says of something that is not there: S3 answers 403 in place of 404 where the
 # bucket may not be listed
 _ABSENT = (403, 404, 410)
 
 
-def fetch_bytes(client: HttpClient, url: str, *, name: str, max_bytes: int) -> bytes:
+def fetch_bytes(
+    client: HttpClient,
+    url: str,
+    *,
+    name: str,
+    max_bytes: int,
+    sleep: Callable[[float], object] = time.sleep,
+) -> bytes:
     """Fetch a document, trying again when that may help.
 
     Parameters
@@ -32,6 +43,8 @@ def fetch_bytes(client: HttpClient, url: str, *, name: str, max_bytes: int) -> b
         What to call it in messages.
     max_bytes
         Where to stop believing that it is what was asked for.
+    sleep
+        How to wait between tries; returns True to give up.
 
     Returns
     -------
@@ -49,14 +62,23 @@ def fetch_bytes(client: HttpClient, url: str, *, name: str, max_bytes: int) -> b
 
     Notes
     -----
-    At most ``max_bytes`` and one block are held in memory, whatever the server sends.
+    At most ``max_bytes`` are held in memory, whatever the server sends.
     """
     return retry(
-        lambda: _fetch_once(client, url, name=name, max_bytes=max_bytes), options=client.options
+        lambda: _fetch_once(client, url, name=name, max_bytes=max_bytes),
+        options=client.options,
+        sleep=sleep,
     )
 
 
-def fetch_json(client: HttpClient, url: str, *, name: str, max_bytes: int) -> Any:  # noqa: ANN401
+def fetch_json(
+    client: HttpClient,
+    url: str,
+    *,
+    name: str,
+    max_bytes: int,
+    sleep: Callable[[float], object] = time.sleep,
+) -> Any:  # noqa: ANN401 - whatever the server says
     """Fetch a JSON document, trying again when that may help.
 
     Parameters
@@ -69,6 +91,8 @@ def fetch_json(client: HttpClient, url: str, *, name: str, max_bytes: int) -> An
         What to call it in messages.
     max_bytes
         Where to stop believing that it is what was asked for.
+    sleep
+        How to wait between tries; returns True to give up.
 
     Returns
     -------
@@ -84,8 +108,18 @@ def fetch_json(client: HttpClient, url: str, *, name: str, max_bytes: int) -> An
         something that is not JSON.
     TransferError
         If it breaks off every time.
+
+    Notes
+    -----
+    A value takes two bytes in the document and 64 in memory: one of more than two million is
+    refused. A page of 5000 rows has at most 600 000.
     """
-    body = fetch_bytes(client, url, name=name, max_bytes=max_bytes)
+    body = fetch_bytes(client, url, name=name, max_bytes=max_bytes, sleep=sleep)
+    n_values = sum(map(body.count, b",[{"))
+    if n_values > MAX_JSON_VALUES:
+        raise SourceError(
+            f"{url} sends {n_values} values, far too many for {name}: at most {MAX_JSON_VALUES}"
+        )
     try:
         return json.loads(body)
     # RecursionError: a document of nothing but brackets
@@ -149,15 +183,10 @@ def describe_absence(url: str, *, name: str, status: int) -> str:
 
 
 def _read_body(response: BaseHTTPResponse, url: str, *, name: str, max_bytes: int) -> bytes:
-    coding = response.headers.get("Content-Encoding", "identity").casefold()
-    if coding != "identity":
-        raise SourceError(f"{url} sends {name} {coding}-encoded, which was not asked")
-    body = bytearray()
-    for block in iterate_blocks(response, url=url):
-        body += block
-        if len(body) > max_bytes:
-            raise SourceError(f"{url} sends more than {max_bytes} bytes, far too much for {name}")
-    length = response.headers.get("Content-Length", "")
-    if length.isdigit() and int(length) != len(body):
+    check_coding(response, url, name)
+    body = b"".join(iterate_blocks(response, url=url, most=max_bytes))
+    length = read_length(response)
+    if length is not None and length != len(body):
         raise TransferError(f"{url} promised {length} bytes of {name} and sent {len(body)}")
-    return bytes(body)
+    check_head(body, url, name)
+    return body

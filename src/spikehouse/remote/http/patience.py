@@ -2,20 +2,37 @@
 
 from __future__ import annotations
 
-import logging
+import math
+import os
 import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
-from spikehouse.errors import SourceError, TransferError
+from spikehouse.errors import InvalidArgumentError, SourceError, TransferError
+from spikehouse.remote.waiting import say
 
-__all__ = ["HttpOptions", "TransientError", "UnreachableError", "choose_wait", "retry"]
-
-log = logging.getLogger(__name__)
+__all__ = ["HttpOptions", "Patience", "TransientError", "UnreachableError", "retry"]
 
 T = TypeVar("T")
+
+
+TIMEOUT_VARIABLE = "SPIKEHOUSE_TIMEOUT"
+
+
+def _read_timeout() -> float:
+    text = os.environ.get(TIMEOUT_VARIABLE, "30")
+    try:
+        timeout = float(text)
+    except ValueError:
+        timeout = 0.0
+    if not 0 < timeout < math.inf:
+        raise InvalidArgumentError(
+            f"{TIMEOUT_VARIABLE} is {text!r}: the longest wait for an answer is a number of "
+            "seconds, such as 30"
+        )
+    return timeout
 
 
 @dataclass(frozen=True)
@@ -25,20 +42,21 @@ class HttpOptions:
     Attributes
     ----------
     fetch_tries
-        How often to ask in all. For a download: how often in turn without a new byte, where
-        each try has to start over.
-    resume_tries
-        How often in turn without a new byte, once a download is under way and a further try
-        goes on where the last one stopped: enough for a change of network. As long as bytes
-        arrive now and then a download goes on for as long as it takes.
+        How often to try what a further try seldom mends: a host that nobody answers for, a
+        page in place of the file, lengths that contradict each other.
+    patience
+        How long to try again after failures that pass (status 429 or 5xx, a reset, a time-out)
+        [s], counted anew whenever bytes of a download arrive; however few ``fetch_tries`` are.
+        The waits in between double from try to try, or are what the server asks for.
     connect_timeout
         Longest wait for a connection [s].
     answer_timeout
-        Longest wait for the answer to a query, and for a download to begin [s].
+        Longest wait for an answer to begin, until its headers are complete [s]; by default 30,
+        or what the variable ``SPIKEHOUSE_TIMEOUT`` says.
     stall_timeout
-        Longest silence in the middle of a download [s]; its total time has no limit.
+        Longest silence in the middle of an answer [s]; its total time has no limit.
     backoff
-        Wait before the second try [s]; it doubles with every further one.
+        Wait before the second try [s].
     longest_wait
         Longest wait between tries, also when the server asks for more [s].
     connections
@@ -46,9 +64,9 @@ class HttpOptions:
     """
 
     fetch_tries: int = 2
-    resume_tries: int = 8
+    patience: float = 60.0
     connect_timeout: float = 15.0
-    answer_timeout: float = 300.0
+    answer_timeout: float = field(default_factory=_read_timeout)
     stall_timeout: float = 60.0
     backoff: float = 0.5
     longest_wait: float = 60.0
@@ -64,70 +82,121 @@ class TransientError(SourceError):
         What happened.
     retry_after
         How long the server asks to wait [s].
+    is_lasting
+        Whether the next try will most likely fail as well: few tries are made.
     """
 
-    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+    def __init__(
+        self, message: str, *, retry_after: float | None = None, is_lasting: bool = False
+    ) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+        self.is_lasting = is_lasting
 
 
 class UnreachableError(TransientError):
-    """Nobody answers at that address, or not in that protocol."""
+    """No answer came: nobody is there, or speaks that protocol, or in time."""
+
+
+class Patience:
+    """The failures in turn of one undertaking, and how many more are borne.
+
+    Parameters
+    ----------
+    options
+        How patient to be.
+    has_met
+        Whether the host has answered before: it will again, and one silence is no reason to give
+        up on it.
+    """
+
+    def __init__(self, options: HttpOptions, *, has_met: bool = False) -> None:
+        self._options = options
+        self._has_met = has_met
+        self.restart()
+
+    def restart(self) -> None:
+        """Take note that something new came: failures are counted from now on."""
+        self._n_failed = 0
+        self._since = self._begun = time.monotonic()
+
+    def bear(self, error: TransientError | TransferError) -> float:
+        """Return how long to wait before the next try, and say so.
+
+        Parameters
+        ----------
+        error
+            Why the last try failed.
+
+        Returns
+        -------
+        float
+            What the server asked for, else twice as much from try to try, with jitter [s].
+
+        Raises
+        ------
+        SpikehouseError
+            ``error`` itself, if it is not worth another try.
+        """
+        now = time.monotonic()
+        options = self._options
+        if self._n_failed == 0 and (self._has_met or isinstance(error, TransferError)):
+            # something came, however long that took: only what follows is waiting in vain
+            self._since = self._begun = now
+        self._n_failed += 1
+        is_gone_again = self._has_met and isinstance(error, UnreachableError)
+        if isinstance(error, TransientError) and error.is_lasting and not is_gone_again:
+            is_enough = self._n_failed >= options.fetch_tries
+        else:
+            # nor is a try begun that would end long after: a silent host has one of 30 s
+            is_enough = (now - self._since) + (now - self._begun) >= options.patience
+        if is_enough:
+            raise error
+        wait = self._choose_wait(error, until=self._since + options.patience - now)
+        self._begun = now + wait
+        say(f"try {self._n_failed} failed, the next one is in {wait:.1f} s: {error}")
+        return wait
+
+    def _choose_wait(self, error: TransientError | TransferError, *, until: float) -> float:
+        options = self._options
+        asked = error.retry_after if isinstance(error, TransientError) else None
+        if asked:
+            return min(asked, options.longest_wait)
+        # jitter keeps many clients from coming back all at once
+        wait = options.backoff * 2.0 ** min(self._n_failed - 1, 32) * random.uniform(0.75, 1.25)
+        # the last try comes when patience ends, not long after
+        return min(wait, options.longest_wait, max(until, options.backoff))
 
 
 def retry(
-    attempt: Callable[[], T], *, options: HttpOptions, sleep: Callable[[float], object] = time.sleep
+    attempt: Callable[[], T],
+    *,
+    options: HttpOptions,
+    has_met: bool = False,
+    sleep: Callable[[float], object] = time.sleep,
 ) -> T:
     """Call again after failures that may pass.
 
     Parameters
     ----------
     attempt
-        What to do. Only a transient :class:`SourceError` and a :class:`TransferError` are
-        tried again.
+        What to do. Only a :class:`TransientError` and a :class:`TransferError` are tried again.
     options
-        How often, and how long to wait in between.
+        For how long.
+    has_met
+        As for :class:`Patience`.
     sleep
-        How to wait.
+        How to wait; returns True to give up.
 
     Returns
     -------
     T
         What the first good attempt returned.
     """
-    for n_failed in range(1, max(options.fetch_tries, 1)):
+    patience = Patience(options, has_met=has_met)
+    while True:
         try:
             return attempt()
         except (TransientError, TransferError) as error:
-            wait = choose_wait(error, n_failed=n_failed, options=options)
-            log.warning("try %d failed, next in %.1f s: %s", n_failed, wait, error)
-            sleep(wait)
-    return attempt()
-
-
-def choose_wait(
-    error: SourceError | TransferError, *, n_failed: int, options: HttpOptions
-) -> float:
-    """Say how long to wait before the next try.
-
-    Parameters
-    ----------
-    error
-        Why the last one failed.
-    n_failed
-        How many failed in turn, at least 1.
-    options
-        How patient to be.
-
-    Returns
-    -------
-    float
-        What the server asked for, else twice as much from try to try, with jitter [s]; never
-        more than ``longest_wait``.
-    """
-    asked = error.retry_after if isinstance(error, TransientError) else None
-    if asked is not None:
-        return min(asked, options.longest_wait)
-    # jitter keeps many clients from coming back all at once
-    wait = options.backoff * 2.0 ** min(n_failed - 1, 32) * random.uniform(0.75, 1.25)
-    return min(wait, options.longest_wait)
+            if sleep(patience.bear(error)):
+                raise

@@ -16,7 +16,7 @@ class Version:
     size
         Its length [bytes], None where the server does not say.
     etag
-        The strong validator, with its quotes; None where there is none.
+        The ``ETag`` as it is on the wire; None where there is none.
     modified
         The ``Last-Modified`` of the server, word for word.
     sha256
@@ -35,33 +35,53 @@ class Version:
     source: str = ""
 
     @property
+    def strong_etag(self) -> str | None:
+        """The ETag, unless it is weak: that is the same for files that differ in bytes."""
+        return None if self.etag is None or self.etag.startswith(("W/", "w/")) else self.etag
+
+    @property
     def validator(self) -> str | None:
-        """What to send as ``If-Range``; None where nothing tells versions apart."""
-        return self.etag or self.modified
+        """What to send as ``If-Range``; None where HTTP allows nothing."""
+        return self.modified if self.etag is None else self.strong_etag
 
     @property
     def is_resumable(self) -> bool:
         """Whether bytes of two answers may be put together at all."""
-        return self.size is not None and (self.validator is not None or self.sha256 is not None)
+        vouches = (self.strong_etag, self.modified, self.sha256)
+        return self.size is not None and any(vouch is not None for vouch in vouches)
 
-    def is_same(self, other: Version) -> bool:
-        """Tell whether another answer for the same address is of this version.
+    def differs(self, known: Version) -> bool:
+        """Tell whether an answer contradicts what is known of a file.
 
         Parameters
         ----------
-        other
-            What the other answer says of itself.
+        known
+            What is known; None says nothing.
 
         Returns
         -------
         bool
-            False also where nothing speaks for it.
+            True if the length, the ETag (a weak one, too) or the date is another one, or is not
+            given any more.
         """
-        if self.size != other.size:
-            return False
-        if self.etag is not None or other.etag is not None:
-            return self.etag == other.etag
-        return self.modified is not None and self.modified == other.modified
+        pairs = ((self.size, known.size), (self.etag, known.etag), (self.modified, known.modified))
+        return any(before is not None and now != before for now, before in pairs)
+
+    def is_same(self, known: Version) -> bool:
+        """Tell whether an answer for the same address is of a known version.
+
+        Parameters
+        ----------
+        known
+            What is known of it.
+
+        Returns
+        -------
+        bool
+            False also where only a weak ETag or nothing speaks for it.
+        """
+        is_vouched_for = known.strong_etag is not None or known.modified is not None
+        return is_vouched_for and not self.differs(known)
 
     def continues(self, other: Version) -> bool:
         """Tell whether bytes of another version may be completed with bytes of this one.
@@ -81,6 +101,8 @@ class Version:
             return False
         if self.sha256 is not None and other.sha256 is not None:
             return self.sha256 == other.sha256
-        if self.url == other.url or (self.etag is not None and self.etag == other.etag):
+        if self.url == other.url:
             return self.is_same(other)
+        if self.strong_etag is not None and self.strong_etag == other.strong_etag:
+            return True
         return self.sha256 is not None or other.sha256 is not None

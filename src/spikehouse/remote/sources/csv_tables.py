@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import threading
 from collections.abc import Callable, Iterable
@@ -15,10 +16,15 @@ from spikehouse.errors import InvalidFileError, NotFoundError, describe_choices
 from spikehouse.remote.http.addresses import check_id
 from spikehouse.remote.protocol import TableFile
 from spikehouse.remote.sources.layout import METRICS_FILES
+from spikehouse.remote.sources.rma import MAX_COLUMNS, MAX_ROWS
 from spikehouse.schema import Table
 from spikehouse.schema.cache_tables import CHANNELS, METRICS, PROBES, SESSIONS, UNITS
 
-__all__ = ["CsvTables", "find_session_of", "parse_csv", "select_units"]
+__all__ = ["MAX_TABLE_BYTES", "CsvTables", "find_session_of", "parse_csv", "select_units"]
+
+# units.csv, the largest, has 51.4 MB
+MAX_TABLE_BYTES = 128 << 20
+HEAD_BYTES = 1 << 20
 
 # which metrics there are differs from session type to session type
 _ANY_METRICS = Table(name=METRICS.name, index=METRICS.index, columns=())
@@ -62,9 +68,17 @@ def parse_csv(content: Path | bytes, table: Table | TableFile, *, origin: str) -
     file = io.BytesIO(content) if isinstance(content, bytes) else content
     texts = {column.name: str for column in table.columns if column.kind == "str"}
     try:
+        _check_extent(content)
         frame: pd.DataFrame = pd.read_csv(
-            file, index_col=table.index, dtype=texts, low_memory=False, **_EXACT
+            file,
+            index_col=table.index,
+            dtype=texts,
+            low_memory=False,
+            nrows=MAX_ROWS + 1,
+            **_EXACT,
         )
+        if len(frame) > MAX_ROWS:
+            raise ValueError(f"it has more than {MAX_ROWS} rows")
         if isinstance(frame.index, pd.RangeIndex):
             # what some versions of pandas make of ids that happen to be evenly spaced
             frame.index = pd.Index(frame.index.to_numpy(), name=table.index)
@@ -77,6 +91,22 @@ def parse_csv(content: Path | bytes, table: Table | TableFile, *, origin: str) -
     except (ValueError, TypeError, OverflowError, InvalidFileError) as error:
         reason = str(error)[:500]
         raise InvalidFileError(f"{origin} is not a table of {table.name}: {reason}") from error
+
+
+def _check_extent(content: Path | bytes) -> None:
+    """Refuse what pandas would take minutes or gigabytes for."""
+    with io.BytesIO(content) if isinstance(content, bytes) else content.open("rb") as file:
+        head = file.read(HEAD_BYTES).decode("utf-8", "replace")
+        size = file.seek(0, io.SEEK_END)
+    if size > MAX_TABLE_BYTES:
+        raise ValueError(f"it has {size} bytes: no table has more than {MAX_TABLE_BYTES}")
+    try:
+        # names may hold quotes and ends of lines
+        names = next((row for row in csv.reader(io.StringIO(head)) if row), [])
+    except csv.Error as error:
+        raise ValueError(f"its names of columns cannot be read: {error}") from error
+    if len(names) > MAX_COLUMNS:
+        raise ValueError(f"it has more than {MAX_COLUMNS} columns")
 
 
 def select_units(

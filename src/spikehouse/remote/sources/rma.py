@@ -45,6 +45,8 @@ _NAME = re.compile(r"[A-Za-z0-9_.\- ]+")
 N_CHARACTERS_SHOWN = 200
 # 99 180 units and 123 224 channels are the longest tables there are
 MAX_ROWS = 5_000_000
+# and the metrics are the widest one, with some 70
+MAX_COLUMNS = 1000
 
 
 def find_file(file_type: str, owner_type: str, owner_id: int) -> str:

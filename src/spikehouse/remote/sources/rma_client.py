@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+import itertools
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-from spikehouse.errors import SourceError
+from spikehouse.errors import NotFoundError, SourceError
 from spikehouse.remote.http.client import HttpClient, HttpOptions
+from spikehouse.remote.http.documents import fetch_json
 from spikehouse.remote.progress import is_progress_shown
 from spikehouse.remote.sources import rma
 from spikehouse.remote.sources.rma_rows import Row
+from spikehouse.remote.threads import call_at_once
 
 __all__ = ["RmaClient"]
 
 PAGE_ROWS = 5000
 MAX_PAGES = 10_000
+# 5000 rows of analysis metrics have some 15 MB
+MAX_PAGE_BYTES = 64 << 20
 # a table that is there at once needs no bar
 BAR_DELAY_S = 2.0
 
@@ -84,16 +92,19 @@ class RmaClient:
                 f"{self.host} gives {n_page} of {n_total} rows at a time: it would take more than "
                 f"{MAX_PAGES} queries"
             )
-        starts = range(n_page, n_total, n_page)
-        with (
-            self._make_bar(n_total, n_page, label=label) as bar,
-            ThreadPoolExecutor(self.options.connections) as pool,
-        ):
-            pages = pool.map(lambda start: self._read_page(criteria, start, n_page)[0], starts)
-            for page in pages:
-                rows.extend(page)
-                bar.update(len(page))
-        return self._check_rows(rows, n_total)
+        stop, updating = threading.Event(), threading.Lock()
+        with self._make_bar(n_total, n_page, label=label) as bar:
+
+            def read(start: int) -> list[Row]:
+                page, _ = self._read_page(criteria, start, n_page, sleep=stop.wait)
+                with updating:
+                    bar.update(len(page))
+                return page
+
+            jobs = [partial(read, start) for start in range(n_page, n_total, n_page)]
+            # not a pool of the library's, which would make Ctrl-C wait for its last thread
+            pages = call_at_once(jobs, n_threads=self.options.connections, stop=stop)
+        return self._check_rows([*rows, *itertools.chain(*pages)], n_total)
 
     def _check_rows(self, rows: list[Row], n_total: int) -> list[Row]:
         if len(rows) != n_total:
@@ -117,11 +128,25 @@ class RmaClient:
         )
 
     def _read_page(
-        self, criteria: str, start_row: int, n_rows: int | None = None
+        self,
+        criteria: str,
+        start_row: int,
+        n_rows: int | None = None,
+        sleep: Callable[[float], object] = time.sleep,
     ) -> tuple[list[Row], int]:
         n_asked = n_rows or self._page_rows
         path = rma.build_path(criteria, start_row=start_row, n_rows=n_asked)
-        document = self._client.read_json(f"{self.scheme}://{self.host}{path}")
+        url = f"{self.scheme}://{self.host}{path}"
+        try:
+            document = fetch_json(
+                self._client,
+                url,
+                name="the answer to a query",
+                max_bytes=MAX_PAGE_BYTES,
+                sleep=sleep,
+            )
+        except NotFoundError as error:
+            raise SourceError(str(error)) from error
         rows, n_total = rma.parse_page(document, origin=self.host)
         if len(rows) > n_asked:
             raise SourceError(f"{self.host} gives {len(rows)} rows where {n_asked} were asked for")

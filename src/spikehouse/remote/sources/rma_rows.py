@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from spikehouse.errors import InvalidFileError, SourceError
+from spikehouse.remote.sources.rma import MAX_COLUMNS
 from spikehouse.schema import Table
 
 __all__ = ["Row", "flatten_session", "tabulate", "unpack_bundles"]
@@ -112,9 +113,9 @@ def unpack_bundles(bundles: Iterable[Row], *, origin: str) -> pd.DataFrame:
     Raises
     ------
     SourceError
-        If a bundle has no unit or no metrics, or a unit has two.
+        If a bundle has no unit or no metrics, a unit has two, or there are more than 1000 metrics.
     """
-    unit_ids, metrics = [], []
+    unit_ids, metrics, names = [], [], set[str]()
     for bundle in bundles:
         try:
             unit_ids.append(_to_id(bundle["ecephys_unit_id"]))
@@ -125,6 +126,9 @@ def unpack_bundles(bundles: Iterable[Row], *, origin: str) -> pd.DataFrame:
         if not isinstance(values, dict):
             raise SourceError(f"{origin} answers with metrics that have no names: {values!r:.80}")
         metrics.append(values)
+        names.update(values)
+        if len(names) > MAX_COLUMNS:
+            raise SourceError(f"{origin} answers with more than {MAX_COLUMNS} metrics")
     index = pd.Index(unit_ids, name="ecephys_unit_id", dtype=np.int64)
     if index.has_duplicates:
         twice = index[index.duplicated()][0]

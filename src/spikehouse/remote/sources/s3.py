@@ -13,7 +13,12 @@ from spikehouse.remote.http.addresses import check_base_url, check_id
 from spikehouse.remote.http.client import HttpClient, HttpOptions
 from spikehouse.remote.http.documents import describe_body, fetch_bytes
 from spikehouse.remote.protocol import RemoteFile, TableFile
-from spikehouse.remote.sources.csv_tables import CsvTables, find_session_of, parse_csv
+from spikehouse.remote.sources.csv_tables import (
+    MAX_TABLE_BYTES,
+    CsvTables,
+    find_session_of,
+    parse_csv,
+)
 from spikehouse.remote.sources.layout import lfp_key, movie_key, scene_key, session_key, table_key
 
 __all__ = ["S3"]
@@ -22,8 +27,6 @@ DEFAULT_URL = (
     "https://allen-brain-observatory.s3.us-west-2.amazonaws.com/"
     "visual-coding-neuropixels/ecephys-cache/"
 )
-# units.csv, the largest, has 51.4 MB
-MAX_TABLE_BYTES = 512 << 20
 
 
 class S3:

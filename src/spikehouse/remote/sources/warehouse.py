@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 from urllib.parse import urljoin
@@ -27,9 +28,6 @@ from spikehouse.schema.cache_tables import CHANNELS, PROBES, SESSIONS, UNITS
 __all__ = ["Warehouse"]
 
 DEFAULT_HOST = "api.brain-map.org"
-# the demo server simulates a session before it sends the first byte
-LONGEST_ANSWER = 300.0
-LONGEST_STALL = 60.0
 
 _HOST = re.compile(r"([A-Za-z0-9.\-]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?")
 _SCENE = re.compile(r"(?:.*/)?(\d{1,9})\.tiff?")
@@ -49,11 +47,10 @@ class Warehouse:
         ``"https"`` or ``"http"``; by default https, and http for a server on this machine. One
         is never tried after the other: whoever can break the first could then read along.
     timeout
-        Longest wait for a sign of life [s]: at most 300 s before an answer begins and 60 s
-        in the middle of a download count, however large this is. The total time of a download
-        has no limit.
+        Longest wait for an answer to begin [s]; by default that of ``HttpOptions``. The total
+        time of a download has no limit.
     fetch_tries
-        How often to try in all.
+        As for ``HttpOptions``.
     progress
         Whether to draw bars for tables that take long; None leaves it to
         ``SPIKEHOUSE_PROGRESS``.
@@ -78,7 +75,7 @@ class Warehouse:
         host: str = DEFAULT_HOST,
         scheme: str | None = None,
         *,
-        timeout: float = 1200,
+        timeout: float | None = None,
         fetch_tries: int = 2,
         progress: bool | None = None,
         page_rows: int = PAGE_ROWS,
@@ -97,12 +94,10 @@ class Warehouse:
             )
         self.host = host
         self.scheme = scheme or ("http" if is_loopback(match[1]) else "https")
-        self.options = options or HttpOptions(
-            fetch_tries=fetch_tries,
-            answer_timeout=min(timeout, LONGEST_ANSWER),
-            stall_timeout=min(timeout, LONGEST_STALL),
-            connections=connections,
-        )
+        own = HttpOptions(fetch_tries=fetch_tries, connections=connections)
+        if timeout is not None:
+            own = replace(own, answer_timeout=timeout)
+        self.options = options or own
         self._rma = RmaClient(
             host, self.scheme, options=self.options, progress=progress, page_rows=page_rows
         )

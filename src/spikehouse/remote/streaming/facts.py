@@ -8,7 +8,7 @@ import json
 import logging
 import secrets
 import stat
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 __all__ = ["Facts", "forget_facts", "read_facts", "write_facts"]
@@ -28,11 +28,14 @@ class Facts:
         The token of this version.
     checked_at
         When the server last confirmed it [s since 1970].
+    modified
+        The date of this version, as the server writes it.
     """
 
     size: int
     etag: str
     checked_at: float
+    modified: str | None = None
 
 
 def read_facts(folder: Path, url: str) -> Facts | None:
@@ -57,7 +60,13 @@ def read_facts(folder: Path, url: str) -> Facts | None:
         kept = json.loads(block)
         if kept["url"] != url or not kept["etag"] or int(kept["size"]) < 0:
             return None
-        return Facts(int(kept["size"]), str(kept["etag"]), float(kept["checked_at"]))
+        modified = kept.get("modified")
+        return Facts(
+            int(kept["size"]),
+            str(kept["etag"]),
+            float(kept["checked_at"]),
+            None if modified is None else str(modified),
+        )
     except (ValueError, KeyError, TypeError):
         return None
 
@@ -74,7 +83,7 @@ def write_facts(folder: Path, url: str, facts: Facts) -> None:
     facts
         What it said.
     """
-    kept = {"url": url, "size": facts.size, "etag": facts.etag, "checked_at": facts.checked_at}
+    kept = {"url": url, **asdict(facts)}
     path = _facts_path(folder, url)
     try:
         write_atomically(path, json.dumps(kept).encode())

@@ -53,7 +53,7 @@ def identify(
     known = None if cache is None else read_facts(cache, remote.url)
     if cache is None or known is None or remote.size not in (None, known.size):
         return probe(remote, client), False
-    recalled = replace(remote, size=known.size, etag=known.etag)
+    recalled = replace(remote, size=known.size, etag=known.etag, modified=known.modified)
     if time.time() - known.checked_at < trust_hours * _HOUR_S:
         return recalled, True
     try:

@@ -42,7 +42,7 @@ class StreamOptions:
     trust_hours: float = 24.0
     metadata_window: int = 128 << 10
     largest_window: int = 1 << 20
-    http: HttpOptions = field(default_factory=lambda: HttpOptions(fetch_tries=4, connections=6))
+    http: HttpOptions = field(default_factory=lambda: HttpOptions(connections=6))
 
 
 class RangeClient(Protocol):

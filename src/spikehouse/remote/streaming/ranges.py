@@ -14,6 +14,7 @@ from pathlib import Path
 from spikehouse.errors import CacheError, InvalidArgumentError, SourceError, SpikehouseError
 from spikehouse.remote.http.client import ChangedError, HttpClient
 from spikehouse.remote.http.forks import renew_in_child
+from spikehouse.remote.http.versions import Version
 from spikehouse.remote.protocol import RemoteFile, Span
 from spikehouse.remote.streaming.blocks import PageMemory, Run, RunStore, cached_pages
 from spikehouse.remote.streaming.facts import (
@@ -59,7 +60,7 @@ class RemoteBytes:
     -----
     Threads may share it; a page that one of them is fetching is not asked for again by another.
     Every answer is checked to be of the version that was opened: a file that changes at the
-    server gives an error, never a mixture. A file without a validator is kept in memory only.
+    server gives an error, never a mixture. A file without a strong ETag is kept in memory only.
     A forked process reads on with threads and connections of its own.
     Pickling keeps the address and the options.
     """
@@ -455,22 +456,25 @@ class RemoteBytes:
             if self._is_confirmed:
                 return
             self._is_confirmed = True
-        size, etag = self.remote.size, self.remote.etag
-        if self.cache is not None and etag is not None and size is not None:
-            write_facts(self.cache, self.url, Facts(size, etag, time.time()))
+        etag = self._strong_etag()
+        if self.cache is not None and etag is not None:
+            facts = Facts(self.size, etag, time.time(), self.remote.modified)
+            write_facts(self.cache, self.url, facts)
+
+    def _strong_etag(self) -> str | None:
+        return Version(self.size, self.remote.etag).strong_etag
 
     def _make_store(self) -> RunStore | None:
-        if self.cache is None or self.remote.etag is None:
+        etag = self._strong_etag()
+        if self.cache is None or etag is None:
             if self.cache is not None:
-                log.warning(
-                    "%s has no validator (ETag): what is read is kept in memory only", self.url
-                )
+                log.warning("%s has no strong ETag: what is read is kept in memory only", self.url)
             return None
         try:
             return RunStore(
                 self.cache,
                 self.url,
-                self.remote.etag,
+                etag,
                 page=self.options.rules.page,
                 limit=self.options.disk_bytes,
             )

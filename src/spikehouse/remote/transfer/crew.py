@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 from spikehouse.errors import SourceError, SpikehouseError, TransferError
 from spikehouse.remote.http.answers import ChangedError, check_head, check_same, read_answer
-from spikehouse.remote.http.client import HttpClient, iterate_blocks, limit_silence
-from spikehouse.remote.http.patience import TransientError, choose_wait
+from spikehouse.remote.http.client import HttpClient, iterate_blocks
+from spikehouse.remote.http.patience import Patience, TransientError
 from spikehouse.remote.progress import FileProgress
 from spikehouse.remote.protocol import RemoteFile, Span
 from spikehouse.remote.transfer.in_flight import InFlight
@@ -29,6 +29,8 @@ __all__ = ["Crew", "RangesIgnoredError"]
 
 log = logging.getLogger(__name__)
 
+# a file whose length nobody tells has an end all the same: the survey's largest has 3.3 GB
+MAX_FILE_BYTES = 4 << 30
 WATCH_S = 0.2
 FAREWELL_S = 0.8
 
@@ -159,16 +161,8 @@ class Crew:
                 self._state.wait(WATCH_S)
                 if self._is_stopped():
                     raise TransferError(f"the download of {self._remote.name} was stopped")
-                self._hang_up_silent()
             if self._failure is not None:
                 raise self._failure
-
-    def _hang_up_silent(self) -> None:
-        # where the socket's own limit could not be lowered, see limit_silence
-        latest = time.monotonic() - self._client.options.stall_timeout - 2 * WATCH_S
-        for piece in self._active:
-            if piece.last_byte < latest:
-                piece.shut()
 
     def _hang_up(self) -> None:
         with self._state:
@@ -246,9 +240,7 @@ class Crew:
     # --- one piece
 
     def _fetch(self, piece: InFlight, response: BaseHTTPResponse | None) -> None:
-        options = self._client.options
-        tries = options.resume_tries if self._has_ranges else options.fetch_tries
-        n_failed = 0
+        patience = Patience(self._client.options, has_met=True)
         while not piece.is_done():
             before = self._mark_of(piece)
             try:
@@ -257,10 +249,9 @@ class Crew:
                 if not self._part.version.is_resumable:
                     # what the next answer brings may be of another version: see Fetch
                     raise
-                n_failed = 1 if self._mark_of(piece) > before else n_failed + 1
-                if n_failed >= tries:
-                    raise
-                self._wait_after(error, n_failed)
+                if self._mark_of(piece) > before:
+                    patience.restart()
+                self._pause(patience, error)
             response = None
 
     def _mark_of(self, piece: InFlight) -> int:
@@ -268,12 +259,8 @@ class Crew:
         self._high_water = max(self._high_water, piece.position) if not self._has_ranges else 0
         return piece.position if self._has_ranges else self._high_water
 
-    def _wait_after(self, error: SourceError | TransferError, n_failed: int) -> None:
-        if self._stopping.is_set():
-            raise _StoppedError
-        wait = choose_wait(error, n_failed=n_failed, options=self._client.options)
-        log.warning("try %d failed, next in %.1f s: %s", n_failed, wait, error)
-        if self._stopping.wait(wait):
+    def _pause(self, patience: Patience, error: TransientError | TransferError) -> None:
+        if self._stopping.is_set() or self._stopping.wait(patience.bear(error)):
             raise _StoppedError
 
     def _fetch_once(self, piece: InFlight, response: BaseHTTPResponse | None) -> None:
@@ -324,7 +311,6 @@ class Crew:
     @contextlib.contextmanager
     def _reachable(self, piece: InFlight, response: BaseHTTPResponse) -> Iterator[None]:
         """Let other threads end the reading of a body, by shutting its socket."""
-        limit_silence(response, self._client.options.stall_timeout)
         try:
             # a number of our own: the response's may be closed and used again while we shut it
             line = socket.fromfd(response.fileno(), socket.AF_INET, socket.SOCK_STREAM)
@@ -343,11 +329,12 @@ class Crew:
 
     def _receive(self, piece: InFlight, response: BaseHTTPResponse) -> None:
         before = piece.position
-        for block in iterate_blocks(response, url=self._remote.url):
+        most = (piece.stop or MAX_FILE_BYTES) - before
+        for block in iterate_blocks(response, url=self._remote.url, most=most):
             if self._stopping.is_set():
                 raise _StoppedError
             if piece.position == 0:
-                check_head(block, self._remote)
+                check_head(block, self._remote.url, self._remote.name)
             self._take_in(piece, memoryview(block))
             piece.last_byte = time.monotonic()
             if piece.is_done():

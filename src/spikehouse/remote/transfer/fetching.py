@@ -6,20 +6,20 @@ import contextlib
 import logging
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from spikehouse.errors import (
     CacheError,
     InvalidFileError,
-    SourceError,
     SpikehouseError,
     TransferError,
 )
 from spikehouse.remote.disk import check_space
 from spikehouse.remote.http.answers import Answer, ChangedError, read_answer
 from spikehouse.remote.http.client import HttpClient, iterate_blocks, retry
-from spikehouse.remote.http.patience import TransientError, choose_wait
+from spikehouse.remote.http.patience import Patience, TransientError
 from spikehouse.remote.progress import FileProgress
 from spikehouse.remote.protocol import RemoteFile
 from spikehouse.remote.transfer.crew import Crew, RangesIgnoredError
@@ -45,7 +45,7 @@ WATCH_S = 0.2
 class _LostError(Exception):
     """A try that failed and left nothing to go on from."""
 
-    def __init__(self, reason: SourceError | TransferError) -> None:
+    def __init__(self, reason: TransientError | TransferError) -> None:
         super().__init__(str(reason))
         self.reason = reason
 
@@ -124,7 +124,7 @@ class Fetch:
     def _run(self) -> Iterator[tuple[Part, FrontDigest | None]]:
         is_ranged = True
         n_versions = 1
-        n_failed = 0
+        patience = Patience(self._client.options)
         while True:
             try:
                 with self._begin(is_ranged) as (part, digest, response, answer):
@@ -143,8 +143,8 @@ class Fetch:
                 # the last try is one stream: nothing to put together
                 is_ranged = n_versions < MAX_VERSIONS
             except _LostError as error:
-                n_failed += 1
-                self._wait(error.reason, n_failed)
+                wait = patience.bear(error.reason)
+                self._unless_stopped(partial(threading.Event.wait, timeout=wait))
 
     def _fetch_all(self, part: Part, response: BaseHTTPResponse | None, answer: Answer) -> None:
         crew = Crew(
@@ -163,14 +163,6 @@ class Fetch:
                 raise
             raise _LostError(error) from error
         part.settle()
-
-    def _wait(self, error: SourceError | TransferError, n_failed: int) -> None:
-        options = self._client.options
-        if n_failed >= options.fetch_tries:
-            raise error
-        wait = choose_wait(error, n_failed=n_failed, options=options)
-        log.warning("try %d failed, starting over in %.1f s: %s", n_failed, wait, error)
-        self._unless_stopped(lambda stopped: stopped.wait(wait))
 
     def _describe_kept(self) -> str:
         """Say what is there for a later call, and remove what no call could use."""
@@ -237,7 +229,7 @@ class Fetch:
                 return self._contact_plain()
             if asked[1] > 1:
                 return response, answer
-            for _ in iterate_blocks(response, url=self._remote.url):
+            for _ in iterate_blocks(response, url=self._remote.url, most=1):
                 pass  # one byte: read, so that the connection can be used again
             return None, answer
         except BaseException:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import _thread
 import threading
 import time
+from functools import partial
 
 import pytest
 
 from spikehouse.project._executing import StoppableProgress
-from spikehouse.project._threads import run_at_once
+from spikehouse.remote.threads import call_at_once, run_at_once
 
 
 def test_run_at_once__gives_results_in_order() -> None:
@@ -57,6 +58,28 @@ def test_run_at_once__ctrl_c_waits_for_nobody() -> None:
     time.sleep(0.1)
     # those that waited for their turn never began
     assert len(begun) == 2
+
+
+def test_call_at_once__gives_results_in_order_or_the_first_failure() -> None:
+    released = threading.Event()
+    begun: list[int] = []
+
+    def act(n: int) -> int:
+        begun.append(n)
+        if n == 2:
+            raise ZeroDivisionError("the third")
+        if n > 2:
+            released.wait(60)
+        return n
+
+    assert call_at_once([lambda: 7, lambda: 8], n_threads=2) == [7, 8]
+    began = time.monotonic()
+    with pytest.raises(ZeroDivisionError, match="the third"):
+        call_at_once([partial(act, n) for n in range(100)], n_threads=2)
+    assert time.monotonic() - began < 10
+    released.set()
+    # one may have been under way
+    assert len(begun) <= 5
 
 
 def test_stoppable_progress__ends_who_reports() -> None:

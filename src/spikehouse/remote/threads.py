@@ -7,9 +7,10 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, wait
+from functools import partial
 from typing import TypeVar
 
-__all__ = ["run_at_once"]
+__all__ = ["call_at_once", "run_at_once"]
 
 T = TypeVar("T")
 
@@ -31,12 +32,13 @@ def run_at_once(
     n_threads
         How many at once.
     stop
-        Is set when this function ends, be it by Ctrl-C.
+        Is set when this function ends, be it by Ctrl-C; a job that sets it ends the waiting.
 
     Returns
     -------
     list of Future
-        All done, each with a result or an exception; in the order of ``jobs``.
+        In the order of ``jobs``; all done, each with a result or an exception, unless a job has
+        set ``stop``.
 
     Notes
     -----
@@ -57,7 +59,7 @@ def run_at_once(
         for thread in threads:
             thread.start()
         pending = set(futures)
-        while pending:
+        while pending and not stop.is_set():
             _, pending = wait(pending, timeout=_TICK_S)
     finally:
         stop.set()
@@ -65,6 +67,39 @@ def run_at_once(
         for thread in threads:
             thread.join(max(deadline - time.monotonic(), 0))
     return futures
+
+
+def call_at_once(
+    jobs: Sequence[Callable[[], T]], *, n_threads: int, stop: threading.Event | None = None
+) -> list[T]:
+    """Call functions in several threads and return all results, or raise the first failure.
+
+    Parameters
+    ----------
+    jobs, n_threads, stop
+        As for :func:`run_at_once`; after a failure no further job is begun.
+
+    Returns
+    -------
+    list
+        The results in the order of ``jobs``.
+    """
+    is_over = stop or threading.Event()
+    failures: list[BaseException] = []
+
+    def call(job: Callable[[], T]) -> T:
+        try:
+            return job()
+        except BaseException as error:
+            failures.append(error)
+            is_over.set()
+            raise
+
+    calls = [partial(call, job) for job in jobs]
+    futures = run_at_once(calls, n_threads=n_threads, stop=is_over)
+    if failures:
+        raise failures[0]
+    return [future.result() for future in futures]
 
 
 def _work(
