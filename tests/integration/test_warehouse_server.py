@@ -43,6 +43,9 @@ class HandMadeSurvey:
     def read_table(self, name: str) -> pd.DataFrame:
         return self._tables[name].copy()
 
+    def list_analysed_units(self, session_id: int) -> list[int]:
+        return self.read_analysis_metrics(session_id).index.tolist()
+
     def read_analysis_metrics(self, session_id: int) -> pd.DataFrame:
         units, channels, probes = (self._tables[n] for n in ("units", "channels", "probes"))
         probe = units["ecephys_channel_id"].map(channels["ecephys_probe_id"])

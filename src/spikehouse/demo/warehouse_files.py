@@ -50,6 +50,21 @@ class ServedSurvey(Protocol):
         """
         ...
 
+    def list_analysed_units(self, session_id: int) -> list[int]:
+        """List the units that `read_analysis_metrics` has.
+
+        Parameters
+        ----------
+        session_id
+            The session.
+
+        Returns
+        -------
+        list of int
+            Unit ids.
+        """
+        ...
+
     def read_analysis_metrics(self, session_id: int) -> pd.DataFrame:
         """Give the stimulus metrics of a session's units.
 

@@ -108,9 +108,9 @@ class WarehouseTables:
         """The session of every unit that has metrics."""
         sessions = [int(session_id) for session_id in self._read("sessions")["id"]]
         return {
-            int(unit_id): session_id
+            unit_id: session_id
             for session_id in sessions
-            for unit_id in self._read_metrics(session_id).index
+            for unit_id in self._survey.list_analysed_units(session_id)
         }
 
     def _make_units_with_metrics(self) -> Frame:

@@ -349,7 +349,7 @@ class EcephysProjectCache(ProjectSessions):
             Nothing is simulated yet.
         """
         from spikehouse.demo import Survey
-        from spikehouse.remote.sources.demo import Demo
+        from spikehouse.demo.source import Demo
 
         survey = Survey(size=size, folder=folder, **({} if seed is None else {"seed": seed}))
         # a folder for each size, seed and version: a cache never mixes two surveys

@@ -18,6 +18,7 @@ from spikehouse.errors import (
     NotFoundError,
     SessionNotFoundError,
 )
+from spikehouse.session import EcephysSession
 
 UNIT_HEADER = (
     "PT_ratio,amplitude,amplitude_cutoff,cumulative_drift,d_prime,duration,ecephys_channel_id,"
@@ -273,6 +274,38 @@ def test_read_analysis_metrics__has_rows_beyond_the_units_table(survey):
     assert len(first.index.difference(units.index)) == 2
     other = survey.read_analysis_metrics(900000012)
     assert not [name for name in other if "_ns" in name or "_sg" in name]
+
+
+@pytest.mark.filterwarnings("ignore:.*repeats the dorsal–ventral coordinate")
+def test_read_analysis_metrics__are_what_the_recording_gives(survey):
+    table = survey.read_analysis_metrics(900000001)
+    session = EcephysSession.from_nwb_path(survey.session_file(900000001))
+    units = session.units.index
+    # the draws of p_value_rf depend on which units there are
+    names = table.columns.drop("p_value_rf")
+    computed = session.analyze(definition="published", unit_ids=units)[names]
+    pd.testing.assert_frame_equal(table.loc[units, names], computed, check_names=False)
+    # units that the session leaves out have metrics, too
+    assert len(table) > len(units) + 2
+    assert not (table["on_off_ratio_fl"] < 0).any()
+    scenes = session.get_stimulus_table("natural_scenes")["stimulus_condition_id"]
+    assert set(table["pref_image_ns"]) <= set(scenes)
+
+
+def test_read_analysis_metrics__follow_the_truth(tmp_path):
+    survey = Survey(size="small", folder=tmp_path)
+    table = survey.read_analysis_metrics(900000001).iloc[:-2]
+    truth = survey.truth(900000001)
+    visual = truth.index[truth["is_visual"]]
+    table, truth = table.loc[visual], truth.loc[visual]
+    # rank correlations; measured 0.9 for most and 0.6 for run_mod
+    for name, of_truth, lowest in (
+        ("firing_rate_fl", truth["firing_rate"], 0.9),
+        ("azimuth_rf", truth["rf_x_position"], 0.7),
+        ("on_off_ratio_fl", truth["on_gain"], 0.8),
+        ("run_mod_ns", truth["running_gain"], 0.5),
+    ):
+        assert table[name].corr(of_truth, method="spearman") > lowest, name
 
 
 def test_truth__every_column_is_described(survey):

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from spikehouse.demo.survey import Survey
 from spikehouse.remote.progress import count_steps
 from spikehouse.remote.protocol import LocalFile
-
-if TYPE_CHECKING:
-    from spikehouse.demo import Survey
 
 __all__ = ["Demo"]
 
