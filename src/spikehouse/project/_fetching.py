@@ -163,7 +163,8 @@ class ProjectFetching(ProjectFiles):
         ----------
         repair
             Fetch those again that are not. A file is replaced when the new one is complete; one
-            whose bytes changed, but that is whole, is kept beside it as ``<name>.bad-<n>``.
+            whose bytes changed, but that is whole, or that was not fetched by this package, is
+            kept beside it as ``<name>.bad-<n>``.
         published
             Ask the sources for published digests of files without a record (DANDI has them).
 

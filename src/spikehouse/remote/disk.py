@@ -205,7 +205,9 @@ def hold_lock(path: Path, *, is_stopped: Callable[[], bool] = lambda: False) -> 
                 return
         if not is_told and time.monotonic() - begun > LOCK_SILENCE_S:
             is_told = True
-            log.warning("waiting for another process or thread that holds the lock %s", path)
+            mark = _mark_of(path)
+            hint = f"; if none runs any more on any machine, delete {mark}" if mark.exists() else ""
+            log.warning("waiting for another process or thread that holds %s%s", path, hint)
         if is_stopped():
             raise CacheError(f"stopped while waiting for {path}")
         time.sleep(LOCK_POLL_S)
@@ -257,7 +259,7 @@ def _take_lock(path: Path, stack: contextlib.ExitStack) -> bool:
         if is_held:
             stack.callback(unlock_descriptor, descriptor)
         return is_held
-    mark = Path(f"{path}.held")
+    mark = _mark_of(path)
     with contextlib.suppress(FileNotFoundError):
         facts = mark.lstat()
         # its process was killed before it wrote its name; filelock would wait for it for ever
@@ -268,6 +270,10 @@ def _take_lock(path: Path, stack: contextlib.ExitStack) -> bool:
     except Timeout:
         return False
     return True
+
+
+def _mark_of(lock: Path) -> Path:
+    return Path(f"{lock}.held")
 
 
 @contextlib.contextmanager
