@@ -8,6 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
+
+# how long an example takes depends on what else the machine does
+settings.register_profile("spikehouse", deadline=None)
+settings.load_profile("spikehouse")
 
 
 @pytest.fixture

@@ -27,6 +27,7 @@ LFP_FILES: dict[str, str | None] = ASKED["LFP_FILES"]
 pytestmark = [
     pytest.mark.filterwarnings("ignore:spikes are missing or wrong:UserWarning"),
     pytest.mark.filterwarnings("ignore:.* windows run into the next one:UserWarning"),
+    pytest.mark.filterwarnings("ignore:this session has no eye tracking:UserWarning"),
 ]
 
 # Intended differences. What we have and AllenSDK does not: the structure without a cache, and a

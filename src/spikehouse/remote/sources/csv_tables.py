@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from spikehouse.errors import InvalidFileError, NotFoundError, describe_choices
+from spikehouse.errors import InvalidFileError, NotFoundError, describe_choices, printable
 from spikehouse.remote.http.addresses import check_id
 from spikehouse.remote.protocol import TableFile
 from spikehouse.remote.sources.layout import METRICS_FILES
@@ -89,7 +89,7 @@ def parse_csv(content: Path | bytes, table: Table | TableFile, *, origin: str) -
         return table.conform(frame, origin=origin)
     # TypeError: what the parser of pandas says about a file that holds only control characters
     except (ValueError, TypeError, OverflowError, InvalidFileError) as error:
-        reason = str(error)[:500]
+        reason = printable(str(error)[:500])
         raise InvalidFileError(f"{origin} is not a table of {table.name}: {reason}") from error
 
 

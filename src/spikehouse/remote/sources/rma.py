@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import quote
 
-from spikehouse.errors import InvalidArgumentError, SourceError, describe_value
+from spikehouse.errors import InvalidArgumentError, SourceError, describe_value, printable
 
 __all__ = [
     "CHANNELS",
@@ -168,7 +168,7 @@ def parse_page(document: object, *, origin: str) -> tuple[list[Mapping[str, Any]
         raise SourceError(f"{origin} does not answer like the warehouse: no 'success' in it")
     message = document.get("msg")
     if document["success"] is not True:
-        shown = str(message)[:N_CHARACTERS_SHOWN]
+        shown = printable(str(message)[:N_CHARACTERS_SHOWN])
         raise SourceError(f"{origin} refuses the query: {shown}")
     if not isinstance(message, list) or not all(isinstance(row, dict) for row in message):
         raise SourceError(f"{origin} does not answer like the warehouse: 'msg' is not rows")

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import pandas as pd
 
-from spikehouse.errors import InvalidFileError, SourceError
+from spikehouse.errors import InvalidFileError, SourceError, printable
 from spikehouse.remote.sources.rma import MAX_COLUMNS
 from spikehouse.schema import Table
 
@@ -61,7 +61,7 @@ def tabulate(rows: Iterable[Row], table: Table, *, origin: str) -> pd.DataFrame:
             raise ValueError(f"id {twice} is there twice")
         return table.conform(frame, origin=origin)
     except (InvalidFileError, KeyError, TypeError, ValueError, OverflowError) as error:
-        reason = str(error)[:500]
+        reason = printable(str(error)[:500])
         raise SourceError(
             f"{origin} answers with nonsense in its {table.name}: {reason}"
         ) from error
