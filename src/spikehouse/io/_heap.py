@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from spikehouse.io._stored import FLOOR_BYTES, LARGEST_STRING, file_size, user_block
+from spikehouse.io._stored import FLOOR_BYTES, LARGEST_STRING, file_size
 
 ByteReader = Callable[[int, int], bytes]
 """Gives ``length`` bytes of the file from ``offset`` on; fewer at its end."""
@@ -49,9 +49,9 @@ _PIECE = 256
 Factorized = tuple[npt.NDArray[np.int32], npt.NDArray[np.object_]]
 
 
-def read_factorized(dataset: h5py.Dataset, read_bytes: ByteReader) -> Factorized:
+def read_factorized(dataset: h5py.Dataset, read_bytes: ByteReader, *, base: int = 0) -> Factorized:
     """Read a column of variable-length strings as codes into its distinct values."""
-    references = read_references(dataset, read_bytes)
+    references = read_references(dataset, read_bytes, base=base)
     # a column is written in one go: its strings lie collection after collection
     if (
         references is None
@@ -62,12 +62,15 @@ def read_factorized(dataset: h5py.Dataset, read_bytes: ByteReader) -> Factorized
     return _resolve(references, read_bytes, file_size(dataset))
 
 
-def read_references(dataset: h5py.Dataset, read_bytes: ByteReader) -> npt.NDArray[Any] | None:
+def read_references(
+    dataset: h5py.Dataset, read_bytes: ByteReader, *, base: int = 0
+) -> npt.NDArray[Any] | None:
     """Read where a dataset's strings are, and make sure that they can be.
 
     Gives "length" [bytes], "address" of the collection and "index" in it of each string; None
     where the dataset is not of variable-length strings in one piece. The HDF5 library makes room
-    for what a reference asks for, up to 4 GB, before it looks whether there is so much.
+    for what a reference asks for, up to 4 GB, before it looks whether there is so much. ``base``
+    are the bytes of the file's user block, from which the addresses in it count.
     """
     if not _has_references(dataset):
         return None
@@ -76,7 +79,7 @@ def read_references(dataset: h5py.Dataset, read_bytes: ByteReader) -> npt.NDArra
     if len(block) != asked:
         raise ValueError(f"the file ends {asked - len(block)} bytes too soon")
     references = np.frombuffer(bytearray(block), dtype=_REFERENCE)
-    references["address"] += user_block(dataset)
+    references["address"] += np.uint64(base)
     lengths = references["length"]
     _check_lengths(
         int(lengths.max(initial=0)), int(lengths.sum(dtype=np.int64)), file_size(dataset)

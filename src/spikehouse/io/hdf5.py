@@ -83,6 +83,7 @@ class Hdf5File:
             if isinstance(self._bytes, LocalBytes):
                 self._bytes.close()
             raise
+        self._base = user_block(self._file)
         # a session that is simply forgotten must not keep its file open
         self._closing = weakref.finalize(self, close_file, self._file, self._bytes)
         self.prefetch_members(self._file)
@@ -248,7 +249,7 @@ class Hdf5File:
         heaps: list[Span] = []
         for start, stop in plan.references:
             block = self.read_bytes(start, stop - start)
-            heaps.extend(_remote.heap_spans(block, user_block(self.root)))
+            heaps.extend(_remote.heap_spans(block, self._base))
         self.remote.prefetch(heaps)
         self.remote.keep_spans(key, [*plan.columns, *heaps])
 
@@ -328,7 +329,9 @@ class Hdf5File:
             If it holds anything else, or cannot be read.
         """
         with reading(dataset):
-            read_references(dataset, self.read_bytes)  # raises where a text is too long
+            read_references(
+                dataset, self.read_bytes, base=self._base
+            )  # raises where a text is too long
         return read_value(dataset)
 
     def read_array(self, path: str) -> npt.NDArray[Any]:
@@ -381,7 +384,7 @@ class Hdf5File:
         if kind == "numbers":
             return self._read_numbers(dataset)
         with reading(dataset):
-            codes, values = read_factorized(dataset, self.read_bytes)
+            codes, values = read_factorized(dataset, self.read_bytes, base=self._base)
         return pd.Categorical.from_codes(codes, categories=pd.Index(values, dtype=object))
 
     def read_table(
