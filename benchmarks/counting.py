@@ -27,10 +27,10 @@ import numpy as np
 from spikehouse.session import EcephysSession
 from spikehouse.spikes import (
     align_spikes,
+    compute_condition_statistics,
+    compute_mean_counts,
     concatenate_spikes,
-    condition_statistics,
     count_spikes,
-    mean_counts,
     time_domain,
 )
 
@@ -99,8 +99,8 @@ def print_jobs(spikes, scenes, theirs: dict[str, float], repeats: int) -> None:
             lambda: write((n_spikes, 4), np.float64),
         ),
         "statistics": (
-            f"condition_statistics, {len(ids)} scenes × {len(few)} units",
-            lambda: condition_statistics(spikes, few, **window, condition_ids=conditions),
+            f"compute_condition_statistics, {len(ids)} scenes × {len(few)} units",
+            lambda: compute_condition_statistics(spikes, few, **window, condition_ids=conditions),
             None,
         ),
         "counts": (
@@ -108,7 +108,11 @@ def print_jobs(spikes, scenes, theirs: dict[str, float], repeats: int) -> None:
             lambda: count_spikes(spikes, units, domain),
             lambda: write(shape, np.uint16),
         ),
-        "mean": ("mean_counts, the same", lambda: mean_counts(spikes, units, domain), None),
+        "mean": (
+            "compute_mean_counts, the same",
+            lambda: compute_mean_counts(spikes, units, domain),
+            None,
+        ),
         "flat": ("concatenate_spikes, all", lambda: concatenate_spikes(spikes, units), None),
     }
     print("| job | AllenSDK [s] | first call [s] | ours [s] | ratio | write floor [s] | ratio |")
@@ -149,10 +153,10 @@ def print_streaming(spikes, onsets: np.ndarray, repeats: int) -> None:
     units = list(spikes)[:600]
     domain = time_domain(np.linspace(-0.1, 0.5, 61), onsets)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    seconds = clock(lambda: mean_counts(spikes, units, domain), repeats)[1]
+    seconds = clock(lambda: compute_mean_counts(spikes, units, domain), repeats)[1]
     more = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
     cube = len(onsets) * 60 * len(units) * 2 / 1e9
-    print("\n| mean_counts | s | memory beyond what was there [MB] | the array not built [GB] |")
+    print("\n| mean counts | s | memory beyond what was there [MB] | the array not built [GB] |")
     print("| --- | --- | --- | --- |")
     print(
         f"| {len(onsets)} presentations × 60 bins × {len(units)} units | {seconds:.2f} "

@@ -23,7 +23,7 @@ from matplotlib.figure import Figure
 from sklearn.model_selection import StratifiedKFold
 
 from spikehouse import EcephysSession, decode, design_matrix, plots
-from spikehouse.analysis import receptive_field_maps
+from spikehouse.analysis import compute_receptive_field_maps
 from spikehouse.decoding import DecodingResult
 from spikehouse.demo import Survey
 from spikehouse.lfp import align
@@ -186,7 +186,7 @@ def draw_star(demo: Demo) -> Figure:
 def draw_receptive_field(demo: Demo) -> Figure:
     """Draw where one unit answers gabors."""
     unit = demo.best()
-    field = receptive_field_maps(demo.session.get_responses("gabors", 0.25, [unit])).sel(
+    field = compute_receptive_field_maps(demo.session.get_responses("gabors", 0.25, [unit])).sel(
         unit_id=unit
     )
     truth = demo.truth.loc[unit]

@@ -44,9 +44,9 @@ from spikehouse.spikes import (
     align_spikes,
     bin_centres,
     check_bin_edges,
-    condition_statistics,
+    compute_condition_statistics,
+    compute_mean_counts,
     count_spikes,
-    mean_counts,
     time_domain,
     warn_overlaps,
     warn_wide_bins,
@@ -977,7 +977,7 @@ class EcephysSession:
         rows = self._select_presentations(stimulus_presentation_ids)
         rows = rows[~self._presentations.is_invalid[rows]]
         windows = self._windows(rows)
-        return condition_statistics(
+        return compute_condition_statistics(
             self.spike_times,
             self._select_units(unit_ids),
             start_time=windows["start_time"],
@@ -1119,7 +1119,7 @@ class EcephysSession:
         domain = time_domain(edges, self._windows(rows)["start_time"], callback=callback)
         coords["time_relative_to_stimulus_onset"] = bin_centres(edges)
         coords["unit_id"] = np.asarray(units, dtype=np.int64)
-        means = mean_counts(self.spike_times, units, domain, groups=groups)
+        means = compute_mean_counts(self.spike_times, units, domain, groups=groups)
         return xr.DataArray(means, dims=list(coords), coords=coords, name="mean_spike_counts")
 
     def _windows(self, rows: npt.NDArray[np.int64]) -> pd.DataFrame:

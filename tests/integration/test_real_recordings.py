@@ -106,7 +106,7 @@ def test_decode_by_unit_count__meets_the_reference(recordings):
 def test_decode_against_chance__shuffled_labels_are_at_chance(recordings, estimator):
     _, design, orientation = recordings
     result = decode_against_chance(
-        design[:, :93], orientation, n_shuffles=39, cv="stratified", estimator=estimator
+        design[:, :93], orientation, n_resamples=39, cv="stratified", estimator=estimator
     )
     assert result.chance == pytest.approx(0.25, abs=0.03)
     assert result.p_value == 1 / 40

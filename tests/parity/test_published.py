@@ -41,7 +41,7 @@ def test_published_fields__are_those_of_the_released_table(
     units = unit_ids[is_released]
     responses = StimulusResponses.from_counts(counts[is_released].T, presentations, units)
     # the p-values, which take longest, were drawn at random
-    ours = compute_receptive_field_metrics(responses, definition="published", n_permutations=1)
+    ours = compute_receptive_field_metrics(responses, definition="published", n_resamples=1)
     agrees = np.isclose(ours[COLUMNS], released.loc[units], equal_nan=True)
     if session_id == INCOMPLETE:
         assert len(presentations) == 3645 - 49
@@ -58,7 +58,7 @@ def test_published_fields__are_those_of_maps_of_whole_numbers(tmp_path: Path) ->
     units = session.units.index.to_numpy()
     counts = session.presentationwise_spike_counts([0, 0.249], gabors.index, units)[:, 0]
     responses = StimulusResponses.from_counts(counts, gabors, units)
-    ours = compute_receptive_field_metrics(responses, definition="published", n_permutations=1)
+    ours = compute_receptive_field_metrics(responses, definition="published", n_resamples=1)
     expected = np.full((len(units), 3), np.nan)
     for position, unit in enumerate(units):
         own = gabors.assign(count=counts.sel(unit_id=unit).to_numpy().astype(int))

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from spikehouse.analysis.correlations import noise_correlations, signal_correlations
+from spikehouse.analysis.correlations import compute_noise_correlations, compute_signal_correlations
 
 COUNTS = hnp.arrays(
     np.int64,
@@ -42,7 +42,7 @@ def test_noise_correlations__equal_those_of_each_pair(
     counts: np.ndarray, data: st.DataObject
 ) -> None:
     conditions = conditions_of(counts, data)
-    found = noise_correlations(counts, conditions).values
+    found = compute_noise_correlations(counts, conditions).values
     scores = [score(counts[:, unit], conditions) for unit in range(counts.shape[1])]
     for one, first in enumerate(scores):
         for other, second in enumerate(scores):
@@ -60,7 +60,7 @@ def test_signal_correlations__equal_those_of_each_pair(
     counts: np.ndarray, data: st.DataObject
 ) -> None:
     conditions = conditions_of(counts, data)
-    found = signal_correlations(counts, conditions).values
+    found = compute_signal_correlations(counts, conditions).values
     ids = np.unique(conditions)
     means = np.array([counts[conditions == condition].mean(axis=0) for condition in ids])
     expected = [[pearson(a, b) for b in means.T] for a in means.T]
@@ -74,7 +74,7 @@ def test_correlations__order_of_presentations_and_units_does_not_matter(
     conditions = conditions_of(counts, data)
     rows = data.draw(st.permutations(range(len(counts))))
     units = data.draw(st.permutations(range(counts.shape[1])))
-    for function in (noise_correlations, signal_correlations):
+    for function in (compute_noise_correlations, compute_signal_correlations):
         found = function(counts, conditions).values
         mixed = function(counts[rows][:, units], conditions[rows]).values
         np.testing.assert_allclose(mixed, found[units][:, units], atol=1e-12)

@@ -10,7 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spikehouse.spikes import _engine, condition_statistics, count_spikes, mean_counts
+from spikehouse.spikes import (
+    _engine,
+    compute_condition_statistics,
+    compute_mean_counts,
+    count_spikes,
+)
 
 # multiples of 1/8 are exact in binary, and make spikes fall on edges all the time
 TIMES = st.lists(st.integers(0, 200).map(lambda n: n / 8), max_size=60).map(sorted)
@@ -78,8 +83,8 @@ def test_mean_counts__equals_the_mean_of_the_counts(size, trains, domain, random
     groups = np.array([random.randrange(4) for _ in domain])
     with using(size):
         counts = count_spikes(spikes, list(spikes), domain)
-        mean = mean_counts(spikes, list(spikes), domain)
-        grouped = mean_counts(spikes, list(spikes), domain, groups=groups)
+        mean = compute_mean_counts(spikes, list(spikes), domain)
+        grouped = compute_mean_counts(spikes, list(spikes), domain, groups=groups)
     assert mean.dtype == np.float64
     assert (mean == counts.mean(axis=0)).all()
     assert grouped.shape == (groups.max() + 1, *mean.shape)
@@ -95,7 +100,7 @@ def test_condition_statistics__equals_numpy_on_each_group(trains, domain, rates,
     spikes = as_spikes(trains)
     starts, stops = domain[:, 0], domain[:, -1]
     conditions = np.array([random.randrange(3) * 7 for _ in domain])
-    table = condition_statistics(
+    table = compute_condition_statistics(
         spikes, list(spikes), start_time=starts, stop_time=stops, condition_ids=conditions,
         use_rates=rates,
     )  # fmt: skip

@@ -97,12 +97,14 @@ def spiking(function: Callable[..., Any]) -> Callable[..., Any]:
 # function → how it is called, and its labelled things; the first keeps its order
 Case = tuple[Callable[..., Any], dict[str, Any]]
 CASES: dict[str, Case] = {
-    "analysis.average_speed times": (
-        lambda **given: analysis.average_speed(**given, start_time=[0, 9], stop_time=[5.5, 30]),
+    "analysis.compute_average_speed times": (
+        lambda **given: analysis.compute_average_speed(
+            **given, start_time=[0, 9], stop_time=[5.5, 30]
+        ),
         {"times": STARTS, "velocity": STOPS},
     ),
-    "analysis.average_speed": (
-        lambda **given: analysis.average_speed(SAMPLES, SAMPLES**2, **given),
+    "analysis.compute_average_speed": (
+        lambda **given: analysis.compute_average_speed(SAMPLES, SAMPLES**2, **given),
         {"start_time": STARTS, "stop_time": STOPS},
     ),
     "analysis.StimulusResponses": (
@@ -111,11 +113,11 @@ CASES: dict[str, Case] = {
         ).condition_means,
         {"presentations": TABLE, "counts": COUNTS},
     ),
-    "analysis.noise_correlations": (
-        analysis.noise_correlations, {"counts": COUNTS, "conditions": ORIENTATION}
+    "analysis.compute_noise_correlations": (
+        analysis.compute_noise_correlations, {"counts": COUNTS, "conditions": ORIENTATION}
     ),
-    "analysis.signal_correlations": (
-        analysis.signal_correlations, {"counts": COUNTS, "conditions": ORIENTATION}
+    "analysis.compute_signal_correlations": (
+        analysis.compute_signal_correlations, {"counts": COUNTS, "conditions": ORIENTATION}
     ),
     "contrast.c50": (contrast.c50, {"contrasts": LEVEL / 400, "responses": MEANS}),
     "contrast.fit_contrast_curves": (
@@ -129,7 +131,7 @@ CASES: dict[str, Case] = {
         {"center_y": MEANS[12], "center_x": MEANS[15]},
     ),
     "rf_significance.permutation_p_values": (
-        lambda **given: rf_significance.permutation_p_values(**given, n_permutations=50),
+        lambda **given: rf_significance.permutation_p_values(**given, n_resamples=50),
         {"counts": COUNTS, "group_of": ORIENTATION},
     ),
     "rf_significance.resampling_p_values": (
@@ -153,9 +155,6 @@ CASES: dict[str, Case] = {
     ),
     "tuning.direction_selectivity": (
         tuning.direction_selectivity, {"responses": MEANS, "angles": LEVEL}
-    ),
-    "tuning.discrimination_index": (
-        tuning.discrimination_index, {"responses": COUNTS, "values": ORIENTATION}
     ),
     "tuning.mean_by_value": (tuning.mean_by_value, {"responses": MEANS, "values": LEVEL // 90}),
     "tuning.orientation_selectivity": (
@@ -184,7 +183,7 @@ CASES: dict[str, Case] = {
         {"design": COUNTS, "targets": ORIENTATION, "train": BLOCK > 2, "test": BLOCK < 3},
     ),
     "decoding.decode_against_chance": (
-        lambda **given: decoding.decode_against_chance(**given, n_shuffles=3, n_jobs=1),
+        lambda **given: decoding.decode_against_chance(**given, n_resamples=3, n_jobs=1),
         {"design": COUNTS, "targets": ORIENTATION, "groups": BLOCK},
     ),
     "decoding.decode_by_unit_count": (
@@ -211,14 +210,16 @@ CASES: dict[str, Case] = {
             "presentation_ids": pd.Series(np.arange(N), SHOWN),
         },
     ),
-    "spikes.condition_statistics": (
-        lambda **given: spikes.condition_statistics(TIMES, UNITS, **given),
+    "spikes.compute_condition_statistics": (
+        lambda **given: spikes.compute_condition_statistics(TIMES, UNITS, **given),
         {
             "start_time": STARTS, "stop_time": STOPS, "condition_ids": BLOCK,
             "duration": STOPS - STARTS,
         },
     ),
-    "spikes.mean_counts": (spiking(spikes.mean_counts), {"domain": EDGES, "groups": BLOCK}),
+    "spikes.compute_mean_counts": (
+        spiking(spikes.compute_mean_counts), {"domain": EDGES, "groups": BLOCK}
+    ),
     "lfp.compute_csd": (
         lambda **given: lfp.compute_csd(LFP[:50], **given), {"vertical_positions": DEPTH}
     ),
@@ -278,7 +279,7 @@ CASES: dict[str, Case] = {
 }  # fmt: skip
 # arrays or tables that do not belong together row by row
 APART = {
-    "analysis.conditionwise_psth", "common.peak_times", "contrast.contrast_curve",
+    "analysis.compute_conditionwise_psth", "common.peak_times", "contrast.contrast_curve",
     "gratings.preferred_columns", "gratings.tuning_curves", "variability.firing_rate",
     "spikes.design_matrix", "spikes.time_domain", "lfp.align", "plots.plot_probes",
     "plots.plot_raster", "stimuli.build_presentations",
@@ -377,8 +378,9 @@ def test_functions__refuse_labels_of_others(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["analysis.noise_correlations", "analysis.signal_correlations", "decoding.decode",
-             "tuning.orientation_selectivity", "tuning.mean_by_value", "variability.fano_factor"]
+    "name", ["analysis.compute_noise_correlations", "analysis.compute_signal_correlations",
+             "decoding.decode", "tuning.orientation_selectivity", "tuning.mean_by_value",
+             "variability.fano_factor"]
 )  # fmt: skip
 def test_functions__go_by_names_of_dimensions(name: str) -> None:
     call, things = CASES[name]

@@ -59,13 +59,23 @@ WAVEFORM = xr.DataArray(
 SPIKE = {"spike_times": SPIKES, "unit_ids": UNITS}
 
 
+# of one stimulus each
+METRICS = ("dot_motion", "drifting_gratings", "flashes", "natural_movies", "natural_scenes",
+           "receptive_field", "static_gratings")  # fmt: skip
+
+
 def call_analysis() -> dict[str, dict[str, Any]]:
-    psth = analysis.conditionwise_psth(SPIKES, UNITS, TABLE, np.arange(0, 0.51, 0.1))
+    psth = analysis.compute_conditionwise_psth(SPIKES, UNITS, TABLE, np.arange(0, 0.51, 0.1))
     light = pd.DataFrame(
         {"start_time": ONSETS, "stop_time": ONSETS + 0.01, "condition": "a", "level": 1.0,
          "stimulus_name": "pulse", "duration": 0.01}
     )  # fmt: skip
-    gabors = TABLE.assign(x_position=LABELS // 2 * 10.0, y_position=LABELS % 2 * 10.0)
+    # the parameters of all stimuli: every metric finds its own
+    gabors = TABLE.assign(
+        x_position=LABELS // 2 * 10.0, y_position=LABELS % 2 * 10.0, frame=LABELS * 1.0,
+        color=LABELS % 2 * 2.0 - 1, temporal_frequency=2.0, spatial_frequency=0.04, phase=0.0,
+        Dir=LABELS * 45.0, Speed=1.0,
+    )  # fmt: skip
     responses = {"stimulus_name": "gabors", "presentations": gabors, "unit_ids": UNITS,
                  "spike_times": SPIKES, "trial_duration": 0.5}  # fmt: skip
     made = analysis.StimulusResponses(**responses)
@@ -75,19 +85,23 @@ def call_analysis() -> dict[str, dict[str, Any]]:
         "OptotagOptions": dataclasses.asdict(analysis.OptotagOptions()),
         "StimulusResponses": responses,
         "adjust_p_values": {"p_values": np.array([0.1, 0.2, np.nan]), "axis": -1},
-        "average_speed": {"times": TIMES, "velocity": TIMES, "start_time": np.array([0.0, 1.0]),
-                          "stop_time": np.array([1.0, 2.0])},
+        "compute_average_speed": {"times": TIMES, "velocity": TIMES,
+                                  "start_time": np.array([0.0, 1.0]),
+                                  "stop_time": np.array([1.0, 2.0])},
         "compute_metrics": {"analyses": "gabors", "respond": lambda name, trial_duration: made,
                             "shown": ["gabors"]},
-        "conditionwise_psth": SPIKE | {"presentations": TABLE, "bin_edges": [0.0, 0.1]},
-        "evoked_responses": SPIKE | {"onsets": ONSETS, "window": (0.0, 0.25), "alpha": 0.05},
+        "compute_conditionwise_psth": SPIKE | {"presentations": TABLE, "bin_edges": [0.0, 0.1]},
+        "compute_evoked_responses": SPIKE | {"onsets": ONSETS, "alpha": 0.05,
+                                             "window": (0.0, 0.25)},
+        **{f"compute_{name}_metrics": {"responses": made} for name in METRICS},
+        "compute_timescales": {"responses": made, "bin_width": 0.025},
         "list_analyses": {"shown": ["gabors"]},
-        "noise_correlations": {"counts": DESIGN, "conditions": LABELS, "unit_ids": UNITS},
-        "onset_latency": SPIKE | {"onsets": ONSETS, "options": None},
+        "compute_noise_correlations": {"counts": DESIGN, "conditions": LABELS, "unit_ids": UNITS},
+        "compute_onset_latency": SPIKE | {"onsets": ONSETS, "options": None},
         "optotag": {"session_or_spike_times": SPIKES, "unit_ids": UNITS, "epochs": light},
-        "rasters_by_condition": SPIKE | {"presentations": TABLE, "window": None},
-        "receptive_field_maps": {"responses": made, "window": 0.249},
-        "signal_correlations": {"counts": DESIGN, "conditions": LABELS},
+        "compute_rasters_by_condition": SPIKE | {"presentations": TABLE, "window": None},
+        "compute_receptive_field_maps": {"responses": made, "window": 0.249},
+        "compute_signal_correlations": {"counts": DESIGN, "conditions": LABELS},
         "smooth_rates": {"rates": psth, "kernel_width": 0.2},
     }  # fmt: skip
 
@@ -98,7 +112,7 @@ def call_decoding() -> dict[str, dict[str, Any]]:
     return {
         "BlockedKFold": {"n_splits": 5, "gap": 0},
         "decode": task | {"groups": None},
-        "decode_against_chance": task | {"n_shuffles": 2},
+        "decode_against_chance": task | {"n_resamples": 2},
         "decode_by_area": draws | {"areas": ["a", "a", "b", "b"], "min_units": 2},
         "decode_by_unit_count": draws | {"n_units": [2]},
         "decode_over_time": {
@@ -121,7 +135,7 @@ def call_lfp() -> dict[str, dict[str, Any]]:
 
 
 def call_plots() -> dict[str, dict[str, Any]]:
-    psth = analysis.conditionwise_psth(SPIKES, UNITS, TABLE, np.arange(0, 0.51, 0.1))
+    psth = analysis.compute_conditionwise_psth(SPIKES, UNITS, TABLE, np.arange(0, 0.51, 0.1))
     mean = psth.mean("stimulus_condition_id")
     evoked = LFP.isel(time=slice(0, 100))
     csd = lfp.compute_csd(evoked, POSITIONS)
@@ -167,11 +181,11 @@ def call_spikes() -> dict[str, dict[str, Any]]:
         "check_bin_edges": {"bin_edges": [0.0, 1.0]},
         "check_windows": {"windows": domain, "noun": "trial"},
         "concatenate_spikes": SPIKE,
-        "condition_statistics": windows | {"condition_ids": LABELS},
+        "compute_condition_statistics": windows | {"condition_ids": LABELS},
         "count_spikes": SPIKE | {"domain": domain, "dtype": None},
         "design_matrix": {"session_or_spike_times": SPIKES, "presentations": TABLE,
                           "unit_ids": UNITS},
-        "mean_counts": SPIKE | {"domain": domain, "groups": LABELS},
+        "compute_mean_counts": SPIKE | {"domain": domain, "groups": LABELS},
         "time_domain": {"bin_edges": [0.0, 1.0], "onsets": ONSETS, "callback": None},
     }  # fmt: skip
 
@@ -306,10 +320,11 @@ def test_public_functions__are_guarded() -> None:
 def test_guard__says_what_was_given_and_keeps_the_cause() -> None:
     with pytest.raises(
         InvalidArgumentError,
-        match=r"noise_correlations cannot use what it was given: ValueError: could not convert "
-        r"string to float: 'null'. It was given counts=a ndarray of shape \(2, 1\), conditions=\[",
+        match=r"compute_noise_correlations cannot use what it was given: ValueError: could not "
+        r"convert string to float: 'null'. It was given counts=a ndarray of shape \(2, 1\), "
+        r"conditions=\[",
     ) as caught:
-        analysis.noise_correlations(np.array([[1], ["null"]], dtype=object), [0, 0])
+        analysis.compute_noise_correlations(np.array([[1], ["null"]], dtype=object), [0, 0])
     assert isinstance(caught.value.__cause__, ValueError)
 
 
@@ -325,8 +340,10 @@ def test_guard__leaves_wrong_calls_to_python() -> None:
         (lambda: lfp.compute_band_power(LFP, {}), "bands is empty; name at least one"),
         (lambda: lfp.compute_csd(LFP / 0, POSITIONS), "the potential is infinite in"),
         (
-            lambda: analysis.noise_correlations(COUNTS, np.array([1, 2] * 7 + [3, "null"], object)),
-            "noise_correlations cannot use what it was given: .*'<' not supported between",
+            lambda: analysis.compute_noise_correlations(
+                COUNTS, np.array([1, 2] * 7 + [3, "null"], object)
+            ),
+            "compute_noise_correlations cannot use what it was given: .*'<' not supported between",
         ),
         (lambda: EcephysSession.from_nwb_path("a.nwb", None), "nwb_version None is not read here"),
         (lambda: EcephysSession.from_nwb_path("a.nwb", api_kwargs=3), "api_kwargs is 3; give a di"),

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from spikehouse.analysis.correlations import noise_correlations, signal_correlations
-from spikehouse.analysis.evoked import evoked_responses
+from spikehouse.analysis.correlations import compute_noise_correlations, compute_signal_correlations
+from spikehouse.analysis.evoked import compute_evoked_responses
 from spikehouse.analysis.flashes import on_off_ratio, sustained_index
 from spikehouse.analysis.running import running_modulation
 from spikehouse.analysis.scenes import image_selectivity
@@ -21,7 +21,6 @@ from spikehouse.analysis.temporal import f1_f0, modulation_index
 from spikehouse.analysis.timescale import delayed_correlations, fit_timescale
 from spikehouse.analysis.tuning import (
     direction_selectivity,
-    discrimination_index,
     orientation_selectivity,
 )
 from spikehouse.analysis.variability import fano_factor, lifetime_sparseness, reliability
@@ -39,7 +38,6 @@ HALVES = np.repeat([0.0, 2.0], [3, 5])
 INDICES: dict[str, tuple[Index, float, float, bool]] = {
     "orientation_selectivity": (lambda r: orientation_selectivity(ANGLES, r), 0, 1, True),
     "direction_selectivity": (lambda r: direction_selectivity(ANGLES, r), 0, 1, True),
-    "discrimination_index": (lambda r: discrimination_index(r[:, None], HALVES), 0, 1, False),
     "lifetime_sparseness": (lifetime_sparseness, 0, 1, True),
     "fano_factor": (fano_factor, 0, np.inf, True),
     "reliability": (lambda r: reliability(r.reshape(2, -1)), -1, 1, False),
@@ -50,19 +48,28 @@ INDICES: dict[str, tuple[Index, float, float, bool]] = {
     "modulation_index": (lambda r: modulation_index(r, 1.0, bin_width=1 / N), 0, np.inf, False),
     "run_mod": (lambda r: running_modulation(r, HALVES).run_mod, -1, 1, True),
     "run_pval": (lambda r: running_modulation(r, HALVES).p_value, 0, 1, True),
-    "signal_correlations": (lambda r: signal_correlations(pair(r), HALVES), -1, 1, False),
-    "noise_correlations": (lambda r: noise_correlations(pair(r), HALVES), -1, 1, False),
+    "compute_signal_correlations": (
+        lambda r: compute_signal_correlations(pair(r), HALVES),
+        -1,
+        1,
+        False,
+    ),
+    "compute_noise_correlations": (
+        lambda r: compute_noise_correlations(pair(r), HALVES),
+        -1,
+        1,
+        False,
+    ),
     "delayed_correlations": (lambda r: delayed_correlations(r.reshape(1, 4, 2)), -1, 1, False),
     "r_squared": (lambda r: fit_timescale(np.arange(1, N + 1), r[None]).r_squared, 0, 1, False),
 }
 # what says how far responses differ has nothing to say about equal ones
 UNDEFINED_IF_EQUAL = (
-    "discrimination_index",
     "reliability",
     "modulation_index",
     "run_pval",
-    "signal_correlations",
-    "noise_correlations",
+    "compute_signal_correlations",
+    "compute_noise_correlations",
     "delayed_correlations",
     "r_squared",
 )
@@ -121,7 +128,7 @@ def test_evoked_responses__equal_differences_have_no_spread(n_before: list[int],
     ]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        row = evoked_responses(
+        row = compute_evoked_responses(
             {1: np.sort(times)}, [1], onsets, window=(0, 0.3), baseline=(-0.3, 0), test="t"
         ).loc[1]
     assert row["effect_size"] == np.inf

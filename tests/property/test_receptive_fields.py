@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from spikehouse.analysis import _rf_kernels
+from spikehouse.analysis import _kernels
 from spikehouse.analysis.definitions import DEFINITIONS
 from spikehouse.analysis.rf_shapes import smooth_maps, threshold_rf
 from spikehouse.analysis.rf_significance import permutation_p_values, resampling_p_values
@@ -72,7 +72,7 @@ def test_count_as_large__is_the_sum_over_groups(counts, data):
     sums = np.array([np.add.reduceat(counts[order], first[:-1], axis=0) for order in orders])
     statistics = (weights[:, None] * sums.astype(float) ** 2).sum(axis=1)
     least = statistics[0]
-    found = _rf_kernels.count_as_large(
+    found = _kernels.count_as_large(
         counts.astype(np.uint16),
         orders,
         first,
@@ -87,10 +87,10 @@ def test_count_as_large__is_the_sum_over_groups(counts, data):
 @given(counts=COUNTS, data=st.data())
 def test_permutation_p_values__does_not_depend_on_the_company_or_names(counts, data):
     group = data.draw(hnp.arrays(np.int64, len(counts), elements=st.integers(0, 3)))
-    p = permutation_p_values(counts, group, n_permutations=120)
+    p = permutation_p_values(counts, group, n_resamples=120)
     assert ((p >= 1 / 121) & (p <= 1)).all()
     order = data.draw(st.permutations(range(counts.shape[1])))
-    again = permutation_p_values(counts[:, order], 7 + group * 10, n_permutations=120)
+    again = permutation_p_values(counts[:, order], 7 + group * 10, n_resamples=120)
     np.testing.assert_array_equal(again, p[order])
 
 

@@ -16,7 +16,6 @@ from spikehouse.analysis.variability import (
     fano_factor,
     lifetime_sparseness,
     reliability,
-    smooth_rate,
 )
 
 sides = {"min_dims": 2, "max_dims": 2, "min_side": 1, "max_side": 8}
@@ -67,12 +66,6 @@ def test_reliability__is_the_mean_correlation_of_all_pairs(rates):
         ]
         expected = np.mean(pairs) if pairs else np.nan
         np.testing.assert_allclose(found[unit], expected, atol=1e-12)
-
-
-@given(count_arrays, st.floats(0.01, 1.0))
-def test_smooth_rate__keeps_the_number_of_spikes(counts, sigma):
-    rates = smooth_rate(counts, bin_width=0.05, sigma=sigma)
-    np.testing.assert_allclose(rates.sum(axis=1) * 0.05, counts.sum(axis=1), atol=1e-9)
 
 
 @given(count_arrays, st.data())

@@ -43,12 +43,12 @@ def windows(shown: pd.DataFrame) -> pd.DataFrame:
 
 CALLS: dict[str, Call] = {
     "count_spikes": lambda t, p: spikes.count_spikes(t, UNITS, windows(p)),
-    "mean_counts": lambda t, p: spikes.mean_counts(t, UNITS, windows(p)),
+    "compute_mean_counts": lambda t, p: spikes.compute_mean_counts(t, UNITS, windows(p)),
     "design_matrix": lambda t, p: spikes.design_matrix(t, p, UNITS),
     "align_spikes": lambda t, p: spikes.align_spikes(
         t, UNITS, start_time=p["start_time"], stop_time=p["stop_time"], presentation_ids=p.index
     ),
-    "condition_statistics": lambda t, p: spikes.condition_statistics(
+    "compute_condition_statistics": lambda t, p: spikes.compute_condition_statistics(
         t, UNITS, start_time=p["start_time"], stop_time=p["stop_time"],
         condition_ids=p["stimulus_condition_id"],
     ),
@@ -56,13 +56,13 @@ CALLS: dict[str, Call] = {
     "stimulus_blocks": lambda t, p: variability.stimulus_blocks(
         p["start_time"], p["stop_time"], longest_interval=1.5
     ),
-    "average_speed": lambda t, p: analysis.average_speed(
+    "compute_average_speed": lambda t, p: analysis.compute_average_speed(
         np.arange(N), np.arange(N), start_time=p["start_time"], stop_time=p["stop_time"]
     ),
     "StimulusResponses": lambda t, p: respond(t, p).shown_counts,
     "psth_of": lambda t, p: respond(t, p).psth_of(np.array([0, 1]), [0, 0.1, 0.2]),
     "compute_timescales": lambda t, p: timescale.compute_timescales(respond(t, p)),
-    "rasters_by_condition": lambda t, p: analysis.rasters_by_condition(t, UNITS, p),
+    "compute_rasters_by_condition": lambda t, p: analysis.compute_rasters_by_condition(t, UNITS, p),
     "decode_over_time": lambda t, p: decoding.decode_over_time(
         t, p, UNITS, "stimulus_condition_id", bin_width=0.2, n_jobs=1
     ),
@@ -72,10 +72,14 @@ CALLS: dict[str, Call] = {
 # of these only the start matters
 ONSETS: dict[str, Call] = {
     "time_domain": lambda t, p: spikes.time_domain([0, 0.1], p["start_time"]),
-    "conditionwise_psth": lambda t, p: analysis.conditionwise_psth(t, UNITS, p, [0, 0.1, 0.3]),
-    "evoked_responses": lambda t, p: analysis.evoked_responses(t, UNITS, p["start_time"]),
-    "onset_latency": lambda t, p: analysis.onset_latency(t, UNITS, p["start_time"]),
-    "rasters_by_condition": lambda t, p: analysis.rasters_by_condition(
+    "compute_conditionwise_psth": lambda t, p: analysis.compute_conditionwise_psth(
+        t, UNITS, p, [0, 0.1, 0.3]
+    ),
+    "compute_evoked_responses": lambda t, p: analysis.compute_evoked_responses(
+        t, UNITS, p["start_time"]
+    ),
+    "compute_onset_latency": lambda t, p: analysis.compute_onset_latency(t, UNITS, p["start_time"]),
+    "compute_rasters_by_condition": lambda t, p: analysis.compute_rasters_by_condition(
         t, UNITS, p, window=(-0.1, 0.3)
     ),
 }
@@ -123,9 +127,9 @@ def test_spike_times__that_are_missing_are_refused() -> None:
             spikes.design_matrix({7: np.array(times)}, SHOWN, [7])
 
 
-@pytest.mark.parametrize("name", ["conditionwise_psth", "rasters_by_condition"])
+@pytest.mark.parametrize("name", ["compute_conditionwise_psth", "compute_rasters_by_condition"])
 def test_condition_ids__that_are_no_whole_numbers_are_refused(name: str) -> None:
     shown = SHOWN.assign(stimulus_condition_id=np.tile([0.02, 0.04], N // 2))
-    for call in (ONSETS[name], CALLS["condition_statistics"], CALLS["psth_of"]):
+    for call in (ONSETS[name], CALLS["compute_condition_statistics"], CALLS["psth_of"]):
         with pytest.raises(InvalidArgumentError, match=r"takes whole numbers, but 0\.02"):
             call(SPIKES, shown)

@@ -1,6 +1,6 @@
 """Tuning metrics, responses and correlations: arrays and tables in, labelled results out.
 
-Loaded when first used: most of it needs scipy or compiled loops, a session does not.
+Functions load when first used: most of them need scipy or compiled loops, a session does not.
 """
 
 from __future__ import annotations
@@ -9,24 +9,38 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from spikehouse.analysis.correlations import noise_correlations, signal_correlations
-    from spikehouse.analysis.evoked import evoked_responses
-    from spikehouse.analysis.fdr import adjust_p_values
-    from spikehouse.analysis.inputs import StimulusResponses, average_speed
-    from spikehouse.analysis.latency import LatencyOptions, onset_latency
+    from spikehouse.analysis.correlations import (
+        compute_noise_correlations,
+        compute_signal_correlations,
+    )
+    from spikehouse.analysis.dots import compute_dot_motion_metrics
+    from spikehouse.analysis.evoked import adjust_p_values, compute_evoked_responses
+    from spikehouse.analysis.flashes import compute_flashes_metrics
+    from spikehouse.analysis.gratings import (
+        compute_drifting_gratings_metrics,
+        compute_static_gratings_metrics,
+    )
+    from spikehouse.analysis.inputs import StimulusResponses, compute_average_speed
+    from spikehouse.analysis.latency import LatencyOptions, compute_onset_latency
     from spikehouse.analysis.metrics import (
         ANALYSES,
         MetricOptions,
         compute_metrics,
         list_analyses,
     )
+    from spikehouse.analysis.movies import compute_natural_movies_metrics
     from spikehouse.analysis.optotagging import OptotagOptions, optotag
-    from spikehouse.analysis.receptive_fields import receptive_field_maps
+    from spikehouse.analysis.receptive_fields import (
+        compute_receptive_field_maps,
+        compute_receptive_field_metrics,
+    )
     from spikehouse.analysis.responses import (
-        conditionwise_psth,
-        rasters_by_condition,
+        compute_conditionwise_psth,
+        compute_rasters_by_condition,
         smooth_rates,
     )
+    from spikehouse.analysis.scenes import compute_natural_scenes_metrics
+    from spikehouse.analysis.timescale import compute_timescales
 
 __all__ = [
     "ANALYSES",
@@ -35,17 +49,25 @@ __all__ = [
     "OptotagOptions",
     "StimulusResponses",
     "adjust_p_values",
-    "average_speed",
+    "compute_average_speed",
+    "compute_conditionwise_psth",
+    "compute_dot_motion_metrics",
+    "compute_drifting_gratings_metrics",
+    "compute_evoked_responses",
+    "compute_flashes_metrics",
     "compute_metrics",
-    "conditionwise_psth",
-    "evoked_responses",
+    "compute_natural_movies_metrics",
+    "compute_natural_scenes_metrics",
+    "compute_noise_correlations",
+    "compute_onset_latency",
+    "compute_rasters_by_condition",
+    "compute_receptive_field_maps",
+    "compute_receptive_field_metrics",
+    "compute_signal_correlations",
+    "compute_static_gratings_metrics",
+    "compute_timescales",
     "list_analyses",
-    "noise_correlations",
-    "onset_latency",
     "optotag",
-    "rasters_by_condition",
-    "receptive_field_maps",
-    "signal_correlations",
     "smooth_rates",
 ]
 
@@ -55,18 +77,26 @@ _HOMES = {
     "MetricOptions": "metrics",
     "OptotagOptions": "optotagging",
     "StimulusResponses": "inputs",
-    "adjust_p_values": "fdr",
-    "average_speed": "inputs",
+    "adjust_p_values": "evoked",
+    "compute_average_speed": "inputs",
+    "compute_conditionwise_psth": "responses",
+    "compute_dot_motion_metrics": "dots",
+    "compute_drifting_gratings_metrics": "gratings",
+    "compute_evoked_responses": "evoked",
+    "compute_flashes_metrics": "flashes",
     "compute_metrics": "metrics",
-    "conditionwise_psth": "responses",
-    "evoked_responses": "evoked",
+    "compute_natural_movies_metrics": "movies",
+    "compute_natural_scenes_metrics": "scenes",
+    "compute_noise_correlations": "correlations",
+    "compute_onset_latency": "latency",
+    "compute_rasters_by_condition": "responses",
+    "compute_receptive_field_maps": "receptive_fields",
+    "compute_receptive_field_metrics": "receptive_fields",
+    "compute_signal_correlations": "correlations",
+    "compute_static_gratings_metrics": "gratings",
+    "compute_timescales": "timescale",
     "list_analyses": "metrics",
-    "noise_correlations": "correlations",
-    "onset_latency": "latency",
     "optotag": "optotagging",
-    "rasters_by_condition": "responses",
-    "receptive_field_maps": "receptive_fields",
-    "signal_correlations": "correlations",
     "smooth_rates": "responses",
 }
 

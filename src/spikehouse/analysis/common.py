@@ -15,7 +15,6 @@ from spikehouse.analysis.variability import (
     fano_factor,
     firing_rate,
     lifetime_sparseness,
-    smooth_rate,
     stimulus_blocks,
 )
 from spikehouse.errors import InvalidArgumentError
@@ -125,8 +124,11 @@ def preferred_psth(responses: StimulusResponses, preferred: Positions, edges: Fl
     psth = responses.psth_of(preferred, edges)
     if responses.definition == "published":
         return psth
-    bin_width = float(edges[1] - edges[0])
-    return smooth_rate(psth, bin_width=bin_width, sigma=PSTH_SIGMA_S) * bin_width
+    from scipy.ndimage import gaussian_filter1d
+
+    # mirrored at both ends: no spike is lost
+    smooth: Floats = gaussian_filter1d(psth, PSTH_SIGMA_S / float(edges[1] - edges[0]))
+    return smooth
 
 
 def peak_times(

@@ -11,10 +11,10 @@ from spikehouse.analysis._ranges import TOLERANCE, is_flat
 from spikehouse.errors import InvalidArgumentError, guard_public
 from spikehouse.labelled import Ids, align, rows_first, to_ids
 
-__all__ = ["noise_correlations", "signal_correlations"]
+__all__ = ["compute_noise_correlations", "compute_signal_correlations"]
 
 
-def noise_correlations(
+def compute_noise_correlations(
     counts: xr.DataArray | pd.DataFrame | npt.ArrayLike,
     conditions: npt.ArrayLike,
     *,
@@ -80,7 +80,7 @@ def noise_correlations(
     return _label(correlation, labels, "noise_correlation", seen.diagonal() > 0)
 
 
-def signal_correlations(
+def compute_signal_correlations(
     counts: xr.DataArray | pd.DataFrame | npt.ArrayLike,
     conditions: npt.ArrayLike,
     *,

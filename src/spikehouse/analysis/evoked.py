@@ -10,13 +10,12 @@ import numpy.typing as npt
 import pandas as pd
 
 from spikehouse.analysis._ranges import is_flat
-from spikehouse.analysis.fdr import adjust_p_values
 from spikehouse.analysis.responses import check_window
 from spikehouse.errors import InvalidArgumentError, describe_choices, guard_public
 from spikehouse.labelled import Ids, to_ids
 from spikehouse.spikes import count_spikes, time_domain
 
-__all__ = ["evoked_responses"]
+__all__ = ["adjust_p_values", "compute_evoked_responses"]
 
 SpikeTimes = Mapping[int, npt.NDArray[np.float64]]
 Test = Literal["wilcoxon", "t", "sign-flip"]
@@ -25,7 +24,7 @@ Test = Literal["wilcoxon", "t", "sign-flip"]
 PART_BYTES = 32 * 1024 * 1024
 
 
-def evoked_responses(
+def compute_evoked_responses(
     spike_times: SpikeTimes,
     unit_ids: Ids,
     onsets: npt.ArrayLike,
@@ -34,7 +33,7 @@ def evoked_responses(
     baseline: tuple[float, float] = (-0.25, 0.0),
     test: Test = "wilcoxon",
     alpha: float = 0.05,
-    n_shuffles: int = 10_000,
+    n_resamples: int = 10_000,
     seed: int = 0,
 ) -> pd.DataFrame:
     """Test for every unit whether it fires differently after onsets than before.
@@ -56,8 +55,8 @@ def evoked_responses(
         All are two-sided.
     alpha
         The false discovery rate that ``is_responsive`` keeps.
-    n_shuffles, seed
-        Of the sign-flip test; the smallest p-value is 1 / (n_shuffles + 1).
+    n_resamples, seed
+        Of the sign-flip test; the smallest p-value is 1 / (n_resamples + 1).
 
     Returns
     -------
@@ -94,7 +93,7 @@ def evoked_responses(
     tests: dict[str, Callable[[npt.NDArray[np.float64]], _Tested]] = {
         "wilcoxon": _rank_signs,
         "t": _test_mean,
-        "sign-flip": lambda change: _flip_signs(change, n_shuffles, seed),
+        "sign-flip": lambda change: _flip_signs(change, n_resamples, seed),
     }
     if test not in tests:
         raise InvalidArgumentError(f"test={test!r}; {describe_choices(test, tests)}")
@@ -174,9 +173,9 @@ def _rank_signs(change: npt.NDArray[np.float64]) -> _Tested:
     return statistic, np.asarray(2 * ndtr(-np.abs(statistic)))
 
 
-def _flip_signs(change: npt.NDArray[np.float64], n_shuffles: int, seed: int) -> _Tested:
-    if n_shuffles < 1:
-        raise InvalidArgumentError(f"n_shuffles is {n_shuffles}; give one or more")
+def _flip_signs(change: npt.NDArray[np.float64], n_resamples: int, seed: int) -> _Tested:
+    if n_resamples < 1:
+        raise InvalidArgumentError(f"n_resamples is {n_resamples}; give one or more")
     n_rows, n_units = change.shape
     nothing = np.full(n_units, np.nan)
     if n_rows < 2:
@@ -185,13 +184,72 @@ def _flip_signs(change: npt.NDArray[np.float64], n_shuffles: int, seed: int) -> 
     total = change.sum(axis=0)
     n_as_large = np.zeros(n_units)
     n_part = max(PART_BYTES // (8 * (n_rows + n_units)), 1)
-    for start in range(0, n_shuffles, n_part):
-        n_here = min(n_part, n_shuffles - start)
+    for start in range(0, n_resamples, n_part):
+        n_here = min(n_part, n_resamples - start)
         signs = rng.integers(0, 2, size=(n_here, n_rows), dtype=np.int8) * 2.0 - 1.0
         n_as_large += (np.abs(signs @ change) >= np.abs(total)).sum(axis=0)
     is_tested = (change != 0).any(axis=0)
-    p_value = np.where(is_tested, (n_as_large + 1) / (n_shuffles + 1), np.nan)
+    p_value = np.where(is_tested, (n_as_large + 1) / (n_resamples + 1), np.nan)
     return np.where(is_tested, total / n_rows, np.nan), p_value
+
+
+def adjust_p_values(p_values: npt.ArrayLike, *, axis: int = -1) -> npt.NDArray[np.float64]:
+    """Adjust p-values of many tests so that a limit on them limits the false discovery rate.
+
+    Parameters
+    ----------
+    p_values
+        Any shape, in [0, 1]; NaN where there was no test.
+    axis
+        Along which the tests belong together, usually the units.
+
+    Returns
+    -------
+    ndarray of float64, same shape
+        q(k) = min over j ≥ k of p(j) · m / j, with p sorted and m tests: calling those with
+        q ≤ 0.05 discoveries, at most 5 % of them are false on average. NaN stays NaN and does not
+        count as a test.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If a value is below 0 or above 1, or there is a single number instead of an array.
+
+    Notes
+    -----
+    The procedure of Benjamini and Hochberg, for tests that are independent or positively
+    dependent. AllenSDK has no such function; its p-values are not adjusted.
+
+    References
+    ----------
+    Benjamini & Hochberg (1995), J. R. Stat. Soc. B 57, 289,
+    doi:10.1111/j.2517-6161.1995.tb02031.x.
+
+    Examples
+    --------
+    >>> adjust_p_values([0.01, 0.04, float("nan"), 0.03]).round(3).tolist()
+    [0.03, 0.04, nan, 0.04]
+    """
+    given = np.asarray(p_values, dtype=np.float64)
+    if not given.ndim:
+        raise InvalidArgumentError(
+            f"p_values is the single number {given:g}; give those of all tests together, for "
+            "instance [0.01, 0.2]"
+        )
+    is_wrong = (given < 0) | (given > 1)
+    if is_wrong.any():
+        raise InvalidArgumentError(
+            f"{int(is_wrong.sum())} p-values lie outside [0, 1], the first is "
+            f"{given[is_wrong].ravel()[0]:g}"
+        )
+    from scipy.stats import false_discovery_control
+
+    adjusted = np.full(given.shape, np.nan)
+    rows, adjusted_rows = np.moveaxis(given, axis, -1), np.moveaxis(adjusted, axis, -1)
+    for place in np.ndindex(rows.shape[:-1]):
+        is_test = np.isfinite(rows[place])
+        adjusted_rows[place][is_test] = false_discovery_control(rows[place][is_test])
+    return adjusted
 
 
 guard_public(globals())

@@ -17,7 +17,7 @@ from spikehouse.labelled import Ids, align, rows_first, to_ids
 from spikehouse.schema import require_columns
 from spikehouse.spikes import check_windows, count_spikes, time_domain
 
-__all__ = ["StimulusResponses", "average_speed"]
+__all__ = ["StimulusResponses", "compute_average_speed"]
 
 _NEEDED = ("start_time", "stop_time", "stimulus_condition_id")
 
@@ -249,7 +249,7 @@ class StimulusResponses:
         require_columns(
             self.running_speed, "start_time", "velocity", what="the table of running speed"
         )
-        return average_speed(
+        return compute_average_speed(
             self.running_speed["start_time"].to_numpy(dtype=np.float64),
             self.running_speed["velocity"].to_numpy(dtype=np.float64),
             start_time=self.onsets,
@@ -368,7 +368,7 @@ def _just_after(times: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return np.nextafter(times, np.inf)
 
 
-def average_speed(
+def compute_average_speed(
     times: npt.NDArray[np.float64],
     velocity: npt.NDArray[np.float64],
     *,

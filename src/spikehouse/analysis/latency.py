@@ -11,9 +11,9 @@ import pandas as pd
 
 from spikehouse.errors import InvalidArgumentError, guard_public
 from spikehouse.labelled import Ids, to_ids
-from spikehouse.spikes import count_spikes, mean_counts, time_domain
+from spikehouse.spikes import compute_mean_counts, count_spikes, time_domain
 
-__all__ = ["LatencyOptions", "onset_latency"]
+__all__ = ["LatencyOptions", "compute_onset_latency"]
 
 SpikeTimes = Mapping[int, npt.NDArray[np.float64]]
 
@@ -78,13 +78,13 @@ class _Bins:
         return int(n_after.sum())
 
 
-def onset_latency(
+def compute_onset_latency(
     spike_times: SpikeTimes,
     unit_ids: Ids,
     onsets: npt.ArrayLike,
     *,
     options: LatencyOptions | None = None,
-    n_bootstraps: int = 0,
+    n_resamples: int = 0,
     seed: int = 0,
 ) -> pd.DataFrame:
     """Find for every unit when its response to onsets begins.
@@ -99,7 +99,7 @@ def onset_latency(
         Times [s], shape (n_presentations,): those of the conditions that drive the units.
     options
         Window, resolution, limits; the defaults suit visual responses.
-    n_bootstraps
+    n_resamples
         If not 0: how often presentations are drawn anew, with replacement, for an interval.
     seed
         Of those draws.
@@ -143,12 +143,12 @@ def onset_latency(
     doi:10.1093/biostatistics/kxh008, for segments with a beginning and an end.
     """
     chosen = LatencyOptions() if options is None else options
-    if n_bootstraps < 0:
-        raise InvalidArgumentError(f"n_bootstraps is {n_bootstraps}; give 0 or more")
+    if n_resamples < 0:
+        raise InvalidArgumentError(f"n_resamples is {n_resamples}; give 0 or more")
     units = to_ids(unit_ids, "unit_id").tolist()
     bins = _make_bins(chosen)
     domain = time_domain(bins.edges, onsets)
-    means = mean_counts(spike_times, units, domain) if len(domain) else None
+    means = compute_mean_counts(spike_times, units, domain) if len(domain) else None
     n_bins = len(bins.edges) - 1
     sums = np.zeros((len(units), n_bins), dtype=np.int64)
     if means is not None:
@@ -156,10 +156,10 @@ def onset_latency(
         sums = np.rint(means.T * len(domain)).astype(np.int64)
     table = _describe(sums, bins, chosen, len(domain))
     table.index = pd.Index(units, name="unit_id", dtype=np.int64)
-    if n_bootstraps:
+    if n_resamples:
         is_found = table["latency"].notna()
         found = table.index[is_found].tolist()
-        low, high = _bootstrap(spike_times, found, domain, bins, n_bootstraps, seed)
+        low, high = _bootstrap(spike_times, found, domain, bins, n_resamples, seed)
         for name, bound in (("latency_low", low), ("latency_high", high)):
             table[name] = np.nan
             table.loc[is_found, name] = bound
@@ -182,7 +182,7 @@ def _make_bins(options: LatencyOptions) -> _Bins:
 def _describe(
     sums: npt.NDArray[np.int64], bins: _Bins, options: LatencyOptions, n_presentations: int
 ) -> pd.DataFrame:
-    from scipy.special import bdtrc
+    from scipy.stats import binom
 
     begin, end = _find_segments(sums, bins)
     total = sums.sum(axis=1)
@@ -194,8 +194,7 @@ def _describe(
     with np.errstate(divide="ignore", invalid="ignore"):
         evoked = inside / (seconds * n_presentations)
         baseline = (total - inside) / ((duration - seconds) * n_presentations)
-    # bdtrc(k) is the probability of more than k
-    chance = bdtrc(np.maximum(inside - 1, 0), np.maximum(total, 1), seconds / duration)
+    chance = binom.sf(inside - 1, total, seconds / duration)
     p_value = np.where(evoked > baseline, np.minimum(chance * bins.n_candidates, 1.0), 1.0)
     p_value[total == 0] = np.nan
     is_found = p_value <= options.alpha
@@ -250,7 +249,7 @@ def _bootstrap(
     units: list[int],
     domain: npt.NDArray[np.float64],
     bins: _Bins,
-    n_bootstraps: int,
+    n_resamples: int,
     seed: int,
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Give the 2.5th and 97.5th percentile of the latency over draws of presentations."""
@@ -259,17 +258,17 @@ def _bootstrap(
     if not n_rows:
         return low, high
     rng = np.random.default_rng(seed)
-    drawn = rng.multinomial(n_rows, np.full(n_rows, 1 / n_rows), size=n_bootstraps)
+    drawn = rng.multinomial(n_rows, np.full(n_rows, 1 / n_rows), size=n_resamples)
     weights = drawn.astype(np.float64)
-    n_part = max(PART_BYTES // (8 * n_bins * (n_rows + n_bootstraps)), 1)
+    n_part = max(PART_BYTES // (8 * n_bins * (n_rows + n_resamples)), 1)
     for start in range(0, len(units), n_part):
         here = units[start : start + n_part]
         counts = count_spikes(spike_times, here, domain, dtype=np.float64)
         # draws × (bins · units), one matrix product
         sums = weights @ counts.reshape(n_rows, -1)
-        rows = np.rint(sums).astype(np.int64).reshape(n_bootstraps, n_bins, len(here))
+        rows = np.rint(sums).astype(np.int64).reshape(n_resamples, n_bins, len(here))
         begin, _ = _find_segments(rows.transpose(0, 2, 1).reshape(-1, n_bins), bins)
-        latency = bins.edges[begin].reshape(n_bootstraps, len(here))
+        latency = bins.edges[begin].reshape(n_resamples, len(here))
         low[start : start + n_part], high[start : start + n_part] = np.quantile(
             latency, [0.025, 0.975], axis=0
         )

@@ -35,7 +35,7 @@ class MetricOptions:
 
     Attributes
     ----------
-    n_permutations
+    n_resamples
         Of the test of receptive fields; if None, 10 000, or 1000 where published.
     seed
         Of the same test.
@@ -43,7 +43,7 @@ class MetricOptions:
         ``"corrected"``, or ``"published"`` for every column as the released tables have it.
     """
 
-    n_permutations: int | None = None
+    n_resamples: int | None = None
     seed: int = 0
     definition: Definition = "corrected"
 
@@ -166,7 +166,7 @@ def _compute(
         return compute_receptive_field_metrics(
             responses,
             definition=definition,
-            n_permutations=options.n_permutations,
+            n_resamples=options.n_resamples,
             seed=options.seed,
         )
     if name in _MOVIES:

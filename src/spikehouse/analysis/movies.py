@@ -9,8 +9,8 @@ import pandas as pd
 from spikehouse.analysis.common import trial_metrics
 from spikehouse.analysis.definitions import Definition
 from spikehouse.analysis.inputs import StimulusResponses
-from spikehouse.analysis.variability import reliability, smooth_rate
-from spikehouse.errors import guard_public
+from spikehouse.analysis.variability import reliability
+from spikehouse.errors import InvalidArgumentError, guard_public
 from spikehouse.spikes import count_spikes
 
 __all__ = ["compute_natural_movies_metrics", "movie_reliability", "movie_repeats"]
@@ -87,6 +87,10 @@ def movie_reliability(
     frames before, which were others. AllenSDK has the formula as a function of spike times and no
     metric of this name. Memory: 2 × 8 bytes a frame shown for 64 units.
     """
+    if not sigma >= 0:
+        raise InvalidArgumentError(f"sigma is {sigma}; it must be 0 s or longer")
+    from scipy.ndimage import gaussian_filter1d
+
     rows = movie_repeats(responses.condition_of)
     answer = np.full(responses.n_units, np.nan)
     if len(rows) < 2:
@@ -101,10 +105,10 @@ def movie_reliability(
             counts = responses.shown_counts[:, units]
         else:
             counts = count_spikes(responses.spike_times, unit_ids[units], shown + delay)[:, 0]
-        rates = smooth_rate(
-            counts.T[:, rows], bin_width=frame_duration, sigma=sigma if is_same_order else 0.0
-        )
-        answer[units] = reliability(rates)
+        repeats = counts.T[:, rows].astype(np.float64)
+        if sigma and is_same_order:
+            repeats = gaussian_filter1d(repeats, sigma / frame_duration)
+        answer[units] = reliability(repeats)
     return answer
 
 

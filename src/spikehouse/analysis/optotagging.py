@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from spikehouse.analysis.fdr import adjust_p_values
+from spikehouse.analysis.evoked import adjust_p_values
 from spikehouse.analysis.responses import check_unit_ids
 from spikehouse.errors import InvalidArgumentError, NotFoundError, describe_choices, guard_public
 from spikehouse.labelled import Ids
@@ -360,16 +360,13 @@ def _test_rates(
     baseline: npt.NDArray[np.float64],
     share: npt.NDArray[np.float64],
 ) -> npt.NDArray[np.float64]:
-    from scipy.special import bdtrc
+    from scipy.stats import binom
 
-    total: npt.NDArray[np.float64] = evoked + baseline
-    # bdtrc(k) is the probability of more than k, which of −1 it does not know
-    chance: npt.NDArray[np.float64] = bdtrc(
-        np.maximum(evoked - 1, 0), np.maximum(total, 1).astype(np.int64), share
-    )
-    chance[evoked == 0] = 1.0
-    chance[(total == 0) | np.broadcast_to(share == 0, total.shape)] = np.nan
-    return chance
+    total = evoked + baseline
+    p_value: npt.NDArray[np.float64] = binom.sf(evoked - 1, total, share)
+    # without spikes, or without time to respond in, there is nothing to test
+    p_value[(total == 0) | np.broadcast_to(share == 0, total.shape)] = np.nan
+    return p_value
 
 
 def _summarise_first(

@@ -22,8 +22,8 @@ from spikehouse.errors import InvalidArgumentError, guard_public
 
 __all__ = [
     "RF_COLUMNS",
+    "compute_receptive_field_maps",
     "compute_receptive_field_metrics",
-    "receptive_field_maps",
 ]
 
 Floats = npt.NDArray[np.float64]
@@ -77,7 +77,7 @@ class _Positions:
         return n.reshape(self.y.size, self.x.size)
 
 
-def receptive_field_maps(
+def compute_receptive_field_maps(
     responses: StimulusResponses, *, window: float = MAP_WINDOW_S
 ) -> xr.DataArray:
     """Average the responses of units to every position of the stimulus.
@@ -136,7 +136,7 @@ def compute_receptive_field_metrics(
     responses: StimulusResponses,
     *,
     definition: Definition = "corrected",
-    n_permutations: int | None = None,
+    n_resamples: int | None = None,
     seed: int | np.random.RandomState = 0,
     minimum_spike_count: float = 10.0,
     mask_threshold: float | None = None,
@@ -150,7 +150,7 @@ def compute_receptive_field_metrics(
         Of a stimulus with x_position and y_position [degrees], such as gabors.
     definition
         ``"corrected"``, or ``"published"`` for the numbers of the released tables.
-    n_permutations
+    n_resamples
         Of the test. If None, 10 000 permutations for corrected and 1000 resamples for published
         p-values.
     seed
@@ -210,7 +210,7 @@ def compute_receptive_field_metrics(
     positions = _find_positions(responses)
     trials = responses.counts[positions.is_located]
     is_counted = trials.sum(axis=0) >= minimum_spike_count
-    run = _choose_test(definition, n_permutations, seed, progress)
+    run = _choose_test(definition, n_resamples, seed, progress)
     maps = _sum_maps(responses, positions)[is_counted]
     shapes = _shape_metrics(maps, positions, mask_threshold, definition=definition)
     # AllenSDK sorts positions by x, in it from the top down
@@ -231,19 +231,19 @@ def compute_receptive_field_metrics(
 
 def _choose_test(
     definition: Definition,
-    n_permutations: int | None,
+    n_resamples: int | None,
     seed: int | np.random.RandomState,
     progress: Progress | None,
 ) -> Callable[[npt.ArrayLike, npt.ArrayLike], Floats]:
     if definition == "published":
-        n = 1000 if n_permutations is None else n_permutations
+        n = 1000 if n_resamples is None else n_resamples
         return partial(resampling_p_values, n_resamples=n, seed=seed, progress=progress)
     if isinstance(seed, np.random.RandomState):
         raise InvalidArgumentError(
             "permutations need a number as seed; a RandomState is for definition='published'"
         )
-    n = 10_000 if n_permutations is None else n_permutations
-    return partial(permutation_p_values, n_permutations=n, seed=seed, progress=progress)
+    n = 10_000 if n_resamples is None else n_resamples
+    return partial(permutation_p_values, n_resamples=n, seed=seed, progress=progress)
 
 
 def _shape_metrics(

@@ -16,15 +16,15 @@ from spikehouse.spikes import (
     bin_centres,
     check_bin_edges,
     check_windows,
-    mean_counts,
+    compute_mean_counts,
     time_domain,
 )
 
 __all__ = [
     "check_unit_ids",
     "check_window",
-    "conditionwise_psth",
-    "rasters_by_condition",
+    "compute_conditionwise_psth",
+    "compute_rasters_by_condition",
     "smooth_rates",
 ]
 
@@ -35,7 +35,7 @@ TIME = "time_relative_to_stimulus_onset"
 N_WIDTHS = 4.0
 
 
-def conditionwise_psth(
+def compute_conditionwise_psth(
     spike_times: SpikeTimes,
     unit_ids: Ids,
     presentations: pd.DataFrame,
@@ -78,7 +78,7 @@ def conditionwise_psth(
     Notes
     -----
     Unit by unit: the counts of all presentations are never in memory, only the result. AllenSDK's
-    ``conditionwise_psth`` has the same mean counts, in bins of 1 ms from the onset.
+    ``compute_conditionwise_psth`` has the same mean counts, in bins of 1 ms from the onset.
     """
     edges = check_bin_edges(bin_edges)
     onsets, conditions = _read_columns(presentations, "start_time", "stimulus_condition_id")
@@ -87,7 +87,7 @@ def conditionwise_psth(
     ids, groups = np.unique(shown, return_inverse=True)
     units = to_ids(unit_ids, "unit_id")
     domain = time_domain(edges, onsets[is_shown])
-    values = mean_counts(spike_times, units, domain, groups=groups)
+    values = compute_mean_counts(spike_times, units, domain, groups=groups)
     if use_rates:
         widths = np.diff(edges)[:, None]
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -164,7 +164,7 @@ def smooth_rates(rates: xr.DataArray, *, kernel_width: float, dim: str = TIME) -
     return result
 
 
-def rasters_by_condition(
+def compute_rasters_by_condition(
     spike_times: SpikeTimes,
     unit_ids: Ids,
     presentations: pd.DataFrame,

@@ -199,11 +199,11 @@ def _start_values(values: Floats, definition: Definition) -> Floats:
 def _fit_one(values: Floats, y: Floats, x: Floats, start: Floats) -> tuple[Floats, bool]:
     from scipy import optimize
 
-    from spikehouse.analysis._rf_kernels import gaussian_off
+    from spikehouse.analysis._kernels import gaussian_residuals
 
     # with full_output a fit that does not converge is told by its status, not by a warning
     parameters, *_, status = optimize.leastsq(
-        gaussian_off, start, args=(y, x, values), full_output=True
+        gaussian_residuals, start, args=(y, x, values), full_output=True
     )
     return parameters, status < 5 and bool(np.isfinite(parameters).all())
 

@@ -27,7 +27,7 @@ def permutation_p_values(
     counts: npt.ArrayLike,
     group_of: npt.ArrayLike,
     *,
-    n_permutations: int = 10_000,
+    n_resamples: int = 10_000,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Floats:
@@ -40,24 +40,24 @@ def permutation_p_values(
     group_of
         For every presentation the number of its group, such as a position; shape
         (n_presentations,).
-    n_permutations
+    n_resamples
         How often the groups are dealt out anew.
     seed
         Of the permutations. The result does not depend on the number of cores.
     progress
-        Called with (permutations done, n_permutations).
+        Called with (permutations done, n_resamples).
 
     Returns
     -------
     ndarray, shape (n_units,)
-        p = (k + 1) / (n_permutations + 1), k the permutations whose statistic is at least that
+        p = (k + 1) / (n_resamples + 1), k the permutations whose statistic is at least that
         of the data. 1 for a unit with the same count in every presentation, and for all units
         if there is one group or every group has one presentation: nothing can be learnt then.
 
     Raises
     ------
     InvalidArgumentError
-        If shapes do not fit, counts are not whole or are negative, n_permutations < 1 or seed < 0.
+        If shapes do not fit, counts are not whole or are negative, n_resamples < 1 or seed < 0.
 
     Notes
     -----
@@ -77,12 +77,12 @@ def permutation_p_values(
     .. [1] Phipson, B. & Smyth, G. K. (2010). Permutation p-values should never be zero. Stat.
        Appl. Genet. Mol. Biol. 9, 39. https://doi.org/10.2202/1544-6115.1585
     """
-    whole, group = _check_counts(counts, group_of, n_permutations, "n_permutations")
+    whole, group = _check_counts(counts, group_of, n_resamples, "n_resamples")
     if seed < 0:
         raise InvalidArgumentError(f"seed is {seed}; give 0 or more")
     if 0 in whole.shape:
         return np.full(whole.shape[1], np.nan)
-    from spikehouse.analysis import _rf_kernels
+    from spikehouse.analysis import _kernels
 
     n_shown = np.bincount(group)
     by_group = np.argsort(group, kind="stable")
@@ -91,7 +91,7 @@ def permutation_p_values(
     largest = int(whole.max())
     small = whole.astype(np.min_scalar_type(largest))[by_group]
     sum_dtype = np.promote_types(np.uint16, np.min_scalar_type(largest * int(n_shown.max())))
-    sizes = [min(N_TOGETHER, n_permutations - i) for i in range(0, n_permutations, N_TOGETHER)]
+    sizes = [min(N_TOGETHER, n_resamples - i) for i in range(0, n_resamples, N_TOGETHER)]
     seeds = np.random.SeedSequence(seed).spawn(len(sizes))
 
     def run(task: tuple[int, np.random.SeedSequence]) -> npt.NDArray[np.int64]:
@@ -99,17 +99,17 @@ def permutation_p_values(
         orders = np.tile(np.arange(len(small), dtype=np.int32), (size, 1))
         np.random.default_rng(own).permuted(orders, axis=1, out=orders)
         sums = np.empty(small.shape[1], sum_dtype)
-        return _rf_kernels.count_as_large(small, orders, first, weights, least, sums)
+        return _kernels.count_as_large(small, orders, first, weights, least, sums)
 
     n_as_large, n_done = np.zeros(whole.shape[1], np.int64), 0
-    with ThreadPoolExecutor(_rf_kernels.n_threads()) as pool:
+    with ThreadPoolExecutor(_kernels.n_threads()) as pool:
         tasks = zip(sizes, seeds, strict=True)
         for size, found in zip(sizes, pool.map(run, tasks), strict=True):
             n_as_large += found
             n_done += size
             if progress is not None:
-                progress(n_done, n_permutations)
-    p_values: Floats = (n_as_large + 1) / (n_permutations + 1)
+                progress(n_done, n_resamples)
+    p_values: Floats = (n_as_large + 1) / (n_resamples + 1)
     return p_values
 
 
@@ -160,7 +160,7 @@ def resampling_p_values(
     About 30 ms a unit for 1000 resamples of 3645 presentations; 60 MB.
     """
     whole, group = _check_counts(counts, group_of, n_resamples, "n_resamples")
-    from spikehouse.analysis import _rf_kernels
+    from spikehouse.analysis import _kernels
 
     n_presentations, n_units = whole.shape
     # AllenSDK's metrics depend on this generator's stream
@@ -176,7 +176,7 @@ def resampling_p_values(
             size = (min(N_TOGETHER, n_resamples - start), n_presentations)
             rows = random.randint(0, n_presentations, size=size)
             sums = np.zeros((size[0], len(n_shown)), np.int64)
-            _rf_kernels.sum_resampled(own, rows.astype(np.int64, copy=False), group, sums)
+            _kernels.sum_resampled(own, rows.astype(np.int64, copy=False), group, sums)
             n_larger += int((actual < _chi_square(sums, n_shown, n_presentations)).sum())
         p_values[unit] = n_larger / n_resamples
         if progress is not None:

@@ -114,20 +114,15 @@ def _shape_speeds(speed: Floats, shape: tuple[int, ...]) -> Floats:
 
 
 def _test_welch(a: tuple[Floats, Floats, Floats], b: tuple[Floats, Floats, Floats]) -> Floats:
-    """Give the two-sided p-value from (number, mean, summed squares) of two groups."""
-    from scipy.special import stdtr
+    """Return the two-sided p-value of Welch's test from (number, mean, summed squares)."""
+    from scipy.stats import ttest_ind_from_stats
 
-    error_a = a[2] / (a[0] - 1) / a[0]
-    error_b = b[2] / (b[0] - 1) / b[0]
     change = a[1] - b[1]
     # the means of equal numbers may be a rounding apart
     change = np.where(np.abs(change) > TOLERANCE * np.maximum(a[1], b[1]), change, 0.0)
-    t = change / np.sqrt(error_a + error_b)
-    freedom = (error_a + error_b) ** 2 / (error_a**2 / (a[0] - 1) + error_b**2 / (b[0] - 1))
-    # no variance in either group: t is infinite or undefined whatever the degrees of freedom
-    freedom = np.where(np.isnan(freedom), 1.0, freedom)
-    p_value: Floats = 2 * stdtr(freedom, -np.abs(t))
-    return p_value
+    spread_a, spread_b = (np.sqrt(group[2] / (group[0] - 1)) for group in (a, b))
+    test = ttest_ind_from_stats(change, spread_a, a[0], 0.0, spread_b, b[0], equal_var=False)
+    return np.asarray(test.pvalue, dtype=np.float64)
 
 
 guard_public(globals())

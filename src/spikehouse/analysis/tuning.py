@@ -9,14 +9,13 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from spikehouse.analysis._ranges import check_not_negative, is_flat
+from spikehouse.analysis._ranges import check_not_negative
 from spikehouse.analysis.definitions import Definition
 from spikehouse.errors import InvalidArgumentError, guard_public
 from spikehouse.labelled import align, rows_first
 
 __all__ = [
     "direction_selectivity",
-    "discrimination_index",
     "has_ties",
     "mean_by_value",
     "orientation_selectivity",
@@ -295,56 +294,6 @@ def has_ties(
         If there is no value at all.
     """
     return np.asarray(_is_largest(means, definition).sum(axis=0) > 1, dtype=np.bool_)
-
-
-def discrimination_index(responses: npt.ArrayLike, values: npt.ArrayLike) -> Floats:
-    """Compare how a parameter moves the response with how trials scatter.
-
-    ``(max − min) / (max − min + 2 √(SSE / (N − M)))`` of the mean responses to M values; SSE is
-    the sum of squares of N trials around the mean of their value.
-
-    Parameters
-    ----------
-    responses
-        Response in each trial (its square root makes the scatter of counts even), shape
-        (n_trials, n_units).
-    values
-        The parameter in each trial (spatial or temporal frequency, phase, speed, contrast),
-        shape (n_trials,); trials with NaN are left out.
-
-    Returns
-    -------
-    ndarray, shape (n_units,)
-        0 (the value does not matter) to 1 (it says it all). NaN where responses neither differ
-        nor scatter, or there is no value with two trials.
-
-    Raises
-    ------
-    InvalidArgumentError
-        If responses and values differ in length.
-
-    Notes
-    -----
-    AllenSDK's ``get_sfdi`` takes the scatter around the mean of all trials instead, which counts
-    the tuning itself as noise.
-
-    References
-    ----------
-    Prince, Pointon, Cumming & Parker 2002, doi:10.1152/jn.00465.2000.
-    """
-    values, responses = align(values=values, responses=rows_first(responses))
-    trials, parameter = np.asarray(responses, np.float64), np.asarray(values, np.float64)
-    known, means = mean_by_value(trials, parameter)
-    shown = ~np.isnan(parameter)
-    n_free = int(shown.sum()) - len(known)
-    if n_free < 1:
-        return np.full(trials.shape[1:], np.nan)
-    residuals = trials[shown] - means[np.searchsorted(known, parameter[shown])]
-    scatter = 2 * np.sqrt((residuals**2).sum(axis=0) / n_free)
-    span = np.ptp(means, axis=0)
-    with np.errstate(invalid="ignore"):
-        index = span / (span + scatter)
-    return np.where(is_flat(trials[shown], axis=0), np.nan, index)
 
 
 def _balanced_length(

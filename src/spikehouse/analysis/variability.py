@@ -20,7 +20,6 @@ __all__ = [
     "firing_rate",
     "lifetime_sparseness",
     "reliability",
-    "smooth_rate",
     "stimulus_blocks",
 ]
 
@@ -236,49 +235,6 @@ def firing_rate(spike_times: Mapping[int, Floats], unit_ids: Ids, blocks: npt.Ar
     return rates
 
 
-def smooth_rate(counts: npt.ArrayLike, *, bin_width: float, sigma: float, axis: int = -1) -> Floats:
-    """Turn binned spike counts into a smooth rate.
-
-    Parameters
-    ----------
-    counts
-        Spikes in successive bins, any shape.
-    bin_width
-        Length of a bin [s].
-    sigma
-        Standard deviation of the Gaussian [s]; 0 leaves the counts as they are.
-    axis
-        Along which time runs.
-
-    Returns
-    -------
-    ndarray, same shape
-        Rate [spikes/s].
-
-    Raises
-    ------
-    InvalidArgumentError
-        If the bin's length is not positive or sigma is negative.
-
-    Notes
-    -----
-    At both ends the counts are mirrored, so that the rate neither falls off nor loses spikes: its
-    sum times ``bin_width`` is the number of spikes. AllenSDK's ``get_fr`` is `binary_rate`.
-    """
-    if not bin_width > 0 or not sigma >= 0:
-        raise InvalidArgumentError(
-            f"bin_width is {bin_width} and sigma {sigma}; bins must last longer than 0 s and the "
-            "Gaussian cannot be narrower than 0 s"
-        )
-    values = np.asarray(counts, dtype=np.float64) / bin_width
-    if sigma == 0:
-        return values
-    from scipy.ndimage import gaussian_filter1d
-
-    smooth: Floats = gaussian_filter1d(values, sigma / bin_width, axis=axis, mode="reflect")
-    return smooth
-
-
 def binary_rate(
     spikes: npt.ArrayLike,
     *,
@@ -313,7 +269,7 @@ def binary_rate(
     -----
     For comparison with AllenSDK, whose number is the same. It is not a rate: several spikes in a
     bin count as one and the sum is not divided by the bin's length. AllenSDK lets a negative time
-    wrap around to the end of the sweep; here it is an error. `smooth_rate` gives spikes/s.
+    wrap around to the end of the sweep; here it is an error.
     """
     times = np.asarray(spikes, dtype=np.float64)
     train = np.zeros(int(sweep_length * num_timestep_second))

@@ -75,7 +75,7 @@ def analyze(
 
     with plain_errors("stopped; nothing was written, run the same command again"):
         check_out(out)
-        options = MetricOptions(n_permutations=permutations, seed=seed, definition=definition)  # type: ignore[arg-type]  # it checks
+        options = MetricOptions(n_resamples=permutations, seed=seed, definition=definition)  # type: ignore[arg-type]  # it checks
         _check_stimuli(stimulus)
         with open_session(
             what, source, cache, host, size, stream=stream, offline=offline

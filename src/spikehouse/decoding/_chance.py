@@ -79,7 +79,7 @@ def decode_against_chance(
     design: Design,
     targets: Targets,
     *,
-    n_shuffles: int = 100,
+    n_resamples: int = 100,
     estimator: object = None,
     cv: object = None,
     groups: Targets | None = None,
@@ -95,8 +95,8 @@ def decode_against_chance(
         As for ``decode``.
     targets
         As for ``decode``.
-    n_shuffles
-        How often to shuffle; the smallest p-value is ``1 / (n_shuffles + 1)``.
+    n_resamples
+        How often to shuffle; the smallest p-value is ``1 / (n_resamples + 1)``.
     estimator
         As for ``decode``.
     cv
@@ -141,7 +141,7 @@ def decode_against_chance(
     """
     problem = check_problem(design, targets)
     plan = make_plan(problem, estimator=estimator, cv=cv, groups=groups, seed=seed)
-    n = check_repeats("n_shuffles", n_shuffles)
+    n = check_repeats("n_resamples", n_resamples)
     _check_shuffles(plan)
     scores = plan.run(_jobs(plan, cv, n, seed), n=n + 1, n_jobs=n_jobs, progress=progress)
     means = scores.accuracies.mean(axis=1)

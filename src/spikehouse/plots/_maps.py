@@ -38,9 +38,9 @@ def plot_receptive_field(
     receptive_field
         Response at each place, dims ``(elevation, azimuth)`` with their degrees as coordinates,
         increasing or decreasing, or other dimensions with these coordinates along them, as
-        ``analysis.receptive_field_maps`` has them. The centre of the screen is at azimuth 50° and
-        elevation 10°, as for the metrics azimuth_rf and elevation_rf. Of several units choose one,
-        ``.sel(unit_id=…)``.
+        ``analysis.compute_receptive_field_maps`` has them. The centre of the screen is at azimuth
+        50° and elevation 10°, as for the metrics azimuth_rf and elevation_rf. Of several units
+        choose one, ``.sel(unit_id=…)``.
     mask
         Shape as ``receptive_field``, elevation × azimuth: what counts as the receptive field; it
         is outlined.

@@ -69,7 +69,7 @@ def plot_psth_heatmap(
     are_rates
         ``mean_counts`` holds spikes/s already, and is not divided by the width of the bins. By
         default that is so where its ``attrs["units"]`` is "spikes/s", as
-        :func:`spikehouse.analysis.conditionwise_psth` has it; arithmetic may lose those.
+        :func:`spikehouse.analysis.compute_conditionwise_psth` has it; arithmetic may lose those.
     is_normalized
         Divide each unit's rates by its own highest one, to compare when units answer rather than
         how much. A silent unit stays 0.

@@ -14,19 +14,19 @@ from spikehouse.spikes.counting import (
     warn_wide_bins,
 )
 from spikehouse.spikes.design import design_matrix
-from spikehouse.spikes.statistics import condition_statistics
-from spikehouse.spikes.streaming import concatenate_spikes, mean_counts
+from spikehouse.spikes.statistics import compute_condition_statistics
+from spikehouse.spikes.streaming import compute_mean_counts, concatenate_spikes
 
 __all__ = [
     "align_spikes",
     "bin_centres",
     "check_bin_edges",
     "check_windows",
+    "compute_condition_statistics",
+    "compute_mean_counts",
     "concatenate_spikes",
-    "condition_statistics",
     "count_spikes",
     "design_matrix",
-    "mean_counts",
     "time_domain",
     "warn_overlaps",
     "warn_wide_bins",

@@ -13,7 +13,7 @@ from spikehouse.labelled import Ids, align, to_ids
 from spikehouse.spikes.counting import check_windows, count_spikes
 
 
-def condition_statistics(
+def compute_condition_statistics(
     spike_times: Mapping[int, npt.NDArray[np.float64]],
     unit_ids: Ids,
     *,

@@ -14,7 +14,7 @@ from spikehouse.spikes._engine import Rows, SpikeTimes, compiled_rows, run_units
 from spikehouse.spikes.counting import check_windows
 
 
-def mean_counts(
+def compute_mean_counts(
     spike_times: SpikeTimes,
     unit_ids: Ids,
     domain: npt.NDArray[np.float64],

@@ -4,18 +4,18 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from spikehouse.analysis.correlations import noise_correlations, signal_correlations
+from spikehouse.analysis.correlations import compute_noise_correlations, compute_signal_correlations
 from spikehouse.errors import InvalidArgumentError
 
 
 def test_noise_correlations__by_hand() -> None:
     # about their means of 1 and 11 the units differ by ∓1, ±1: the other way round
     counts = [[0, 3], [2, 1], [10, 9], [12, 7]]
-    noise = noise_correlations(counts, [5, 5, 6, 6])
+    noise = compute_noise_correlations(counts, [5, 5, 6, 6])
     np.testing.assert_allclose(noise, [[1, -1], [-1, 1]])
     assert noise.dims == ("unit_id", "other_unit_id")
     # the means go up together
-    np.testing.assert_allclose(signal_correlations(counts, [5, 5, 6, 6]), 1)
+    np.testing.assert_allclose(compute_signal_correlations(counts, [5, 5, 6, 6]), 1)
 
 
 def test_noise_correlations__recovers_what_is_shared(rng: np.random.Generator) -> None:
@@ -24,7 +24,7 @@ def test_noise_correlations__recovers_what_is_shared(rng: np.random.Generator) -
     scale = rng.uniform(1, 9, 20)[conditions][:, None]
     means = rng.uniform(0, 30, (20, 4))[conditions]
     counts = means + scale * (np.sqrt(0.3) * shared + np.sqrt(0.7) * own)
-    noise = noise_correlations(counts, conditions).values
+    noise = compute_noise_correlations(counts, conditions).values
     np.testing.assert_allclose(noise[~np.eye(4, dtype=bool)], 0.3, atol=0.06)
 
 
@@ -32,7 +32,7 @@ def test_correlations__silent_and_constant_units_are_nan(rng: np.random.Generato
     counts = rng.poisson(3, (12, 4)).astype(float)
     counts[:, 1], counts[:, 3] = 0, 0.1
     conditions = np.arange(12) % 3
-    for function in (noise_correlations, signal_correlations):
+    for function in (compute_noise_correlations, compute_signal_correlations):
         result = function(counts, conditions)
         assert np.isnan(result[[1, 3]]).all()
         assert np.isnan(result[:, [1, 3]]).all()
@@ -43,13 +43,13 @@ def test_noise_correlations__one_presentation_of_each_condition(
     rng: np.random.Generator,
 ) -> None:
     counts = rng.poisson(3, (5, 3))
-    assert np.isnan(noise_correlations(counts, range(5))).all()
-    assert np.isnan(signal_correlations(counts, [1] * 5)).all()
-    assert np.isfinite(np.diag(signal_correlations(counts, range(5)))).all()
+    assert np.isnan(compute_noise_correlations(counts, range(5))).all()
+    assert np.isnan(compute_signal_correlations(counts, [1] * 5)).all()
+    assert np.isfinite(np.diag(compute_signal_correlations(counts, range(5)))).all()
 
 
 def test_correlations__nothing() -> None:
-    for function in (noise_correlations, signal_correlations):
+    for function in (compute_noise_correlations, compute_signal_correlations):
         assert np.isnan(function(np.zeros((0, 2)), [])).all()
         assert function(np.zeros((4, 0)), [1, 1, 2, 2]).shape == (0, 0)
 
@@ -58,8 +58,8 @@ def test_correlations__labels() -> None:
     counts = xr.DataArray(
         np.eye(4)[:, :2], dims=("stimulus_presentation_id", "unit_id"), coords={"unit_id": [8, 9]}
     )
-    assert noise_correlations(counts, [1, 1, 2, 2]).other_unit_id.values.tolist() == [8, 9]
-    named = noise_correlations(counts.values, [1, 1, 2, 2], unit_ids=[3, 4])
+    assert compute_noise_correlations(counts, [1, 1, 2, 2]).other_unit_id.values.tolist() == [8, 9]
+    named = compute_noise_correlations(counts.values, [1, 1, 2, 2], unit_ids=[3, 4])
     assert named.unit_id.values.tolist() == [3, 4]
     assert named.name == "noise_correlation"
 
@@ -67,14 +67,14 @@ def test_correlations__labels() -> None:
 def test_correlations__errors() -> None:
     counts = np.zeros((3, 2))
     with pytest.raises(InvalidArgumentError, match=r"3 presentations, but conditions has the shap"):
-        noise_correlations(counts, [1, 2])
+        compute_noise_correlations(counts, [1, 2])
     with pytest.raises(InvalidArgumentError, match=r"\(n_presentations, n_units\), not \(3,\)"):
-        signal_correlations(np.zeros(3), [1, 2, 3])
+        compute_signal_correlations(np.zeros(3), [1, 2, 3])
     with pytest.raises(InvalidArgumentError, match=r"2 units, but unit_ids has the shape \(1,\)"):
-        noise_correlations(counts, [1, 2, 3], unit_ids=[4])
+        compute_noise_correlations(counts, [1, 2, 3], unit_ids=[4])
     counts[1] = np.nan
     with pytest.raises(InvalidArgumentError, match="responses of 1 presentations are not finite"):
-        noise_correlations(counts, [1, 2, 3])
+        compute_noise_correlations(counts, [1, 2, 3])
 
 
 def draw_under_drift(rng, *, common=0.0, n=400):
@@ -93,7 +93,7 @@ def test_noise_correlations__without_slow_drift_is_what_presentations_share(rng,
     for _ in range(20):
         counts, conditions = draw_under_drift(rng, common=common)
         for slower_than, correlations in found.items():
-            pairs = noise_correlations(counts, conditions, slower_than=slower_than)
+            pairs = compute_noise_correlations(counts, conditions, slower_than=slower_than)
             correlations.append(float(pairs[0, 1]))
     assert np.mean(found[None]) > common + 0.3
     # standard error of the mean of 20 correlations of 400 presentations: 0.011
@@ -103,7 +103,7 @@ def test_noise_correlations__without_slow_drift_is_what_presentations_share(rng,
 def test_noise_correlations__of_constant_units_stay_undefined_without_drift(rng):
     counts, conditions = draw_under_drift(rng)
     counts[:, 1] = 0.1
-    pairs = noise_correlations(counts, conditions, slower_than=40)
+    pairs = compute_noise_correlations(counts, conditions, slower_than=40)
     assert np.isnan(pairs[1]).all()
     assert pairs[0, 0] == 1
 
@@ -111,4 +111,4 @@ def test_noise_correlations__of_constant_units_stay_undefined_without_drift(rng)
 @pytest.mark.parametrize("slower_than", [0, -1, 2, np.nan])
 def test_noise_correlations__refuses_to_remove_everything(slower_than):
     with pytest.raises(InvalidArgumentError, match="removes all that 6 presentations of 2 cond"):
-        noise_correlations(np.ones((6, 2)), [0, 1] * 3, slower_than=slower_than)
+        compute_noise_correlations(np.ones((6, 2)), [0, 1] * 3, slower_than=slower_than)

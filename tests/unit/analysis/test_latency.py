@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from spikehouse.analysis.latency import LatencyOptions, _find_segments, _make_bins, onset_latency
+from spikehouse.analysis.latency import (
+    LatencyOptions,
+    _find_segments,
+    _make_bins,
+    compute_onset_latency,
+)
 from spikehouse.demo.plan import draw_plan
 from spikehouse.demo.simulation import start_simulation
 from spikehouse.demo.sizes import get_size
@@ -61,7 +66,7 @@ def test_onset_latency__recovers_steps(rng: np.random.Generator, onsets: np.ndar
         unit: draw_train(rng, onsets, rate=5, evoked=60, start=start)
         for unit, start in enumerate(starts)
     }
-    table = onset_latency(spikes, range(30), onsets)
+    table = compute_onset_latency(spikes, range(30), onsets)
     error = table["latency"].to_numpy() - starts
     assert np.abs(error).max() < 0.006
     assert np.median(np.abs(error)) < 0.0012
@@ -75,7 +80,7 @@ def test_onset_latency__no_response_no_latency(
     rng: np.random.Generator, onsets: np.ndarray
 ) -> None:
     spikes = {unit: np.sort(rng.uniform(0, 102, 2000)) for unit in range(200)}
-    table = onset_latency(spikes, range(200), onsets)
+    table = compute_onset_latency(spikes, range(200), onsets)
     assert table["latency"].notna().sum() <= 2
     assert ((table["p_value"] > 0) & (table["p_value"] <= 1)).all()
 
@@ -83,7 +88,7 @@ def test_onset_latency__no_response_no_latency(
 def test_onset_latency__p_value_is_binomial_times_the_pairs(onsets: np.ndarray) -> None:
     # 6 of 8 spikes in one bin of twenty
     train = np.sort(np.r_[onsets[:6] + 0.035, onsets[0] - 0.055, onsets[1] + 0.075])
-    table = onset_latency({1: train}, [1], onsets, options=COARSE)
+    table = compute_onset_latency({1: train}, [1], onsets, options=COARSE)
     n_pairs = sum(20 - start for start in range(10, 19))
     expected = binom.sf(5, 8, 1 / 20) * n_pairs
     assert table.loc[1, "p_value"] == pytest.approx(expected)
@@ -92,26 +97,28 @@ def test_onset_latency__p_value_is_binomial_times_the_pairs(onsets: np.ndarray) 
 
 
 def test_onset_latency__silent_units_and_no_presentations(onsets: np.ndarray) -> None:
-    table = onset_latency({1: np.array([]), 2: onsets + 0.05}, [1, 2], onsets, n_bootstraps=5)
+    table = compute_onset_latency(
+        {1: np.array([]), 2: onsets + 0.05}, [1, 2], onsets, n_resamples=5
+    )
     assert table.loc[1].isna().all()
     assert table.loc[2, "latency"] == pytest.approx(0.05, abs=0.0011)
-    none = onset_latency({2: onsets}, [2], [], n_bootstraps=3)
+    none = compute_onset_latency({2: onsets}, [2], [], n_resamples=3)
     assert none.isna().all(axis=None)
     assert list(none.columns) == list(table.columns)
-    one = onset_latency({2: onsets + 0.05}, [2], onsets[:1])
+    one = compute_onset_latency({2: onsets + 0.05}, [2], onsets[:1])
     assert one["latency"].isna().all()
-    assert onset_latency({}, [], onsets).empty
+    assert compute_onset_latency({}, [], onsets).empty
 
 
 def test_onset_latency__intervals_hold_the_truth(
     rng: np.random.Generator, onsets: np.ndarray
 ) -> None:
     spikes = {unit: draw_train(rng, onsets, rate=5, evoked=40, start=0.0505) for unit in range(12)}
-    table = onset_latency(spikes, range(12), onsets, n_bootstraps=60)
+    table = compute_onset_latency(spikes, range(12), onsets, n_resamples=60)
     assert (table["latency_low"] <= table["latency_high"]).all()
     holds = (table["latency_low"] <= 0.0515) & (table["latency_high"] >= 0.0495)
     assert holds.mean() >= 0.8
-    again = onset_latency(spikes, range(12), onsets, n_bootstraps=60)
+    again = compute_onset_latency(spikes, range(12), onsets, n_resamples=60)
     assert table.equals(again)
 
 
@@ -122,7 +129,7 @@ def test_onset_latency__the_demos_neurons() -> None:
     spikes = dict(zip(units.index.tolist(), simulation.iterate_spike_times(), strict=True))
     shown = simulation.timeline.presentations
     onsets = shown.loc[shown["name"] == "natural_scenes", "start_time"]
-    table = onset_latency(spikes, units.index.tolist(), onsets)
+    table = compute_onset_latency(spikes, units.index.tolist(), onsets)
     is_visual = units["is_visual"].astype(bool)
     found = table["latency"].notna() & is_visual
     assert found.sum() >= 0.85 * is_visual.sum()
@@ -148,6 +155,6 @@ def test_latency_options__errors(options: dict[str, object], message: str) -> No
 
 def test_onset_latency__errors() -> None:
     with pytest.raises(InvalidArgumentError, match="at position 1 has bin 0 from inf to inf s"):
-        onset_latency({}, [], [1.0, np.inf])
-    with pytest.raises(InvalidArgumentError, match="n_bootstraps is -1; give 0 or more"):
-        onset_latency({}, [], [1.0], n_bootstraps=-1)
+        compute_onset_latency({}, [], [1.0, np.inf])
+    with pytest.raises(InvalidArgumentError, match="n_resamples is -1; give 0 or more"):
+        compute_onset_latency({}, [], [1.0], n_resamples=-1)

@@ -18,7 +18,7 @@ from spikehouse.analysis import (
     ANALYSES,
     MetricOptions,
     StimulusResponses,
-    average_speed,
+    compute_average_speed,
     compute_metrics,
     list_analyses,
 )
@@ -89,7 +89,7 @@ def test_stimulus_responses__says_what_is_missing() -> None:
 
 
 def test_average_speed__half_open_and_without_unknown_samples() -> None:
-    means = average_speed(
+    means = compute_average_speed(
         np.array([0.0, 1.0, 2.0, 3.0]),
         np.array([4.0, 2.0, np.nan, 10.0]),
         start_time=np.array([0.0, 1.0, 2.0, 9.0]),
@@ -155,7 +155,7 @@ def session_path(survey: Survey) -> Path:
 
 def test_analyze__all_published_columns(session_path: Path, survey: Survey) -> None:
     session = EcephysSession.from_nwb_path(session_path)
-    table = session.analyze(options=MetricOptions(n_permutations=50))
+    table = session.analyze(options=MetricOptions(n_resamples=50))
     published = set(survey.read_analysis_metrics(survey.session_ids[0]).columns)
     assert published - set(table) == set()
     assert table.index.equals(session.units.index.rename("unit_id"))
@@ -173,7 +173,7 @@ def test_analyze__some_units_give_the_same_rows(session_path: Path) -> None:
 
 def test_analyze__equal_seeds_equal_tables(session_path: Path) -> None:
     session = EcephysSession.from_nwb_path(session_path)
-    options = MetricOptions(n_permutations=50, seed=4)
+    options = MetricOptions(n_resamples=50, seed=4)
     first, second = (session.analyze("gabors", options=options) for _ in range(2))
     pd.testing.assert_frame_equal(first, second)
 
@@ -269,7 +269,7 @@ def test_from_counts__gives_what_needs_no_finer_times(
         timed.counts, shown, timed.unit_ids, running_speed=timed.running_speed
     )
     assert made.stimulus_name == stimulus
-    more = {"n_permutations": 20} if stimulus == "gabors" else {}
+    more = {"n_resamples": 20} if stimulus == "gabors" else {}
     expected = compute(timed, definition=definition, **more)
     found = compute(made, definition=definition, **more)
     finer = [name for name in expected if name.startswith(FINER)]

@@ -9,8 +9,8 @@ import pytest
 from spikehouse.analysis.inputs import StimulusResponses
 from spikehouse.analysis.receptive_fields import (
     RF_COLUMNS,
+    compute_receptive_field_maps,
     compute_receptive_field_metrics,
-    receptive_field_maps,
 )
 from spikehouse.analysis.rf_gaussian import fit_2d_gaussian, gaussian_moments_2d
 from spikehouse.analysis.rf_shapes import (
@@ -82,7 +82,7 @@ def test_receptive_field_maps__have_the_top_of_the_screen_in_row_0():
     responses = make_responses(
         [lambda x, y: 4 * (x == -40 and y == 40), lambda x, y: 2 * (x == 40 and y == -30)]
     )
-    maps = receptive_field_maps(responses)
+    maps = compute_receptive_field_maps(responses)
     assert maps.dims == ("unit_id", "y_position", "x_position")
     expected = np.zeros((2, 9, 9))
     expected[0, 0, 0], expected[1, 7, 8] = 4, 2
@@ -98,11 +98,13 @@ def test_receptive_field_maps__average_positions_that_were_shown_more_often():
     responses = make_responses([lambda x, y: 3], x=[-10.0, 10.0], y=[0.0], n_each=2)
     shown = responses.presentations.iloc[[0, 1, 2]]
     fewer = StimulusResponses("gabors", shown, responses.unit_ids, responses.spike_times, 0.25)
-    np.testing.assert_array_equal(receptive_field_maps(fewer), [[[3.0, 3.0]]])
+    np.testing.assert_array_equal(compute_receptive_field_maps(fewer), [[[3.0, 3.0]]])
 
 
 def test_receptive_field_maps__are_nan_where_nothing_was_shown():
-    maps = receptive_field_maps(make_responses([lambda x, y: 1], skip={(0, 10), (-40, -40)}))
+    maps = compute_receptive_field_maps(
+        make_responses([lambda x, y: 1], skip={(0, 10), (-40, -40)})
+    )
     is_missing = np.isnan(maps.values[0])
     assert is_missing.sum() == 2
     assert is_missing[3, 4]
@@ -114,11 +116,11 @@ def test_receptive_field_maps__count_in_the_window_only():
     onset = responses.onsets[0]
     trains = {100: np.array([onset - 1e-6, onset, onset + 0.2489, onset + 0.249])}
     one = StimulusResponses("gabors", responses.presentations, [100], trains, 0.25)
-    assert receptive_field_maps(one).values.sum() == 2
-    assert receptive_field_maps(one, window=0.25).values.sum() == 3
-    assert receptive_field_maps(one, window=0.1).attrs["window_s"] == 0.1
+    assert compute_receptive_field_maps(one).values.sum() == 2
+    assert compute_receptive_field_maps(one, window=0.25).values.sum() == 3
+    assert compute_receptive_field_maps(one, window=0.1).attrs["window_s"] == 0.1
     with pytest.raises(InvalidArgumentError, match=r"window is 0\.0; give the time"):
-        receptive_field_maps(one, window=0.0)
+        compute_receptive_field_maps(one, window=0.0)
 
 
 def test_receptive_field_maps__say_when_there_are_no_positions():
@@ -126,10 +128,10 @@ def test_receptive_field_maps__say_when_there_are_no_positions():
     table = responses.presentations
     without = StimulusResponses("flashes", table.drop(columns="x_position"), [], {}, 0.25)
     with pytest.raises(InvalidArgumentError, match="flashes has no x_position: receptive fields"):
-        receptive_field_maps(without)
+        compute_receptive_field_maps(without)
     blank = StimulusResponses("gabors", table.assign(y_position=np.nan), [], {}, 0.25)
     with pytest.raises(InvalidArgumentError, match="no presentation of gabors has a position"):
-        receptive_field_maps(blank)
+        compute_receptive_field_maps(blank)
 
 
 # --- threshold, smoothing, inversion
@@ -293,45 +295,45 @@ def test_permutation_p_values__says_who_responds(rng):
     group = rng.permutation(np.repeat(np.arange(12), 10))
     counts = rng.poisson(2.0, (120, 30))
     counts[:, 0] = rng.poisson(np.where(group == 5, 8.0, 2.0))
-    p = permutation_p_values(counts, group, n_permutations=999)
+    p = permutation_p_values(counts, group, n_resamples=999)
     assert p[0] == 0.001
     assert (p[1:] > 0.001).all()
     assert 0.3 < p[1:].mean() < 0.7
-    other = permutation_p_values(counts, group, n_permutations=999, seed=1)
+    other = permutation_p_values(counts, group, n_resamples=999, seed=1)
     np.testing.assert_allclose(other, p, atol=0.08)
     assert (other != p).any()
 
 
 def test_permutation_p_values__is_exact_in_ties():
     # two presentations of two groups: the two ways to deal out differ only by name
-    p = permutation_p_values([[3], [3], [0], [0]], [0, 0, 1, 1], n_permutations=3000, seed=4)
+    p = permutation_p_values([[3], [3], [0], [0]], [0, 0, 1, 1], n_resamples=3000, seed=4)
     # of 6 deals 2 are as large as the data
     assert p[0] == pytest.approx(1 / 3, abs=0.03)
     # every deal has the same statistic
-    assert permutation_p_values([[1], [1]], [0, 1], n_permutations=10).tolist() == [1.0]
+    assert permutation_p_values([[1], [1]], [0, 1], n_resamples=10).tolist() == [1.0]
 
 
 def test_permutation_p_values__where_nothing_can_be_learnt():
     counts = np.column_stack([np.zeros(12), np.full(12, 4), np.arange(12)]).astype(int)
-    assert permutation_p_values(counts, np.arange(12) % 3, n_permutations=50)[:2].tolist() == [1, 1]
-    assert permutation_p_values(counts, np.zeros(12), n_permutations=50).tolist() == [1, 1, 1]
-    assert permutation_p_values(counts, np.arange(12), n_permutations=50).tolist() == [1, 1, 1]
+    assert permutation_p_values(counts, np.arange(12) % 3, n_resamples=50)[:2].tolist() == [1, 1]
+    assert permutation_p_values(counts, np.zeros(12), n_resamples=50).tolist() == [1, 1, 1]
+    assert permutation_p_values(counts, np.arange(12), n_resamples=50).tolist() == [1, 1, 1]
     assert permutation_p_values(np.zeros((5, 0), int), np.zeros(5)).shape == (0,)
 
 
 def test_permutation_p_values__counts_of_any_size(rng):
     group = np.arange(60) % 6
     small = rng.poisson(3.0, (60, 4))
-    expected = permutation_p_values(small, group, n_permutations=300)
+    expected = permutation_p_values(small, group, n_resamples=300)
     for factor in (100, 50_000, 10_000_000):
-        found = permutation_p_values(small * factor, group, n_permutations=300)
+        found = permutation_p_values(small * factor, group, n_resamples=300)
         np.testing.assert_array_equal(found, expected)
 
 
 def test_permutation_p_values__tells_its_progress():
     seen = []
     permutation_p_values(
-        [[1], [2], [0]], [0, 0, 1], n_permutations=250, progress=lambda *a: seen.append(a)
+        [[1], [2], [0]], [0, 0, 1], n_resamples=250, progress=lambda *a: seen.append(a)
     )
     assert seen == [(100, 250), (200, 250), (250, 250)]
 
@@ -346,9 +348,8 @@ def test_p_values__refuse_what_cannot_be_meant(test):
         test([[np.nan], [2]], [0, 1])
     with pytest.raises(InvalidArgumentError, match="counts have to be whole numbers, 0 or more"):
         test([[-1], [2]], [0, 1])
-    number = {"n_permutations": 0} if test is permutation_p_values else {"n_resamples": 0}
     with pytest.raises(InvalidArgumentError, match="is 0; give 1 or more, for instance 1000"):
-        test([[1], [2]], [0, 1], **number)
+        test([[1], [2]], [0, 1], n_resamples=0)
 
 
 def test_permutation_p_values__refuses_a_negative_seed():
@@ -392,7 +393,7 @@ def test_compute_receptive_field_metrics__gives_degrees(rng):
     responses = make_responses(
         [bump(20, -10), bump(-20, 20), lambda x, y: 0], order=rng, n_each=3, orientations=(0, 45)
     )
-    table = compute_receptive_field_metrics(responses, n_permutations=200)
+    table = compute_receptive_field_metrics(responses, n_resamples=200)
     assert list(table) == list(RF_COLUMNS)
     assert table.index.tolist() == [100, 101, 102]
     assert table.index.name == "unit_id"
@@ -411,14 +412,14 @@ def test_compute_receptive_field_metrics__gives_degrees(rng):
 
 def test_compute_receptive_field_metrics__needs_a_few_spikes():
     responses = make_responses([lambda x, y: 3 * (x == y == 0), lambda x, y: 4 * (x == y == 0)])
-    table = compute_receptive_field_metrics(responses, n_permutations=20)
+    table = compute_receptive_field_metrics(responses, n_resamples=20)
     assert table["azimuth_rf"].isna().tolist() == [True, False]
-    every = compute_receptive_field_metrics(responses, n_permutations=20, minimum_spike_count=9)
+    every = compute_receptive_field_metrics(responses, n_resamples=20, minimum_spike_count=9)
     assert every["azimuth_rf"].tolist() == [50, 50]
 
 
 def test_compute_receptive_field_metrics__same_count_everywhere():
-    table = compute_receptive_field_metrics(make_responses([lambda x, y: 2]), n_permutations=20)
+    table = compute_receptive_field_metrics(make_responses([lambda x, y: 2]), n_resamples=20)
     assert np.isnan(table["azimuth_rf"].iloc[0])
     assert table["area_rf"].tolist() == [0]
     assert table["p_value_rf"].tolist() == [1]
@@ -426,7 +427,7 @@ def test_compute_receptive_field_metrics__same_count_everywhere():
 
 def test_compute_receptive_field_metrics__fits_the_hole_of_a_suppressed_unit():
     responses = make_responses([lambda x, y: 20 - bump(10, 0)(x, y)])
-    table = compute_receptive_field_metrics(responses, n_permutations=20)
+    table = compute_receptive_field_metrics(responses, n_resamples=20)
     assert table["width_rf"].iloc[0] == pytest.approx(12, abs=0.7)
     assert table["on_screen_rf"].iloc[0]
     assert table["area_rf"].iloc[0] > 4000
@@ -435,7 +436,7 @@ def test_compute_receptive_field_metrics__fits_the_hole_of_a_suppressed_unit():
 def test_compute_receptive_field_metrics__with_missing_positions():
     skip = {(0, 10), (-40, -40), (30, 30)}
     responses = make_responses([bump(10, -10)], skip=skip)
-    table = compute_receptive_field_metrics(responses, n_permutations=20)
+    table = compute_receptive_field_metrics(responses, n_resamples=20)
     assert table["azimuth_rf"].iloc[0] == pytest.approx(60, abs=2)
     assert table["elevation_rf"].iloc[0] == pytest.approx(0, abs=2)
     assert table["width_rf"].iloc[0] == pytest.approx(12, abs=0.7)
@@ -449,7 +450,7 @@ def test_compute_receptive_field_metrics__uses_the_grid_that_was_shown():
     responses = make_responses(
         [bump(15, -5)], x=np.arange(-30.0, 31.0, 5.0), y=np.arange(-20.0, 21.0, 5.0)
     )
-    table = compute_receptive_field_metrics(responses, n_permutations=20)
+    table = compute_receptive_field_metrics(responses, n_resamples=20)
     assert table["azimuth_rf"].iloc[0] == pytest.approx(65, abs=1)
     assert table["elevation_rf"].iloc[0] == pytest.approx(5, abs=1)
     assert table["width_rf"].iloc[0] == pytest.approx(12, abs=0.7)
@@ -459,7 +460,7 @@ def test_compute_receptive_field_metrics__uses_the_grid_that_was_shown():
 
 def test_compute_receptive_field_metrics__on_a_line_of_positions():
     responses = make_responses([bump(15, 0)], y=[0.0])
-    table = compute_receptive_field_metrics(responses, n_permutations=20)
+    table = compute_receptive_field_metrics(responses, n_resamples=20)
     assert table["azimuth_rf"].iloc[0] == pytest.approx(65, abs=5)
     assert table["elevation_rf"].iloc[0] == 10
     assert table[["height_rf", "area_rf"]].isna().all(axis=None)
@@ -472,14 +473,14 @@ def test_compute_receptive_field_metrics__leaves_blank_sweeps_out():
     blank[["start_time", "stop_time"]] += 100
     table = pd.concat([table, blank.set_index(1000 + blank.index)])
     more = StimulusResponses("gabors", table, responses.unit_ids, responses.spike_times, 0.25)
-    found = compute_receptive_field_metrics(more, n_permutations=20)[SHAPE_COLUMNS]
-    expected = compute_receptive_field_metrics(responses, n_permutations=20)[SHAPE_COLUMNS]
+    found = compute_receptive_field_metrics(more, n_resamples=20)[SHAPE_COLUMNS]
+    expected = compute_receptive_field_metrics(responses, n_resamples=20)[SHAPE_COLUMNS]
     pd.testing.assert_frame_equal(found, expected)
 
 
 def test_compute_receptive_field_metrics__one_presentation_each():
     responses = make_responses([bump(10, 0)], n_each=1)
-    table = compute_receptive_field_metrics(responses, n_permutations=20)
+    table = compute_receptive_field_metrics(responses, n_resamples=20)
     # no permutation can tell one order of single presentations from another
     assert table["p_value_rf"].tolist() == [1]
     assert table["azimuth_rf"].iloc[0] == pytest.approx(60, abs=0.5)
@@ -488,10 +489,10 @@ def test_compute_receptive_field_metrics__one_presentation_each():
 def test_compute_receptive_field_metrics__without_units():
     responses = make_responses([bump(10, 0)], n_each=1)
     nobody = StimulusResponses("gabors", responses.presentations, [], {}, 0.25)
-    table = compute_receptive_field_metrics(nobody, n_permutations=20)
-    expected = compute_receptive_field_metrics(responses, n_permutations=20)
+    table = compute_receptive_field_metrics(nobody, n_resamples=20)
+    expected = compute_receptive_field_metrics(responses, n_resamples=20)
     pd.testing.assert_frame_equal(table, expected.iloc[:0])
-    assert receptive_field_maps(nobody).shape == (0, 9, 9)
+    assert compute_receptive_field_maps(nobody).shape == (0, 9, 9)
 
 
 def test_compute_receptive_field_metrics__refuses_what_cannot_be_meant():
@@ -518,7 +519,7 @@ def demo(tmp_path_factory):
 
 def test_compute_receptive_field_metrics__finds_the_true_centres_of_simulated_units(demo):
     responses, truth = demo
-    table = compute_receptive_field_metrics(responses, n_permutations=2000)
+    table = compute_receptive_field_metrics(responses, n_resamples=2000)
     is_visual = truth["is_visual"].to_numpy(dtype=bool)
     responds = (table["p_value_rf"] < 0.01).to_numpy()
     # 12 presentations a position: half of the visual units answer clearly, none of the others
@@ -534,9 +535,9 @@ def test_compute_receptive_field_metrics__finds_the_true_centres_of_simulated_un
 
 def test_fit_2d_gaussian__finds_the_true_sizes_of_simulated_units(demo):
     responses, truth = demo
-    table = compute_receptive_field_metrics(responses, n_permutations=1000)
+    table = compute_receptive_field_metrics(responses, n_resamples=1000)
     responds = (table["p_value_rf"] < 0.01).to_numpy()
-    maps = receptive_field_maps(responses)
+    maps = compute_receptive_field_maps(responses)
     fit = fit_2d_gaussian(maps.values[responds])
     # what is seen of a field with a stimulus that has a size itself
     seen = np.sqrt(truth["rf_width"] ** 2 + 7.0**2)[responds]

@@ -6,11 +6,10 @@ import pytest
 import scipy.stats
 import xarray as xr
 
-from spikehouse.analysis.evoked import evoked_responses
-from spikehouse.analysis.fdr import adjust_p_values
+from spikehouse.analysis.evoked import adjust_p_values, compute_evoked_responses
 from spikehouse.analysis.responses import (
-    conditionwise_psth,
-    rasters_by_condition,
+    compute_conditionwise_psth,
+    compute_rasters_by_condition,
     smooth_rates,
 )
 from spikehouse.errors import InvalidArgumentError
@@ -35,7 +34,7 @@ SPIKES = {2: np.array([0.125, 0.25, 1.0, 2.0, 2.125, 3.9]), 1: np.array([])}
 
 
 def test_conditionwise_psth__by_hand(presentations: pd.DataFrame) -> None:
-    psth = conditionwise_psth(SPIKES, [2, 1], presentations, [0, 0.25, 0.5])
+    psth = compute_conditionwise_psth(SPIKES, [2, 1], presentations, [0, 0.25, 0.5])
     assert psth.dims == ("stimulus_condition_id", TIME, "unit_id")
     assert psth.stimulus_condition_id.values.tolist() == [4, 7]
     assert psth[TIME].values.tolist() == [0.125, 0.375]
@@ -51,7 +50,7 @@ def test_conditionwise_psth__counts_equal_those_of_every_presentation(
 ) -> None:
     spikes = {unit: np.sort(rng.uniform(-1, 5, 80)) for unit in range(5)}
     edges = np.linspace(-0.5, 0.5, 21)
-    psth = conditionwise_psth(spikes, range(5), presentations, edges, use_rates=False)
+    psth = compute_conditionwise_psth(spikes, range(5), presentations, edges, use_rates=False)
     counts = count_spikes(spikes, range(5), time_domain(edges, presentations["start_time"]))
     for position, condition in enumerate([4, 7]):
         shown = (presentations["stimulus_condition_id"] == condition).to_numpy()
@@ -60,14 +59,14 @@ def test_conditionwise_psth__counts_equal_those_of_every_presentation(
 
 def test_conditionwise_psth__without_condition_is_left_out(presentations: pd.DataFrame) -> None:
     presentations["stimulus_condition_id"] = [7.0, np.nan, 7.0, np.nan]
-    psth = conditionwise_psth(SPIKES, [2], presentations, [0, 0.5])
+    psth = compute_conditionwise_psth(SPIKES, [2], presentations, [0, 0.5])
     assert psth.stimulus_condition_id.values.tolist() == [7]
-    empty = conditionwise_psth(SPIKES, [2], presentations.iloc[:0], [0, 0.5])
+    empty = compute_conditionwise_psth(SPIKES, [2], presentations.iloc[:0], [0, 0.5])
     assert empty.sizes == {"stimulus_condition_id": 0, TIME: 1, "unit_id": 1}
 
 
 def test_conditionwise_psth__a_bin_of_no_width_has_no_rate(presentations: pd.DataFrame) -> None:
-    psth = conditionwise_psth(SPIKES, [2], presentations, [0, 0, 0.5])
+    psth = compute_conditionwise_psth(SPIKES, [2], presentations, [0, 0, 0.5])
     assert np.isnan(psth[:, 0]).all()
     assert np.isfinite(psth[:, 1]).all()
 
@@ -75,7 +74,7 @@ def test_conditionwise_psth__a_bin_of_no_width_has_no_rate(presentations: pd.Dat
 def test_conditionwise_psth__missing_column(presentations: pd.DataFrame) -> None:
     table = presentations.drop(columns="stimulus_condition_id")
     with pytest.raises(InvalidArgumentError, match="no column stimulus_condition_id; give the tab"):
-        conditionwise_psth(SPIKES, [2], table, [0, 0.5])
+        compute_conditionwise_psth(SPIKES, [2], table, [0, 0.5])
 
 
 def make_rates(values: np.ndarray, step: float = 0.01) -> xr.DataArray:
@@ -113,7 +112,7 @@ def test_smooth_rates__errors() -> None:
 
 
 def test_rasters_by_condition__by_hand(presentations: pd.DataFrame) -> None:
-    raster = rasters_by_condition(SPIKES, [1, 2], presentations)
+    raster = compute_rasters_by_condition(SPIKES, [1, 2], presentations)
     assert raster["unit_id"].tolist() == [2] * 5
     # rows: condition 4 at 1 s and 3 s, condition 7 at 0 s and 2 s
     assert raster["row"].tolist() == [0, 2, 2, 3, 3]
@@ -127,23 +126,23 @@ def test_rasters_by_condition__by_hand(presentations: pd.DataFrame) -> None:
 def test_rasters_by_condition__windows_reach_before_the_onset(
     presentations: pd.DataFrame,
 ) -> None:
-    raster = rasters_by_condition(SPIKES, [2], presentations, window=(-0.125, 0.95))
+    raster = compute_rasters_by_condition(SPIKES, [2], presentations, window=(-0.125, 0.95))
     assert raster["time_since_stimulus_presentation_onset"].tolist() == pytest.approx(
         [0.0, 0.9, 0.125, 0.25, 0.0, 0.125]
     )
-    nothing = rasters_by_condition({1: np.array([])}, [1], presentations)
+    nothing = compute_rasters_by_condition({1: np.array([])}, [1], presentations)
     assert nothing.empty
     assert list(nothing.columns) == list(raster.columns)
 
 
 def test_rasters_by_condition__errors(presentations: pd.DataFrame) -> None:
     with pytest.raises(InvalidArgumentError, match=r"window=\(0.5, 0\): give the first and the"):
-        rasters_by_condition(SPIKES, [2], presentations, window=(0.5, 0))
+        compute_rasters_by_condition(SPIKES, [2], presentations, window=(0.5, 0))
     with pytest.raises(InvalidArgumentError, match="unit 2 is 2 times among the 2 unit_ids; give"):
-        rasters_by_condition(SPIKES, [2, 2], presentations)
+        compute_rasters_by_condition(SPIKES, [2, 2], presentations)
     presentations["stimulus_condition_id"] = [1, 2, np.nan, np.nan]
     with pytest.raises(InvalidArgumentError, match="2 presentations have no stimulus_condition_id"):
-        rasters_by_condition(SPIKES, [2], presentations)
+        compute_rasters_by_condition(SPIKES, [2], presentations)
 
 
 # ---- evoked against baseline
@@ -177,8 +176,8 @@ def trials(rng: np.random.Generator) -> Trials:
 
 def test_evoked_responses__equals_scipy(trials: Trials) -> None:
     change = trials.change
-    ranks = evoked_responses(trials.spikes, trials.units, trials.onsets)
-    means = evoked_responses(trials.spikes, trials.units, trials.onsets, test="t")
+    ranks = compute_evoked_responses(trials.spikes, trials.units, trials.onsets)
+    means = compute_evoked_responses(trials.spikes, trials.units, trials.onsets, test="t")
     for unit in [0, 1, 2, 4, 5]:
         expected = scipy.stats.wilcoxon(
             change[:, unit], zero_method="wilcox", correction=False, method="approx"
@@ -199,14 +198,14 @@ def test_evoked_responses__equals_scipy(trials: Trials) -> None:
 
 def test_evoked_responses__sign_flips_equal_all_flips(rng: np.random.Generator) -> None:
     trials = Trials(rng.poisson(2, (8, 3)), rng.poisson([2, 4, 6], (8, 3)))
-    table = evoked_responses(
-        trials.spikes, trials.units, trials.onsets, test="sign-flip", n_shuffles=40_000
+    table = compute_evoked_responses(
+        trials.spikes, trials.units, trials.onsets, test="sign-flip", n_resamples=40_000
     )
     signs = np.array(np.meshgrid(*[[-1, 1]] * 8)).reshape(8, -1).T
     exact = (np.abs(signs @ trials.change) >= np.abs(trials.change.sum(axis=0))).mean(axis=0)
     np.testing.assert_allclose(table["p_value"], exact, atol=0.01)
-    again = evoked_responses(
-        trials.spikes, trials.units, trials.onsets, test="sign-flip", n_shuffles=40_000
+    again = compute_evoked_responses(
+        trials.spikes, trials.units, trials.onsets, test="sign-flip", n_resamples=40_000
     )
     pd.testing.assert_frame_equal(table, again)
     with_all = (table["p_value"] * 40_001).to_numpy()
@@ -216,21 +215,21 @@ def test_evoked_responses__sign_flips_equal_all_flips(rng: np.random.Generator) 
 @pytest.mark.parametrize("test", ["wilcoxon", "t", "sign-flip"])
 def test_evoked_responses__what_cannot_be_tested_is_nan(test: str, trials: Trials) -> None:
     names = ["effect_size", "statistic", "p_value", "p_adjusted"]
-    silent = evoked_responses(trials.spikes, trials.units, trials.onsets, test=test).loc[3]
+    silent = compute_evoked_responses(trials.spikes, trials.units, trials.onsets, test=test).loc[3]
     assert silent[names].isna().all()
     assert not silent["is_responsive"]
     assert silent["evoked_rate"] == 0
-    one = evoked_responses(trials.spikes, trials.units, trials.onsets[:1], test=test)
+    one = compute_evoked_responses(trials.spikes, trials.units, trials.onsets[:1], test=test)
     assert one[names].isna().all(axis=None)
     assert not one["is_responsive"].any()
-    none = evoked_responses(trials.spikes, trials.units, [], test=test)
+    none = compute_evoked_responses(trials.spikes, trials.units, [], test=test)
     assert none.drop(columns="is_responsive").isna().all(axis=None)
-    assert evoked_responses(trials.spikes, [], trials.onsets, test=test).empty
+    assert compute_evoked_responses(trials.spikes, [], trials.onsets, test=test).empty
 
 
 def test_evoked_responses__constant_differences() -> None:
     trials = Trials(np.full((10, 1), 1), np.full((10, 1), 3))
-    table = evoked_responses(trials.spikes, [0], trials.onsets, test="t")
+    table = compute_evoked_responses(trials.spikes, [0], trials.onsets, test="t")
     assert table.loc[0, "effect_size"] == np.inf
     assert table.loc[0, "p_value"] == 0
     assert table.loc[0, "is_responsive"]
@@ -238,21 +237,21 @@ def test_evoked_responses__constant_differences() -> None:
 
 def test_evoked_responses__keeps_the_false_discovery_rate(rng: np.random.Generator) -> None:
     trials = Trials(rng.poisson(2, (40, 400)), rng.poisson(2, (40, 400)))
-    table = evoked_responses(trials.spikes, trials.units, trials.onsets)
+    table = compute_evoked_responses(trials.spikes, trials.units, trials.onsets)
     assert (table["p_value"] < 0.05).mean() == pytest.approx(0.05, abs=0.03)
     assert table["is_responsive"].sum() <= 2
 
 
 def test_evoked_responses__errors(trials: Trials) -> None:
     with pytest.raises(InvalidArgumentError, match=r"window lasts 0.1 s and baseline 0.25 s: te"):
-        evoked_responses(trials.spikes, [0], trials.onsets, window=(0, 0.1))
-    evoked_responses(trials.spikes, [0], trials.onsets, window=(0, 0.1), test="t")
+        compute_evoked_responses(trials.spikes, [0], trials.onsets, window=(0, 0.1))
+    compute_evoked_responses(trials.spikes, [0], trials.onsets, window=(0, 0.1), test="t")
     with pytest.raises(InvalidArgumentError, match=r"test='tt'; did you mean 't'\? Valid: 'wilc"):
-        evoked_responses(trials.spikes, [0], trials.onsets, test="tt")
+        compute_evoked_responses(trials.spikes, [0], trials.onsets, test="tt")
     with pytest.raises(InvalidArgumentError, match="at position 1 lasts from nan to nan s"):
-        evoked_responses(trials.spikes, [0], [1.0, np.nan])
-    with pytest.raises(InvalidArgumentError, match="n_shuffles is 0; give one or more"):
-        evoked_responses(trials.spikes, [0], trials.onsets, test="sign-flip", n_shuffles=0)
+        compute_evoked_responses(trials.spikes, [0], [1.0, np.nan])
+    with pytest.raises(InvalidArgumentError, match="n_resamples is 0; give one or more"):
+        compute_evoked_responses(trials.spikes, [0], trials.onsets, test="sign-flip", n_resamples=0)
 
 
 def test_adjust_p_values__equals_scipy_and_passes_over_nan(rng: np.random.Generator) -> None:

@@ -5,7 +5,6 @@ import pytest
 
 from spikehouse.analysis.tuning import (
     direction_selectivity,
-    discrimination_index,
     has_ties,
     mean_by_value,
     orientation_selectivity,
@@ -94,15 +93,3 @@ def test_preferred_position__never_takes_nan():
 def test_preferred_value__needs_a_value():
     with pytest.raises(InvalidArgumentError, match="no value to prefer"):
         preferred_value([], np.empty((0, 2)))
-
-
-def test_discrimination_index__counts_the_scatter_within_values_only():
-    values = np.array([1, 1, 2, 2, np.nan])
-    responses = np.array([[1.0, 0, 5], [1, 2, 5], [4, 3, 5], [4, 5, 5], [99, 99, 99]])
-    # second unit: means 1 and 4, residuals all 1, so SSE / (N − M) = 4 / 2
-    expected = [1.0, 3 / (3 + 2 * np.sqrt(2)), np.nan]
-    np.testing.assert_allclose(discrimination_index(responses, values), expected)
-
-
-def test_discrimination_index__of_single_trials_is_nan():
-    assert np.isnan(discrimination_index(np.ones((3, 2)), [1, 2, 3])).all()

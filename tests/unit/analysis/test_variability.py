@@ -11,7 +11,6 @@ from spikehouse.analysis.variability import (
     firing_rate,
     lifetime_sparseness,
     reliability,
-    smooth_rate,
     stimulus_blocks,
 )
 from spikehouse.errors import InvalidArgumentError
@@ -77,26 +76,6 @@ def test_firing_rate__counts_half_open_blocks():
 
 def test_firing_rate__no_time():
     assert np.isnan(firing_rate({7: np.array([1.0])}, [7], np.empty((0, 2)))).all()
-
-
-def test_smooth_rate__keeps_the_spikes(rng):
-    counts = rng.poisson(0.3, (4, 60))
-    rates = smooth_rate(counts, bin_width=0.02, sigma=0.1)
-    np.testing.assert_allclose(rates.sum(axis=1) * 0.02, counts.sum(axis=1))
-
-
-def test_smooth_rate__of_a_steady_unit_is_its_rate():
-    np.testing.assert_allclose(smooth_rate(np.full(9, 2), bin_width=0.1, sigma=0.3), 20.0)
-
-
-def test_smooth_rate__not_smoothed():
-    assert smooth_rate([1, 0], bin_width=0.5, sigma=0).tolist() == [2.0, 0.0]
-
-
-@pytest.mark.parametrize(("bin_width", "sigma"), [(0.0, 0.1), (0.1, -1.0), (np.nan, 0.1)])
-def test_smooth_rate__impossible_bins(bin_width, sigma):
-    with pytest.raises(InvalidArgumentError, match="bins must last longer than 0 s"):
-        smooth_rate([1, 2], bin_width=bin_width, sigma=sigma)
 
 
 def test_binary_rate__several_spikes_in_a_bin_count_once():

@@ -321,7 +321,7 @@ def test_decode_by_area__refuses_what_does_not_fit(areas, change, options, messa
 def test_decode_against_chance__tuned_units_beat_every_shuffle(rng):
     design, targets = tuned_counts(rng)
     result = decode_against_chance(
-        design, targets, n_shuffles=49, estimator=FAST, cv="stratified", seed=1
+        design, targets, n_resamples=49, estimator=FAST, cv="stratified", seed=1
     )
     expected = decode(design, targets, estimator=FAST, cv="stratified", seed=1)
     assert result.accuracy == expected.mean_accuracy
@@ -341,17 +341,17 @@ def test_decode_against_chance__tuned_units_beat_every_shuffle(rng):
 def test_decode_against_chance__p_counts_ties_and_the_true_labels(rng):
     # constant counts: every shuffle is as good as the truth
     result = decode_against_chance(
-        np.ones((20, 2)), np.tile([0, 1], 10), n_shuffles=9, estimator=FAST, cv="stratified"
+        np.ones((20, 2)), np.tile([0, 1], 10), n_resamples=9, estimator=FAST, cv="stratified"
     )
     assert result.p_value == 1.0
 
 
 def test_decode_against_chance__is_the_same_for_a_seed_however_run(rng):
     design, targets = tuned_counts(rng)
-    one = decode_against_chance(design, targets, n_shuffles=8, n_jobs=1)
-    two = decode_against_chance(design, targets, n_shuffles=12, n_jobs=2)
+    one = decode_against_chance(design, targets, n_resamples=8, n_jobs=1)
+    two = decode_against_chance(design, targets, n_resamples=12, n_jobs=2)
     np.testing.assert_array_equal(one.shuffled, two.shuffled[:8])
-    other = decode_against_chance(design, targets, n_shuffles=8, seed=1)
+    other = decode_against_chance(design, targets, n_resamples=8, seed=1)
     assert (other.shuffled.to_numpy() != one.shuffled.to_numpy()).any()
 
 
@@ -360,7 +360,7 @@ def test_decode_against_chance__shuffles_stay_within_blocks(rng):
     block = np.repeat(np.arange(4), 30)
     targets = (rng.random(120) < np.where(block % 2, 0.9, 0.1)).astype(int)
     design = rng.poisson(np.where(block % 2, 9, 2)[:, None] * np.ones((1, 5)))
-    options = {"n_shuffles": 39, "estimator": FAST, "cv": "stratified"}
+    options = {"n_resamples": 39, "estimator": FAST, "cv": "stratified"}
     blind = decode_against_chance(design, targets, **options)
     honest = decode_against_chance(design, targets, groups=block, **options)
     assert honest.is_within_blocks
@@ -374,7 +374,7 @@ def test_decode_against_chance__takes_splitters_and_given_folds(rng):
     design, targets = tuned_counts(rng)
     splitter = StratifiedKFold(4, shuffle=True, random_state=0)
     pairs = splitter.split(design, targets)
-    result = decode_against_chance(design, targets, n_shuffles=5, estimator=FAST, cv=pairs)
+    result = decode_against_chance(design, targets, n_resamples=5, estimator=FAST, cv=pairs)
     assert result.cv == "given folds"
     assert result.accuracy == decode(design, targets, estimator=FAST, cv=splitter).mean_accuracy
 

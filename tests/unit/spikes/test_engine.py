@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from spikehouse.errors import InvalidArgumentError
-from spikehouse.spikes import _engine, _kernels, compiling, count_spikes, mean_counts
+from spikehouse.spikes import _engine, _kernels, compiling, compute_mean_counts, count_spikes
 
 
 @pytest.fixture
@@ -40,8 +40,8 @@ def test_compiled_rows__small_work_does_not_import_numba() -> None:
 import sys, numpy as np
 from spikehouse.spikes import *
 spikes, domain = {1: np.arange(9.0)}, np.array([[0.0, 1.0, 2.0]])
-count_spikes(spikes, [1], domain); mean_counts(spikes, [1], domain)
-condition_statistics(spikes, [1], start_time=[0], stop_time=[2], condition_ids=[0])
+count_spikes(spikes, [1], domain); compute_mean_counts(spikes, [1], domain)
+compute_condition_statistics(spikes, [1], start_time=[0], stop_time=[2], condition_ids=[0])
 sys.exit("numba" in sys.modules)
 """
     subprocess.run([sys.executable, "-c", code], check=True)
@@ -168,6 +168,6 @@ def test_mean_counts__compiled_overlapping_rows_in_any_order(
     monkeypatch.setattr(_engine, "LARGE", -1)
     spikes = {1: np.array([0.0, 1.0, 1.5, 4.0])}
     domain = np.array([[1.0, 2.0, 3.0], [0.0, 1.0, 2.0], [4.0, 5.0, 6.0], [0.0, 1.0, 2.0]])
-    mean = mean_counts(spikes, [1], domain, groups=[1, 0, 3, 0])
+    mean = compute_mean_counts(spikes, [1], domain, groups=[1, 0, 3, 0])
     assert mean[[0, 1, 3], :, 0].tolist() == [[1, 2], [2, 0], [1, 0]]
     assert np.isnan(mean[2]).all()

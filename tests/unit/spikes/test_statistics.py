@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from spikehouse.errors import InvalidArgumentError
-from spikehouse.spikes import condition_statistics
+from spikehouse.spikes import compute_condition_statistics
 
 # presentations: condition 7 at [0, 1) and [2, 3), condition 4 at [1, 2)
 SPIKES = {2: np.array([0.1, 0.2, 0.3, 1.0, 2.5]), 1: np.array([])}
@@ -13,7 +13,7 @@ TIMES = {"start_time": [0.0, 1.0, 2.0], "stop_time": [1.0, 2.0, 3.0]}
 
 
 def test_condition_statistics__counts() -> None:
-    table = condition_statistics(SPIKES, [2, 1], **TIMES, condition_ids=[7, 4, 7])
+    table = compute_condition_statistics(SPIKES, [2, 1], **TIMES, condition_ids=[7, 4, 7])
     assert table.index.names == ["unit_id", "stimulus_condition_id"]
     assert table.index.tolist() == [(1, 4), (2, 4), (1, 7), (2, 7)]
     assert list(table.columns) == [
@@ -29,12 +29,12 @@ def test_condition_statistics__counts() -> None:
 
 
 def test_condition_statistics__one_presentation_has_no_deviation() -> None:
-    table = condition_statistics(SPIKES, [2], **TIMES, condition_ids=[7, 4, 7])
+    table = compute_condition_statistics(SPIKES, [2], **TIMES, condition_ids=[7, 4, 7])
     assert table.loc[(2, 4), ["spike_std", "spike_sem"]].isna().all()
 
 
 def test_condition_statistics__rates() -> None:
-    table = condition_statistics(
+    table = compute_condition_statistics(
         SPIKES, [2], **TIMES, condition_ids=[7, 4, 7], duration=[0.5, 0.25, 2.0], use_rates=True
     )
     assert "spike_count" not in table
@@ -42,14 +42,14 @@ def test_condition_statistics__rates() -> None:
 
 
 def test_condition_statistics__rates_use_stop_minus_start() -> None:
-    table = condition_statistics(
+    table = compute_condition_statistics(
         SPIKES, [2], start_time=[0.0], stop_time=[2.0], condition_ids=[0], use_rates=True
     )
     assert table["spike_mean"].tolist() == [2.0]
 
 
 def test_condition_statistics__a_rate_over_no_time_is_nan() -> None:
-    table = condition_statistics(
+    table = compute_condition_statistics(
         SPIKES, [2], start_time=[0.0, 1.0], stop_time=[0.0, 1.0], condition_ids=[0, 0],
         use_rates=True,
     )  # fmt: skip
@@ -57,15 +57,17 @@ def test_condition_statistics__a_rate_over_no_time_is_nan() -> None:
 
 
 def test_condition_statistics__presentations_without_condition_are_left_out() -> None:
-    table = condition_statistics(SPIKES, [2], **TIMES, condition_ids=[np.nan, 4.0, np.nan])
+    table = compute_condition_statistics(SPIKES, [2], **TIMES, condition_ids=[np.nan, 4.0, np.nan])
     assert table.index.tolist() == [(2, 4)]
     assert table["spike_count"].tolist() == [1]
 
 
 @pytest.mark.parametrize("units", [[], [2]])
 def test_condition_statistics__nothing_asked_has_the_same_columns(units: list[int]) -> None:
-    some = condition_statistics(SPIKES, [2], **TIMES, condition_ids=[7, 4, 7])
-    none = condition_statistics(SPIKES, units, start_time=[], stop_time=[], condition_ids=[])
+    some = compute_condition_statistics(SPIKES, [2], **TIMES, condition_ids=[7, 4, 7])
+    none = compute_condition_statistics(
+        SPIKES, units, start_time=[], stop_time=[], condition_ids=[]
+    )
     assert len(none) == 0
     pd.testing.assert_series_equal(none.dtypes, some.dtypes)
     assert none.index.names == some.index.names
@@ -75,4 +77,4 @@ def test_condition_statistics__nothing_asked_has_the_same_columns(units: list[in
 def test_condition_statistics__arrays_of_different_lengths() -> None:
     message = r"equal length, not start_time \(3,\), .*condition_ids \(2,\)"
     with pytest.raises(InvalidArgumentError, match=message):
-        condition_statistics(SPIKES, [2], **TIMES, condition_ids=[7, 4])
+        compute_condition_statistics(SPIKES, [2], **TIMES, condition_ids=[7, 4])

@@ -11,8 +11,8 @@ import pandas as pd
 import xarray as xr
 
 from spikehouse.analysis.receptive_fields import (
+    compute_receptive_field_maps,
     compute_receptive_field_metrics,
-    receptive_field_maps,
 )
 from spikehouse.compat.stimulus_analysis.base import StimulusAnalysis
 from spikehouse.errors import NotFoundError, describe_choices
@@ -117,7 +117,7 @@ class ReceptiveFieldMapping(StimulusAnalysis):
         Row 0 is the top of the screen. The coordinates are the positions in the stimulus table.
         Whole numbers, unless a position was never shown: it is NaN.
         """
-        means = receptive_field_maps(self._responses)
+        means = compute_receptive_field_maps(self._responses)
         x, y = (
             self._responses.presentations[name].to_numpy(dtype=np.float64)
             for name in ("x_position", "y_position")

@@ -9,7 +9,13 @@ import numpy.typing as npt
 
 from spikehouse.spikes.compiling import compiled, n_threads
 
-__all__ = ["count_as_large", "gaussian_off", "n_threads", "sum_resampled"]
+__all__ = [
+    "contrast_residuals",
+    "count_as_large",
+    "gaussian_residuals",
+    "n_threads",
+    "sum_resampled",
+]
 
 Floats = npt.NDArray[np.float64]
 
@@ -30,7 +36,7 @@ def count_as_large(
     counts
         Spikes, shape (n_presentations, n_units), of the smallest unsigned type that holds them.
     orders
-        Permutations of the presentations, shape (n_permutations, n_presentations).
+        Permutations of the presentations, shape (n_resamples, n_presentations).
     first
         Where each group begins in an order, and the end; shape (n_groups + 1,).
     weights
@@ -97,7 +103,7 @@ def sum_resampled(
 
 
 @compiled
-def gaussian_off(parameters: Floats, y: Floats, x: Floats, values: Floats) -> Floats:
+def gaussian_residuals(parameters: Floats, y: Floats, x: Floats, values: Floats) -> Floats:
     """Give how far a Gaussian is above each value.
 
     Parameters
@@ -122,4 +128,17 @@ def gaussian_off(parameters: Floats, y: Floats, x: Floats, values: Floats) -> Fl
         apart_x = (center_x - x[pixel]) / width_x
         gaussian = np.exp(-(apart_y * apart_y + apart_x * apart_x) / 2)
         off[pixel] = height * gaussian - values[pixel] + baseline
+    return off
+
+
+@compiled
+def contrast_residuals(parameters: Floats, log_contrasts: Floats, responses: Floats) -> Floats:
+    """Return how far a hyperbolic-ratio curve (`contrast_curve`) lies above each response."""
+    slope, last, first, middle = parameters[0], parameters[1], parameters[2], parameters[3]
+    # the logarithm of a negative contrast is NaN, and the search takes no step there
+    log_middle = np.log(middle) if middle >= 0 else np.nan
+    off = np.empty(responses.size)
+    for place in range(responses.size):
+        fall = 1 + np.exp(slope * (log_contrasts[place] - log_middle))
+        off[place] = last + (first - last) / fall - responses[place]
     return off
