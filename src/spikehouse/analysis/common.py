@@ -119,7 +119,8 @@ def preferred_psth(responses: StimulusResponses, preferred: Positions, edges: Fl
     """Average each unit's response to its preferred condition, in bins; smoothed unless published.
 
     The published histogram is not smoothed: in bins of 1 ms its maximum is where two or three
-    spikes of different trials fall together. A Gaussian keeps what lasts longer.
+    spikes of different trials fall together. A Gaussian keeps what lasts longer (Shimazaki &
+    Shinomoto 2010, doi:10.1007/s10827-009-0180-4, compare kernels).
     """
     psth = responses.psth_of(preferred, edges)
     if responses.definition == "published":

@@ -152,6 +152,10 @@ def fit_2d_gaussian(matrix: npt.ArrayLike, *, definition: Definition = "correcte
     at half height (2.35 standard deviations) of at least the distance of two pixels and at most
     the extent of the map. A map cannot tell other Gaussians from a constant or from one pixel; the
     search ends there for noise.
+
+    References
+    ----------
+    Moré (1978), doi:10.1007/BFb0067700, for the search.
     """
     values, shape = stack_maps(matrix)
     has_baseline = definition == "corrected"
