@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, wait
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
-__all__ = ["call_at_once", "run_at_once"]
+__all__ = ["DaemonPool", "call_at_once", "run_at_once"]
 
 T = TypeVar("T")
 
@@ -18,6 +19,94 @@ T = TypeVar("T")
 STOP_S = 0.8
 # a wait without end would not let Ctrl-C through on Windows
 _TICK_S = 0.2
+
+
+class DaemonPool:
+    """Threads that nobody has to wait for, begun as they are needed.
+
+    Parameters
+    ----------
+    n_threads
+        How many at most.
+
+    Notes
+    -----
+    A pool of the standard library keeps the interpreter from ending until its last thread has
+    ended; one that waits for a silent server would hold up Ctrl-C for minutes. These threads
+    are daemons: whoever waits for them may leave.
+    """
+
+    def __init__(self, n_threads: int) -> None:
+        self._n_threads = n_threads
+        self._threads: list[threading.Thread] = []
+        self._waiting: queue.SimpleQueue[tuple[Callable[[], object], Future[Any]] | None]
+        self._waiting = queue.SimpleQueue()
+        self._is_open = True
+        self._lock = threading.Lock()
+
+    def submit(self, job: Callable[[], T]) -> Future[T]:
+        """Call a function as soon as a thread is free.
+
+        Parameters
+        ----------
+        job
+            What to call.
+
+        Returns
+        -------
+        Future
+            What will come of it.
+
+        Raises
+        ------
+        RuntimeError
+            If the pool was shut down.
+        """
+        future: Future[T] = Future()
+        with self._lock:
+            if not self._is_open:
+                raise RuntimeError("the pool was shut down")
+            self._waiting.put((job, future))
+            if len(self._threads) < self._n_threads:
+                thread = threading.Thread(target=_work, args=(self._waiting,), daemon=True)
+                self._threads.append(thread)
+                thread.start()
+        return future
+
+    def shutdown(self, *, farewell_s: float = 0.0) -> None:
+        """Cancel what was not begun, and end the threads when they are done.
+
+        Parameters
+        ----------
+        farewell_s
+            How long to wait for them [s].
+        """
+        with self._lock:
+            self._is_open = False
+            while not self._waiting.empty():
+                with contextlib.suppress(queue.Empty):
+                    if (item := self._waiting.get_nowait()) is not None:
+                        item[1].cancel()
+            for _ in self._threads:
+                self._waiting.put(None)
+        deadline = time.monotonic() + farewell_s
+        for thread in self._threads:
+            if farewell_s > 0:
+                thread.join(max(deadline - time.monotonic(), 0))
+
+
+def _work(
+    waiting: queue.SimpleQueue[tuple[Callable[[], object], Future[Any]] | None],
+) -> None:
+    while (item := waiting.get()) is not None:
+        job, future = item
+        if future.set_running_or_notify_cancel():
+            try:
+                future.set_result(job())
+            except BaseException as error:  # noqa: BLE001 - raised again by who asks for the result
+                future.set_exception(error)
+        # what it holds may be waiting to be forgotten
+        del item, job, future
 
 
 def run_at_once(
@@ -39,33 +128,17 @@ def run_at_once(
     list of Future
         In the order of ``jobs``; all done, each with a result or an exception, unless a job has
         set ``stop``.
-
-    Notes
-    -----
-    A pool of the standard library keeps the interpreter from ending until its last thread has
-    ended; one that waits for a silent server would hold up Ctrl-C for minutes. These threads
-    are daemons: after Ctrl-C they get a moment to put away what they have, and are left behind.
     """
     stop = stop or threading.Event()
-    waiting: queue.SimpleQueue[tuple[Callable[[], T], Future[T]]] = queue.SimpleQueue()
-    futures: list[Future[T]] = [Future() for _ in jobs]
-    for pair in zip(jobs, futures, strict=True):
-        waiting.put(pair)
-    threads = [
-        threading.Thread(target=_work, args=(waiting, stop), name=f"spikehouse-{n}", daemon=True)
-        for n in range(min(n_threads, len(jobs)))
-    ]
+    pool = DaemonPool(n_threads)
     try:
-        for thread in threads:
-            thread.start()
+        futures = [pool.submit(job) for job in jobs]
         pending = set(futures)
         while pending and not stop.is_set():
             _, pending = wait(pending, timeout=_TICK_S)
     finally:
         stop.set()
-        deadline = time.monotonic() + STOP_S
-        for thread in threads:
-            thread.join(max(deadline - time.monotonic(), 0))
+        pool.shutdown(farewell_s=STOP_S)
     return futures
 
 
@@ -100,17 +173,3 @@ def call_at_once(
     if failures:
         raise failures[0]
     return [future.result() for future in futures]
-
-
-def _work(
-    waiting: queue.SimpleQueue[tuple[Callable[[], T], Future[T]]], stop: threading.Event
-) -> None:
-    while not stop.is_set():
-        try:
-            job, future = waiting.get_nowait()
-        except queue.Empty:
-            return
-        try:
-            future.set_result(job())
-        except BaseException as error:  # noqa: BLE001 - raised again by who asks for the result
-            future.set_exception(error)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import _thread
+import subprocess
+import sys
 import threading
 import time
 from functools import partial
@@ -10,7 +12,7 @@ from functools import partial
 import pytest
 
 from spikehouse.project._executing import StoppableProgress
-from spikehouse.remote.threads import call_at_once, run_at_once
+from spikehouse.remote.threads import DaemonPool, call_at_once, run_at_once
 
 
 def test_run_at_once__gives_results_in_order() -> None:
@@ -80,6 +82,34 @@ def test_call_at_once__gives_results_in_order_or_the_first_failure() -> None:
     released.set()
     # one may have been under way
     assert len(begun) <= 5
+
+
+def test_daemon_pool__the_interpreter_does_not_wait_for_it() -> None:
+    code = (
+        "import time; from spikehouse.remote.threads import DaemonPool\n"
+        "pool = DaemonPool(2); began = pool.submit(time.monotonic); began.result()\n"
+        "pool.submit(lambda: time.sleep(300)); time.sleep(0.2); raise KeyboardInterrupt"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], timeout=60, capture_output=True, text=True)
+    assert "KeyboardInterrupt" in ended.stderr
+
+
+def test_daemon_pool__shut_down__nothing_more_begins() -> None:
+    released, begun = threading.Event(), threading.Event()
+    pool = DaemonPool(1)
+
+    def hang() -> bool:
+        begun.set()
+        return released.wait(60)
+
+    first, second = pool.submit(hang), pool.submit(hang)
+    assert begun.wait(60)
+    pool.shutdown()
+    assert second.cancelled()
+    with pytest.raises(RuntimeError, match="was shut down"):
+        pool.submit(hang)
+    released.set()
+    assert first.result(60)
 
 
 def test_stoppable_progress__ends_who_reports() -> None:

@@ -7,7 +7,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterable
-from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future
 from functools import partial
 from pathlib import Path
 
@@ -27,6 +27,7 @@ from spikehouse.remote.streaming.facts import (
 from spikehouse.remote.streaming.identity import identify, probe
 from spikehouse.remote.streaming.options import RangeClient, StreamOptions
 from spikehouse.remote.streaming.spans import align, plan_requests, unite
+from spikehouse.remote.threads import DaemonPool
 
 __all__ = ["RangeClient", "RemoteBytes", "StreamOptions"]
 
@@ -94,10 +95,8 @@ class RemoteBytes:
         self._store = self._make_store()
         self._lock = threading.RLock()
         self._in_flight: dict[int, Future[Run]] = {}
-        self._pool = ThreadPoolExecutor(
-            self.options.rules.connections, thread_name_prefix="spikehouse-ranges"
-        )
-        self._closing = weakref.finalize(self, _shut_down, self._pool)
+        self._pool = DaemonPool(self.options.rules.connections)
+        self._closing = weakref.finalize(self, self._pool.shutdown)
 
     def renew(self) -> None:
         """Start again in a forked process, with what is in memory and on disk."""
@@ -373,7 +372,7 @@ class RemoteBytes:
         futures = set()
         for start, stop in plan_requests(spans, cached, size=self.size, rules=self.options.rules):
             try:
-                future = self._pool.submit(self._fetch, start, stop, is_metadata)
+                future = self._pool.submit(partial(self._fetch, start, stop, is_metadata))
             except RuntimeError:
                 raise InvalidArgumentError(f"{self.url} was closed while it was read") from None
             futures.add(future)
@@ -481,10 +480,6 @@ class RemoteBytes:
         except CacheError as error:
             log.warning("what is read of %s is kept in memory only: %s", self.url, error)
             return None
-
-
-def _shut_down(pool: ThreadPoolExecutor) -> None:
-    pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _reopen(remote: RemoteFile, options: StreamOptions, cache: Path | None) -> RemoteBytes:
