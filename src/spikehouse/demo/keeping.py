@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Callable
 from pathlib import Path
 
 from spikehouse.errors import CacheError
+from spikehouse.remote.disk import hold_lock
 
 __all__ = ["provide"]
 
@@ -37,25 +39,19 @@ def provide(path: Path, write: Callable[[Path], None]) -> Path:
     -----
     Threads and processes that ask for the same file wait for the first of them.
     """
-    from filelock import FileLock
-
     if path.exists():
         return path
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(path.with_name(f".{path.name}.lock"))
-        lock.acquire()
-    except OSError as error:
-        raise CacheError(
-            f"cannot keep simulated files in {path.parent} ({error.strerror or error}); give "
-            "Survey a folder you may write to"
-        ) from error
-    try:
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(hold_lock(path.with_name(f".{path.name}.lock")))
+        except CacheError as error:
+            raise CacheError(
+                f"cannot keep simulated files in {path.parent} ({error}); give Survey a folder you "
+                "may write to"
+            ) from error
         if not path.exists():
             logger.info("simulating %s", path)
             _write_whole(path, write)
-    finally:
-        lock.release()
     return path
 
 

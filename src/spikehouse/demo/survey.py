@@ -402,6 +402,8 @@ def _edition() -> str:
     """
     digest = hashlib.sha256()
     for source in sorted(Path(__file__).parent.glob("*.py")):
-        if not source.name.startswith(("warehouse", "rma", "metrics", "source", "__init__")):
+        if not source.name.startswith(
+            ("warehouse", "rma", "metrics", "source", "keeping", "__init__")
+        ):
             digest.update(source.read_bytes())
     return digest.hexdigest()[:8]

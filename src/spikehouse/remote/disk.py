@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO
 
 from spikehouse.errors import CacheError, SpikehouseError
+from spikehouse.remote.waiting import SPEAK_AFTER_S, say
 
 __all__ = [
     "NO_FOLLOW",
@@ -31,8 +32,6 @@ log = logging.getLogger(__name__)
 SPARE_BYTES = 1 << 20
 LOCK_POLL_S = 0.05
 EMPTY_MARK_S = 60.0
-# a wait this long is reported [s]
-LOCK_SILENCE_S = 3.0
 # for os.open: never open what a symbolic link leads to; Windows has no such flag
 NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 _FULL = {errno.ENOSPC, errno.EDQUOT}
@@ -203,11 +202,11 @@ def hold_lock(path: Path, *, is_stopped: Callable[[], bool] = lambda: False) -> 
             if is_held:
                 yield
                 return
-        if not is_told and time.monotonic() - begun > LOCK_SILENCE_S:
+        if not is_told and time.monotonic() - begun > SPEAK_AFTER_S:
             is_told = True
             mark = _mark_of(path)
             hint = f"; if none runs any more on any machine, delete {mark}" if mark.exists() else ""
-            log.warning("waiting for another process or thread that holds %s%s", path, hint)
+            say(f"waiting for another process or thread that holds {path}{hint}")
         if is_stopped():
             raise CacheError(f"stopped while waiting for {path}")
         time.sleep(LOCK_POLL_S)

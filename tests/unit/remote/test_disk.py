@@ -132,7 +132,7 @@ def test_hold_lock__keeps_others_waiting(lock: Path) -> None:
 def test_hold_lock__says_that_it_waits(
     lock: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("spikehouse.remote.disk.LOCK_SILENCE_S", 0.2)
+    monkeypatch.setattr("spikehouse.remote.disk.SPEAK_AFTER_S", 0.2)
     asked = iter([False] * 8 + [True])
     with (
         try_lock(lock),
