@@ -82,11 +82,24 @@ def printable(text: object, *, keep: str = "") -> str:
 
 
 class SpikehouseError(Exception):
-    """Base of every error raised on purpose by this package."""
+    """Base of every error raised on purpose by this package.
+
+    Attributes
+    ----------
+    advice
+        What to do, where many errors of one cause share it: it is then said once.
+    """
+
+    advice = ""
+
+    @property
+    def message(self) -> str:
+        """What happened, without the advice."""
+        return printable(self.args[0], keep="\n") if self.args else ""
 
     def __str__(self) -> str:
         # KeyError shows the repr of its argument, which turns a sentence into a quoted string
-        return printable(self.args[0], keep="\n") if self.args else ""
+        return f"{self.message}. {self.advice}" if self.advice else self.message
 
 
 class InvalidArgumentError(SpikehouseError, ValueError):

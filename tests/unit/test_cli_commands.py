@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import namedtuple
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,10 +14,14 @@ from spikehouse import EcephysProjectCache, cli
 from spikehouse.cli import main
 from spikehouse.cli._common import open_cache
 from spikehouse.cli._printing import fit_widths, show_table
-from spikehouse.errors import CacheError, InvalidArgumentError
+from spikehouse.demo import Survey
+from spikehouse.errors import CacheError, InvalidArgumentError, SourceError
+from spikehouse.remote.http.patience import UnreachableError
+from spikehouse.remote.sources.fallback import ask_in_turn
 
 FROZEN = Path(__file__).parents[1] / "parity" / "project_tables" / "folder"
 Run = Callable[..., tuple[int, str, str]]
+FakeName = namedtuple("FakeName", "name")
 
 
 @pytest.fixture
@@ -273,3 +278,43 @@ def test_commands__misused_exit_with_2(
     with pytest.raises(SystemExit) as caught:
         cli.main()
     assert caught.value.code == 2
+
+
+def test_command__without_a_network_says_so_once_and_repeats_its_options(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cache = tmp_path / "my cache"
+    words = ["units", "--session", "5", "--source", "s3", "--host", "127.0.0.1:1", "--cache"]
+    monkeypatch.setattr(sys, "argv", ["spikehouse", *words, str(cache)])
+    with pytest.raises(SystemExit, match="1"):
+        main()
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 3
+    assert lines[0].startswith("Error: 127.0.0.1:1 cannot be reached over http: ")
+    assert lines[1] == (
+        "Is there a network connection? What is in the cache folder can be used without:"
+    )
+    assert lines[2] == f"spikehouse {' '.join(words)} '{cache}' --offline"
+
+
+def test_ask_in_turn__says_each_reason_once() -> None:
+    def fail(source: FakeName) -> None:
+        raise UnreachableError("host.org cannot be reached")
+
+    sources = [FakeName("s3"), FakeName("dandi")]
+    with pytest.raises(SourceError) as caught:
+        ask_in_turn(sources, fail, what="table sessions")  # type: ignore[arg-type]
+    reasons = "no source could give table sessions. s3, dandi: host.org cannot be reached"
+    assert caught.value.message == reasons
+    assert str(caught.value) == f"{reasons}. {UnreachableError.advice}"
+
+
+def test_info__of_a_session_that_is_not_here_simulates_nothing_and_names_the_options(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = ["--source", "demo", "--cache", str(tmp_path), "--size", "tiny"]
+    monkeypatch.setattr(Survey, "session_file", lambda *_, **__: pytest.fail("simulated"))
+    monkeypatch.setattr(sys, "argv", ["spikehouse", "info", "900000001", *place])
+    with pytest.raises(SystemExit, match="1"):
+        main()
+    assert f"(spikehouse fetch 900000001 {' '.join(place)})" in capsys.readouterr().err

@@ -57,13 +57,13 @@ def make_tiff() -> bytes:
     import tifffile
 
     buffer = io.BytesIO()
-    tifffile.imwrite(buffer, np.arange(12, dtype=np.uint8).reshape(3, 4))
+    tifffile.imwrite(buffer, np.full((918, 1174), 7, dtype=np.uint8))
     return buffer.getvalue()
 
 
 def make_npy() -> bytes:
     buffer = io.BytesIO()
-    np.save(buffer, np.arange(24, dtype=np.uint8).reshape(2, 3, 4))
+    np.save(buffer, np.full((2, 304, 608), 12, dtype=np.uint8))
     return buffer.getvalue()
 
 
@@ -461,7 +461,7 @@ def test_get_natural_scene_template__takes_whole_numbers_of_any_type(
     project: EcephysProjectCache, source: FakeSource, manifest: Path, number: Any
 ) -> None:
     image = project.get_natural_scene_template(number)
-    np.testing.assert_array_equal(image, np.arange(12).reshape(3, 4))
+    np.testing.assert_array_equal(image, np.full((918, 1174), 7))
     assert image.dtype == np.uint8
     assert source.calls == [("scene", 5)]
     assert "natural_scene_templates/natural_scene_5.tiff" in files_in(manifest.parent)
@@ -505,7 +505,7 @@ def test_get_natural_movie_template__keeps_the_odd_name(
     project: EcephysProjectCache, manifest: Path
 ) -> None:
     movie = project.get_natural_movie_template(1)
-    assert movie.shape == (2, 3, 4)
+    assert movie.shape == (2, 304, 608)
     assert movie.dtype == np.uint8
     assert int(movie[1, 0, 0]) == 12
     path = manifest.parent / "natural_movie_templates" / "natural_movie_1.h5"

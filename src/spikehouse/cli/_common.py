@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
-from spikehouse.errors import InvalidArgumentError, SpikehouseError
+from spikehouse.errors import InvalidArgumentError, SpikehouseError, printable
 
 if TYPE_CHECKING:
     from spikehouse.project import EcephysProjectCache
@@ -18,6 +20,7 @@ EXIT_ERROR = 1
 EXIT_INTERRUPTED = 130
 SIZES = "tiny, small or full"
 CACHE_VARIABLE = "SPIKEHOUSE_CACHE"
+OFFLINE_COMMANDS = (["sessions"], ["probes"], ["units"], ["info"], ["analyze"])
 DEFAULT_SOURCES = ("s3", "dandi", "warehouse")
 
 Sources: TypeAlias = Annotated[
@@ -53,11 +56,32 @@ def plain_errors(farewell: str) -> Iterator[None]:
     try:
         yield
     except SpikehouseError as error:
-        typer.secho(f"Error: {error}", fg=typer.colors.RED, err=True)
+        typer.secho(f"Error: {error.message}", fg=typer.colors.RED, err=True)
+        if error.advice:
+            typer.echo(_advise(error.advice), err=True)
         raise SystemExit(EXIT_ERROR) from None
     except KeyboardInterrupt as error:
         typer.secho(f"\nInterrupted: {str(error) or farewell}.", err=True)
         raise SystemExit(EXIT_INTERRUPTED) from None
+
+
+def _advise(advice: str) -> str:
+    """Return advice in terms of the command that was called, with all its options."""
+    if sys.argv[1:2] not in OFFLINE_COMMANDS:
+        return advice
+    again = printable(shlex.join(["spikehouse", *sys.argv[1:], "--offline"]))
+    return (
+        f"Is there a network connection? What is in the cache folder can be used without:\n{again}"
+    )
+
+
+def name_place(sources: list[str] | None, cache: Path | None, host: str | None, size: str) -> str:
+    """Write out the options that say where files are, for a command in a hint."""
+    words = [word for source in sources or () for word in ("--source", source)]
+    words += ["--cache", str(cache)] if cache is not None else []
+    words += ["--host", host] if host is not None else []
+    words += ["--size", size] if "demo" in (sources or ()) else []
+    return printable(shlex.join(words))
 
 
 def open_cache(

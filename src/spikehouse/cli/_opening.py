@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
-from spikehouse.cli._common import open_cache
+from spikehouse.cli._common import name_place, open_cache
 from spikehouse.errors import NotFoundError
 
 if TYPE_CHECKING:
@@ -46,7 +46,9 @@ def open_session(
             session = _open_file(Path(what))
         else:
             project = open_cache(sources, cache, host, size, offline=offline)
-            session = _open_cached(resources.enter_context(project), int(what), stream=stream)
+            resources.enter_context(project)
+            place = name_place(sources, cache, host, size)
+            session = _open_cached(project, int(what), stream=stream, place=place)
         yield resources.enter_context(session)
 
 
@@ -60,13 +62,16 @@ def _open_file(path: Path) -> EcephysSession:
     return EcephysSession.from_nwb_path(path.expanduser())
 
 
-def _open_cached(project: EcephysProjectCache, session_id: int, *, stream: bool) -> EcephysSession:
+def _open_cached(
+    project: EcephysProjectCache, session_id: int, *, stream: bool, place: str
+) -> EcephysSession:
     if not stream:
         # never 2 GB by surprise
         item = project.plan([session_id], tables=False).items[0]
         if item.state != "cached":
             raise NotFoundError(
                 f"session {session_id} is not in {project.manifest_path.parent}: "
-                f"fetch it (spikehouse fetch {session_id}), or add --stream to read it where it is"
+                f"fetch it (spikehouse fetch {session_id} {place}".rstrip()
+                + "), or add --stream to read it where it is"
             )
     return project.get_session_data(session_id, stream=stream)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -45,20 +46,24 @@ class Demo:
         return self.survey.read_table("units")
 
     def get_session_data(self, session_id: int) -> LocalFile:
-        """Simulate the file of a session unless it is there."""
-        return _provide(f"session {session_id}", self.survey.session_file, session_id)
+        """Return where the file of a session is, or will be once it is simulated."""
+        return self._file(
+            f"session_{session_id}.nwb", partial(_simulate, self.survey.session_file, session_id)
+        )
 
     def get_probe_lfp_data(self, probe_id: int) -> LocalFile:
-        """Simulate the LFP file of a probe unless it is there."""
-        return _provide(f"LFP of probe {probe_id}", self.survey.lfp_file, probe_id)
+        """Return where the LFP file of a probe is, or will be once it is simulated."""
+        return self._file(
+            f"probe_{probe_id}_lfp.nwb", partial(_simulate, self.survey.lfp_file, probe_id)
+        )
 
     def get_natural_scene_template(self, number: int) -> LocalFile:
-        """Draw an image unless it is there."""
-        return _local(f"natural scene {number}", self.survey.scene_file(number))
+        """Return where an image is, or will be once it is drawn."""
+        return self._file(f"natural_scene_{number}.tiff", partial(self.survey.scene_file, number))
 
     def get_natural_movie_template(self, number: int) -> LocalFile:
-        """Draw a movie unless it is there."""
-        return _local(f"natural movie {number}", self.survey.movie_file(number))
+        """Return where a movie is, or will be once it is drawn."""
+        return self._file(f"natural_movie_{number}.npy", partial(self.survey.movie_file, number))
 
     def get_unit_analysis_metrics(
         self,
@@ -76,11 +81,11 @@ class Demo:
         table = table if unit_ids is None else table[table.index.isin(list(unit_ids))]
         return table.dropna(axis="columns", how="all")
 
+    def _file(self, name: str, provide: Callable[[], object]) -> LocalFile:
+        path = self.survey.folder / name
+        return LocalFile(path, name, source=self.name, provide=provide, is_immutable=True)
 
-def _provide(name: str, make: Callable[..., Path], number: int) -> LocalFile:
-    with count_steps(f"simulating {name}") as progress:
-        return _local(name, make(number, progress=progress))
 
-
-def _local(name: str, path: Path) -> LocalFile:
-    return LocalFile(path, name, source=Demo.name, is_immutable=True)
+def _simulate(make: Callable[..., Path], number: int) -> None:
+    with count_steps(f"simulating {number}") as progress:
+        make(number, progress=progress)

@@ -150,7 +150,7 @@ def _choose_number(n_files: int, n_bytes: int | None) -> int:
 
 
 def _sum_up(failures: dict[str, SpikehouseError], *, n_asked: int) -> SpikehouseError:
-    lines = [f"{name}: {error}" for name, error in failures.items()]
+    lines = [f"{name}: {error.message}" for name, error in failures.items()]
     files = "1 file" if n_asked == 1 else f"{n_asked} files"
     return TransferError(
         "\n  ".join([f"{len(failures)} of {files} could not be fetched:", *lines])

@@ -53,11 +53,15 @@ def _look(store: Store, target: Target) -> FileFacts:
     try:
         found = store.locate(target)
     except (CacheError, NotFoundError, SourceError, TransferError) as error:
-        return FileFacts(target, state, n_there, problem=str(error))
+        return FileFacts(target, state, n_there, problem=error.message)
     if isinstance(found, RemoteFile):
         return FileFacts(target, state, n_there, found.source, found.url, found.size)
-    url, n_bytes = found.path.absolute().as_uri(), found.path.stat().st_size
+    url, n_bytes = found.path.absolute().as_uri(), _size_of(found.path)
     return FileFacts(target, state, n_there, found.source, url, n_bytes)
+
+
+def _size_of(path: Path) -> int | None:
+    return path.stat().st_size if path.exists() else None
 
 
 def _is_made_anew(store: Store, target: Target) -> bool:

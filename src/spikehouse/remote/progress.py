@@ -189,6 +189,10 @@ class Progress:
         try:
             progress.begin(total, initial)
             yield progress
+        except BaseException:
+            # the message about it is what should stay on the screen
+            bar.leave = False
+            raise
         finally:
             with self._lock:
                 bar.close()

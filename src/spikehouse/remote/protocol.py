@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, runtime_checkable
@@ -91,6 +91,8 @@ class LocalFile:
         What to call it in messages.
     source
         Who has it, for plans and messages.
+    provide
+        Makes the file where it is not there yet, such as by simulating it. Plans do not call it.
     is_immutable
         Whether nobody changes it: the cache folder may then have it under a second name, without
         a second copy.
@@ -99,7 +101,14 @@ class LocalFile:
     path: Path
     name: str
     source: str = "folder"
+    provide: Callable[[], object] | None = None
     is_immutable: bool = False
+
+    def ready(self) -> Path:
+        """Return the path of the file, which is there then."""
+        if self.provide is not None and not self.path.exists():
+            self.provide()
+        return self.path
 
 
 # a source of one's own may also hand over the bytes themselves, block by block

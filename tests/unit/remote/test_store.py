@@ -206,7 +206,7 @@ def test_fetch__goes_on_with_the_next_source(
         path = store.fetch(store.target_session(SESSION))
     assert path.read_bytes() == BODY
     assert (first.asked, second.asked) == (["session"], ["session"])
-    assert f"session {SESSION} from silent: {error}" in caplog.text
+    assert f"is used, because silent failed: {error}" in caplog.text
     assert store.source is first
 
 

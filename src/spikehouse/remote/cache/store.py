@@ -360,7 +360,7 @@ class Store(Targets):
 
         found = _find_address(target, source)
         if isinstance(found, LocalFile):
-            return found.path
+            return found.ready()
         blocks = self.folder.own / "blocks"
         self.folder.check_inside(blocks / "x")
         # not probed: it remembers what it was told the last time

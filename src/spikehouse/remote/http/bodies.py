@@ -90,10 +90,10 @@ def explain_unreachable(error: Exception, parts: Url) -> TransientError:
             is_lasting=True,
         )
     nobody = exceptions.NewConnectionError, exceptions.ProxyError, exceptions.SSLError
+    # urllib3 names its connection object first
+    reason = str(error).partition("): ")[2] or str(error)
     return UnreachableError(
-        f"{parts.netloc} cannot be reached over {parts.scheme}: {error}. Is there a network "
-        "connection, and is the host right? What is already in the cache folder can be used "
-        "offline with EcephysProjectCache.fixed(manifest=…)",
+        f"{parts.netloc} cannot be reached over {parts.scheme}: {reason}",
         is_lasting=isinstance(error, nobody),
     )
 

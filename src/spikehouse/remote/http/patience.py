@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import random
@@ -73,6 +74,12 @@ class HttpOptions:
     connections: int = 4
 
 
+log = logging.getLogger(__name__)
+
+# a pause that nobody notices needs no word on the terminal [s]
+SHORT_S = 1.0
+
+
 class TransientError(SourceError):
     """A failure that may be gone at the next try.
 
@@ -96,6 +103,11 @@ class TransientError(SourceError):
 
 class UnreachableError(TransientError):
     """No answer came: nobody is there, or speaks that protocol, or in time."""
+
+    advice = (
+        "Is there a network connection? What is in the cache folder can be used without one: "
+        "EcephysProjectCache.fixed(manifest)"
+    )
 
 
 class Patience:
@@ -154,7 +166,11 @@ class Patience:
             raise error
         wait = self._choose_wait(error, until=self._since + options.patience - now)
         self._begun = now + wait
-        say(f"try {self._n_failed} failed, the next one is in {wait:.1f} s: {error}")
+        text = f"try {self._n_failed} failed, the next one is in {wait:.1f} s: {error.message}"
+        if wait < SHORT_S:
+            log.info(text)
+        else:
+            say(text)
         return wait
 
     def _choose_wait(self, error: TransientError | TransferError, *, until: float) -> float:

@@ -53,11 +53,17 @@ def ask_in_turn(sources: Sequence[Source], act: Callable[[Source], T], *, what: 
     failures: list[tuple[Source, SpikehouseError]] = []
     for source in sources:
         try:
-            return act(source)
+            found = act(source)
         except _FAILURES as error:
             failures.append((source, error))
-            if len(sources) > 1:
-                log.warning("%s from %s: %s", what, name_source(source), error)
+        else:
+            # where every source fails, the error says all of this
+            for failed, reason in failures:
+                log.warning(
+                    "%s: %s is used, because %s failed: %s",
+                    what, name_source(source), name_source(failed), reason.message,
+                )  # fmt: skip
+            return found
     raise _sum_up(what, failures) from failures[-1][1].__cause__
 
 
@@ -80,7 +86,12 @@ def name_source(source: Source) -> str:
 def _sum_up(what: str, failures: list[tuple[Source, SpikehouseError]]) -> SpikehouseError:
     if len(failures) == 1:
         return failures[0][1]
-    reasons = "; ".join(f"{name_source(source)}: {error}" for source, error in failures)
+    names: dict[str, list[str]] = {}
+    for source, error in failures:
+        names.setdefault(error.message, []).append(name_source(source))
+    reasons = "; ".join(f"{', '.join(who)}: {reason}" for reason, who in names.items())
     if all(isinstance(error, NotFoundError) for _, error in failures):
         return NotFoundError(f"no source has {what}. {reasons}")
-    return SourceError(f"no source could give {what}. {reasons}")
+    summary = SourceError(f"no source could give {what}. {reasons}")
+    summary.advice = failures[0][1].advice
+    return summary

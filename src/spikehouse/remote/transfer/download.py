@@ -117,8 +117,9 @@ def download(
                 carry.fetch(content, client, bar)
         else:
             carry = _Carry(target, check, records, is_stopped)
-            size = _size_of(content)
-            with bars.file(target.name, size) as bar:
+            if isinstance(content, LocalFile):
+                content.ready()
+            with bars.file(target.name, _size_of(content)) as bar:
                 carry.copy(content, bar)
     log.info("fetched %s", target)
     return target

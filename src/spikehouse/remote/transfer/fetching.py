@@ -112,12 +112,13 @@ class Fetch:
             # what came is wrong, and was removed
             raise
         except SpikehouseError as error:
-            error.args = (f"{error}; {self._describe_kept()}", *error.args[1:])
+            if kept := self._describe_kept():
+                error.args = (f"{error.message}; {kept}", *error.args[1:])
             raise
         except KeyboardInterrupt as error:
-            kept = self._describe_kept()
-            log.warning("interrupted: %s", kept)
-            error.add_note(kept)
+            if kept := self._describe_kept():
+                log.warning("interrupted: %s", kept)
+                error.add_note(kept)
             raise
 
     @contextlib.contextmanager
@@ -171,7 +172,7 @@ class Fetch:
         if state is None or n_kept == 0:
             with contextlib.suppress(CacheError):
                 forget_part(self._target)
-            return "nothing was kept: call again to start over"
+            return ""
         return (
             f"{n_kept} of {state.version.size} bytes are kept in {part_of(self._target).name}: "
             "the same call goes on from there"
