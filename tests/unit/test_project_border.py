@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import json
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ import pytest
 from spikehouse.errors import CacheError, SpikehouseError
 from spikehouse.project import EcephysProjectCache
 from spikehouse.remote.cache.verify import record_file
+from spikehouse.remote.disk import try_lock
 
 FROZEN = Path(__file__).parents[1] / "parity" / "project_tables" / "folder"
 SESSION, PROBE = 900000001, 810000007
@@ -190,6 +193,46 @@ def test_planted_folder_links__are_not_followed(origin: Path, tmp_path: Path, na
     with contextlib.suppress(SpikehouseError):
         use_everything(tmp_path / "cache", origin)
     assert list(outside.iterdir()) == []
+
+
+# ---- locks
+
+
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
+def test_folder_with_lock_files__without_flock__works(
+    origin: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    fcntl = pytest.importorskip("fcntl")
+    use_everything(tmp_path / "cache", origin)
+    locks = list((tmp_path / "cache").rglob("*.lock"))
+    assert len(locks) > 3
+
+    def refuse(descriptor: int, operation: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    begun = time.monotonic()
+    use_everything(tmp_path / "cache", origin)
+    assert time.monotonic() - begun < 30
+    assert sorted((tmp_path / "cache").rglob("*.held")) == []
+
+
+def test_reading__waits_for_no_lock(origin: Path, tmp_path: Path) -> None:
+    manifest = tmp_path / "cache" / "manifest.json"
+    project = EcephysProjectCache.from_folder(origin, manifest)
+    project.get_session_table()
+    project.fetch(project.plan([SESSION]))
+    twins = manifest.parent / ".spikehouse" / "tables"
+    for twin in twins.iterdir():
+        twin.unlink()
+    with contextlib.ExitStack() as stack:
+        for lock in manifest.parent.rglob("*.lock"):
+            assert stack.enter_context(try_lock(lock))
+        again = EcephysProjectCache.fixed(manifest)
+        assert len(again.get_session_table()) == 3
+        assert NWB in set(again.list_files()["file"])
+        assert (again.verify()["state"] == "sound").all()
+        assert list(twins.iterdir()) == []
 
 
 # ---- odd names
