@@ -1,4 +1,4 @@
-"""Compiled loops: spikes by position under many orders of the presentations, and Gaussians."""
+"""Compiled loops of the analysis; imported only where one is about to run."""
 
 from __future__ import annotations
 
@@ -29,36 +29,12 @@ def count_as_large(
     least: Floats,
     sums: npt.NDArray[Any],
 ) -> npt.NDArray[np.int64]:
-    """Count for every unit the permutations whose statistic is at least a given one.
-
-    Parameters
-    ----------
-    counts
-        Spikes, shape (n_presentations, n_units), of the smallest unsigned type that holds them.
-    orders
-        Permutations of the presentations, shape (n_resamples, n_presentations).
-    first
-        Where each group begins in an order, and the end; shape (n_groups + 1,).
-    weights
-        Of the groups, shape (n_groups,).
-    least
-        Shape (n_units,).
-    sums
-        Room for a group's sums, shape (n_units,), of an unsigned type that holds them.
-
-    Returns
-    -------
-    ndarray, shape (n_units,)
-        In how many permutations Σ weight · (sum of a group)² ≥ least.
-
-    Notes
-    -----
-    Rows of ``counts`` are added whole, so that the loops over units become vector instructions;
-    three at a time, because what limits them is reading and writing ``sums``.
-    """
+    """Count per unit the permutations with Σ weight · (sum of a group)² ≥ ``least``."""
     n_units, n_groups = counts.shape[1], len(weights)
     statistic = np.empty(n_units)
     n_as_large = np.zeros(n_units, np.int64)
+    # Rows of counts are added whole, so that the loops over units become vector instructions, and
+    # three at a time, because reading and writing the sums is what limits them.
     for order in orders:
         statistic[:] = 0.0
         for group in range(n_groups):
@@ -92,11 +68,7 @@ def sum_resampled(
     group_of: npt.NDArray[np.intp],
     sums: npt.NDArray[np.int64],
 ) -> None:
-    """Add ``counts[rows[i, k]]`` to ``sums[i, group_of[k]]``, for one unit.
-
-    Shapes: counts and group_of (n_presentations,), rows (n_resamples, n_presentations), sums
-    (n_resamples, n_groups).
-    """
+    """Add ``counts[rows[i, k]]`` to ``sums[i, group_of[k]]``, for one unit."""
     for sample in range(len(rows)):
         for place in range(len(group_of)):
             sums[sample, group_of[place]] += counts[rows[sample, place]]
@@ -104,21 +76,7 @@ def sum_resampled(
 
 @compiled
 def gaussian_residuals(parameters: Floats, y: Floats, x: Floats, values: Floats) -> Floats:
-    """Give how far a Gaussian is above each value.
-
-    Parameters
-    ----------
-    parameters
-        Height, centre along y and x, width along y and x, and a baseline or not; shape (5,) or
-        (6,).
-    y, x, values
-        The pixels, shape (n_pixels,).
-
-    Returns
-    -------
-    ndarray, shape (n_pixels,)
-        Gaussian minus value.
-    """
+    """Return how far a Gaussian (five parameters, or six with a baseline) lies above each pixel."""
     height, center_y, center_x = parameters[0], parameters[1], parameters[2]
     width_y, width_x = parameters[3], parameters[4]
     baseline = parameters[5] if parameters.size > 5 else 0.0

@@ -23,7 +23,7 @@ def check_not_negative(values: npt.NDArray[np.float64], name: str) -> None:
 
 
 def is_flat(values: npt.NDArray[np.float64], *, axis: int) -> npt.NDArray[np.bool_]:
-    """Tell where values differ by nothing but rounding; True without values and where one is NaN.
+    """Return where values differ by nothing but rounding; True without values and where one is NaN.
 
     Means of equal numbers are often a rounding apart, and an index that divides by their spread
     would be that of the rounding.

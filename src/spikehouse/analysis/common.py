@@ -1,4 +1,4 @@
-"""The metrics that every stimulus has."""
+"""Metrics that every stimulus has."""
 
 from __future__ import annotations
 
@@ -39,17 +39,9 @@ PSTH_SIGMA_S = 0.01
 
 @dataclass(frozen=True)
 class Trials:
-    """The trials of one condition a unit, in an array as long as the most frequent condition.
+    """Spike counts and speeds in the trials of one condition per unit, (n_trials, n_units) each.
 
-    Attributes
-    ----------
-    counts
-        Spikes from the onset for the trial's duration, shape (n_trials, n_units).
-    speeds
-        Mean running speed in them [cm/s], same shape.
-    is_trial
-        False where a unit's condition was shown less often than n_trials; what stands there in
-        the other arrays means nothing. Same shape.
+    Rows beyond the trials of a unit's condition are padding, where ``is_trial`` is False.
     """
 
     counts: npt.NDArray[np.int64]
@@ -58,20 +50,7 @@ class Trials:
 
 
 def preferred_trials(responses: StimulusResponses, condition: Positions) -> Trials:
-    """Gather for every unit the trials of one condition of its own.
-
-    Parameters
-    ----------
-    responses
-        Of one stimulus.
-    condition
-        For every unit the position of a condition, shape (n_units,).
-
-    Returns
-    -------
-    Trials
-        Each unit's trials in the order they were shown.
-    """
+    """Collect each unit's trials of its own condition, in the order they were shown."""
     n_shown = responses.n_shown
     order = np.argsort(responses.condition_of, kind="stable")
     first = np.r_[0, np.cumsum(n_shown)[:-1]]
@@ -83,44 +62,22 @@ def preferred_trials(responses: StimulusResponses, condition: Positions) -> Tria
 
 
 def psth_edges(trial_duration: float, *, resolution: float = 0.001) -> Floats:
-    """Give the bins in which a peri-stimulus time histogram counts.
-
-    Parameters
-    ----------
-    trial_duration
-        How long a response lasts [s].
-    resolution
-        Length of a bin [s].
-
-    Returns
-    -------
-    ndarray, shape (n_bins + 1,)
-        Edges [s] from the onset.
-
-    Raises
-    ------
-    InvalidArgumentError
-        If the response is shorter than two bins.
-
-    Notes
-    -----
-    As in AllenSDK, the last edge is the last one *before* the end of the trial: 0.249 s for
-    trials of 0.25 s.
-    """
+    """Return the bin edges [s] of a peri-stimulus time histogram, from the onset."""
     if not trial_duration > resolution > 0:
         raise InvalidArgumentError(
             f"bins of {resolution} s do not fit into a trial of {trial_duration} s; give a "
             "resolution shorter than the trial, for instance 0.001"
         )
+    # as published, the last edge is the last one before the end of the trial: 0.249 s of 0.25 s
     return np.arange(0, trial_duration, resolution)
 
 
 def preferred_psth(responses: StimulusResponses, preferred: Positions, edges: Floats) -> Floats:
-    """Average each unit's response to its preferred condition, in bins; smoothed unless published.
+    """Average each unit's response to its preferred condition; smoothed unless published.
 
     The published histogram is not smoothed: in bins of 1 ms its maximum is where two or three
-    spikes of different trials fall together. A Gaussian keeps what lasts longer (Shimazaki &
-    Shinomoto 2010, doi:10.1007/s10827-009-0180-4, compare kernels).
+    spikes of different trials coincide (Shimazaki & Shinomoto 2010, doi:10.1007/s10827-009-0180-4,
+    compare kernels).
     """
     psth = responses.psth_of(preferred, edges)
     if responses.definition == "published":
@@ -135,22 +92,7 @@ def preferred_psth(responses: StimulusResponses, preferred: Positions, edges: Fl
 def peak_times(
     psth: Floats, bin_edges: npt.ArrayLike, *, definition: Definition = "corrected"
 ) -> Floats:
-    """Find when a histogram is highest.
-
-    Parameters
-    ----------
-    psth
-        Shape (n_units, n_bins).
-    bin_edges
-        Shape (n_bins + 1,) [s] from the onset.
-    definition
-        ``"published"`` gives the first bin to a unit without spikes.
-
-    Returns
-    -------
-    ndarray, shape (n_units,)
-        Centre of the highest bin [s], of the first of several; NaN for a unit without spikes.
-    """
+    """Return the centre of each histogram's highest bin [s]; NaN for a unit without spikes."""
     edges = np.asarray(bin_edges, dtype=np.float64)
     centres = edges[:-1] + np.diff(edges) / 2
     largest = psth.max(axis=1, initial=0.0)
@@ -165,29 +107,7 @@ def trial_metrics(
     preferred: Positions,
     is_blank: Bools | None = None,
 ) -> pd.DataFrame:
-    """Compute the metrics of all stimuli that need no histogram.
-
-    Parameters
-    ----------
-    responses
-        Of one stimulus.
-    suffix
-        What the columns' names end with, such as ``"dg"``.
-    preferred
-        For every unit the position of its preferred condition, shape (n_units,).
-    is_blank
-        Which conditions are blank sweeps, shape (n_conditions,); none if None.
-
-    Returns
-    -------
-    DataFrame
-        As `common_metrics`, without time_to_peak.
-
-    Raises
-    ------
-    InvalidArgumentError
-        If ``preferred`` or ``is_blank`` has the wrong shape.
-    """
+    """Compute the metrics of `common_metrics` that need no histogram: all but time_to_peak."""
     _check_shapes(responses, preferred, is_blank)
     trials = preferred_trials(responses, preferred)
     definition, is_trial = responses.definition, trials.is_trial
@@ -225,50 +145,19 @@ def common_metrics(
     is_blank: Bools | None = None,
     psth_resolution: float = 0.001,
 ) -> pd.DataFrame:
-    """Compute the metrics that every stimulus has.
+    """Compute the metrics that every stimulus has: index ``unit_id``, columns ``<name>_<suffix>``.
 
-    Parameters
-    ----------
-    responses
-        Of one stimulus.
-    suffix
-        What the columns' names end with, such as ``"dg"``.
-    preferred
-        For every unit the position of its preferred condition, shape (n_units,), as from
-        ``responses.preferred_conditions(~is_blank)``.
-    is_blank
-        Which conditions are blank sweeps, shape (n_conditions,); none if None. They are left out
-        of lifetime_sparseness.
-    psth_resolution
-        Bins in which the peak is looked for [s].
+    - time_to_peak [s]: `peak_times` of the response to the preferred condition, in bins of
+      ``psth_resolution`` [s], smoothed by a Gaussian of 10 ms unless published;
+    - fano: `fano_factor` at the preferred condition;
+    - firing_rate [spikes/s]: `firing_rate` over `stimulus_blocks`;
+    - lifetime_sparseness: `lifetime_sparseness` of the mean responses (of the sums if published),
+      without the conditions where ``is_blank``;
+    - run_pval, run_mod: `running_modulation` at the preferred condition.
 
-    Returns
-    -------
-    DataFrame
-        Index ``unit_id``; float64 columns, each with ``_<suffix>``: time_to_peak [s] (`peak_times`
-        of the response to the preferred condition, smoothed by a Gaussian of 10 ms unless
-        published), fano (`fano_factor` at the preferred
-        condition), firing_rate [spikes/s] (`firing_rate` over `stimulus_blocks`),
-        lifetime_sparseness (`lifetime_sparseness` of the mean responses; of the summed ones if
-        published), run_pval and run_mod (`running_modulation` at the preferred condition). NaN as
-        in these functions.
-
-    Raises
-    ------
-    InvalidArgumentError
-        If ``preferred`` or ``is_blank`` has the wrong shape, or the bins are longer than a trial.
-
-    Notes
-    -----
-    As in AllenSDK, fano, run_pval and run_mod count spikes from the onset for the trial's
-    duration; the preferred condition and lifetime_sparseness those from the onset to the end of
-    the presentation. Published with [1]_. Where the definitions differ, the function named says
-    so.
-
-    References
-    ----------
-    .. [1] Siegle, J. H. et al. (2021). Survey of spiking in the mouse visual system reveals
-       functional hierarchy. Nature 592, 86–92. https://doi.org/10.1038/s41586-020-03171-x
+    ``preferred`` is the position of each unit's preferred condition. fano, run_pval and run_mod
+    count spikes from the onset for the trial's duration, the others for the whole presentation, as
+    the published tables do (Siegle et al. 2021, doi:10.1038/s41586-020-03171-x).
     """
     table = trial_metrics(responses, suffix=suffix, preferred=preferred, is_blank=is_blank)
     edges = psth_edges(responses.trial_duration, resolution=psth_resolution)

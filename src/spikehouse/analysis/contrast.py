@@ -25,26 +25,12 @@ FLATNESS = 1e-9
 
 
 def contrast_curve(contrasts: npt.ArrayLike, parameters: npt.ArrayLike) -> Floats:
-    """Compute hyperbolic-ratio curves of contrast.
+    """Compute hyperbolic-ratio curves ``r(x) = c + (d − c) / (1 + (x / e)ᵇ)`` of contrast x.
 
-    ``r(x) = c + (d − c) / (1 + (x / e)ᵇ)``
-
-    Parameters
-    ----------
-    contrasts
-        x, not negative, shape (n_contrasts,).
-    parameters
-        b, c, d, e in the last axis, shape (…, 4): steepness, the responses at infinite and at no
-        contrast (if b > 0), and the contrast half-way between them.
-
-    Returns
-    -------
-    ndarray, shape (…, n_contrasts)
-        Responses; NaN where e is negative.
-
-    References
-    ----------
-    Albrecht & Hamilton 1982, doi:10.1152/jn.1982.48.1.217.
+    ``parameters`` holds b, c, d, e in its last axis, shape (…, 4): steepness, the responses at
+    infinite and at no contrast (if b > 0), and the contrast half-way between them. The result has
+    the shape (…, n_contrasts); NaN where e is negative. Albrecht & Hamilton 1982,
+    doi:10.1152/jn.1982.48.1.217.
     """
     given = np.asarray(parameters, np.float64)
     steepness, last, first, middle = (given[..., j, None] for j in range(N_PARAMETERS))
@@ -56,32 +42,12 @@ def contrast_curve(contrasts: npt.ArrayLike, parameters: npt.ArrayLike) -> Float
 def fit_contrast_curves(
     contrasts: npt.ArrayLike, responses: npt.ArrayLike, *, max_evaluations: int = MAX_EVALUATIONS
 ) -> Floats:
-    """Fit a hyperbolic-ratio curve to every unit's responses, by least squares.
+    """Fit a hyperbolic-ratio curve to each column of (n_contrasts, n_units) responses.
 
-    Parameters
-    ----------
-    contrasts
-        Not negative, shape (n_contrasts,).
-    responses
-        Mean responses, shape (n_contrasts, n_units).
-    max_evaluations
-        How often a unit's curve may be computed before its fit is given up.
-
-    Returns
-    -------
-    ndarray, shape (n_units, 4)
-        The parameters of `contrast_curve`; NaN where the fit did not converge, where a response
-        is NaN or all are equal, and everywhere if there are fewer than four contrasts.
-
-    Raises
-    ------
-    InvalidArgumentError
-        If contrasts and responses differ in length, or a contrast is negative or NaN.
-
-    Notes
-    -----
-    Levenberg–Marquardt (MINPACK) from (1, 1, 1, 1): 0.1 ms a unit, 0.2 s for one that does not
-    converge.
+    Least squares by MINPACK's Levenberg–Marquardt method (Moré 1978, doi:10.1007/BFb0067700), from
+    (1, 1, 1, 1). Returns the parameters of `contrast_curve`, shape (n_units, 4). NaN where the fit
+    does not converge within ``max_evaluations``, where a response is NaN or all are equal, and with
+    fewer than four contrasts.
     """
     contrasts, responses = align(contrasts=contrasts, responses=rows_first(responses))
     shown, values = np.asarray(contrasts, np.float64), np.asarray(responses, np.float64)
@@ -123,52 +89,25 @@ def fit_contrast_curves(
 def c50(
     contrasts: npt.ArrayLike, responses: npt.ArrayLike, *, definition: Definition = "corrected"
 ) -> Floats:
-    """Find the contrast at which the fitted response is half-way between its extremes.
+    """Find the contrast at which each unit's fitted response is half-way between its extremes.
 
-    Parameters
-    ----------
-    contrasts
-        Not negative, shape (n_contrasts,); 0 to 1.
-    responses
-        Mean responses, shape (n_contrasts, n_units).
-    definition
-        ``"published"`` gives the lowest contrast for a flat curve, and a little more than a third
-        for a unit without spikes.
+    The fitted curve (`fit_contrast_curves`) is evaluated on 256 even steps from 0.9 times the
+    lowest to 1.1 times the highest contrast, and the result is one of these steps: its resolution
+    is 0.5 % of that range. NaN where there is no fit or the curve is flat.
+    ``definition="published"`` gives the lowest contrast for a flat curve, and 0.36 for a unit
+    without spikes.
 
-    Returns
-    -------
-    ndarray, shape (n_units,)
-        A contrast; responses above the middle lie on its one side, those below on the other.
-        NaN where `fit_contrast_curves` gives none, or the fitted curve is flat.
-
-    Raises
-    ------
-    InvalidArgumentError
-        If contrasts and responses differ in length, or a contrast is negative or NaN.
-
-    Notes
-    -----
-    The extremes are those of the curve over 256 even steps from 0.9 times the lowest to 1.1 times
-    the highest contrast, and the answer is one of these steps, as in AllenSDK: it is no finer
-    than 0.5 % of that range, and above the highest contrast for responses that go on rising.
-
-    AllenSDK's number is that of the published definition, but a few steps off in 5 to 10 of 100
-    units, those whose curve jumps between two contrasts: where exactly is not determined, and fits
-    end there by the last digit of an exponential, which differs between processors, too. It also
-    differs where the response falls in a single jump (AllenSDK: any step before it), by a step for
-    units without spikes, and in the rare fits that end near the limit of evaluations. With fewer
-    than four contrasts AllenSDK raises an error.
-
-    References
-    ----------
-    Albrecht & Hamilton 1982, doi:10.1152/jn.1982.48.1.217.
+    In 5 to 10 of 100 units the published tables have a contrast a few steps away: where a curve
+    jumps between two contrasts the position of the jump is not determined, and the fit ends by the
+    last digit of an exponential. Albrecht & Hamilton 1982, doi:10.1152/jn.1982.48.1.217.
     """
     parameters = fit_contrast_curves(contrasts, responses)
     shown, values = np.asarray(contrasts, np.float64), np.asarray(responses, np.float64)
     if not shown.size:
         return np.full(len(parameters), np.nan)
     if definition == "published" and len(shown) >= N_PARAMETERS:
-        # AllenSDK's search leaves silence at the shape it starts from, other equal responses flat
+        # the published search leaves silence at the curve it starts from, and other equal
+        # responses flat
         is_equal = (values == values[0]).all(axis=0)
         parameters[is_equal] = 1, 0, 0, 1
         parameters[is_equal, 2] = values[0, is_equal] == 0

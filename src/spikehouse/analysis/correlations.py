@@ -1,4 +1,4 @@
-"""What pairs of units share: noise and signal correlations."""
+"""Noise and signal correlations of pairs of units."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def compute_noise_correlations(
     unit_ids: Ids | None = None,
     slower_than: float | None = None,
 ) -> xr.DataArray:
-    """Correlate what the presentations of one condition differ by, for every pair of units.
+    """Correlate the differences between presentations of one condition, for every pair of units.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ def compute_noise_correlations(
     conditions
         The condition of each presentation, shape (n_presentations,).
     unit_ids
-        Labels of the units; those of ``counts`` or their numbers if None.
+        Ids of the units. If None, those of ``counts``, or 0, 1, 2, … without labels.
     slower_than
         Remove fluctuations of each unit that are slower than so many presentations, such as 40.
         The presentations must be in order of time. Nothing is removed if None.
@@ -61,7 +61,7 @@ def compute_noise_correlations(
     z = (response − mean of its condition) / standard deviation within its condition (n − 1 in the
     denominator), and r = Σ z_i z_j / √(Σ z_i² · Σ z_j²) over the presentations of all conditions
     in which both units varied. Three matrix products; memory: twice the counts and five times the
-    result. AllenSDK has no such function.
+    result.
 
     References
     ----------
@@ -95,7 +95,7 @@ def compute_signal_correlations(
     conditions
         The condition of each presentation, shape (n_presentations,).
     unit_ids
-        Labels of the units; those of ``counts`` or their numbers if None.
+        Ids of the units. If None, those of ``counts``, or 0, 1, 2, … without labels.
 
     Returns
     -------
@@ -116,7 +116,7 @@ def compute_signal_correlations(
 
     Pearson's correlation of the mean responses to the conditions, each condition counting once.
     With few presentations of a condition, noise that two units share moves their means together
-    and the correlation is biased towards the noise correlation. AllenSDK has no such function.
+    and the correlation is biased towards the noise correlation.
 
     References
     ----------
@@ -179,7 +179,7 @@ def _check(
 def _sum_by_condition(
     values: npt.NDArray[np.float64], numbers: npt.NDArray[np.intp]
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Add up (n_conditions, n_units), and say how many there were (n_conditions, 1)."""
+    """Sum responses by condition (n_conditions, n_units), and count the rows (n_conditions, 1)."""
     if not len(values):
         return np.zeros((0, values.shape[1])), np.zeros((0, 1))
     sizes = np.bincount(numbers).astype(np.float64)
@@ -213,7 +213,7 @@ def _remove_drift(
 def _score_within(
     values: npt.NDArray[np.float64], numbers: npt.NDArray[np.intp]
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Give z-scores within conditions, 0 where a unit did not vary, and where it did (0 or 1)."""
+    """Return z-scores within conditions, 0 where a unit did not vary, and where it did (0 or 1)."""
     if not len(values):
         return values, values.copy()
     sums, sizes = _sum_by_condition(values, numbers)
@@ -233,7 +233,7 @@ def _score_within(
 def _divide(
     above: npt.NDArray[np.float64], below: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.float64]:
-    """Divide; NaN where that cannot be done."""
+    """Divide; NaN where the divisor is not positive."""
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(below > 0, above / below, np.nan)
 

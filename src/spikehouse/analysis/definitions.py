@@ -1,4 +1,4 @@
-"""Which definition of the tuning metrics: corrected, or the one behind the published tables."""
+"""The two definitions of the tuning metrics: corrected, and that of the published tables."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from spikehouse.errors import InvalidArgumentError, describe_choices
 __all__ = ["DEFINITIONS", "Definition", "check_definition"]
 
 Definition = Literal["corrected", "published"]
-"""``"published"`` gives the numbers of the released tables, faults included; ``"corrected"``, the
-default everywhere, gives the better number where there is one."""
+"""``"published"`` computes the numbers of the released tables, faults included; ``"corrected"``,
+the default everywhere, a better number where there is one."""
 
 DEFINITIONS: tuple[Definition, ...] = ("corrected", "published")
 

@@ -1,4 +1,4 @@
-"""The table of metrics of moving dots."""
+"""Metrics of moving dots."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def compute_dot_motion_metrics(
     Parameters
     ----------
     responses
-        Of dot_motion, with Dir [degrees] and Speed (as in the stimulus table) in the
+        Responses to dot_motion, with Dir [degrees] and Speed (as in the stimulus table) in the
         presentations, NaN in blank sweeps.
     definition
         ``"corrected"``, or ``"published"`` for the numbers of the released tables.
@@ -30,7 +30,7 @@ def compute_dot_motion_metrics(
     Returns
     -------
     DataFrame
-        Index ``unit_id``; in the order of AllenSDK:
+        Index ``unit_id``; these columns, in this order:
 
         - pref_speed_dm, pref_dir_dm [degrees] (`preferred_value` of the mean responses),
           pref_speed_multi_dm, pref_dir_multi_dm (`has_ties`, bool);

@@ -1,4 +1,4 @@
-"""Which units respond: firing after onsets against firing before, with a test."""
+"""Test which units respond: spikes after onsets compared with spikes before."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["adjust_p_values", "compute_evoked_responses"]
 SpikeTimes = Mapping[int, npt.NDArray[np.float64]]
 Test = Literal["wilcoxon", "t", "sign-flip"]
 
-# shuffles are done in parts of about this many bytes
+# sign flips are done in parts of about this many bytes
 PART_BYTES = 32 * 1024 * 1024
 
 
@@ -43,7 +43,7 @@ def compute_evoked_responses(
     spike_times
         Unit id → sorted times [s].
     unit_ids
-        Which units.
+        Ids of the units.
     onsets
         Times [s], shape (n_presentations,).
     window, baseline
@@ -56,7 +56,7 @@ def compute_evoked_responses(
     alpha
         The false discovery rate that ``is_responsive`` keeps.
     n_resamples, seed
-        Of the sign-flip test; the smallest p-value is 1 / (n_resamples + 1).
+        Number and seed of the sign flips; the smallest p-value is 1 / (n_resamples + 1).
 
     Returns
     -------
@@ -72,7 +72,7 @@ def compute_evoked_responses(
     ------
     InvalidArgumentError
         If an onset is not finite, a window does not end after it starts, the test is unknown,
-        windows of different length are compared by ranks or signs, or there are no shuffles.
+        windows of different length are compared by ranks or signs, or n_resamples is below 1.
 
     Notes
     -----
@@ -81,8 +81,7 @@ def compute_evoked_responses(
     (on rates). The baseline should be free of other stimuli: where presentations follow each other
     without a pause, it holds the response to the one before.
 
-    All units are tested at once; shuffles are matrix products of signs and differences. AllenSDK
-    has no such test.
+    All units are tested at once; sign flips are matrix products of signs and differences.
 
     References
     ----------
@@ -201,7 +200,7 @@ def adjust_p_values(p_values: npt.ArrayLike, *, axis: int = -1) -> npt.NDArray[n
     p_values
         Any shape, in [0, 1]; NaN where there was no test.
     axis
-        Along which the tests belong together, usually the units.
+        Axis along which the tests belong together, usually that of the units.
 
     Returns
     -------
@@ -218,7 +217,7 @@ def adjust_p_values(p_values: npt.ArrayLike, *, axis: int = -1) -> npt.NDArray[n
     Notes
     -----
     The procedure of Benjamini and Hochberg, for tests that are independent or positively
-    dependent. AllenSDK has no such function; its p-values are not adjusted.
+    dependent. The p-values of the published tables are not adjusted.
 
     References
     ----------

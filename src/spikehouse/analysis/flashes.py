@@ -1,4 +1,4 @@
-"""What units make of full-field flashes."""
+"""Metrics of full-field flashes."""
 
 from __future__ import annotations
 
@@ -19,41 +19,11 @@ Floats = npt.NDArray[np.float64]
 
 
 def on_off_ratio(means: npt.ArrayLike, colors: npt.ArrayLike) -> Floats:
-    """Divide the mean response to bright flashes by that to dark ones.
+    """Divide the mean response to bright flashes by that to dark ones: R(on) / R(off).
 
-    Parameters
-    ----------
-    means
-        Mean response to every condition, shape (n_conditions, ...), such as
-        (n_conditions, n_units).
-    colors
-        1 for a bright and −1 for a dark flash, shape (n_conditions,).
-
-    Returns
-    -------
-    ndarray, shape (...)
-        Above 1 for units that prefer bright flashes. NaN where nothing answers dark ones, or
-        where one of the two was never shown.
-
-    Raises
-    ------
-    InvalidArgumentError
-        If a mean response is negative.
-
-    Notes
-    -----
-    R(on) / R(off), as published with [1]_; AllenSDK's number is the same. Both responses include
-    the spontaneous rate. Of several conditions with the same color the first counts.
-
-    References
-    ----------
-    .. [1] Siegle, J. H. et al. (2021). Survey of spiking in the mouse visual system reveals
-       functional hierarchy. Nature 592, 86–92. https://doi.org/10.1038/s41586-020-03171-x
-
-    Examples
-    --------
-    >>> on_off_ratio([[2.0, 1.0], [4.0, 0.5]], [-1, 1]).tolist()
-    [2.0, 0.5]
+    ``means`` has the shape (n_conditions, …); ``colors`` is 1 for bright and −1 for dark flashes.
+    Both responses include the spontaneous rate. NaN where there is no response to dark flashes, or
+    one of the two was not shown. Siegle et al. 2021, doi:10.1038/s41586-020-03171-x.
     """
     colors, means = align(colors=colors, means=rows_first(means))
     values = np.asarray(means, dtype=np.float64)
@@ -68,39 +38,11 @@ def on_off_ratio(means: npt.ArrayLike, colors: npt.ArrayLike) -> Floats:
 
 
 def sustained_index(psth: npt.ArrayLike) -> Floats:
-    """Divide the mean of a histogram by its maximum.
+    """Divide the mean of a histogram (…, n_bins) by its maximum: mean(psth) / max(psth).
 
-    Parameters
-    ----------
-    psth
-        Shape (..., n_bins), such as (n_units, n_bins); any unit.
-
-    Returns
-    -------
-    ndarray, shape (...)
-        Near 0 for a brief response, 1 for one that stays the same. NaN without spikes.
-
-    Raises
-    ------
-    InvalidArgumentError
-        If a value is negative.
-
-    Notes
-    -----
-    mean(psth) / max(psth), as published with [1]_; AllenSDK's number is the same. It depends on
-    the bins and the number of trials: with bins of 1 ms and 75 trials the maximum is mostly noise
-    in a unit with few spikes, whose index is then low however long it answers. Smooth such a
-    histogram first, as `compute_flashes_metrics` does.
-
-    References
-    ----------
-    .. [1] Siegle, J. H. et al. (2021). Survey of spiking in the mouse visual system reveals
-       functional hierarchy. Nature 592, 86–92. https://doi.org/10.1038/s41586-020-03171-x
-
-    Examples
-    --------
-    >>> sustained_index([[0, 4, 0, 0], [1, 1, 1, 1]]).tolist()
-    [0.25, 1.0]
+    Near 0 for a brief response, 1 for a constant one; NaN without spikes. In bins of 1 ms the
+    maximum of a unit with few spikes is mostly noise and its index low: smooth the histogram first,
+    as `compute_flashes_metrics` does. Siegle et al. 2021, doi:10.1038/s41586-020-03171-x.
     """
     values = np.asarray(psth, dtype=np.float64)
     check_not_negative(values, "psth")
@@ -122,7 +64,7 @@ def compute_flashes_metrics(
     Parameters
     ----------
     responses
-        Of ``flashes``.
+        Responses to ``flashes``.
     definition
         ``"corrected"``, or ``"published"`` for the numbers of the released tables.
     color_column

@@ -1,4 +1,4 @@
-"""The tables of metrics of drifting and static gratings."""
+"""Metrics of drifting and static gratings."""
 
 from __future__ import annotations
 
@@ -49,18 +49,18 @@ def compute_drifting_gratings_metrics(
     Parameters
     ----------
     responses
-        Of drifting_gratings or drifting_gratings_75_repeats, with orientation [degrees] and
-        temporal_frequency [Hz] in the presentations, NaN in blank sweeps.
+        Responses to drifting_gratings or drifting_gratings_75_repeats, with orientation [degrees]
+        and temporal_frequency [Hz] in the presentations, NaN in blank sweeps.
     contrast
-        Of drifting_gratings_contrast to the same units, with orientation and contrast; without
-        it c50_dg is NaN.
+        Responses of the same units to drifting_gratings_contrast, with orientation and contrast;
+        without it c50_dg is NaN.
     definition
         ``"corrected"``, or ``"published"`` for the numbers of the released tables.
 
     Returns
     -------
     DataFrame
-        Index ``unit_id``; in the order of AllenSDK:
+        Index ``unit_id``; these columns, in this order:
 
         - pref_ori_dg [degrees], pref_tf_dg [Hz] (`preferred_value` of the mean responses),
           pref_ori_multi_dg, pref_tf_multi_dg (`has_ties`, bool);
@@ -84,7 +84,7 @@ def compute_drifting_gratings_metrics(
     Responses are spikes from the onset to the end of the presentation, those of f1_f0_dg and
     mod_idx_dg spikes in bins of 1 ms from the onset for the trial's duration.
 
-    Where the definitions differ, the functions named say so.
+    The functions named document how the two definitions differ.
 
     References
     ----------
@@ -118,15 +118,15 @@ def compute_static_gratings_metrics(
     Parameters
     ----------
     responses
-        Of static_gratings, with orientation [degrees], spatial_frequency [cycles/degree] and
-        phase [cycles] in the presentations, NaN in blank sweeps.
+        Responses to static_gratings, with orientation [degrees], spatial_frequency
+        [cycles/degree] and phase [cycles] in the presentations, NaN in blank sweeps.
     definition
         ``"corrected"``, or ``"published"`` for the numbers of the released tables.
 
     Returns
     -------
     DataFrame
-        Index ``unit_id``; in the order of AllenSDK:
+        Index ``unit_id``; these columns, in this order:
 
         - pref_sf_sg [cycles/degree], pref_ori_sg [degrees], pref_phase_sg [cycles]
           (`preferred_value` of the mean responses), pref_sf_multi_sg, pref_ori_multi_sg,
@@ -143,8 +143,8 @@ def compute_static_gratings_metrics(
 
     Notes
     -----
-    Responses are spikes from the onset to the end of the presentation. Where the definitions
-    differ, the functions named say so.
+    Responses are spikes from the onset to the end of the presentation. The functions named
+    document how the two definitions differ.
 
     References
     ----------
@@ -167,25 +167,7 @@ def compute_static_gratings_metrics(
 
 
 def condition_values(responses: StimulusResponses, name: str) -> Floats:
-    """Get a parameter of the stimulus in every condition.
-
-    Parameters
-    ----------
-    responses
-        Of one stimulus.
-    name
-        Column of the presentations.
-
-    Returns
-    -------
-    ndarray, shape (n_conditions,)
-        NaN where there is none (blank sweeps).
-
-    Raises
-    ------
-    InvalidArgumentError
-        If there is no such column, or it does not hold numbers.
-    """
+    """Return a parameter of the stimulus in every condition, NaN in blank sweeps."""
     if name not in responses.conditions:
         raise InvalidArgumentError(
             f"the presentations of {responses.stimulus_name} have no column {name!r}; they have "
@@ -207,25 +189,7 @@ def preferred_columns(
     is_blank: npt.NDArray[np.bool_],
     suffix: str,
 ) -> dict[str, npt.NDArray[np.generic]]:
-    """Find the preferred value of each parameter, and whether there are several.
-
-    Parameters
-    ----------
-    responses
-        Of one stimulus.
-    parameters
-        Start of a column's name → the parameter in every condition, shape (n_conditions,).
-    is_blank
-        Conditions that are left out, shape (n_conditions,).
-    suffix
-        What the names of columns end with, such as ``"dg"``.
-
-    Returns
-    -------
-    dict
-        For every name ``<name>_<suffix>`` (`preferred_value`, NaN for units without spikes) and
-        ``<name>_multi_<suffix>`` (`has_ties`), each of shape (n_units,).
-    """
+    """Return the columns ``<name>_<suffix>`` and ``<name>_multi_<suffix>`` for each parameter."""
     columns: dict[str, npt.NDArray[np.generic]] = {}
     for name, parameter in parameters.items():
         shown = np.where(is_blank, np.nan, parameter)
@@ -240,24 +204,7 @@ def preferred_columns(
 def tuning_curves(
     responses: StimulusResponses, angle: Floats, *, fixed: tuple[Floats, ...]
 ) -> tuple[Floats, Floats]:
-    """Get every unit's responses to all angles, at its preferred value of other parameters.
-
-    Parameters
-    ----------
-    responses
-        Of one stimulus.
-    angle
-        In every condition [degrees], NaN in blank sweeps, shape (n_conditions,).
-    fixed
-        The other parameters in every condition.
-
-    Returns
-    -------
-    angles : ndarray, shape (n_angles,)
-        Increasing [degrees].
-    curves : ndarray, shape (n_angles, n_units)
-        Mean spikes of a presentation; NaN for angles never shown at those values.
-    """
+    """Return angles and each unit's responses to them at its preferred other parameters."""
     means = responses.condition_means
     is_blank = np.isnan(angle) | np.isnan(fixed).any(axis=0)
     angles = np.unique(angle[~is_blank])
@@ -304,7 +251,7 @@ def _modulation(
 
 
 def _by_condition(condition: npt.NDArray[np.intp]) -> Iterator[tuple[npt.NDArray[np.intp], int]]:
-    """Go through units that have a condition in common, a few at once."""
+    """Iterate over small groups of units that have a condition in common."""
     for at in np.unique(condition):
         units = np.flatnonzero(condition == at)
         for first in range(0, len(units), N_UNITS_AT_ONCE):

@@ -1,4 +1,4 @@
-"""What the tuning metrics need of one stimulus: who was shown what when, and who fired."""
+"""Input of the tuning metrics: the presentations of one stimulus, and spikes."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ class StimulusResponses:
     Attributes
     ----------
     stimulus_name
-        Such as ``"drifting_gratings"``.
+        Name of the stimulus, such as ``"drifting_gratings"``.
     presentations
         Index ``stimulus_presentation_id``, in order of time; start_time, stop_time [s],
         stimulus_condition_id and the parameters as numbers, NaN where there was none (a blank
         sweep). What ``session.get_stimulus_table(name, missing="nan")`` gives.
     unit_ids
-        Which units.
+        Ids of the units.
     spike_times
         Unit id → sorted times [s].
     trial_duration
@@ -48,9 +48,9 @@ class StimulusResponses:
     running_speed
         start_time [s] and velocity [cm/s] of the animal; None if it was not measured.
     definition
-        Of the metrics; the functions ``compute_…_metrics`` set it. ``"published"`` counts as
-        AllenSDK does: bins are closed at both ends, so that a spike on an inner edge counts in
-        both bins, and presentations are (start, stop].
+        Definition of the metrics; the functions ``compute_…_metrics`` set it. ``"published"``
+        counts as the published tables do: bins are closed at both ends, so that a spike on an
+        inner edge counts in both bins, and presentations are (start, stop].
     given_counts
         Counts that stand in for spike times; see `from_counts`.
     """
@@ -84,7 +84,7 @@ class StimulusResponses:
         *,
         running_speed: pd.DataFrame | None = None,
     ) -> StimulusResponses:
-        """Make responses of a table of spike counts, where spike times are not at hand.
+        """Create responses from a table of spike counts, without spike times.
 
         Parameters
         ----------
@@ -92,11 +92,12 @@ class StimulusResponses:
             Spikes of each unit in each presentation, shape (n_presentations, n_units). A labelled
             table (index stimulus_presentation_id, columns unit_id) may be in any order.
         presentations
-            As for the class.
+            As the attribute of the class: start_time, stop_time [s], stimulus_condition_id and
+            the parameters.
         unit_ids
-            Which units.
+            Ids of the units.
         running_speed
-            As for the class.
+            start_time [s] and velocity [cm/s] of the animal; None if it was not measured.
 
         Returns
         -------
@@ -109,7 +110,7 @@ class StimulusResponses:
         ------
         InvalidArgumentError
             If shapes or labels do not fit, counts are not whole numbers of 0 or more, or the
-            presentations lack a column or are none.
+            presentations lack a column or there are none.
         """
         units = to_ids(unit_ids, "unit_id").tolist()
         counts = rows_first(counts)

@@ -1,4 +1,4 @@
-"""When responses begin: the change point of the firing rate."""
+"""Latencies of responses: change points of the firing rate."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ PART_BYTES = 64 * 1024 * 1024
 
 @dataclass(frozen=True)
 class LatencyOptions:
-    """Where the beginning of a response is looked for.
+    """Where the beginning of a response is searched.
 
     Attributes
     ----------
     window
         First and last time from the onset [s]; what lies before 0 is baseline.
     bin_width
-        Resolution [s].
+        Width of the bins, which is the resolution [s].
     earliest, latest
-        A response may begin at these times or between [s].
+        First and last time at which a response may begin [s].
     shortest
-        A response lasts so long at least [s].
+        Shortest duration of a response [s].
     alpha
         A latency is given where the p-value is no larger.
     """
@@ -64,7 +64,7 @@ class LatencyOptions:
 
 @dataclass(frozen=True)
 class _Bins:
-    """The grid of bins, and which of their edges a response may begin at."""
+    """The bin edges, and the first and last of them at which a response may begin."""
 
     edges: npt.NDArray[np.float64]
     first: int
@@ -73,7 +73,7 @@ class _Bins:
 
     @property
     def n_candidates(self) -> int:
-        """How many pairs of a beginning and an end there are."""
+        """Count the pairs of a beginning and an end."""
         n_after = len(self.edges) - self.n_shortest - np.arange(self.first, self.last + 1)
         return int(n_after.sum())
 
@@ -94,28 +94,28 @@ def compute_onset_latency(
     spike_times
         Unit id → sorted times [s].
     unit_ids
-        Which units.
+        Ids of the units.
     onsets
         Times [s], shape (n_presentations,): those of the conditions that drive the units.
     options
-        Window, resolution, limits; the defaults suit visual responses.
+        Window, resolution and limits. If None, the defaults, which suit visual responses.
     n_resamples
-        If not 0: how often presentations are drawn anew, with replacement, for an interval.
+        Number of bootstrap resamples of the presentations, for a confidence interval; 0 for none.
     seed
-        Of those draws.
+        Seed of the resamples.
 
     Returns
     -------
     DataFrame
         Index unit_id: latency [s] from the onset, NaN where p_value > alpha; stop [s], when the
         strongest part of the response ends; baseline_rate and evoked_rate [spikes/s], outside
-        and inside that part; p_value. With bootstraps, latency_low and latency_high [s], which
+        and inside that part; p_value. With resamples, latency_low and latency_high [s], which
         hold 95 % of the draws. Silent units, and all units without presentations, have NaN.
 
     Raises
     ------
     InvalidArgumentError
-        If an onset is not finite, or the number of bootstraps is negative.
+        If an onset is not finite, or n_resamples is negative.
 
     Notes
     -----
@@ -133,8 +133,8 @@ def compute_onset_latency(
     simulated neurons, whose latencies are known, half of those found are right to 0.4 ms with
     1190 natural scenes and to 2 ms with 44 flashes.
 
-    Time: 0.5 s for 660 units, and as much for every two bootstraps. AllenSDK has no such function
-    (its ``time_to_peak`` is when the response is largest).
+    Time: 0.5 s for 660 units, and as much for every two resamples. The metric ``time_to_peak`` is
+    another time: when the response is largest.
 
     References
     ----------
@@ -252,7 +252,7 @@ def _bootstrap(
     n_resamples: int,
     seed: int,
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Give the 2.5th and 97.5th percentile of the latency over draws of presentations."""
+    """Return the 2.5th and 97.5th percentile of the latency over resampled presentations."""
     n_rows, n_bins = len(domain), domain.shape[1] - 1
     low, high = np.full(len(units), np.nan), np.full(len(units), np.nan)
     if not n_rows:

@@ -1,4 +1,4 @@
-"""All tuning metrics of a session: which stimulus gives which table, side by side."""
+"""All tuning metrics of a session: the tables of its stimuli, side by side."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from spikehouse.errors import InvalidArgumentError, NotFoundError, describe_choi
 __all__ = ["ANALYSES", "MetricOptions", "compute_metrics", "list_analyses"]
 
 Respond = Callable[[str, float], StimulusResponses]
-"""Given the name of a stimulus and the length of a response [s], give its responses."""
+"""Return the responses to a stimulus, given its name and the length of a response [s]."""
 
 CONTRAST = "drifting_gratings_contrast"
 CONTRAST_TRIAL_S = 0.5
@@ -31,14 +31,15 @@ CONTRAST_TRIAL_S = 0.5
 
 @dataclass(frozen=True)
 class MetricOptions:
-    """What may be chosen about the metrics.
+    """Options of the metrics.
 
     Attributes
     ----------
     n_resamples
-        Of the test of receptive fields; if None, 10 000, or 1000 where published.
+        Number of resamples in the test of receptive fields. If None, 10 000, or 1000 with the
+        published definition.
     seed
-        Of the same test.
+        Seed of these resamples.
     definition
         ``"corrected"``, or ``"published"`` for every column as the released tables have it.
     """
@@ -53,15 +54,7 @@ class MetricOptions:
 
 @dataclass(frozen=True)
 class Analysis:
-    """One stimulus and its table.
-
-    Attributes
-    ----------
-    names
-        What the stimulus is called in released files, the usual name first.
-    trial_duration
-        How long a response is counted [s].
-    """
+    """A stimulus: its names in released files, the usual one first, and how long to count [s]."""
 
     names: tuple[str, ...]
     trial_duration: float
@@ -86,7 +79,7 @@ def list_analyses(shown: Collection[str]) -> list[str]:
     Parameters
     ----------
     shown
-        The names of its stimuli.
+        Names of the stimuli of the session.
 
     Returns
     -------
@@ -109,22 +102,23 @@ def compute_metrics(
     Parameters
     ----------
     analyses
-        One of ``ANALYSES``, or several; None for all that the session allows. The name of a
-        released stimulus will do as well.
+        One of ``ANALYSES``, or several; None for all that the session allows. Names of released
+        stimuli work as well.
     respond
-        Gives the responses to a stimulus, by its name in the session.
+        Called with the name of a stimulus and the length of a response [s]; returns a
+        `StimulusResponses`, as ``session.get_responses`` does.
     shown
-        The names of the session's stimuli.
+        Names of the stimuli of the session.
     options
-        What may be chosen.
+        Definition, resamples and seed; the defaults if None.
     progress
         Called with (done, total) after every analysis.
 
     Returns
     -------
     DataFrame
-        Index ``unit_id``; AllenSDK's column names, whose last letters say which stimulus (dg, sg,
-        ns, fl, rf, dm; nm1 and nm3 for the movies).
+        Index ``unit_id``; the columns of the published tables, whose last letters name the stimulus
+        (dg, sg, ns, fl, rf, dm; nm1 and nm3 for the movies).
 
     Raises
     ------

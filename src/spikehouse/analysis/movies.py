@@ -1,4 +1,4 @@
-"""What units make of the natural movies."""
+"""Metrics of natural movies."""
 
 from __future__ import annotations
 
@@ -21,24 +21,11 @@ N_UNITS_AT_ONCE = 64
 
 
 def movie_repeats(condition_of: npt.ArrayLike) -> npt.NDArray[np.intp]:
-    """Find the complete showings of a movie.
+    """Find the complete showings of a movie: rows of presentations, (n_repeats, n_frames).
 
-    Parameters
-    ----------
-    condition_of
-        Which frame each presentation showed, in order of time, shape (n_presentations,); any
-        integers.
-
-    Returns
-    -------
-    ndarray of int, shape (n_repeats, n_frames)
-        Rows of the presentations of each showing; column j is the same frame in every row. The
-        columns are in the order of the first complete showing.
-
-    Notes
-    -----
     A showing begins with the first presentation and wherever a frame returns that the showing
-    already had. Showings that lack a frame are left out.
+    already had; showings that lack a frame are left out. A column is the same frame in every row,
+    in the order of the first complete showing.
     """
     frames, shown = np.unique(np.asarray(condition_of), return_inverse=True)
     if not frames.size:
@@ -61,31 +48,12 @@ def movie_repeats(condition_of: npt.ArrayLike) -> npt.NDArray[np.intp]:
 def movie_reliability(
     responses: StimulusResponses, *, sigma: float = 0.1, delay: float = 0.0
 ) -> Floats:
-    """Correlate the responses to one showing of a movie with those to the others.
+    """Correlate the responses to one showing of a movie with those to the others (`reliability`).
 
-    Parameters
-    ----------
-    responses
-        Of one movie.
-    sigma
-        Standard deviation of the Gaussian that smooths the rates [s]; 0 for none. Without effect
-        where the frames come in another order in every showing.
-    delay
-        How long after a frame its response is counted [s].
-
-    Returns
-    -------
-    ndarray, shape (n_units,)
-        Mean correlation of all pairs of different showings, 1 if all are the same
-        (`reliability`). NaN for a unit with spikes in fewer than two complete showings.
-
-    Notes
-    -----
-    The spikes while each frame lasted, smoothed along the movie, then `reliability`. Where the
-    order of the frames changes, responses are compared frame by frame, and a delay of about the
-    unit's latency (some 0.05 s) is needed: without one, what is counted is the response to the
-    frames before, which were others. AllenSDK has the formula as a function of spike times and no
-    metric of this name. Memory: 2 × 8 bytes a frame shown for 64 units.
+    The spikes during each frame are smoothed along the movie by a Gaussian of ``sigma`` [s] and
+    correlated between showings, per unit. NaN with spikes in fewer than two complete showings.
+    Where the frames come in another order in every showing, responses are compared frame by frame
+    without smoothing, and need a ``delay`` [s] of about the unit's latency (0.05 s).
     """
     if not sigma >= 0:
         raise InvalidArgumentError(f"sigma is {sigma}; it must be 0 s or longer")
@@ -125,14 +93,14 @@ def compute_natural_movies_metrics(
     Parameters
     ----------
     responses
-        Of one movie: ``natural_movie_one``, ``natural_movie_three``,
+        Responses to one movie: ``natural_movie_one``, ``natural_movie_three``,
         ``natural_movie_one_more_repeats`` or ``natural_movie_one_shuffled``.
     definition
         ``"corrected"``, or ``"published"`` for the numbers of the released tables.
     suffix
-        What the columns' names end with.
+        Ending of the names of the columns.
     sigma, delay
-        Of `movie_reliability` [s].
+        Smoothing and delay for `movie_reliability` [s].
 
     Returns
     -------
@@ -144,9 +112,8 @@ def compute_natural_movies_metrics(
     Notes
     -----
     A response is counted for ``responses.trial_duration`` from the onset of a frame: 1/30 s is the
-    frame itself. AllenSDK finds the movie under none of the names in the released files, has no
-    default for the duration and returns run_pval and run_mod twice, once empty under the names of
-    the natural scenes; told the name and the duration, its numbers are the same.
+    frame itself. The published tables have no metrics of movies; the published functions give the
+    same numbers.
     """
     responses = responses.defined_as(definition)
     preferred = responses.preferred_conditions()

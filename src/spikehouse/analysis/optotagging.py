@@ -1,4 +1,4 @@
-"""Which units answer light: neurons that carry the opsin."""
+"""Optotagging: units that respond to light, because the neuron carries the opsin."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _TRAIN = r"([0-9.]+) ?ms pulses at ([0-9.]+) ?Hz"
 
 
 class HasLaser(Protocol):
-    """Anything with spikes, units and laser pulses: a session, for one."""
+    """An object with spikes, units and laser pulses, such as a session."""
 
     @property
     def spike_times(self) -> Mapping[int, npt.NDArray[np.float64]]:
@@ -46,12 +46,12 @@ class HasLaser(Protocol):
 
 @dataclass(frozen=True)
 class OptotagOptions:
-    """What is compared, and from where on a unit is tagged.
+    """Windows that are compared, and the criteria for a tagged unit.
 
     Attributes
     ----------
     baseline
-        First and last time from the onset of a pulse [s].
+        First and last time of the baseline from the onset of a pulse [s].
     response
         A response is counted until the pulse ends, and at least this long after its onset [s].
     artifact
@@ -63,7 +63,7 @@ class OptotagOptions:
     alpha
         False discovery rate across units in one condition.
     smallest_ratio
-        Of evoked to baseline rate.
+        Smallest ratio of evoked to baseline rate.
     latest
         Largest median latency [s]; light that acts through other neurons takes longer.
     """
@@ -98,14 +98,14 @@ def optotag(
     by: Sequence[str] = ("stimulus_name", "duration", "level"),
     options: OptotagOptions | None = None,
 ) -> pd.DataFrame:
-    """Compare the rates of units during light with those before, and say which are tagged.
+    """Compare the rates of units during light with those before, and decide which are tagged.
 
     Parameters
     ----------
     session_or_spike_times
         A session, or unit id → sorted times [s].
     unit_ids
-        Which units; those of the session if None.
+        Ids of the units; all of the session if None.
     epochs
         Laser pulses: start_time, stop_time [s], stimulus_name, and what ``by`` names;
         ``session.optogenetic_stimulation_epochs`` if None.
@@ -114,7 +114,7 @@ def optotag(
     by
         The columns that make a condition; ``()`` puts all pulses together.
     options
-        Windows and criterion.
+        Windows and criteria; the defaults if None.
 
     Returns
     -------
@@ -149,7 +149,7 @@ def optotag(
     the response's share of time if the rates are equal; one-sided, exact for Poisson spikes.
     Bursting units look a little more certain than they are.
 
-    AllenSDK has no such function; its tutorial compares 1–9 ms with the 8 ms before −2 ms.
+    The published tutorial compares 1–9 ms with the 8 ms before −2 ms.
 
     References
     ----------
@@ -186,25 +186,7 @@ def optotag(
 
 
 def list_pulses(epochs: pd.DataFrame) -> pd.DataFrame:
-    """Take trains of laser pulses apart.
-
-    Parameters
-    ----------
-    epochs
-        start_time, stop_time [s]; where the column ``condition`` reads like
-        ``"2.5 ms pulses at 10 Hz"`` the row is a train.
-
-    Returns
-    -------
-    DataFrame
-        One row a pulse, in the order of the epochs, with the index and the columns of its epoch,
-        but its own start_time, stop_time and duration [s].
-
-    Raises
-    ------
-    InvalidArgumentError
-        If an epoch does not end after it starts.
-    """
+    """Return one row per laser pulse: trains such as "2.5 ms pulses at 10 Hz" are split."""
     starts, stops = check_windows(epochs[["start_time", "stop_time"]], noun="laser pulse").T
     is_wrong = stops == starts
     if is_wrong.any():
@@ -284,7 +266,7 @@ def _compare(
     n_groups: int,
     options: OptotagOptions,
 ) -> dict[str, npt.NDArray[Any]]:
-    """Give every column, each (n_groups, n_units)."""
+    """Return every column as an array (n_groups, n_units)."""
     onsets = pulses["start_time"].to_numpy(dtype=np.float64)
     width = pulses["stop_time"].to_numpy(dtype=np.float64) - onsets
     pieces = _lay_windows(onsets, width, options)
@@ -324,7 +306,7 @@ def _compare(
 def _lay_windows(
     onsets: npt.NDArray[np.float64], width: npt.NDArray[np.float64], options: OptotagOptions
 ) -> npt.NDArray[np.float64]:
-    """Give what is counted of each pulse, shape (n_pulses, 2 pieces, 2 bounds) [s]."""
+    """Return the parts of each pulse in which spikes count, (n_pulses, 2 parts, 2 bounds) [s]."""
     begin = np.full_like(onsets, options.artifact)
     end = np.maximum(width, options.response)
     first_stop = np.clip(width - options.artifact, begin, end)
@@ -341,7 +323,7 @@ def _find_spikes(
     pieces: npt.NDArray[np.float64],
     onsets: npt.NDArray[np.float64],
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-    """Count each pulse's spikes and time the first, both (n_pulses, n_units), NaN for none."""
+    """Count each pulse's spikes and return the time of the first, NaN without one."""
     spikes = align_spikes(
         spike_times, units, start_time=pieces[..., 0].ravel(), stop_time=pieces[..., 1].ravel(),
         presentation_ids=np.arange(len(onsets)).repeat(2),

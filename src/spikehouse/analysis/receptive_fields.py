@@ -1,4 +1,4 @@
-"""Receptive fields mapped with small gratings at many positions: maps, tests, metrics."""
+"""Receptive fields mapped with small gratings at many positions: maps, test and metrics."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ __all__ = [
 Floats = npt.NDArray[np.float64]
 Progress = Callable[[int, int], None]
 
-# what AllenSDK's maps count, whatever the trial's duration
+# published maps count spikes for this long, whatever the trial's duration
 MAP_WINDOW_S = 0.249
 # what the middle of the screen is called, from the animal's centre of gaze [degrees]
 MIDDLE_AZIMUTH, MIDDLE_ELEVATION = 50.0, 10.0
@@ -53,17 +53,7 @@ RF_COLUMNS = (
 
 @dataclass(frozen=True)
 class _Positions:
-    """Where the stimulus was.
-
-    Attributes
-    ----------
-    is_located
-        Which presentations had a position, shape (n_presentations,).
-    x, y
-        The positions [degrees]: x from left to right, y from the top down.
-    pixel_of
-        For every located presentation row · n_columns + column of its position.
-    """
+    """The positions [degrees] of a stimulus: x from left to right, y from the top down."""
 
     is_located: npt.NDArray[np.bool_]
     x: Floats
@@ -72,7 +62,7 @@ class _Positions:
 
     @property
     def n_shown(self) -> npt.NDArray[np.intp]:
-        """How often each position was shown, shape (n_rows, n_columns)."""
+        """Count how often each position was shown, (n_rows, n_columns)."""
         n = np.bincount(self.pixel_of, minlength=self.x.size * self.y.size)
         return n.reshape(self.y.size, self.x.size)
 
@@ -85,7 +75,7 @@ def compute_receptive_field_maps(
     Parameters
     ----------
     responses
-        Of a stimulus with x_position and y_position [degrees], such as gabors.
+        Responses to a stimulus with x_position and y_position [degrees], such as gabors.
     window
         How long spikes are counted from the onset [s].
 
@@ -103,11 +93,9 @@ def compute_receptive_field_maps(
 
     Notes
     -----
-    All orientations of a position are averaged. Blank sweeps are left out. AllenSDK's
-    ``receptive_fields`` is this, times the number of presentations of a position: it gives the
-    sum, which a position that was shown more often gets more of. Its coordinate y_position is 40
-    minus the stimulus's. With trials of 0.25 s it counts only 0.249 s; so does this by default.
-    Responses made of counts have no window: the counts are taken as they are.
+    All orientations of a position are averaged. Blank sweeps are left out. The default window is
+    the published one, for trials of 0.25 s. Responses made of counts have no window: the counts
+    are taken as they are.
     """
     positions = _find_positions(responses)
     sums = _count_by_position(responses, positions, window)
@@ -147,18 +135,19 @@ def compute_receptive_field_metrics(
     Parameters
     ----------
     responses
-        Of a stimulus with x_position and y_position [degrees], such as gabors.
+        Responses to a stimulus with x_position and y_position [degrees], such as gabors.
     definition
         ``"corrected"``, or ``"published"`` for the numbers of the released tables.
     n_resamples
-        Of the test. If None, 10 000 permutations for corrected and 1000 resamples for published
-        p-values.
+        Number of resamples in the test. If None, 10 000 permutations for corrected and 1000
+        resamples for published p-values.
     seed
-        Of the test.
+        Seed of the test.
     minimum_spike_count
         Units with fewer spikes in all trials have no receptive field.
     mask_threshold
-        See `threshold_rf`. If None, 0.5 for corrected and 1 for published metrics.
+        Threshold of the mask, see `threshold_rf`. If None, 0.5 for corrected and 1 for published
+        metrics.
     progress
         Called with (done, total) by the test.
 
@@ -181,7 +170,7 @@ def compute_receptive_field_metrics(
     Raises
     ------
     InvalidArgumentError
-        If the stimulus had no positions, or an argument cannot be meant.
+        If the stimulus had no positions, or an argument is invalid.
 
     Notes
     -----
@@ -213,7 +202,7 @@ def compute_receptive_field_metrics(
     run = _choose_test(definition, n_resamples, seed, progress)
     maps = _sum_maps(responses, positions)[is_counted]
     shapes = _shape_metrics(maps, positions, mask_threshold, definition=definition)
-    # AllenSDK sorts positions by x, in it from the top down
+    # the published test numbers positions by x, then from the top down
     row, column = np.divmod(positions.pixel_of, positions.x.size)
     group = np.unique(column * positions.y.size + row, return_inverse=True)[1]
     shapes["p_value_rf"] = run(trials[:, is_counted], group)
@@ -253,7 +242,7 @@ def _shape_metrics(
     *,
     definition: Definition,
 ) -> dict[str, npt.NDArray[np.generic]]:
-    """Give the columns that come from the maps alone."""
+    """Compute the columns that depend on the maps alone."""
     if mask_threshold is None:
         mask_threshold = 1.0 if definition == "published" else 0.5
     part = threshold_rf(maps, mask_threshold, definition=definition)
@@ -320,12 +309,10 @@ def _count_by_position(
 def _sum_maps(
     responses: StimulusResponses, positions: _Positions
 ) -> npt.NDArray[np.float64] | npt.NDArray[np.int64]:
-    """Sum spikes by position, as if every position had been shown equally often.
-
-    Published maps are whole numbers and not weighed; NaN everywhere if a position was never shown.
-    """
+    """Sum spikes by position, weighted as if every position had been shown equally often."""
     sums = _count_by_position(responses, positions, MAP_WINDOW_S)
     n_shown = positions.n_shown
+    # published maps are whole numbers and not weighted; a position that was never shown leaves none
     if responses.definition == "published":
         return sums if (n_shown > 0).all() else np.full(sums.shape, np.nan)
     usual = n_shown.sum() / np.count_nonzero(n_shown)
@@ -335,12 +322,12 @@ def _sum_maps(
 
 
 def _at_pixel(values: Floats, pixel: Floats) -> Floats:
-    """Give the position at a fractional row or column; NaN stays NaN."""
+    """Return the position at a fractional row or column; NaN stays NaN."""
     return np.asarray(np.interp(pixel, np.arange(values.size), values))
 
 
 def _spacing(values: Floats) -> float:
-    """Give the mean distance of neighbouring positions; NaN if there is one."""
+    """Return the mean distance of neighbouring positions; NaN if there is one."""
     return float(abs(values[-1] - values[0]) / (values.size - 1)) if values.size > 1 else math.nan
 
 

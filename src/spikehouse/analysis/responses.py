@@ -50,7 +50,7 @@ def compute_conditionwise_psth(
     spike_times
         Unit id → sorted times [s].
     unit_ids
-        Which units, in the order of the result.
+        Ids of the units, in the order of the result.
     presentations
         start_time [s] and stimulus_condition_id of each presentation: what
         ``session.get_stimulus_table(...)`` gives. A presentation whose condition is NaN is left
@@ -58,7 +58,7 @@ def compute_conditionwise_psth(
     bin_edges
         Shape (n_bins + 1,) [s] from the onset; a spike belongs to [a, b).
     use_rates
-        Rates [spikes/s]; if False, mean counts of a bin.
+        Return rates [spikes/s]; if False, mean counts per bin.
 
     Returns
     -------
@@ -77,8 +77,7 @@ def compute_conditionwise_psth(
 
     Notes
     -----
-    Unit by unit: the counts of all presentations are never in memory, only the result. AllenSDK's
-    ``compute_conditionwise_psth`` has the same mean counts, in bins of 1 ms from the onset.
+    Unit by unit: the counts of all presentations are never in memory, only the result.
     """
     edges = check_bin_edges(bin_edges)
     onsets, conditions = _read_columns(presentations, "start_time", "stimulus_condition_id")
@@ -119,7 +118,7 @@ def smooth_rates(rates: xr.DataArray, *, kernel_width: float, dim: str = TIME) -
     kernel_width
         Standard deviation of the Gaussian [s]; cut off at four of them.
     dim
-        The dimension of time, with coordinates [s].
+        Name of the dimension of time, with coordinates [s].
 
     Returns
     -------
@@ -178,7 +177,7 @@ def compute_rasters_by_condition(
     spike_times
         Unit id → sorted times [s].
     unit_ids
-        Which units.
+        Ids of the units.
     presentations
         Index stimulus_presentation_id; start_time, stop_time [s], stimulus_condition_id.
     window
@@ -257,23 +256,7 @@ def _read_columns(table: pd.DataFrame, *names: str) -> list[pd.Series]:
 
 
 def check_unit_ids(unit_ids: Ids) -> list[int]:
-    """Check that every unit is there once.
-
-    Parameters
-    ----------
-    unit_ids
-        Which units.
-
-    Returns
-    -------
-    list of int
-        The same.
-
-    Raises
-    ------
-    InvalidArgumentError
-        If one is there twice.
-    """
+    """Return unit ids as a list; raise InvalidArgumentError if one occurs twice."""
     units: list[int] = to_ids(unit_ids, "unit_id").tolist()
     if len(set(units)) < len(units):
         twice = next(unit for unit in units if units.count(unit) > 1)
@@ -285,23 +268,7 @@ def check_unit_ids(unit_ids: Ids) -> list[int]:
 
 
 def check_window(window: tuple[float, float]) -> tuple[float, float]:
-    """Check that a window ends after it starts.
-
-    Parameters
-    ----------
-    window
-        First and last time from the onset [s].
-
-    Returns
-    -------
-    tuple of float
-        The same two.
-
-    Raises
-    ------
-    InvalidArgumentError
-        If one is not finite, or the first is not the smaller.
-    """
+    """Return a window as two floats; raise InvalidArgumentError unless it ends after it starts."""
     start, stop = (float(bound) for bound in window)
     if not (np.isfinite(start) and np.isfinite(stop) and start < stop):
         raise InvalidArgumentError(

@@ -21,18 +21,7 @@ HALF_HEIGHT_WIDTH = np.sqrt(8 * np.log(2))
 
 
 class GaussianMoments(NamedTuple):
-    """Moments of maps, in pixels; each of shape (...).
-
-    Attributes
-    ----------
-    peak_height
-        Largest value.
-    center_y, center_x
-        Centre of mass; NaN for a map without spikes.
-    width_y, width_x
-        Standard deviation along the column and along the row through the centre; NaN where
-        these hold no spikes.
-    """
+    """Peak height, centre of mass and widths of maps, in pixels; NaN for a map without spikes."""
 
     peak_height: Floats
     center_y: Floats
@@ -42,21 +31,10 @@ class GaussianMoments(NamedTuple):
 
 
 class GaussianFit(NamedTuple):
-    """Gaussians fitted to maps, in pixels; each of shape (...).
+    """Gaussians fitted to maps, in pixels.
 
-    Attributes
-    ----------
-    peak_height
-        Above the baseline, in the unit of the map.
-    center_y, center_x
-        Of the Gaussian.
-    width_y, width_x
-        Standard deviations.
-    baseline
-        Far from the centre; 0 where none was fitted.
-    is_fitted
-        Whether the fit converged and, with a baseline, whether the map determines the Gaussian.
-        Elsewhere the numbers are those of the last step.
+    ``is_fitted`` tells whether the fit converged and, with a baseline, whether the map determines
+    the Gaussian; elsewhere the numbers are those of the last step.
     """
 
     peak_height: Floats
@@ -71,29 +49,11 @@ class GaussianFit(NamedTuple):
 def gaussian_moments_2d(
     data: npt.ArrayLike, *, definition: Definition = "corrected"
 ) -> GaussianMoments:
-    """Compute the moments of maps.
+    """Compute the centre of mass and the widths of maps (…, n_rows, n_columns).
 
-    Parameters
-    ----------
-    data
-        Maps, shape (..., n_rows, n_columns), without NaN and not negative.
-    definition
-        ``"published"`` takes the width along y from the row and the width along x from the column.
-
-    Returns
-    -------
-    GaussianMoments
-        In pixels.
-
-    Raises
-    ------
-    InvalidArgumentError
-        If a map has no rows or columns.
-
-    Notes
-    -----
-    Centre: ȳ = Σ y·r(y, x) / Σ r; width: √(Σ (y − ȳ)² r(y, ⌊x̄⌋) / Σ r(y, ⌊x̄⌋)), and the same along
-    x.
+    Centre: ȳ = Σ y·r(y, x) / Σ r; width: √(Σ (y − ȳ)² r(y, ⌊x̄⌋) / Σ r(y, ⌊x̄⌋)), and the same
+    along x. ``definition="published"`` takes the width along y from the row and that along x from
+    the column.
     """
     values, shape = stack_maps(data)
     n_rows, n_columns = shape[-2:]
@@ -121,41 +81,18 @@ def gaussian_moments_2d(
 
 
 def fit_2d_gaussian(matrix: npt.ArrayLike, *, definition: Definition = "corrected") -> GaussianFit:
-    """Fit a Gaussian with axes along rows and columns to maps.
+    """Fit a Gaussian with axes along rows and columns to maps (…, n_rows, n_columns).
 
-    Parameters
-    ----------
-    matrix
-        Maps, shape (..., n_rows, n_columns); NaN where nothing is known.
-    definition
-        ``"published"`` does not fit the rate far from the receptive field, and its widths grow with
-        that rate: 62° instead of 12° for a field three times as strong as its surround. It leaves
-        the sign of the widths to chance.
-
-    Returns
-    -------
-    GaussianFit
-        In pixels; NaN for maps without spikes or with fewer known pixels than parameters.
-
-    Raises
-    ------
-    InvalidArgumentError
-        If a map has no rows or columns.
-
-    Notes
-    -----
     Least squares of h·exp(−((y − y₀)/w_y)²/2 − ((x − x₀)/w_x)²/2) + b over the known pixels, by
-    Levenberg and Marquardt's method (MINPACK) from `gaussian_moments_2d`, one map after the other:
-    about 1 ms each.
+    MINPACK's Levenberg–Marquardt method (Moré 1978, doi:10.1007/BFb0067700) from
+    `gaussian_moments_2d`; about 1 ms per map. NaN for maps without spikes or with fewer known
+    pixels than parameters.
 
-    With a baseline, ``is_fitted`` requires a centre on the map and, along both axes, a full width
-    at half height (2.35 standard deviations) of at least the distance of two pixels and at most
-    the extent of the map. A map cannot tell other Gaussians from a constant or from one pixel; the
-    search ends there for noise.
-
-    References
-    ----------
-    Moré (1978), doi:10.1007/BFb0067700, for the search.
+    ``is_fitted`` requires a centre on the map and, along both axes, a full width at half height of
+    at least the distance of two pixels and at most the extent of the map: fits to noise end in a
+    constant or in a single pixel. ``definition="published"`` has no baseline b, so that its widths
+    grow with the rate far from the field (62° instead of 12° for a field three times as strong as
+    its surround).
     """
     values, shape = stack_maps(matrix)
     has_baseline = definition == "corrected"
@@ -184,14 +121,14 @@ def fit_2d_gaussian(matrix: npt.ArrayLike, *, definition: Definition = "correcte
 
 
 def _is_resolved(center: Floats, width: Floats, n_pixels: int) -> Bools:
-    """Tell which Gaussians so many pixels in a row can determine."""
+    """Return whether so many pixels in a row can determine each Gaussian."""
     full = HALF_HEIGHT_WIDTH * width
     on_map = (center >= -0.5) & (center <= n_pixels - 0.5)
     return np.asarray(on_map & (full >= 1) & (full <= n_pixels))
 
 
 def _start_values(values: Floats, definition: Definition) -> Floats:
-    """Give the six parameters a fit begins with, shape (n_maps, 6)."""
+    """Return the six parameters that each fit starts from, (n_maps, 6)."""
     baseline, above = np.zeros(len(values)), values
     if definition == "corrected" and len(values):
         baseline = np.median(values, axis=(1, 2))

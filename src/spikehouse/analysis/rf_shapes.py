@@ -1,4 +1,4 @@
-"""The shape of receptive fields: where, how large, and whether on the screen. Maps in, numbers out.
+"""The shape of receptive fields: position, size, and whether they are on the screen.
 
 A map has rows from the top of the screen down and columns from left to right; its pixel (0, 0) is
 the upper left one, as ``matplotlib.pyplot.imshow`` shows it. Every function takes one map, shape
@@ -44,17 +44,7 @@ N_DECIMALS = 4
 
 
 class ThresholdedMap(NamedTuple):
-    """The largest part of maps, in pixels.
-
-    Attributes
-    ----------
-    mask
-        True in the part, shape (..., n_rows, n_columns).
-    center_x, center_y
-        Centre of mass of the mask [pixels], shape (...); NaN where the mask is empty.
-    area
-        Pixels of the mask, shape (...).
-    """
+    """The largest part of maps: mask, centre of mass and area, in pixels."""
 
     mask: Bools
     center_x: Floats
@@ -65,33 +55,12 @@ class ThresholdedMap(NamedTuple):
 def smooth_maps(
     maps: npt.ArrayLike, *, sigma: float = 1.0, definition: Definition = "corrected"
 ) -> Floats:
-    """Smooth maps with a Gaussian.
+    """Smooth maps with a Gaussian of ``sigma`` pixels, reflected at their edges.
 
-    Parameters
-    ----------
-    maps
-        Shape (..., n_rows, n_columns); NaN where nothing is known.
-    sigma
-        Standard deviation [pixels].
-    definition
-        ``"published"`` smooths maps of an integer type in whole numbers: decimals are cut off
-        after smoothing the columns and again after the rows, which gives 0 for a unit that fires
-        less than once a pixel. Maps with an unknown pixel are unknown everywhere.
-
-    Returns
-    -------
-    ndarray, shape (..., n_rows, n_columns)
-        The unit is that of the maps. Unknown pixels are left out of the average and come out
-        as the average of those around them; NaN where the whole map is unknown.
-
-    Raises
-    ------
-    InvalidArgumentError
-        If a map has no rows or columns.
-
-    Notes
-    -----
-    Maps are reflected at their edges.
+    Unknown pixels (NaN) are left out, and take the average of those around them. With
+    ``definition="published"`` maps of whole numbers are smoothed in whole numbers: decimals are cut
+    off after the columns and again after the rows, which gives 0 for a unit that fires less than
+    once a pixel; a map with an unknown pixel is unknown everywhere.
     """
     from scipy import ndimage
 
@@ -119,30 +88,10 @@ def threshold_rf(
 ) -> ThresholdedMap:
     """Find the connected part of smoothed maps that holds the peak.
 
-    Parameters
-    ----------
-    rf
-        Maps, shape (..., n_rows, n_columns); NaN where nothing is known.
-    threshold
-        How far below the peak the part reaches, in standard deviations of the smoothed map.
-    definition
-        Of the smoothed map; see `smooth_maps`.
-
-    Returns
-    -------
-    ThresholdedMap
-        Empty, with area 0 and centre NaN, for a map that is the same everywhere.
-
-    Notes
-    -----
-    The mask is where G₁ * r > max(G₁ * r) − threshold · sd(G₁ * r), G₁ a Gaussian of 1 pixel and r
-    the map; of its parts, connected along rows and columns, the one with the highest peak, the
-    first from the top left if several are equal [1]_. Centres are rounded to 4 decimals.
-
-    References
-    ----------
-    .. [1] Siegle, J. H. et al. (2021). Survey of spiking in the mouse visual system reveals
-       functional hierarchy. Nature 592, 86–92. https://doi.org/10.1038/s41586-020-03171-x
+    The mask is where G₁ * r > max(G₁ * r) − ``threshold`` · sd(G₁ * r), with r the map and G₁ a
+    Gaussian of 1 pixel (`smooth_maps`); of its parts, connected along rows and columns, the one
+    with the highest peak. Area 0 and centre NaN for a map that is the same everywhere. Centres are
+    rounded to 4 decimals. Siegle et al. 2021, doi:10.1038/s41586-020-03171-x.
     """
     from scipy import ndimage
 
@@ -172,7 +121,7 @@ def threshold_rf(
 
 
 def _peak_and_spread(flat: Floats) -> tuple[Floats, Floats]:
-    """Give the largest value and the standard deviation of every row, unknown ones left out."""
+    """Return the largest value and the standard deviation of every row, without unknown pixels."""
     is_known = np.isfinite(flat)
     if is_known.all():
         return flat.max(axis=1), flat.std(axis=1)
@@ -185,27 +134,7 @@ def _peak_and_spread(flat: Floats) -> tuple[Floats, Floats]:
 
 
 def is_rf_inverted(rf_thresh: npt.ArrayLike) -> Bools:
-    """Say whether a mask covers more than half of the edge of its map.
-
-    Parameters
-    ----------
-    rf_thresh
-        Masks, shape (..., n_rows, n_columns), such as ``threshold_rf(maps).mask``.
-
-    Returns
-    -------
-    ndarray of bool, shape (...)
-        True where the surround answers rather than a centre: the stimulus suppresses the unit.
-
-    Raises
-    ------
-    InvalidArgumentError
-        If a mask has no rows or columns.
-
-    Notes
-    -----
-    AllenSDK's answer is the same.
-    """
+    """Return whether masks cover over half of the edge of their map: a suppressed unit."""
     masks, shape = stack_maps(rf_thresh)
     is_edge = np.ones(shape[-2:], bool)
     is_edge[1:-1, 1:-1] = False
@@ -215,27 +144,7 @@ def is_rf_inverted(rf_thresh: npt.ArrayLike) -> Bools:
 
 
 def invert_rf(rf: npt.ArrayLike) -> Floats:
-    """Turn maps upside down: what suppresses becomes the peak.
-
-    Parameters
-    ----------
-    rf
-        Maps, shape (..., n_rows, n_columns); NaN where nothing is known.
-
-    Returns
-    -------
-    ndarray, shape (..., n_rows, n_columns)
-        Largest value of the map minus the map.
-
-    Raises
-    ------
-    InvalidArgumentError
-        If a map has no rows or columns.
-
-    Notes
-    -----
-    AllenSDK's numbers are the same where all pixels are known.
-    """
+    """Subtract maps from their largest value, so that suppression becomes the peak."""
     values, shape = stack_maps(rf)
     largest = np.where(np.isfinite(values), values, -np.inf).max(axis=(1, 2), keepdims=True)
     inverted: Floats = largest - values
@@ -245,25 +154,11 @@ def invert_rf(rf: npt.ArrayLike) -> Floats:
 def rf_on_screen(
     rf_shape: tuple[int, ...], center_y: npt.ArrayLike, center_x: npt.ArrayLike
 ) -> Bools:
-    """Say whether centres lie on the screen.
+    """Return whether centres [pixels] lie on the screen: 0 < y < n_rows and 0 < x < n_columns.
 
-    Parameters
-    ----------
-    rf_shape
-        Shape of the maps; the last two are rows and columns.
-    center_y, center_x
-        In pixels, shape (...).
-
-    Returns
-    -------
-    ndarray of bool, shape (...)
-        0 < center_y < n_rows and 0 < center_x < n_columns; False for NaN.
-
-    Notes
-    -----
-    AllenSDK's answer is the same. Pixel 0 is the *middle* of the first position, so that a centre
-    within the outer half of the first row or column is off the screen, and one up to half a
-    position beyond the last is on it.
+    Pixel 0 is the middle of the first position: a centre in the outer half of the first row or
+    column counts as off the screen, one up to half a position beyond the last as on it, as
+    published.
     """
     y, x = map(np.asarray, align(center_y=center_y, center_x=center_x))
     inside: Bools = (y > 0) & (y < rf_shape[-2]) & (x > 0) & (x < rf_shape[-1])
@@ -273,100 +168,32 @@ def rf_on_screen(
 def convert_pixels_to_degrees(
     value_in_pixels: npt.ArrayLike, degrees_to_pixels_ratio: float = DEGREES_PER_PIXEL
 ) -> Floats:
-    """Turn a distance in pixels into degrees.
-
-    Parameters
-    ----------
-    value_in_pixels
-        Any shape.
-    degrees_to_pixels_ratio
-        Between the middles of neighbouring pixels [degrees].
-
-    Returns
-    -------
-    ndarray
-        [degrees].
-    """
+    """Convert a distance in pixels to degrees."""
     return np.asarray(np.asarray(value_in_pixels, dtype=np.float64) * degrees_to_pixels_ratio)
 
 
 def convert_azimuth_to_degrees(
     azimuth_in_pixels: npt.ArrayLike, azimuth_offset_degrees: float = AZIMUTH_OFFSET_DEGREES
 ) -> Floats:
-    """Turn a column of the 9 × 9 map into an azimuth.
-
-    Parameters
-    ----------
-    azimuth_in_pixels
-        Any shape.
-    azimuth_offset_degrees
-        Of the first column.
-
-    Returns
-    -------
-    ndarray
-        [degrees] from the centre of gaze; the middle of the screen is at 50.
-    """
+    """Convert a column of the 9 × 9 map to an azimuth [degrees]."""
     return convert_pixels_to_degrees(azimuth_in_pixels) + azimuth_offset_degrees
 
 
 def convert_elevation_to_degrees(
     elevation_in_pixels: npt.ArrayLike, elevation_offset_degrees: float = ELEVATION_OFFSET_DEGREES
 ) -> Floats:
-    """Turn a row of the 9 × 9 map into an elevation.
-
-    Parameters
-    ----------
-    elevation_in_pixels
-        Any shape; row 0 is the highest.
-    elevation_offset_degrees
-        Of the lowest row.
-
-    Returns
-    -------
-    ndarray
-        [degrees] from the centre of gaze; the middle of the screen is at 10.
-    """
+    """Convert a row of the 9 × 9 map, 0 the highest, to an elevation [degrees]."""
     from_below = (N_ROWS - 1) - np.asarray(elevation_in_pixels, dtype=np.float64)
     return convert_pixels_to_degrees(from_below) + elevation_offset_degrees
 
 
 def convert_pixel_area_to_degrees(area_in_pixels: npt.ArrayLike) -> Floats:
-    """Turn an area in pixels into square degrees.
-
-    Parameters
-    ----------
-    area_in_pixels
-        Any shape.
-
-    Returns
-    -------
-    ndarray
-        [degrees²], 100 a pixel.
-    """
+    """Convert an area in pixels to square degrees."""
     return np.asarray(np.asarray(area_in_pixels, dtype=np.float64) * DEGREES_PER_PIXEL**2)
 
 
 def stack_maps(maps: npt.ArrayLike) -> tuple[Floats, tuple[int, ...]]:
-    """Line maps up along one axis.
-
-    Parameters
-    ----------
-    maps
-        Shape (..., n_rows, n_columns).
-
-    Returns
-    -------
-    stacked
-        Shape (n_maps, n_rows, n_columns).
-    shape
-        What the maps had.
-
-    Raises
-    ------
-    InvalidArgumentError
-        If a map has no rows or columns.
-    """
+    """Return maps as (n_maps, n_rows, n_columns), and the shape that they had."""
     values = np.asarray(maps, dtype=np.float64)
     if values.ndim < 2 or 0 in values.shape[-2:]:
         raise InvalidArgumentError(

@@ -1,4 +1,4 @@
-"""Whether units respond to positions at all: permutations of presentations, and AllenSDK's test."""
+"""Test whether units respond to positions: permutations, and the published test."""
 
 from __future__ import annotations
 
@@ -33,51 +33,17 @@ def permutation_p_values(
 ) -> Floats:
     """Test for every unit whether its response depends on the group of a presentation.
 
-    Parameters
-    ----------
-    counts
-        Spikes, shape (n_presentations, n_units).
-    group_of
-        For every presentation the number of its group, such as a position; shape
-        (n_presentations,).
-    n_resamples
-        How often the groups are dealt out anew.
-    seed
-        Of the permutations. The result does not depend on the number of cores.
-    progress
-        Called with (permutations done, n_resamples).
+    ``counts`` has the shape (n_presentations, n_units), ``group_of`` numbers the group (a position)
+    of each presentation. The statistic is χ² = Σ (O_g − E_g)² / E_g, O the spikes in a group and E
+    those expected if all presentations were alike; p = (k + 1) / (n_resamples + 1), k the
+    permutations of the groups with at least the χ² of the data (Phipson & Smyth 2010,
+    doi:10.2202/1544-6115.1585). All units share the permutations. p is 1 where nothing can be
+    learnt: constant counts, one group, or groups of one presentation. ``progress`` is called with
+    the permutations done and their number.
 
-    Returns
-    -------
-    ndarray, shape (n_units,)
-        p = (k + 1) / (n_resamples + 1), k the permutations whose statistic is at least that
-        of the data. 1 for a unit with the same count in every presentation, and for all units
-        if there is one group or every group has one presentation: nothing can be learnt then.
-
-    Raises
-    ------
-    InvalidArgumentError
-        If shapes do not fit, counts are not whole or are negative, n_resamples < 1 or seed < 0.
-
-    Notes
-    -----
-    The statistic is χ² = Σ (O_g − E_g)² / E_g over groups g, O the spikes in a group and E those
-    expected if all presentations were alike; permutations leave E as it is, so that Σ O_g² / n_g
-    is compared, in whole numbers where n_g allows: ties are exact. With 1 added above and below
-    the line p is valid and never 0 [1]_. All units share the permutations: each p is valid by
-    itself, and those of correlated units are correlated.
-
-    AllenSDK's number is another: see `resampling_p_values`.
-
-    10 000 permutations of 3645 presentations, 697 units: about 2 s on one core, and memory for
-    the counts and 3 MB a core.
-
-    References
-    ----------
-    .. [1] Phipson, B. & Smyth, G. K. (2010). Permutation p-values should never be zero. Stat.
-       Appl. Genet. Mol. Biol. 9, 39. https://doi.org/10.2202/1544-6115.1585
+    10 000 permutations of 3645 presentations take 2 s for 697 units on one core.
     """
-    whole, group = _check_counts(counts, group_of, n_resamples, "n_resamples")
+    whole, group = _check_counts(counts, group_of, n_resamples)
     if seed < 0:
         raise InvalidArgumentError(f"seed is {seed}; give 0 or more")
     if 0 in whole.shape:
@@ -121,50 +87,20 @@ def resampling_p_values(
     seed: int | np.random.RandomState = 0,
     progress: Progress | None = None,
 ) -> Floats:
-    """Test as AllenSDK does: responses are drawn with replacement, for every unit anew.
+    """Compute the p-values of the published tables: responses drawn with replacement, unit by unit.
 
-    Parameters
-    ----------
-    counts
-        Spikes, shape (n_presentations, n_units).
-    group_of
-        For every presentation the number of its group, in AllenSDK's order (for receptive fields
-        by x_position, in it from the top down); shape (n_presentations,).
-    n_resamples
-        How often responses are drawn.
-    seed
-        What ``numpy.random.seed`` was given before AllenSDK's ``metrics``, or a generator in the
-        state that numpy's own was in.
-    progress
-        Called with (units done, n_units).
-
-    Returns
-    -------
-    ndarray, shape (n_units,)
-        p = k / n_resamples, k the resamples whose χ² is larger than that of the data. 0 for a unit
-        with the same count in every presentation.
-
-    Raises
-    ------
-    InvalidArgumentError
-        If shapes do not fit, counts are not whole or are negative, or n_resamples < 1.
-
-    Notes
-    -----
-    χ² as in `permutation_p_values`, with E from each resample. The numbers drawn, and the order in
-    which floats are added, are AllenSDK's: with its seed and its order of units the p-values are
-    the same. It draws nothing for units with fewer than ten spikes: leave them out. Prefer
-    `permutation_p_values`: p is 0 here for units that never vary, and for one unit in
-    n_resamples by chance.
-
-    About 30 ms a unit for 1000 resamples of 3645 presentations; 60 MB.
+    p = k / n_resamples, k the resamples with a larger χ² (`permutation_p_values`) than the data.
+    The numbers drawn are those of numpy's ``RandomState``: with the same seed and order of units
+    the p-values are equal to the published method's. They are 0 for a unit that never varies, and
+    for one unit in n_resamples by chance: prefer `permutation_p_values`. About 30 ms per unit.
     """
-    whole, group = _check_counts(counts, group_of, n_resamples, "n_resamples")
+    whole, group = _check_counts(counts, group_of, n_resamples)
     from spikehouse.analysis import _kernels
 
     n_presentations, n_units = whole.shape
-    # AllenSDK's metrics depend on this generator's stream
+    # published p-values depend on this generator's stream
     random = seed if isinstance(seed, np.random.RandomState) else np.random.RandomState(seed)
+    # the published order of draws, and of the sums of floats: p-values are equal to the last digit
     n_shown = np.bincount(group)
     p_values = np.full(n_units, np.nan)
     for unit in range(n_units if n_presentations else 0):
@@ -187,13 +123,12 @@ def resampling_p_values(
 def _statistic(
     counts: npt.NDArray[np.int64], group: npt.NDArray[np.intp], n_shown: npt.NDArray[np.intp]
 ) -> tuple[Floats, Floats]:
-    """Give the weights of the groups, and what a statistic has to reach to be as large.
-
-    With the least common multiple of the groups' sizes the weights are whole, and so is every
-    statistic: half a unit less than the data's is then an exact limit.
-    """
+    """Return the weights of the groups, and the limit that a permutation has to reach."""
     sums = np.zeros((len(n_shown), counts.shape[1]))
     np.add.at(sums, group, counts)
+    # Permutations leave E as it is, so that Σ O_g² / n_g is compared instead of χ². Times the least
+    # common multiple of the groups' sizes, weights and statistics are whole: half a unit less than
+    # the data's statistic is then an exact limit, and ties are ties.
     multiple = math.lcm(*n_shown.tolist())
     # the largest statistic has all spikes in the smallest group
     largest = float(counts.sum(axis=0).max()) ** 2 * multiple / int(n_shown.min())
@@ -218,9 +153,9 @@ def _chi_square(
 
 
 def _check_counts(
-    counts: npt.ArrayLike, group_of: npt.ArrayLike, n_draws: int, name: str
+    counts: npt.ArrayLike, group_of: npt.ArrayLike, n_resamples: int
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.intp]]:
-    """Give whole counts, and groups numbered 0, 1, … in their order."""
+    """Return whole counts, and groups numbered from 0."""
     counts, group_of = align(counts=rows_first(counts), group_of=group_of)
     given = np.asarray(counts)
     labels = np.asarray(group_of)
@@ -233,8 +168,10 @@ def _check_counts(
         whole = given.astype(np.int64)
     if (whole != given).any() or (whole < 0).any():
         raise InvalidArgumentError("counts have to be whole numbers, 0 or more")
-    if n_draws < 1:
-        raise InvalidArgumentError(f"{name} is {n_draws}; give 1 or more, for instance 1000")
+    if n_resamples < 1:
+        raise InvalidArgumentError(
+            f"n_resamples is {n_resamples}; give 1 or more, for instance 1000"
+        )
     group = np.unique(labels, return_inverse=True)[1]
     return whole, group.astype(np.intp)
 

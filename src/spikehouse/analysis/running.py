@@ -1,4 +1,4 @@
-"""Whether a unit fires more or less when the animal runs."""
+"""Modulation of firing by running."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Floats = npt.NDArray[np.float64]
 
 
 class RunningModulation(NamedTuple):
-    """The answer of `running_modulation`; both arrays of shape (...)."""
+    """The result of `running_modulation`; both arrays of shape (…)."""
 
     p_value: Floats
     run_mod: Floats
@@ -33,54 +33,22 @@ def running_modulation(
     is_trial: npt.ArrayLike | None = None,
     definition: Definition = "corrected",
 ) -> RunningModulation:
-    """Compare the spike counts of running and stationary trials.
+    """Compare the spike counts (n_trials, …) of running and stationary trials.
 
-    Parameters
-    ----------
-    counts
-        Spike counts, shape (n_trials, ...), such as (n_trials, n_units).
-    speeds
-        Mean speed of the animal in a trial [cm/s], shape (n_trials,) or that of ``counts``; NaN
-        where it is not known.
-    speed_threshold
-        The animal runs from this speed on [cm/s].
-    is_trial
-        Which entries of ``counts`` are trials, same shape; the others are ignored. All if None.
-    definition
-        ``"published"`` takes a trial of unknown speed for a stationary one; otherwise it is left
-        out.
+    - run_mod: (R − S) / max(R, S) with the mean counts R of running and S of stationary trials,
+      from −1 to 1;
+    - p_value: Welch's t test, two-sided: t = (R − S) / √(s²_R/n_R + s²_S/n_S) (Welch 1947,
+      doi:10.1093/biomet/34.1-2.28).
 
-    Returns
-    -------
-    p_value : ndarray, shape (...)
-        Of Welch's t test, two-sided. NaN with fewer than two running or two stationary trials,
-        without any spike, or where every trial has the same count.
-    run_mod : ndarray, shape (...)
-        (R − S) / max(R, S) with the mean counts R of running and S of stationary trials: 1 for a
-        unit that fires only when the animal runs, −1 for the opposite. NaN with fewer than two
-        running or two stationary trials, or without any spike.
-
-    Raises
-    ------
-    InvalidArgumentError
-        If ``speeds`` or ``is_trial`` do not have the shape of the counts, or a count is negative.
-
-    Notes
-    -----
-    t = (R − S) / √(s²_R/n_R + s²_S/n_S), with n − 1 in the denominators of the variances and the
-    degrees of freedom of [1]_: the result of ``scipy.stats.ttest_ind(…, equal_var=False)``.
-    As there, p is 0 where the counts differ between the two groups and not within them.
-
-    References
-    ----------
-    .. [1] Welch, B. L. (1947). The generalization of 'Student's' problem when several different
-       population variances are involved. Biometrika 34, 28–35.
-       https://doi.org/10.1093/biomet/34.1-2.28
+    Both are NaN with fewer than two running or two stationary trials, or without spikes. A trial is
+    a running one from ``speed_threshold`` [cm/s] on. Entries where ``is_trial`` is False are
+    ignored, and trials of unknown speed; ``definition="published"`` takes those for stationary
+    ones.
 
     Examples
     --------
-    >>> answer = running_modulation([4, 6, 5, 1, 2, 3], [9, 8, 7, 0, 0, 0])
-    >>> float(answer.run_mod.round(3)), float(answer.p_value.round(3))
+    >>> result = running_modulation([4, 6, 5, 1, 2, 3], [9, 8, 7, 0, 0, 0])
+    >>> float(result.run_mod.round(3)), float(result.p_value.round(3))
     (0.6, 0.021)
     """
     counts, speeds, is_trial = align(counts=counts, speeds=speeds, is_trial=is_trial)

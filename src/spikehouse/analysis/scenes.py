@@ -1,4 +1,4 @@
-"""What units make of the natural scenes."""
+"""Metrics of natural scenes."""
 
 from __future__ import annotations
 
@@ -18,45 +18,13 @@ Floats = npt.NDArray[np.float64]
 
 
 def image_selectivity(means: npt.ArrayLike, *, n_steps: int = 1000) -> Floats:
-    """Measure how few of the images a unit answers strongly.
+    """Measure how few of the images, the first axis of ``means``, evoke a strong response.
 
-    Parameters
-    ----------
-    means
-        Mean response to every image, shape (n_images, ...), such as (n_images, n_units).
-    n_steps
-        Number of thresholds between the weakest and the strongest response.
-
-    Returns
-    -------
-    ndarray, shape (...)
-        0 where half of the range is exceeded on average, towards 1 where one image stands out,
-        negative where most images are answered as strongly as the best. 0 for a unit that answers
-        all images alike or none. NaN with fewer than two images or thresholds.
-
-    Raises
-    ------
-    InvalidArgumentError
-        If a mean response is not a finite number.
-
-    Notes
-    -----
-    S = 1 − 2A, where A is the area under R(θ), the share of images with a response above θ, over
-    thresholds θⱼ = min + j (max − min) / n_steps, j = 0 … n_steps − 1 [1]_. AllenSDK's number is
-    the same. It tries every threshold; here the thresholds below a response are *counted*, from
-    its place in the range, so that the cost does not depend on ``n_steps``. One outstanding image
-    of n gives 1 − 2/n.
-
-    References
-    ----------
-    .. [1] Quian Quiroga, R., Reddy, L., Koch, C. and Fried, I. (2007). Decoding visual inputs from
-       multiple neurons in the human temporal lobe. Journal of Neurophysiology 98, 1997–2007.
-       https://doi.org/10.1152/jn.00125.2007
-
-    Examples
-    --------
-    >>> image_selectivity([5, 1, 1, 1]).round(3).tolist()
-    0.5
+    S = 1 − 2A, A the mean over thresholds θⱼ = min + j (max − min) / n_steps, j = 0 … n_steps − 1,
+    of the share of images with a response above θⱼ (Quian Quiroga et al. 2007,
+    doi:10.1152/jn.00125.2007). One outstanding image of n gives 1 − 2/n; 0 where half of the range
+    is exceeded on average, or all responses are equal; negative where most images evoke nearly the
+    largest response. NaN with fewer than two images.
     """
     values = np.asarray(means, dtype=np.float64)
     if not np.isfinite(values).all():
@@ -65,6 +33,7 @@ def image_selectivity(means: npt.ArrayLike, *, n_steps: int = 1000) -> Floats:
         )
     if len(values) < 2 or n_steps < 2:
         return np.full(values.shape[1:], np.nan)
+    # the thresholds below a response are counted from its place in the range, not tried one by one
     lowest, highest = values.min(axis=0), values.max(axis=0)
     step = (highest - lowest) / n_steps
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -87,7 +56,7 @@ def compute_natural_scenes_metrics(
     Parameters
     ----------
     responses
-        Of ``natural_scenes``.
+        Responses to ``natural_scenes``.
     definition
         ``"corrected"``, or ``"published"`` for the numbers of the released tables.
     image_column

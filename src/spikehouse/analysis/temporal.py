@@ -1,4 +1,4 @@
-"""How a response follows the cycles of a drifting grating."""
+"""Modulation of a response by the cycles of a drifting grating."""
 
 from __future__ import annotations
 
@@ -26,50 +26,19 @@ def f1_f0(
     bin_width: float,
     definition: Definition = "corrected",
 ) -> Floats:
-    """Compare the response at the frequency of a grating with the mean response.
+    """Compare the response at the temporal frequency of a grating with the mean response.
 
-    ``F1/F0 = 2 |Σ r(t) exp(−2πi f t)| / Σ r(t)`` over the whole cycles from the onset.
+    ``F1/F0 = 2 |Σ r(t) exp(−2πi f t)| / Σ r(t)`` over the whole cycles from the onset; ``psth`` has
+    the shape (…, n_bins). From 0 (no modulation) to 2 (all spikes at one phase); values above 1 are
+    those of simple cells (Skottun et al. 1991, doi:10.1016/0042-6989(91)90033-2). NaN without
+    spikes, and where the bins hold no whole cycle.
 
-    Parameters
-    ----------
-    psth
-        Counts or rates in evenly spaced bins from the onset, shape (…, n_bins).
-    frequency
-        f, temporal frequency of the grating [Hz]; one, or an array that broadcasts with the
-        leading axes of ``psth``.
-    bin_width
-        [s].
-    definition
-        ``"published"`` folds the bins as the released tables did: see the notes.
-
-    Returns
-    -------
-    ndarray, shape (…)
-        0 (no modulation) to 2 (all spikes at one phase); 1 divides simple from complex cells.
-        NaN without spikes, and where the bins hold no whole cycle.
-
-    Raises
-    ------
-    InvalidArgumentError
-        If there is no bin, a response is negative, or bin_width is not positive.
-
-    Notes
-    -----
-    A last cycle that is cut short is left out, as its spikes would count as modulation.
-
-    Skottun et al. measure the ratio of the mean response. That of n spikes at random times is
-    √(π / n) on average, with n the spikes of all trials. The ratio of single trials, which
-    published f1_f0_dg averages, is 2 for any one spike: unmodulated units with 1, 2, 4, 8 and 32
-    spikes a trial have 1.6, 1.2, 0.9, 0.6 and 0.3.
-
-    AllenSDK takes the centre of the last bin for the length of a trial, finds one cycle too few
-    in it, and folds the bins into that many: for two seconds at 1, 2, 4, 8, 15 Hz, it measures at
-    0.5, 1.5, 3.5, 7.5 and 14.7 Hz. ``definition="published"`` gives that: the
-    released tables were made so.
-
-    References
-    ----------
-    Skottun et al. 1991, doi:10.1016/0042-6989(91)90033-2.
+    The ratio of n spikes at random times is √(π / n) on average, with n the spikes of all trials.
+    The published f1_f0_dg averages the ratios of single trials, and the ratio of any one spike is
+    2: unmodulated units with 1, 2, 4, 8 and 32 spikes a trial have 1.6, 1.2, 0.9, 0.6 and 0.3.
+    ``definition="published"`` also takes the centre of the last bin for the length of a trial,
+    finds one cycle too few in it, and folds the bins into that many: for two seconds at 1, 2, 4, 8,
+    15 Hz it measures at 0.5, 1.5, 3.5, 7.5 and 14.7 Hz.
 
     Examples
     --------
@@ -100,44 +69,16 @@ def modulation_index(
     bin_width: float,
     definition: Definition = "corrected",
 ) -> Floats:
-    """Say how far the power at the frequency of a grating stands out of the spectrum.
+    """Measure by how much the power at the frequency of a grating exceeds that of the spectrum.
 
-    ``MI = |P(f) − ⟨P⟩| / √(⟨P²⟩ − ⟨P⟩²)`` with P the power spectral density of the response.
+    ``MI = |P(f) − ⟨P⟩| / √(⟨P²⟩ − ⟨P⟩²)`` with P the power spectral density of the mean response,
+    shape (…, n_bins), by Welch's method: Hann windows of 1024 bins (or all), half overlapping, each
+    minus its mean; P(f) is taken at the nearest frequency. Wypych et al. 2012, Vision Research 72,
+    14–33; Matteucci et al. 2019, doi:10.1523/JNEUROSCI.1938-18.2018. NaN for a response without
+    variation, and for frequencies above half the rate of the bins.
 
-    Parameters
-    ----------
-    psth
-        Mean counts or rates in evenly spaced bins from the onset, shape (…, n_bins).
-    frequency
-        f, temporal frequency of the grating [Hz]; one, or an array that broadcasts with the
-        leading axes of ``psth``.
-    bin_width
-        [s].
-    definition
-        ``"published"`` takes P at the next frequency above f (see the notes), and gives 0
-        without spikes.
-
-    Returns
-    -------
-    ndarray, shape (…)
-        Standard deviations of the spectrum. NaN for a response without any variation, and for
-        frequencies above half the rate of the bins.
-
-    Raises
-    ------
-    InvalidArgumentError
-        If there is no bin, or bin_width is not positive.
-
-    Notes
-    -----
-    The spectrum is Welch's: Hann windows of 1024 bins, or all if there are fewer, that overlap by
-    half, each less its mean. The frequency in it nearest to f is taken. Published tables have the
-    next one above, up to 1 Hz higher for bins of 1 ms: at 1 Hz they measure at 1.95 Hz.
-
-    References
-    ----------
-    Wypych et al. 2012, Vision Research 72, 14–33; Matteucci et al. 2019,
-    doi:10.1523/JNEUROSCI.1938-18.2018.
+    ``definition="published"`` takes the next frequency above f, up to 1 Hz higher in bins of 1 ms
+    (1.95 instead of 1 Hz), and gives 0 without spikes.
     """
     from scipy.signal import welch
 
@@ -181,7 +122,7 @@ def _project(rates: Floats, frequency: float, bin_width: float) -> Floats:
 
 
 def _fold(rates: Floats, frequency: float, bin_width: float) -> Floats:
-    """Fold into as many cycles as AllenSDK finds and take the first harmonic of that."""
+    """Fold into the published number of cycles and take the first harmonic of that."""
     n_bins = rates.shape[-1]
     n_cycles = int(frequency * (n_bins - 0.5) * bin_width)
     length = n_bins // n_cycles if n_cycles else 0

@@ -1,4 +1,4 @@
-"""How long a unit's fluctuations last: its intrinsic timescale."""
+"""Intrinsic timescales: how long the fluctuations of a unit's firing last."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ N_PARTS = 10
 
 
 class TimescaleFit(NamedTuple):
-    """The answer of `fit_timescale`; arrays of shape (n_units,)."""
+    """The result of `fit_timescale`; arrays of shape (n_units,)."""
 
     timescale: Floats
     amplitude: Floats
@@ -47,34 +47,11 @@ class TimescaleFit(NamedTuple):
 
 
 def delayed_correlations(counts: npt.ArrayLike, *, is_active_only: bool = False) -> Floats:
-    """Correlate the counts in every bin with those in every later bin, over trials.
+    """Correlate counts (n_units, n_trials, n_bins) in each bin with those in each later bin.
 
-    Parameters
-    ----------
-    counts
-        Shape (n_units, n_trials, n_bins); counts, or what is left of them without the mean of
-        their condition.
-    is_active_only
-        Use for each pair of bins only the trials with spikes in both; needs counts.
-
-    Returns
-    -------
-    ndarray, shape (n_units, n_bins, n_bins)
-        Pearson correlation of bins i and j at [i, j] for i < j. NaN elsewhere, where one of the
-        bins has the same count in all trials, or fewer than two trials are used.
-
-    Notes
-    -----
-    r(i, j) = cov(kᵢ, kⱼ) / √(var(kᵢ) var(kⱼ)) over trials [1]_. With ``is_active_only`` the numbers
-    are those of AllenSDK's ``calculate_time_delayed_correlation``, which stops with an error where
-    fewer than two trials are left. That selection removes most of what is to be measured (a
-    fluctuation between firing and not firing) and is not in [1]_.
-    Matrix products over all units: time is n_units × n_trials × n_bins².
-
-    References
-    ----------
-    .. [1] Murray, J. D. et al. (2014). A hierarchy of intrinsic timescales across primate cortex.
-       Nature Neuroscience 17, 1661–1663. https://doi.org/10.1038/nn.3862
+    Pearson's correlation over trials, at [unit, i, j] for i < j; NaN elsewhere, and where a bin has
+    the same count in all trials (Murray et al. 2014, doi:10.1038/nn.3862). ``is_active_only`` uses
+    only the trials with spikes in both bins, which removes most of the fluctuation to be measured.
     """
     # with units and trials swapped in memory the products take sixty times as long
     values = np.ascontiguousarray(counts, dtype=np.float64)
@@ -92,7 +69,7 @@ def delayed_correlations(counts: npt.ArrayLike, *, is_active_only: bool = False)
 
 
 def _correlate(values: Floats) -> Floats:
-    """Correlate bins over all trials; values (n_units, n_trials, n_bins)."""
+    """Correlate bins over all trials."""
     if not values.shape[1]:
         return np.full((len(values), values.shape[2], values.shape[2]), np.nan)
     centred = values - values.mean(axis=1, keepdims=True)
@@ -104,7 +81,7 @@ def _correlate(values: Floats) -> Floats:
 
 
 def _correlate_active(values: Floats) -> tuple[Floats, Floats]:
-    """Correlate bins over the trials with spikes in both; also give how many there are."""
+    """Correlate bins over the trials with spikes in both; also return how many there are."""
     chosen = (values > 0).astype(np.float64)
     flipped = values.transpose(0, 2, 1)
     n = chosen.transpose(0, 2, 1) @ chosen
@@ -119,20 +96,7 @@ def _correlate_active(values: Floats) -> tuple[Floats, Floats]:
 
 
 def average_lags(correlations: Floats) -> tuple[Floats, npt.NDArray[np.intp]]:
-    """Average the correlations of bins that are equally far apart.
-
-    Parameters
-    ----------
-    correlations
-        Shape (n_units, n_bins, n_bins), as from `delayed_correlations`.
-
-    Returns
-    -------
-    means : ndarray, shape (n_units, n_bins - 1)
-        For lags of 1 … n_bins − 1 bins; NaN where no pair of bins is defined.
-    n_pairs : ndarray of int, same shape
-        How many pairs there were.
-    """
+    """Average correlations of bins that are equally far apart; also count the pairs, by lag."""
     n_units, n_bins = correlations.shape[:2]
     means = np.full((n_units, max(n_bins - 1, 0)), np.nan)
     n_pairs = np.zeros(means.shape, dtype=np.intp)
@@ -152,53 +116,18 @@ def fit_timescale(
     weights: npt.ArrayLike | None = None,
     alpha: float = 0.05,
 ) -> TimescaleFit:
-    """Fit an exponential decay with an offset to autocorrelations.
+    """Fit R(t) ≈ a exp(−t / τ) + c, a > 0, to autocorrelations (n_units, n_lags).
 
-    Parameters
-    ----------
-    lags
-        Evenly spaced, increasing, positive, shape (n_lags,) [s].
-    autocorrelation
-        Shape (n_units, n_lags); NaN where unknown.
-    weights
-        Weight of each value, same shape, such as the number of pairs it is the mean of; equal if
-        None.
-    alpha
-        A timescale is given where p_value is no larger.
+    Weighted least squares: for a given τ the best a and c are those of a line in exp(−t / τ), so
+    only τ is searched, on a logarithmic grid and then by golden section (Murray et al. 2014,
+    doi:10.1038/nn.3862). τ, a and c are NaN where p_value > ``alpha``, where the autocorrelation
+    does not fall, and where τ is shorter than a quarter of the distance of two ``lags`` [s] or
+    longer than ten times the longest. All are NaN with fewer than four known lags or without
+    variance.
 
-    Returns
-    -------
-    TimescaleFit
-        timescale τ [s], amplitude a, offset c, the share of the weighted variance that the fit
-        explains (r_squared), and the probability that noise is explained as well (p_value).
-        Timescale, amplitude and offset are NaN where p_value > alpha, where the autocorrelation
-        does not fall, and where τ is shorter than a quarter of the distance of two lags or longer
-        than ten times the longest: such a τ is not determined by these lags. All are NaN with
-        fewer than four known lags or without variance.
-
-    Raises
-    ------
-    InvalidArgumentError
-        If the shapes do not belong together or the lags are not increasing positive numbers.
-
-    Notes
-    -----
-    R(t) ≈ a exp(−t / τ) + c with a > 0 [1]_, by least squares. For a given τ the best a and c are
-    those of a straight line in exp(−t / τ), so only τ is searched: on a logarithmic grid of 200
-    values, then between its neighbours by golden section, for all units at once. No starting
-    values, no failure to converge.
-
-    Some curve fits noise, too: without a test 37 of 100 Poisson trains had a timescale. p_value
-    compares r_squared with that of the best fits to 999 draws of independent normal noise whose
-    variance is inverse to the weights, as that of averages is; it does not depend on the size of
-    the noise. AllenSDK fits one curve to the mean of all units, to the
-    absolute values, averaged for each *later* bin instead of each lag, and gives τ
-    in bins; its number is another.
-
-    References
-    ----------
-    .. [1] Murray, J. D. et al. (2014). A hierarchy of intrinsic timescales across primate cortex.
-       Nature Neuroscience 17, 1661–1663. https://doi.org/10.1038/nn.3862
+    p_value is the share of 999 draws of normal noise, with a variance inverse to the weights, of
+    which the best curve explains as much (r_squared): without that test 37 of 100 Poisson trains
+    had a timescale.
 
     Examples
     --------
@@ -273,7 +202,7 @@ def _check_fit(
 
 
 def _project(curve: Floats, y: Floats, w: Floats) -> tuple[Floats, Floats, Floats, Floats]:
-    """Fit y by a × curve + c; give the explained sum of squares, a, c and the total one."""
+    """Fit y by a × curve + c; return the explained sum of squares, a, c and the total sum."""
     with np.errstate(invalid="ignore", divide="ignore"):
         n = w.sum(axis=-1)
         mean_x, mean_y = (w * curve).sum(axis=-1) / n, (w * y).sum(axis=-1) / n
@@ -318,11 +247,11 @@ def compute_timescales(
     Parameters
     ----------
     responses
-        Of one stimulus; trials of a second or more, such as drifting gratings.
+        Responses to one stimulus; trials of a second or more, such as drifting gratings.
     bin_width
-        Bins in which spikes are counted [s].
+        Width of the bins in which spikes are counted [s].
     window
-        From the onset [s]; the trial's duration if None.
+        How long spikes are counted from the onset [s]; the trial's duration if None.
     alpha
         A timescale is given where p_value is no larger.
 
@@ -330,7 +259,7 @@ def compute_timescales(
     -------
     DataFrame
         Index ``unit_id``; float64 columns timescale [s], amplitude, offset, r_squared,
-        standard_error [s], p_value, as `fit_timescale`.
+        standard_error [s], p_value, as `fit_timescale` returns.
 
     Raises
     ------
@@ -341,8 +270,7 @@ def compute_timescales(
     -----
     Counts in bins, minus their mean over the presentations of the same condition (else the tuning
     of the unit would be taken for a slow fluctuation), `delayed_correlations` over all
-    presentations, `average_lags`, `fit_timescale` weighted by the number of pairs. AllenSDK's
-    ``get_intrinsic_timescale`` gives one number for all units; see the functions named.
+    presentations, `average_lags`, `fit_timescale` weighted by the number of pairs.
 
     About 5 of 100 Poisson trains have a timescale at the default alpha (up to 8 with less than a
     spike a trial). The standard error is from a jackknife [1]_ over tenths of the presentations,
@@ -395,7 +323,7 @@ def _jackknife(lags: Floats, residuals: Floats, is_found: npt.NDArray[np.bool_])
 
 
 def _subtract_condition_means(counts: Floats, responses: StimulusResponses) -> Floats:
-    """Take from counts (n_units, n_trials, n_bins) the mean of each condition."""
+    """Subtract from counts (n_units, n_trials, n_bins) the mean of each condition."""
     order = np.argsort(responses.condition_of, kind="stable")
     first = np.r_[0, np.cumsum(responses.n_shown)[:-1]]
     means = np.add.reduceat(counts[:, order], first, axis=1) / responses.n_shown[None, :, None]

@@ -1,4 +1,4 @@
-"""How a response depends on one parameter of the stimulus: preferred values, selectivity.
+"""Tuning to one parameter of the stimulus: preferred values and selectivity.
 
 Responses have their conditions (or values) in the first axis and their units in the second, as
 ``StimulusResponses.condition_means`` has.
@@ -34,37 +34,12 @@ BALANCE_TOLERANCE = 1e-6
 
 
 def resultant_length(angles: npt.ArrayLike, responses: npt.ArrayLike, *, harmonic: int) -> Floats:
-    """Add responses as vectors that point along the stimulus.
+    """Compute ``|Σ r(θ) exp(i k θ)| / Σ r(θ)``: one minus the circular variance.
 
-    ``|Σ r(θ) exp(i k θ)| / Σ r(θ)``: one minus the circular variance.
-
-    Parameters
-    ----------
-    angles
-        θ [degrees], shape (n_angles,).
-    responses
-        r, not negative, shape (n_angles,) or (n_angles, n_units).
-    harmonic
-        k: 1 for directions, 2 for orientations.
-
-    Returns
-    -------
-    ndarray, shape () or (n_units,)
-        0 (no preference) to 1 (answers one angle only). NaN where there is no response, or one
-        is NaN.
-
-    Raises
-    ------
-    InvalidArgumentError
-        If angles and responses differ in length, or a response is negative.
-
-    Notes
-    -----
-    AllenSDK's ``osi`` (k = 2) and ``dsi`` (k = 1) give the same numbers; they take radians.
-
-    References
-    ----------
-    Ringach, Shapley & Hawken 2002, doi:10.1523/JNEUROSCI.22-13-05639.2002.
+    ``angles`` θ in degrees, ``responses`` r of shape (n_angles,) or (n_angles, n_units),
+    ``harmonic`` k: 1 for directions, 2 for orientations. From 0 (no preference) to 1 (a response to
+    one angle only); NaN where there is no response, or one is NaN. Ringach et al. 2002,
+    doi:10.1523/JNEUROSCI.22-13-05639.2002.
     """
     angles, responses = align(angles=angles, responses=rows_first(responses))
     theta, values = np.asarray(angles, np.float64), np.asarray(responses, np.float64)
@@ -79,38 +54,13 @@ def resultant_length(angles: npt.ArrayLike, responses: npt.ArrayLike, *, harmoni
 def orientation_selectivity(
     angles: npt.ArrayLike, responses: npt.ArrayLike, *, definition: Definition = "corrected"
 ) -> Floats:
-    """Compute the global orientation selectivity index (g_osi).
+    """Compute the global orientation selectivity index (g_osi): ``|Σ r(θ) exp(2iθ)| / Σ r(θ)``.
 
-    ``|Σ r(θ) exp(2iθ)| / Σ r(θ)``, one minus the circular variance of orientation.
-
-    Parameters
-    ----------
-    angles
-        θ, orientations or directions [degrees], shape (n_angles,).
-    responses
-        r, mean responses, shape (n_angles,) or (n_angles, n_units).
-    definition
-        ``"published"`` gives a number for angles that are not balanced, too.
-
-    Returns
-    -------
-    ndarray, shape () or (n_units,)
-        0 (all orientations alike) to 1 (answers one only). NaN where there is no response, where
-        one is NaN (an angle never shown), or for all if the angles are not balanced.
-
-    Raises
-    ------
-    InvalidArgumentError
-        If angles and responses differ in length, or a response is negative.
-
-    Notes
-    -----
-    Balanced means that equal responses give 0, as they do for angles evenly spaced over 180° or
-    360°. For others the published number, that of `resultant_length`, is biased.
-
-    References
-    ----------
-    Ringach, Shapley & Hawken 2002, doi:10.1523/JNEUROSCI.22-13-05639.2002.
+    One minus the circular variance of orientation, from 0 (all orientations alike) to 1 (a response
+    to one only). ``angles`` in degrees; ``responses`` of shape (n_angles,) or (n_angles, n_units).
+    NaN without a response, where one is NaN (an angle never shown), and where the angles are not
+    balanced: equal responses to them would not give 0. ``definition="published"`` gives a (biased)
+    number then. Ringach et al. 2002, doi:10.1523/JNEUROSCI.22-13-05639.2002.
 
     Examples
     --------
@@ -125,72 +75,22 @@ def orientation_selectivity(
 def direction_selectivity(
     angles: npt.ArrayLike, responses: npt.ArrayLike, *, definition: Definition = "corrected"
 ) -> Floats:
-    """Compute the global direction selectivity index (g_dsi).
+    """Compute the global direction selectivity index (g_dsi): ``|Σ r(θ) exp(iθ)| / Σ r(θ)``.
 
-    ``|Σ r(θ) exp(iθ)| / Σ r(θ)``, one minus the circular variance of direction.
-
-    Parameters
-    ----------
-    angles
-        θ, directions of motion [degrees], shape (n_angles,).
-    responses
-        r, mean responses, shape (n_angles,) or (n_angles, n_units).
-    definition
-        ``"published"`` gives a number for directions that are not balanced, too.
-
-    Returns
-    -------
-    ndarray, shape () or (n_units,)
-        0 (opposite directions alike) to 1 (answers one only). NaN where there is no response,
-        where one is NaN (an angle never shown), or for all if the angles are not balanced.
-
-    Raises
-    ------
-    InvalidArgumentError
-        If angles and responses differ in length, or a response is negative.
-
-    Notes
-    -----
-    Directions of half a circle, as 0, 45, 90 and 135° of drifting_gratings_75_repeats, say
-    nothing about direction selectivity: the index of a unit that answers all alike would be 0.65.
-    They give NaN; published tables have that number.
-
-    References
-    ----------
-    Ringach, Shapley & Hawken 2002, doi:10.1523/JNEUROSCI.22-13-05639.2002;
-    Mazurek, Kager & Van Hooser 2014, doi:10.3389/fncir.2014.00092.
+    One minus the circular variance of direction, from 0 (opposite directions alike) to 1 (a
+    response to one only). NaN as for `orientation_selectivity`: the directions 0, 45, 90 and 135°
+    of drifting_gratings_75_repeats are not balanced, and published tables have 0.65 for a unit that
+    responds to all alike. Ringach et al. 2002, doi:10.1523/JNEUROSCI.22-13-05639.2002; Mazurek et
+    al. 2014, doi:10.3389/fncir.2014.00092.
     """
     return _balanced_length(angles, responses, harmonic=1, definition=definition)
 
 
 def mean_by_value(responses: npt.ArrayLike, values: npt.ArrayLike) -> tuple[Floats, Floats]:
-    """Average the responses to all conditions that share a value of one parameter.
+    """Average the responses (n_conditions, n_units) to all conditions that share a value.
 
-    Parameters
-    ----------
-    responses
-        Mean response to each condition, shape (n_conditions, n_units).
-    values
-        The parameter in each condition, shape (n_conditions,); conditions with NaN (blank
-        sweeps) are left out.
-
-    Returns
-    -------
-    values : ndarray, shape (n_values,)
-        The values there are, increasing.
-    means : ndarray, shape (n_values, n_units)
-        Each condition counts the same, however often it was shown, as in AllenSDK. A response
-        that is NaN makes the mean NaN.
-
-    Raises
-    ------
-    InvalidArgumentError
-        If responses and values differ in length.
-
-    Notes
-    -----
-    Where combinations with other parameters were not all shown, values are compared over
-    different sets of them, here as in AllenSDK.
+    Returns the values, increasing, and the means (n_values, n_units). Each condition counts the
+    same, however often it was shown; conditions whose value is NaN (blank sweeps) are left out.
     """
     values, responses = align(values=values, responses=rows_first(responses))
     parameter, means = np.asarray(values, np.float64), np.asarray(responses, np.float64)
@@ -208,24 +108,10 @@ def mean_by_value(responses: npt.ArrayLike, values: npt.ArrayLike) -> tuple[Floa
 def preferred_position(
     means: npt.ArrayLike, *, definition: Definition = "corrected"
 ) -> npt.NDArray[np.intp]:
-    """Find the largest response of every unit, the first of equal ones.
+    """Find the position of each unit's largest response, the first of equal ones.
 
-    Parameters
-    ----------
-    means
-        Mean responses, shape (n_values, n_units); NaN never wins.
-    definition
-        ``"published"`` lets the last bit decide which response is largest.
-
-    Returns
-    -------
-    ndarray of int, shape (n_units,)
-        Position of the first response within one part in 10⁹ of the largest; 0 if all are NaN.
-
-    Raises
-    ------
-    InvalidArgumentError
-        If there is no value at all.
+    Responses within one part in 10⁹ are equal; with ``definition="published"`` the last bit
+    decides.
     """
     return np.asarray(_is_largest(means, definition).argmax(axis=0), dtype=np.intp)
 
@@ -233,33 +119,10 @@ def preferred_position(
 def preferred_value(
     values: npt.ArrayLike, means: npt.ArrayLike, *, definition: Definition = "corrected"
 ) -> Floats:
-    """Find the value of a parameter that every unit answers most.
+    """Find the value of a parameter that evokes each unit's largest mean response.
 
-    Parameters
-    ----------
-    values
-        Increasing, shape (n_values,).
-    means
-        Mean responses to them, shape (n_values, n_units), as `mean_by_value` gives; NaN never
-        wins.
-    definition
-        ``"published"`` lets the last bit decide which response is largest, and gives the smallest
-        value to units without spikes.
-
-    Returns
-    -------
-    ndarray, shape (n_units,)
-        The smallest of equally good values (`has_ties` says where there are several). NaN where
-        there is no response: a unit that never fired prefers nothing.
-
-    Raises
-    ------
-    InvalidArgumentError
-        If there is no value at all, or values and means differ in length.
-
-    Notes
-    -----
-    Responses are equal if they differ by less than one part in 10⁹.
+    The smallest of equally good values (`has_ties`). NaN for a unit without spikes, for which
+    ``definition="published"`` gives the smallest value.
     """
     values, means = align(values=values, means=rows_first(means))
     chosen, responses = np.asarray(values, np.float64), np.asarray(means, np.float64)
@@ -273,25 +136,10 @@ def preferred_value(
 def has_ties(
     means: npt.ArrayLike, *, definition: Definition = "corrected"
 ) -> npt.NDArray[np.bool_]:
-    """Say which units answer several values equally well.
+    """Return whether several values evoke each unit's largest response, within one part in 10⁹.
 
-    Parameters
-    ----------
-    means
-        Mean responses, shape (n_values, n_units).
-    definition
-        ``"published"`` asks for equality to the last bit and so misses some.
-
-    Returns
-    -------
-    ndarray of bool, shape (n_units,)
-        True if two or more responses are within one part in 10⁹ of the largest; so it is for
-        units that never fired, if there are two values. False where all are NaN.
-
-    Raises
-    ------
-    InvalidArgumentError
-        If there is no value at all.
+    True for units without spikes. ``definition="published"`` compares to the last bit, and misses
+    some.
     """
     return np.asarray(_is_largest(means, definition).sum(axis=0) > 1, dtype=np.bool_)
 

@@ -1,4 +1,4 @@
-"""How spike counts vary: over trials, over conditions, over repeats of the same stimulus."""
+"""Variability of spike counts: over trials, conditions, and repeats of the same stimulus."""
 
 from __future__ import annotations
 
@@ -33,40 +33,12 @@ def fano_factor(
     ddof: int = 0,
     definition: Definition = "corrected",
 ) -> Floats:
-    """Divide the variance of spike counts over trials by their mean.
+    """Divide the variance of spike counts (n_trials, …) over trials by their mean.
 
-    Parameters
-    ----------
-    counts
-        Spike counts, shape (n_trials, ...), such as (n_trials, n_units).
-    is_trial
-        Which entries of ``counts`` are trials, same shape; the others are ignored. All if None.
-    ddof
-        The variance is the sum of squared deviations over n_trials − ddof.
-    definition
-        ``"published"`` gives 0 for a single trial with spikes.
-
-    Returns
-    -------
-    ndarray, shape (...)
-        1 for a Poisson process, 0 where every trial has the same count. NaN where there are no
-        spikes or fewer than two trials.
-
-    Raises
-    ------
-    InvalidArgumentError
-        If ``is_trial`` has another shape than ``counts``, or a count is negative.
-
-    Notes
-    -----
-    F = Σ(kᵢ − k̄)² / (n − ddof) / k̄ [1]_. With the default, n stands in the denominator of the
-    variance, as in AllenSDK: F is then too small by the factor (n − 1) / n on average; ``ddof=1``
-    is without that bias. One trial says nothing about variability: NaN, in published tables 0.
-
-    References
-    ----------
-    .. [1] Fano, U. (1947). Ionization yield of radiations. II. The fluctuations of the number of
-       ions. Physical Review 72, 26. https://doi.org/10.1103/PhysRev.72.26
+    F = Σ(kᵢ − k̄)² / (n − ddof) / k̄ (Fano 1947, doi:10.1103/PhysRev.72.26): 1 for a Poisson
+    process. With ``ddof=0``, as published, F is too small by (n − 1) / n on average. Entries where
+    ``is_trial`` is False are ignored. NaN without spikes and with fewer than two trials;
+    ``definition="published"`` gives 0 for a single trial with spikes.
 
     Examples
     --------
@@ -85,25 +57,7 @@ def fano_factor(
 
 
 def moments(values: Floats, is_trial: npt.ArrayLike | None) -> tuple[Floats, Floats, Floats]:
-    """Give the number, mean and summed squared deviations of the chosen entries of a column.
-
-    Parameters
-    ----------
-    values
-        Shape (n_trials, ...).
-    is_trial
-        Which entries count, same shape; all if None.
-
-    Returns
-    -------
-    tuple of three ndarray, shape (...)
-        Number, mean, Σ(x − mean)²; mean NaN where nothing is chosen.
-
-    Raises
-    ------
-    InvalidArgumentError
-        If ``is_trial`` has another shape than ``values``.
-    """
+    """Return number, mean and summed squared deviations of the chosen entries of each column."""
     chosen = np.ones(values.shape, bool) if is_trial is None else np.asarray(is_trial, bool)
     if chosen.shape != values.shape:
         raise InvalidArgumentError(
@@ -119,39 +73,13 @@ def moments(values: Floats, is_trial: npt.ArrayLike | None) -> tuple[Floats, Flo
 
 
 def lifetime_sparseness(responses: npt.ArrayLike) -> Floats:
-    """Measure how few of the conditions a unit answers.
+    """Measure how few of the conditions, the first axis of ``responses``, evoke a response.
 
-    Parameters
-    ----------
-    responses
-        Mean response to every condition, shape (n_conditions, ...), such as
-        (n_conditions, n_units); not negative.
-
-    Returns
-    -------
-    ndarray, shape (...)
-        0 where all conditions are answered alike, 1 where only one is. NaN where there are fewer
-        than two conditions or no response at all.
-
-    Raises
-    ------
-    InvalidArgumentError
-        If a response is negative.
-
-    Notes
-    -----
-    S = (1 − (Σ rᵢ / n)² / (Σ rᵢ² / n)) / (1 − 1 / n), [1]_ and [2]_; any unit of r gives the same.
-    Published tables hand it the *summed* spikes of each condition, which makes a condition that
-    was shown more often look better liked; corrected ones the means. The two agree where all
-    conditions were shown equally often.
-
-    References
-    ----------
-    .. [1] Vinje, W. E. and Gallant, J. L. (2000). Sparse coding and decorrelation in primary
-       visual cortex during natural vision. Science 287, 1273–1276.
-       https://doi.org/10.1126/science.287.5456.1273
-    .. [2] Olsen, S. R. and Wilson, R. I. (2008). Lateral presynaptic inhibition mediates gain
-       control in an olfactory circuit. Nature 452, 956–960. https://doi.org/10.1038/nature06864
+    S = (1 − (Σ rᵢ / n)² / (Σ rᵢ² / n)) / (1 − 1 / n) (Vinje & Gallant 2000,
+    doi:10.1126/science.287.5456.1273; Olsen & Wilson 2008, doi:10.1038/nature06864): 0 where all
+    responses are equal, 1 where only one condition evokes any. NaN without a response and with
+    fewer than two conditions. Published tables use the summed spikes of each condition instead of
+    the means, which favours conditions that were shown more often.
 
     Examples
     --------
@@ -173,25 +101,12 @@ def lifetime_sparseness(responses: npt.ArrayLike) -> Floats:
 def stimulus_blocks(
     start_time: npt.ArrayLike, stop_time: npt.ArrayLike, *, longest_interval: float
 ) -> Floats:
-    """Join presentations that follow each other into blocks.
+    """Join presentations whose onsets are at most ``longest_interval`` [s] apart into blocks.
 
-    Parameters
-    ----------
-    start_time, stop_time
-        Presentations in any order, shape (n_presentations,) [s].
-    longest_interval
-        From one onset to the next within a block [s]; a longer one begins a new block.
-
-    Returns
-    -------
-    ndarray, shape (n_blocks, 2)
-        From the first onset of a block to the end of its last presentation [s].
-
-    Notes
-    -----
-    AllenSDK sets the limit to twice the trial's duration, and so do the tables here. Flashes, 2 s
-    apart and 0.25 s long, are then blocks of one presentation each: their firing rate is the
-    rate during flashes; that of the other stimuli includes the grey in between.
+    Returns the start of each block and the end of its last presentation, shape (n_blocks, 2). The
+    limit of the tables, published and corrected, is twice the trial's duration: flashes, 0.25 s
+    long and 2 s apart, are blocks of one presentation, while the rates of other stimuli include the
+    grey in between.
     """
     start_time, stop_time = align(start_time=start_time, stop_time=stop_time)
     windows = check_windows(pd.DataFrame({"start_time": start_time, "stop_time": stop_time}))
@@ -204,27 +119,7 @@ def stimulus_blocks(
 
 
 def firing_rate(spike_times: Mapping[int, Floats], unit_ids: Ids, blocks: npt.ArrayLike) -> Floats:
-    """Divide the spikes in some intervals by the length of these intervals.
-
-    Parameters
-    ----------
-    spike_times
-        Unit id → sorted times [s].
-    unit_ids
-        Which units.
-    blocks
-        Intervals [start, stop) [s], shape (n_blocks, 2), as from `stimulus_blocks`.
-
-    Returns
-    -------
-    ndarray, shape (n_units,)
-        Rates [spikes/s]; 0 for a unit without spikes. NaN if the intervals last no time.
-
-    Notes
-    -----
-    AllenSDK's number is the same, except that a unit without spikes has 0 there even where the
-    intervals last no time. Cost: the spikes of the units are read once.
-    """
+    """Divide each unit's spikes in intervals [start, stop) by their length [spikes/s]."""
     intervals = check_windows(np.reshape(blocks, (-1, 2)), noun="block")
     seconds = float((intervals[:, 1] - intervals[:, 0]).sum())
     units = to_ids(unit_ids, "unit_id")
@@ -242,34 +137,10 @@ def binary_rate(
     sweep_length: float = 3.1,
     filter_width: float = 0.1,
 ) -> Floats:
-    """Smooth where there were spikes, as AllenSDK's ``get_fr`` does.
+    """Smooth a train that is 1 in each bin with a spike, as AllenSDK's ``get_fr`` does.
 
-    Parameters
-    ----------
-    spikes
-        Times of the spikes [s] from the beginning of the sweep, shape (n_spikes,).
-    num_timestep_second
-        Bins a second [Hz].
-    sweep_length
-        Length of the sweep [s].
-    filter_width
-        Standard deviation of the Gaussian [s]; rounded down to whole bins.
-
-    Returns
-    -------
-    ndarray, shape (int(sweep_length × num_timestep_second),)
-        Smoothed train of zeros and ones; without unit, not a rate.
-
-    Raises
-    ------
-    InvalidArgumentError
-        If a spike lies outside the sweep.
-
-    Notes
-    -----
-    For comparison with AllenSDK, whose number is the same. It is not a rate: several spikes in a
-    bin count as one and the sum is not divided by the bin's length. AllenSDK lets a negative time
-    wrap around to the end of the sweep; here it is an error.
+    The result is not a rate: several spikes in a bin count once, and the sum is not divided by the
+    bin's length.
     """
     times = np.asarray(spikes, dtype=np.float64)
     train = np.zeros(int(sweep_length * num_timestep_second))
@@ -288,25 +159,10 @@ def binary_rate(
 
 
 def reliability(rates: npt.ArrayLike) -> Floats:
-    """Average the correlation of the response to one trial with that to another.
+    """Average the correlations between the responses (…, n_trials, n_bins) of all pairs of trials.
 
-    Parameters
-    ----------
-    rates
-        Response over time in every trial, shape (..., n_trials, n_bins), such as
-        (n_units, n_trials, n_bins); usually smooth rates.
-
-    Returns
-    -------
-    ndarray, shape (...)
-        Mean Pearson correlation of all pairs of different trials, from −1 / (n_trials − 1) to 1.
-        Trials whose response does not vary are left out; NaN where fewer than two are left.
-
-    Notes
-    -----
-    AllenSDK's ``reliability`` gives the same number when it is fed the same rates. The n(n − 1)/2
-    correlations are not made one by one: with z the standardized responses, of length 1,
-    Σ_{i≠j} zᵢ·zⱼ = |Σ zᵢ|² − n. Time and memory are linear in the size of ``rates``.
+    Mean Pearson correlation, from −1 / (n_trials − 1) to 1. Trials whose response does not vary are
+    left out; NaN where fewer than two are left.
 
     Examples
     --------
@@ -319,6 +175,8 @@ def reliability(rates: npt.ArrayLike) -> Floats:
     varies = ~is_flat(values, axis=-1)[..., None]
     with np.errstate(invalid="ignore", divide="ignore"):
         z = np.where(varies, centred / length, 0.0)
+    # With z the standardized responses, of length 1, Σ_{i≠j} zᵢ·zⱼ = |Σ zᵢ|² − n: time and memory
+    # are linear in the size of rates, not in the number of pairs.
     n = varies.sum(axis=(-2, -1))
     total = (z.sum(axis=-2) ** 2).sum(axis=-1)
     with np.errstate(invalid="ignore", divide="ignore"):

@@ -14,23 +14,7 @@ from spikehouse.io.lazy_times import LazyTimes
 
 
 def time_index(lfp: xr.DataArray) -> pd.Index:
-    """Give the times of a recording.
-
-    Parameters
-    ----------
-    lfp
-        An array with a dimension ``time``.
-
-    Returns
-    -------
-    Index
-        Its times [s].
-
-    Raises
-    ------
-    InvalidArgumentError
-        If it has no dimension ``time`` with coordinates.
-    """
+    """Return the times of a recording."""
     if "time" not in lfp.dims or "time" not in lfp.coords:
         raise InvalidArgumentError(
             f"an LFP has a dimension 'time' with coordinates in seconds; this array has dimensions "
@@ -40,18 +24,7 @@ def time_index(lfp: xr.DataArray) -> pd.Index:
 
 
 def is_increasing(times: pd.Index) -> bool:
-    """Tell whether times are in order, of a lazy axis as far as it was read.
-
-    Parameters
-    ----------
-    times
-        Times [s].
-
-    Returns
-    -------
-    bool
-        Whether none is smaller than the one before.
-    """
+    """Return whether times are in order, of a lazy axis as far as it was read."""
     if isinstance(times, LazyTimes) and times.is_increasing:
         return True
     return bool(times.is_monotonic_increasing)
@@ -60,22 +33,7 @@ def is_increasing(times: pd.Index) -> bool:
 def search_times(
     times: pd.Index, wanted: npt.NDArray[np.float64], side: Literal["left", "right"]
 ) -> npt.NDArray[np.int64] | None:
-    """Find where values belong among times; a lazy axis is read only around them.
-
-    Parameters
-    ----------
-    times
-        Times [s].
-    wanted
-        What is looked for [s], of one dimension.
-    side
-        "left": how many times are smaller; "right": smaller or equal.
-
-    Returns
-    -------
-    ndarray or None
-        A position for each value; None if the times are out of order.
-    """
+    """Find where values belong among times; a lazy axis is read only around them."""
     found = times.find(wanted, side) if isinstance(times, LazyTimes) else None
     if found is not None:
         return found

@@ -141,7 +141,7 @@ def compute_band_power(
     -----
     The spectral density's sum over the frequencies of a band, times their distance: bands that
     touch add up to the power of all of them together. Reading and memory are those of
-    :func:`compute_spectrum`. AllenSDK has no such function.
+    :func:`compute_spectrum`.
 
     References
     ----------

@@ -80,8 +80,7 @@ def compute_csd(
     smaller, and noise of each channel as √6/h² times as large. The current is assumed not to vary
     across the plane of the layer.
 
-    The file's stored density is made from a potential that was interpolated to 384 positions;
-    AllenSDK has no function to compute one.
+    The density stored in the files is made from a potential interpolated to 384 positions.
 
     References
     ----------
@@ -164,7 +163,7 @@ def _make_operator(
     smoothing_um: float,
     edges: Edges,
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Give the depths [µm] and the matrix (depths × known channels) from potential to density."""
+    """Return the depths [µm] and the matrix (depths × known channels) from potential to density."""
     from scipy.interpolate import CubicSpline
 
     every = np.unique(positions)

@@ -19,18 +19,7 @@ Spans = npt.NDArray[np.int64]
 
 
 class MaskedArray(BackendArray):
-    """An array of which some rows are NaN once they are read.
-
-    Parameters
-    ----------
-    variable
-        What is read, lazily.
-    axis
-        Which of its axes is time.
-    spans
-        Which samples along that axis become NaN: first and one after the last of each run,
-        increasing and apart. Shape (runs, 2).
-    """
+    """An array of which some rows are NaN once they are read."""
 
     def __init__(self, variable: xr.Variable, axis: int, spans: Spans) -> None:
         self._variable = variable
@@ -72,7 +61,7 @@ def _rows_within(
     length: int,
     spans: Spans,
 ) -> list[slice | npt.NDArray[np.bool_]]:
-    """Give those of the rows an index asks for that lie within spans, as indices of them."""
+    """Return those of the rows an index asks for that lie within spans, as indices of them."""
     if not isinstance(key, slice):
         positions = np.asarray(key, dtype=np.int64)
         is_inside = _is_within(np.where(positions < 0, positions + length, positions), spans)

@@ -27,17 +27,7 @@ MOST_UNITS_A_TASK = 16
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows of edges that the compiled loops can take.
-
-    Attributes
-    ----------
-    domain
-        Shape (n_presentations, n_bins + 1) [s], contiguous, as ``check_windows`` gives it.
-    windows
-        Shape (n_presentations, 3): first edge, last edge [s], bins per second.
-    slack
-        How far an edge is off evenly spaced ones, in bins; infinite if more than one.
-    """
+    """Rows of edges that the compiled loops can take."""
 
     domain: npt.NDArray[np.float64]
     windows: npt.NDArray[np.float64]
@@ -45,20 +35,7 @@ class Rows:
 
 
 def compiled_rows(domain: npt.NDArray[np.float64], n_units: int) -> Rows | None:
-    """Decide between the compiled loops and numpy.
-
-    Parameters
-    ----------
-    domain
-        Shape (n_presentations, n_bins + 1) [s], as ``check_windows`` gives it.
-    n_units
-        How many units will be counted.
-
-    Returns
-    -------
-    Rows or None
-        None where numpy is to be used because the work is small.
-    """
+    """Decide between the compiled loops and numpy."""
     is_loaded = "spikehouse.spikes._kernels" in sys.modules
     least = min(LARGE, LARGE_ONCE_LOADED) if is_loaded else LARGE
     if domain.size * n_units <= least or domain.shape[1] < 2:
@@ -75,27 +52,7 @@ def run_units(
     unit_ids: Sequence[int],
     job: Callable[[int, npt.NDArray[np.float64]], Result],
 ) -> list[Result]:
-    """Run a compiled job on every unit, on all cores.
-
-    Parameters
-    ----------
-    spike_times
-        Unit id → sorted times [s]; asked in this thread only unless it is known to be safe for
-        several.
-    unit_ids
-        Which units.
-    job
-        Called with a unit's position and its contiguous times; leaves the interpreter's lock.
-
-    Returns
-    -------
-    list
-        What the jobs returned, in the order of the units.
-
-    Notes
-    -----
-    At most one unit's spikes a core are in memory, and one more where only this thread reads.
-    """
+    """Run a compiled job on every unit, on all cores."""
     from spikehouse.spikes.compiling import n_threads as count_threads
 
     n_threads = count_threads()

@@ -14,16 +14,7 @@ Floats = npt.NDArray[np.float64]
 
 @compiled
 def measure_rows(domain: Floats) -> tuple[float, Floats]:
-    """Measure how even the edges of every row are.
-
-    Returns
-    -------
-    slack
-        By how much of a bin's width an edge is at most off evenly spaced ones; infinite if more
-        than one.
-    windows
-        Shape (n_rows, 3): first edge, last edge, bins per second of each row.
-    """
+    """Measure how even the edges of every row are."""
     n_rows, n_edges = domain.shape
     windows = np.empty((n_rows, 3))
     slack = 0.0
@@ -86,19 +77,7 @@ def count_unit(
     limit: Any,  # noqa: ANN401 - of the dtype of counts
     counts: npt.NDArray[Any],
 ) -> bool:
-    """Add a unit's spikes in row ``i`` to ``counts[targets[i]]``; False if one would overflow.
-
-    Shapes: domain (n_rows, n_bins + 1), windows and slack as ``measure_rows`` gives them, targets
-    (n_rows,), counts (n_targets, n_bins). Linear in the rows and the spikes inside them: pages
-    of counts without a spike are not touched.
-
-    Notes
-    -----
-    Where edges are about even, a multiplication says which bin a spike is in. It never
-    decreases with time, also when rounded, and ``slack`` was measured with it: a spike further
-    than that from both ends of the bin is inside for certain, and for the few others the edges
-    themselves are asked. Uneven bins are walked, which costs no more than to write them.
-    """
+    """Add a unit's spikes in row ``i`` to ``counts[targets[i]]``; False if one would overflow."""
     n_times, last_bin = times.size, domain.shape[1] - 2
     one = counts.dtype.type(1)
     is_even = slack <= 1

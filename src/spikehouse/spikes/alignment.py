@@ -29,7 +29,7 @@ def align_spikes(
     spike_times
         Unit id → sorted times [s].
     unit_ids
-        Which units.
+        Ids of the units.
     start_time, stop_time
         Shape (n_presentations,) [s]; a spike belongs to [start, stop). Any order; presentations
         may overlap, and a spike then appears once for each.

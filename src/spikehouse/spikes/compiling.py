@@ -13,31 +13,12 @@ Loop = TypeVar("Loop", bound=Callable[..., Any])
 
 
 def n_threads() -> int:
-    """Say how many loops may run at once.
-
-    Returns
-    -------
-    int
-        The cores of this process, or NUMBA_NUM_THREADS.
-    """
+    """Say how many loops may run at once."""
     return int(vars(numba.config)["NUMBA_NUM_THREADS"])
 
 
 def compiled(loop: Loop) -> Loop:
-    """Compile at the first call, without the interpreter's lock, and keep it on disk.
-
-    Numba keeps it beside the module, or in the user's cache folder where that is read-only.
-
-    Parameters
-    ----------
-    loop
-        A function that numba can compile.
-
-    Returns
-    -------
-    Loop
-        The same, compiled when it is first called.
-    """
+    """Compile at the first call, without the interpreter's lock, and keep it on disk."""
     njit: Any = numba.njit
     try:
         kept: Loop = njit(cache=True, nogil=True, error_model="numpy")(loop)

@@ -224,7 +224,7 @@ def count_spikes(
     spike_times
         Unit id → sorted times [s].
     unit_ids
-        Which units, in the order of the result.
+        Ids of the units, in the order of the result.
     domain
         Shape (n_presentations, n_bins + 1); each row's edges [s] do not decrease. Rows may come
         in any order and overlap.
@@ -288,7 +288,7 @@ def _count_unit(
 
 
 def _has_even_bins(domain: npt.NDArray[np.float64]) -> bool:
-    """Say whether dividing by the bins' width finds nearly every bin, and is worth it."""
+    """Return whether dividing by the bins' width finds nearly every bin, and is worth it."""
     n_rows, n_edges = domain.shape
     if n_rows == 0 or n_edges < MANY_EDGES:
         return False
@@ -349,7 +349,7 @@ def _count_compiled(
 
 
 def _is_countable(dtype: np.dtype[Any]) -> bool:
-    """Say whether adding one at a time counts exactly in this dtype."""
+    """Return whether adding one at a time counts exactly in this dtype."""
     return dtype.isnative and dtype in _EXACT
 
 

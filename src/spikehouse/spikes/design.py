@@ -39,7 +39,7 @@ def design_matrix(
         Index stimulus_presentation_id; start_time, stop_time [s]: what ``get_stimulus_table``
         gives.
     unit_ids
-        Which units, in the order of the columns.
+        Ids of the units, in the order of the columns.
 
     Returns
     -------

@@ -30,7 +30,7 @@ def compute_condition_statistics(
     spike_times
         Unit id → sorted times [s].
     unit_ids
-        Which units.
+        Ids of the units.
     start_time, stop_time
         Shape (n_presentations,) [s]; a spike belongs to [start, stop). Any order; presentations
         may overlap.

@@ -28,7 +28,7 @@ def compute_mean_counts(
     spike_times
         Unit id → sorted times [s].
     unit_ids
-        Which units, in the order of the result.
+        Ids of the units, in the order of the result.
     domain
         Shape (n_presentations, n_bins + 1); each row's edges [s] do not decrease. Rows may come
         in any order and overlap.
@@ -131,7 +131,7 @@ def concatenate_spikes(
     spike_times
         Unit id → sorted times [s].
     unit_ids
-        Which units, in the order of the result.
+        Ids of the units, in the order of the result.
 
     Returns
     -------

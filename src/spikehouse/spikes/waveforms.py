@@ -14,20 +14,7 @@ from spikehouse.schema import require_columns
 
 
 class LabelledWaveforms(Mapping[int, xr.DataArray]):
-    """Unit id → its mean waveform, labelled when asked for.
-
-    Parameters
-    ----------
-    waveforms
-        Unit id → array (probe channel number, sample), in the file's unit: µV in the released
-        files, although their attribute says volts.
-    units
-        By unit id, with probe_id; only these units are there, if they have a waveform.
-    channels
-        By channel id, with probe_id and probe_channel_number; other channels are left out.
-    probes
-        By probe id, with sampling_rate [Hz].
-    """
+    """Unit id → its mean waveform, labelled when asked for."""
 
     def __init__(
         self,
@@ -45,13 +32,7 @@ class LabelledWaveforms(Mapping[int, xr.DataArray]):
         self._probes = probes
 
     def copy(self) -> dict[int, xr.DataArray]:
-        """Read all units into a dictionary, which can be changed.
-
-        Returns
-        -------
-        dict
-            Unit id → waveform.
-        """
+        """Read all units into a dictionary, which can be changed."""
         return dict(self)
 
     def __len__(self) -> int:
