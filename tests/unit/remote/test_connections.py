@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pytest
+from urllib3.connection import HTTPConnection
 from urllib3.util import parse_url
 
 from spikehouse.errors import SourceError, TransferError
@@ -215,6 +216,27 @@ def test_fetch_bytes__says_what_it_waits_for(
         fetch(server.url, replace(hasty, answer_timeout=0.4, patience=0.0))
     assert [text for text in caplog.messages if said in text and server.address in text]
     assert len(caplog.messages) == 1
+
+
+@pytest.mark.usefixtures("impatient")
+def test_fetch_bytes__says_that_it_waits_for_a_connection(
+    serve: Callable[[Act], RawServer],
+    hasty: HttpOptions,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    connect = HTTPConnection._new_conn
+
+    def connect_late(connection: HTTPConnection) -> socket.socket:
+        deadline = time.monotonic() + 10
+        while not caplog.messages and time.monotonic() < deadline:
+            time.sleep(0.01)
+        return connect(connection)
+
+    monkeypatch.setattr(HTTPConnection, "_new_conn", connect_late)
+    server = serve(lambda line, _: line.sendall(HEAD + b"Content-Length: 2\r\n\r\nab"))
+    assert fetch(server.url, hasty) == b"ab"
+    assert caplog.messages[0] == f"waiting for a connection to {server.address}"
 
 
 def test_fetch_bytes__says_nothing_of_a_short_wait(
