@@ -318,3 +318,17 @@ def test_info__of_a_session_that_is_not_here_simulates_nothing_and_names_the_opt
     with pytest.raises(SystemExit, match="1"):
         main()
     assert f"(spikehouse fetch 900000001 {' '.join(place)})" in capsys.readouterr().err
+
+
+def test_command__offline_says_how_to_fetch_what_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = ["--source", "demo", "--cache", str(tmp_path), "--size", "tiny"]
+    monkeypatch.setattr(sys, "argv", ["spikehouse", "units", "--offline", *place])
+    with pytest.raises(SystemExit, match="1"):
+        main()
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert lines[0].endswith("sessions.csv is not in the cache folder, and no network may be used")
+    assert lines[1:] == [
+        "Without --offline it is fetched:", f"spikehouse units {' '.join(place)}"
+    ]  # fmt: skip

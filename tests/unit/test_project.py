@@ -612,8 +612,8 @@ def test_fixed__reads_and_never_fetches(
     for ask, name in asked:
         with pytest.raises(CacheError, match=name) as caught:
             ask()
-        assert "never uses the network" in str(caught.value)
-        assert "EcephysProjectCache.from_warehouse(manifest=" in str(caught.value)
+        assert "no network may be used" in str(caught.value)
+        assert "EcephysProjectCache(manifest=" in str(caught.value)
 
 
 def test_fixed__makes_no_folder(tmp_path: Path) -> None:

@@ -56,7 +56,9 @@ def plain_errors(farewell: str) -> Iterator[None]:
     try:
         yield
     except SpikehouseError as error:
-        typer.secho(f"Error: {error.message}", fg=typer.colors.RED, err=True)
+        # what is an argument in Python is an option here
+        message = error.message.replace("manifest=…", "--cache FOLDER")
+        typer.secho(f"Error: {message}", fg=typer.colors.RED, err=True)
         if error.advice:
             typer.echo(_advise(error.advice), err=True)
         raise SystemExit(EXIT_ERROR) from None
@@ -67,12 +69,16 @@ def plain_errors(farewell: str) -> Iterator[None]:
 
 def _advise(advice: str) -> str:
     """Return advice in terms of the command that was called, with all its options."""
-    if sys.argv[1:2] not in OFFLINE_COMMANDS:
+    words = sys.argv[1:]
+    if "--offline" in words:
+        hint = "Without --offline it is fetched:"
+        words = [word for word in words if word != "--offline"]
+    elif words[:1] in OFFLINE_COMMANDS:
+        hint = "Is there a network connection? What is in the cache folder can be used without:"
+        words = [*words, "--offline"]
+    else:
         return advice
-    again = printable(shlex.join(["spikehouse", *sys.argv[1:], "--offline"]))
-    return (
-        f"Is there a network connection? What is in the cache folder can be used without:\n{again}"
-    )
+    return f"{hint}\n{printable(shlex.join(['spikehouse', *words]))}"
 
 
 def name_place(sources: list[str] | None, cache: Path | None, host: str | None, size: str) -> str:

@@ -214,11 +214,12 @@ class CacheFolder:
         CacheError
             To be raised.
         """
-        return CacheError(
-            f"{path} is not in the cache folder, and this cache was opened with fixed(), which "
-            "never uses the network. Make the same call once on "
-            f"EcephysProjectCache.from_warehouse(manifest={str(self.manifest.path)!r}) to fetch it"
+        error = CacheError(f"{path} is not in the cache folder, and no network may be used")
+        error.advice = (
+            "Make the same call once on a cache that may use it, not one of fixed(): "
+            f"EcephysProjectCache(manifest={str(self.manifest.path)!r})"
         )
+        return error
 
     def _twin_of(self, path: Path) -> Path:
         return self.own / "tables" / f"{self._flatten(path.with_suffix(''))}.parquet"
