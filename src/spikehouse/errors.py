@@ -1,23 +1,23 @@
-"""Every exception the package raises on purpose.
+"""Exceptions of the package, and helpers for their messages.
 
 ::
 
     SpikehouseError
-    ├── InvalidArgumentError   (ValueError)            an argument that cannot be meant
-    ├── NotFoundError          (KeyError, ValueError)  an id or a name that is not there
-    │   └── SessionNotFoundError                       … a session the survey does not have
-    ├── CacheError             (OSError)               the cache folder: manifest, rights, space
-    ├── InvalidFileError       (OSError)               a file that is not what it should be
-    │   └── ChecksumError                              … whose bytes differ from the published ones
-    ├── SourceError            (ConnectionError)       a server: unreachable, status, nonsense
-    └── TransferError          (ConnectionError)       a download that did not arrive whole
+    ├── InvalidArgumentError   (ValueError)            an invalid argument
+    ├── NotFoundError          (KeyError, ValueError)  an unknown id or name
+    │   └── SessionNotFoundError                       an unknown session
+    ├── CacheError             (OSError)               cache folder: manifest, permissions, space
+    ├── InvalidFileError       (OSError)               a file with invalid content
+    │   └── ChecksumError                              a file with another digest than published
+    ├── SourceError            (ConnectionError)       server unreachable or invalid response
+    └── TransferError          (ConnectionError)       an incomplete download
 
-The room ``compat`` adds two to it: ``CompatibilityError`` (ImportError) and under it
+`spikehouse.compat` adds ``CompatibilityError`` (ImportError) and its subclass
 ``MissingModuleError`` (ModuleNotFoundError).
 
-Each leaf is also the built-in exception a caller would expect, so ``except KeyError`` and
-``except OSError`` go on working. A message says what happened, with which value, what would
-have been valid, and what to do.
+Each exception also derives from the built-in exception a caller would expect, so
+``except KeyError`` and ``except OSError`` work. A message says what happened, with which value,
+which values are valid, and what to do.
 """
 
 from __future__ import annotations
@@ -54,26 +54,24 @@ N_CHARACTERS = 80
 # what Python, numpy, pandas, xarray and scikit-learn raise about what they cannot use
 _FOREIGN = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError)
 
-
-# the user and password of an address
+# user name and password in a URL
 _CREDENTIALS = re.compile(r"(?<=://)[^/?#\s@]*@")
 
 
 def printable(text: object, *, keep: str = "") -> str:
-    """Escape what could steer or mislead a terminal, and hide the passwords of addresses.
+    """Escape characters that could control a terminal, and hide passwords in URLs.
 
     Parameters
     ----------
     text
-        What a file, a server or the name of a folder says.
+        Text from a file, a server or the name of a folder.
     keep
-        Characters to leave as they are, such as the line breaks of our own messages.
+        Characters that are not escaped, such as line breaks of the package's own messages.
 
     Returns
     -------
     str
-        The same text with escapes in place of control characters, marks of text direction and
-        halves of surrogate pairs.
+        Text with control characters, bidirectional marks and lone surrogates escaped.
     """
     shown = _CREDENTIALS.sub("***@", str(text))
     if shown.isprintable():
@@ -82,12 +80,12 @@ def printable(text: object, *, keep: str = "") -> str:
 
 
 class SpikehouseError(Exception):
-    """Base of every error raised on purpose by this package.
+    """Base class of all exceptions of this package.
 
     Attributes
     ----------
     advice
-        What to do, where many errors of one cause share it: it is then said once.
+        What to do, if many errors of one cause share it; it is then printed once.
     """
 
     advice = ""
@@ -98,56 +96,55 @@ class SpikehouseError(Exception):
         return printable(self.args[0], keep="\n") if self.args else ""
 
     def __str__(self) -> str:
-        # KeyError shows the repr of its argument, which turns a sentence into a quoted string
+        # KeyError.__str__ is the repr of its argument, which would put the message in quotes
         return f"{self.message}. {self.advice}" if self.advice else self.message
 
 
 class InvalidArgumentError(SpikehouseError, ValueError):
-    """An argument that cannot be meant: unsorted edges, duplicate ids, an unknown option."""
+    """An invalid argument: unsorted edges, duplicate ids, an unknown option."""
 
 
 class NotFoundError(SpikehouseError, KeyError, ValueError):
-    """An id or a name (unit, stimulus, structure, probe, file) that is not there.
+    """An unknown id or name of a unit, stimulus, structure, probe or file.
 
-    A KeyError for those who look it up; programs written for AllenSDK catch a ValueError where a
-    probe has no LFP.
+    It is a KeyError and also a ValueError, which existing programs catch for a probe without LFP.
     """
 
 
 class SessionNotFoundError(NotFoundError):
-    """A session id that the survey does not have."""
+    """A session id that is not in the survey."""
 
 
 class CacheError(SpikehouseError, OSError):
-    """The cache folder cannot be used: no manifest, no right to write, no space left."""
+    """The cache folder cannot be used: no manifest, no write permission, no space left."""
 
 
 class InvalidFileError(SpikehouseError, OSError):
-    """A file that is not what its name says: not HDF5, cut short, without the NWB groups."""
+    """A file with invalid content: not HDF5, truncated, or without the NWB groups."""
 
 
 class ChecksumError(InvalidFileError):
-    """A file whose digest is not the one that was published or recorded for it."""
+    """A file whose digest differs from the published or recorded one."""
 
 
 class SourceError(SpikehouseError, ConnectionError):
-    """A server that cannot be reached or that answers with an error or with nonsense."""
+    """A server that cannot be reached, or that returned an error or an invalid response."""
 
 
 class TransferError(SpikehouseError, ConnectionError):
-    """A download that did not arrive whole; nothing is left under the final name."""
+    """An incomplete download; no file was written under the final name."""
 
 
 @contextlib.contextmanager
 def copying(whole: str, part: object) -> Iterator[None]:
-    """Name the part that keeps the whole from being pickled or copied, and what to do.
+    """Raise a clear error if an object cannot be pickled or copied because of one of its parts.
 
     Parameters
     ----------
     whole
-        What is pickled, for the message.
+        Name of the object, for the message.
     part
-        What the body pickles or copies.
+        The part that the body of the ``with`` statement pickles or copies.
 
     Yields
     ------
@@ -157,7 +154,7 @@ def copying(whole: str, part: object) -> Iterator[None]:
     Raises
     ------
     InvalidArgumentError
-        If the body fails.
+        If the body raises any exception.
     """
     try:
         yield
@@ -217,17 +214,17 @@ def _guard(function: Callable[..., Any], name: str) -> Callable[..., Any]:
 
 
 def describe_value(value: object) -> str:
-    """Name a wrong argument in a message, on one line.
+    """Describe an invalid argument in one line of a message.
 
     Parameters
     ----------
     value
-        What was given.
+        The argument.
 
     Returns
     -------
     str
-        Its repr; type and shape of a table or an array.
+        Type and shape of a table or an array, otherwise the repr, at most 80 characters.
     """
     shape = getattr(value, "shape", ())
     if shape:
@@ -237,20 +234,20 @@ def describe_value(value: object) -> str:
 
 
 def describe_choices(value: object, valid: Iterable[object]) -> str:
-    """Say which valid values are closest to a wrong one.
+    """List the valid values for an invalid one, the most similar first.
 
     Parameters
     ----------
     value
-        What was given.
+        The invalid value.
     valid
-        What could have been given.
+        The valid values.
 
     Returns
     -------
     str
         ``"did you mean 'flashes'? Valid: 'flashes', 'gabors', …"``; numbers are compared by
-        distance, anything else by spelling. At most eight valid values are listed.
+        distance, other values by spelling. At most eight valid values are listed.
     """
     choices = list(valid)
     if not choices:
@@ -258,7 +255,7 @@ def describe_choices(value: object, valid: Iterable[object]) -> str:
     closest = _closest(value, choices)
     listed = ", ".join(repr(choice) for choice in choices[:N_LISTED])
     if len(choices) > N_LISTED:
-        listed += f", … ({len(choices)} in all)"
+        listed += f", … ({len(choices)} in total)"
     hint = f"did you mean {' or '.join(repr(choice) for choice in closest)}? " if closest else ""
     return f"{hint}Valid: {listed}"
 

@@ -59,9 +59,9 @@ from spikehouse.stimuli import (
     condition_table,
     inter_presentation_intervals,
     intervals_with_tag,
-    nan_intervals,
     parameter_values,
     presentation_table,
+    run_bounds,
     stimulus_epochs,
     stimulus_names,
 )
@@ -822,7 +822,7 @@ class EcephysSession:
                 stacklevel=2,
             )
         acronyms = table["ecephys_structure_acronym"].to_numpy(dtype=object)
-        intervals = nan_intervals(acronyms)
+        intervals = run_bounds(acronyms)
         return acronyms[intervals[:-1]], intervals
 
     # ---- spikes aligned to stimuli

@@ -263,7 +263,7 @@ def test_session__of_an_adapter_with_gaps_answers_or_says_what_is_missing(
             use(session)
         except (NotFoundError, InvalidArgumentError) as error:
             said.append(str(error))
-    known = ("there is no", "has no column", "shows no stimulus")
+    known = ("there is no", "has no column", "has no stimulus")
     assert [text for text in said if not any(words in text for words in known)] == []
 
 

@@ -1,4 +1,4 @@
-"""The survey's tables: joined, filtered and counted. Pure: frames in, new frames out."""
+"""Join, filter and count the tables of the survey: frames in, new frames out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tables joined by id without being copied: only what is shown in the end is put together."""
+"""Joins by id that keep row numbers; columns are copied only for the final table."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _Rows: TypeAlias = NDArray[np.intp]
 
 @dataclass(frozen=True)
 class _Part:
-    """Columns of one table: what they are called now, and which of its rows they show."""
+    """Columns of one table: their current names, and the rows to show (None for all)."""
 
     frame: pd.DataFrame
     names: tuple[str, ...]
@@ -34,91 +34,33 @@ class _Part:
 
 @dataclass(frozen=True)
 class Joined:
-    """Rows of several tables that belong together, kept as row numbers.
-
-    Attributes
-    ----------
-    index
-        The ids of the rows.
-    parts
-        The tables, each with the names its columns have here.
-
-    Notes
-    -----
-    The tables are never changed, and copied only by :meth:`to_frame` and :meth:`read`.
-    """
+    """Rows of several tables that belong together, kept as row numbers of each table."""
 
     index: pd.Index
     parts: tuple[_Part, ...]
 
     @classmethod
     def of(cls, frame: pd.DataFrame, *, renames: Mapping[str, str] | None = None) -> Joined:
-        """Begin with one table.
-
-        Parameters
-        ----------
-        frame
-            The table.
-        renames
-            New names of some of its columns.
-
-        Returns
-        -------
-        Joined
-            All its rows.
-        """
+        """Return all rows of one table, with some columns renamed."""
         names = tuple((renames or {}).get(name, name) for name in frame.columns)
         return cls(frame.index, (_Part(frame, names, None),))
 
     @property
     def names(self) -> list[str]:
-        """The names of the columns, in order."""
+        """Names of the columns, in order."""
         return [name for part in self.parts for name in part.names]
 
     def take(self, rows: _Rows) -> Joined:
-        """Choose rows.
-
-        Parameters
-        ----------
-        rows
-            Their positions.
-
-        Returns
-        -------
-        Joined
-            These rows, in the order asked for.
-        """
+        """Return the rows at these positions, in this order."""
         return Joined(self.index.take(rows), tuple(part.take(rows) for part in self.parts))
 
     def read(self, name: str) -> Any:  # noqa: ANN401 - NumPy's or an extension's array
-        """Read one column.
-
-        Parameters
-        ----------
-        name
-            Which.
-
-        Returns
-        -------
-        array
-            A copy, of the dtype the column has.
-        """
+        """Return a copy of one column, with its own dtype."""
         part = next(part for part in self.parts if name in part.names)
         return part.read(part.names.index(name))
 
     def to_frame(self, *, hidden: Collection[str] = ()) -> pd.DataFrame:
-        """Put the columns together.
-
-        Parameters
-        ----------
-        hidden
-            Names of columns to leave out.
-
-        Returns
-        -------
-        DataFrame
-            A table of its own.
-        """
+        """Return the columns as one DataFrame, without those in ``hidden``."""
         columns = {
             name: pd.Series(part.read(position), index=self.index, copy=False)
             for part in self.parts
@@ -129,26 +71,9 @@ class Joined:
 
 
 def join(children: Joined, parents: Joined, *, key: str, suffixes: tuple[str, str]) -> Joined:
-    """Give every row the row it belongs to.
-
-    Parameters
-    ----------
-    children
-        Rows to complete.
-    parents
-        What they belong to, by index, in which no id stands twice.
-    key
-        The column of ``children`` that holds the parent's id.
-    suffixes
-        For columns that both have.
-
-    Returns
-    -------
-    Joined
-        Rows without a parent are left out. Rows of one parent stand together, parents in the
-        order in which the children name them first: the order of existing notebooks, whatever
-        the version of pandas.
-    """
+    """Join every child row with its parent row; rows without a parent are left out."""
+    # Children of one parent become adjacent, parents in order of first appearance: the order of
+    # pandas 1 and of existing notebooks, whatever the installed version of pandas.
     keys = np.asarray(children.read(key))
     found = parents.index.get_indexer(pd.Index(keys))
     child_rows = np.flatnonzero(found >= 0)
@@ -165,7 +90,7 @@ def join(children: Joined, parents: Joined, *, key: str, suffixes: tuple[str, st
 
 
 def _group(keys: NDArray[Any]) -> _Rows | None:
-    """Say in which order equal keys stand together; None if they do."""
+    """Return the order in which equal keys are adjacent; None if they already are."""
     is_first = np.ones(len(keys), dtype=bool)
     np.not_equal(keys[1:], keys[:-1], out=is_first[1:])
     firsts = keys[is_first]

@@ -1,4 +1,4 @@
-"""The Institute's analysis metrics of every unit."""
+"""The published analysis metrics of every unit."""
 
 from __future__ import annotations
 
@@ -27,33 +27,7 @@ _WORDS = {
 
 
 def tidy_metrics(metrics: pd.DataFrame, *, origin: str) -> pd.DataFrame:
-    """Give every known metric its declared type.
-
-    Parameters
-    ----------
-    metrics
-        Index ``ecephys_unit_id``, as the warehouse or a CSV gave it.
-    origin
-        Where it was read from, for the error message.
-
-    Returns
-    -------
-    DataFrame
-        The same rows and columns. Numbers are float64; yes-or-no columns are bool, or object
-        with NaN where a unit has no answer. Columns the dictionary does not know stay as they
-        are.
-
-    Raises
-    ------
-    InvalidFileError
-        If a column holds what its type cannot be.
-
-    Notes
-    -----
-    The released tables hold ``p_value_rf`` and ``on_screen_rf``, and ``width_rf`` and
-    ``height_rf``, under each other's name. Both pairs are put back when the column of p values
-    holds only yes and no, so right tables stay right.
-    """
+    """Convert every known metric to its declared type and restore swapped columns."""
     metrics = _restore_swapped(metrics)
     flags: dict[str, pd.Series[Any]] = {}
     for column in METRICS.columns:
@@ -63,27 +37,16 @@ def tidy_metrics(metrics: pd.DataFrame, *, origin: str) -> pd.DataFrame:
 
 
 def annotate_metrics(units: pd.DataFrame, metrics: pd.DataFrame) -> pd.DataFrame:
-    """Put the metrics beside what is known of each unit.
-
-    Parameters
-    ----------
-    units
-        As :func:`spikehouse.catalogue.list_units` gives them.
-    metrics
-        Index ``ecephys_unit_id``; it may hold units the other table does not have, and lack
-        some it has.
-
-    Returns
-    -------
-    DataFrame
-        Index ``ecephys_unit_id``, units that are in both, in the order of ``units``.
-    """
+    """Join units with their metrics; keep units that are in both, in the order of ``units``."""
     joined = units.merge(metrics, how="inner", left_index=True, right_index=True)
     joined = joined.loc[units.index[units.index.isin(joined.index)]]
     return joined.rename_axis(index="ecephys_unit_id")
 
 
 def _restore_swapped(metrics: pd.DataFrame) -> pd.DataFrame:
+    # The released tables hold p_value_rf and on_screen_rf, and width_rf and height_rf, under each
+    # other's name. They are swapped back only if the p values hold nothing but true and false, so
+    # a correct table stays as it is.
     p_value, on_screen, width, height = "p_value_rf", "on_screen_rf", "width_rf", "height_rf"
     if not {p_value, on_screen} <= set(metrics.columns):
         return metrics

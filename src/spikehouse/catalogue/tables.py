@@ -59,7 +59,7 @@ UNIT_COLUMNS_HIDDEN = (
     "isi_experiment_id",
 )
 
-# all that list_sessions and list_probes look at in the two long tables
+# the only columns of the two long tables that list_sessions and list_probes need
 COUNTED_COLUMNS: Mapping[Literal["channels", "units"], tuple[str, ...]] = MappingProxyType(
     {
         "channels": ("ecephys_probe_id", "ecephys_structure_acronym"),
@@ -76,19 +76,7 @@ COUNTED_COLUMNS: Mapping[Literal["channels", "units"], tuple[str, ...]] = Mappin
 
 @dataclass(frozen=True)
 class SurveyTables:
-    """The four tables of a survey as they lie in the cache folder, and their joins.
-
-    Attributes
-    ----------
-    sessions, probes, channels, units
-        Index ``id``, columns as in :mod:`spikehouse.schema.cache_tables`. They are never
-        changed. For :func:`list_sessions` and :func:`list_probes` the ``COUNTED_COLUMNS`` of
-        channels and units are enough.
-
-    Notes
-    -----
-    Joins that every listing needs are made once and kept, as row numbers.
-    """
+    """The four tables of a survey, with ``id`` as index, and their joins."""
 
     sessions: pd.DataFrame
     probes: pd.DataFrame
@@ -97,7 +85,7 @@ class SurveyTables:
 
     @cached_property
     def joined_probes(self) -> Joined:
-        """Probes joined with their session; the LFP rate is the one of the released files."""
+        """Probes joined with their session; the LFP rate is that of the released files."""
         probes = self.probes
         rate, factor = "lfp_sampling_rate", "lfp_temporal_subsampling_factor"
         if {rate, factor} <= set(probes.columns):
@@ -120,48 +108,18 @@ class SurveyTables:
         )
 
     @cached_property
-    def annotated_channels(self) -> pd.DataFrame:
-        """Channels joined with their probe and session, put together. Not to be changed."""
-        return self.joined_channels.to_frame()
-
-    @cached_property
     def brain_channel_ids(self) -> pd.Index:
-        """Ids of the channels that lie in a structure."""
+        """Ids of the channels inside a brain structure."""
         return self.channels.index[self.channels["ecephys_structure_id"].notna()]
 
     def select_units(self, filters: UnitFilter) -> NDArray[np.intp]:
-        """Say which units keep every limit.
-
-        Parameters
-        ----------
-        filters
-            The limits.
-
-        Returns
-        -------
-        ndarray
-            Their rows in ``units``; see :func:`spikehouse.catalogue.filters.mask_units`.
-        """
+        """Return the row numbers of the units that meet every limit."""
         brain = self.brain_channel_ids if filters.filter_out_of_brain_units else None
         return np.flatnonzero(mask_units(self.units, filters=filters, brain_channel_ids=brain))
 
 
 def list_sessions(tables: SurveyTables, *, suppress: Iterable[str] | None = None) -> pd.DataFrame:
-    """List the sessions with what was recorded in them.
-
-    Parameters
-    ----------
-    tables
-        The survey.
-    suppress
-        Columns to leave out; by default has_nwb, isi_experiment_id and date_of_acquisition.
-
-    Returns
-    -------
-    DataFrame
-        Index ``id``. ``unit_count`` holds the units within the default limits;
-        ``ecephys_structure_acronyms`` an array, with NaN for channels outside the brain.
-    """
+    """Return the table of sessions, with counts and structures; ``suppress`` hides columns."""
     key = "ecephys_session_id"
     ids = tables.sessions.index
     sessions = tables.sessions.assign(
@@ -175,20 +133,7 @@ def list_sessions(tables: SurveyTables, *, suppress: Iterable[str] | None = None
 
 
 def list_probes(tables: SurveyTables, *, suppress: Iterable[str] | None = None) -> pd.DataFrame:
-    """List the probes with what was recorded on them.
-
-    Parameters
-    ----------
-    tables
-        The survey.
-    suppress
-        Columns to leave out; by default those of the session and the channel indices.
-
-    Returns
-    -------
-    DataFrame
-        Index ``id``; ``lfp_sampling_rate`` [Hz] is the rate of the released LFP.
-    """
+    """Return the table of probes; ``lfp_sampling_rate`` [Hz] is that of the released LFP."""
     key = "ecephys_probe_id"
     probes = tables.joined_probes.to_frame()
     probes = probes.assign(
@@ -202,21 +147,7 @@ def list_probes(tables: SurveyTables, *, suppress: Iterable[str] | None = None) 
 
 
 def list_channels(tables: SurveyTables, *, suppress: Iterable[str] | None = None) -> pd.DataFrame:
-    """List the channels of every probe.
-
-    Parameters
-    ----------
-    tables
-        The survey.
-    suppress
-        Columns to leave out; by default those of the session and the name of the probe.
-
-    Returns
-    -------
-    DataFrame
-        Index ``id``; positions on the probe and CCF coordinates in µm, NaN where the channel
-        was not registered.
-    """
+    """Return the table of channels; positions and CCF coordinates [µm] may be NaN."""
     hidden = CHANNEL_COLUMNS_HIDDEN if suppress is None else tuple(suppress)
     units = tables.units["ecephys_channel_id"].iloc[tables.select_units(LISTED_UNITS)]
     channels = tables.joined_channels.to_frame(hidden=hidden)
@@ -231,22 +162,7 @@ def list_units(
     filters: UnitFilter | None = None,
     suppress: Iterable[str] | None = None,
 ) -> pd.DataFrame:
-    """List the units with their channel, probe and session.
-
-    Parameters
-    ----------
-    tables
-        The survey.
-    filters
-        The limits a unit must keep; the usual ones by default.
-    suppress
-        Columns to leave out; by default a few that only matter inside the Institute.
-
-    Returns
-    -------
-    DataFrame
-        Index ``id``. Units are filtered first and joined after.
-    """
+    """Return the units that meet the limits, with their channel, probe and session."""
     filters = filters or LISTED_UNITS
     units = tables.units
     if filters.filter_by_validity:
@@ -259,19 +175,7 @@ def list_units(
 
 
 def mask_unregistered(channels: pd.DataFrame) -> pd.DataFrame:
-    """Say NaN where a coordinate was not measured.
-
-    Parameters
-    ----------
-    channels
-        With CCF coordinates [µm].
-
-    Returns
-    -------
-    DataFrame
-        The same, the coordinates as floats; -1000, which the tables write for "not
-        registered", is NaN.
-    """
+    """Return the channels with CCF coordinates as floats, NaN where not registered."""
     masked = {}
     for name in [name for name in CCF_COLUMNS if name in channels.columns]:
         values = channels[name].astype(np.float64)
@@ -280,7 +184,7 @@ def mask_unregistered(channels: pd.DataFrame) -> pd.DataFrame:
 
 
 def _place_units(tables: SurveyTables, key: str) -> NDArray[Any]:
-    """Say on which probe or in which session each well isolated unit was recorded."""
+    """Return the probe or session id of every well isolated unit."""
     channel_ids = tables.units["ecephys_channel_id"].to_numpy()[tables.select_units(LISTED_UNITS)]
     rows = tables.joined_channels.index.get_indexer(pd.Index(channel_ids))
     return np.asarray(tables.joined_channels.read(key))[rows[rows >= 0]]
@@ -292,7 +196,7 @@ def _count(owner_ids: pd.Index, found: NDArray[Any] | pd.Series[Any]) -> pd.Seri
 
 
 def _collect_structures(owner_ids: pd.Index, channels: Joined, *, key: str) -> pd.Series[Any]:
-    # as numbers first: grouping every channel by its word would take ten times as long
+    # factorized first: grouping every channel by its acronym takes ten times as long
     owners, ids = pd.factorize(np.asarray(channels.read(key)))
     words, acronyms = pd.factorize(channels.read("ecephys_structure_acronym"))
     names = np.append(np.asarray(acronyms, dtype=object), np.nan)

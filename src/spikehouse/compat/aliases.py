@@ -38,10 +38,10 @@ OFFERED: Mapping[str, Mapping[str, str]] = {
     f"{_ECEPHYS}.ecephys_project_cache": {"EcephysProjectCache": _SESSIONS},
     f"{_ECEPHYS}.ecephys_session": {
         "EcephysSession": _SESSIONS,
-        "array_intervals": "spikehouse.stimuli",
+        "array_intervals": "spikehouse.compat.functions",
         "build_spike_histogram": "spikehouse.compat.functions",
         "build_time_window_domain": "spikehouse.compat.functions",
-        "nan_intervals": "spikehouse.stimuli",
+        "nan_intervals": "spikehouse.compat.functions",
         "removed_unused_stimulus_presentation_columns": "spikehouse.compat.functions",
     },
     f"{_ECEPHYS}.ecephys_session_api": _SESSION_API,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -12,10 +12,13 @@ import pandas as pd
 from spikehouse.labelled import Ids
 from spikehouse.spikes import count_spikes, time_domain
 from spikehouse.spikes.counting import TimeDomainCallback
+from spikehouse.stimuli import run_bounds
 
 __all__ = [
+    "array_intervals",
     "build_spike_histogram",
     "build_time_window_domain",
+    "nan_intervals",
     "removed_unused_stimulus_presentation_columns",
 ]
 
@@ -128,3 +131,41 @@ def _says_nothing(value: Any) -> bool:  # noqa: ANN401 - a cell of a table
         return value in _SAYS_NOTHING
     # of a list or an array, isna would answer for each element
     return bool(pd.api.types.is_scalar(value) and pd.isna(value))
+
+
+def array_intervals(array: npt.ArrayLike) -> npt.NDArray[np.int64]:
+    """Find the runs of equal consecutive values.
+
+    Parameters
+    ----------
+    array
+        One-dimensional array without missing values.
+
+    Returns
+    -------
+    ndarray of int64, shape (n_runs + 1,)
+        Start of each run, and the length of the array.
+    """
+    values = np.asarray(array)
+    return np.concatenate([[0], np.flatnonzero(values[1:] != values[:-1]) + 1, [len(values)]])
+
+
+def nan_intervals(
+    array: npt.ArrayLike, nan_like: Collection[str] = ("null",)
+) -> npt.NDArray[np.int64]:
+    """Find the runs of equal consecutive values in an array with missing values.
+
+    Parameters
+    ----------
+    array
+        One-dimensional array; missing values are equal to each other.
+    nan_like
+        No effect, as in AllenSDK: "null" is a value like any other.
+
+    Returns
+    -------
+    ndarray of int64, shape (n_runs + 1,)
+        Start of each run, and the length of the array; only 0 for an empty array.
+    """
+    del nan_like
+    return run_bounds(array)

@@ -1,4 +1,4 @@
-"""The data dictionary: every column and array, its dtype, unit, meaning and source."""
+"""The data dictionary: dtype, unit, meaning and source of every column."""
 
 from __future__ import annotations
 

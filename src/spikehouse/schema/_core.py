@@ -1,4 +1,4 @@
-"""What a column and a table are, and how a frame is made to agree with them."""
+"""Columns and tables of the data dictionary, and the conversion of a frame to their dtypes."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ class Column:
     Attributes
     ----------
     name
-        Its name in the tables users see.
+        Name of the column in the tables of the public API.
     kind
-        ``"int"``, ``"float"``, ``"bool"``, ``"str"``; ``"list"`` holds a sequence a row and
-        ``"mixed"`` whatever the stimulus gives (numbers beside the word "null").
+        ``"int"``, ``"float"``, ``"bool"`` or ``"str"``; ``"list"`` is a sequence in each row,
+        ``"mixed"`` is a column of objects (numbers and the word "null").
     meaning
-        One line for the reference page.
+        Description in one line.
     unit
-        The physical unit, empty where there is none.
+        Physical unit; empty for none.
     source
-        Where the number comes from, if not the column of the same name in the file.
+        Origin of the values, if not the column of the same name in the file.
     optional
-        True where older or smaller files do without it.
+        Whether files may lack the column.
     """
 
     name: str
@@ -54,18 +54,18 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """A table of the data dictionary.
+    """A table of the data dictionary: its index and its columns, in order.
 
     Attributes
     ----------
     name
         Name of the table.
     index
-        Name of its index.
+        Name of the index.
     columns
-        Its columns, in order.
+        The columns, in order.
     meaning
-        What a row is.
+        Description in one line.
     """
 
     name: str
@@ -75,39 +75,39 @@ class Table:
 
     @property
     def column_names(self) -> list[str]:
-        """The names of the columns, the index left out."""
+        """Names of the columns, without the index."""
         return [column.name for column in self.columns]
 
     def empty(self) -> pd.DataFrame:
-        """Make the table with no rows, with its index, columns and dtypes.
+        """Return the table without rows.
 
         Returns
         -------
         DataFrame
-            Zero rows, every column of the right dtype.
+            Empty table with the index, columns and dtypes of the data dictionary.
         """
         data = {c.name: pd.Series(dtype=_EMPTY_DTYPES[c.kind]) for c in self.columns}
         return pd.DataFrame(data, index=pd.Index([], name=self.index, dtype=np.int64))
 
     def conform(self, frame: pd.DataFrame, *, origin: str) -> pd.DataFrame:
-        """Give every declared column its declared dtype.
+        """Convert every declared column to its declared dtype.
 
         Parameters
         ----------
         frame
-            A table as it was read; columns the dictionary does not know are kept as they are.
+            A table as read from a file; undeclared columns stay unchanged.
         origin
-            Where it was read from, for the error message.
+            Name of the file or server, for error messages.
 
         Returns
         -------
         DataFrame
-            A new frame, the order of rows and columns unchanged.
+            New frame with rows and columns in the same order.
 
         Raises
         ------
         InvalidFileError
-            If a column that is not optional is missing, or holds what cannot be converted.
+            If a required column is missing, or a value cannot be converted.
         """
         missing = [c.name for c in self.columns if not c.optional and c.name not in frame.columns]
         if missing:
@@ -130,21 +130,21 @@ class Table:
 
 
 def require_columns(table: pd.DataFrame, *names: str, what: str) -> None:
-    """Check that a table has some columns.
+    """Check that a table has the required columns.
 
     Parameters
     ----------
     table
-        The table.
+        The table to check.
     *names
-        The columns it needs.
+        Names of the required columns.
     what
-        What to call the table in the error.
+        Name of the table, for error messages.
 
     Raises
     ------
     InvalidArgumentError
-        If it is no table, or a column is missing.
+        If it is not a DataFrame, or a column is missing.
     """
     if not isinstance(table, pd.DataFrame):
         raise InvalidArgumentError(
@@ -162,7 +162,7 @@ def require_columns(table: pd.DataFrame, *names: str, what: str) -> None:
 def _convert(values: pd.Series[Any], kind: Kind) -> pd.Series[Any]:
     if kind == "int":
         numbers = pd.to_numeric(values)
-        # ids that a CSV left empty stay NaN: an invented id would be worse than a float column
+        # empty ids of a CSV file stay NaN: a made-up id would be worse than a float column
         return numbers if numbers.isna().any() else numbers.astype(np.int64)
     if kind == "float":
         return pd.to_numeric(values).astype(np.float64)
@@ -178,5 +178,5 @@ def _to_bool(values: pd.Series[Any]) -> pd.Series[Any]:
     known = {"true": True, "false": False, "1": True, "0": False, "1.0": True, "0.0": False}
     unknown = sorted(set(words) - set(known))
     if unknown:
-        raise ValueError(f"neither true nor false: {', '.join(map(repr, unknown[:3]))}")
+        raise ValueError(f"not true or false: {', '.join(map(repr, unknown[:3]))}")
     return words.map(known).astype(np.bool_)

@@ -1,7 +1,7 @@
 """The tables of a cache folder: sessions, probes, channels, units and the analysis metrics.
 
-These are the columns of the CSV files as they lie in the folder. What users see is made from
-them by :mod:`spikehouse.catalogue`, which renames some (``UNIT_RENAMES``).
+These are the columns of the CSV files in the cache folder. `spikehouse.catalogue` builds the
+public tables from them and renames some columns (``UNIT_RENAMES``).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _CCF_NOTE = "-1000 where the channel is not registered to the atlas"
 SESSIONS = Table(
     name="sessions",
     index="id",
-    meaning="One row per recording session of the survey.",
+    meaning="One row per recording session.",
     columns=(
         Column("date_of_acquisition", "str", "when the session was entered", "ISO 8601, UTC"),
         Column("isi_experiment_id", "int", "intrinsic imaging experiment of the same mouse"),
@@ -78,7 +78,7 @@ UNITS = Table(
         Column("PT_ratio", "float", "height of the peak over depth of the trough"),
         Column("amplitude", "float", "peak to trough of the mean waveform", "µV"),
         Column("amplitude_cutoff", "float", "estimated share of spikes missed, 0 to 0.5"),
-        Column("cumulative_drift", "float", "way travelled along the probe", "µm"),
+        Column("cumulative_drift", "float", "distance moved along the probe", "µm"),
         Column("d_prime", "float", "separation from other units by linear discriminant"),
         Column("duration", "float", "trough to peak of the mean waveform", "ms"),
         Column("ecephys_channel_id", "int", "the channel where the waveform is largest"),
@@ -119,7 +119,7 @@ UNIT_RENAMES: Mapping[str, str] = MappingProxyType(
     }
 )
 
-# what a metric's name ends in says which stimulus it was computed from
+# suffix of a metric's name → the stimulus it was computed from
 _STIMULI: Mapping[str, str] = MappingProxyType(
     {
         "dg": "drifting gratings",
@@ -131,7 +131,7 @@ _STIMULI: Mapping[str, str] = MappingProxyType(
     }
 )
 
-# stem → (stimuli it exists for, meaning, unit); "mixed" holds True, False and nothing
+# (name without suffix, suffixes of its stimuli, meaning, unit)
 _FLOAT_METRICS: tuple[tuple[str, str, str, str], ...] = (
     ("c50", "dg", "contrast of half the maximal response", ""),
     ("area", "rf", "area of the receptive field", "deg²"),
@@ -144,7 +144,7 @@ _FLOAT_METRICS: tuple[tuple[str, str, str, str], ...] = (
     ("azimuth", "rf", "centre of the receptive field, to the right", "deg"),
     ("elevation", "rf", "centre of the receptive field, upwards", "deg"),
     ("mod_idx", "dg", "modulation of the response by the grating's phase", ""),
-    ("p_value", "rf", "chance of such a receptive field without one", ""),
+    ("p_value", "rf", "p value of the test for a receptive field", ""),
     ("pref_sf", "sg", "preferred spatial frequency", "cycles/deg"),
     ("pref_tf", "dg", "preferred temporal frequency", "Hz"),
     ("pref_ori", "dg sg", "preferred orientation or direction", "deg"),
@@ -152,14 +152,19 @@ _FLOAT_METRICS: tuple[tuple[str, str, str, str], ...] = (
     ("pref_image", "ns", "condition number of the preferred image", ""),
     ("pref_speed", "dm", "preferred speed of the dots", "deg/s"),
     ("pref_dir", "dm", "preferred direction of the dots", "deg"),
-    ("run_mod", "dg fl ns rf sg dm", "rate running against resting, -1 to 1", ""),
-    ("run_pval", "dg fl ns rf sg dm", "chance of such a running modulation", ""),
+    ("run_mod", "dg fl ns rf sg dm", "rate while running relative to resting, -1 to 1", ""),
+    ("run_pval", "dg fl ns rf sg dm", "p value of the running modulation", ""),
     ("firing_rate", "dg fl ns rf sg dm", "mean rate during the stimulus", "Hz"),
     ("on_off_ratio", "fl", "response to white over response to black", ""),
     ("sustained_idx", "fl", "mean over peak of the response", ""),
     ("time_to_peak", "fl ns rf sg dm", "from onset to the peak of the response", "s"),
     ("image_selectivity", "ns", "selectivity among images, up to 1", ""),
-    ("lifetime_sparseness", "dg fl ns rf sg dm", "0 equal responses to all, 1 to one", ""),
+    (
+        "lifetime_sparseness",
+        "dg fl ns rf sg dm",
+        "0 for equal responses to all conditions, 1 for a response to one",
+        "",
+    ),
 )
 _FLAG_METRICS: tuple[tuple[str, str, str, str], ...] = (
     ("on_screen", "rf", "whether the receptive field lies on the screen", ""),
@@ -190,7 +195,7 @@ def _describe_metrics() -> tuple[Column, ...]:
 METRICS = Table(
     name="analysis_metrics",
     index="ecephys_unit_id",
-    meaning="Responses of every unit to every stimulus, computed by the Institute. Which columns "
-    "there are depends on the session type.",
+    meaning="Responses of every unit to every stimulus, as published. The columns depend on "
+    "the session type.",
     columns=_describe_metrics(),
 )

@@ -7,7 +7,7 @@ from spikehouse.schema._core import Column, Table
 PROBES = Table(
     name="probes",
     index="id",
-    meaning="One row a probe.",
+    meaning="One row per probe.",
     columns=(
         Column("description", "str", "the probe's name, probeA to probeF"),
         Column("location", "str", "where it was inserted"),
@@ -30,7 +30,7 @@ _POSITION = (
     Column(
         "left_right_ccf_coordinate",
         "float",
-        "the same; in the released files a copy of y, right when a cache's channels.csv is there",
+        "the same; a copy of y in the released files, correct with the channels.csv of a cache",
         unit="µm",
         source="electrodes/z or channels.csv",
     ),
@@ -48,7 +48,9 @@ _POSITION = (
     ),
 )
 
-CHANNELS = Table(name="channels", index="id", meaning="One row a valid channel.", columns=_POSITION)
+CHANNELS = Table(
+    name="channels", index="id", meaning="One row per valid channel.", columns=_POSITION
+)
 
 _METRICS = (
     Column("waveform_PT_ratio", "float", "peak over trough", source="PT_ratio", optional=True),
@@ -81,7 +83,7 @@ _METRICS = (
 UNITS = Table(
     name="units",
     index="unit_id",
-    meaning="One row a unit, with its peak channel and its probe.",
+    meaning="One row per unit, with its peak channel and its probe.",
     columns=(
         *_METRICS,
         *_POSITION,
@@ -96,9 +98,9 @@ UNITS = Table(
 INVALID_TIMES = Table(
     name="invalid_times",
     index="id",
-    meaning="Intervals in which something was wrong.",
+    meaning="Intervals with invalid data.",
     columns=(
-        Column("start_time", "float", "begin", unit="s"),
+        Column("start_time", "float", "start", unit="s"),
         Column("stop_time", "float", "end", unit="s"),
         Column("tags", "list", "scope (EcephysSession, EcephysProbe), id, label"),
     ),
@@ -107,11 +109,11 @@ INVALID_TIMES = Table(
 OPTOGENETIC_EPOCHS = Table(
     name="optogenetic_stimulation_epochs",
     index="id",
-    meaning="Laser pulses of the optotagging part.",
+    meaning="Light pulses of the optotagging stimulus.",
     columns=(
-        Column("start_time", "float", "begin", unit="s"),
+        Column("start_time", "float", "start", unit="s"),
         Column("condition", "str", "in words"),
-        Column("level", "float", "of the laser's command", unit="V"),
+        Column("level", "float", "command voltage of the laser", unit="V"),
         Column("stop_time", "float", "end", unit="s"),
         Column("stimulus_name", "str", "pulse, fast_pulses, raised_cosine"),
         Column("duration", "float", "of the pulse", unit="s"),
@@ -121,10 +123,10 @@ OPTOGENETIC_EPOCHS = Table(
 PRESENTATIONWISE_SPIKE_TIMES = Table(
     name="presentationwise_spike_times",
     index="spike_time",
-    meaning="One row a spike and presentation it fell into.",
+    meaning="One row per spike in each presentation that contains it.",
     columns=(
         Column("stimulus_presentation_id", "int", "the presentation"),
-        Column("unit_id", "int", "who fired"),
+        Column("unit_id", "int", "the unit that fired"),
         Column("time_since_stimulus_presentation_onset", "float", "≥ 0", unit="s"),
     ),
 )

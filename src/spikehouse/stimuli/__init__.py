@@ -1,13 +1,12 @@
-"""Stimulus presentations, conditions, epochs: tables in, tables out."""
+"""Stimulus presentations, conditions and epochs: tables in, tables out."""
 
 from __future__ import annotations
 
 from spikehouse.errors import guard_public
 from spikehouse.stimuli.epochs import (
-    array_intervals,
     inter_presentation_intervals,
-    nan_intervals,
     parameter_values,
+    run_bounds,
     stimulus_epochs,
 )
 from spikehouse.stimuli.presentations import (
@@ -23,14 +22,13 @@ from spikehouse.stimuli.presentations import (
 __all__ = [
     "Missing",
     "Presentations",
-    "array_intervals",
     "build_presentations",
     "condition_table",
     "inter_presentation_intervals",
     "intervals_with_tag",
-    "nan_intervals",
     "parameter_values",
     "presentation_table",
+    "run_bounds",
     "stimulus_epochs",
     "stimulus_names",
 ]

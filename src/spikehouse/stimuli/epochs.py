@@ -1,8 +1,8 @@
-"""Runs of equal values: stimulus epochs, stretches of channels in one structure."""
+"""Runs of equal values: stimulus epochs, consecutive channels in one structure."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,78 +11,61 @@ import pandas as pd
 
 from spikehouse.stimuli.presentations import Presentations, presentation_table
 
+# shortest epoch [s] that counts
 SHORTEST = {"spontaneous_activity": 90.0}
-"""Epochs of these stimuli count only from so many seconds on."""
 
 
-def array_intervals(array: npt.ArrayLike) -> npt.NDArray[np.int64]:
-    """Bound the runs of equal values.
-
-    Parameters
-    ----------
-    array
-        One-dimensional, without missing values.
-
-    Returns
-    -------
-    ndarray of int64, shape (n_runs + 1,)
-        Where each run begins, and the length of the array.
-    """
-    values = np.asarray(array)
-    return np.concatenate([[0], np.flatnonzero(values[1:] != values[:-1]) + 1, [len(values)]])
-
-
-def nan_intervals(
-    array: npt.ArrayLike, nan_like: Collection[str] = ("null",)
-) -> npt.NDArray[np.int64]:
-    """Bound the runs of equal values in an array that may have missing ones.
+def run_bounds(array: npt.ArrayLike) -> npt.NDArray[np.int64]:
+    """Find the runs of equal consecutive values.
 
     Parameters
     ----------
     array
-        One-dimensional; missing values are equal to each other.
-    nan_like
-        Words that stand for a missing value; kept for AllenSDK's signature, where it has no
-        effect: a word is a value like any other.
+        One-dimensional array; missing values are equal to each other.
 
     Returns
     -------
     ndarray of int64, shape (n_runs + 1,)
-        Where each run begins, and the length of the array; only 0 if it is empty.
+        Start of each run, and the length of the array; only 0 for an empty array.
     """
-    del nan_like
     values = np.asarray(array)
     if not values.size:
         return np.zeros(1, dtype=np.int64)
-    # factorize takes 1 and True for one value, AllenSDK does not
-    typed = pd.Series(
-        [None if pd.isna(v) else (type(v).__name__, v) for v in values.tolist()], dtype=object
-    )
-    codes, _ = pd.factorize(typed)
-    return np.unique(array_intervals(codes))
+    if values.dtype == object:
+        # factorize takes 1 and True for the same value
+        values, _ = pd.factorize(
+            pd.Series(
+                [None if pd.isna(v) else (type(v).__name__, v) for v in values.tolist()],
+                dtype=object,
+            )
+        )
+    is_new = (values[1:] != values[:-1]) & ~(pd.isna(values[1:]) & pd.isna(values[:-1]))
+    return np.concatenate([[0], np.flatnonzero(is_new) + 1, [len(values)]])
 
 
 def stimulus_epochs(
     presentations: Presentations, *, duration_thresholds: Mapping[str, float] | None = None
 ) -> pd.DataFrame:
-    """Find the periods in which one kind of stimulus was shown.
+    """Find the epochs in which one kind of stimulus was shown.
 
     Parameters
     ----------
     presentations
-        Of one session.
+        Presentations of one session.
     duration_thresholds
-        Stimulus name → the shortest epoch [s] of it that counts.
+        Stimulus name → shortest duration [s] of its epochs. Default: 90 s for
+        spontaneous_activity.
 
     Returns
     -------
     DataFrame
-        start_time, stop_time, duration [s], stimulus_name, stimulus_block: runs of equal
-        stimulus_block; the row numbers of epochs that do not count are left out.
+        One row per run of equal stimulus_block: start_time, stop_time, duration [s],
+        stimulus_name, stimulus_block. Shorter epochs are left out together with their row
+        numbers.
     """
     table = presentation_table(presentations)
     labels = np.where(presentations.is_invalid, -2, presentations.stimulus_block.codes)
-    bounds = np.unique(array_intervals(labels))
+    bounds = run_bounds(labels)
     first, last = bounds[:-1], bounds[1:] - 1
     start = presentations.start_time[first]
     stop = presentations.stop_time[last]
@@ -101,18 +84,18 @@ def stimulus_epochs(
 
 
 def inter_presentation_intervals(presentations: Presentations) -> pd.DataFrame:
-    """Measure the pauses between presentations.
+    """Compute the time between consecutive presentations.
 
     Parameters
     ----------
     presentations
-        Of one session.
+        Presentations of one session.
 
     Returns
     -------
     DataFrame
-        Index (from_presentation_id, to_presentation_id); ``interval`` [s] from the stop of one
-        presentation to the start of the next, negative where they overlap.
+        Index (from_presentation_id, to_presentation_id); ``interval`` [s] from the end of one
+        presentation to the start of the next, negative if they overlap.
     """
     ids = presentations.ids
     index = pd.MultiIndex.from_arrays(
@@ -125,23 +108,22 @@ def inter_presentation_intervals(presentations: Presentations) -> pd.DataFrame:
 def parameter_values(
     presentations: Presentations, rows: npt.NDArray[Any], *, drop_nulls: bool = True
 ) -> dict[str, npt.NDArray[Any]]:
-    """List the values that each parameter takes.
+    """List the distinct values of each parameter.
 
     Parameters
     ----------
     presentations
-        Of one session.
+        Presentations of one session.
     rows
-        Positions of the presentations to look at; invalid ones have no values.
+        Positions of the presentations to look at; invalid ones are skipped.
     drop_nulls
-        Leave "null" out; otherwise it comes last where a parameter does not always apply.
+        Leave out "null"; otherwise it comes last if a parameter does not always apply.
 
     Returns
     -------
-    dict
-        Parameter → its values in order of first appearance; numbers as a number array unless
-        "null" is among them. Parameters that never apply, and the display's settings, are left
-        out.
+    dict of str to ndarray
+        Parameter → values in order of first appearance, numeric unless "null" is among them.
+        Parameters that never apply and the settings of the display are left out.
     """
     table: dict[str, npt.NDArray[Any]] = {}
     for name, column in presentations.plain_parameters():

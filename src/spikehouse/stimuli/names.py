@@ -1,4 +1,4 @@
-"""Old names of stimuli and parameters, and what they are called today."""
+"""Old names of stimuli and parameters, and their current names."""
 
 from __future__ import annotations
 
@@ -51,23 +51,7 @@ _UNNUMBERED_SHUFFLED = "natural_movie_shuffled"
 
 
 def standard_stimulus_names(names: Iterable[str]) -> dict[str, str]:
-    """Translate the stimulus names of a file.
-
-    Parameters
-    ----------
-    names
-        The distinct names in the file.
-
-    Returns
-    -------
-    dict
-        Old name → today's name, for each of them.
-
-    Raises
-    ------
-    InvalidFileError
-        If a shuffled movie has no number and the file's other movies do not give it away.
-    """
+    """Return the current name of every stimulus name in a file."""
     given = list(names)
     translated = {name: _translate(name) for name in given}
     if _UNNUMBERED_SHUFFLED in translated:
@@ -89,6 +73,6 @@ def _only_movie_number(names: Iterable[str]) -> str:
     if len(numbers) == 1:
         return numbers[0]
     raise InvalidFileError(
-        f"cannot tell which movie {_UNNUMBERED_SHUFFLED!r} shuffles: the file shows the movies "
-        f"{', '.join(numbers) or '(none)'}"
+        f"cannot tell which movie {_UNNUMBERED_SHUFFLED!r} shuffles; movies in the file: "
+        f"{', '.join(numbers) or 'none'}"
     )

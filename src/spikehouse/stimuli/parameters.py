@@ -1,7 +1,7 @@
-"""Parameter columns of the stimulus table: few distinct values over many presentations.
+"""Parameter columns of the stimulus table, encoded as codes into their distinct values.
 
-Every column is held as codes into its distinct values, so that 70 000 presentations are renamed,
-parsed, compared and numbered by looking at a few hundred values.
+A session has 70 000 presentations but only a few hundred distinct parameter values, so renaming,
+parsing and comparing work on the values.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+# in the tables where a parameter does not apply to a stimulus
 NULL = "null"
-"""Stands in the tables where a parameter does not apply to a stimulus."""
 
 _TRIPLET = re.compile(r"^\[\s*-?\d*\.?\d*\s*(,\s*-?\d*\.?\d*\s*){2}\]$")
 _PARSED = ("phase", "size", "spatial_frequency")
@@ -26,65 +26,28 @@ _NOT_AVAILABLE = ("", "N/A")
 
 @dataclass(frozen=True)
 class Parameter:
-    """One column: ``values[codes]``, with −1 where it does not apply.
-
-    Attributes
-    ----------
-    codes
-        Shape (n_presentations,), int32.
-    values
-        Shape (n_distinct,), object; plain floats, bools, strings and tuples.
-    texts
-        Value → the text in the file, where text was read as numbers.
-    """
+    """One column as codes into its distinct values; code −1 where it does not apply."""
 
     codes: npt.NDArray[np.int32]
     values: npt.NDArray[np.object_]
+    # value → its text in the file, where text was parsed to numbers
     texts: Mapping[Any, str] = field(default_factory=dict)
 
     @property
     def is_empty(self) -> bool:
-        """True where no presentation has this parameter."""
+        """Whether no presentation has this parameter."""
         return not (self.codes >= 0).any()
 
     def take(self, rows: npt.NDArray[Any]) -> Parameter:
-        """Keep some presentations.
-
-        Parameters
-        ----------
-        rows
-            Positions or a mask.
-
-        Returns
-        -------
-        Parameter
-            The same values, fewer codes.
-        """
+        """Return the column of some presentations, by positions or mask."""
         return Parameter(self.codes[rows], self.values)
 
     def without(self, rows: npt.NDArray[np.bool_]) -> Parameter:
-        """Say that the parameter does not apply to some presentations.
-
-        Parameters
-        ----------
-        rows
-            A mask, shape (n_presentations,).
-
-        Returns
-        -------
-        Parameter
-            The same values.
-        """
+        """Return the column with the parameter removed from the masked presentations."""
         return Parameter(np.where(rows, np.int32(-1), self.codes), self.values)
 
     def with_null(self) -> npt.NDArray[np.object_]:
-        """Write the column out with "null" where it does not apply.
-
-        Returns
-        -------
-        ndarray of object, shape (n_presentations,)
-            The mixed column users know.
-        """
+        """Return the values as objects, "null" where the parameter does not apply."""
         extended = np.empty(len(self.values) + 1, dtype=object)
         extended[:-1] = self.values
         extended[-1] = NULL
@@ -92,21 +55,15 @@ class Parameter:
         return mixed
 
     def typed(self) -> npt.NDArray[Any]:
-        """Write the column out as numbers where it holds numbers, NaN where it does not apply.
-
-        Returns
-        -------
-        ndarray, shape (n_presentations,)
-            float64, bool (if it always applies) or object with None as missing.
-        """
+        """Return numbers (NaN), bools or objects (None), typed by the values in use."""
         present = np.unique(self.codes[self.codes >= 0])
         used = self.values[present]
         complete = bool((self.codes >= 0).all())
         if len(used) and complete and all(isinstance(v, bool) for v in used):
             return self.values.astype(bool)[self.codes]
         if all(_is_number(v) for v in used):
-            # values of other stimuli, a movie's 3600 frames for one, are not looked at; the last
-            # place is that of code -1
+            # values without a code here (a movie's 3600 frames) are not converted; code -1 indexes
+            # the last element
             numbers = np.full(len(self.values) + 1, np.nan)
             numbers[present] = used.astype(np.float64)
             return numbers[self.codes]
@@ -116,13 +73,7 @@ class Parameter:
         return extended[self.codes]
 
     def uniques(self) -> npt.NDArray[np.object_]:
-        """List the distinct values in order of first appearance, nulls left out.
-
-        Returns
-        -------
-        ndarray of object
-            The values.
-        """
+        """Return the distinct values in order of first appearance."""
         codes = pd.unique(self.codes)
         return self.values[codes[codes >= 0]]
 
@@ -132,18 +83,7 @@ def _is_number(value: object) -> bool:
 
 
 def factorize(column: pd.Series[Any]) -> Parameter:
-    """Hold a column as codes into its distinct values.
-
-    Parameters
-    ----------
-    column
-        A column of a stimulus table as a reader gives it; missing, "" and "N/A" do not apply.
-
-    Returns
-    -------
-    Parameter
-        The same column.
-    """
+    """Encode a column; missing values, "" and "N/A" do not apply."""
     if isinstance(column.dtype, pd.CategoricalDtype):
         codes = column.cat.codes.to_numpy().astype(np.int32)
         values = np.asarray(column.cat.categories, dtype=object)
@@ -168,20 +108,7 @@ def _as_objects(values: list[Any]) -> npt.NDArray[np.object_]:
 
 
 def translate(column: Parameter, mapping: dict[Any, Any]) -> Parameter:
-    """Replace values, those that become equal becoming one.
-
-    Parameters
-    ----------
-    column
-        The column.
-    mapping
-        Old value → new value.
-
-    Returns
-    -------
-    Parameter
-        The translated column.
-    """
+    """Replace values by a mapping and merge those that become equal."""
     renamed = [mapping.get(value, value) for value in column.values]
     distinct = list(dict.fromkeys(renamed))
     position = {value: code for code, value in enumerate(distinct)}
@@ -190,20 +117,7 @@ def translate(column: Parameter, mapping: dict[Any, Any]) -> Parameter:
 
 
 def parse(name: str, column: Parameter) -> Parameter:
-    """Make numbers and tuples of phases, sizes and spatial frequencies that are strings.
-
-    Parameters
-    ----------
-    name
-        The column's name.
-    column
-        The column.
-
-    Returns
-    -------
-    Parameter
-        "0.04" as 0.04, "[250.0, 250.0]" as (250.0, 250.0); other columns as they are.
-    """
+    """Parse numbers and tuples from text in the columns phase, size and spatial_frequency."""
     if name not in _PARSED:
         return column
     parsed = {value: _parse_text(value) for value in column.values}
@@ -222,20 +136,7 @@ def _parse_text(value: Any) -> Any:  # noqa: ANN401 - a scalar of any kind
 
 
 def split_color(color: Parameter) -> tuple[Parameter, Parameter]:
-    """Part the two things that files keep in ``color``.
-
-    Parameters
-    ----------
-    color
-        The column as read.
-
-    Returns
-    -------
-    color : Parameter
-        −1 for dark and 1 for bright flashes, as numbers.
-    color_triplet : Parameter
-        The strings that are RGB triplets.
-    """
+    """Split ``color`` into numbers (−1 dark, 1 bright) and RGB triplets."""
     is_triplet = np.array(
         [isinstance(v, str) and bool(_TRIPLET.match(v)) for v in color.values] + [False]
     )
@@ -249,22 +150,9 @@ def split_color(color: Parameter) -> tuple[Parameter, Parameter]:
 
 
 def number_rows(columns: list[Parameter], n_rows: int) -> npt.NDArray[np.int64]:
-    """Give distinct rows of several columns numbers, in order of first appearance.
-
-    Parameters
-    ----------
-    columns
-        What makes two rows different.
-    n_rows
-        Number of rows.
-
-    Returns
-    -------
-    ndarray of int64, shape (n_rows,)
-        The number of each row's kind.
-    """
+    """Return a number for each distinct row, in order of first appearance."""
     keys = np.zeros(n_rows, dtype=np.int64)
     for column in columns:
-        # compressed after each column, so the product of the numbers of values never overflows
+        # factorized after each column, so that the product of value counts never overflows
         keys, _ = pd.factorize(keys * (len(column.values) + 1) + column.codes + 1)
     return keys.astype(np.int64)

@@ -1,4 +1,4 @@
-"""From the stimulus tables of a file to presentations and conditions."""
+"""Build presentations and conditions from the stimulus tables of a file."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from spikehouse.stimuli.parameters import (
 
 Missing = Literal["null", "nan"]
 
+# settings of the display that hardly ever vary; left out unless asked for
 DETAILED_PARAMETERS = frozenset(
     {
         "colorSpace", "color_triplet", "depth", "dotLife", "dotSize", "fieldPos", "fieldShape",
@@ -31,7 +32,6 @@ DETAILED_PARAMETERS = frozenset(
         "opacity", "rgb", "rgbPedestal", "signalDots", "tex", "texRes", "units",
     }
 )  # fmt: skip
-"""Settings of the display that hardly ever vary; left out unless asked for."""
 
 _ORDER = (
     "stimulus_name", "color", "contrast", "frame", "orientation", "phase", "size",
@@ -42,22 +42,22 @@ _DROPPED = ("stimulus_index",)
 
 @dataclass(frozen=True)
 class Presentations:
-    """All presentations of a session, as columns.
+    """All n presentations of a session, as columns.
 
     Attributes
     ----------
     ids
-        Shape (n,); the presentations' ids.
+        Presentation ids, shape (n,).
     start_time, stop_time
-        Shape (n,) [s].
+        Onset and end [s], shape (n,).
     is_invalid
-        Shape (n,); True where something was wrong with the display.
+        Mask of presentations that overlap an invalid interval, shape (n,).
     condition
-        Shape (n,); the number of the presentation's condition.
+        Number of each presentation's stimulus condition, shape (n,).
     stimulus_block
-        The block, missing for spontaneous activity.
+        Stimulus block, missing for spontaneous activity.
     parameters
-        Name → column; ``stimulus_name`` is the first of them.
+        Parameter name → column; the first is ``stimulus_name``.
     """
 
     ids: npt.NDArray[np.int64]
@@ -72,12 +72,12 @@ class Presentations:
         return len(self.start_time)
 
     def plain_parameters(self) -> Iterator[tuple[str, Parameter]]:
-        """Go through what distinguishes presentations of one stimulus.
+        """Iterate over the parameters that distinguish presentations of one stimulus.
 
         Yields
         ------
-        tuple
-            Name and column; without stimulus_name and the display's settings.
+        tuple of str and Parameter
+            Name and column, without stimulus_name and the settings of the display.
         """
         for name, column in self.parameters.items():
             if name != "stimulus_name" and name not in DETAILED_PARAMETERS:
@@ -85,21 +85,21 @@ class Presentations:
 
 
 def build_presentations(table: pd.DataFrame, invalid_times: pd.DataFrame) -> Presentations:
-    """Rename, part, parse and number what a reader gives.
+    """Build presentations from the stimulus table of a file.
 
     Parameters
     ----------
     table
-        One row a presentation, by presentation id, with the file's column names.
+        One row per presentation, with the column names of the file; index: presentation ids.
     invalid_times
-        start_time, stop_time [s], tags; presentations that touch an interval tagged "stimulus"
-        are invalid.
+        Invalid intervals: start_time, stop_time [s], tags. Presentations that touch an interval
+        tagged "stimulus" are invalid.
 
     Returns
     -------
     Presentations
-        Conditions are numbered over the distinct rows of all parameters, in order of first
-        appearance, invalid presentations included.
+        Presentations with current names and parsed values. Conditions number the distinct rows of
+        all parameters in order of first appearance, invalid presentations included.
 
     Raises
     ------
@@ -142,7 +142,7 @@ def _nothing() -> npt.NDArray[np.object_]:
 
 
 def _name_stimuli(names: Parameter) -> Parameter:
-    # a presentation without a name is grey screen between stimuli
+    # a presentation without a name is the grey screen between stimuli
     named = Parameter(
         np.where(names.codes < 0, np.int32(len(names.values)), names.codes),
         np.append(names.values, ""),
@@ -152,7 +152,7 @@ def _name_stimuli(names: Parameter) -> Parameter:
 
 
 def _collapse_capitals(columns: dict[str, Parameter]) -> dict[str, Parameter]:
-    """Merge a column with its capitalised twin where never both have a value."""
+    """Merge a column with its capitalised counterpart if no row has both."""
     merged = dict(columns)
     for name in columns:
         twin = name.capitalize()
@@ -174,19 +174,24 @@ def _sorted_names(columns: Mapping[str, Parameter]) -> list[str]:
 
 
 def intervals_with_tag(invalid_times: pd.DataFrame, tags: Collection[str]) -> pd.DataFrame:
-    """Keep the invalid intervals that carry one of these tags.
+    """Select the invalid intervals that have at least one of the given tags.
 
     Parameters
     ----------
     invalid_times
-        start_time, stop_time [s], tags (a sequence of str a row).
+        Table with start_time, stop_time [s] and tags (a sequence of str in each row).
     tags
-        Labels: "stimulus", "all_probes", a probe's name.
+        Tags to look for: "stimulus", "all_probes", or the name of a probe.
 
     Returns
     -------
     DataFrame
-        The rows that carry one, in their order.
+        The matching rows, in the same order.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If a column is missing.
     """
     require_columns(
         invalid_times, "start_time", "stop_time", "tags", what="the table of invalid times"
@@ -206,17 +211,17 @@ def _touches(
 
 
 def stimulus_names(presentations: Presentations) -> list[str]:
-    """List the stimuli in order of first appearance.
+    """List the stimuli of a session.
 
     Parameters
     ----------
     presentations
-        Of one session.
+        Presentations of one session.
 
     Returns
     -------
     list of str
-        "invalid_presentation" among them where there are some.
+        Names in order of first appearance; includes "invalid_presentation" if there are any.
     """
     return [str(name) for name in _visible_names(presentations).uniques()]
 
@@ -239,34 +244,34 @@ def presentation_table(
     missing: Missing = "null",
     numeric: bool = False,
 ) -> pd.DataFrame:
-    """Write presentations out as the table users know.
+    """Return presentations as a table.
 
     Parameters
     ----------
     presentations
-        Of one session.
+        Presentations of one session.
     names
-        Only these stimuli; all if None.
+        Names of the stimuli to include; None for all.
     detailed
-        Include settings of the display that hardly ever vary.
+        Include the settings of the display that hardly ever vary.
     unused
-        Include parameters that none of these presentations has.
+        Include parameters that no selected presentation has.
     missing
-        "null" puts that word where a parameter does not apply; "nan" gives typed columns.
+        Value where a parameter does not apply: the word "null", or NaN in typed columns.
     numeric
-        Give a column its number type wherever no "null" is left in it.
+        With "null": use a numeric dtype for columns without a missing value.
 
     Returns
     -------
     DataFrame
-        Index ``stimulus_presentation_id``; stimulus_block, start_time, stop_time [s],
-        stimulus_name, the parameters, duration [s], stimulus_condition_id. Invalid presentations
-        have NaN everywhere but in start_time, stop_time and stimulus_name.
+        Index ``stimulus_presentation_id``; columns stimulus_block, start_time, stop_time [s],
+        stimulus_name, the parameters, duration [s] and stimulus_condition_id. Invalid
+        presentations have only start_time, stop_time and stimulus_name; the rest is NaN.
 
     Raises
     ------
     NotFoundError
-        If a name is not a stimulus of this session.
+        If a stimulus name does not occur in this session.
     """
     visible = _visible_names(presentations)
     rows = _rows_of(visible, names)
@@ -291,7 +296,7 @@ def presentation_table(
         np.where(invalid, np.nan, condition) if invalid.any() else condition
     )
     index = pd.Index(presentations.ids[rows], name="stimulus_presentation_id")
-    # every column was made here: pandas need not make it once more
+    # the arrays were made here, so pandas need not copy them
     return pd.DataFrame(frame, index=index, copy=False)
 
 
@@ -302,7 +307,7 @@ def _rows_of(visible: Parameter, names: Collection[str] | None) -> npt.NDArray[n
     unknown = [name for name in names if name not in known]
     if unknown:
         raise NotFoundError(
-            f"this session shows no stimulus {unknown[0]!r}: {describe_choices(unknown[0], known)}"
+            f"this session has no stimulus {unknown[0]!r}: {describe_choices(unknown[0], known)}"
         )
     wanted = np.array([value in names for value in visible.values] + [False])
     return np.flatnonzero(wanted[visible.codes])
@@ -327,18 +332,18 @@ def _write(
 
 
 def condition_table(presentations: Presentations) -> pd.DataFrame:
-    """Write out what the conditions are.
+    """Return the stimulus conditions: the distinct sets of parameters.
 
     Parameters
     ----------
     presentations
-        Of one session.
+        Presentations of one session.
 
     Returns
     -------
     DataFrame
-        Index ``stimulus_condition_id``; stimulus_name and every parameter, detailed ones
-        included, "null" where one does not apply.
+        Index ``stimulus_condition_id``; stimulus_name and every parameter, including the settings
+        of the display; "null" where a parameter does not apply.
     """
     _, first = np.unique(presentations.condition, return_index=True)
     columns = {

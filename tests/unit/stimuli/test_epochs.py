@@ -3,7 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from spikehouse.stimuli import array_intervals, nan_intervals
+from spikehouse.compat.functions import array_intervals, nan_intervals
+from spikehouse.stimuli import run_bounds
 
 
 @pytest.mark.parametrize(
@@ -14,9 +15,10 @@ from spikehouse.stimuli import array_intervals, nan_intervals
         (["VISp", "VISp", "CA1"], [0, 2, 3]),
     ],
 )
-def test_array_intervals__bounds_of_equal_runs(values: list[object], bounds: list[int]) -> None:
+def test_run_bounds__of_equal_runs(values: list[object], bounds: list[int]) -> None:
+    assert run_bounds(values).tolist() == bounds
+    assert run_bounds(np.array(values, dtype=object)).tolist() == bounds
     assert array_intervals(values).tolist() == bounds
-    assert nan_intervals(np.array(values, dtype=object)).tolist() == bounds
 
 
 @pytest.mark.parametrize(
@@ -29,5 +31,10 @@ def test_array_intervals__bounds_of_equal_runs(values: list[object], bounds: lis
         ([], [0]),
     ],
 )
-def test_nan_intervals__missing_values_are_equal(values: list[object], bounds: list[int]) -> None:
+def test_run_bounds__missing_values_are_equal(values: list[object], bounds: list[int]) -> None:
+    assert run_bounds(np.array(values, dtype=object)).tolist() == bounds
     assert nan_intervals(np.array(values, dtype=object)).tolist() == bounds
+
+
+def test_run_bounds__nan_among_floats() -> None:
+    assert run_bounds([np.nan, np.nan, 1.0, np.nan]).tolist() == [0, 2, 3, 4]

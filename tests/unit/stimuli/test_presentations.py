@@ -147,7 +147,7 @@ def test_build_presentations__shuffled_movie_gets_the_other_movies_number() -> N
 
 
 def test_build_presentations__shuffled_movie_of_unknown_number() -> None:
-    with pytest.raises(InvalidFileError, match=r"cannot tell which movie.*\(none\)"):
+    with pytest.raises(InvalidFileError, match=r"cannot tell which movie.*in the file: none"):
         build_presentations(
             raw_table().assign(stimulus_name="natural_movie_shuffled"), NOTHING_INVALID
         )
