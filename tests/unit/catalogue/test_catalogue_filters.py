@@ -93,7 +93,7 @@ def test_filter_units__of_nothing_keeps_the_columns(units: pd.DataFrame) -> None
 
 @pytest.mark.parametrize("value", ["0.1", np.nan, True, [0.1]])
 def test_unit_filter__refuses_what_is_no_limit(value: object) -> None:
-    with pytest.raises(InvalidArgumentError, match=r"amplitude_cutoff_maximum is .* None for no"):
+    with pytest.raises(InvalidArgumentError, match=r"amplitude_cutoff_maximum=.* None for no"):
         UnitFilter.from_arguments(amplitude_cutoff_maximum=value)
 
 
