@@ -83,7 +83,7 @@ def test_decode__every_estimator_tells_all_orientations_from_all_neurons(recordi
     _, design, orientation = recordings
     result = decode(design, orientation, cv="stratified", estimator=name)
     assert result.mean_accuracy == 1.0
-    assert result.notes == ("10 of 1000 units are constant (10 silent): they tell nothing",)
+    assert result.notes == ("10 of 1000 units are constant (10 silent): they carry no information",)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -1,4 +1,4 @@
-"""Which stimulus was it? Cross-validated decoding: arrays in, labelled results out."""
+"""Cross-validated decoding of stimuli from spike counts: arrays in, labelled results out."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ guard_public(globals())
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - what a module attribute is, only it knows
-    # its base classes are scikit-learn's, which takes a second to import
+    # its base classes are those of scikit-learn, which takes a second to import
     if name == "PoissonNaiveBayes":
         from spikehouse.decoding._poisson import PoissonNaiveBayes
 

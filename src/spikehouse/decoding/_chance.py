@@ -1,4 +1,4 @@
-"""Could it have been luck? Decoding against decoding of shuffled labels."""
+"""Decoding accuracy compared with shuffled labels."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from spikehouse.decoding._inputs import Design, Targets, check_problem
-from spikehouse.decoding._jobs import Job, Progress
+from spikehouse.decoding._engine import Job, Progress
+from spikehouse.decoding._inputs import Design, Targets
 from spikehouse.decoding._plans import Plan, check_repeats, make_plan, spawn
 from spikehouse.decoding._result import as_html, as_text
 from spikehouse.decoding._splitting import GIVEN_FOLDS, check_folds
@@ -19,27 +19,26 @@ from spikehouse.errors import InvalidArgumentError
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ChanceResult:
-    """How a decoding compares with decodings of shuffled labels.
+    """Accuracy of a decoding compared with decodings of shuffled labels.
 
     Attributes
     ----------
     accuracy
-        With the labels as they are, the mean over the folds.
+        Mean accuracy over the folds with the true labels.
     shuffled
-        ``accuracy`` (shuffle): the same with shuffled labels; the parameters are in its
-        attributes.
+        ``accuracy`` (shuffle), the same with shuffled labels; attributes hold the parameters.
     p_value
-        ``(k + 1) / (n + 1)``, k of n shuffles being as accurate or more.
+        ``(k + 1) / (n + 1)`` if k of n shuffles are at least as accurate as the true labels.
     chance
-        The mean of the shuffles.
+        Mean accuracy of the shuffles.
     is_within_blocks
-        Whether labels were shuffled within blocks only.
+        Whether labels were shuffled only within stimulus blocks.
     estimator
-        The model, as text.
+        Description of the model.
     cv
-        How the folds were made, as text.
+        Description of the cross-validation.
     notes
-        What to know before believing the numbers.
+        Warnings about the result, as in :class:`DecodingResult`.
     """
 
     accuracy: float
@@ -87,47 +86,51 @@ def decode_against_chance(
     n_jobs: int | None = None,
     progress: Progress | None = None,
 ) -> ChanceResult:
-    """Decode, and decode again with shuffled labels, to see what luck gives.
+    """Compare the decoding accuracy with that of shuffled labels.
 
     Parameters
     ----------
     design
-        As for ``decode``.
+        Spike counts, presentations × units; see :func:`decode`.
     targets
-        As for ``decode``.
+        Label of each presentation; see :func:`decode`.
     n_resamples
-        How often to shuffle; the smallest p-value is ``1 / (n_resamples + 1)``.
+        Number of shuffles; the smallest possible p value is ``1 / (n_resamples + 1)``.
     estimator
-        As for ``decode``.
+        Name of a classifier, or a model; see :func:`decode`.
     cv
-        As for ``decode``; folds that depend on the labels are cut anew for each shuffle.
+        Cross-validation; see :func:`decode`. Folds are made again for each shuffle, because they
+        may depend on the labels.
     groups
-        As for ``decode``. Where blocks are given, labels are shuffled within them.
+        Stimulus block of each presentation; see :func:`decode`. With blocks, labels are shuffled
+        only within each block.
     seed
-        Of the shuffles, and as for ``decode``.
+        Seed of the shuffles, of shuffled folds and of the model.
     n_jobs
-        How many cores to use; default (None) all. The answer does not depend on it.
+        Number of cores; None or -1 for all. It does not change the result.
     progress
-        Called with the number of decodings done and the number of all, the true one first.
+        Function called after each decoding with the number done and the total; the true labels
+        are decoded first.
 
     Returns
     -------
     ChanceResult
-        The accuracy, those of the shuffles, and the p-value.
+        Accuracy of the true labels, accuracies of the shuffles, and the p value.
 
     Raises
     ------
     InvalidArgumentError
-        If no shuffle can change anything (one label a block), or for what ``decode`` refuses.
+        If every block holds one label only, so that shuffles change nothing, or an argument of
+        :func:`decode` is invalid.
 
     Notes
     -----
-    ``p = (k + 1) / (n + 1)`` counts the true labels among the shuffles, so that it is never zero
-    and is right for any n (Phipson & Smyth 2010, doi:10.2202/1544-6115.1585).
+    ``p = (k + 1) / (n + 1)`` counts the true labels as one of the shuffles, so it is never zero and
+    the test is exact for any n (Phipson & Smyth 2010, doi:10.2202/1544-6115.1585).
 
-    It supposes that presentations could have come in any order (within a block, where blocks are
-    given). It costs n + 1 decodings: with many classes ``estimator="poisson-naive-bayes"`` does
-    about a hundred in the time of one SVC.
+    The test assumes that presentations are exchangeable (within blocks, if blocks are given). It
+    needs n + 1 decodings: with many classes ``estimator="poisson-naive-bayes"`` does about a
+    hundred in the time of one SVC.
 
     Examples
     --------
@@ -139,8 +142,7 @@ def decode_against_chance(
     >>> result.accuracy, round(result.p_value, 4)
     (1.0, 0.0099)
     """
-    problem = check_problem(design, targets)
-    plan = make_plan(problem, estimator=estimator, cv=cv, groups=groups, seed=seed)
+    plan = make_plan(design, targets, estimator=estimator, cv=cv, groups=groups, seed=seed)
     n = check_repeats("n_resamples", n_resamples)
     _check_shuffles(plan)
     scores = plan.run(_jobs(plan, cv, n, seed), n=n + 1, n_jobs=n_jobs, progress=progress)
@@ -156,7 +158,7 @@ def decode_against_chance(
             name="accuracy",
             attrs=plan.attributes(notes),
         ),
-        # accuracies are sums of fractions: equal ones may differ in the last bit
+        # accuracies are means of fractions: equal ones may differ in the last bit
         p_value=float(((shuffled >= means[0] - 1e-12).sum() + 1) / (n + 1)),
         chance=float(shuffled.mean()),
         is_within_blocks=plan.groups is not None,
@@ -178,8 +180,8 @@ def _check_shuffles(plan: Plan) -> None:
     if (low == high).all():
         raise InvalidArgumentError(
             f"each of the {blocks.size} blocks holds one label only: shuffling within blocks "
-            "changes nothing, and a decoder cannot tell labels from blocks; leave groups out only "
-            "if blocks do not matter"
+            "changes nothing, and a decoder cannot distinguish labels from blocks; leave out "
+            "groups only if blocks do not matter"
         )
 
 
@@ -201,7 +203,7 @@ def _shuffle(
         return rng.permutation(n_rows)
     _, block_of_row = np.unique(groups, return_inverse=True)
     order = np.empty(n_rows, dtype=np.intp)
-    # both sort by block; within a block one keeps the order and the other does not
+    # both sort by block; within a block the first keeps the order and the second shuffles it
     kept = np.argsort(block_of_row, kind="stable")
     order[kept] = np.lexsort((rng.random(n_rows), block_of_row))
     return order

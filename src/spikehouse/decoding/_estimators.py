@@ -1,4 +1,4 @@
-"""The classifiers that have a name here, and what else may be given."""
+"""The named classifiers, and the check of other models."""
 
 from __future__ import annotations
 
@@ -12,25 +12,7 @@ DEFAULT_ESTIMATOR = "SVC(kernel='rbf', gamma='scale')"
 
 
 def make_estimator(estimator: object, *, seed: int) -> tuple[Any, str]:
-    """Turn what the caller gave into a model, not fitted, and its description in one line.
-
-    Parameters
-    ----------
-    estimator
-        None, a name, or a classifier as scikit-learn's.
-    seed
-        For the named models that draw random numbers.
-
-    Returns
-    -------
-    tuple of estimator and str
-        The model, and its text for the record.
-
-    Raises
-    ------
-    InvalidArgumentError
-        If there is no such name, or it is not a classifier.
-    """
+    """Return the unfitted model for an estimator argument, and its description."""
     if estimator is None or (isinstance(estimator, str) and estimator == "svc"):
         from sklearn.svm import SVC
 
@@ -66,7 +48,7 @@ def _make_named(name: str, seed: int) -> object:
         return PoissonNaiveBayes()
     raise InvalidArgumentError(
         f"estimator={name!r} cannot be used; {describe_choices(name, get_args(EstimatorName))}, or "
-        "an object with fit and predict, as scikit-learn's classifiers are"
+        "an object with fit and predict, such as scikit-learn's classifiers"
     )
 
 
@@ -77,7 +59,7 @@ def _check_model(estimator: object) -> None:
     if isinstance(estimator, type) or not is_model or not hasattr(estimator, "predict"):
         raise InvalidArgumentError(
             f"estimator={estimator!r} cannot be used: it must be an object with fit, predict and "
-            "get_params, as scikit-learn's classifiers are, such as SVC()"
+            "get_params, such as scikit-learn's SVC()"
         )
     if isinstance(estimator, BaseEstimator) and is_regressor(estimator):
         raise InvalidArgumentError(

@@ -1,4 +1,4 @@
-"""Checks what a caller hands in, before any model is fitted to it."""
+"""Check and convert the arguments of the decoding functions."""
 
 from __future__ import annotations
 
@@ -24,22 +24,12 @@ N_LISTED = 5
 
 @dataclass(frozen=True)
 class Problem:
-    """A checked decoding problem.
+    """A checked decoding problem with at least two classes."""
 
-    Attributes
-    ----------
-    design
-        Presentations × units, float64, finite.
-    targets
-        The true label of every row; at least two different ones.
-    labels
-        The different labels, sorted.
-    row_ids
-        The labels of the rows, counted from zero where the caller gave none.
-    """
-
+    # presentations × units, finite
     design: npt.NDArray[np.float64]
     targets: npt.NDArray[Any]
+    # the distinct targets, sorted
     labels: npt.NDArray[Any]
     row_ids: pd.Index
 
@@ -51,75 +41,36 @@ class Problem:
 
     @property
     def fitted_targets(self) -> npt.NDArray[Any]:
-        """The targets as a model is given them: fractions as their numbers in order.
-
-        scikit-learn takes 0.02 and 0.04 for values of a regression. Whole labels stay as they
-        are: an estimator may have been given weights by label.
-        """
+        """Targets for the model; fractional labels are replaced by their rank."""
+        # scikit-learn takes 0.02 and 0.04 for values of a regression. Whole labels stay unchanged,
+        # because an estimator may have weights by label.
         if self.is_fractional:
             return np.searchsorted(self.labels, self.targets)
         return self.targets
 
 
 def check_problem(design: Design, targets: Targets) -> Problem:
-    """Turn what the caller gave into arrays that belong together.
-
-    Parameters
-    ----------
-    design
-        Presentations × units, with or without labels.
-    targets
-        One label a presentation; in the same order, unless both are labelled.
-
-    Returns
-    -------
-    Problem
-        The arrays, checked.
-
-    Raises
-    ------
-    InvalidArgumentError
-        If the shapes disagree, the rows are labelled differently, a value is missing, or there
-        are fewer than two classes.
-    """
+    """Check and align a design and its targets."""
     design, targets = align(design=rows_first(design), targets=targets)
     values, design_rows = _design_values(design)
     truth, target_rows = _target_values(targets)
     if len(truth) != len(values):
         raise InvalidArgumentError(
             f"design has {len(values)} rows (presentations) and targets {len(truth)} values; "
-            f"there must be one target a row: targets.loc[design.{ROW_DIMENSION}.values] picks them"
+            f"one target per row is needed: targets.loc[design.{ROW_DIMENSION}.values] picks them"
         )
     _check_finite(values, design_rows)
     labels = np.unique(truth)
     if len(labels) < 2:
         raise InvalidArgumentError(
-            f"all {len(truth)} targets are {labels[0]!s}; decoding needs two classes or more"
+            f"all {len(truth)} targets are {labels[0]!s}; decoding needs at least two classes"
         )
     rows = design_rows if design_rows is not None else target_rows
     return Problem(values, truth, labels, rows if rows is not None else pd.RangeIndex(len(values)))
 
 
 def check_groups(groups: Targets | None, problem: Problem) -> npt.NDArray[Any] | None:
-    """Check the stimulus block of each presentation.
-
-    Parameters
-    ----------
-    groups
-        One block a presentation, in the order of the design; None if they are not known.
-    problem
-        Whose rows they belong to.
-
-    Returns
-    -------
-    ndarray or None
-        Their values.
-
-    Raises
-    ------
-    InvalidArgumentError
-        If there are not as many as rows, one is missing, or the rows are labelled differently.
-    """
+    """Check and align the stimulus block of each presentation."""
     if groups is None:
         return None
     _, groups = align(design=pd.Series(0, index=problem.row_ids), groups=groups)
@@ -127,7 +78,7 @@ def check_groups(groups: Targets | None, problem: Problem) -> npt.NDArray[Any] |
     if len(values) != len(problem.targets):
         raise InvalidArgumentError(
             f"design has {len(problem.targets)} rows (presentations) and groups {len(values)} "
-            "values; there must be one block a row"
+            "values; one block per row is needed"
         )
     return values
 
@@ -148,7 +99,7 @@ def _design_values(design: Design) -> tuple[npt.NDArray[np.float64], pd.Index | 
     if 0 in shape:
         raise InvalidArgumentError(
             f"design is empty: {shape[0]} presentations × {shape[1]} units; "
-            "decoding needs some of both"
+            "decoding needs at least one of both"
         )
     try:
         values = np.ascontiguousarray(design, dtype=np.float64)
@@ -168,21 +119,21 @@ def _target_values(
     values = np.asarray(targets)
     if values.ndim != 1:
         raise InvalidArgumentError(
-            f"{name} must be one label a presentation, but have the shape {values.shape}"
+            f"{name} must be one label per presentation, but have the shape {values.shape}"
         )
     missing = np.flatnonzero(pd.isna(values))
     if missing.size:
         raise InvalidArgumentError(
             f"{name} are missing in {missing.size} of {values.size} rows "
             f"({_list_rows(missing, _meaningful(rows))}); drop those presentations, "
-            "or give the blank ones a label of their own"
+            "or give blank presentations their own label"
         )
     if values.dtype == object:
-        # tables that mix stimuli hold plain numbers in object columns
+        # stimulus tables with several stimuli hold numbers in object columns
         values = np.array(values.tolist())
         if values.dtype.kind in "US" and not all(isinstance(v, str) for v in np.asarray(targets)):
             raise InvalidArgumentError(
-                f"{name} mix words and numbers, which cannot be put in order "
+                f"{name} mix text and numbers, which cannot be sorted "
                 f"(such as {_mixed_examples(np.asarray(targets))}); use one kind"
             )
     if values.ndim != 1:
@@ -197,7 +148,7 @@ def _mixed_examples(values: npt.NDArray[Any]) -> str:
 
 
 def _meaningful(rows: pd.Index | None) -> pd.Index | None:
-    """Forget an index that only counts the rows: it says nothing about which they are."""
+    """Return None for an index that only counts the rows."""
     if rows is None or rows.equals(pd.RangeIndex(len(rows))):
         return None
     return rows

@@ -1,4 +1,4 @@
-"""When can it be told? Decoding from spikes of one window after another."""
+"""Decoding accuracy over time."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
-from spikehouse.decoding._inputs import Design, Targets, check_problem
-from spikehouse.decoding._jobs import Job, Progress
+from spikehouse.decoding._engine import Job, Progress
+from spikehouse.decoding._inputs import Targets
 from spikehouse.decoding._plans import make_plan
 from spikehouse.errors import InvalidArgumentError, NotFoundError, describe_choices
 from spikehouse.labelled import Ids, to_ids
@@ -39,65 +39,68 @@ def decode_over_time(
     n_jobs: int | None = None,
     progress: Progress | None = None,
 ) -> xr.DataArray:
-    """Decode from the spikes of one window after another.
+    """Decode from the spikes in a series of time windows.
 
     Parameters
     ----------
     session_or_spike_times
-        A session, or unit id → sorted times [s].
+        A session, or a mapping of unit id → sorted spike times [s].
     presentations
-        Index stimulus_presentation_id; start_time [s], and stop_time where no span is given.
+        Stimulus table with start_time [s], and stop_time [s] if ``span`` is None; index:
+        presentation ids.
     unit_ids
-        Which units to look at.
+        Ids of the units to decode from.
     targets
-        What was shown in each presentation, or the column of ``presentations`` that says so.
+        Label of each presentation, or the name of a column of ``presentations``.
     windows
-        Pairs (start, stop) [s] relative to the start of the presentation; they may overlap and
-        grow. Default (None): windows of ``bin_width`` through ``span``.
+        Pairs of (start, stop) [s] relative to the onset; they may overlap. Default: windows of
+        ``bin_width`` through ``span``.
     span
-        Where windows begin and end [s] relative to the start of the presentation. Default: from 0
-        to the length of the shortest presentation.
+        Start of the first and end of the last window [s] relative to the onset. Default: from 0
+        to the duration of the shortest presentation.
     bin_width
-        How long each window is [s].
+        Duration of each window [s].
     step
-        From the start of one window to the next [s]; default ``bin_width``.
+        Time from the start of one window to the next [s]; default: ``bin_width``.
     estimator
-        As for ``decode``.
+        Name of a classifier, or a model; see :func:`decode`.
     cv
-        As for ``decode``; the folds are the same for every window.
+        Cross-validation; see :func:`decode`. The folds are the same for every window.
     groups
-        As for ``decode``, or the column of ``presentations``, such as ``"stimulus_block"``.
+        Block of each presentation, see :func:`decode`, or the name of a column of
+        ``presentations`` such as ``"stimulus_block"``.
     seed
-        As for ``decode``.
+        Seed of shuffled folds and of the model.
     n_jobs
-        How many cores to use; default (None) all. The answer does not depend on it.
+        Number of cores; None or -1 for all. It does not change the result.
     progress
-        Called with the number of windows done and the number of all.
+        Function called after each window with the number done and the total.
 
     Returns
     -------
     DataArray, shape (n_windows, n_folds)
-        ``accuracy`` (time_relative_to_stimulus_onset, fold): the fraction right; the time is the
-        middle of the window, with ``window_start`` and ``window_stop`` [s] beside it. The
-        parameters and ``chance`` are in its attributes.
+        ``accuracy`` (time_relative_to_stimulus_onset, fold), the fraction correct. The time is
+        the centre of the window; ``window_start`` and ``window_stop`` [s] are further
+        coordinates. Attributes hold the parameters and ``chance``.
 
     Raises
     ------
     InvalidArgumentError
-        If windows are empty or out of order, a column is missing, or for what ``decode`` refuses.
+        If a window does not stop after it starts, a column is missing, or an argument of
+        :func:`decode` is invalid.
     NotFoundError
-        If there is no such unit.
+        If a unit does not exist.
 
     Notes
     -----
-    A window holds the spikes in [start, stop). A curve above chance before 0 means that folds
-    share something other than the stimulus: use ``cv="blocked"``.
+    A window contains the spikes in [start, stop). Accuracy above chance before the onset means
+    that training and test share something other than the stimulus: use ``cv="blocked"``.
 
-    Memory: presentations × units × different edges of windows, two bytes each.
+    Memory: two bytes per presentation, unit and distinct edge of the windows.
 
     Examples
     --------
-    A unit that tells one of two stimuli from 0.1 s on:
+    A unit that responds to one of two stimuli from 0.1 s on:
 
     >>> import numpy as np
     >>> import pandas as pd
@@ -111,10 +114,10 @@ def decode_over_time(
     truth = _column(presentations, targets, "targets")
     blocks = None if groups is None else _column(presentations, groups, "groups")
     edges, counts = _count(session_or_spike_times, presentations, unit_ids, bounds)
-    problem = check_problem(_whole(counts, presentations), truth)
-    plan = make_plan(problem, estimator=estimator, cv=cv, groups=blocks, seed=seed)
+    whole = pd.DataFrame(counts.sum(axis=1), index=presentations.index)
+    plan = make_plan(whole, truth, estimator=estimator, cv=cv, groups=blocks, seed=seed)
     scores = plan.run(
-        (Job(d, problem.fitted_targets, plan.folds) for d in _designs(counts, edges, bounds)),
+        (Job(d, plan.problem.fitted_targets, plan.folds) for d in _designs(counts, edges, bounds)),
         n=len(bounds), n_jobs=n_jobs, progress=progress,
     )  # fmt: skip
     return xr.DataArray(
@@ -141,7 +144,7 @@ def _make_windows(
     if windows is None:
         return _regular_windows(presentations, span, bin_width, step)
     if span is not None or step is not None:
-        raise InvalidArgumentError("give windows, or span, bin_width and step, but not both")
+        raise InvalidArgumentError("windows cannot be combined with span or step")
     bounds = np.asarray(windows, dtype=np.float64)
     if bounds.ndim != 2 or bounds.shape[1] != 2 or not len(bounds):
         raise InvalidArgumentError(
@@ -176,9 +179,9 @@ def _regular_windows(
     if not stop - start >= bin_width - ROUNDING:
         raise InvalidArgumentError(
             f"no window of bin_width={bin_width:g} s fits into ({start:g}, {stop:g}) s; "
-            "give a longer span or a shorter bin_width"
+            "use a longer span or a shorter bin_width"
         )
-    # counted, not added up: the edges of one window are those of the next to the last bit
+    # multiplied, not added up, so that adjacent windows share their edges to the last bit
     n_windows = int(np.floor((stop - start - bin_width) / stride + ROUNDING)) + 1
     starts = start + np.arange(n_windows) * stride
     windows: npt.NDArray[np.float64] = np.stack([starts, starts + bin_width], axis=1)
@@ -188,11 +191,11 @@ def _regular_windows(
 def _times(presentations: pd.DataFrame, column: str) -> pd.Series[float]:
     if column not in presentations.columns:
         raise InvalidArgumentError(
-            f"presentations has no column {column}; give the table that "
-            "session.get_stimulus_table(...) returns"
+            f"presentations has no column {column}; use the table returned by "
+            "session.get_stimulus_table(...)"
         )
     if presentations.empty:
-        raise InvalidArgumentError("presentations has no rows; one or more is needed")
+        raise InvalidArgumentError("presentations has no rows; at least one is needed")
     return presentations[column].astype(np.float64)
 
 
@@ -213,7 +216,7 @@ def _count(
     unit_ids: Ids,
     bounds: npt.NDArray[np.float64],
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[Any]]:
-    """Count once between all edges: a window is the sum of the bins inside it."""
+    """Count spikes between all edges once; a window is the sum of its bins."""
     if isinstance(session_or_spike_times, Mapping):
         spike_times = session_or_spike_times
     else:
@@ -225,10 +228,6 @@ def _count(
     edges = np.unique(bounds)
     domain = time_domain(edges, _times(presentations, "start_time"))
     return edges, count_spikes(spike_times, units, domain)
-
-
-def _whole(counts: npt.NDArray[Any], presentations: pd.DataFrame) -> Design:
-    return pd.DataFrame(counts.sum(axis=1), index=presentations.index)
 
 
 def _designs(

@@ -1,4 +1,4 @@
-"""What several decodings of the same presentations have in common: folds, model, record."""
+"""Settings shared by several decodings of the same presentations: folds, model, attributes."""
 
 from __future__ import annotations
 
@@ -8,37 +8,17 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import xarray as xr
 
+from spikehouse.decoding._engine import Job, Progress, Scores, run_jobs
 from spikehouse.decoding._estimators import make_estimator
-from spikehouse.decoding._inputs import Fold, Problem, Targets, check_groups
-from spikehouse.decoding._jobs import Job, Progress, Scores, run_jobs
-from spikehouse.decoding._notes import problem_notes
+from spikehouse.decoding._inputs import Design, Fold, Problem, Targets, check_groups, check_problem
 from spikehouse.decoding._splitting import check_folds
 from spikehouse.errors import InvalidArgumentError
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How every decoding of a series is done.
-
-    Attributes
-    ----------
-    problem
-        The rows, checked.
-    model
-        Not fitted.
-    folds
-        The same for every decoding, so that they can be compared.
-    groups
-        The block of each row, or None.
-    estimator
-        The model, as text.
-    cv
-        How the folds were made, as text.
-    seed
-        Of everything that is drawn.
-    """
+    """Checked arguments of one or several decodings; all use the same folds and model."""
 
     problem: Problem
     model: Any
@@ -48,51 +28,27 @@ class Plan:
     cv: str
     seed: int
 
-    @property
-    def chance(self) -> float:
-        """What guessing gets when all classes are equally frequent."""
-        return 1 / len(self.problem.labels)
-
     def run(
-        self, jobs: Iterable[Job], *, n: int, n_jobs: int | None, progress: Progress | None
+        self,
+        jobs: Iterable[Job],
+        *,
+        n: int,
+        n_jobs: int | None,
+        progress: Progress | None = None,
+        keep_predictions: bool = False,
     ) -> Scores:
-        """Carry decodings out with this model.
-
-        Parameters
-        ----------
-        jobs
-            What to decode.
-        n
-            How many there are.
-        n_jobs
-            How many cores to use.
-        progress
-            Is called after each.
-
-        Returns
-        -------
-        Scores
-            Accuracies, one row a job.
-        """
-        return run_jobs(self.model, jobs, n=n, n_jobs=n_jobs, progress=progress)
+        """Run n jobs with this model."""
+        return run_jobs(
+            self.model, jobs, n=n, n_jobs=n_jobs, progress=progress,
+            keep_predictions=keep_predictions,
+        )  # fmt: skip
 
     def attributes(self, notes: tuple[str, ...]) -> dict[str, Any]:
-        """Give what belongs to a curve of accuracies, in types that can be written to a file.
-
-        Parameters
-        ----------
-        notes
-            About the fits.
-
-        Returns
-        -------
-        dict
-            Attributes of a DataArray.
-        """
+        """Return the attributes of a curve of accuracies, in types that NetCDF can store."""
         return {
             "long_name": "decoding accuracy",
             "units": "fraction right",
-            "chance": self.chance,
+            "chance": 1 / len(self.problem.labels),
             "n_classes": len(self.problem.labels),
             "n_presentations": len(self.problem.targets),
             "n_folds": len(self.folds),
@@ -103,38 +59,39 @@ class Plan:
         }
 
     def notes(self) -> tuple[str, ...]:
-        """Give what is to be said of the rows themselves."""
-        return problem_notes(self.problem, self.folds)
+        """Describe properties of the data that limit the accuracy."""
+        notes = []
+        design, targets = self.problem.design, self.problem.targets
+        is_constant = (design == design[0]).all(axis=0)
+        if is_constant.any():
+            n_silent = int((design[0, is_constant] == 0).sum())
+            notes.append(
+                f"{is_constant.sum()} of {design.shape[1]} units are constant ({n_silent} silent): "
+                "they carry no information"
+            )
+        n_tested = sum(test.size for _, test in self.folds)
+        n_unknown = sum(
+            int((~np.isin(targets[test], targets[train])).sum()) for train, test in self.folds
+        )
+        if n_unknown:
+            notes.append(
+                f"{n_unknown} of {n_tested} tested presentations are of a class that their fold "
+                "was not trained on: they cannot be right"
+            )
+        return tuple(notes)
 
 
 def make_plan(
-    problem: Problem,
+    design: Design,
+    targets: Targets,
     *,
     estimator: object,
     cv: object,
     groups: Targets | None,
     seed: int,
 ) -> Plan:
-    """Check everything before the first model is fitted.
-
-    Parameters
-    ----------
-    problem
-        The rows, checked.
-    estimator
-        As for ``decode``.
-    cv
-        As for ``decode``.
-    groups
-        As for ``decode``.
-    seed
-        Of everything that is drawn.
-
-    Returns
-    -------
-    Plan
-        What is the same for all decodings.
-    """
+    """Check the arguments of a decoding before any model is fitted."""
+    problem = check_problem(design, targets)
     model, name = make_estimator(estimator, seed=seed)
     blocks = check_groups(groups, problem)
     folds, cv_name = check_folds(cv, problem, groups=blocks, seed=seed)
@@ -142,77 +99,12 @@ def make_plan(
 
 
 def check_repeats(name: str, value: int) -> int:
-    """Check how often something is to be drawn.
-
-    Parameters
-    ----------
-    name
-        Of the argument.
-    value
-        What was given.
-
-    Returns
-    -------
-    int
-        At least one.
-
-    Raises
-    ------
-    InvalidArgumentError
-        If it is not a whole number from one.
-    """
+    """Check that a number of repeats is a positive integer."""
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
         raise InvalidArgumentError(f"{name}={value!r}; valid: a whole number from 1")
     return int(value)
 
 
 def spawn(seed: int, n: int) -> list[np.random.Generator]:
-    """Give independent generators, the first of which are the same however many there are.
-
-    Parameters
-    ----------
-    seed
-        Where they come from.
-    n
-        How many.
-
-    Returns
-    -------
-    list of Generator
-        One a draw.
-    """
+    """Return n independent generators; the first ones do not depend on n."""
     return [np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(n)]
-
-
-def label_draws(
-    accuracies: npt.NDArray[np.float64],
-    *,
-    dimension: str,
-    values: npt.ArrayLike,
-    attrs: dict[str, Any],
-) -> xr.DataArray:
-    """Label accuracies of several draws.
-
-    Parameters
-    ----------
-    accuracies
-        Shape (n_values, n_draws).
-    dimension
-        What the rows are.
-    values
-        Which row is which.
-    attrs
-        The record.
-
-    Returns
-    -------
-    DataArray
-        ``accuracy`` (dimension, draw).
-    """
-    return xr.DataArray(
-        accuracies,
-        dims=(dimension, "draw"),
-        coords={dimension: np.asarray(values), "draw": np.arange(accuracies.shape[1])},
-        name="accuracy",
-        attrs=attrs,
-    )

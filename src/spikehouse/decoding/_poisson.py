@@ -17,52 +17,52 @@ NAME = "PoissonNaiveBayes"
 
 
 class PoissonNaiveBayes(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
-    """Tell the class from counts, each unit an independent Poisson variable of its own rate.
+    """Naive Bayes classifier of spike counts: units are independent Poisson variables.
 
     Parameters
     ----------
     smoothing
-        How many presentations at a unit's mean count are added to every class; above zero. It
-        keeps a unit that never fired in a class from forbidding that class.
+        Number of presentations with a unit's mean count that are added to every class; above
+        zero. Without it, a unit that never fired in a class would rule out that class.
     priors
-        One probability a class, in the order of ``classes_``, adding up to one. Default (None):
-        how frequent each class is in the training rows.
+        Probability of each class, in the order of ``classes_``, adding up to one. Default: the
+        frequency of each class in the training rows.
 
     Attributes
     ----------
     classes_ : ndarray, shape (n_classes,)
-        The different labels, sorted.
+        Distinct labels, sorted.
     rates_ : ndarray, shape (n_classes, n_units)
-        Smoothed mean count λ of every unit in every class.
+        Smoothed mean count λ of each unit in each class.
     log_rates_ : ndarray, shape (n_classes, n_units)
-        log λ; zero for units without a spike in the training rows.
+        log λ; zero for units without spikes in the training rows.
     class_log_prior_ : ndarray, shape (n_classes,)
-        Log probability of the classes before a spike is seen.
+        Log prior probability of each class.
     n_features_in_ : int
-        The number of units.
+        Number of units.
 
     Notes
     -----
-    The log-likelihood of counts x under class c is, but for terms that are the same for every
-    class (log x! among them), ::
+    The log likelihood of counts x under class c is, apart from terms that are equal for all
+    classes (such as log x!), ::
 
         log p(x | c) + log p(c) = Σ_u x_u log λ_cu − Σ_u λ_cu + log p(c)
 
-    with ``λ_cu = (S_cu + smoothing · m_u) / (n_c + smoothing)``: ``S_cu`` spikes of unit u in the
-    ``n_c`` training rows of class c, ``m_u`` its mean over all training rows. That is the mean of
-    the posterior of λ where its prior is a gamma distribution with mean ``m_u`` that weighs as
-    much as ``smoothing`` rows.
+    with ``λ_cu = (S_cu + smoothing · m_u) / (n_c + smoothing)``, where ``S_cu`` is the number of
+    spikes of unit u in the ``n_c`` training rows of class c, and ``m_u`` its mean over all
+    training rows. This is the posterior mean of λ for a gamma prior with mean ``m_u`` and the
+    weight of ``smoothing`` rows.
 
-    A unit without a spike in the training rows says nothing of any class and is left out. Labels
-    of one class only are allowed: that class is then the answer.
+    Units without spikes in the training rows are ignored. With a single class, that class is
+    always predicted.
 
-    Rows may be a sparse matrix. Time: one product of classes × rows × units to fit, one of rows ×
-    units × classes to predict. The counts are summed exactly (they are whole numbers), so neither
-    the order of the rows nor the number of threads changes the rates.
+    Counts may be a sparse matrix. Fitting takes one matrix product of classes × rows × units,
+    predicting one of rows × units × classes. Counts are whole numbers and summed exactly, so
+    neither the order of the rows nor the number of threads changes the rates.
 
     References
     ----------
-    Naive Bayes decoding of spike counts: Zhang et al. 1998, doi:10.1152/jn.1998.79.2.1017.
+    Zhang et al. 1998, doi:10.1152/jn.1998.79.2.1017.
 
     Examples
     --------
@@ -77,26 +77,26 @@ class PoissonNaiveBayes(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.priors = priors
 
     def fit(self, X: Any, y: npt.ArrayLike) -> Self:  # noqa: ANN401 - array, frame, sparse
-        """Learn the rate of every unit in every class.
+        """Estimate the rate of every unit in every class.
 
         Parameters
         ----------
         X
-            Counts, rows × units, not negative; may be sparse.
+            Spike counts, presentations × units, not negative; may be sparse.
         y
-            One label a row.
+            Label of each presentation.
 
         Returns
         -------
         PoissonNaiveBayes
-            Itself.
+            The fitted classifier.
 
         Raises
         ------
         InvalidArgumentError
             If ``smoothing`` is not above zero, or ``priors`` are not probabilities of the classes.
         ValueError
-            If a count is negative or missing, or ``y`` are not labels, as scikit-learn words it.
+            If a count is negative or missing, or ``y`` are not class labels.
         """
         from scipy.sparse import csr_array
 
@@ -119,17 +119,17 @@ class PoissonNaiveBayes(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return self
 
     def predict_joint_log_proba(self, X: Any) -> npt.NDArray[np.float64]:  # noqa: ANN401
-        """Give the log-likelihood of every class plus its log prior.
+        """Compute the log likelihood plus the log prior of every class.
 
         Parameters
         ----------
         X
-            Counts, rows × units; may be sparse.
+            Spike counts, presentations × units; may be sparse.
 
         Returns
         -------
         ndarray of float64, shape (n_rows, n_classes)
-            ``X @ log λ − Σ λ + log prior``; terms that are the same for every class are left out.
+            ``X @ log λ − Σ λ + log prior``, without terms that are equal for all classes.
         """
         check_is_fitted(self)
         X = _validate(self, X, reset=False)
@@ -138,12 +138,12 @@ class PoissonNaiveBayes(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return np.asarray(likelihood - self.rates_.sum(axis=1) + self.class_log_prior_)
 
     def predict_log_proba(self, X: Any) -> npt.NDArray[np.float64]:  # noqa: ANN401
-        """Give the log of the probability of every class.
+        """Compute the log probability of every class.
 
         Parameters
         ----------
         X
-            Counts, rows × units; may be sparse.
+            Spike counts, presentations × units; may be sparse.
 
         Returns
         -------
@@ -156,12 +156,12 @@ class PoissonNaiveBayes(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return np.asarray(joint - logsumexp(joint, axis=1, keepdims=True))
 
     def predict_proba(self, X: Any) -> npt.NDArray[np.float64]:  # noqa: ANN401
-        """Give the probability of every class.
+        """Compute the probability of every class.
 
         Parameters
         ----------
         X
-            Counts, rows × units; may be sparse.
+            Spike counts, presentations × units; may be sparse.
 
         Returns
         -------
@@ -171,17 +171,17 @@ class PoissonNaiveBayes(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return np.exp(self.predict_log_proba(X))
 
     def predict(self, X: Any) -> npt.NDArray[Any]:  # noqa: ANN401
-        """Give the most probable class; of equally probable ones the first.
+        """Return the most probable class of each presentation.
 
         Parameters
         ----------
         X
-            Counts, rows × units; may be sparse.
+            Spike counts, presentations × units; may be sparse.
 
         Returns
         -------
         ndarray, shape (n_rows,)
-            Labels.
+            Label of each row; the first of equally probable ones.
         """
         joint = self.predict_joint_log_proba(X)
         return np.asarray(self.classes_[joint.argmax(axis=1)])
@@ -190,11 +190,11 @@ class PoissonNaiveBayes(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if self.priors is None:
             return np.asarray(np.log(n_of_class / n_of_class.sum()))
         priors = np.asarray(self.priors, dtype=np.float64)
-        is_meant = priors.shape == n_of_class.shape and bool((priors > 0).all())
-        if not is_meant or not np.isclose(priors.sum(), 1.0):
+        is_valid = priors.shape == n_of_class.shape and bool((priors > 0).all())
+        if not is_valid or not np.isclose(priors.sum(), 1.0):
             raise InvalidArgumentError(
                 f"priors={self.priors!r} for {n_of_class.size} classes; valid: one probability "
-                "above zero a class, adding up to 1, or None for the frequencies in the data"
+                "above zero per class, adding up to 1, or None for the frequencies in the data"
             )
         return np.asarray(np.log(priors))
 
@@ -202,13 +202,13 @@ class PoissonNaiveBayes(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         tags = super().__sklearn_tags__()
         tags.input_tags.positive_only = True
         tags.input_tags.sparse = True
-        # a Poisson model of the checks' normal variables need not tell them apart
+        # scikit-learn's checks use normal variables, which a Poisson model need not separate
         tags.classifier_tags.poor_score = True
         return tags
 
 
 def _validate(estimator: PoissonNaiveBayes, X: Any, **options: Any) -> Any:  # noqa: ANN401
-    """Check an input as scikit-learn does, whose name for that moved in 1.6."""
+    """Check an input with scikit-learn's function, which was renamed in version 1.6."""
     options |= {"accept_sparse": ("csr", "csc"), "dtype": np.float64}
     try:
         from sklearn.utils.validation import validate_data

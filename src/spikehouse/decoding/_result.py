@@ -1,4 +1,4 @@
-"""What decoding gives back."""
+"""The result of decoding."""
 
 from __future__ import annotations
 
@@ -15,38 +15,37 @@ import xarray as xr
 
 @dataclass(frozen=True, eq=False, repr=False)
 class DecodingResult:
-    """How well the stimulus can be told from the spike counts.
+    """Accuracy and confusion of a cross-validated decoding.
 
     Attributes
     ----------
     accuracies
-        The fraction of right predictions in the test part of each fold, in fold order.
+        Fraction of correct predictions in the test rows of each fold, shape (n_folds,).
     mean_accuracy
-        The mean of ``accuracies``, every fold with the same weight.
+        Mean of ``accuracies``; all folds have the same weight.
     chance
-        ``1 / len(labels)``: what guessing gets when all classes are equally frequent.
+        ``1 / len(labels)``, the accuracy of guessing if all classes are equally frequent.
     confusion
-        Dims ``(actual, predicted)``, both with the labels as coordinates: the number of
-        presentations, summed over the folds.
+        Number of presentations, summed over the folds; dims ``(actual, predicted)`` with the
+        labels as coordinates.
     per_class_accuracy
-        For each label the fraction of its presentations that were predicted right; NaN for a
-        label that no test part holds.
+        Fraction of correct predictions for each label; NaN for a label without test rows.
     labels
-        The different targets, sorted.
+        Distinct targets, sorted.
     predictions
-        One row a tested presentation, in the order of the folds: ``fold``, ``actual``,
-        ``predicted``; the index names the presentation.
+        One row per tested presentation, in the order of the folds: ``fold``, ``actual``,
+        ``predicted``; index: the presentations.
     n_presentations
-        Rows of the design.
+        Number of rows of the design.
     n_units
-        Columns of the design.
+        Number of columns of the design.
     estimator
-        The model that was fitted to each fold, as text.
+        Description of the model that was fitted to each fold.
     cv
-        How the folds were made, as text.
+        Description of the cross-validation.
     notes
-        What to know before believing the numbers: units that never vary, classes that were not
-        trained on, fits that did not converge. Empty if there is nothing.
+        Warnings about the result: constant units, classes without training rows, fits that did
+        not converge.
     """
 
     accuracies: npt.NDArray[np.float64]
@@ -63,25 +62,25 @@ class DecodingResult:
     notes: tuple[str, ...] = ()
 
     def confusion_table(self, *, normalized: bool = False) -> pd.DataFrame:
-        """Give the confusion as a table, labelled by class.
+        """Return the confusion matrix as a table.
 
         Parameters
         ----------
         normalized
-            Give for each actual class the fraction of its presentations instead of their number.
+            Return the fraction of the presentations of each actual class instead of their number.
 
         Returns
         -------
         DataFrame
-            Rows ``actual``, columns ``predicted``; a row of fractions adds up to one, and is NaN
-            for a class that no test part holds.
+            Rows ``actual``, columns ``predicted``. Rows of fractions add up to one; they are NaN
+            for a class without test rows.
         """
         classes = pd.Index(self.labels)
         table = pd.DataFrame(
             self.confusion.to_numpy(),
             index=classes.rename("actual"),
             columns=classes.rename("predicted"),
-            copy=True,  # pandas 2 would hand out the result's own array
+            copy=True,  # pandas 2 would return a view of the result's own array
         )
         if not normalized:
             return table
@@ -122,41 +121,13 @@ class DecodingResult:
 
 
 def as_text(title: str, lines: Sequence[tuple[str, str]]) -> str:
-    """Write names and values below one another.
-
-    Parameters
-    ----------
-    title
-        The first line.
-    lines
-        Names and values.
-
-    Returns
-    -------
-    str
-        The text.
-    """
+    """Format names and values in two columns below a title."""
     width = max(len(name) for name, _ in lines)
     return "\n".join([title, *(f"  {name:<{width}}  {text}" for name, text in lines)])
 
 
 def as_html(kind: str, summary: str, lines: Sequence[tuple[str, str]]) -> str:
-    """Write names and values as a small table for notebooks.
-
-    Parameters
-    ----------
-    kind
-        What it is.
-    summary
-        Of what.
-    lines
-        Names and values.
-
-    Returns
-    -------
-    str
-        HTML.
-    """
+    """Format names and values as a small HTML table for notebooks."""
     rows = "".join(
         f"<tr><th style='text-align:left'>{html.escape(name)}</th>"
         f"<td style='text-align:left'>{html.escape(text)}</td></tr>"
@@ -176,30 +147,7 @@ def collect_result(
     cv: str,
     notes: tuple[str, ...] = (),
 ) -> DecodingResult:
-    """Count what was predicted right and wrong.
-
-    Parameters
-    ----------
-    predictions
-        Columns ``fold``, ``actual``, ``predicted``, one row a tested presentation.
-    labels
-        The different targets, sorted.
-    n_presentations
-        Rows of the design.
-    n_units
-        Columns of the design.
-    estimator
-        The model, as text.
-    cv
-        How the folds were made, as text.
-    notes
-        What to know before believing the numbers.
-
-    Returns
-    -------
-    DecodingResult
-        Accuracies and confusion of these predictions.
-    """
+    """Compute accuracies and confusion of the predictions."""
     is_right = predictions["actual"] == predictions["predicted"]
     accuracies: npt.NDArray[np.float64] = np.asarray(
         is_right.groupby(predictions["fold"]).mean(), dtype=np.float64

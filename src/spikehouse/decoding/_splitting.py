@@ -1,4 +1,4 @@
-"""Cutting presentations into folds, so that what is tested was not learnt."""
+"""Split presentations into training and test folds."""
 
 from __future__ import annotations
 
@@ -23,34 +23,34 @@ GIVEN_FOLDS = "given folds"
 
 @runtime_checkable
 class Splitter(Protocol):
-    """Anything that splits like the cross-validators of scikit-learn."""
+    """Any object with the ``split`` method of a scikit-learn cross-validator."""
 
     def split(self, X: Any, y: Any = None) -> Iterable[tuple[Any, Any]]:  # noqa: ANN401
-        """Give pairs of training and test positions."""
+        """Return pairs of training and test positions."""
         ...
 
 
 @dataclass(frozen=True)
 class BlockedKFold:
-    """Cut presentations into folds along stimulus blocks, consecutive blocks together.
+    """Cross-validator that keeps stimulus blocks together, with consecutive blocks in each fold.
 
     Parameters
     ----------
     n_splits
-        How many folds; as many blocks are needed.
+        Number of folds; at least as many blocks are needed.
     gap
-        How many presentations just before and just after a test presentation are left out of
-        training, counted in the order of the rows.
+        Number of presentations before and after each test presentation that are excluded from
+        training, in the order of the rows.
 
     Notes
     -----
-    Presentations of one block are minutes apart at most and share the state of the animal and of
-    the recording. Where some of a block are trained on and others tested, a decoder may tell
-    blocks apart and not stimuli. Here a block is tested as a whole, with a model of the others.
+    Presentations of one block are close in time and share the state of the animal and of the
+    recording. If a block is split between training and test, a decoder may distinguish blocks
+    instead of stimuli. Here every block is tested as a whole, with a model of the other blocks.
 
-    Blocks are taken in the order of their first row; folds differ by one block at most, the
-    larger ones first. Without ``groups`` every row is a block of its own: folds are then
-    stretches of rows, as ``KFold`` cuts them, with the gap around each.
+    Blocks are ordered by their first row. The numbers of blocks per fold differ by at most one,
+    larger folds first. Without ``groups`` every row is its own block: folds are then consecutive
+    rows, as in ``KFold``, with the gap around each.
 
     Examples
     --------
@@ -67,21 +67,17 @@ class BlockedKFold:
     gap: int = 0
 
     def get_n_splits(self, X: object = None, y: object = None, groups: object = None) -> int:
-        """Give the number of folds.
+        """Return the number of folds.
 
         Parameters
         ----------
-        X
-            Not used.
-        y
-            Not used.
-        groups
-            Not used.
+        X, y, groups
+            Not used; part of scikit-learn's interface.
 
         Returns
         -------
         int
-            ``n_splits``.
+            The number of folds.
         """
         del X, y, groups
         return self.n_splits
@@ -92,21 +88,21 @@ class BlockedKFold:
         y: Any = None,  # noqa: ANN401
         groups: npt.ArrayLike | None = None,
     ) -> Iterator[Fold]:
-        """Give pairs of training and test positions.
+        """Yield the training and test positions of each fold.
 
         Parameters
         ----------
         X
-            Rows × units; only the number of rows counts.
+            Presentations × units; only the number of rows is used.
         y
-            Not used.
+            Not used; part of scikit-learn's interface.
         groups
-            The block of each row.
+            Stimulus block of each row.
 
         Yields
         ------
-        tuple of ndarray
-            Positions to train on and positions to test.
+        tuple of two ndarrays
+            Positions of the training rows and of the test rows.
 
         Raises
         ------
@@ -135,31 +131,7 @@ class BlockedKFold:
 def check_folds(
     cv: object, problem: Problem, *, groups: npt.NDArray[Any] | None = None, seed: int = 0
 ) -> tuple[list[Fold], str]:
-    """Turn the cross-validation a caller asked for into pairs of positions.
-
-    Parameters
-    ----------
-    cv
-        None for five folds, a number of folds, a name, a splitter as scikit-learn's, or pairs of
-        (training, test) positions.
-    problem
-        What is to be split.
-    groups
-        The block of each row, for splitters that keep blocks together.
-    seed
-        Of the named splitters that mix the rows.
-
-    Returns
-    -------
-    tuple of list and str
-        The folds, and how they were made, for the record.
-
-    Raises
-    ------
-    InvalidArgumentError
-        If there are more folds than rows, blocks or members of a class, fewer than two of them,
-        a fold is empty, tests rows that it trains on, or would train on a single class.
-    """
+    """Return the folds for a cv argument as pairs of positions, and their description."""
     n_rows = len(problem.targets)
     splitter = _as_splitter(cv, n_rows=n_rows, groups=groups, seed=seed)
     if isinstance(splitter, Splitter):
@@ -184,7 +156,7 @@ def check_folds(
 
 
 def _widen(is_test: npt.NDArray[np.bool_], gap: int) -> npt.NDArray[np.bool_]:
-    """Mark the rows within ``gap`` of a marked one."""
+    """Mark all rows within ``gap`` rows of a marked one."""
     padded = np.concatenate([[0], np.cumsum(is_test)])
     rows = np.arange(is_test.size)
     start = np.maximum(rows - gap, 0)
@@ -209,8 +181,8 @@ def _as_splitter(
         return KFold(int(cv))  # type: ignore[no-any-return]
     if isinstance(cv, bool) or not isinstance(cv, (Splitter, Iterable)):
         raise InvalidArgumentError(
-            f"cv={cv!r} is neither a number of folds, nor a splitter with .split(X, y), "
-            "nor pairs of (training, test) positions"
+            f"cv={cv!r} is not valid: a number of folds, a splitter with .split(X, y), or pairs of "
+            "(training, test) positions"
         )
     return cv if isinstance(cv, Splitter) else list(cv)
 
@@ -233,9 +205,9 @@ def _named_splitter(
         splitter = _blocked(groups)
     else:
         raise InvalidArgumentError(
-            f"cv={name!r} is neither a number of folds, nor one of the names "
-            f"({describe_choices(name, get_args(SplitName))}), nor a splitter with .split(X, y), "
-            "nor pairs of (training, test) positions"
+            f"cv={name!r} is not a valid name ({describe_choices(name, get_args(SplitName))}); "
+            "also valid: a number of folds, a splitter with .split(X, y), or pairs of "
+            "(training, test) positions"
         )
     checked: Splitter = splitter
     return checked
@@ -250,14 +222,14 @@ def _blocked(groups: npt.NDArray[Any] | None) -> BlockedKFold:
     n_blocks = np.unique(groups).size
     if n_blocks < 2:
         raise InvalidArgumentError(
-            f"cv='blocked' needs two blocks or more, and all {groups.size} presentations are of "
-            f"block {groups[0]}; BlockedKFold(5, gap=…) without groups cuts stretches of rows"
+            f"cv='blocked' needs at least two blocks, but all {groups.size} presentations are of "
+            f"block {groups[0]}; BlockedKFold(5, gap=…) without groups splits consecutive rows"
         )
     return BlockedKFold(min(N_SPLITS, n_blocks))
 
 
 def _uses_groups(splitter: Splitter) -> bool:
-    """Say whether a splitter keeps groups together; scikit-learn's others warn of them."""
+    """Check whether a splitter uses groups; others of scikit-learn warn about them."""
     if isinstance(splitter, BlockedKFold):
         return True
     routing = getattr(splitter, "get_metadata_routing", None)
@@ -269,7 +241,7 @@ def _uses_groups(splitter: Splitter) -> bool:
 
 
 def _check_class_sizes(splitter: Splitter, name: str, problem: Problem) -> None:
-    """Refuse to spread a class over more folds than it has members."""
+    """Check that every class has at least as many presentations as folds."""
     from sklearn.model_selection import RepeatedStratifiedKFold, StratifiedKFold
 
     if isinstance(splitter, RepeatedStratifiedKFold):
@@ -284,8 +256,8 @@ def _check_class_sizes(splitter: Splitter, name: str, problem: Problem) -> None:
         raise InvalidArgumentError(
             f"{name} cannot split these rows: class {problem.labels[smallest]!s} has "
             f"{sizes[smallest]} presentations, fewer than the {n_splits} folds "
-            f"({(sizes < n_splits).sum()} of {sizes.size} classes are so small); use fewer folds, "
-            "or leave these classes out"
+            f"({(sizes < n_splits).sum()} of {sizes.size} classes are too small); use fewer folds "
+            "or leave out these classes"
         )
 
 
@@ -296,7 +268,7 @@ def _as_positions(rows: npt.ArrayLike, row_ids: pd.Index) -> npt.NDArray[np.intp
     positions = np.asarray(rows)
     if positions.dtype == np.bool_ and positions.shape == (n_rows,):
         positions = np.flatnonzero(positions)
-    # NumPy makes an empty list float
+    # an empty list becomes a float array
     is_empty = positions.size == 0
     if positions.ndim != 1 or not (is_empty or np.issubdtype(positions.dtype, np.integer)):
         raise InvalidArgumentError(
@@ -324,11 +296,11 @@ def _check_fold(
     if n_shared:
         raise InvalidArgumentError(
             f"fold {number} tests {n_shared} of its {test.size} presentations on a model that was "
-            "trained on them; keep the rows of training and test apart"
+            "trained on them; training and test rows must not overlap"
         )
     classes = np.unique(targets[train])
     if len(classes) < 2:
         raise InvalidArgumentError(
             f"fold {number} would train on one class only ({classes[0]!s}): the presentations are "
-            "in order of their labels; use cv='stratified', which mixes them"
+            "sorted by label; use cv='stratified', which shuffles them"
         )

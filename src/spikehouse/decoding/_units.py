@@ -1,22 +1,23 @@
-"""Whose spikes tell it? Accuracy against the number of units, and area against area."""
+"""Decoding accuracy by number of units and by area."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
-from spikehouse.decoding._inputs import Design, Targets, check_problem
-from spikehouse.decoding._jobs import Job, Progress
-from spikehouse.decoding._plans import Plan, check_repeats, label_draws, make_plan, spawn
+from spikehouse.decoding._engine import Job, Progress
+from spikehouse.decoding._inputs import Design, Targets
+from spikehouse.decoding._plans import Plan, check_repeats, make_plan, spawn
 from spikehouse.errors import InvalidArgumentError, describe_choices
 from spikehouse.labelled import look_up, rows_first
 
 Positions = npt.NDArray[np.intp]
-# the last two are what numpy makes of missing values in an array of text
+# numpy converts missing values in an array of text to the last two
 _NO_AREA = ("", "nan", "None")
 
 
@@ -33,47 +34,48 @@ def decode_by_unit_count(
     n_jobs: int | None = None,
     progress: Progress | None = None,
 ) -> xr.DataArray:
-    """Decode from few units and from many, drawn at random.
+    """Decode from random subsets of units of increasing size.
 
     Parameters
     ----------
     design
-        As for ``decode``.
+        Spike counts, presentations × units; see :func:`decode`.
     targets
-        As for ``decode``.
+        Label of each presentation; see :func:`decode`.
     n_units
-        How many units to draw. Default (None): 1, 2, 5, 10, 20, 50 … and all.
+        Numbers of units to draw. Default: 1, 2, 5, 10, 20, 50 … and all.
     n_draws
-        How often to draw each number.
+        Number of random subsets of each size.
     estimator
-        As for ``decode``.
+        Name of a classifier, or a model; see :func:`decode`.
     cv
-        As for ``decode``; the folds are the same for every draw.
+        Cross-validation; see :func:`decode`. The folds are the same for every draw.
     groups
-        As for ``decode``.
+        Stimulus block of each presentation; see :func:`decode`.
     seed
-        Of the draws, and as for ``decode``.
+        Seed of the draws, of shuffled folds and of the model.
     n_jobs
-        How many cores to use; default (None) all. The answer does not depend on it.
+        Number of cores; None or -1 for all. It does not change the result.
     progress
-        Called with the number of decodings done and the number of all.
+        Function called after each decoding with the number done and the total.
 
     Returns
     -------
     DataArray, shape (n_numbers, n_draws)
-        ``accuracy`` (n_units, draw): the mean over the folds. The parameters and ``chance`` are in
-        its attributes.
+        ``accuracy`` (n_units, draw), the mean over the folds. Its attributes hold the parameters
+        and ``chance``.
 
     Raises
     ------
     InvalidArgumentError
-        If a number is not between 1 and the number of units, or for what ``decode`` refuses.
+        If a number is not between 1 and the number of units, or an argument of :func:`decode` is
+        invalid.
 
     Notes
     -----
-    Units are drawn without putting them back. Each draw is one population that grows: its ten
-    units are among its twenty. The draws of a seed are the same whichever numbers are asked for,
-    and further draws do not change the first. All draws of all units are one decoding.
+    Units are drawn without replacement. The subsets of one draw are nested: its 10 units are among
+    its 20. Draws depend on the seed only, not on ``n_units``, and more draws do not change the
+    first ones. All draws of all units are the same and are decoded once.
 
     Examples
     --------
@@ -85,16 +87,15 @@ def decode_by_unit_count(
     >>> curve.mean("draw").round(2).values
     array([0.66, 0.97])
     """
-    problem = check_problem(design, targets)
-    plan = make_plan(problem, estimator=estimator, cv=cv, groups=groups, seed=seed)
-    n_all = problem.design.shape[1]
+    plan = make_plan(design, targets, estimator=estimator, cv=cv, groups=groups, seed=seed)
+    n_all = plan.problem.design.shape[1]
     numbers = _check_numbers(n_units, n_all)
     orders = [rng.permutation(n_all) for rng in spawn(seed, check_repeats("n_draws", n_draws))]
     draws = [order[:number] for number in numbers for order in orders]
     accuracies, notes = _decode_draws(plan, draws, n_jobs=n_jobs, progress=progress)
     if n_all in numbers and len(orders) > 1:
         notes += (f"the draws of all {n_all} units are equal and have no spread",)
-    return label_draws(
+    return _label_draws(
         accuracies.reshape(len(numbers), -1),
         dimension="n_units",
         values=numbers,
@@ -123,51 +124,52 @@ def decode_by_area(
     Parameters
     ----------
     design
-        As for ``decode``; with unit ids (a DataFrame's columns, a DataArray's ``unit_id``) where
-        the areas have them.
+        Spike counts, presentations × units; see :func:`decode`. With unit ids (columns of a
+        DataFrame, ``unit_id`` of a DataArray) if ``areas`` has unit ids.
     targets
-        As for ``decode``.
+        Label of each presentation; see :func:`decode`.
     areas
-        The area of each unit: a table of units such as ``session.units``, a Series by unit id, or
-        one name a column of the design. Units without an area (missing or empty) are left out.
+        Area of each unit: a table such as ``session.units``, a Series with unit ids as index, or
+        one name for each column of the design. Units without an area are left out.
     n_units
-        How many units to draw from each area; smaller areas are left out. Default (None): as many
-        as the smallest area with ``min_units`` has.
+        Number of units to draw from each area; smaller areas are left out. Default: the size of
+        the smallest area with at least ``min_units`` units.
     n_draws
-        How often to draw.
+        Number of random subsets per area.
     min_units
-        Areas with fewer units are left out where ``n_units`` is None.
+        Smallest area to include if ``n_units`` is None.
     area_column
-        Which column of a table of units holds the area.
+        Column with the area if ``areas`` is a table.
     estimator
-        As for ``decode``.
+        Name of a classifier, or a model; see :func:`decode`.
     cv
-        As for ``decode``; the folds are the same for every area.
+        Cross-validation; see :func:`decode`. The folds are the same for every area.
     groups
-        As for ``decode``.
+        Stimulus block of each presentation; see :func:`decode`.
     seed
-        Of the draws, and as for ``decode``.
+        Seed of the draws, of shuffled folds and of the model.
     n_jobs
-        How many cores to use; default (None) all. The answer does not depend on it.
+        Number of cores; None or -1 for all. It does not change the result.
     progress
-        Called with the number of decodings done and the number of all.
+        Function called after each decoding with the number done and the total.
 
     Returns
     -------
     DataArray, shape (n_areas, n_draws)
-        ``accuracy`` (area, draw): the mean over the folds, areas in alphabetical order, with
-        ``n_units_available`` beside them. The parameters, ``n_units`` and ``chance`` are in its
-        attributes, and in ``notes`` which areas were left out and whose draws are all the same.
+        ``accuracy`` (area, draw), the mean over the folds. Areas are in alphabetical order, with
+        the coordinate ``n_units_available``. Attributes hold the parameters, ``n_units``,
+        ``chance``, and in ``notes`` the areas that were left out or whose draws are all equal.
 
     Raises
     ------
     InvalidArgumentError
-        If the areas do not fit the design, none has enough units, or for what ``decode`` refuses.
+        If the areas do not fit the design, no area has enough units, or an argument of
+        :func:`decode` is invalid.
 
     Notes
     -----
-    More units tell more, so areas are compared with equal numbers of them, drawn at random
-    without putting them back. The draws of an area do not depend on the other areas.
+    Accuracy grows with the number of units, so areas are compared with equal numbers of units,
+    drawn at random without replacement. The draws of an area do not depend on the other areas.
 
     Examples
     --------
@@ -182,10 +184,10 @@ def decode_by_area(
     >>> by_area.attrs["n_units"]
     12
     """
-    problem = check_problem(design, targets)
-    members = _members(_areas_of_columns(design, areas, area_column, problem.design.shape[1]))
+    plan = make_plan(design, targets, estimator=estimator, cv=cv, groups=groups, seed=seed)
+    n_columns = plan.problem.design.shape[1]
+    members = _members(_areas_of_columns(design, areas, area_column, n_columns))
     chosen, number = _choose_areas(members, n_units, check_repeats("min_units", min_units))
-    plan = make_plan(problem, estimator=estimator, cv=cv, groups=groups, seed=seed)
     n_draws = check_repeats("n_draws", n_draws)
     draws = [
         rng.permutation(members[area])[:number] for area in chosen for rng in spawn(seed, n_draws)
@@ -199,7 +201,7 @@ def decode_by_area(
             f"{', '.join(whole)}: all {n_draws} draws take all {number} units, so they are equal "
             "and have no spread",
         )
-    curve = label_draws(
+    curve = _label_draws(
         accuracies.reshape(len(chosen), n_draws),
         dimension="area",
         values=chosen,
@@ -209,11 +211,27 @@ def decode_by_area(
     return curve.assign_coords(n_units_available=("area", available))
 
 
+def _label_draws(
+    accuracies: npt.NDArray[np.float64],
+    *,
+    dimension: str,
+    values: npt.ArrayLike,
+    attrs: dict[str, Any],
+) -> xr.DataArray:
+    return xr.DataArray(
+        accuracies,
+        dims=(dimension, "draw"),
+        coords={dimension: np.asarray(values), "draw": np.arange(accuracies.shape[1])},
+        name="accuracy",
+        attrs=attrs,
+    )
+
+
 def _decode_draws(
     plan: Plan, draws: Sequence[Positions], *, n_jobs: int | None, progress: Progress | None
 ) -> tuple[npt.NDArray[np.float64], tuple[str, ...]]:
-    """Decode each different set of units once."""
-    # in the order of the design: sums over units, and with them the last bits, do not vary
+    """Return the accuracy of every draw of units; equal draws are decoded once."""
+    # in the order of the design, so that the last bits of sums over units do not vary
     ordered = [np.sort(draw) for draw in draws]
     place: dict[bytes, int] = {}
     for draw in ordered:
@@ -233,8 +251,8 @@ def _check_numbers(n_units: Sequence[int] | npt.ArrayLike | None, n_all: int) ->
         steps = [digit * 10**power for power in range(7) for digit in (1, 2, 5)]
         return [*(step for step in steps if step < n_all), n_all]
     numbers = np.atleast_1d(np.asarray(n_units))
-    is_meant = numbers.ndim == 1 and numbers.size and np.issubdtype(numbers.dtype, np.integer)
-    if not is_meant or numbers.min() < 1 or numbers.max() > n_all:
+    is_valid = numbers.ndim == 1 and numbers.size and np.issubdtype(numbers.dtype, np.integer)
+    if not is_valid or numbers.min() < 1 or numbers.max() > n_all:
         raise InvalidArgumentError(
             f"n_units={np.asarray(n_units).tolist()}; valid: whole numbers from 1 to the {n_all} "
             "units of the design"
@@ -255,7 +273,7 @@ def _areas_of_columns(
     area_column: str,
     n_columns: int,
 ) -> pd.Series:
-    """Give the area of every column of the design, missing where it has none."""
+    """Return the area of every column of the design, missing if it has none."""
     if isinstance(areas, pd.DataFrame):
         if area_column not in areas.columns:
             raise InvalidArgumentError(
@@ -265,12 +283,12 @@ def _areas_of_columns(
     units = _unit_ids(rows_first(design))
     if isinstance(areas, pd.Series) and units is not None:
         return look_up(units, areas, name="areas").reset_index(drop=True)
-    # numpy would make text of the missing ones in a list
+    # numpy would convert missing values in a list to text
     names = pd.Series(list(np.ravel(np.asarray(areas, dtype=object))), dtype=object)
     if len(names) != n_columns:
         raise InvalidArgumentError(
-            f"design has {n_columns} columns (units) and areas {len(names)} values; there must "
-            "be one area a column, or a table by unit id and a design with unit ids"
+            f"design has {n_columns} columns (units) and areas {len(names)} values; needed: one "
+            "area per column, or a table with unit ids and a design with unit ids"
         )
     return names
 
@@ -290,7 +308,7 @@ def _choose_areas(
     if not chosen:
         raise InvalidArgumentError(
             f"no area has {needed} units ({_list_sizes(members.items())}); "
-            f"give a smaller {'min_units' if n_units is None else 'n_units'}"
+            f"use a smaller {'min_units' if n_units is None else 'n_units'}"
         )
     return chosen, needed if n_units is not None else min(members[a].size for a in chosen)
 

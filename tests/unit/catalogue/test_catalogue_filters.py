@@ -100,7 +100,7 @@ def test_unit_filter__refuses_what_is_no_limit(value: object) -> None:
 def test_unit_filter__names_the_filter_that_was_meant() -> None:
     with pytest.raises(
         InvalidArgumentError,
-        match="no unit filter 'isi_violation_maximum': did you mean 'isi_violations_maximum'",
+        match="unknown unit filter 'isi_violation_maximum': did you mean 'isi_violations_maximum'",
     ):
         UnitFilter.from_arguments(isi_violation_maximum=0.5)
 

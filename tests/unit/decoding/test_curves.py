@@ -14,7 +14,7 @@ from sklearn.svm import LinearSVC
 from threadpoolctl import threadpool_info
 
 from spikehouse.decoding import (
-    _folds,
+    _engine,
     decode,
     decode_against_chance,
     decode_by_area,
@@ -112,7 +112,7 @@ def test_decode_over_time__takes_whatever_has_spike_times(recording):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"windows": [(0, 0.1)], "span": (0, 1)}, "give windows, or span"),
+        ({"windows": [(0, 0.1)], "span": (0, 1)}, "windows cannot be combined"),
         ({"windows": [0, 0.1]}, r"pairs of \(start, stop\) in s.*shape \(2,\)"),
         ({"windows": []}, "these have the shape"),
         ({"windows": [(0, 0.1), (0.2, 0.1)]}, r"window 1 is \(0.2, 0.1\); a window must stop"),
@@ -125,7 +125,7 @@ def test_decode_over_time__takes_whatever_has_spike_times(recording):
         ({"targets": [1, 2]}, "design has 60 rows"),
     ],
 )
-def test_decode_over_time__refuses_what_cannot_be_meant(recording, options, message):
+def test_decode_over_time__refuses_invalid_arguments(recording, options, message):
     times, shown = recording
     options = {"targets": "orientation"} | options
     with pytest.raises(InvalidArgumentError, match=message):
@@ -207,7 +207,7 @@ def test_run__processes_do_not_change_a_bit_and_keep_notes(rng, monkeypatch):
     model = LinearSVC(random_state=3, dual=True, max_iter=1)
     options = {"n_units": [3, 6], "n_draws": 2, "estimator": model}
     alone = decode_by_unit_count(design, targets, n_jobs=1, **options)
-    monkeypatch.setattr(_folds, "WORTH_A_PROCESS_SECONDS", 0.0)
+    monkeypatch.setattr(_engine, "WORTH_A_PROCESS_SECONDS", 0.0)
     apart = decode_by_unit_count(design, targets, n_jobs=2, **options)
     xr.testing.assert_identical(apart, alone)
     assert alone.attrs["notes"].startswith("20 warnings in 20 fits that a model did not converge")
@@ -303,7 +303,7 @@ def test_decode_by_area__one_area_does_not_change_another(areas):
     ("change", "options", "message"),
     [
         (lambda u: u, {"min_units": 16}, r"no area has 16 units \(CA1 15, LP 1, VISp 12\)"),
-        (lambda u: u, {"n_units": 20}, "give a smaller n_units"),
+        (lambda u: u, {"n_units": 20}, "use a smaller n_units"),
         (lambda u: u, {"n_units": 0}, "n_units=0; valid: a whole number from 1"),
         (lambda u: u, {"area_column": "structure"}, "areas has no column 'structure'; did you"),
         (lambda u: u.iloc[:-2], {}, "areas has no value for 2 of 30 ids, such as 528"),

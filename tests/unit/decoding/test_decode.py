@@ -17,7 +17,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC, LinearSVC
 
 from spikehouse import decoding
-from spikehouse.decoding import _folds, decode
+from spikehouse.decoding import _engine, decode
 from spikehouse.errors import InvalidArgumentError
 
 
@@ -95,7 +95,7 @@ def test_decode__n_jobs_does_not_change_a_bit(rng, estimator, n_jobs):
 def test_decode__processes_do_not_change_a_bit(rng, monkeypatch, estimator):
     design, targets = tuned_counts(rng)
     alone = decode(design, targets, estimator=estimator, n_jobs=1)
-    monkeypatch.setattr(_folds, "WORTH_A_PROCESS_SECONDS", 0.0)
+    monkeypatch.setattr(_engine, "WORTH_A_PROCESS_SECONDS", 0.0)
     apart = decode(design, targets, estimator=estimator, n_jobs=2)
     pd.testing.assert_frame_equal(apart.predictions, alone.predictions)
 
@@ -218,10 +218,15 @@ def test_decode__result_cannot_be_changed(rng):
     ("design", "targets", "options", "message"),
     [
         (np.ones((4, 2)), [0, 1, 0], {}, r"4 rows \(presentations\) and targets 3 values"),
-        (np.ones((4, 2)), [7, 7, 7, 7], {}, "all 4 targets are 7; decoding needs two classes"),
+        (
+            np.ones((4, 2)),
+            [7, 7, 7, 7],
+            {},
+            "all 4 targets are 7; decoding needs at least two classes",
+        ),
         (np.ones((4, 2)), [0, 1, 0, 1], {}, "cv=5 folds of 4 presentations; valid: 2 to 4"),
         (np.ones((4, 2)), [0, 1, 0, 1], {"cv": 1}, "cv=1 folds of 4 presentations"),
-        (np.ones((4, 2)), [0, 1, 0, 1], {"cv": "5"}, "cv='5' is neither a number of folds"),
+        (np.ones((4, 2)), [0, 1, 0, 1], {"cv": "5"}, "cv='5' is not a valid name"),
         (np.ones((4, 2)), [0, 1, 0, 1], {"cv": []}, "gives no folds"),
         (np.ones((4, 2)), [0, 1, 0, 1], {"cv": [([], [1])]}, "fold 0 has 0 presentations to train"),
         (np.ones((4, 2)), [0, 0, 1, 1], {"cv": 2}, r"fold 0 would train on one class only \(1\)"),
@@ -229,14 +234,14 @@ def test_decode__result_cannot_be_changed(rng):
         (np.ones((4, 2)), [0, 1, 0, 1], {"estimator": "svm"}, "estimator='svm' cannot be used"),
         (np.ones((4, 2)), [0, 1, 0, 1], {"estimator": "LDA"}, "did you mean 'lda'. Valid: 'svc'"),
         (np.ones((4, 2)), [0, 1, 0, 1], {"cv": "stratfied"}, "did you mean 'stratified'"),
-        (np.ones((4, 2)), [0, 1, 0, 1], {"cv": True}, "cv=True is neither a number of folds"),
+        (np.ones((4, 2)), [0, 1, 0, 1], {"cv": True}, "cv=True is not valid: a number of folds"),
         (np.ones((4, 2)), [0, 1, 0, 1], {"estimator": SVC}, "must be an object with fit"),
         (np.ones((4, 0)), [0, 1, 0, 1], {}, "design is empty: 4 presentations × 0 units"),
         (np.ones((0, 3)), [], {}, "design is empty: 0 presentations × 3 units"),
         (np.ones(4), [0, 1, 0, 1], {}, r"presentations × units, but has the shape \(4,\)"),
         (np.ones((4, 3, 2)), [0, 1, 0, 1], {}, "sum counts over time first"),
         ([["a", "b"]] * 4, [0, 1, 0, 1], {}, "design must hold numbers"),
-        (np.ones((4, 2)), np.ones((4, 2)), {}, r"one label a presentation, but have the shape"),
+        (np.ones((4, 2)), np.ones((4, 2)), {}, r"one label per presentation, but have the shape"),
         (
             np.ones((4, 2)),
             [0, None, np.nan, 1],
@@ -245,10 +250,10 @@ def test_decode__result_cannot_be_changed(rng):
         ),
         (np.ones((4, 2)), [0, 1, 0, 1], {"cv": [([0, 1], [4])]}, "positions 4 to 4; valid: 0 to 3"),
         (np.ones((4, 2)), [0, 1, 0, 1], {"cv": [([0, 1], ["a"])]}, "must be pairs of .training"),
-        (np.ones((3, 2)), np.array([0.0, "null", 1], object), {}, "mix words and numbers"),
+        (np.ones((3, 2)), np.array([0.0, "null", 1], object), {}, "mix text and numbers"),
     ],
 )
-def test_decode__refuses_what_cannot_be_meant(design, targets, options, message):
+def test_decode__refuses_invalid_arguments(design, targets, options, message):
     with pytest.raises(InvalidArgumentError, match=message):
         decode(design, targets, **options)
 

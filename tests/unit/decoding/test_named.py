@@ -20,7 +20,7 @@ from sklearn.model_selection import (
 )
 from sklearn.svm import SVC, LinearSVC
 
-from spikehouse.decoding import BlockedKFold, _folds, decode
+from spikehouse.decoding import BlockedKFold, _engine, decode
 from spikehouse.errors import InvalidArgumentError
 
 NAMES = ["svc", "linear-svc", "lda", "ridge", "poisson-naive-bayes"]
@@ -63,7 +63,7 @@ def test_decode__constant_and_silent_units_are_a_note(rng, name):
     design, targets = tuned_counts(rng)
     dull = np.column_stack([design, np.zeros(48), np.full(48, 3)])
     result = decode(dull, targets, estimator=name)
-    assert result.notes == ("2 of 12 units are constant (1 silent): they tell nothing",)
+    assert result.notes == ("2 of 12 units are constant (1 silent): they carry no information",)
     assert "note" in str(result)
     assert result.notes[0] in str(result)
     assert result.confusion.attrs["notes"] == result.notes[0]
@@ -117,7 +117,7 @@ def test_decode__no_convergence_is_one_note(rng, estimator, n_jobs):
 
 def test_decode__no_convergence_in_processes_is_a_note(rng, monkeypatch):
     design, targets = tuned_counts(rng)
-    monkeypatch.setattr(_folds, "WORTH_A_PROCESS_SECONDS", 0.0)
+    monkeypatch.setattr(_engine, "WORTH_A_PROCESS_SECONDS", 0.0)
     result = decode(design, targets, estimator=LinearSVC(max_iter=1, dual=True), n_jobs=2)
     assert result.notes[0].startswith("5 warnings in 5 fits")
 
@@ -209,19 +209,22 @@ def test_decode__foreign_splitters_get_groups_by_name(rng):
     ("options", "message"),
     [
         ({"cv": "blocked"}, r"needs the block of every presentation: groups=presentations\['stim"),
-        ({"cv": "blocked", "groups": [1] * 12}, "needs two blocks or more, and all 12 .* block 1;"),
+        (
+            {"cv": "blocked", "groups": [1] * 12},
+            "needs at least two blocks, but all 12 .* block 1;",
+        ),
         ({"groups": [1, 2]}, r"design has 12 rows \(presentations\) and groups 2 values"),
         ({"groups": [1.0] * 11 + [np.nan]}, r"groups are missing in 1 of 12 rows \(row 11\)"),
-        ({"groups": np.ones((12, 2))}, "groups must be one label a presentation"),
+        ({"groups": np.ones((12, 2))}, "groups must be one label per presentation"),
         ({"cv": BlockedKFold(5), "groups": [1, 2] * 6}, "of 2 blocks; valid: 2 to 2 folds"),
         ({"cv": BlockedKFold(3, gap=-1)}, "gap=-1. of 12 rows; valid: .* a gap from 0"),
         ({"cv": BlockedKFold(2, gap=6)}, "fold 0 has 0 presentations to train on"),
         ({"cv": "stratified"}, r"class 2 has 2 presentations, fewer than the 5 folds \(2 of 3"),
         ({"cv": "repeated-stratified"}, "class 2 has 2 presentations, fewer than the 5 folds"),
-        ({"cv": StratifiedKFold(3)}, r"StratifiedKFold\(n_splits=3.* use fewer folds, or leave"),
+        ({"cv": StratifiedKFold(3)}, r"StratifiedKFold\(n_splits=3.* use fewer folds or leave"),
     ],
 )
-def test_decode__refuses_blocks_and_folds_that_cannot_be(options, message):
+def test_decode__refuses_blocks_and_invalid_folds(options, message):
     targets = [0] * 4 + [1] * 6 + [2] * 2
     if options.get("cv") == "stratified":
         targets = [0] * 8 + [1] * 2 + [2] * 2

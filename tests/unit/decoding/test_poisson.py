@@ -89,7 +89,7 @@ def test_fit__order_of_rows_does_not_change_a_bit(rng):
         ({"smoothing": np.nan}, "smoothing=nan; valid"),
         ({"priors": [1.0]}, r"priors=\[1.0\] for 2 classes; valid"),
         ({"priors": [0.5, 0.6]}, "adding up to 1"),
-        ({"priors": [0.0, 1.0]}, "above zero a class"),
+        ({"priors": [0.0, 1.0]}, "above zero per class"),
     ],
 )
 def test_fit__refuses_what_is_no_prior(options, message):
