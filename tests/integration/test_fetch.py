@@ -390,7 +390,7 @@ def test_command_info__of_a_file_and_of_a_url(run: Run, bucket: Path, server: Bu
     code, _, err = run("info", "nowhere.nwb")
     assert code == 1
     assert err == (
-        "Error: there is no file nowhere.nwb: give a session id, the path of a session file, or "
+        "Error: there is no file nowhere.nwb: use a session id, the path of a session file, or "
         "its URL\n"
     )
 
@@ -403,7 +403,7 @@ def test_command_verify__repairs(run: Run, words: tuple[str, ...], bucket: Path)
     code, out, err = run("verify", *words)
     assert code == 1
     assert re.search(rf"{name} +100000  cut short", out)
-    assert "1 not as they should be: add --repair" in err
+    assert "1 not ok: add --repair" in err
     code, out, err = run("verify", "--repair", *words)
     assert code == 0, err
     assert "repaired" in out

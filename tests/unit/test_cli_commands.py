@@ -84,7 +84,10 @@ def test_probes_and_units__agree_with_the_tables(run: Run) -> None:
         (("sessions", "--session", "5"), "there is no session 5 here: did you mean 900000001"),
         (("probes", "--probe", "probeX"), "there is no probe 'probeX' here: did you mean"),
         (("units", "--structure", "VISpp"), "there is no structure 'VISpp' here: did you mean"),
-        (("units", "--out", "u.xlsx"), "--out u.xlsx is no table: end it in .csv or .parquet"),
+        (
+            ("units", "--out", "u.xlsx"),
+            "--out u.xlsx is not valid: the name must end in .csv or .parquet",
+        ),
     ],
 )
 def test_tables__say_what_there_is_not(run: Run, words: tuple[str, ...], message: str) -> None:
@@ -155,10 +158,13 @@ def test_show_table__leaves_out_columns_that_do_not_fit(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["analyze", "1", "--out", "x.txt"], "--out x.txt is no table: end it in .csv or .parquet"),
+        (
+            ["analyze", "1", "--out", "x.txt"],
+            "--out x.txt is not valid: the name must end in .csv or .parquet",
+        ),
         (["analyze", "1", "--out", "/dev/null/x.csv"], "cannot be written: /dev/null is not"),
-        (["sessions", "--out", "x.txt"], "--out x.txt is no table"),
-        (["units", "--out", "x.txt"], "--out x.txt is no table"),
+        (["sessions", "--out", "x.txt"], "--out x.txt is not valid"),
+        (["units", "--out", "x.txt"], "--out x.txt is not valid"),
         (["analyze", "1", "--definition", "wrong"], "no definition 'wrong'"),
         (["analyze", "1", "--stimulus", "gabor"], "no analysis of 'gabor': did you mean 'gabors'"),
         (["sessions", "--size", "big", "--source", "demo"], "Valid: 'tiny', 'small', 'full'"),
@@ -241,8 +247,8 @@ def test_open_cache__keeps_the_order(
 @pytest.mark.parametrize(
     ("sources", "host", "message"),
     [
-        (None, "h:1", "--host h:1 goes with one source: add --source warehouse, s3 or dandi"),
-        (["demo", "s3"], None, "--source demo is a survey of its own"),
+        (None, "h:1", "--host h:1 needs exactly one of --source warehouse, s3 and dandi"),
+        (["demo", "s3"], None, "--source demo cannot be combined"),
         (["s4"], None, "there is no source 's4': did you mean 's3'"),
     ],
 )
@@ -260,7 +266,7 @@ def test_open_cache__offline_needs_a_folder(tmp_path: Path) -> None:
 
 def test_fetch__lfp_by_name_or_all(run: Run) -> None:
     code, _, err = run("fetch", "900000001", "--lfp", "probeA", "--lfp-all")
-    assert (code, err) == (1, "Error: --lfp names probes and --lfp-all takes all: give one\n")
+    assert (code, err) == (1, "Error: --lfp and --lfp-all cannot be combined\n")
 
 
 def test_fetch__dry_run_fetches_nothing(run: Run, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The command ``spikehouse``: thin; what it does is in the rooms below."""
+"""The command ``spikehouse``."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ app.add_typer(demo, name="demo")
 
 def main() -> None:
     """Run the command line; the entry point of ``spikehouse``."""
-    # an area is called VISp and an error says ≤: a terminal that cannot show it gets a "?"
+    # terminals that cannot show characters such as ≤ get a "?"
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
@@ -79,7 +79,7 @@ def quickstart(
         str | None, typer.Option(help="HOST[:PORT] of another warehouse (--source warehouse).")
     ] = None,
 ) -> None:
-    """Go from the list of sessions to decoded images; write four figures and a report."""
+    """Run the quick start: from the list of sessions to decoded images, with a report."""
     with plain_errors("stopped; the cache can be used as it is, run the same command again"):
         from spikehouse.quickstart import QuickstartOptions, run_quickstart
 
@@ -99,9 +99,9 @@ def quickstart(
 def serve(
     port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.")] = 0,
     size: Annotated[str, typer.Option(help=f"Size of the survey: {SIZES}.")] = "small",
-    folder: Annotated[Path | None, typer.Option(help="Where simulated files are kept.")] = None,
+    folder: Annotated[Path | None, typer.Option(help="Folder of the simulated files.")] = None,
 ) -> None:
-    """Serve the demo survey on this machine, as the warehouse would, until Ctrl-C."""
+    """Serve the demo survey on this machine, like the warehouse, until Ctrl-C."""
     with plain_errors("stopped"):
         from spikehouse.demo import Survey
         from spikehouse.demo import serve as serve_survey
@@ -111,6 +111,6 @@ def serve(
 
 
 def _announce(size: str, address: str) -> None:
-    # flushed: a script that started this reads the address from a pipe
+    # flushed, because scripts read the address from a pipe
     sys.stdout.write(f"Serving the demo survey ({size}) at http://{address}\n")
     sys.stdout.flush()

@@ -54,10 +54,11 @@ def analyze(
     permutations: Annotated[
         int | None,
         typer.Option(
-            help="Of the test for receptive fields. Default: 10 000, or 1000 if published.", min=1
+            help="Permutations of the receptive field test. Default: 10 000, or 1000 if published.",
+            min=1,
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of the same test.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the same test.")] = 0,
     definition: Annotated[
         str,
         typer.Option(help="corrected, or published: every column as the released tables have it."),
@@ -70,7 +71,7 @@ def analyze(
     size: Size = "small",
     offline: Offline = False,
 ) -> None:
-    """Compute the tuning metrics of a session's units, with AllenSDK's column names."""
+    """Compute the tuning metrics of the units, with the column names of the released tables."""
     from spikehouse.analysis import MetricOptions
 
     with plain_errors("stopped; nothing was written, run the same command again"):
@@ -85,7 +86,7 @@ def analyze(
             write_table(table, out)
             return
         if sys.stdout.isatty():
-            # a terminal has no room for all: what says most of a unit comes first
+            # a terminal has no room for all columns: the most important ones first
             first = [name for name in KEY_COLUMNS if name in table]
             table = table[first + [name for name in table if name not in first]]
             table = table.drop(columns="ecephys_session_id")
@@ -111,7 +112,7 @@ def _analyze(
 
 
 def _check_stimuli(names: list[str] | None) -> None:
-    """Refuse a misspelt stimulus before a session is opened for it."""
+    """Check the names of stimuli before a session is opened."""
     from spikehouse.analysis import ANALYSES
 
     known = [name for key, kind in ANALYSES.items() for name in dict.fromkeys((key, *kind.names))]

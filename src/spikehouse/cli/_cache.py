@@ -1,4 +1,4 @@
-"""``spikehouse cache``: what the folder holds, what of it may go, what may come in."""
+"""``spikehouse cache``: list, clean and import files of the cache folder."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ commands = typer.Typer(help="The cache folder.", no_args_is_help=True)
 def ls(
     source: Sources = None, cache: Cache = None, host: Host = None, size: Size = "small"
 ) -> None:
-    """List the files of the cache folder, and what else takes space in it."""
+    """List the files of the cache folder, including temporary ones."""
     with plain_errors("stopped"), open_cache(source, cache, host, size) as project:
         from spikehouse.project import describe_bytes
 
@@ -40,7 +40,7 @@ def ls(
         files["fetched_at"] = files["fetched_at"].str.slice(0, 16).str.replace("T", " ")
         columns = ["size", "kind", "source", "fetched_at"]
         show_table(files.set_index("file")[columns], what="files", rows=0)
-        echo(f"{describe_bytes(int(files['n_bytes'].sum()))} in all", err=True)
+        echo(f"{describe_bytes(int(files['n_bytes'].sum()))} in total", err=True)
 
 
 @commands.command()
@@ -53,7 +53,7 @@ def clean(
         bool,
         typer.Option("--all-parts", help="Also unfinished downloads of the last 24 hours."),
     ] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
     source: Sources = None,
     cache: Cache = None,
     host: Host = None,
@@ -74,7 +74,7 @@ def clean(
             echo("nothing was removed", err=True)
             return
         n_bytes = project.remove_leftovers(found)
-        echo(f"{describe_bytes(n_bytes)} are free again", err=True)
+        echo(f"{describe_bytes(n_bytes)} freed", err=True)
 
 
 @commands.command()
@@ -85,10 +85,10 @@ def adopt(
     host: Host = None,
     size: Size = "small",
 ) -> None:
-    """Take files that are on this machine into the cache folder, without fetching them.
+    """Import files on this machine into the cache folder, without downloading them.
 
-    Where both are on one disk a file gets a second name and no second copy. With the cache
-    folder itself, the digests of its files are recorded.
+    On the same disk, files are linked instead of copied. For the cache folder itself, the digests
+    of its files are recorded.
     """
     with (
         plain_errors("stopped; run the same command again to go on"),

@@ -1,4 +1,4 @@
-"""What every command needs: its options, a cache, and errors in plain words."""
+"""Options shared by all commands, the cache, and error messages."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ Sources: TypeAlias = Annotated[
     list[str] | None,
     typer.Option(
         "--source",
-        help="s3, dandi, warehouse, demo, or the path of a folder; repeat it for an order of "
-        "fall-back. Default: s3, then dandi, then warehouse.",
+        help="s3, dandi, warehouse, demo, or the path of a folder; repeat it to fall back on "
+        "further ones. Default: s3, then dandi, then warehouse.",
     ),
 ]
 Cache: TypeAlias = Annotated[
@@ -43,16 +43,14 @@ Host: TypeAlias = Annotated[
 ]
 Size: TypeAlias = Annotated[str, typer.Option(help=f"Size of the demo survey: {SIZES}.")]
 Offline: TypeAlias = Annotated[
-    bool, typer.Option("--offline", help="Use what is in the folder, and never the network.")
+    bool, typer.Option("--offline", help="Use only files in the cache folder, never the network.")
 ]
 
 
 @contextlib.contextmanager
 def plain_errors(farewell: str) -> Iterator[None]:
-    """Turn what is meant for the user into one line and an exit code.
-
-    Anything else is a mistake of ours and keeps its traceback.
-    """
+    """Print errors of the package in one line, and exit with a code."""
+    # any other exception is a bug and keeps its traceback
     try:
         yield
     except SpikehouseError as error:
@@ -98,7 +96,7 @@ def open_cache(
     *,
     offline: bool = False,
 ) -> EcephysProjectCache:
-    """Open the cache that the options describe; nothing is fetched yet."""
+    """Open the cache for the given options; nothing is downloaded yet."""
     from spikehouse.project import EcephysProjectCache
     from spikehouse.remote.manifest import find_manifest
 
@@ -107,7 +105,7 @@ def open_cache(
     if "demo" in names:
         if len(names) > 1 or host is not None:
             raise InvalidArgumentError(
-                "--source demo is a survey of its own: it goes with no other source and no --host"
+                "--source demo cannot be combined with another source or --host"
             )
         demo = EcephysProjectCache.from_demo(manifest, size=size)  # type: ignore[arg-type]  # it checks
         return EcephysProjectCache.fixed(demo.manifest_path) if offline else demo
@@ -129,5 +127,5 @@ def _open_at(names: list[str], host: str, manifest: Path | None) -> EcephysProje
         case ["dandi"]:
             return EcephysProjectCache.from_dandi(manifest, base_url=f"http://{host}/api/")
     raise InvalidArgumentError(
-        f"--host {host} goes with one source: add --source warehouse, s3 or dandi"
+        f"--host {host} needs exactly one of --source warehouse, s3 and dandi"
     )

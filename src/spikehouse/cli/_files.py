@@ -1,8 +1,8 @@
-"""``spikehouse fetch``, ``info`` and ``verify``: the files."""
+"""``spikehouse fetch``, ``info`` and ``verify``."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -20,10 +20,7 @@ from spikehouse.cli._opening import Stream, What, open_session
 from spikehouse.cli._printing import echo, show_table
 from spikehouse.errors import InvalidArgumentError
 
-if TYPE_CHECKING:
-    pass
-
-GO_ON = "stopped; what has arrived is kept, run the same command again to go on from there"
+RESUME = "stopped; partial downloads are kept, run the same command again to resume"
 
 
 def fetch(
@@ -43,17 +40,17 @@ def fetch(
         bool, typer.Option(help="The tables of sessions, probes, channels and units.")
     ] = True,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only print what would be fetched.")
+        bool, typer.Option("--dry-run", help="Only list the files to download.")
     ] = False,
     source: Sources = None,
     cache: Cache = None,
     host: Host = None,
     size: Size = "small",
 ) -> None:
-    """Fetch files into the cache folder, going on from what is there."""
-    with plain_errors(GO_ON), open_cache(source, cache, host, size) as project:
+    """Download files into the cache folder; partial downloads are resumed."""
+    with plain_errors(RESUME), open_cache(source, cache, host, size) as project:
         if lfp and lfp_all:
-            raise InvalidArgumentError("--lfp names probes and --lfp-all takes all: give one")
+            raise InvalidArgumentError("--lfp and --lfp-all cannot be combined")
         chosen = [int(name) if name.isdigit() else name for name in lfp or []]
         plan = project.plan(
             sessions,
@@ -62,7 +59,7 @@ def fetch(
             movies=movies,
             tables=tables,
         )
-        # stderr, as the bars: nothing but results goes to stdout
+        # on stderr, like progress bars: stdout is for results only
         echo(str(plan), err=not dry_run)
         if not dry_run:
             for path in project.fetch(plan):
@@ -78,7 +75,7 @@ def info(
     size: Size = "small",
     offline: Offline = False,
 ) -> None:
-    """Show what is in a session, at a glance."""
+    """Show a summary of a session."""
     with (
         plain_errors("stopped; run the same command again"),
         open_session(what, source, cache, host, size, stream=stream, offline=offline) as session,
@@ -87,19 +84,17 @@ def info(
 
 
 def verify(
-    repair: Annotated[
-        bool, typer.Option("--repair", help="Fetch again what is not as it was.")
-    ] = False,
+    repair: Annotated[bool, typer.Option("--repair", help="Download damaged files again.")] = False,
     published: Annotated[
         bool,
-        typer.Option("--published", help="Ask DANDI for digests of files without a record."),
+        typer.Option("--published", help="Compare files without a recorded digest with DANDI."),
     ] = False,
     source: Sources = None,
     cache: Cache = None,
     host: Host = None,
     size: Size = "small",
 ) -> None:
-    """Look whether the files of the cache folder are what they were when they came."""
+    """Check the files of the cache folder against their recorded digests."""
     with (
         plain_errors("stopped; nothing was lost, run the same command again"),
         open_cache(source, cache, host, size) as project,
@@ -108,6 +103,6 @@ def verify(
         is_bad = ~reports["state"].isin(["sound", "no record", "repaired"])
         show_table(reports.set_index("file"), what="files", rows=0)
         if is_bad.any():
-            hint = "" if repair else ": add --repair to fetch them again"
-            echo(f"{is_bad.sum()} not as they should be{hint}", err=True)
+            hint = "" if repair else ": add --repair to download them again"
+            echo(f"{is_bad.sum()} not ok{hint}", err=True)
             raise SystemExit(EXIT_ERROR)

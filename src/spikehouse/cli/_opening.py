@@ -1,4 +1,4 @@
-"""Opening the session that a command is about: by its id, its file, or its URL."""
+"""Open a session by its id, its file, or its URL."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ What: TypeAlias = Annotated[
     typer.Argument(help="A session id, a session file, or its URL.", metavar="SESSION|FILE|URL"),
 ]
 Stream: TypeAlias = Annotated[
-    bool, typer.Option("--stream", help="Read a session that is not here off the server.")
+    bool, typer.Option("--stream", help="Read a session that is not cached from the server.")
 ]
 
 
@@ -36,7 +36,7 @@ def open_session(
     stream: bool,
     offline: bool,
 ) -> Iterator[EcephysSession]:
-    """Open a session, and close it with its cache after use."""
+    """Open a session, and close it and its cache at the end."""
     from spikehouse.session import EcephysSession
 
     with contextlib.ExitStack() as resources:
@@ -57,7 +57,7 @@ def _open_file(path: Path) -> EcephysSession:
 
     if not path.expanduser().is_file():
         raise NotFoundError(
-            f"there is no file {path}: give a session id, the path of a session file, or its URL"
+            f"there is no file {path}: use a session id, the path of a session file, or its URL"
         )
     return EcephysSession.from_nwb_path(path.expanduser())
 
@@ -66,12 +66,12 @@ def _open_cached(
     project: EcephysProjectCache, session_id: int, *, stream: bool, place: str
 ) -> EcephysSession:
     if not stream:
-        # never 2 GB by surprise
+        # never download 2 GB unasked
         item = project.plan([session_id], tables=False).items[0]
         if item.state != "cached":
             raise NotFoundError(
                 f"session {session_id} is not in {project.manifest_path.parent}: "
-                f"fetch it (spikehouse fetch {session_id} {place}".rstrip()
-                + "), or add --stream to read it where it is"
+                f"download it (spikehouse fetch {session_id} {place}".rstrip()
+                + "), or add --stream to read it remotely"
             )
     return project.get_session_data(session_id, stream=stream)

@@ -1,4 +1,4 @@
-"""Tables on a terminal, and into files."""
+"""Print tables on a terminal, and write them to files."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ NARROWEST = 12
 
 
 def echo(text: object, *, err: bool = False) -> None:
-    """Print a line; nothing that a file, a server or a folder says can steer the terminal."""
+    """Print a line without control characters."""
     typer.echo(printable(text, keep="\n"), err=err)
 
 
 def show_table(table: pd.DataFrame, *, what: str, rows: int) -> None:
-    """Print a table so that it fits the terminal; all of it, unshortened, into a pipe."""
+    """Print a table that fits the terminal; into a pipe, print all of it."""
     is_terminal = sys.stdout.isatty()
     shown = table.head(rows) if is_terminal and rows else table
     cells = [[str(shown.index.name or ""), *map(str, shown.columns)]]
@@ -52,7 +52,7 @@ def show_table(table: pd.DataFrame, *, what: str, rows: int) -> None:
 
 
 def fit_widths(widths: list[int], width: int) -> list[int]:
-    """Take from the widest columns what does not fit, then leave out the last columns."""
+    """Return column widths that fit; shorten wide columns, then drop the last ones."""
     fitted = list(widths)
     while sum(fitted) + 2 * (len(fitted) - 1) > width and max(fitted) > NARROWEST:
         fitted[fitted.index(max(fitted))] -= 1
@@ -82,11 +82,13 @@ def _fill(text: str, width: int, is_number: bool) -> str:
 
 
 def check_out(path: Path | None) -> None:
-    """Refuse an output file that cannot be written, before anything is computed for it."""
+    """Check that an output file can be written, before anything is computed."""
     if path is None:
         return
     if path.suffix not in (".csv", ".parquet"):
-        raise InvalidArgumentError(f"--out {path} is no table: end it in .csv or .parquet")
+        raise InvalidArgumentError(
+            f"--out {path} is not valid: the name must end in .csv or .parquet"
+        )
     folder = next(parent for parent in path.absolute().parents if parent.exists())
     if path.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
         raise CacheError(f"--out {path} cannot be written: {folder} is not a writable folder")
@@ -106,7 +108,7 @@ def write_table(table: pd.DataFrame, path: Path) -> None:
 
 
 def _spell_lists(table: pd.DataFrame, spell: Callable[[list[str]], object]) -> pd.DataFrame:
-    """Replace arrays of names, which neither kind of file can hold as they are."""
+    """Convert arrays of names, which neither file format can store."""
     import pandas as pd
 
     table = table.copy(deep=False)

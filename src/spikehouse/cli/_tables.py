@@ -1,4 +1,4 @@
-"""``spikehouse sessions``, ``probes`` and ``units``: what the survey holds."""
+"""``spikehouse sessions``, ``probes`` and ``units``: tables of the survey."""
 
 from __future__ import annotations
 
@@ -154,7 +154,7 @@ def open_tables(
     size: str,
     offline: bool,
 ) -> Iterator[EcephysProjectCache]:
-    """Open the cache, once it is known that the result can be written."""
+    """Check the output file, then open the cache."""
     check_out(out)
     with open_cache(source, cache, host, size, offline=offline) as project:
         yield project

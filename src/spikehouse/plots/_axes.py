@@ -1,4 +1,4 @@
-"""What all figures share: a place to draw, colours, the marked stimulus."""
+"""Helpers shared by all figures: axes, colours, titles, the stimulus bar."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ if TYPE_CHECKING:
     from matplotlib.cm import ScalarMappable
     from matplotlib.projections.polar import PolarAxes
 
-# Okabe & Ito's palette without its yellow, which is too light on white: told apart with every
-# common kind of colour blindness (https://jfly.uni-koeln.de/color/)
+# Okabe & Ito's palette, which can be told apart with the common kinds of colour blindness
+# (https://jfly.uni-koeln.de/color/), without its yellow, which is too light on white
 CONDITION_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 STIMULUS_COLOR = "#4D4D4D"
 INK = "#333333"
 FAINT = "#bbbbbb"
-# where there is no value: no colour of a map comes near it
+# for missing values: no colour of a map is similar
 NO_VALUE_COLOR = "#d9d9d9"
-# both pass the common kinds of colour blindness; the second is white at zero
+# both are safe for colour blindness; the second is white at zero
 SEQUENTIAL, DIVERGING = "viridis", "RdBu_r"
 LINE_MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
 
 def null_as_nan(values: npt.ArrayLike) -> npt.NDArray[np.object_]:
-    """Put NaN where a stimulus table has "null", such as in blank sweeps."""
+    """Replace the "null" of stimulus tables, such as in blank sweeps, with NaN."""
     array = np.asarray(values, dtype=object)
     return np.where(array == "null", np.nan, array)
 
 
 def get_axes(ax: Axes | None, *, size: tuple[float, float]) -> Axes:
-    """Give the axes to draw on, a new figure's (size in inches) where there are none."""
+    """Return the given axes, or those of a new figure (size in inches)."""
     if ax is not None:
         return ax
     from matplotlib import pyplot as plt
@@ -43,7 +43,7 @@ def get_axes(ax: Axes | None, *, size: tuple[float, float]) -> Axes:
 
 
 def get_polar_axes(ax: Axes | None, *, size: tuple[float, float]) -> PolarAxes:
-    """Give the polar axes to draw on, a new figure's where there are none."""
+    """Return the given polar axes, or those of a new figure (size in inches)."""
     from matplotlib.projections.polar import PolarAxes
 
     if ax is None:
@@ -59,7 +59,7 @@ def get_polar_axes(ax: Axes | None, *, size: tuple[float, float]) -> PolarAxes:
 
 
 def line_colors(n_lines: int) -> list[Any]:
-    """Give as many colours: the palette's while they last, else steps of viridis."""
+    """Return n colours from the palette, or from viridis if there are more."""
     if n_lines <= len(CONDITION_COLORS):
         return list(CONDITION_COLORS[:n_lines])
     import matplotlib as mpl
@@ -67,7 +67,7 @@ def line_colors(n_lines: int) -> list[Any]:
     return [tuple(color) for color in mpl.colormaps[SEQUENTIAL](np.linspace(0, 0.95, n_lines))]
 
 
-def say(ax: Axes, text: str) -> None:
+def write_centered(ax: Axes, text: str) -> None:
     """Write in the middle of the axes why nothing is drawn."""
     ax.text(
         0.5, 0.5, text, transform=ax.transAxes, ha="center", va="center", color=INK,
@@ -76,10 +76,7 @@ def say(ax: Axes, text: str) -> None:
 
 
 def tidy(ax: Axes, *, title: str | None = None, is_marked: bool = False) -> Axes:
-    """Take away the frame's upper and right line and set the title, left-aligned.
-
-    A title over a marked stimulus is lifted above the mark.
-    """
+    """Remove the upper and right spines and set the title, above the bar of a marked stimulus."""
     ax.spines[["top", "right"]].set_visible(False)
     ax.tick_params(labelsize="small")
     if title:
@@ -90,9 +87,9 @@ def tidy(ax: Axes, *, title: str | None = None, is_marked: bool = False) -> Axes
 def mark_stimulus(
     ax: Axes, duration: float | None, *, is_on_colors: bool = False, color: str = "white"
 ) -> None:
-    """Mark the time the stimulus is on, from 0 to its duration [s], by a bar above the axes.
+    """Mark the stimulus, from 0 to its duration [s], by a bar above the axes.
 
-    On a white ground that time is shaded too, on a heat map it is set off by lines of a colour.
+    On a white background the interval is also shaded; on a heat map lines mark its ends.
     """
     if duration is None:
         return
@@ -101,7 +98,7 @@ def mark_stimulus(
             ax.axvline(time, color=color, linewidth=1.0, linestyle=(0, (4, 3)))
     else:
         ax.axvspan(0.0, duration, color="#f1efe9", linewidth=0, zorder=0)
-    # x in seconds, y in fractions of the axes: the bar sits on the upper edge whatever is drawn
+    # x in seconds, y in fractions of the axes: the bar stays on the upper edge
     across = ax.get_xaxis_transform()
     ax.plot(
         [0.0, duration], [1.012, 1.012],
@@ -119,9 +116,9 @@ def add_colorbar(
     is_cut_below: bool = False,
     pad: float = 0.02,
 ) -> None:
-    """Draw a slim colour bar beside the axes, pointed where values off the scale are drawn."""
+    """Draw a slim colour bar, with a pointed end if values are off the scale."""
     figure = ax.get_figure()
-    if figure is None:  # an Axes taken out of its figure has no room for a bar
+    if figure is None:  # Axes that were removed from their figure
         return
     extend = ("both" if is_cut else "min") if is_cut_below else ("max" if is_cut else "neither")
     bar = figure.colorbar(mappable, ax=ax, extend=extend, pad=pad, fraction=0.05, aspect=30)

@@ -1,4 +1,4 @@
-"""Figures of what the animal did beside what its neurons did."""
+"""Figures of behavior together with neuronal activity."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pandas as pd
 import xarray as xr
 
 from spikehouse.errors import InvalidArgumentError
-from spikehouse.plots._axes import CONDITION_COLORS, INK, SEQUENTIAL, say, tidy
+from spikehouse.plots._axes import CONDITION_COLORS, INK, SEQUENTIAL, tidy, write_centered
 from spikehouse.plots._grid import edges_around, find_time, select_dims
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 RUNNING_LABEL = "running speed\n(cm/s)"
 PUPIL_LABEL = "pupil area\n(px²)"
 RATE_LABEL = "firing rate\n(spikes/s)"
-# width of a letter of the epochs' names [points], a little more than the mean
+# width of a letter in the names of epochs [points], slightly above average
 LETTER_WIDTH = 4.4
 
 
@@ -36,41 +36,42 @@ def plot_behavior(
     pupil_label: str = PUPIL_LABEL,
     title: str | None = None,
 ) -> npt.NDArray[Any]:
-    """Draw running speed and pupil above the activity, over one axis of time.
+    """Draw running speed and pupil size above the neuronal activity, with a shared time axis.
 
     Parameters
     ----------
     activity
-        Firing rates [spikes/s], dims ``time`` (centres of the bins [s], increasing) and
-        ``unit_id``, drawn as a heat map, first unit at the top; without ``unit_id`` as a line.
+        Firing rates [spikes/s], dims ``time`` (bin centres [s], increasing) and ``unit_id``: a
+        heat map with the first unit at the top. Without ``unit_id``, a line.
     running
-        Speed of the animal [cm/s], index: times [s].
+        Running speed [cm/s]; index: times [s].
     pupil
-        Size of the pupil, index: times [s]; NaN (a blink) leaves a gap.
+        Pupil size; index: times [s]. NaN (blinks) leaves a gap.
     epochs
-        What was shown: ``start_time``, ``stop_time`` [s] and ``stimulus_name``, such as
-        ``session.get_stimulus_epochs()``. Every second one is shaded, all that have room are named.
+        Stimulus epochs with ``start_time``, ``stop_time`` [s] and ``stimulus_name``, such as
+        ``session.get_stimulus_epochs()``. Every second one is shaded; names are written if they
+        fit.
     rate_max
-        The rate at the upper end of the colours [spikes/s]; default is the 98th percentile.
+        Firing rate at the upper end of the colours [spikes/s]; default: the 98th percentile.
     axes
-        Where to draw: one Axes for each of running, pupil (those that are given) and activity, in
-        this order; a new figure if None.
+        One Axes for each of running, pupil (those that are given) and activity, in this order;
+        None makes a new figure.
     pupil_label
-        How the pupil was measured, with the unit.
+        Axis label of the pupil size, with its unit.
     title
-        What was recorded where.
+        Title of the axes, left-aligned.
 
     Returns
     -------
     ndarray of Axes
-        The panels from top to bottom, all over the times of ``activity``; samples outside are not
+        The panels from top to bottom. All show the times of ``activity``; samples outside are not
         drawn.
 
     Raises
     ------
     InvalidArgumentError
-        If dimensions or columns are missing, there are no units, times do not increase, or the
-        number of axes is not that of the panels.
+        If dimensions or columns are missing, there are no units, times do not increase, or
+        ``axes`` has the wrong number of Axes.
     """
     dim = find_time(activity, name="activity")
     has_units = "unit_id" in activity.dims
@@ -138,7 +139,7 @@ def _draw_series(
     is_shown = (times >= window[0]) & (times <= window[1])
     values = series.to_numpy(dtype=np.float64)[is_shown]
     if not np.isfinite(values).any():
-        say(ax, f"no {what} in this time")
+        write_centered(ax, f"no {what} in this interval")
         ax.set_yticks([])
         return
     ax.plot(times[is_shown], values, color=color, linewidth=0.9)
@@ -162,7 +163,7 @@ def _draw_units(
 
 
 def _add_inside_colorbar(ax: Axes, mesh: ScalarMappable, *, is_cut: bool) -> None:
-    """Draw a colour bar that takes no room from its axes: the panels stay aligned."""
+    """Draw a colour bar outside the axes, so that the panels stay aligned."""
     figure = ax.get_figure()
     if figure is None:
         return
@@ -186,7 +187,7 @@ def _finish(
         tidy(ax)
         ax.set_xlim(edges[0], edges[-1])
         ax.tick_params(labelbottom=ax is panels[-1])
-    # times far into the recording are written out, not as a sum
+    # without an offset: "1288.5", not "+1.288e3"
     panels[-1].xaxis.set_major_formatter(ScalarFormatter(useOffset=False))
     panels[-1].set_xlabel("time (s)" if dim == "time" else "time from stimulus onset (s)")
     if title:

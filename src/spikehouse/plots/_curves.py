@@ -1,4 +1,4 @@
-"""Figures of how decoding depends on when, and on how many units."""
+"""Figures of decoding accuracy by time window or number of units."""
 
 from __future__ import annotations
 
@@ -43,44 +43,43 @@ def plot_decoding_curve(
     Parameters
     ----------
     accuracies
-        Fraction right, with the dimension ``along``; all other dimensions (folds, repeats,
-        resampled units) are what mean and band are taken over. Several of them by name, one line
-        each: a structure, an estimator. NaN is left out.
+        Fraction correct, with the dimension ``along``. Mean and band are taken over all other
+        dimensions (folds, repeats, draws of units). A mapping of name → DataArray gives one line
+        each. NaN is left out.
     along
-        The dimension to draw against: ``"n_units"``, or the middles of the time windows [s].
+        Dimension of the x axis: ``"n_units"``, or the centres of the time windows [s].
     chance
-        What guessing gets; a dashed line. By default ``attrs["chance"]``, where all have the same.
+        Chance level, a dashed line; default: ``attrs["chance"]`` if it is the same for all.
     shuffled
-        Accuracies with shuffled labels, with or without the dimension ``along``; the grey band
-        holds 95 % of them.
+        Accuracies with shuffled labels, with or without the dimension ``along``; a grey band
+        shows the central 95 %.
     spread
-        The band around each line: standard deviation, standard error of the mean, or from the
-        least to the most.
+        Band around each line: ``"sd"`` standard deviation, ``"sem"`` standard error of the mean,
+        ``"range"`` minimum to maximum.
     is_log
-        Draw ``along`` on a logarithmic axis.
+        Use a logarithmic x axis.
     ax
-        Where to draw; a new figure if None.
+        Axes to draw on; None makes a new figure.
     along_label
-        What ``along`` is, with its unit; said for the usual ones.
+        Label of the x axis with its unit; there are defaults for the usual dimensions.
     title
-        What was decoded from what.
+        Title of the axes, left-aligned.
 
     Returns
     -------
     Axes
-        Accuracy in percent of the presentations, from 0.
+        Accuracy [% of presentations], from 0.
 
     Raises
     ------
     InvalidArgumentError
         If there is nothing to draw, the dimension ``along`` or its coordinate is missing, the
-        spread is unknown, or a logarithmic axis gets a value that is not positive.
+        spread is unknown, or a logarithmic axis has a value that is not positive.
 
     Notes
     -----
-    Folds of one cross-validation share training data, and resampled sets share units: neither is
-    an independent sample, so a standard error over them is too small. Hence the standard
-    deviation unless asked otherwise.
+    The default is the standard deviation, because a standard error would be too small: folds of
+    one cross-validation share training data and draws share units, so they are not independent.
     """
     if spread not in SPREADS:
         raise InvalidArgumentError(f"spread={spread!r}: {describe_choices(spread, SPREADS)}")
@@ -127,13 +126,13 @@ def _check_curve(curve: xr.DataArray, along: str, *, name: str) -> None:
         raise InvalidArgumentError(f"{name} has no dimension {along!r}; it has {has}")
     if along not in curve.coords:
         raise InvalidArgumentError(
-            f"{name} does not say what its {curve.sizes[along]} entries along {along!r} are: "
-            f"{name}.assign_coords({along}=…)"
+            f"{name} has no coordinate for its {curve.sizes[along]} entries along {along!r}; "
+            f"add it with {name}.assign_coords({along}=…)"
         )
     if curve[along].dtype.kind not in "iuf":
         raise InvalidArgumentError(
             f"{along} of {name} is not a number (it holds {curve[along].to_numpy()[:1].tolist()}); "
-            "a line between names would mean nothing"
+            "a line needs numbers"
         )
     if not np.isfinite(curve.to_numpy().astype(np.float64)).any():
         raise InvalidArgumentError(f"{name} holds no finite accuracy: nothing to draw")
@@ -161,7 +160,7 @@ def _draw_curve(
     if spread == "range":
         low, high = percent.min(repeats), percent.max(repeats)
     else:
-        # one repeat has no spread: its band is as thin as its line
+        # a single repeat has no spread
         count = percent.count(repeats)
         deviation = np.sqrt(((percent - mean) ** 2).sum(repeats) / np.maximum(count - 1, 1))
         half = deviation / np.sqrt(np.maximum(count, 1)) if spread == "sem" else deviation
@@ -195,7 +194,7 @@ def _draw_shuffled(
 
 
 def _draw_chance(ax: Axes, chance: float) -> None:
-    # named in the legend: beside the line it would stand on a curve near chance
+    # named in the legend, because text beside the line would cover curves near chance
     ax.axhline(
         100 * chance, color=INK, linewidth=1.0, linestyle=(0, (4, 3)), zorder=1,
         label=f"chance {chance:.1%}",

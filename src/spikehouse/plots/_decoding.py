@@ -1,4 +1,4 @@
-"""Figures of what was decoded."""
+"""Figures of decoding results and of the decoded images."""
 
 from __future__ import annotations
 
@@ -38,33 +38,33 @@ def plot_confusion(
     is_normalized: bool = False,
     title: str | None = None,
 ) -> Axes:
-    """Draw which stimuli are taken for which.
+    """Draw a confusion matrix.
 
     Parameters
     ----------
     confusion
-        Counts, dims ``(actual, predicted)``, as ``DecodingResult.confusion``.
+        Number of presentations, dims ``(actual, predicted)``: ``DecodingResult.confusion``.
     ax
-        Where to draw; a new figure if None.
+        Axes to draw on; None makes a new figure.
     class_name
-        What a class is ("image", "orientation (°)"), for the labels of the axes.
+        Name of a class for the axis labels, such as "image" or "orientation (°)".
     label_names
-        Other names for some labels, such as ``{-1: "blank"}``.
+        Text for some labels, such as ``{-1: "blank"}``.
     is_normalized
-        Draw the share of the presentations of each actual class [%] instead of counts; the row
-        of a class that was not tested is grey.
+        Draw percentages of the presentations of each actual class instead of counts; the row of a
+        class without test presentations is grey.
     title
-        What was decoded from what.
+        Title of the axes, left-aligned.
 
     Returns
     -------
     Axes
-        One cell a pair; the cells of small matrices carry their numbers.
+        One cell per pair of classes; small matrices show their numbers.
 
     Raises
     ------
     InvalidArgumentError
-        If ``confusion`` has not the dims ``actual`` and ``predicted``, or no class.
+        If ``confusion`` does not have the dims ``actual`` and ``predicted``, or is empty.
     """
     if set(confusion.dims) != {"actual", "predicted"}:
         raise InvalidArgumentError(
@@ -73,7 +73,7 @@ def plot_confusion(
     counts = confusion.transpose("actual", "predicted")
     values = counts.to_numpy()
     if not values.size:
-        raise InvalidArgumentError(f"confusion has the shape {values.shape}: no class to draw")
+        raise InvalidArgumentError(f"confusion is empty: it has the shape {values.shape}")
     label, top = "presentations", float(values.max()) or 1.0
     if is_normalized:
         totals = values.sum(axis=1, keepdims=True)
@@ -103,32 +103,32 @@ def plot_class_accuracies(
     marked: Mapping[Any, str] | None = None,
     title: str | None = None,
 ) -> Axes:
-    """Draw how well each class is decoded, from the best to the worst.
+    """Draw the accuracy of each class, sorted from best to worst.
 
     Parameters
     ----------
     accuracies
-        Fraction right of each class, as ``DecodingResult.per_class_accuracy``; NaN is left out.
+        Fraction correct for each class: ``DecodingResult.per_class_accuracy``. NaN is left out.
     chance
-        What guessing gets; drawn as a line.
+        Chance level, a dashed line.
     ax
-        Where to draw; a new figure if None.
+        Axes to draw on; None makes a new figure.
     class_name
-        What a class is, for the label of the axis.
+        Name of a class for the axis label, such as "image".
     marked
-        Classes to point out, and what to write beside each.
+        Classes to highlight → text to write beside them.
     title
-        What was decoded from what.
+        Title of the axes, left-aligned.
 
     Returns
     -------
     Axes
-        One dot a class, in order of rank.
+        One dot per class, in order of rank.
 
     Raises
     ------
     InvalidArgumentError
-        If no class has an accuracy, or a marked one is not there.
+        If no class has an accuracy, or a marked class has none.
     """
     ranked = accuracies.dropna().sort_values(ascending=False, kind="stable")
     absent = [label for label in marked or {} if label not in ranked.index]
@@ -158,16 +158,16 @@ def plot_class_accuracies(
 def plot_image(
     template: npt.NDArray[Any], *, ax: Axes | None = None, title: str | None = None
 ) -> Axes:
-    """Draw a grey image that was shown.
+    """Draw a grayscale stimulus image.
 
     Parameters
     ----------
     template
-        Rows × columns, uint8, 0 black and 255 white.
+        Image, rows × columns, 0 (black) to 255 (white).
     ax
-        Where to draw; a new figure if None.
+        Axes to draw on; None makes a new figure.
     title
-        Which image it is.
+        Title of the axes, left-aligned.
 
     Returns
     -------
@@ -177,12 +177,12 @@ def plot_image(
     Raises
     ------
     InvalidArgumentError
-        If the template is not a grey image.
+        If the template is not two-dimensional.
     """
     values = np.asarray(template)
     if values.ndim != 2:
         raise InvalidArgumentError(
-            f"template must be rows × columns of grey, but has the shape {values.shape}"
+            f"template must be rows × columns, but has the shape {values.shape}"
         )
     ax = get_axes(ax, size=(6.0, 4.8))
     ax.imshow(values, cmap="gray", vmin=0, vmax=255)
@@ -197,7 +197,7 @@ def plot_image(
 def _ticks(names: list[str]) -> tuple[list[int], list[str]]:
     if len(names) <= MAX_WRITTEN_LABELS:
         return list(range(len(names))), names
-    # the first label is the blank screen, where there is one: then the tens are images 0, 10, …
+    # if the first label is the blank screen, the ticks are at images 0, 10, 20, …
     offset = 0 if names[0] in ("0", "1") else 1
     at = [0] * offset + list(range(offset, len(names), TICK_EVERY))
     if offset and len(names) > 1:

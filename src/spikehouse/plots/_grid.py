@@ -1,4 +1,4 @@
-"""What the figures ask of labelled arrays: dimensions, edges, depths, limits of colour."""
+"""Checks of labelled arrays for figures: dimensions, edges, depths, colour limits."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TIMES = ("time", *ONSET_TIMES)
 
 
 def select_dims(array: xr.DataArray, dims: Sequence[str], *, name: str) -> xr.DataArray:
-    """Give the array with exactly these dimensions, in this order; others must have one entry."""
+    """Return the array with these dimensions in this order; others must have one entry."""
     if not isinstance(array, xr.DataArray):
         raise InvalidArgumentError(
             f"{name} must be a DataArray with the dimensions {tuple(dims)}, not "
@@ -48,24 +48,24 @@ def select_dims(array: xr.DataArray, dims: Sequence[str], *, name: str) -> xr.Da
 
 
 def find_time(array: xr.DataArray, *, name: str) -> str:
-    """Give the name of the dimension that is time."""
+    """Return the name of the time dimension."""
     dims = tuple(getattr(array, "dims", ()))
     for dim in TIMES:
         if dim in dims:
             return dim
     raise InvalidArgumentError(
-        f"{name} has no dimension of time; it has {dims}, valid: {', '.join(map(repr, TIMES))}"
+        f"{name} has no time dimension; it has {dims}, valid: {', '.join(map(repr, TIMES))}"
     )
 
 
 def edges_around(centres: npt.ArrayLike, *, name: str) -> npt.NDArray[np.float64]:
-    """Put an edge half-way between neighbours, and as far outside the first and the last."""
+    """Return bin edges half-way between neighbours and as far outside the ends."""
     values = np.asarray(centres, dtype=np.float64)
     steps = np.diff(values) if values.ndim == 1 else np.empty(0)
     if values.ndim != 1 or values.size < 2 or not (steps > 0).all():
         raise InvalidArgumentError(
             f"{name} must be two or more increasing numbers, not an array of shape {values.shape}"
-            + (" that goes back or stands still" if steps.size else "")
+            + (" that does not increase" if steps.size else "")
         )
     inner = values[:-1] + steps / 2
     ends = values[0] - steps[0] / 2, values[-1] + steps[-1] / 2
@@ -74,7 +74,7 @@ def edges_around(centres: npt.ArrayLike, *, name: str) -> npt.NDArray[np.float64
 
 
 def look_up(ids: npt.ArrayLike, table: pd.Series, *, name: str) -> npt.NDArray[np.float64]:
-    """Give the number a table has for each id."""
+    """Return the finite number of each id in a table."""
     found: npt.NDArray[np.float64]
     found = labelled.look_up(ids, table, name=name).to_numpy(dtype=np.float64)
     if not np.isfinite(found).all():
@@ -84,7 +84,7 @@ def look_up(ids: npt.ArrayLike, table: pd.Series, *, name: str) -> npt.NDArray[n
 
 
 def largest_size(values: npt.NDArray[np.float64], *, name: str, quantile: float = 1.0) -> float:
-    """Give the size colours reach on both sides of zero, 1 where all values are zero."""
+    """Return the limit of a symmetric colour scale; 1 if all values are zero."""
     sizes = np.abs(values[np.isfinite(values)])
     if not sizes.size:
         raise InvalidArgumentError(f"{name} holds no finite value: nothing to draw")

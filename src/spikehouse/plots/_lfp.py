@@ -54,32 +54,32 @@ def plot_lfp_heatmap(
     Parameters
     ----------
     lfp
-        Potential [V], dims ``channel`` and a time [s]: a piece of ``session.get_lfp(probe_id)``,
-        or a mean over windows of :func:`spikehouse.lfp.align`.
+        Potential [V], dims ``channel`` and time [s]: a part of ``session.get_lfp(probe_id)``, or
+        the mean over windows of :func:`spikehouse.lfp.align`.
     depths
-        Position of each channel along the probe [µm from the tip], index ``channel``; no two the
-        same. Without, channels are drawn in the order given, the first at the bottom.
+        Position of each channel along the probe [µm from the tip], all different; index:
+        channels. Default: channels in the given order, the first at the bottom.
     stimulus_duration
-        How long the stimulus is on [s], for times from its onset; marked.
+        Duration of the stimulus [s], if times are relative to its onset; marked above the axes.
     reach
-        The potential at both ends of the colours [µV]; default is the 99.5th percentile of the
-        sizes.
+        Potential at both ends of the colours [µV]; default: the 99.5th percentile of the absolute
+        values.
     ax
-        Where to draw; a new figure if None.
+        Axes to draw on; None makes a new figure.
     title
-        What was recorded where.
+        Title of the axes, left-aligned.
 
     Returns
     -------
     Axes
-        Tip of the probe at the bottom; white at 0 µV, equally far to both sides; grey where the
-        potential is NaN. A missing channel's place is shared by its neighbours.
+        Heat map with the tip of the probe at the bottom; white is 0 µV, grey is NaN. The rows of
+        neighbours fill the gap of a missing channel.
 
     Raises
     ------
     InvalidArgumentError
-        If the dimensions do not fit, there is nothing finite or too much to draw, times go back,
-        ``reach`` is not positive, or depths are missing or the same.
+        If the dimensions do not fit, there are no finite or too many values, times do not
+        increase, ``reach`` is not positive, or depths are missing or equal.
     """
     dim = find_time(lfp, name="lfp")
     potential = _load(lfp, ("channel", dim), name="lfp")
@@ -105,41 +105,40 @@ def plot_lfp_traces(
     ax: Axes | None = None,
     title: str | None = None,
 ) -> Axes:
-    """Draw the local field potential as lines, one a channel.
+    """Draw the local field potential as lines, one per channel.
 
     Parameters
     ----------
     lfp
-        Potential [V], dims ``channel`` and a time [s], as for :func:`plot_lfp_heatmap`. Choose
-        channels first: beyond thirty or so the lines run together.
+        Potential [V], dims ``channel`` and time [s]; see :func:`plot_lfp_heatmap`. Select at most
+        about 30 channels, or lines overlap.
     depths
-        Position of each channel along the probe [µm from the tip], index ``channel``; no two the
-        same. The lines are in that order, equally far apart.
+        Position of each channel along the probe [µm from the tip], all different; index:
+        channels. Lines are in that order, equally spaced.
     stimulus_duration
-        How long the stimulus is on [s], for times from its onset; marked.
+        Duration of the stimulus [s], if times are relative to its onset; marked above the axes.
     step
-        Distance of two lines [µV]; by default twice the 99th percentile of the distances from
-        each channel's mean.
+        Distance between lines [µV]; default: twice the 99th percentile of the absolute deviations
+        from each channel's mean.
     ax
-        Where to draw; a new figure if None.
+        Axes to draw on; None makes a new figure.
     title
-        What was recorded where.
+        Title of the axes, left-aligned.
 
     Returns
     -------
     Axes
-        Tip of the probe at the bottom; the bar at the right is the scale [µV]; gaps where the
-        potential is NaN.
+        Lines with the tip of the probe at the bottom, and a scale bar [µV]; NaN leaves gaps.
 
     Raises
     ------
     InvalidArgumentError
-        If the dimensions do not fit, there is nothing finite or too much to draw, ``step`` is not
-        positive, or depths are missing or the same.
+        If the dimensions do not fit, there are no finite or too many values, ``step`` is not
+        positive, or depths are missing or equal.
 
     Notes
     -----
-    Each line is drawn around its channel's own mean: a constant offset of a channel is not shown.
+    The mean of each channel is subtracted, so constant offsets are not visible.
     """
     dim = find_time(lfp, name="lfp")
     potential = _load(lfp, ("channel", dim), name="lfp")
@@ -177,34 +176,35 @@ def plot_csd(
     Parameters
     ----------
     csd
-        Dims: a time [s from stimulus onset] and one of virtual channels, with the coordinate
-        ``vertical_position`` [µm from the tip]: ``session.get_current_source_density(probe_id)``.
-        Negative is a sink: current that leaves the extracellular space, into the cells.
+        Current source density, dims time [s from stimulus onset] and virtual channels, with the
+        coordinate ``vertical_position`` [µm from the tip]:
+        ``session.get_current_source_density(probe_id)``. Negative values are sinks: current that
+        flows from the extracellular space into cells.
     depths
-        Position of each virtual channel along the probe [µm from the tip], instead of that
-        coordinate; no two the same.
+        Position of each virtual channel along the probe [µm from the tip], all different; replaces
+        the coordinate.
     unit
-        What ``csd`` is measured in, such as ``"V/cm²"``; by default ``csd.attrs["units"]``.
+        Unit of ``csd``, such as ``"V/cm²"``; default: ``csd.attrs["units"]``.
     stimulus_duration
-        How long the stimulus is on [s]; marked.
+        Duration of the stimulus [s]; marked above the axes.
     reach
-        The density at both ends of the colours; default is the 99.5th percentile of the sizes.
+        Density at both ends of the colours; default: the 99.5th percentile of the absolute values.
     ax
-        Where to draw; a new figure if None.
+        Axes to draw on; None makes a new figure.
     title
-        What was recorded where.
+        Title of the axes, left-aligned.
 
     Returns
     -------
     Axes
-        Tip of the probe at the bottom; sinks blue, sources red, white at 0, equally far to both
-        sides; grey where the density is NaN.
+        Heat map with the tip of the probe at the bottom; sinks are blue, sources red, 0 is white,
+        NaN grey.
 
     Raises
     ------
     InvalidArgumentError
-        If the dimensions do not fit, depths are missing or the same, no unit is known, there is
-        nothing finite or too much to draw, times go back, or ``reach`` is not positive.
+        If the dimensions do not fit, depths are missing or equal, the unit is unknown, there are
+        no finite or too many values, times do not increase, or ``reach`` is not positive.
     """
     dim = find_time(csd, name="csd")
     others = [str(name) for name in csd.dims if name != dim]
@@ -215,7 +215,7 @@ def plot_csd(
     density = _load(csd, (others[0], dim), name="csd", scale=1.0)
     measured_in = unit or csd.attrs.get("units")
     if not measured_in:
-        raise InvalidArgumentError("csd does not say what it is measured in; give it: unit='V/cm²'")
+        raise InvalidArgumentError("csd has no attribute 'units'; add unit='V/cm²'")
     _check_reach(reach)
     heights = _csd_depths(density, others[0], depths)
     order = np.argsort(heights, kind="stable")
@@ -237,8 +237,8 @@ def _load(
 ) -> xr.DataArray:
     if array.size > MAX_DRAWN_VALUES:
         raise InvalidArgumentError(
-            f"{name} has {array.size:,} values; no figure shows more than {MAX_DRAWN_VALUES:,}. "
-            f"Choose a window first: {name}.sel({dims[1]}=slice(100, 101))"
+            f"{name} has {array.size:,} values; the limit of a figure is {MAX_DRAWN_VALUES:,}. "
+            f"Select a time window first: {name}.sel({dims[1]}=slice(100, 101))"
         )
     loaded = select_dims(array, dims, name=name).astype(np.float64) * scale
     if not np.isfinite(loaded.to_numpy()).any():
@@ -249,7 +249,7 @@ def _load(
 def _sort_channels(
     potential: xr.DataArray, depths: pd.Series | None
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.float64] | None]:
-    """Give the rows from the tip up, the edges between them, and their depths if known."""
+    """Return the rows from the tip up, the edges between them, and their depths if known."""
     values = potential.to_numpy()
     if depths is None:
         edges: npt.NDArray[np.float64] = np.arange(len(values) + 1, dtype=np.float64) - 0.5
@@ -266,7 +266,7 @@ def _csd_depths(
     if depths is None:
         if "vertical_position" not in density.coords:
             raise InvalidArgumentError(
-                "csd has no coordinate 'vertical_position'; give depths=… [µm from the tip], one "
+                "csd has no coordinate 'vertical_position'; add depths=… [µm from the tip], one "
                 f"for each of its {density.sizes[dim]} virtual channels"
             )
         depths = density["vertical_position"].to_numpy()
@@ -303,7 +303,7 @@ def _draw_map(
 
 
 def _mark(ax: Axes, duration: float | None, *, is_on_colors: bool = True) -> None:
-    """Mark the stimulus; white lines would not be seen on a map that is white at zero."""
+    # dark lines, because white ones are invisible on a map that is white at zero
     mark_stimulus(ax, duration, is_on_colors=is_on_colors, color=INK)
 
 
@@ -322,7 +322,7 @@ def _tick_channels(ax: Axes, names: npt.NDArray[Any], step: float) -> None:
 def _label_axes(ax: Axes, dim: str, label: str) -> None:
     from matplotlib.ticker import MaxNLocator, ScalarFormatter
 
-    # times far into the recording are written out, not as a sum: long numbers, so few of them
+    # without an offset ("1288.5", not "+1.288e3"); labels are long, so there are few ticks
     ax.xaxis.set_major_formatter(ScalarFormatter(useOffset=False))
     ax.xaxis.set_major_locator(MaxNLocator(MAX_TIME_TICKS))
     ax.set_xlabel("time (s)" if dim == "time" else ONSET_LABEL)
@@ -335,7 +335,7 @@ def _nice(size: float) -> float:
 
 
 def _draw_scale(ax: Axes, size: float) -> None:
-    """Draw an upright bar of so many µV at the right, outside the lines."""
+    """Draw a vertical scale bar [µV] to the right of the axes."""
     ax.plot(
         [1.02, 1.02], [0.0, size], transform=ax.get_yaxis_transform(), color=INK, linewidth=2.0,
         solid_capstyle="butt", clip_on=False,

@@ -1,4 +1,4 @@
-"""Figures of where on the screen a unit answers."""
+"""Figures of receptive fields."""
 
 from __future__ import annotations
 
@@ -36,39 +36,38 @@ def plot_receptive_field(
     Parameters
     ----------
     receptive_field
-        Response at each place, dims ``(elevation, azimuth)`` with their degrees as coordinates,
-        increasing or decreasing, or other dimensions with these coordinates along them, as
-        ``analysis.compute_receptive_field_maps`` has them. The centre of the screen is at azimuth
-        50° and elevation 10°, as for the metrics azimuth_rf and elevation_rf. Of several units
-        choose one, ``.sel(unit_id=…)``.
+        Response at each position, dims ``(elevation, azimuth)`` with coordinates in degrees,
+        increasing or decreasing; or other dimensions with these coordinates, as returned by
+        ``analysis.compute_receptive_field_maps``. The centre of the screen is at azimuth 50° and
+        elevation 10°, as for the metrics azimuth_rf and elevation_rf. Select one unit with
+        ``.sel(unit_id=…)``.
     mask
-        Shape as ``receptive_field``, elevation × azimuth: what counts as the receptive field; it
-        is outlined.
+        Mask of the receptive field, elevation × azimuth; it is outlined.
     center
-        Azimuth and elevation of the middle [°]; marked by a cross.
+        Azimuth and elevation of the centre [°], marked by a cross.
     widths
-        Extent along azimuth and along elevation of a fitted ellipse [°], such as its standard
-        deviations; drawn around ``center``.
+        Semi-axes along azimuth and elevation of an ellipse around ``center`` [°], such as the
+        standard deviations of a fit.
     angle
-        How far that ellipse is turned anticlockwise [°].
+        Anticlockwise rotation of the ellipse [°].
     ax
-        Where to draw; a new figure if None.
+        Axes to draw on; None makes a new figure.
     response_label
-        What the colours are, with the unit.
+        Label of the colour bar, with the unit of the response.
     title
-        Which unit, recorded where.
+        Title of the axes, left-aligned.
 
     Returns
     -------
     Axes
-        Azimuth to the right, elevation upwards, equal degrees equally long; colours start at 0,
-        grey where nothing was shown.
+        Heat map with azimuth to the right and elevation upwards, at equal scale. Colours start at
+        0; grey is NaN.
 
     Raises
     ------
     InvalidArgumentError
-        If the dimensions do not fit, a coordinate goes to and fro, no value is finite, the mask
-        has another shape, or ``widths`` come without ``center``.
+        If the dimensions do not fit, a coordinate is not monotonic, no value is finite, the mask
+        has another shape, or ``widths`` is used without ``center``.
     """
     field = select_dims(_in_degrees(receptive_field), PLACE, name="receptive_field")
     mask = _in_degrees(mask) if isinstance(mask, xr.DataArray) else mask
@@ -79,7 +78,7 @@ def plot_receptive_field(
             f"mask has the shape {inside.shape}; receptive_field has {field.shape} "
             "(elevation × azimuth)"
         )
-    # rows from the top of the screen down, as many maps have them, are turned over
+    # many maps have their rows from the top of the screen down
     turned = tuple(slice(None, None, -1 if _goes_down(field[name]) else 1) for name in PLACE)
     field, inside = field[turned], None if inside is None else inside[turned]
     values = field.to_numpy().astype(np.float64)
@@ -88,7 +87,7 @@ def plot_receptive_field(
     azimuth = edges_around(field["azimuth"].to_numpy(), name="azimuth")
     elevation = edges_around(field["elevation"].to_numpy(), name="elevation")
     if widths is not None and center is None:
-        raise InvalidArgumentError("widths need a center to be drawn around: center=(0.0, 0.0)")
+        raise InvalidArgumentError("widths needs a center, such as center=(0.0, 0.0)")
     ax = get_axes(ax, size=(4.8, 4.0))
     bottom, top = min(0.0, float(np.nanmin(values))), float(np.nanmax(values))
     mesh = ax.pcolormesh(
@@ -111,7 +110,7 @@ def plot_receptive_field(
 
 
 def _in_degrees(receptive_field: xr.DataArray) -> xr.DataArray:
-    """Make elevation and azimuth dimensions where they lie along others, such as y_position."""
+    """Make elevation and azimuth dimensions if they are coordinates of others."""
     coords = getattr(receptive_field, "coords", {})
     along = {
         coords[name].dims[0]: name
@@ -135,7 +134,7 @@ def _outline(
     azimuth: npt.NDArray[np.float64],
     elevation: npt.NDArray[np.float64],
 ) -> None:
-    """Draw the border between the places inside and those outside, along their edges."""
+    """Draw the outline of the mask along the edges of the cells."""
     padded = np.pad(inside, 1)
     rows, columns = np.nonzero(padded[1:-1, 1:] != padded[1:-1, :-1])
     upright = [
@@ -149,7 +148,7 @@ def _outline(
     ]
     from matplotlib.collections import LineCollection
 
-    # seen on the dark end of the map and on the bright one
+    # black and white, so that it is visible on dark and bright colours
     for color, width in (("black", 3.2), ("white", 1.6)):
         ax.add_collection(
             LineCollection(upright + level, colors=color, linewidths=width, capstyle="projecting")

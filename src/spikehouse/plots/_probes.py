@@ -1,4 +1,4 @@
-"""Figures of which units lie where."""
+"""Figures of the positions of units along the probes."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
 
 DEPTH = "probe_vertical_position"
 STRUCTURE = "ecephys_structure_acronym"
-# units this close [µm] are drawn side by side
+# units within this distance [µm] are drawn side by side
 SWARM_STEP = 20.0
-# half the width units of a probe may take; the distance of two units where there is room
+# half the width of the column of a probe; the largest distance between two units
 SWARM_WIDTH, UNIT_STEP = 0.3, 0.055
-# names of structures are kept apart by this share of the axis
+# smallest distance between names of structures, as a fraction of the axis
 NAME_STEP = 0.03
 
 
 @dataclass(frozen=True)
 class _Stretch:
-    """Neighbouring channels in one structure ("" outside all)."""
+    """Consecutive channels in one structure ("" outside the brain)."""
 
     structure: str
     bottom: float
@@ -46,37 +46,36 @@ def plot_probes(
     ax: Axes | None = None,
     title: str | None = None,
 ) -> Axes:
-    """Draw the units of a session by depth, coloured by structure, one column a probe.
+    """Draw the units of a session by depth, one column per probe, coloured by structure.
 
     Parameters
     ----------
     units
-        One row a unit: ``probe_vertical_position`` [µm from the tip],
-        ``ecephys_structure_acronym`` and ``probe_id``: ``session.units``.
+        Table of units such as ``session.units``: ``probe_vertical_position`` [µm from the tip],
+        ``ecephys_structure_acronym`` and ``probe_id``.
     channels
-        One row a channel, with the same columns: ``session.channels``. Where one structure ends
-        and the next begins is drawn half-way between their channels. Without, there are no
-        boundaries, and a legend names the structures, told apart by colour and shape.
+        Table of channels such as ``session.channels``, with the same columns, for the boundaries
+        between structures. Without it, a legend names the structures.
     probe
-        The column of ``units`` with what to call the probes.
+        Column of ``units`` with the names of the probes.
     channel_probe
-        The column that says, in ``units`` and in ``channels``, which probe it is.
+        Column of ``units`` and ``channels`` with the ids of the probes.
     ax
-        Where to draw; a new figure if None.
+        Axes to draw on; None makes a new figure.
     title
-        Which session.
+        Title of the axes, left-aligned.
 
     Returns
     -------
     Axes
-        One dot a unit, at its depth; its place to the left and right only keeps it apart from
-        others. A structure has the same colour on all probes; two may share one, but not on one
-        probe while there are enough. Grey is outside all structures.
+        One dot per unit at its depth; the horizontal position only separates the dots. A structure
+        has the same colour on all probes. If there are more structures than colours, two
+        structures share a colour, if possible on different probes. Grey is outside all structures.
 
     Raises
     ------
     InvalidArgumentError
-        If a column is missing, there are no units, or a position is not a number.
+        If a column is missing, there are no units, or a position is not a finite number.
     """
     _check_columns(units, (DEPTH, STRUCTURE, channel_probe, probe), "units")
     if channels is not None:
@@ -84,7 +83,7 @@ def plot_probes(
     probes = units.drop_duplicates(channel_probe).sort_values(probe, kind="stable")
     ids, names = probes[channel_probe].tolist(), probes[probe].astype(str).tolist()
     stretches = {} if channels is None else _find_stretches(channels, ids, channel_probe)
-    # without channels the units themselves say what lies beside what
+    # without channels, neighbouring structures are found from the units
     known = stretches or _find_stretches(units, ids, channel_probe)
     colors = _structure_colors(units, known)
     markers = _structure_markers(colors) if not stretches else dict.fromkeys(colors, "o")
@@ -127,12 +126,12 @@ def _check_columns(table: pd.DataFrame, needed: tuple[str, ...], name: str) -> N
     if not np.isfinite(depths).all():
         raise InvalidArgumentError(
             f"{DEPTH} of {int((~np.isfinite(depths)).sum())} of {len(table)} rows of {name} is not "
-            "a finite number; leave them out"
+            "a finite number; remove them first"
         )
 
 
 def _acronyms(table: pd.DataFrame) -> list[str]:
-    """Give the structure of each row, "" where there is none."""
+    """Return the structure of each row, "" if there is none."""
     given = table[STRUCTURE]
     return ["" if pd.isna(name) or name == "None" else str(name) for name in given]
 
@@ -163,9 +162,9 @@ def _stretches_of(channels: pd.DataFrame) -> list[_Stretch]:
 def _structure_colors(
     units: pd.DataFrame, stretches: dict[Hashable, list[_Stretch]]
 ) -> dict[str, str]:
-    """Colour structures so that those of one probe differ, neighbours before all."""
+    """Choose colours so that structures of one probe differ, above all neighbours."""
     rows = [[stretch.structure for stretch in row] for row in stretches.values()]
-    # structures with units first: theirs are the colours that are seen
+    # structures with units first, because only their colours are visible
     names = dict.fromkeys([*_acronyms(units), *itertools.chain.from_iterable(rows)])
     pairs = {pair for row in rows for pair in itertools.pairwise(row)}
     colors = {"": FAINT}
@@ -184,7 +183,7 @@ def _structure_colors(
 
 
 def _swarm(depths: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Give each unit a place to the left or right, so that units at one depth stand in a row."""
+    """Return horizontal offsets that put units of similar depth side by side."""
     levels = np.floor(depths / SWARM_STEP)
     order = np.argsort(levels, kind="stable")
     _, first, counts = np.unique(levels[order], return_index=True, return_counts=True)
@@ -204,14 +203,14 @@ def _draw_stretches(ax: Axes, column: int, stretches: list[_Stretch]) -> None:
         )  # fmt: skip
     if stretches:
         ends = [stretches[0].bottom, stretches[-1].top]
-        # the probe itself
+        # the shank of the probe
         ax.plot([column, column], ends, color="#e6e6e6", linewidth=5, zorder=0)
 
 
 def _name_stretches(
     ax: Axes, column: int, stretches: list[_Stretch], colors: dict[str, str], step: float
 ) -> None:
-    """Write the structures beside the probe, pushed up where they are too close."""
+    """Write the names of the structures beside the probe, moved up if they would overlap."""
     named = [stretch for stretch in stretches if stretch.structure]
     height = -np.inf
     for stretch in named:
@@ -223,7 +222,7 @@ def _name_stretches(
 
 
 def _structure_markers(colors: dict[str, str]) -> dict[str, str]:
-    """Give structures of one colour different shapes: a legend must tell them apart."""
+    """Choose different markers for structures that share a colour."""
     seen = dict.fromkeys([*CONDITION_COLORS, FAINT], 0)
     markers = {}
     for name, color in colors.items():

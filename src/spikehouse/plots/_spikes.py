@@ -21,8 +21,8 @@ from spikehouse.plots._axes import (
     get_axes,
     mark_stimulus,
     null_as_nan,
-    say,
     tidy,
+    write_centered,
 )
 from spikehouse.plots._grid import look_up
 
@@ -54,48 +54,47 @@ def plot_psth_heatmap(
     Parameters
     ----------
     mean_counts
-        Mean spike counts of one presentation, dims ``time_relative_to_stimulus_onset`` (bin
-        centres [s], equally spaced) and ``unit_id``: a result of ``presentationwise_spike_counts``
-        averaged over presentations.
+        Mean spike counts per presentation, dims ``time_relative_to_stimulus_onset`` (bin centres
+        [s], equally spaced) and ``unit_id``: the mean over presentations of
+        ``presentationwise_spike_counts``.
     ax
-        Where to draw; a new figure if None.
+        Axes to draw on; None makes a new figure.
     depths
-        Position of each unit along the probe [µm from its tip], index ``unit_id``. The units are
-        drawn in that order, nearest the tip at the bottom.
+        Position of each unit along the probe [µm from the tip]; index: unit ids. Units are sorted
+        by depth, the tip at the bottom.
     order
-        Without ``depths``: ``"given"``, the first unit at the bottom; ``"peak"``, the unit whose
-        rate is highest earliest at the top and silent ones at the bottom; or the ids of the units
-        to draw, from the top down.
+        Order of the units without ``depths``: ``"given"``, the first at the bottom; ``"peak"``, the
+        earliest peak at the top and silent units at the bottom; or unit ids from top to bottom.
     are_rates
-        ``mean_counts`` holds spikes/s already, and is not divided by the width of the bins. By
-        default that is so where its ``attrs["units"]`` is "spikes/s", as
-        :func:`spikehouse.analysis.compute_conditionwise_psth` has it; arithmetic may lose those.
+        Whether ``mean_counts`` holds rates [spikes/s] and must not be divided by the bin width.
+        Default: whether ``attrs["units"]`` is "spikes/s", as in the results of
+        :func:`spikehouse.analysis.compute_conditionwise_psth`; arithmetic may drop attributes.
     is_normalized
-        Divide each unit's rates by its own highest one, to compare when units answer rather than
-        how much. A silent unit stays 0.
+        Divide the rates of each unit by its maximum, to compare the time of responses. Silent units
+        stay 0.
     stimulus_duration
-        How long the stimulus is on [s]; marked above the map.
+        Duration of the stimulus [s]; marked above the axes.
     rate_max
-        The rate at the upper end of the colours [spikes/s]; default is the 98th percentile,
-        so that a single fast unit does not leave the others dark.
+        Firing rate at the upper end of the colours [spikes/s]; default: the 98th percentile, so
+        that one fast unit does not leave all others dark.
     title
-        What was recorded where.
+        Title of the axes, left-aligned.
 
     Returns
     -------
     Axes
-        The heat map, with its colour bar [spikes/s, or share of each unit's peak] beside it.
+        Heat map with a colour bar [spikes/s, or fraction of each unit's peak].
 
     Raises
     ------
     InvalidArgumentError
-        If a dimension is missing, the bins are not equally wide, there are no units, a unit has
-        no depth, ``order`` names a unit that is not there, or both depths and an order are given.
+        If a dimension is missing, bins are not equally wide, there are no units, the depth of a
+        unit is missing, ``order`` has an unknown unit, or both depths and an order are given.
 
     Notes
     -----
-    An order found in the same presentations that are drawn makes even noise look like a wave of
-    peaks: take it from half of the presentations and draw the other half.
+    Sorting by the peak and drawing the same presentations makes even noise look like a sequence of
+    peaks: find the order in half of the presentations and draw the other half.
 
     Examples
     --------
@@ -140,19 +139,19 @@ def plot_population_psth(
     stimulus_duration: float | None = None,
     title: str | None = None,
 ) -> Axes:
-    """Draw the mean firing rate of a population over time, one line a condition.
+    """Draw the mean firing rate of a population over time, one line per condition.
 
     Parameters
     ----------
     mean_counts
-        Name of each condition and its mean spike counts of one presentation, as for
+        Name of each condition → mean spike counts per presentation, as in
         :func:`plot_psth_heatmap`.
     ax
-        Where to draw; a new figure if None.
+        Axes to draw on; None makes a new figure.
     stimulus_duration
-        How long the stimulus is on [s].
+        Duration of the stimulus [s]; marked above the axes.
     title
-        What was recorded where.
+        Title of the axes, left-aligned.
 
     Returns
     -------
@@ -162,8 +161,8 @@ def plot_population_psth(
     Raises
     ------
     InvalidArgumentError
-        If there is no condition, a dimension is missing, the bins are not equally wide, or there
-        are no units.
+        If there are no conditions or no units, a dimension is missing, or bins are not equally
+        wide.
     """
     if not mean_counts:
         raise InvalidArgumentError("mean_counts is empty; at least one condition is needed")
@@ -197,39 +196,38 @@ def plot_raster(
     stimulus_duration: float | None = None,
     title: str | None = None,
 ) -> Axes:
-    """Draw every spike as a tick, one row a presentation or a unit.
+    """Draw every spike as a tick, one row per presentation or unit.
 
     Parameters
     ----------
     spikes
-        As ``presentationwise_spike_times`` gives them: ``stimulus_presentation_id``, ``unit_id``
-        and ``time_since_stimulus_presentation_onset`` [s].
+        Table of ``presentationwise_spike_times``: ``stimulus_presentation_id``, ``unit_id`` and
+        ``time_since_stimulus_presentation_onset`` [s].
     rows
-        The column whose values are the rows: ``"stimulus_presentation_id"`` or ``"unit_id"``.
+        Column that defines the rows: ``"stimulus_presentation_id"`` or ``"unit_id"``.
     row_order
-        The rows from top to bottom, silent ones too; others are left out. Default: those of
-        ``groups``, or all that have a spike.
+        Rows to draw from top to bottom, including rows without spikes. Default: the index of
+        ``groups``, or all rows with a spike.
     groups
-        The condition of each row (index: the rows). Rows of a condition are drawn together, in
-        one colour, with the name of the condition beside them; conditions are in order of value,
-        or of category where ``groups`` is categorical. Rows without a value (NaN or "null", such
-        as blank sweeps) come last, in grey.
+        Condition of each row; index: the rows. Rows of one condition are drawn together in one
+        colour, with a label. Conditions are sorted by value, or by category if ``groups`` is
+        categorical. Rows without a value (NaN or "null", such as blank sweeps) come last, in grey.
     ax
-        Where to draw; a new figure if None.
+        Axes to draw on; None makes a new figure.
     stimulus_duration
-        How long the stimulus is on [s].
+        Duration of the stimulus [s]; marked above the axes.
     title
-        What was recorded where.
+        Title of the axes, left-aligned.
 
     Returns
     -------
     Axes
-        The raster, first row at the top; without a spike it says so.
+        Raster with the first row at the top; a text if there are no spikes.
 
     Raises
     ------
     InvalidArgumentError
-        If a column is missing, or ``groups`` says nothing about a row.
+        If a column is missing, or a row has no value in ``groups``.
     """
     missing = [name for name in (rows, SINCE_ONSET) if name not in spikes.columns]
     if missing:
@@ -252,7 +250,7 @@ def plot_raster(
     if len(drawn):
         ax.set_xlim(min(0.0, drawn[SINCE_ONSET].min()), drawn[SINCE_ONSET].max())
     else:
-        say(ax, "no spikes")
+        write_centered(ax, "no spikes")
     if codes is not None:
         missing_name = "blank" if rows == "stimulus_presentation_id" else "none"
         _name_groups(
@@ -281,7 +279,7 @@ def _is_word(order: object, word: str) -> bool:
 def _unit_order(
     rates: xr.DataArray, depths: pd.Series | None, order: object
 ) -> npt.NDArray[np.intp]:
-    """Give the positions of the units from the bottom up."""
+    """Return the positions of the units from the bottom up."""
     units = pd.Index(rates["unit_id"].to_numpy())
     if isinstance(order, str) and order not in ("given", "peak"):
         raise InvalidArgumentError(
@@ -289,20 +287,20 @@ def _unit_order(
         )
     if depths is not None:
         if not _is_word(order, "given"):
-            raise InvalidArgumentError("depths already are an order; give one of depths and order")
+            raise InvalidArgumentError("depths and order cannot be combined")
         return np.argsort(look_up(units, depths, name="depths"), kind="stable")
     if _is_word(order, "given"):
         return np.arange(len(units))
     if _is_word(order, "peak"):
         known = rates.fillna(0.0).transpose(TIME, "unit_id").to_numpy()
-        # a silent unit has no peak: it comes last
+        # silent units have no peak and come last
         peaks = np.where(known.max(axis=0) > 0, known.argmax(axis=0), len(known))
         return np.argsort(peaks, kind="stable")[::-1]
     wanted = pd.Index(to_ids(order, "unit_id"))
     unknown = wanted.difference(units)
     if len(unknown) or wanted.empty:
-        what = f"unit {unknown[0]}, which mean_counts has not" if len(unknown) else "no unit"
-        raise InvalidArgumentError(f"order names {what}; it holds {len(units)} units")
+        what = f"unit {unknown[0]} is not in mean_counts" if len(unknown) else "order is empty"
+        raise InvalidArgumentError(f"{what}; valid: ids of its {len(units)} units")
     places: npt.NDArray[np.intp] = units.get_indexer(wanted)[::-1]
     return places
 
@@ -310,7 +308,7 @@ def _unit_order(
 def _scale_rates(
     values: npt.NDArray[np.float64], rate_max: float | None, *, is_normalized: bool
 ) -> tuple[npt.NDArray[np.float64], float, str]:
-    """Give what to draw, the upper end of the colours, and what the colours are."""
+    """Return the values to draw, the upper end of the colours, and the label of the colours."""
     known = values[np.isfinite(values)]
     if not known.size:
         raise InvalidArgumentError("mean_counts holds no finite value: nothing to draw")
@@ -324,7 +322,7 @@ def _scale_rates(
 def _as_rates(
     mean_counts: xr.DataArray, *, are_rates: bool | None = None
 ) -> tuple[xr.DataArray, npt.NDArray[np.float64]]:
-    """Turn counts into spikes/s, and bin centres into edges."""
+    """Convert counts to spikes/s and bin centres to edges."""
     for name in (TIME, "unit_id"):
         if name not in mean_counts.dims:
             raise InvalidArgumentError(
@@ -339,7 +337,7 @@ def _as_rates(
     if mean_counts.sizes["unit_id"] == 0 or centres.size < 2:
         raise InvalidArgumentError(
             f"mean_counts holds {mean_counts.sizes['unit_id']} units and {centres.size} bins; "
-            "a figure needs one unit and two bins at least"
+            "a figure needs at least one unit and two bins"
         )
     steps = np.diff(centres)
     width = float(steps.mean())
@@ -376,9 +374,9 @@ def _row_order(
 
 
 def _number_groups(groups: pd.Series) -> tuple[npt.NDArray[np.intp], list[Any]]:
-    """Give each row the number of its group, in order of value, missing values last."""
+    """Return the group number of each row and the groups, by value, missing values last."""
     is_ordered = isinstance(groups.dtype, pd.CategoricalDtype)
-    # numbers as numbers: pandas does not sort NaN among objects
+    # converted to numbers, because pandas does not sort NaN among objects
     values = groups if is_ordered else pd.Series(null_as_nan(groups)).infer_objects()
     codes, names = pd.factorize(values, sort=True, use_na_sentinel=False)
     return codes, list(names)
@@ -398,7 +396,7 @@ def _row_colors(
 
 
 def _name_groups(ax: Axes, codes: npt.NDArray[np.intp], names: Sequence[str]) -> None:
-    """Write each condition beside its rows, and part them by a thin line."""
+    """Write the name of each condition beside its rows and separate conditions by lines."""
     firsts = np.searchsorted(codes, np.arange(len(names)))
     ends = np.append(firsts[1:], len(codes))
     for edge in firsts[1:]:

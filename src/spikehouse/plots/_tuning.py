@@ -1,4 +1,4 @@
-"""Figures of what a unit prefers: tuning curves and the star of a grating."""
+"""Figures of tuning: curves over a parameter, and star plots of gratings."""
 
 from __future__ import annotations
 
@@ -59,34 +59,33 @@ def plot_tuning_curve(
     Parameters
     ----------
     responses
-        Shape (n_presentations,): what the unit did in each presentation, such as its spike count
-        divided by the duration [spikes/s]. NaN is left out.
+        Response in each presentation, such as the firing rate [spikes/s], shape
+        (n_presentations,). NaN is left out.
     values
-        Shape (n_presentations,): the parameter in each presentation; NaN is a blank sweep.
+        Stimulus parameter in each presentation, shape (n_presentations,); NaN is a blank sweep.
     groups
-        Shape (n_presentations,): a second parameter. Each of its values gets a line; presentations
-        where it is NaN are left out, blank sweeps are not.
+        Second parameter, shape (n_presentations,), one line for each value. Presentations with NaN
+        are left out, except blank sweeps.
     ax
-        Where to draw; a new figure if None.
+        Axes to draw on; None makes a new figure.
     value_label, response_label, group_label
-        What the parameter, the response and the second parameter are, with their units.
+        Labels of the parameter, the response and the second parameter, with their units.
     scale
-        ``"linear"``; ``"log"`` for frequencies and contrasts; ``"even"`` puts the values side by
-        side in their order, whatever their distance.
+        Scale of the x axis: ``"linear"``, ``"log"``, or ``"even"`` for equally spaced values.
     title
-        Which unit, recorded where.
+        Title of the axes, left-aligned.
 
     Returns
     -------
     Axes
-        Points are means over presentations, bars ± one standard error; a value shown once has no
-        bar. The dashed line and its band are the blank sweeps, where there are any.
+        Means over presentations with bars of ± one standard error (none for a single
+        presentation). A dashed line and its band show the blank sweeps.
 
     Raises
     ------
     InvalidArgumentError
-        If the arrays are not equally long, there is no presentation but blank sweeps, the scale is
-        unknown, or a logarithmic one has a value that is not positive.
+        If the arrays differ in length, all presentations are blank sweeps, the scale is unknown,
+        or a logarithmic axis has a value that is not positive.
     """
     if scale not in SCALES:
         raise InvalidArgumentError(f"scale={scale!r}: {describe_choices(scale, SCALES)}")
@@ -115,7 +114,7 @@ def plot_tuning_curve(
     blank = table.loc[table["value"].isna(), "response"].dropna()
     _draw_blank(ax, blank, has_legend=len(lines) > 1)
     _set_value_ticks(ax, places, scale)
-    # a rate is read against zero
+    # rates are shown from zero
     ax.set_ylim(bottom=min(0.0, ax.get_ylim()[0]) if shown["response"].min() < 0 else 0.0)
     ax.set_xlabel(value_label)
     ax.set_ylabel(f"{response_label}\nmean ± SEM")
@@ -142,39 +141,38 @@ def plot_star(
     Parameters
     ----------
     means
-        Mean response to each grating, dims ``orientation`` [°] and the one named by ``rings``;
-        NaN where a grating was not shown. Of presentations: ``rates.groupby([table.orientation,
+        Mean response to each grating, dims ``orientation`` [°] and the one named by ``rings``; NaN
+        if a grating was not shown. From presentations: ``rates.groupby([table.orientation,
         table.temporal_frequency]).mean().to_xarray()``.
     rings
-        The parameter that grows outwards, ``"temporal_frequency"`` [Hz] or
-        ``"spatial_frequency"`` [cycles/°]. The rings are equally wide, whatever its values.
+        Parameter that increases outwards, such as ``"temporal_frequency"`` [Hz] or
+        ``"spatial_frequency"`` [cycles/°]. All rings have the same width.
     blank
-        Mean response to blank sweeps; colours the disc in the middle.
+        Mean response to blank sweeps, the colour of the disc in the middle.
     period
-        After how many degrees the gratings are the same: 360 where they drift, 180 where they
-        stand still (each is then drawn twice, opposite to itself).
+        Period of the orientation [°]: 360 for drifting gratings, 180 for static ones (each is drawn
+        twice).
     ax
-        Polar axes; a new figure if None.
+        Polar axes to draw on; None makes a new figure.
     response_label
-        What the colours are, with the unit.
+        Label of the colour bar, with the unit of the response.
     title
-        Which unit, recorded where.
+        Title of the axes, left-aligned.
 
     Returns
     -------
     PolarAxes
-        A wedge for each grating, its orientation counted anticlockwise from the right; grey where
-        it was not shown.
+        One wedge per grating, with the orientation anticlockwise from the right; grey is NaN.
 
     Raises
     ------
     InvalidArgumentError
-        If a dimension is missing or too many, no mean is finite, two orientations are the same
-        after ``period``, or the axes are not polar.
+        If the dimensions do not fit, no mean is finite, two orientations are equal modulo
+        ``period``, or the axes are not polar.
 
     Notes
     -----
-    The angle is the number in the stimulus table, not the direction of movement on the screen.
+    Angles are the values of the stimulus table, not the direction of movement on the screen.
     """
     import matplotlib as mpl
     from matplotlib.cm import ScalarMappable
@@ -228,14 +226,14 @@ def _as_table(
     if len(set(shapes)) > 1 or columns["value"].ndim != 1:
         names = "responses, values" + ("" if groups is None else " and groups")
         raise InvalidArgumentError(
-            f"{names} must be equally long, one entry a presentation; their shapes are "
+            f"{names} must have the same length, one entry per presentation; their shapes are "
             f"{', '.join(str(shape) for shape in shapes[: 2 if groups is None else 3])}"
         )
     return pd.DataFrame(columns)
 
 
 def _mean_and_error(part: pd.DataFrame) -> pd.DataFrame:
-    """Mean and its standard error by value; a single presentation has no error (NaN)."""
+    """Return mean and standard error by value; the error of a single presentation is NaN."""
     grouped = part.groupby("value")["response"]
     return pd.DataFrame({"mean": grouped.mean(), "error": grouped.std() / np.sqrt(grouped.size())})
 
@@ -271,7 +269,7 @@ def _short(name: object) -> str:
 
 
 def _wedges(orientations: npt.NDArray[Any], period: float) -> tuple[npt.NDArray[np.float64], float]:
-    """Give the angle of each wedge and the width of all [rad]: the smallest distance of two."""
+    """Return the angle of each wedge and their common width [rad], the smallest distance."""
     if period not in (180, 360):
         raise InvalidArgumentError(f"period must be 360 or 180 (degrees), not {period:g}")
     degrees = orientations.astype(np.float64)
@@ -279,7 +277,7 @@ def _wedges(orientations: npt.NDArray[Any], period: float) -> tuple[npt.NDArray[
     gaps = np.diff(np.append(around, around[0] + period))
     if gaps.min() <= 0:
         raise InvalidArgumentError(
-            f"two orientations are the same after {period:g}°: "
+            f"two orientations are equal modulo {period:g}°: "
             f"{', '.join(f'{value:g}' for value in degrees)}"
         )
     return np.deg2rad(degrees), float(np.deg2rad(gaps.min()))
@@ -290,7 +288,7 @@ def _colors_of(colors: Any, row: npt.NDArray[np.float64]) -> Any:  # noqa: ANN40
 
 
 def _ink_on(share: float) -> str:
-    """Black on the bright end of the map, white on the dark one."""
+    """Return black for bright colours and white for dark ones."""
     return "black" if share > 0.5 else "white"
 
 

@@ -38,43 +38,43 @@ def plot_waveform_lines(
     ax: Axes | None = None,
     title: str | None = None,
 ) -> Axes:
-    """Draw the mean waveform of one unit, a line for each channel around its peak channel.
+    """Draw the mean waveform of one unit as lines, for the channels around its peak channel.
 
     Parameters
     ----------
     waveform
-        Mean waveform [µV], dims ``(channel_id, time)``, time in s: one value of
+        Mean waveform [µV], dims ``(channel_id, time)``, time in s: a value of
         ``session.mean_waveforms``.
     depths
-        Position of each channel along the probe [µm from the tip], index ``channel_id``; the
-        lines are in that order, nearest the tip at the bottom. Without, in the order given, the
-        first at the bottom.
+        Position of each channel along the probe [µm from the tip]; index: channel ids. Lines are
+        sorted by depth, the tip at the bottom. Default: in the given order, the first at the
+        bottom.
     peak_channel
-        The channel in the middle, drawn in colour; the one with the largest difference between
-        its highest and its lowest value if None.
+        Id of the channel in the middle, drawn in colour; default: the channel with the largest
+        peak-to-peak amplitude.
     n_channels
-        How many channels are drawn at most.
+        Maximum number of channels to draw.
     ax
-        Where to draw; a new figure if None.
+        Axes to draw on; None makes a new figure.
     title
-        Which unit, recorded where.
+        Title of the axes, left-aligned.
 
     Returns
     -------
     Axes
-        Lines over the time in ms, all to the scale of the bar at the right [µV].
+        Lines over time [ms], and a scale bar [µV].
 
     Raises
     ------
     InvalidArgumentError
-        If the dimensions do not fit, no value is finite, the peak channel is not there, a channel
-        has no depth, or ``n_channels`` is less than 1.
+        If the dimensions do not fit, no value is finite, the peak channel or the depth of a
+        channel is missing, or ``n_channels`` is less than 1.
     """
     rows, labels, at = _around_peak(waveform, depths, peak_channel, n_channels)
     ax = get_axes(ax, size=(4.2, 5.2))
     values = rows.to_numpy().astype(np.float64)
     time_ms = 1000 * rows["time"].to_numpy()
-    # the largest line reaches over two of its neighbours, as on the usual stacked plots
+    # the largest line overlaps two of its neighbours, as in the usual stacked plots
     step = _round_down(float(np.nanmax(np.ptp(_known(values), axis=1))) / 2.0)
     for number, row in enumerate(values):
         is_peak = number == at
@@ -105,28 +105,28 @@ def plot_waveform_heatmap(
     waveform
         Mean waveform [µV], dims ``(channel_id, time)``, time in s.
     depths
-        Position of each channel along the probe [µm from the tip], index ``channel_id``, as for
+        Position of each channel along the probe [µm from the tip]; see
         :func:`plot_waveform_lines`.
     peak_channel
-        The channel in the middle, pointed out by a mark; the one with the largest difference
-        between its highest and its lowest value if None.
+        Id of the channel in the middle, marked by a triangle; default: the channel with the
+        largest peak-to-peak amplitude.
     n_channels
-        How many channels are drawn at most.
+        Maximum number of channels to draw.
     ax
-        Where to draw; a new figure if None.
+        Axes to draw on; None makes a new figure.
     title
-        Which unit, recorded where.
+        Title of the axes, left-aligned.
 
     Returns
     -------
     Axes
-        A row a channel, white at 0 µV, equally far to both sides; grey where there is no value.
+        Heat map with one row per channel; white is 0 µV, grey is NaN.
 
     Raises
     ------
     InvalidArgumentError
-        If the dimensions do not fit, there are fewer than two samples or they go back, no value is
-        finite, the peak channel is not there, a channel has no depth, or ``n_channels`` is less
+        If the dimensions do not fit, times are fewer than two or do not increase, no value is
+        finite, the peak channel or the depth of a channel is missing, or ``n_channels`` is less
         than 1.
     """
     rows, labels, at = _around_peak(waveform, depths, peak_channel, n_channels)
@@ -152,7 +152,7 @@ def plot_waveform_heatmap(
 def _around_peak(
     waveform: xr.DataArray, depths: pd.Series | None, peak_channel: int | None, n_channels: int
 ) -> tuple[xr.DataArray, list[str], int]:
-    """Give the rows to draw from the tip up, what each is called, and which one is the peak."""
+    """Return the rows to draw from the tip up, their labels, and the position of the peak."""
     if n_channels < 1:
         raise InvalidArgumentError(f"n_channels must be 1 or more, not {n_channels}")
     rows = select_dims(waveform, ("channel_id", "time"), name="waveform")
@@ -185,7 +185,7 @@ def _known(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 
 def _round_down(size: float) -> float:
-    """Give a round number of µV a little below; 1 where nothing is larger than 0."""
+    """Return the next lower round number; 1 if the size is not positive."""
     if size <= 0:
         return 1.0
     decade = 10.0 ** np.floor(np.log10(size))
@@ -202,7 +202,7 @@ def _label_rows(ax: Axes, labels: list[str], *, step: float, has_depths: bool) -
 
 
 def _draw_scale(ax: Axes, size: float) -> None:
-    """Draw an upright bar of so many µV at the right, outside the lines."""
+    """Draw a vertical scale bar [µV] to the right of the axes."""
     ax.plot(
         [1.03, 1.03], [0.0, size], transform=ax.get_yaxis_transform(), color=INK, linewidth=2.0,
         solid_capstyle="butt", clip_on=False,

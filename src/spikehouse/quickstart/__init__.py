@@ -1,4 +1,4 @@
-"""The data set's quick start as one command: from the list of sessions to a decoded image."""
+"""The quick start as one command: from the list of sessions to decoded images."""
 
 from __future__ import annotations
 

@@ -27,27 +27,9 @@ N_DEPTH_TICKS = 9
 
 
 def save_figure(figure: Figure, path: Path) -> Path:
-    """Write a figure.
-
-    Parameters
-    ----------
-    figure
-        The figure.
-    path
-        A ``.png``; an older one is replaced.
-
-    Returns
-    -------
-    Path
-        The same path.
-
-    Raises
-    ------
-    CacheError
-        If it cannot be written.
-    """
+    """Write a figure as PNG."""
     drawn = io.BytesIO()
-    # no version of matplotlib in the file: the same figure is then the same bytes
+    # without the version of matplotlib, so that equal figures have equal bytes
     figure.savefig(drawn, format="png", dpi=DPI, metadata={"Software": None})
     return write_whole(path, drawn.getvalue())
 
@@ -60,26 +42,7 @@ def draw_psth(
     duration: float,
     n_flashes: int,
 ) -> Figure:
-    """Draw the response to flashes: the population over a heat map of its units.
-
-    Parameters
-    ----------
-    recording
-        The session and the units.
-    overall
-        Mean counts of all flashes, time × unit.
-    by_condition
-        The same for each colour of flash.
-    duration
-        How long a flash is on [s].
-    n_flashes
-        How many there were.
-
-    Returns
-    -------
-    Figure
-        Not yet written.
-    """
+    """Draw the response to flashes: population rate above a heat map of the units."""
     from matplotlib.figure import Figure
 
     from spikehouse.plots import plot_population_psth, plot_psth_heatmap
@@ -99,7 +62,7 @@ def draw_psth(
         ax=below,
         depths=depths,
         stimulus_duration=duration,
-        title="mean over all flashes, one row a unit",
+        title="mean over all flashes, one row per unit",
     )
     return figure
 
@@ -111,26 +74,7 @@ def draw_raster(
     presentations: pd.DataFrame,
     stimulus: Decodable,
 ) -> Figure:
-    """Draw one selective unit in many presentations, and all units in a few.
-
-    Parameters
-    ----------
-    recording
-        The session and the units.
-    spikes
-        As ``presentationwise_spike_times`` gives them.
-    design
-        Counts, presentations × units, from which the selective unit is found.
-    presentations
-        The presentations, with their parameters.
-    stimulus
-        Which of the parameters makes the classes.
-
-    Returns
-    -------
-    Figure
-        Not yet written.
-    """
+    """Draw one selective unit in many presentations, and all units in a few."""
     from matplotlib.figure import Figure
 
     classes = presentations[stimulus.parameter]
@@ -145,22 +89,7 @@ def draw_raster(
 
 
 def draw_confusion(recording: Recording, result: DecodingResult, stimulus: Decodable) -> Figure:
-    """Draw which stimuli are taken for which.
-
-    Parameters
-    ----------
-    recording
-        The session and the units.
-    result
-        What was decoded.
-    stimulus
-        From which stimulus.
-
-    Returns
-    -------
-    Figure
-        Not yet written.
-    """
+    """Draw the confusion matrix."""
     from matplotlib.figure import Figure
 
     from spikehouse.plots import plot_confusion
@@ -188,26 +117,7 @@ def draw_images(
     marked: dict[Any, str],
     templates: dict[Any, npt.NDArray[Any]],
 ) -> Figure:
-    """Draw how well each class is decoded, and the best and the worst of them.
-
-    Parameters
-    ----------
-    recording
-        The session and the units.
-    result
-        What was decoded.
-    stimulus
-        From which stimulus.
-    marked
-        The best and the worst class, and what to call them.
-    templates
-        Their images; empty where there are none.
-
-    Returns
-    -------
-    Figure
-        Not yet written.
-    """
+    """Draw the accuracy of each class, and the images of the best and the worst class."""
     from matplotlib.figure import Figure
 
     from spikehouse.plots import plot_class_accuracies, plot_image
@@ -239,25 +149,11 @@ def draw_images(
 
 
 def find_selective_unit(design: xr.DataArray, classes: pd.Series) -> int:
-    """Find the unit whose counts differ most between classes.
-
-    Parameters
-    ----------
-    design
-        Counts, presentations × units.
-    classes
-        The class of each presentation.
-
-    Returns
-    -------
-    int
-        The unit with the largest ratio of the variance of class means to the mean variance
-        within classes; the first of them where several are equal.
-    """
+    """Return the unit with the largest variance between relative to within classes."""
     counts = pd.DataFrame(design.to_numpy(), columns=design["unit_id"].to_numpy())
     grouped = counts.groupby(classes.to_numpy())
     between, within = grouped.mean().var(), grouped.var().mean()
-    # a unit that never varies within a class, most often a silent one, is no good example
+    # units that never vary within a class are mostly silent and no good example
     ratio = (between / within).where(within > 0, 0.0)
     return int(ratio.index[int(ratio.to_numpy().argmax())])
 
@@ -312,7 +208,7 @@ def _draw_population(
     names = stimulus.names(first[stimulus.parameter].to_numpy())
     is_shaded = False
     for number, label in enumerate(first[stimulus.parameter]):
-        # every second one where they follow each other, all of them where there are pauses
+        # every second presentation if they follow each other, all of them if there are gaps
         is_after_pause = number == 0 or starts[number] - stops[number - 1] > 0.01
         is_shaded = is_after_pause or not is_shaded
         if is_shaded:

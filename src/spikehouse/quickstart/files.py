@@ -1,4 +1,4 @@
-"""Writes figures and the report: whole, or not at all."""
+"""Write figures and the report atomically."""
 
 from __future__ import annotations
 
@@ -8,53 +8,19 @@ from spikehouse.errors import CacheError
 
 
 def make_folder(folder: Path) -> Path:
-    """Make the folder for the figures.
-
-    Parameters
-    ----------
-    folder
-        Its path; may exist.
-
-    Returns
-    -------
-    Path
-        The same path.
-
-    Raises
-    ------
-    CacheError
-        If it cannot be made.
-    """
+    """Create the output folder if it does not exist."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise CacheError(
-            f"the folder for the figures, {folder}, cannot be made: {error.strerror}; "
+            f"the output folder {folder} cannot be created: {error.strerror}; "
             "choose another with --out"
         ) from error
     return folder
 
 
 def write_whole(path: Path, content: bytes) -> Path:
-    """Write a file under another name first, so that its own never holds a part.
-
-    Parameters
-    ----------
-    path
-        The file; an older one is replaced.
-    content
-        All of it.
-
-    Returns
-    -------
-    Path
-        The same path.
-
-    Raises
-    ------
-    CacheError
-        If it cannot be written, for want of rights or space.
-    """
+    """Write a file atomically, by renaming a temporary file."""
     part = path.with_name(f".{path.name}.part")
     try:
         # always a new file: what stands there may be a link to another one

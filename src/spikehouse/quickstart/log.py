@@ -1,7 +1,4 @@
-"""One record of a run: printed as it goes, kept for the report.
-
-What the report shows is what was printed, because both are made from the same blocks.
-"""
+"""The log of a run: printed as it goes, and kept for the report."""
 
 from __future__ import annotations
 
@@ -23,7 +20,7 @@ WIDTH = 140
 
 @dataclass(frozen=True)
 class Text:
-    """A sentence or more; a notice is one the reader must not miss."""
+    """A text block; a notice is highlighted in the report."""
 
     text: str
     is_notice: bool = False
@@ -39,14 +36,14 @@ class TableBlock:
 
 @dataclass(frozen=True)
 class Fields:
-    """Names and values."""
+    """A list of names and values."""
 
     values: Mapping[str, str]
 
 
 @dataclass(frozen=True)
 class FigureBlock:
-    """A figure that was written to a file."""
+    """A figure file with a caption."""
 
     path: Path
     caption: str
@@ -54,21 +51,7 @@ class FigureBlock:
 
 @dataclass(frozen=True)
 class Origin:
-    """Where numbers come from: the file, the rows and units in it, the function.
-
-    Attributes
-    ----------
-    what
-        The numbers.
-    file
-        The file they were read from.
-    rows
-        Which rows of which table.
-    units
-        Which units.
-    function
-        The public call that made them.
-    """
+    """Origin of some numbers: file, rows, units and function."""
 
     what: str
     file: str
@@ -90,12 +73,12 @@ class Section:
 
 
 class Log:
-    """Prints the steps of a run and keeps them.
+    """Print the steps of a run and keep them for the report.
 
     Parameters
     ----------
     stream
-        Where to print; the standard output if None.
+        Stream to print to; None for the standard output.
     """
 
     def __init__(self, stream: TextIO | None = None) -> None:
@@ -105,22 +88,22 @@ class Log:
 
     @property
     def seconds(self) -> float:
-        """The time all steps took [s]."""
+        """Duration of all steps [s]."""
         return sum(section.seconds for section in self.sections)
 
     @contextmanager
     def step(self, title: str) -> Iterator[None]:
-        """Open a section, and say at its end how long it took.
+        """Begin a section, and print its duration at the end.
 
         Parameters
         ----------
         title
-            What is done.
+            Title of the section.
 
         Yields
         ------
         None
-            Nothing; what is logged inside belongs to the section.
+            Nothing; blocks logged in the ``with`` statement belong to the section.
         """
         section = Section(title)
         self.sections.append(section)
@@ -135,36 +118,36 @@ class Log:
         self._print(f"[{section.seconds:.1f} s]")
 
     def say(self, text: str) -> None:
-        """Log a sentence.
+        """Log a text.
 
         Parameters
         ----------
         text
-            The sentence.
+            The text, one or more sentences.
         """
         self._add(Text(text), text)
 
     def notice(self, text: str) -> None:
-        """Log what is not as the reader may expect.
+        """Log a highlighted text about something unexpected.
 
         Parameters
         ----------
         text
-            A sentence.
+            The text, one or more sentences.
         """
         self._add(Text(text, is_notice=True), f"Note: {text}")
 
     def table(self, frame: pd.DataFrame, caption: str, *, max_rows: int = 20) -> None:
-        """Log a table; of a long one its first and last rows.
+        """Log a table, or the first and last rows of a long one.
 
         Parameters
         ----------
         frame
-            The table.
+            Table to print.
         caption
-            What it holds.
+            Caption of the table.
         max_rows
-            How many rows are shown at most.
+            Maximum number of rows to show.
         """
         shown = frame
         if len(frame) > max_rows:
@@ -175,12 +158,12 @@ class Log:
         self._add(TableBlock(caption, shown), f"{caption}:\n{text}")
 
     def fields(self, values: Mapping[str, object]) -> None:
-        """Log names and values, one a line.
+        """Log names and values, one per line.
 
         Parameters
         ----------
         values
-            Name → value.
+            Mapping of name → value.
         """
         texts = {name: str(value) for name, value in values.items()}
         width = max(map(len, texts), default=0)
@@ -188,50 +171,50 @@ class Log:
         self._add(Fields(texts), "\n".join(lines))
 
     def figure(self, path: Path, caption: str) -> None:
-        """Log a figure that was written.
+        """Log a figure that was written to a file.
 
         Parameters
         ----------
         path
-            The figure's file.
+            File of the figure.
         caption
-            What it shows.
+            Caption of the figure.
         """
         self._add(FigureBlock(path, caption), f"Wrote {path}")
 
     def origin(self, what: str, *, file: str, rows: str, units: str, function: str) -> None:
-        """Keep for the report where numbers come from; printed, it would bury them.
+        """Record the origin of numbers for the report; it is not printed.
 
         Parameters
         ----------
         what
-            Which numbers.
+            The numbers, such as "mean accuracy".
         file, rows, units
-            What they were made from.
+            File, rows and units they were computed from.
         function
-            What made them.
+            Public function that computed them.
         """
         self.sections[-1].blocks.append(Origin(what, file, rows, units, function))
 
     def headline(self, name: str, value: str) -> None:
-        """Keep a number for the head of the report.
+        """Record a number for the top of the report.
 
         Parameters
         ----------
         name
-            What it is.
+            Name of the number.
         value
-            The number, written out.
+            The number as text.
         """
         self.headlines[name] = value
 
     def end(self, text: str) -> None:
-        """Print a last line that belongs to no step.
+        """Print the last line of a run.
 
         Parameters
         ----------
         text
-            The line.
+            The line to print.
         """
         self._print(f"\n{text}")
 
@@ -241,7 +224,7 @@ class Log:
 
     def _print(self, text: str) -> None:
         text = printable(text, keep="\n")
-        # found anew each time: who redirects the standard output later still gets it all
+        # looked up each time, because the standard output may be redirected later
         stream = self._stream if self._stream is not None else sys.stdout
         encoding = getattr(stream, "encoding", None) or "utf-8"
         stream.write(text.encode(encoding, "replace").decode(encoding) + "\n")
@@ -249,7 +232,7 @@ class Log:
 
 
 def _as_notices(caught: list[warnings.WarningMessage]) -> Iterator[str]:
-    """Give what was meant for the user as sentences; pass on what was meant for developers."""
+    """Return user warnings as sentences, and pass on all others."""
     for warning in caught:
         if warning.category is UserWarning:
             text = str(warning.message)

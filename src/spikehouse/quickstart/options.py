@@ -1,4 +1,4 @@
-"""What the user of the quick start may choose."""
+"""Options of the quick start."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ DEFAULT_OUT = Path("spikehouse-quickstart")
 
 @dataclass(frozen=True)
 class QuickstartOptions:
-    """The choices of one run.
+    """Options of one run.
 
     Attributes
     ----------
     source
-        ``"demo"`` (simulated, no network), ``"s3"`` (the public bucket), ``"dandi"`` (the DANDI
-        Archive), ``"warehouse"`` (the Allen Institute's), or the path of a session file.
+        ``"demo"`` (simulated, no network), ``"s3"`` (public bucket), ``"dandi"`` (DANDI Archive),
+        ``"warehouse"`` (Allen Institute), or the path of a session file.
     session_id
-        Which session; None picks the first of type brain_observatory_1.1 that has units in the
+        Id of the session; default: the first of type brain_observatory_1.1 with channels in the
         area.
     area
         Acronym of the brain structure whose units are used.
     cache
-        Folder of the cache; None is one in the user's cache folder, a different one a source.
+        Cache folder; default: a folder for each source in the user's cache folder.
     out
-        Folder for the figures and the report; made if absent.
+        Folder for the figures and the report; created if it does not exist.
     size
-        Size of the demo survey.
+        Size of the demo survey: ``"tiny"``, ``"small"`` or ``"full"``.
     host
-        ``HOST`` or ``HOST:PORT`` of another warehouse, such as one of ``spikehouse demo serve``.
+        ``HOST`` or ``HOST:PORT`` of another warehouse, such as ``spikehouse demo serve``.
     """
 
     source: str = "demo"
@@ -51,27 +51,27 @@ class QuickstartOptions:
     def __post_init__(self) -> None:
         if self.source not in SOURCES and not self._looks_like_a_path():
             raise InvalidArgumentError(
-                f"there is no source {self.source!r}: {describe_choices(self.source, SOURCES)}, "
+                f"unknown source {self.source!r}: {describe_choices(self.source, SOURCES)}, "
                 "or the path of a session file (.nwb)"
             )
         if self.size not in SIZES:
             raise InvalidArgumentError(
-                f"there is no demo survey of size {self.size!r}: "
+                f"unknown size of the demo survey {self.size!r}: "
                 f"{describe_choices(self.size, SIZES)}"
             )
         if self.host is not None and self.source != "warehouse":
             raise InvalidArgumentError(
-                f"--host {self.host} is for --source warehouse, not for --source {self.source}"
+                f"--host {self.host} needs --source warehouse, not --source {self.source}"
             )
 
     @property
     def path(self) -> Path | None:
-        """The session file, where the source is one."""
+        """Path of the session file, if the source is a file."""
         return None if self.source in SOURCES else Path(self.source)
 
     @property
     def command(self) -> str:
-        """The command line that repeats this run."""
+        """Command line that repeats this run."""
         words = ["spikehouse", "quickstart", "--source", self.source]
         if self.source == "demo":
             words += ["--size", self.size]

@@ -1,4 +1,4 @@
-"""The report: one HTML file that holds everything, figures included."""
+"""The report: one HTML file with all tables and figures."""
 
 from __future__ import annotations
 
@@ -72,29 +72,7 @@ footer { margin-top: 4rem; border-top: 1px solid var(--line); padding-top: 1rem;
 
 
 def write_report(log: Log, options: QuickstartOptions, path: Path, *, title: str) -> Path:
-    """Write everything that was logged into one page.
-
-    Parameters
-    ----------
-    log
-        The record of the run.
-    options
-        The user's choices.
-    path
-        The file to write; an older one is replaced.
-    title
-        What was analysed.
-
-    Returns
-    -------
-    Path
-        The same path. The page needs no other file, no network and no scripts.
-
-    Raises
-    ------
-    CacheError
-        If it cannot be written.
-    """
+    """Write the log as one HTML page without external files or scripts."""
     body = "\n".join(_section(i, section) for i, section in enumerate(log.sections, start=1))
     made = dt.datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z")
     page = f"""<!DOCTYPE html>
@@ -109,7 +87,7 @@ def write_report(log: Log, options: QuickstartOptions, path: Path, *, title: str
 <main>
 <h1>{_escape(title)}</h1>
 <p class="meta">The quick start of spikehouse, {_escape(_describe_source(options))}.
-{_escape(made)}, {log.seconds:.1f} s in all.</p>
+{_escape(made)}, {log.seconds:.1f} s in total.</p>
 {_headlines(log.headlines)}
 {body}
 {_footer(options)}
@@ -169,7 +147,7 @@ def _fields(values: Mapping[str, str]) -> str:
 
 
 def _table(block: TableBlock) -> str:
-    """Write numbers to the right and words to the left; pandas has one side for both."""
+    """Format a table with numbers right-aligned and text left-aligned."""
     frame = block.frame.reset_index()
     kinds = [
         "" if pd.api.types.is_numeric_dtype(kind) else ' class="text"' for kind in frame.dtypes

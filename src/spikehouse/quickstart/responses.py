@@ -1,4 +1,4 @@
-"""The later steps: responses to flashes, spikes during scenes, decoding, best and worst image."""
+"""Analysis steps: flash responses, spikes, decoding, best and worst image."""
 
 from __future__ import annotations
 
@@ -23,20 +23,10 @@ FLASH_NAMES = {-1.0: "dark flashes", 1.0: "bright flashes"}
 
 
 def show_flash_responses(log: Log, recording: Recording, out: Path) -> None:
-    """Compute and draw peristimulus time histograms of the flashes.
-
-    Parameters
-    ----------
-    log
-        Where to.
-    recording
-        The session and the units.
-    out
-        Folder for ``psth.png``.
-    """
+    """Compute and draw peristimulus time histograms of the flashes."""
     session = recording.session
     if "flashes" not in session.stimulus_names:
-        log.notice("This session shows no flashes; psth.png is left out.")
+        log.notice("This session has no flashes; psth.png is not written.")
         return
     presentations = session.get_stimulus_table("flashes")
     edges = np.arange(PSTH_WINDOW[0], PSTH_WINDOW[1] + TIME_STEP, TIME_STEP)
@@ -65,7 +55,7 @@ def show_flash_responses(log: Log, recording: Recording, out: Path) -> None:
     log.figure(
         figures.save_figure(figure, out / "psth.png"),
         f"Response of {recording.area} to full-field flashes. Above: mean of the units ± standard "
-        "error. Below: mean of all flashes, one row a unit, the uppermost on the probe at the "
+        "error. Below: mean of all flashes, one row per unit, the uppermost on the probe at the "
         "top; colours end at the 98th percentile. The bar marks the flash.",
     )
     log.origin(
@@ -83,24 +73,7 @@ def show_flash_responses(log: Log, recording: Recording, out: Path) -> None:
 def show_scene_spikes(
     log: Log, recording: Recording, stimulus: Decodable, out: Path
 ) -> tuple[xr.DataArray, pd.DataFrame, Decodable]:
-    """List the spikes during the decoded stimulus and count them.
-
-    Parameters
-    ----------
-    log
-        Where to.
-    recording
-        The session and the units.
-    stimulus
-        What will be decoded.
-    out
-        Folder for ``raster.png``.
-
-    Returns
-    -------
-    tuple of DataArray, DataFrame and Decodable
-        The design, presentations × units; the presentations; the stimulus with its duration.
-    """
+    """List and count the spikes during the decoded stimulus; return the design."""
     session, unit_ids = recording.session, recording.units.index.values
     presentations, stimulus, n_left_out = list_presentations(session, stimulus)
     if n_left_out:
@@ -126,7 +99,7 @@ def show_scene_spikes(
         figures.save_figure(figure, out / "raster.png"),
         f"Spikes during {stimulus.title}. Left: the unit whose counts depend most on the "
         f"{stimulus.class_name} (largest variance between, relative to within, classes); one row "
-        "a presentation. Right: all units in the first presentations.",
+        "per presentation. Right: all units in the first presentations.",
     )
     log.origin(
         "spike times, design, raster.png",
@@ -146,28 +119,7 @@ def show_decoding(
     stimulus: Decodable,
     out: Path,
 ) -> DecodingResult:
-    """Decode the stimulus and draw the confusion matrix.
-
-    Parameters
-    ----------
-    log
-        Where to.
-    recording
-        The session and the units.
-    design
-        Counts, presentations × units.
-    targets
-        The class of each presentation.
-    stimulus
-        What is decoded.
-    out
-        Folder for ``confusion.png``.
-
-    Returns
-    -------
-    DecodingResult
-        How well it went.
-    """
+    """Decode the stimulus and draw the confusion matrix."""
     result = decode(design, targets)
     shares = {f"accuracy, fold {i}": f"{a:.4f}" for i, a in enumerate(result.accuracies)}
     chance = f"{result.chance:.4f} (1 / {len(result.labels)} classes)"
@@ -178,8 +130,8 @@ def show_decoding(
     figure = figures.draw_confusion(recording, result, stimulus)
     log.figure(
         figures.save_figure(figure, out / "confusion.png"),
-        f"What each {stimulus.class_name} was taken for, in presentations summed over the "
-        f"{len(result.accuracies)} folds; right answers lie on the diagonal.",
+        f"Actual and predicted {stimulus.class_name}: number of presentations, summed over the "
+        f"{len(result.accuracies)} folds; correct predictions are on the diagonal.",
     )
     log.origin(
         "accuracies, mean, chance, confusion.png",
@@ -194,29 +146,17 @@ def show_decoding(
 def show_best_and_worst(
     log: Log, recording: Recording, result: DecodingResult, stimulus: Decodable, out: Path
 ) -> None:
-    """Show which classes are decoded best and worst, with their images.
-
-    Parameters
-    ----------
-    log
-        Where to.
-    recording
-        The session, and where templates come from.
-    result
-        What was decoded.
-    stimulus
-        What was decoded from.
-    out
-        Folder for ``images.png``.
-    """
+    """Show the classes that are decoded best and worst, with their images."""
     shares = result.per_class_accuracy.dropna()
     if stimulus.has_images:
-        # the blank screen is no image
+        # the blank screen is not an image
         shares = shares[shares.index != BLANK]
     best, worst = shares.idxmax(), shares.idxmin()
     if best == worst:
         worst = shares.index[-1]
-        log.notice(f"Every {stimulus.class_name} is decoded equally well; first and last shown.")
+        log.notice(
+            f"Every {stimulus.class_name} is decoded equally well; the first and last are shown."
+        )
     names = stimulus.names([best, worst])
     marked: dict[Any, str] = {
         best: f"most decodable: {stimulus.short_name} {names[best]}",
@@ -256,8 +196,8 @@ def _explain_missing_images(log: Log, stimulus: Decodable) -> None:
         )
         return
     log.notice(
-        "The images themselves belong to the survey, not to the session's file: images.png ranks "
-        "them without showing them. Use --source demo or --source warehouse to see them."
+        "The session file does not contain the images: images.png ranks them without showing them. "
+        "Use --source demo or --source warehouse to see them."
     )
 
 
@@ -276,4 +216,4 @@ def _mean_by_colour(
 
 
 def _span(rows: pd.DataFrame | pd.Series) -> str:
-    return f"{rows.index.min()}–{rows.index.max()}, {len(rows):,} in all"
+    return f"{rows.index.min()}–{rows.index.max()}, {len(rows):,} in total"

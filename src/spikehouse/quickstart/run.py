@@ -1,4 +1,4 @@
-"""The quick start from beginning to end."""
+"""Run the quick start."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from spikehouse.quickstart.survey import Recording
 
 
 def run_quickstart(options: QuickstartOptions, *, log: Log | None = None) -> Path:
-    """Go from the list of sessions to decoded images, printing and drawing on the way.
+    """Run the quick start, from the list of sessions to decoded images.
 
     Parameters
     ----------
     options
-        The user's choices.
+        Source, session, area and folders.
     log
-        Where to print; a new one on the standard output if None.
+        Log to print to; default: a new one on the standard output.
 
     Returns
     -------
     Path
-        The report, ``report.html``, beside ``psth.png``, ``raster.png``, ``confusion.png`` and
-        ``images.png``.
+        The report ``report.html``. Its folder also holds ``psth.png``, ``raster.png``,
+        ``confusion.png`` and ``images.png``.
 
     Raises
     ------
     SpikehouseError
-        One of its leaves, if the source, the session, the area or the folders cannot be used.
+        If the source, the session, the area or a folder cannot be used.
     """
     log = log if log is not None else Log()
     out = make_folder(options.out)
@@ -40,14 +40,14 @@ def run_quickstart(options: QuickstartOptions, *, log: Log | None = None) -> Pat
         recording = _open_recording(log, options, resources)
         _analyse(log, recording, out)
     report = write_report(log, options, out / "report.html", title=recording.title)
-    log.end(f"Wrote {report} ({log.seconds:.1f} s in all). Run again with: {options.command}")
+    log.end(f"Wrote {report} ({log.seconds:.1f} s in total). Run again with: {options.command}")
     return report
 
 
 def _open_recording(
     log: Log, options: QuickstartOptions, resources: contextlib.ExitStack
 ) -> Recording:
-    """Find the session and its units; what must be closed at the end goes to ``resources``."""
+    """Open the session and select its units; ``resources`` closes everything at the end."""
     read_template = None
     if options.path is not None:
         with log.step("The session file"):
@@ -56,13 +56,13 @@ def _open_recording(
     else:
         cache = resources.enter_context(survey.open_cache(options))
         read_template = cache.get_natural_scene_template
-        with log.step("Which sessions there are"):
+        with log.step("List the sessions"):
             sessions = survey.show_sessions(log, cache)
-        with log.step("Pick one and get its file"):
+        with log.step("Choose a session and get its file"):
             session_id = survey.pick_session(log, sessions, options)
             session = resources.enter_context(cache.get_session_data(session_id))
             file = f"session_{session_id}.nwb"
-    with log.step("What is in the session"):
+    with log.step("Metadata of the session"):
         survey.show_session(log, session, file=file)
     with log.step("Units of each structure"):
         units = survey.select_units(log, session, options.area, file=file)

@@ -1,4 +1,4 @@
-"""Which stimulus of a session is decoded."""
+"""The choice of the stimulus to decode."""
 
 from __future__ import annotations
 
@@ -18,25 +18,7 @@ BLANK = -1
 
 @dataclass(frozen=True)
 class Decodable:
-    """A stimulus and the parameter whose values are told apart.
-
-    Attributes
-    ----------
-    stimulus_name
-        As in the session.
-    parameter
-        Column of the stimulus table.
-    title
-        The stimulus in words.
-    class_name
-        What one class is, with its unit.
-    short_name
-        The same, in one word.
-    has_images
-        Whether a class is an image that can be shown.
-    duration
-        Length of one presentation [s].
-    """
+    """A stimulus and the parameter to decode."""
 
     stimulus_name: str
     parameter: str
@@ -47,18 +29,7 @@ class Decodable:
     duration: float = 0.25
 
     def names(self, labels: Iterable[Any]) -> dict[Any, str]:
-        """Name the classes as figures do.
-
-        Parameters
-        ----------
-        labels
-            Values of the parameter.
-
-        Returns
-        -------
-        dict
-            Label to text; whole numbers without a point, the blank screen as "blank".
-        """
+        """Return the text of each label for figures."""
         return {label: self._name(label) for label in labels}
 
     def _name(self, label: Any) -> str:  # noqa: ANN401 - a number or a word
@@ -86,52 +57,22 @@ DECODABLE = (
 
 
 def choose_stimulus(session: EcephysSession) -> Decodable:
-    """Choose what to decode: natural scenes, or the first kind of gratings there is.
-
-    Parameters
-    ----------
-    session
-        The session.
-
-    Returns
-    -------
-    Decodable
-        The stimulus.
-
-    Raises
-    ------
-    NotFoundError
-        If the session has none of them.
-    """
+    """Return natural scenes if they were shown, otherwise the first kind of gratings."""
     shown = set(session.stimulus_names)
     for stimulus in DECODABLE:
         if stimulus.stimulus_name in shown:
             return stimulus
     wanted = ", ".join(stimulus.stimulus_name for stimulus in DECODABLE)
     raise NotFoundError(
-        f"session {session.ecephys_session_id} shows none of the stimuli that are decoded here "
-        f"({wanted}); it shows {', '.join(sorted(map(str, shown)))}"
+        f"session {session.ecephys_session_id} has none of the stimuli that can be decoded "
+        f"({wanted}); it has {', '.join(sorted(map(str, shown)))}"
     )
 
 
 def list_presentations(
     session: EcephysSession, stimulus: Decodable
 ) -> tuple[pd.DataFrame, Decodable, int]:
-    """List the presentations whose class is known.
-
-    Parameters
-    ----------
-    session
-        The session.
-    stimulus
-        What is decoded.
-
-    Returns
-    -------
-    tuple of DataFrame, Decodable and int
-        The presentations, with the parameter as numbers; the stimulus with its duration, the
-        median of theirs; how many blank ones without a value were left out.
-    """
+    """Return the presentations with a value, the stimulus, and the number left out."""
     table = session.get_stimulus_table(stimulus.stimulus_name)
     values = pd.to_numeric(table[stimulus.parameter], errors="coerce")
     is_known = values.notna()

@@ -1,4 +1,4 @@
-"""The first steps: what exists, which session, its file, what is in it."""
+"""The first steps: list the sessions, choose one, open it, select units."""
 
 from __future__ import annotations
 
@@ -45,25 +45,7 @@ SHOWN_UNIT_COLUMNS = (
 
 @dataclass(frozen=True)
 class Recording:
-    """An open session, and what the later steps need to know of it.
-
-    Attributes
-    ----------
-    session
-        The session.
-    session_id
-        Its id.
-    file
-        The name of its file, for the record.
-    area
-        The chosen structure.
-    units
-        The units in it, index ``unit_id``, from the surface of the brain downwards.
-    unit_rule
-        Which units these are, in words.
-    read_template
-        Gives a natural scene by its number; None where there are no templates.
-    """
+    """An open session and the selected units."""
 
     session: EcephysSession
     session_id: int
@@ -75,29 +57,13 @@ class Recording:
 
     @property
     def title(self) -> str:
-        """The area and the session, as figures name them."""
+        """Area and session, for the titles of figures."""
         simulated = " (simulated)" if self.session.is_simulated else ""
         return f"{self.area}, session {self.session_id}{simulated}"
 
 
 def open_cache(options: QuickstartOptions) -> EcephysProjectCache:
-    """Open the cache of the chosen source.
-
-    Parameters
-    ----------
-    options
-        The user's choices.
-
-    Returns
-    -------
-    EcephysProjectCache
-        The cache; nothing is fetched yet.
-
-    Raises
-    ------
-    CacheError
-        If the folder cannot be used.
-    """
+    """Open the cache of the chosen source."""
     from spikehouse.project import EcephysProjectCache
     from spikehouse.remote.manifest import find_manifest
 
@@ -105,7 +71,7 @@ def open_cache(options: QuickstartOptions) -> EcephysProjectCache:
     if options.source == "demo":
         return EcephysProjectCache.from_demo(manifest=manifest, size=options.size)
     if options.source == "dandi":
-        # the archive has no images: those come from the bucket
+        # DANDI has no images; they come from the bucket
         return EcephysProjectCache.from_sources(["dandi", "s3"], manifest=manifest)
     if options.host is None:
         return EcephysProjectCache.from_sources(options.source, manifest=manifest)
@@ -113,20 +79,7 @@ def open_cache(options: QuickstartOptions) -> EcephysProjectCache:
 
 
 def show_sessions(log: Log, cache: EcephysProjectCache) -> pd.DataFrame:
-    """List the session types and the sessions.
-
-    Parameters
-    ----------
-    log
-        Where to.
-    cache
-        The survey.
-
-    Returns
-    -------
-    DataFrame
-        The session table.
-    """
+    """List the session types and the sessions."""
     sessions = cache.get_session_table()
     counts = sessions["session_type"].value_counts()
     log.fields({str(kind): f"{counts[kind]} sessions" for kind in cache.get_all_session_types()})
@@ -147,29 +100,7 @@ def show_sessions(log: Log, cache: EcephysProjectCache) -> pd.DataFrame:
 
 
 def pick_session(log: Log, sessions: pd.DataFrame, options: QuickstartOptions) -> int:
-    """Choose the session to work with.
-
-    Parameters
-    ----------
-    log
-        Where to say which.
-    sessions
-        The session table.
-    options
-        The user's choices.
-
-    Returns
-    -------
-    int
-        A session id.
-
-    Raises
-    ------
-    SessionNotFoundError
-        If the chosen session does not exist.
-    NotFoundError
-        If no session has channels in the area.
-    """
+    """Return the id of the session to use."""
     if options.session_id is not None:
         if options.session_id not in sessions.index:
             ids = [int(i) for i in sessions.index]
@@ -177,7 +108,7 @@ def pick_session(log: Log, sessions: pd.DataFrame, options: QuickstartOptions) -
                 f"there is no session {options.session_id} in {options.source}: "
                 f"{describe_choices(options.session_id, ids)}"
             )
-        log.say(f"Session {options.session_id}, as asked for.")
+        log.say(f"Session {options.session_id}, as chosen.")
         return options.session_id
     with_area = sessions[[_has(areas, options.area) for areas in _areas_of(sessions)]]
     with_scenes = with_area[with_area["session_type"] == SCENES_TYPE]
@@ -194,20 +125,7 @@ def pick_session(log: Log, sessions: pd.DataFrame, options: QuickstartOptions) -
 
 
 def describe_unit_rule(area: str | None = None, *, is_in_brain: bool = True) -> str:
-    """Say in words which units the default filters keep.
-
-    Parameters
-    ----------
-    area
-        The structure they must lie in, if any.
-    is_in_brain
-        Whether they must lie in any structure.
-
-    Returns
-    -------
-    str
-        One line.
-    """
+    """Describe the units that the default filters keep."""
     from spikehouse.catalogue.filters import UnitFilter
 
     limits = UnitFilter()
@@ -221,55 +139,27 @@ def describe_unit_rule(area: str | None = None, *, is_in_brain: bool = True) -> 
 
 
 def open_file(log: Log, path: Path) -> EcephysSession:
-    """Open a session file by itself.
-
-    Parameters
-    ----------
-    log
-        Where to say that a file has no survey around it.
-    path
-        The file.
-
-    Returns
-    -------
-    EcephysSession
-        The session.
-
-    Raises
-    ------
-    InvalidFileError
-        If there is no such file, or it is no session file.
-    """
+    """Open a session file without a cache."""
     from spikehouse.session import EcephysSession
 
     if not path.is_file():
         what = "is a folder" if path.is_dir() else "does not exist"
-        raise InvalidFileError(f"{path} {what}; give the path of a session file (.nwb)")
+        raise InvalidFileError(f"{path} {what}; a session file (.nwb) is needed")
     session = EcephysSession.from_nwb_path(path)
-    log.say(f"{path}: {path.stat().st_size / 1e6:,.1f} MB, opened where it lies.")
+    log.say(f"{path}: {path.stat().st_size / 1e6:,.1f} MB, opened in place.")
     log.notice(
-        "A single file has no survey around it: there is no session table to choose from, and "
-        "the images that were shown are not in it."
+        "A single file has no session table to choose from, and does not contain the images that "
+        "were shown."
     )
     return session
 
 
 def show_session(log: Log, session: EcephysSession, *, file: str) -> None:
-    """List the metadata of a session.
-
-    Parameters
-    ----------
-    log
-        Where to.
-    session
-        The session.
-    file
-        The name of its file.
-    """
+    """List the metadata of a session."""
     metadata = session.metadata
     log.fields({name: _as_text(value) for name, value in metadata.items()})
     if session.is_simulated:
-        log.notice("The file says that this session is simulated, not recorded from an animal.")
+        log.notice("This session is simulated, not recorded from an animal.")
     log.origin(
         "metadata",
         file=file,
@@ -280,31 +170,9 @@ def show_session(log: Log, session: EcephysSession, *, file: str) -> None:
 
 
 def select_units(log: Log, session: EcephysSession, area: str, *, file: str) -> pd.DataFrame:
-    """Count the units of each structure and take those of one.
-
-    Parameters
-    ----------
-    log
-        Where to list them.
-    session
-        The session.
-    area
-        Acronym of the structure.
-    file
-        The name of the session's file.
-
-    Returns
-    -------
-    DataFrame
-        The units of the structure, index ``unit_id``, from the top of the probe downwards.
-
-    Raises
-    ------
-    NotFoundError
-        If the structure has no units; the message lists those that have, and how many.
-    """
+    """Return the units of one structure, from the top of the probe downwards."""
     counts = session.structurewise_unit_counts
-    log.table(counts.rename("units").to_frame().rename_axis("structure"), "units a structure")
+    log.table(counts.rename("units").to_frame().rename_axis("structure"), "units per structure")
     if area not in counts.index:
         listed = ", ".join(f"{name} ({count})" for name, count in counts.items())
         closest = describe_choices(area, [str(name) for name in counts.index])
@@ -320,7 +188,7 @@ def select_units(log: Log, session: EcephysSession, area: str, *, file: str) -> 
     log.table(units[columns], f"the {len(units)} units in {area}, uppermost first", max_rows=8)
     log.headline(f"units in {area}", f"{len(units)}")
     log.origin(
-        "units a structure, units of the area",
+        "units per structure, units of the area",
         file=file,
         rows="all rows of the units table that pass",
         units=describe_unit_rule(),

@@ -92,7 +92,7 @@ def test_plot_spike_counts__draws_units_over_bins():
         ((3, 0), [0.0, 0.1, 0.2], "at least one unit"),
         ((3,), [0.0, 0.1, 0.2], "bins × units"),
         ((1, 2), [0.0], "two or more increasing numbers"),
-        ((2, 2), [0.1, 0.0], "that goes back"),
+        ((2, 2), [0.1, 0.0], "that does not increase"),
     ],
 )
 def test_plot_spike_counts__says_what_does_not_fit(shape, times, message):

@@ -90,7 +90,7 @@ def test_plot_decoding_curve__shuffled_along_and_log(ax, render):
         ({}, {}, "accuracies is empty"),
         (curve([[0.1], [0.2]]).rename(n_units="n"), {}, "no dimension 'n_units'; it has"),
         ({"VISp": [0.1]}, {}, r"accuracies\['VISp'\] has no dimension .* being a list"),
-        (xr.DataArray([0.1], dims="n_units"), {}, r"what its 1 entries .*assign_coords\(n_units"),
+        (xr.DataArray([0.1], dims="n_units"), {}, r"its 1 entries .*assign_coords\(n_units"),
         (curve([[np.nan], [np.nan]]), {}, "no finite accuracy"),
         (curve([[0.1], [0.2]], at=("VISp", "LGd")), {}, r"is not a number \(it holds \['VISp'\]"),
         (curve([[0.1], [0.2]], at=(0, 1)), {"is_log": True}, "is_log needs n_units above 0"),
@@ -116,7 +116,7 @@ def test_plot_confusion__in_percent(ax, render):
     assert image.get_clim() == (0, 100)
     assert [text.get_text() for text in ax.texts] == ["75", "25"]
     assert ax.figure.axes[1].get_ylabel() == "share of the actual class (%)"
-    with pytest.raises(InvalidArgumentError, match="no class to draw"):
+    with pytest.raises(InvalidArgumentError, match="confusion is empty"):
         plots.plot_confusion(confusion.isel(actual=[], predicted=[]))
 
 
@@ -175,11 +175,11 @@ def test_plot_psth_heatmap__says_so_itself_that_they_are_rates(counts, ax):
     ("options", "message"),
     [
         ({"order": "peaks"}, "order='peaks'; valid: 'given', 'peak' or"),
-        ({"order": [7, 1]}, "order names unit 1, which mean_counts has not"),
-        ({"order": []}, "order names no unit"),
+        ({"order": [7, 1]}, "unit 1 is not in mean_counts"),
+        ({"order": []}, "order is empty"),
         (
             {"order": "peak", "depths": pd.Series({7: 1.0, 8: 2.0, 9: 3.0})},
-            "give one of depths and order",
+            "depths and order cannot be combined",
         ),
     ],
 )

@@ -215,12 +215,12 @@ def test_plot_lfp_traces__around_their_means(lfp, ax, render):
 @pytest.mark.parametrize(
     ("change", "options", "message"),
     [
-        (lambda d: d.rename(time="t"), {}, "lfp has no dimension of time; it has"),
+        (lambda d: d.rename(time="t"), {}, "lfp has no time dimension; it has"),
         (lambda d: d.rename(channel="c"), {}, "no dimension 'channel'"),
         (lambda d: d * np.nan, {}, "lfp holds no finite value"),
         (lambda d: d.isel(time=[]), {}, "lfp is empty along 'time'"),
         (lambda d: d, {"depths": LFP_DEPTHS[:1]}, "no value for 2 of 3 ids, such as 6"),
-        (lambda d: d, {"depths": LFP_DEPTHS * 0}, "goes? back or stands still"),
+        (lambda d: d, {"depths": LFP_DEPTHS * 0}, "does not increase"),
     ],
 )
 def test_plot_lfp__refuses(lfp, plot, change, options, message):
@@ -233,7 +233,9 @@ def test_plot_lfp__refuses_a_whole_recording_and_impossible_scales(lfp):
     much = xr.DataArray(
         np.broadcast_to(0.0, (12_000_000, 95)), dims=("time", "channel")
     )  # takes no memory
-    with pytest.raises(InvalidArgumentError, match=r"1,140,000,000 values; .* Choose a window"):
+    with pytest.raises(
+        InvalidArgumentError, match=r"1,140,000,000 values; .* Select a time window"
+    ):
         plots.plot_lfp_heatmap(much)
     with pytest.raises(InvalidArgumentError, match="reach must be a number above 0, not 0"):
         plots.plot_lfp_heatmap(lfp, reach=0.0)
@@ -278,10 +280,10 @@ def test_plot_csd__takes_unit_and_depths_from_where_they_are(csd, ax, render):
 @pytest.mark.parametrize(
     ("change", "options", "message"),
     [
-        (lambda c: c, {"unit": None}, "does not say what it is measured in; give it: unit="),
+        (lambda c: c, {"unit": None}, "csd has no attribute 'units'; add unit="),
         (lambda c: c.drop_vars("vertical_position"), {}, "no coordinate 'vertical_position'"),
         (lambda c: c, {"depths": [1.0]}, r"shape \(1,\); csd has 2 virtual channels"),
-        (lambda c: c, {"depths": [1.0, 1.0]}, "stands still"),
+        (lambda c: c, {"depths": [1.0, 1.0]}, "does not increase"),
         (lambda c: c.expand_dims(probe=[1]), {}, "needed: one of virtual channels"),
         (lambda c: c * np.nan, {}, "csd holds no finite value"),
     ],
@@ -342,7 +344,7 @@ def test_plot_behavior__of_a_mean_rate_on_a_figure_of_its_own(activity, render):
 def test_plot_behavior__says_where_nothing_was_measured(activity, render):
     panels = plots.plot_behavior(activity, pupil=pd.Series([np.nan], index=[1.0]))
     render(panels[0])
-    assert [text.get_text() for text in panels[0].texts] == ["no pupil in this time"]
+    assert [text.get_text() for text in panels[0].texts] == ["no pupil in this interval"]
 
 
 def test_plot_behavior__refuses(activity, ax):

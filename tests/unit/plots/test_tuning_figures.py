@@ -78,8 +78,12 @@ def test_plot_tuning_curve__scales(ax, render):
 @pytest.mark.parametrize(
     ("arguments", "options", "message"),
     [
-        (([1.0], [1.0, 2.0]), {}, r"equally long, one entry a presentation; .* \(1,\), \(2,\)"),
-        (([[1.0]], [[1.0]]), {}, r"responses, values must be equally long"),
+        (
+            ([1.0], [1.0, 2.0]),
+            {},
+            r"the same length, one entry per presentation; .* \(1,\), \(2,\)",
+        ),
+        (([[1.0]], [[1.0]]), {}, r"responses, values must have the same length"),
         (([1.0], [1.0]), {"groups": [1, 2]}, r"values and groups .* \(1,\), \(1,\), \(2,\)"),
         (([], []), {}, "no response to draw: of 0 presentations"),
         (([1.0, 2.0], [np.nan, np.nan]), {}, "of 2 presentations 2 are blank sweeps"),
@@ -147,7 +151,7 @@ def test_plot_star__refuses(means, ax):
         plots.plot_star(means, ax=ax)
     with pytest.raises(InvalidArgumentError, match="no dimension 'phase'; it has"):
         plots.plot_star(means, rings="phase")
-    with pytest.raises(InvalidArgumentError, match="same after 180°: 0, 90, 180, 270"):
+    with pytest.raises(InvalidArgumentError, match="equal modulo 180°: 0, 90, 180, 270"):
         plots.plot_star(means, period=180)
     with pytest.raises(InvalidArgumentError, match=r"360 or 180 .* not 90"):
         plots.plot_star(means, period=90)
@@ -217,10 +221,14 @@ def test_plot_receptive_field__of_a_silent_unit(field, ax, render):
         (lambda f: f.rename(elevation="y"), {}, "no dimension 'elevation'; it has"),
         (lambda f: xr.concat([f, f], "unit_id"), {}, r"2 entries along 'unit_id'; choose one, "),
         (lambda f: f.isel(azimuth=[]), {}, "is empty along 'azimuth'"),
-        (lambda f: f.isel(azimuth=[1, 0, 2]), {}, "azimuth must be two or more .* goes back"),
+        (
+            lambda f: f.isel(azimuth=[1, 0, 2]),
+            {},
+            "azimuth must be two or more .* does not increase",
+        ),
         (lambda f: f * np.nan, {}, "no finite value"),
         (lambda f: f, {"mask": [True]}, r"mask has the shape \(1,\); .* \(2, 3\)"),
-        (lambda f: f, {"widths": (1.0, 1.0)}, "widths need a center"),
+        (lambda f: f, {"widths": (1.0, 1.0)}, "widths needs a center"),
     ],
 )
 def test_plot_receptive_field__refuses(field, change, options, message):

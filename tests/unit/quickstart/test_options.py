@@ -16,11 +16,11 @@ from spikehouse.quickstart.survey import open_cache
     [
         (
             {"source": "s3", "host": "127.0.0.1:1"},
-            r"--host 127\.0\.0\.1:1 is for --source warehouse",
+            r"--host 127\.0\.0\.1:1 needs --source warehouse",
         ),
-        ({"source": "warehose"}, "no source 'warehose': did you mean 'warehouse'"),
-        ({"size": "smal"}, "no demo survey of size 'smal': did you mean 'small'"),
-        ({"host": "localhost:1"}, "--host localhost:1 is for --source warehouse, not for"),
+        ({"source": "warehose"}, "unknown source 'warehose': did you mean 'warehouse'"),
+        ({"size": "smal"}, "unknown size of the demo survey 'smal': did you mean 'small'"),
+        ({"host": "localhost:1"}, "--host localhost:1 needs --source warehouse, not"),
     ],
 )
 def test_options__refuse_what_does_not_exist(choices, message):

@@ -70,7 +70,7 @@ def test_run_quickstart__report_needs_nothing_else(cache, log, tmp_path):
     assert "simulated, not recorded from an animal" in page
     assert page.count("Where these numbers come from") == 7
     assert "amplitude_cutoff ≤ 0.1, presence_ratio ≥ 0.95, isi_violations ≤ 0.5" in page
-    assert "stimulus presentations 8–57, 50 in all (natural_scenes)" in page
+    assert "stimulus presentations 8–57, 50 in total (natural_scenes)" in page
     assert "decoding.decode(design, frame): SVC(kernel=&#x27;rbf&#x27;" in page
     assert "scikit-learn" in page
 
@@ -87,7 +87,7 @@ def test_run_quickstart__without_scenes_decodes_gratings(cache, gratings_session
     run_quickstart(QuickstartOptions(out=tmp_path), log=log)
     text = printed(log)
     assert "no natural scenes (functional_connectivity); drifting gratings (75 repeats)" in text
-    assert "no flashes; psth.png is left out" in text
+    assert "no flashes; psth.png is not written" in text
     assert "10 blank presentations have no orientation and are left out" in text
     assert re.search(r"chance +0\.2500 \(1 / 4 classes\)", text)
     assert "have no images to show" in text
@@ -107,7 +107,7 @@ def test_run_quickstart__all_classes_decoded_alike(cache, session, log, tmp_path
 def test_run_quickstart__no_stimulus_to_decode(cache, gratings_session, log, tmp_path):
     cache.session = gratings_session
     gratings_session.stimulus_names = ["dot_motion"]
-    with pytest.raises(NotFoundError, match=r"session 7 shows none of the stimuli.*dot_motion"):
+    with pytest.raises(NotFoundError, match=r"session 7 has none of the stimuli.*dot_motion"):
         run_quickstart(QuickstartOptions(out=tmp_path), log=log)
 
 
@@ -138,7 +138,7 @@ def test_run_quickstart__unknown_session(cache, log, tmp_path):
 
 def test_run_quickstart__out_that_is_a_file(cache, log, tmp_path):
     (tmp_path / "out").write_text("")
-    with pytest.raises(CacheError, match=r"out, cannot be made: .*; choose another with --out"):
+    with pytest.raises(CacheError, match=r"out cannot be created: .*; choose another with --out"):
         run_quickstart(QuickstartOptions(out=tmp_path / "out"), log=log)
 
 
@@ -151,10 +151,10 @@ def test_run_quickstart__a_figure_that_cannot_be_written(cache, log, tmp_path):
 
 def test_run_quickstart__a_path_that_is_not_there(log, tmp_path):
     options = QuickstartOptions(source=str(tmp_path / "s.nwb"), out=tmp_path)
-    with pytest.raises(InvalidFileError, match=r"s\.nwb does not exist; give the path"):
+    with pytest.raises(InvalidFileError, match=r"s\.nwb does not exist; a session file"):
         run_quickstart(options, log=log)
     options = QuickstartOptions(source=str(tmp_path), out=tmp_path)
-    with pytest.raises(InvalidFileError, match="is a folder; give the path"):
+    with pytest.raises(InvalidFileError, match="is a folder; a session file"):
         run_quickstart(options, log=log)
 
 
