@@ -372,7 +372,7 @@ def words(bucket: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, 
 def test_command_info__never_fetches_by_surprise(run: Run, words: tuple[str, ...]) -> None:
     code, out, err = run("info", str(FIRST), *words)
     assert (code, out) == (1, "")
-    assert f"fetch it (spikehouse fetch {FIRST} --source " in err
+    assert f"download it (spikehouse fetch {FIRST} --source " in err
     assert "), or add --stream" in err
     code, streamed, err = run("info", str(FIRST), "--stream", *words)
     assert code == 0, err
