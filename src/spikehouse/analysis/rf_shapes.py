@@ -17,14 +17,7 @@ from spikehouse.errors import InvalidArgumentError, guard_public
 from spikehouse.labelled import align
 
 __all__ = [
-    "AZIMUTH_OFFSET_DEGREES",
-    "DEGREES_PER_PIXEL",
-    "ELEVATION_OFFSET_DEGREES",
     "ThresholdedMap",
-    "convert_azimuth_to_degrees",
-    "convert_elevation_to_degrees",
-    "convert_pixel_area_to_degrees",
-    "convert_pixels_to_degrees",
     "invert_rf",
     "is_rf_inverted",
     "rf_on_screen",
@@ -36,10 +29,6 @@ __all__ = [
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
-DEGREES_PER_PIXEL = 10.0
-# of the first column and of the lowest of nine rows, from the animal's centre of gaze
-AZIMUTH_OFFSET_DEGREES, ELEVATION_OFFSET_DEGREES = 10.0, -30.0
-N_ROWS = 9
 N_DECIMALS = 4
 
 
@@ -163,33 +152,6 @@ def rf_on_screen(
     y, x = map(np.asarray, align(center_y=center_y, center_x=center_x))
     inside: Bools = (y > 0) & (y < rf_shape[-2]) & (x > 0) & (x < rf_shape[-1])
     return inside
-
-
-def convert_pixels_to_degrees(
-    value_in_pixels: npt.ArrayLike, degrees_to_pixels_ratio: float = DEGREES_PER_PIXEL
-) -> Floats:
-    """Convert a distance in pixels to degrees."""
-    return np.asarray(np.asarray(value_in_pixels, dtype=np.float64) * degrees_to_pixels_ratio)
-
-
-def convert_azimuth_to_degrees(
-    azimuth_in_pixels: npt.ArrayLike, azimuth_offset_degrees: float = AZIMUTH_OFFSET_DEGREES
-) -> Floats:
-    """Convert a column of the 9 × 9 map to an azimuth [degrees]."""
-    return convert_pixels_to_degrees(azimuth_in_pixels) + azimuth_offset_degrees
-
-
-def convert_elevation_to_degrees(
-    elevation_in_pixels: npt.ArrayLike, elevation_offset_degrees: float = ELEVATION_OFFSET_DEGREES
-) -> Floats:
-    """Convert a row of the 9 × 9 map, 0 the highest, to an elevation [degrees]."""
-    from_below = (N_ROWS - 1) - np.asarray(elevation_in_pixels, dtype=np.float64)
-    return convert_pixels_to_degrees(from_below) + elevation_offset_degrees
-
-
-def convert_pixel_area_to_degrees(area_in_pixels: npt.ArrayLike) -> Floats:
-    """Convert an area in pixels to square degrees."""
-    return np.asarray(np.asarray(area_in_pixels, dtype=np.float64) * DEGREES_PER_PIXEL**2)
 
 
 def stack_maps(maps: npt.ArrayLike) -> tuple[Floats, tuple[int, ...]]:

@@ -15,7 +15,6 @@ from spikehouse.labelled import Ids, align, to_ids
 from spikehouse.spikes import check_windows, count_spikes
 
 __all__ = [
-    "binary_rate",
     "fano_factor",
     "firing_rate",
     "lifetime_sparseness",
@@ -128,34 +127,6 @@ def firing_rate(spike_times: Mapping[int, Floats], unit_ids: Ids, blocks: npt.Ar
     counts = count_spikes(spike_times, units, intervals)
     rates: Floats = counts.sum(axis=(0, 1), dtype=np.int64) / seconds
     return rates
-
-
-def binary_rate(
-    spikes: npt.ArrayLike,
-    *,
-    num_timestep_second: float = 30,
-    sweep_length: float = 3.1,
-    filter_width: float = 0.1,
-) -> Floats:
-    """Smooth a train that is 1 in each bin with a spike, as AllenSDK's ``get_fr`` does.
-
-    The result is not a rate: several spikes in a bin count once, and the sum is not divided by the
-    bin's length.
-    """
-    times = np.asarray(spikes, dtype=np.float64)
-    train = np.zeros(int(sweep_length * num_timestep_second))
-    places = np.floor(times * num_timestep_second)
-    outside = ~((places >= 0) & (places < len(train)))
-    if outside.any():
-        raise InvalidArgumentError(
-            f"a spike at {times[outside][0]:g} s is outside the sweep of {sweep_length:g} s; give "
-            "times from its beginning, or a longer sweep_length"
-        )
-    train[places.astype(np.intp)] = 1
-    from scipy.ndimage import gaussian_filter
-
-    smooth: Floats = gaussian_filter(train, int(filter_width * num_timestep_second))
-    return smooth
 
 
 def reliability(rates: npt.ArrayLike) -> Floats:

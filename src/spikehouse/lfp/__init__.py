@@ -1,4 +1,4 @@
-"""The local field potential: windows, means, power and sources; labelled arrays, read late."""
+"""Local field potential: windows, means, power and current sources of lazily read recordings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every function here needs to know of a recording's time axis."""
+"""The time axis of a recording."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from spikehouse.io.lazy_times import LazyTimes
 
 
 def time_index(lfp: xr.DataArray) -> pd.Index:
-    """Return the times of a recording."""
+    """Return the times [s] of a recording; raise InvalidArgumentError if it has none."""
     if "time" not in lfp.dims or "time" not in lfp.coords:
         raise InvalidArgumentError(
             f"an LFP has a dimension 'time' with coordinates in seconds; this array has dimensions "
@@ -24,7 +24,7 @@ def time_index(lfp: xr.DataArray) -> pd.Index:
 
 
 def is_increasing(times: pd.Index) -> bool:
-    """Return whether times are in order, of a lazy axis as far as it was read."""
+    """Return whether times are in order; of a lazy axis, as far as it was read."""
     if isinstance(times, LazyTimes) and times.is_increasing:
         return True
     return bool(times.is_monotonic_increasing)
@@ -33,7 +33,7 @@ def is_increasing(times: pd.Index) -> bool:
 def search_times(
     times: pd.Index, wanted: npt.NDArray[np.float64], side: Literal["left", "right"]
 ) -> npt.NDArray[np.int64] | None:
-    """Find where values belong among times; a lazy axis is read only around them."""
+    """Return how many times are below each value; None if the times are out of order."""
     found = times.find(wanted, side) if isinstance(times, LazyTimes) else None
     if found is not None:
         return found

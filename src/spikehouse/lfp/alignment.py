@@ -43,7 +43,7 @@ def align(
     window
         First and last time relative to the onset [s].
     method
-        How the time axes are matched; ``"nearest"`` takes the sample closest in time, the later
+        Method that matches the time axes; ``"nearest"`` takes the sample closest in time, the later
         of two equally close ones.
 
     Returns

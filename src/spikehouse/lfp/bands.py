@@ -123,7 +123,7 @@ def compute_band_power(
         Name → lower and upper limit [Hz]; a frequency belongs to a band in [lower, upper).
         :data:`spikehouse.lfp.BANDS` if not given.
     segment_length
-        Of the segments the spectrum is averaged over [s].
+        Length of the segments over which the spectrum is averaged [s].
 
     Returns
     -------
@@ -135,7 +135,7 @@ def compute_band_power(
     ------
     InvalidArgumentError
         If there are no bands, one is empty, holds no frequency of the spectrum or goes beyond half
-        the sampling rate, or as :func:`compute_spectrum` raises.
+        the sampling rate, or where :func:`compute_spectrum` raises.
 
     Notes
     -----
@@ -200,7 +200,7 @@ def _check_segment(times: pd.Index, segment_length: float) -> tuple[float, int]:
 def _iterate_segments(
     lfp: xr.DataArray, times: pd.Index, interval: float, n_segment: int
 ) -> Iterator[npt.NDArray[np.float64]]:
-    """Read segments, (segments, samples, channels), a few at a time."""
+    """Read segments (segments, samples, channels), a few at a time."""
     step = n_segment - n_segment // 2
     # every segment is held as float64 four times while it is transformed
     n_others = max(lfp.size // max(len(times), 1), 1)

@@ -36,14 +36,14 @@ def compute_csd(
         Potential [V] with a dimension of channels, best the response averaged over presentations:
         :func:`spikehouse.lfp.compute_evoked_lfp`.
     vertical_positions
-        Of the channels [µm] above the probe's tip: a Series by channel id, such as
+        Positions of the channels [µm] above the probe's tip: a Series by channel id, such as
         ``session.channels["probe_vertical_position"]``, which may have further channels; or an
         array, shape (n_channels,). If None, the coordinate ``vertical_position`` of ``lfp``.
     dim
-        The dimension of channels.
+        Name of the dimension of channels.
     conductivity
-        Of the tissue [S/m], assumed the same everywhere; about 0.3 in cortex. If None, the result
-        is not multiplied by it.
+        Conductivity of the tissue [S/m], assumed the same everywhere; about 0.3 in cortex. If
+        None, the result is not multiplied by it.
     smoothing_um
         Standard deviation of a Gaussian that smooths the potential in depth first [µm]; 0 for
         none.

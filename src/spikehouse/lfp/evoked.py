@@ -116,7 +116,7 @@ def _average(
 def _summarise(
     values: npt.NDArray[np.float64],
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Return the number, mean and sum of squared deviations of samples that are not NaN."""
+    """Return number, mean and sum of squared deviations of the samples that are not NaN."""
     is_known = np.isfinite(values)
     n = is_known.sum(axis=0)
     mean = np.where(is_known, values, 0.0).sum(axis=0) / np.maximum(n, 1)

@@ -1,4 +1,4 @@
-"""Blank out intervals of a recording without reading it."""
+"""Mask intervals of a recording without reading it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Spans = npt.NDArray[np.int64]
 
 
 class MaskedArray(BackendArray):
-    """An array of which some rows are NaN once they are read."""
+    """A lazy array of which the rows in ``spans`` (first, one after the last) are read as NaN."""
 
     def __init__(self, variable: xr.Variable, axis: int, spans: Spans) -> None:
         self._variable = variable
@@ -84,14 +84,14 @@ def _is_within(positions: npt.NDArray[np.int64], spans: Spans) -> npt.NDArray[np
 def mask_intervals(
     lfp: xr.DataArray, start_times: npt.ArrayLike, stop_times: npt.ArrayLike
 ) -> xr.DataArray:
-    """Make a recording NaN within intervals, without reading it.
+    """Set a recording to NaN within intervals, without reading it.
 
     Parameters
     ----------
     lfp
         A recording with a dimension ``time`` [s]; it is not changed.
     start_times
-        Begin of each interval [s].
+        Start of each interval [s].
     stop_times
         End of each interval [s].
 

@@ -1,4 +1,4 @@
-"""Counting and aligning spikes: sorted times in, labelled counts out."""
+"""Count and align spikes: sorted times in, labelled counts out."""
 
 from __future__ import annotations
 

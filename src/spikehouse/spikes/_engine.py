@@ -1,4 +1,4 @@
-"""Which way to count, and one unit after the other through the compiled loops."""
+"""Choose between numpy and the compiled loops, and run these unit by unit on all cores."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ MOST_UNITS_A_TASK = 16
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows of edges that the compiled loops can take."""
+    """Rows of edges for the compiled loops; ``slack`` as `_kernels.measure_rows` returns it."""
 
     domain: npt.NDArray[np.float64]
     windows: npt.NDArray[np.float64]
@@ -35,7 +35,7 @@ class Rows:
 
 
 def compiled_rows(domain: npt.NDArray[np.float64], n_units: int) -> Rows | None:
-    """Decide between the compiled loops and numpy."""
+    """Return rows for the compiled loops, or None where the work is small and numpy is faster."""
     is_loaded = "spikehouse.spikes._kernels" in sys.modules
     least = min(LARGE, LARGE_ONCE_LOADED) if is_loaded else LARGE
     if domain.size * n_units <= least or domain.shape[1] < 2:
@@ -52,7 +52,8 @@ def run_units(
     unit_ids: Sequence[int],
     job: Callable[[int, npt.NDArray[np.float64]], Result],
 ) -> list[Result]:
-    """Run a compiled job on every unit, on all cores."""
+    """Run a compiled job on every unit, on all cores, and return the results in order."""
+    # in memory: at most one unit's spikes a core, and one more where only this thread reads
     from spikehouse.spikes.compiling import n_threads as count_threads
 
     n_threads = count_threads()

@@ -14,10 +14,10 @@ Floats = npt.NDArray[np.float64]
 
 @compiled
 def measure_rows(domain: Floats) -> tuple[float, Floats]:
-    """Measure how even the edges of every row are."""
+    """Return by how much of a bin edges are off even ones, and each row's (first, last, bins/s)."""
     n_rows, n_edges = domain.shape
     windows = np.empty((n_rows, 3))
-    slack = 0.0
+    slack = 0.0  # infinite if more than one bin
     for row in range(n_rows):
         start, stop = domain[row, 0], domain[row, n_edges - 1]
         per_second = (n_edges - 1) / (stop - start)
@@ -31,7 +31,7 @@ def measure_rows(domain: Floats) -> tuple[float, Floats]:
 
 @compiled
 def _first_not_before(times: Floats, time: float, low: int, high: int) -> int:
-    """Bisect for the first place in [low, high) whose time is not before ``time``, else high."""
+    """Return the first place in [low, high) whose time is not before ``time``, else high."""
     while low < high:
         middle = (low + high) >> 1
         if times[middle] < time:
@@ -43,11 +43,9 @@ def _first_not_before(times: Floats, time: float, low: int, high: int) -> int:
 
 @compiled
 def _seek(times: Floats, time: float, place: int) -> int:
-    """Find the first spike not before ``time``, knowing that all before ``place`` are.
-
-    Steps double, so that the next row, mostly a few spikes on, costs a few comparisons, and one
-    far away their logarithm.
-    """
+    """Return the first spike not before ``time``, given that all before ``place`` are."""
+    # steps double: the next row, mostly a few spikes on, costs a few comparisons, and one far away
+    # their logarithm
     low, step = place, 1
     while low + step <= times.size and times[low + step - 1] < time:
         low += step
@@ -78,6 +76,11 @@ def count_unit(
     counts: npt.NDArray[Any],
 ) -> bool:
     """Add a unit's spikes in row ``i`` to ``counts[targets[i]]``; False if one would overflow."""
+    # Where edges are about even, a multiplication says which bin a spike is in. It never decreases
+    # with time, also when rounded, and ``slack`` was measured with it: a spike further than that
+    # from both ends of the bin is inside for certain, and for the few others the edges themselves
+    # are asked. Uneven bins are walked, which costs no more than to write them. Pages of counts
+    # without a spike are not touched.
     n_times, last_bin = times.size, domain.shape[1] - 2
     one = counts.dtype.type(1)
     is_even = slack <= 1

@@ -1,4 +1,4 @@
-"""Which spike fell into which presentation."""
+"""List the spikes within presentations."""
 
 from __future__ import annotations
 
@@ -94,11 +94,8 @@ def align_spikes(
 def _sort(
     values: npt.NDArray[np.float64],
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.intp]]:
-    """Sort, equal values in the order they came; give the values and their former places.
-
-    Faster than numpy's stable sort: few values are equal, and only those need their order put
-    right afterwards.
-    """
+    """Sort, equal values in the order they came; also return the former places."""
+    # faster than numpy's stable sort: few values are equal, and only those are put in order
     order = np.argsort(values)
     ordered = values[order]
     equal = ordered[1:] == ordered[:-1]

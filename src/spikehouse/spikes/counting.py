@@ -73,7 +73,7 @@ def check_windows(
         Shape (n_presentations, n_edges) [s]: starts and stops, or the edges of bins. The index of
         a table names the presentation in errors.
     noun
-        What has these windows, for errors.
+        What the windows belong to, for messages of errors.
 
     Returns
     -------
@@ -110,7 +110,7 @@ def time_domain(
     *,
     callback: TimeDomainCallback | None = None,
 ) -> npt.NDArray[np.float64]:
-    """Lay the bin edges out around every onset.
+    """Compute the bin edges around every onset.
 
     Parameters
     ----------
@@ -119,7 +119,7 @@ def time_domain(
     onsets
         Shape (n_presentations,) [s]. The index of a Series names presentations in errors.
     callback
-        Given the absolute edges, shape (n_presentations, n_bins + 1); gives them back changed.
+        Called with the absolute edges, shape (n_presentations, n_bins + 1); returns changed ones.
 
     Returns
     -------
@@ -149,7 +149,7 @@ def time_domain(
 
 
 def bin_centres(edges: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Give the centres of bins.
+    """Compute the centres of bins.
 
     Parameters
     ----------
@@ -174,9 +174,9 @@ def warn_wide_bins(
     edges
         Shape (n_bins + 1,) [s].
     threshold
-        The widest bin [s] that is not worth a warning.
+        Widest bin [s] without a warning.
     stacklevel
-        Whose line the warning names.
+        Number of stack frames up to the line that the warning names, as in `warnings.warn`.
     """
     widest = float(np.diff(edges).max())
     if widest > threshold:
@@ -195,7 +195,7 @@ def warn_overlaps(domain: npt.NDArray[np.float64], *, stacklevel: int = 3) -> No
     domain
         Shape (n_presentations, n_bins + 1) [s].
     stacklevel
-        Whose line the warning names.
+        Number of stack frames up to the line that the warning names, as in `warnings.warn`.
     """
     # rows may come in any order: what counts is the next one in time
     ordered = domain[np.argsort(domain[:, 0], kind="stable")]
@@ -229,8 +229,8 @@ def count_spikes(
         Shape (n_presentations, n_bins + 1); each row's edges [s] do not decrease. Rows may come
         in any order and overlap.
     dtype
-        Of the result. If None: int8 when binarized, else the smallest signed type that holds the
-        largest count, int16 at least.
+        Type of the result. If None: int8 when binarized, else the smallest signed type that holds
+        the largest count, int16 at least.
     binarize
         One where there is a spike, zero where there is none.
 
@@ -288,7 +288,7 @@ def _count_unit(
 
 
 def _has_even_bins(domain: npt.NDArray[np.float64]) -> bool:
-    """Return whether dividing by the bins' width finds nearly every bin, and is worth it."""
+    """Return whether dividing by the width of bins finds nearly every bin, and is worth it."""
     n_rows, n_edges = domain.shape
     if n_rows == 0 or n_edges < MANY_EDGES:
         return False
@@ -300,11 +300,9 @@ def _has_even_bins(domain: npt.NDArray[np.float64]) -> bool:
 def _count_by_division(
     train: npt.NDArray[np.float64], domain: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.intp] | None:
-    """Look up only where rows begin and end, and compute the bins of the spikes between.
-
-    What division says is compared with the edges themselves, so that the result is that of
-    looking up every edge; None where it is too far off.
-    """
+    """Count by computing the bins of spikes; None where computed bins are too far off."""
+    # Only the ends of rows are looked up. What division says is compared with the edges themselves,
+    # so that the result is that of looking up every edge.
     n_rows, n_bins = domain.shape[0], domain.shape[1] - 1
     first, end = (np.searchsorted(train, domain[:, edge], side="left") for edge in (0, -1))
     n_inside = end - first
@@ -333,7 +331,7 @@ def _count_compiled(
     *,
     binarize: bool,
 ) -> list[int]:
-    """Fill counts and say which units hold more spikes in a bin than the dtype can."""
+    """Fill counts; return the units with more spikes in a bin than the dtype can hold."""
     from spikehouse.spikes import _kernels
 
     limit = counts.dtype.type(_largest(counts.dtype))

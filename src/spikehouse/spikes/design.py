@@ -16,7 +16,7 @@ from spikehouse.spikes.counting import check_windows, count_spikes
 
 
 class HasSpikeTimes(Protocol):
-    """Anything with spike times by unit id: a session, for one."""
+    """An object with spike times by unit id, such as a session."""
 
     @property
     def spike_times(self) -> Mapping[int, npt.NDArray[np.float64]]:
@@ -57,8 +57,8 @@ def design_matrix(
 
     Notes
     -----
-    The tutorial's way, listing every spike, grouping and pivoting, loses silent units and silent
-    presentations, and with them the alignment to the targets.
+    Listing every spike, grouping and pivoting, as the published tutorial does, loses silent units
+    and silent presentations, and with them the alignment to the targets.
     """
     missing = {"start_time", "stop_time"} - set(presentations.columns)
     if missing:

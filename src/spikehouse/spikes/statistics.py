@@ -1,4 +1,4 @@
-"""How many spikes a condition evokes, and how much that varies between its presentations."""
+"""Mean and variability of the spikes that conditions evoke."""
 
 from __future__ import annotations
 
@@ -106,11 +106,9 @@ def _summarise(
     first: npt.NDArray[np.intp],
     sizes: npt.NDArray[np.intp],
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Take mean and standard deviation of runs of columns, each (n_runs, n_units).
-
-    Runs of one length are reduced together, along memory: numpy then adds in the same order as
-    for each by itself, and the last digit is that of np.mean and np.std.
-    """
+    """Compute mean and standard deviation of runs of columns, each (n_runs, n_units)."""
+    # Runs of one length are reduced together, along memory: numpy then adds in the same order as
+    # for each by itself, and the last digit is that of np.mean and np.std.
     mean = np.empty((len(sizes), len(values)))
     deviation = np.full_like(mean, np.nan)
     for size in np.unique(sizes):

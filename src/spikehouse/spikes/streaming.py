@@ -1,4 +1,4 @@
-"""Means over presentations, and spikes as flat arrays, without the counts of every presentation."""
+"""Mean counts without the counts of every presentation, and spikes as flat arrays."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def _check_groups(groups: npt.ArrayLike | None, n_rows: int) -> npt.NDArray[np.i
 def concatenate_spikes(
     spike_times: SpikeTimes, unit_ids: Ids
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
-    """Put the spikes of units end to end, for code that takes flat arrays.
+    """Concatenate the spikes of units, for code that takes flat arrays.
 
     Parameters
     ----------

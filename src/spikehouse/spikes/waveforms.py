@@ -14,7 +14,11 @@ from spikehouse.schema import require_columns
 
 
 class LabelledWaveforms(Mapping[int, xr.DataArray]):
-    """Unit id → its mean waveform, labelled when asked for."""
+    """A mapping of unit id → mean waveform (probe channel number, sample), labelled on access.
+
+    Waveforms are in the unit of the file: µV in the released files, although their attribute says
+    volts.
+    """
 
     def __init__(
         self,
@@ -32,7 +36,7 @@ class LabelledWaveforms(Mapping[int, xr.DataArray]):
         self._probes = probes
 
     def copy(self) -> dict[int, xr.DataArray]:
-        """Read all units into a dictionary, which can be changed."""
+        """Read all waveforms into a dictionary."""
         return dict(self)
 
     def __len__(self) -> int:

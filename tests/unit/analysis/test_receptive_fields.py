@@ -14,10 +14,6 @@ from spikehouse.analysis.receptive_fields import (
 )
 from spikehouse.analysis.rf_gaussian import fit_2d_gaussian, gaussian_moments_2d
 from spikehouse.analysis.rf_shapes import (
-    convert_azimuth_to_degrees,
-    convert_elevation_to_degrees,
-    convert_pixel_area_to_degrees,
-    convert_pixels_to_degrees,
     invert_rf,
     is_rf_inverted,
     rf_on_screen,
@@ -215,12 +211,7 @@ def test_rf_on_screen__is_strictly_inside():
     assert rf_on_screen((9, 9), y, x).tolist() == [False, True, True, False, False, False]
 
 
-def test_convert__gives_degrees_from_the_centre_of_gaze():
-    assert convert_azimuth_to_degrees([0, 4, 8]).tolist() == [10, 50, 90]
-    assert convert_elevation_to_degrees([0, 4, 8]).tolist() == [50, 10, -30]
-    assert convert_pixels_to_degrees(2.5) == 25
-    assert convert_pixels_to_degrees(2, 5) == 10
-    assert convert_pixel_area_to_degrees(3) == 300
+def test_invert_rf__needs_maps():
     with pytest.raises(InvalidArgumentError, match=r"shape \(3,\) has no rows or columns"):
         invert_rf([1, 2, 3])
 

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from spikehouse.analysis.variability import (
-    binary_rate,
     fano_factor,
     firing_rate,
     lifetime_sparseness,
@@ -76,20 +75,6 @@ def test_firing_rate__counts_half_open_blocks():
 
 def test_firing_rate__no_time():
     assert np.isnan(firing_rate({7: np.array([1.0])}, [7], np.empty((0, 2)))).all()
-
-
-def test_binary_rate__several_spikes_in_a_bin_count_once():
-    once = binary_rate([1.0, 2.0])
-    assert once.shape == (93,)
-    np.testing.assert_array_equal(once, binary_rate([1.0, 1.01, 2.0, 2.02]))
-    assert once.sum() == pytest.approx(2.0)
-    assert once.argmax() == 30
-
-
-@pytest.mark.parametrize("spike", [3.2, -0.1])
-def test_binary_rate__spike_outside_the_sweep(spike):
-    with pytest.raises(InvalidArgumentError, match=f"a spike at {spike:g} s is outside the sweep"):
-        binary_rate([1.0, spike])
 
 
 def test_reliability__same_opposite_and_constant_trials():

@@ -342,6 +342,28 @@ def test_functions__refuse_what_does_not_fit() -> None:
     assert isinstance(fields.convert_pixels_to_degrees(2.5), float)
 
 
+def test_get_fr__several_spikes_in_a_bin_count_once() -> None:
+    once = functions.get_fr([1.0, 2.0])
+    assert once.shape == (93,)
+    np.testing.assert_array_equal(once, functions.get_fr([1.0, 1.01, 2.0, 2.02]))
+    assert once.sum() == pytest.approx(2.0)
+    assert once.argmax() == 30
+
+
+@pytest.mark.parametrize("spike", [3.2, -0.1])
+def test_get_fr__spike_outside_the_sweep(spike: float) -> None:
+    with pytest.raises(InvalidArgumentError, match=f"a spike at {spike:g} s is outside the sweep"):
+        functions.get_fr([1.0, spike])
+
+
+def test_convert__gives_degrees_from_the_centre_of_gaze() -> None:
+    assert fields.convert_azimuth_to_degrees([0, 4, 8]).tolist() == [10, 50, 90]
+    assert fields.convert_elevation_to_degrees([0, 4, 8]).tolist() == [50, 10, -30]
+    assert fields.convert_pixels_to_degrees(2.5) == 25
+    assert fields.convert_pixels_to_degrees(2, 5) == 10
+    assert fields.convert_pixel_area_to_degrees(3) == 300
+
+
 # ---- what they draw
 
 

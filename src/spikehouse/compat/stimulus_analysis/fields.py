@@ -13,12 +13,7 @@ import numpy.typing as npt
 
 from spikehouse.analysis import rf_gaussian as _gaussian
 from spikehouse.analysis import rf_shapes as _shapes
-from spikehouse.analysis.rf_shapes import (
-    AZIMUTH_OFFSET_DEGREES,
-    DEGREES_PER_PIXEL,
-    ELEVATION_OFFSET_DEGREES,
-    invert_rf,
-)
+from spikehouse.analysis.rf_shapes import invert_rf
 
 __all__ = [
     "convert_azimuth_to_degrees",
@@ -34,6 +29,11 @@ __all__ = [
 ]
 
 Moments = tuple[float, float, float, float, float]
+
+DEGREES_PER_PIXEL = 10.0
+# of the first column and of the lowest of nine rows, from the animal's centre of gaze
+AZIMUTH_OFFSET_DEGREES, ELEVATION_OFFSET_DEGREES = 10.0, -30.0
+N_ROWS = 9
 
 
 def gaussian_moments_2d(data: npt.ArrayLike) -> Moments | None:
@@ -150,7 +150,8 @@ def convert_elevation_to_degrees(
     float or ndarray
         [degrees] from the centre of gaze.
     """
-    return _shapes.convert_elevation_to_degrees(elevation_in_pixels, elevation_offset_degrees)[()]
+    from_below = (N_ROWS - 1) - np.asarray(elevation_in_pixels, dtype=np.float64)
+    return (from_below * DEGREES_PER_PIXEL + elevation_offset_degrees)[()]
 
 
 def convert_azimuth_to_degrees(
@@ -170,7 +171,8 @@ def convert_azimuth_to_degrees(
     float or ndarray
         [degrees] from the centre of gaze.
     """
-    return _shapes.convert_azimuth_to_degrees(azimuth_in_pixels, azimuth_offset_degrees)[()]
+    pixels = np.asarray(azimuth_in_pixels, dtype=np.float64)
+    return (pixels * DEGREES_PER_PIXEL + azimuth_offset_degrees)[()]
 
 
 def convert_pixels_to_degrees(
@@ -190,7 +192,7 @@ def convert_pixels_to_degrees(
     float or ndarray
         [degrees].
     """
-    return _shapes.convert_pixels_to_degrees(value_in_pixels, degrees_to_pixels_ratio)[()]
+    return (np.asarray(value_in_pixels, dtype=np.float64) * degrees_to_pixels_ratio)[()]
 
 
 def convert_pixel_area_to_degrees(area_in_pixels: npt.ArrayLike) -> Any:  # noqa: ANN401
@@ -206,4 +208,4 @@ def convert_pixel_area_to_degrees(area_in_pixels: npt.ArrayLike) -> Any:  # noqa
     float or ndarray
         [degrees²], 100 a pixel.
     """
-    return _shapes.convert_pixel_area_to_degrees(area_in_pixels)[()]
+    return (np.asarray(area_in_pixels, dtype=np.float64) * DEGREES_PER_PIXEL**2)[()]

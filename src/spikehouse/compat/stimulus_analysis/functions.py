@@ -19,6 +19,7 @@ from spikehouse.analysis import scenes as _scenes
 from spikehouse.analysis import temporal as _temporal
 from spikehouse.analysis import tuning as _tuning
 from spikehouse.analysis import variability as _variability
+from spikehouse.errors import InvalidArgumentError
 
 __all__ = [
     "c50",
@@ -163,14 +164,28 @@ def get_fr(
     Returns
     -------
     ndarray, shape (n_bins,)
-        `spikehouse.analysis.variability.binary_rate`.
+        Smoothed train of zeros and ones. It is not a rate: several spikes in a bin count as one,
+        and the sum is not divided by the bin's length.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If a spike lies outside the sweep; in AllenSDK negative times wrap around to its end.
     """
-    return _variability.binary_rate(
-        spikes,
-        num_timestep_second=num_timestep_second,
-        sweep_length=sweep_length,
-        filter_width=filter_width,
-    )
+    times = np.asarray(spikes, dtype=np.float64)
+    train = np.zeros(int(sweep_length * num_timestep_second))
+    places = np.floor(times * num_timestep_second)
+    outside = ~((places >= 0) & (places < len(train)))
+    if outside.any():
+        raise InvalidArgumentError(
+            f"a spike at {times[outside][0]:g} s is outside the sweep of {sweep_length:g} s; give "
+            "times from its beginning, or a longer sweep_length"
+        )
+    train[places.astype(np.intp)] = 1
+    from scipy.ndimage import gaussian_filter
+
+    smooth: Floats = gaussian_filter(train, int(filter_width * num_timestep_second))
+    return smooth
 
 
 def reliability(
