@@ -210,7 +210,7 @@ def test_streamed_session__server_fails_midway__usable_afterwards(server, local_
     unit = session.units.index[0]
     server.fault = lambda start, stop: 503
     with pytest.raises(
-        SourceError, match=r"http://127.*/units/waveform_mean did not arrive: .*status 503"
+        SourceError, match=r"http://127.*/units/waveform_mean could not be downloaded: .*status 503"
     ):
         _ = session.mean_waveforms[unit]
     server.fault = None

@@ -1,4 +1,4 @@
-"""An open NWB file → tables and arrays. The only room that knows where HDF5 keeps what."""
+"""Read tables and arrays from an NWB file; the only package that knows the layout of the file."""
 
 from __future__ import annotations
 

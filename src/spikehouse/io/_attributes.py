@@ -1,4 +1,4 @@
-"""Single values and words out of a file: attributes, and datasets of one element."""
+"""Read single values and short texts: attributes, and datasets of one element."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from spikehouse.errors import InvalidFileError
 from spikehouse.io._kinds import describe_type, kind_of
 from spikehouse.io._stored import LARGEST_STRING, reading, to_text, where
 
-# HDF5 reads an attribute whole, and each of its texts may be as long as the longest; the columns
-# of a table are the longest list
+# HDF5 reads an attribute whole, and each of its texts may have LARGEST_STRING bytes. The longest
+# list of texts in an NWB file is that of a table's column names.
 MOST_TEXTS = 256
 LARGEST_ATTRIBUTE = 1 << 15
 
@@ -21,7 +21,7 @@ Scalar = str | int | float | bool
 
 
 def read_value(dataset: h5py.Dataset) -> Scalar:
-    """Read a dataset that holds one number or one text, and was charged to the budget."""
+    """Read a dataset of one number or one text that was already charged to the budget."""
     if kind_of(dataset) == "neither" or dataset.size != 1:
         raise InvalidFileError(
             f"{where(dataset)} should hold one text or number, but is of type "
@@ -33,7 +33,7 @@ def read_value(dataset: h5py.Dataset) -> Scalar:
 
 
 def read_attribute(node: h5py.HLObject, name: str) -> Scalar | None:
-    """Read an attribute that holds one number, one word, or true or false; None without it."""
+    """Read an attribute of one number, text or boolean; return None if it is absent."""
     value = _attribute(node, name)
     if value is None:
         return None
@@ -44,7 +44,7 @@ def read_attribute(node: h5py.HLObject, name: str) -> Scalar | None:
 
 
 def read_number(node: h5py.HLObject, name: str) -> float:
-    """Read an attribute that must be there and hold one finite number."""
+    """Read a required attribute that holds one finite number."""
     value = read_attribute(node, name)
     if isinstance(value, (int, float)) and np.isfinite(value):
         return value
@@ -54,14 +54,14 @@ def read_number(node: h5py.HLObject, name: str) -> float:
 
 
 def read_names(node: h5py.HLObject, name: str) -> list[str] | None:
-    """Read an attribute that holds words; None without it."""
+    """Read an attribute that holds a list of texts; return None if it is absent."""
     value = _attribute(node, name)
     if value is None:
         return None
     words = value.reshape(-1).tolist()
     if not all(isinstance(word, (bytes, str)) for word in words):
         raise InvalidFileError(
-            f"{where(node)}: the attribute {name!r} should hold words, but is {value.dtype}"
+            f"{where(node)}: the attribute {name!r} should hold text, but is of type {value.dtype}"
         )
     return [to_text(word) for word in words]
 

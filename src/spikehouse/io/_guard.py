@@ -1,4 +1,4 @@
-"""Paths within one file, followed without leaving it, going round in circles or opening others."""
+"""Follow paths within one HDF5 file, never into another file and never along circular links."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from h5py import h5d, h5g, h5l, h5o
 from spikehouse.errors import InvalidFileError
 from spikehouse.io._stored import charge, reading, where
 
-# soft links on the way to one object; NWB files have one
+# soft links that are followed to reach one object; NWB files need one
 LARGEST_DEPTH = 16
 LONGEST_TARGET = 4096
 _N_SHOWN = 200
@@ -18,17 +18,15 @@ _N_LISTED = 50
 
 
 def list_names(group: h5py.Group) -> list[str]:
-    """List the members of a group without opening them; a name that is no UTF-8 is left out."""
+    """List the members of a group without opening them; names that are not UTF-8 are left out."""
     return list(list_links(group))
 
 
 def list_links(group: h5py.Group, *, addresses: bool = False) -> dict[str, int | None]:
-    """Give the members of a group and, if asked (3 µs each), where their headers lie in the file.
-
-    The place is None where it was not asked for, and of soft and external links.
-    """
+    """Map the members of a group to the addresses of their headers, None if not asked for."""
+    # Looking up an address takes 3 µs; soft and external links have none.
     with reading(group, verb="listed"):
-        # a name that is no UTF-8 is none that anybody asks for, and cannot be shown
+        # nobody asks for a name that is not UTF-8, and it cannot be printed
         keys = [key for key in group.id if "\ufffd" not in key.decode("utf-8", "replace")]
         found: dict[str, int | None] = dict.fromkeys(map(_decode, keys))
         for key in keys if addresses else ():
@@ -42,18 +40,16 @@ def _decode(key: bytes) -> str:
 
 
 def find(start: h5py.Group, path: str) -> h5py.HLObject | None:
-    """Follow a path within one file; give what is there, None where nothing is.
-
-    A path that leads out of the file (an external link, a virtual dataset, values in other files),
-    round in circles or to something that cannot be opened raises InvalidFileError. One component
-    costs about 20 µs, less than ``group[name]``.
-    """
+    """Follow a path within one file and open what it leads to; return None if nothing is there."""
+    # Every object is opened here, so that no file can make the library open another file: a path
+    # that leads to an external link, a virtual dataset, values stored in another file or a circle
+    # of soft links raises InvalidFileError. A component takes about 20 µs, less than group[name].
     return _walk(start, path)[0]
 
 
 def _walk(start: h5py.Group, path: str) -> tuple[h5py.HLObject | None, Any]:
-    """Follow a path; of a dataset give how it was created too, which takes a while to get."""
-    node, plan = (start["/"] if path.startswith("/") else start), None
+    """Follow a path; return the object and, of a dataset, its creation property list."""
+    node, creation = (start["/"] if path.startswith("/") else start), None
     pending = path.split("/")[::-1]
     n_soft = 0
     while pending:
@@ -62,7 +58,7 @@ def _walk(start: h5py.Group, path: str) -> tuple[h5py.HLObject | None, Any]:
             continue
         if not isinstance(node, h5py.Group):
             return None, None
-        found, plan, target = _look(node, name.encode("utf-8", "surrogateescape"))
+        found, creation, target = _look(node, name.encode("utf-8", "surrogateescape"))
         if target is None:
             if found is None:
                 return None, None
@@ -71,23 +67,23 @@ def _walk(start: h5py.Group, path: str) -> tuple[h5py.HLObject | None, Any]:
         n_soft += 1
         if n_soft > LARGEST_DEPTH or len(target) > LONGEST_TARGET:
             raise InvalidFileError(
-                f"{where(node, f'/{name}')} is a soft link to {_shown(target)}, the {n_soft}th on "
-                "the way: it leads round in circles and was not followed"
+                f"{where(node, f'/{name}')} is a soft link to {_shown(target)}, link number "
+                f"{n_soft} of this path: the links are circular and were not followed"
             )
         text = _decode(target)
         node = node["/"] if text.startswith("/") else node
         pending.extend(text.split("/")[::-1])
-    return node, plan
+    return node, creation
 
 
 def _look(group: h5py.Group, key: bytes) -> tuple[h5py.HLObject | None, Any, bytes | None]:
-    """Open one member of a group, a dataset with how it was created; a soft link's target."""
+    """Open a member of a group; return it, its creation property list and a soft link's target."""
     shown = "/" + key.decode("utf-8", "replace")
     with reading(group, shown, verb="opened"):
         links = group.id.links
         try:
             kind = links.get_info(key).type
-        except (KeyError, RuntimeError):  # which of them depends on the version
+        except (KeyError, RuntimeError):  # which of the two depends on the version of h5py
             if links.exists(key):
                 raise
             return None, None, None
@@ -101,57 +97,59 @@ def _look(group: h5py.Group, key: bytes) -> tuple[h5py.HLObject | None, Any, byt
         raise InvalidFileError(f"{place} is a link of unknown kind {kind}; it was not followed")
     raise InvalidFileError(
         f"{place} is an external link to {_shown(target[1])} in {_shown(target[0])}; it was not "
-        "followed, because a recording's file must hold what it shows. If you trust it, copy "
-        "what it points at into the file"
+        "followed, because a recording's file must contain its own data. If you trust the link, "
+        "copy what it points at into the file"
     )
 
 
 def _open(group: h5py.Group, key: bytes) -> tuple[h5py.HLObject, Any]:
     found = h5o.open(group.id, key)
     if isinstance(found, h5d.DatasetID):
-        dataset, plan = h5py.Dataset(found, readonly=True), found.get_create_plist()
-        _check_layout(dataset, plan)
-        return dataset, plan
+        dataset, creation = h5py.Dataset(found, readonly=True), found.get_create_plist()
+        _check_layout(dataset, creation)
+        return dataset, creation
     is_group = isinstance(found, h5g.GroupID)
     return (h5py.Group(found) if is_group else h5py.Datatype(found)), None
 
 
-def _check_layout(dataset: h5py.Dataset, plan: Any) -> None:  # noqa: ANN401 - of h5py
-    layout = plan.get_layout()
-    # the others cannot have external files
+def _check_layout(dataset: h5py.Dataset, creation: Any) -> None:  # noqa: ANN401 - of h5py
+    layout = creation.get_layout()
+    # datasets of other layouts cannot refer to other files
     if layout not in (h5d.VIRTUAL, h5d.CONTIGUOUS):
         return
     if layout == h5d.VIRTUAL:
-        targets = [plan.get_virtual_filename(n) for n in range(min(plan.get_virtual_count(), 3))]
+        n_shown = min(creation.get_virtual_count(), 3)
+        targets = [creation.get_virtual_filename(n) for n in range(n_shown)]
         raise InvalidFileError(
-            f"{where(dataset)} is a virtual dataset put together from "
+            f"{where(dataset)} is a virtual dataset assembled from "
             f"{', '.join(map(_shown, targets))}; it was not followed, because a recording's file "
-            "must hold what it shows"
+            "must contain its own data"
         )
-    if plan.get_external_count():
+    if creation.get_external_count():
+        target = _shown(creation.get_external(0)[0])
         raise InvalidFileError(
-            f"{where(dataset)} keeps its values in the file {_shown(plan.get_external(0)[0])}; it "
-            "was not followed, because a recording's file must hold what it shows"
+            f"{where(dataset)} keeps its values in the file {target}; it "
+            "was not followed, because a recording's file must contain its own data"
         )
 
 
 def find_dataset(start: h5py.Group, path: str) -> h5py.Dataset | None:
-    """Follow a path to a dataset, which is charged to the budget; None where there is none."""
-    found, plan = _walk(start, path)
+    """Open the dataset at a path and charge it to the budget; return None if there is none."""
+    found, creation = _walk(start, path)
     if not isinstance(found, h5py.Dataset):
         return None
-    charge(found, plan)
+    charge(found, creation)
     return found
 
 
 def find_group(start: h5py.Group, path: str) -> h5py.Group | None:
-    """Follow a path to a group; None where there is none."""
+    """Open the group at a path; return None if there is none."""
     found = find(start, path)
     return found if isinstance(found, h5py.Group) else None
 
 
 def member(group: h5py.Group, name: str) -> h5py.Dataset:
-    """Open a dataset that must be in a group, and charge it to the budget."""
+    """Open a required dataset of a group and charge it to the budget."""
     found = find_dataset(group, name)
     if found is None:
         raise InvalidFileError(
@@ -161,7 +159,7 @@ def member(group: h5py.Group, name: str) -> h5py.Dataset:
 
 
 def reopen(root: h5py.Group, path: str) -> h5py.Dataset:
-    """Open a dataset that was charged before; only the way to it is checked again."""
+    """Open a dataset again without charging it a second time; only the path is checked again."""
     found = find(root, path)
     if not isinstance(found, h5py.Dataset):
         raise InvalidFileError(f"{where(root, f'/{path}')} is no longer there")
@@ -169,7 +167,7 @@ def reopen(root: h5py.Group, path: str) -> h5py.Dataset:
 
 
 def describe_members(group: h5py.Group) -> str:
-    """Name up to fifty members of a group, for a message."""
+    """List up to fifty members of a group for an error message."""
     return ", ".join(list_names(group)[:_N_LISTED]) or "nothing"
 
 

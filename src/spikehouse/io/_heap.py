@@ -1,13 +1,21 @@
-"""Variable-length strings straight from HDF5's global heap.
+"""Read columns of variable-length strings directly from HDF5's global heap.
 
 The HDF5 library resolves one string at a time, about a microsecond each; the stimulus tables
-of one session hold 400 000 of them, nearly all equal to their neighbour. Here a column's
-references are read as one block, the heap collections they point into as a few, and the
-strings are compared as arrays. Nothing is taken on trust: what does not fit together is damage,
-which raises ValueError (``reading`` names the dataset), and is never handed to the library.
-
-Layout: HDF5 File Format Specification, III.E "Disk Format: Level 1E - Global Heap".
+of one session hold 400 000 of them, nearly all equal to their neighbour. Here the references
+of a column are read as one block, the heap collections they point into as a few more, and the
+strings are compared as arrays.
 """
+
+# Layout: HDF5 File Format Specification, III.E "Disk Format: Level 1E - Global Heap".
+#
+# Invariants. A reference is (length, address of a collection, index within it). A collection
+# starts with a header of two words (signature and size), followed by objects without gaps: two
+# words of header (index and reference count, length in bytes), then the text padded to whole
+# words. Free space, with the index 0, can only come last. Whatever breaks these rules raises
+# ValueError (``reading`` adds the name of the dataset) before the library sees it: the library
+# allocates what a reference asks for, up to 4 GB, without looking whether the file has that much,
+# and never returns from a collection with a gap. Collections of one column must not overlap, so
+# that a small file cannot be read many times over.
 
 from __future__ import annotations
 
@@ -23,11 +31,11 @@ import pandas as pd
 from spikehouse.io._stored import FLOOR_BYTES, LARGEST_STRING, file_size
 
 ByteReader = Callable[[int, int], bytes]
-"""Gives ``length`` bytes of the file from ``offset`` on; fewer at its end."""
+"""Takes an offset and a length, and returns these bytes of the file; fewer at its end."""
 
 _REFERENCE = np.dtype([("length", "<u4"), ("address", "<u8"), ("index", "<u4")])
 SIGNATURE = b"GCOL"
-# in words of eight bytes: what precedes the objects of a collection, and the data of an object
+# in words of eight bytes: the header of a collection, and that of an object in it
 _HEADER = 2
 _OBJECT_HEADER = 2
 # the two lowest bytes of an object's header are its index; the reference count follows
@@ -40,10 +48,10 @@ _WORTHWHILE = 64
 _SINGLY = 256
 _SHORT_RUN = 8
 _PROBED = 64
-# wider or more varied texts than these are told apart one by one, or after sorting by length
+# wider texts [words] are compared one by one; more lengths than these are sorted first
 _WIDEST = 64
 _FEW_LENGTHS = 16
-# texts read by the library at once
+# texts that the library reads in one call
 _PIECE = 256
 
 Factorized = tuple[npt.NDArray[np.int32], npt.NDArray[np.object_]]
@@ -52,7 +60,8 @@ Factorized = tuple[npt.NDArray[np.int32], npt.NDArray[np.object_]]
 def read_factorized(dataset: h5py.Dataset, read_bytes: ByteReader, *, base: int = 0) -> Factorized:
     """Read a column of variable-length strings as codes into its distinct values."""
     references = read_references(dataset, read_bytes, base=base)
-    # a column is written in one go: its strings lie collection after collection
+    # A column is written at once, so that neighbours share a collection. Where they do not, this
+    # way has no advantage over the library.
     if (
         references is None
         or len(references) < _WORTHWHILE
@@ -65,13 +74,9 @@ def read_factorized(dataset: h5py.Dataset, read_bytes: ByteReader, *, base: int 
 def read_references(
     dataset: h5py.Dataset, read_bytes: ByteReader, *, base: int = 0
 ) -> npt.NDArray[Any] | None:
-    """Read where a dataset's strings are, and make sure that they can be.
-
-    Gives "length" [bytes], "address" of the collection and "index" in it of each string; None
-    where the dataset is not of variable-length strings in one piece. The HDF5 library makes room
-    for what a reference asks for, up to 4 GB, before it looks whether there is so much. ``base``
-    are the bytes of the file's user block, from which the addresses in it count.
-    """
+    """Read and check the references of a dataset of variable-length strings."""
+    # None if the dataset is of another type, or not stored in one piece. ``base`` is the size of
+    # the file's user block: addresses in the file count from its end.
     if not _has_references(dataset):
         return None
     asked = dataset.size * _REFERENCE.itemsize
@@ -88,7 +93,7 @@ def read_references(
 
 
 def _has_references(dataset: h5py.Dataset) -> bool:
-    """Whether references of 16 bytes lie one after the other, and what they point at is text."""
+    """Check that a dataset consists of contiguous references of 16 bytes to text."""
     text = h5py.check_string_dtype(dataset.dtype)
     return (
         text is not None
@@ -101,13 +106,15 @@ def _has_references(dataset: h5py.Dataset) -> bool:
 def _check_lengths(longest: int, together: int, size: int) -> None:
     if longest > LARGEST_STRING:
         raise ValueError(f"it has a string of {longest} bytes; at most {LARGEST_STRING} are read")
-    # written one by one they fit into the file; only references to the same text again do not
+    # strings that were written once each fit into the file; many references to one text may not
     if together > size + FLOOR_BYTES:
-        raise ValueError(f"it has strings of {together} bytes in all, more than the file's {size}")
+        raise ValueError(
+            f"it has strings of {together} bytes together, more than the file's {size}"
+        )
 
 
 def _read_by_library(dataset: h5py.Dataset) -> Factorized:
-    """Read a column piece by piece, so that what references to one text take is seen in time."""
+    """Read a column with the library in pieces, checking the total length after each."""
     codes = np.zeros(len(dataset), dtype=np.int32)
     code_of: dict[bytes, int] = {}
     size, together = file_size(dataset), 0
@@ -154,7 +161,7 @@ def _resolve(references: npt.NDArray[Any], read_bytes: ByteReader, size: int) ->
 
 
 def check_collection(read_bytes: ByteReader, address: int) -> None:
-    """Make sure that the library can read a collection: it would walk one with a hole for ever."""
+    """Check that a collection has no gap, on which the library would loop for ever."""
     size = _collection_size(read_bytes(address, 8 * _HEADER), 0)
     block = read_bytes(address, size)
     if len(block) < size:
@@ -163,18 +170,18 @@ def check_collection(read_bytes: ByteReader, address: int) -> None:
 
 
 Found = tuple[list[bytes], npt.NDArray[np.int64] | None]
-"""Distinct strings, and for each reference which of them; None where there is but one."""
+"""Distinct strings, and the position in them for each reference (None if there is only one)."""
 
 
 class _Heap:
-    """Collections of the global heap, as 8-byte words."""
+    """Hold the collections that a column refers to, as arrays of 8-byte words."""
 
     def __init__(
         self, addresses: npt.NDArray[np.int64], read_bytes: ByteReader, file_size: int
     ) -> None:
         self._collections: dict[int, npt.NDArray[np.uint64]] = {}
         self._tables: dict[int, npt.NDArray[np.int64]] = {}
-        # collections that overlap would let a small file be read many times over
+        # where the last collection ended: they must not overlap
         self._end = 0
         if addresses.size and not 0 < addresses[0] <= addresses[-1] < file_size:
             raise ValueError("its strings lie outside the file")
@@ -216,7 +223,7 @@ class _Heap:
 
 
 def _tabulate(words: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:
-    """Give the places of objects' headers by index; -1 where there is none, and last."""
+    """Return the positions of the objects' headers by index; -1 if absent, and as last entry."""
     headers = _walk(words)
     known = (words[headers] & _INDEX).astype(np.int64)
     table = np.full(int(known.max(initial=0)) + 2, -1, dtype=np.int64)
@@ -236,10 +243,9 @@ def _collection_size(piece: bytes, offset: int) -> int:
 def _only_text(
     words: npt.NDArray[np.uint64], indices: npt.NDArray[np.int64], lengths: npt.NDArray[np.uint32]
 ) -> bytes | None:
-    """Give the text if all references are to the same one, in equally long objects in a row.
-
-    That is how a column of one value is written, and most columns are.
-    """
+    """Return the text if all references have the same one; None if that is not sure."""
+    # The fast path: most columns of a stimulus table have one value, and are written as objects
+    # of equal length with the indices 1, 2, 3, …
     length = int(words[_HEADER + 1])
     if (lengths != length).any():
         return None
@@ -252,13 +258,13 @@ def _only_text(
     if not in_order or (objects[:, 1] != length).any():
         return None
     texts = _masked(objects[:, _OBJECT_HEADER:], length)
-    # the index 0 is that of free space
+    # index 0 is free space
     is_one = (texts == texts[0]).all() and indices.all()
     return texts[0].tobytes()[:length] if is_one else None
 
 
 def _masked(texts: npt.NDArray[np.uint64], length: int) -> npt.NDArray[np.uint64]:
-    """Blank what pads strings to whole words: it need not be zero."""
+    """Set the padding behind the strings to zero, which the format does not require."""
     if length % 8:
         texts = texts.copy()
         texts[:, -1] &= np.uint64((1 << 8 * (length % 8)) - 1)
@@ -266,11 +272,9 @@ def _masked(texts: npt.NDArray[np.uint64], length: int) -> npt.NDArray[np.uint64
 
 
 def _walk(words: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:
-    """Follow a collection from object to object; gives the places of their headers.
-
-    Objects come in runs of one length, which stand at equal distances; where they do not, they
-    are followed one by one. The last may be free space, of index 0.
-    """
+    """Follow a collection from object to object; return the positions of their headers."""
+    # Objects of equal length stand at equal distances: a run of them is found with array
+    # operations. Where runs are short, objects are followed one by one, _SINGLY words at a time.
     place, pieces, n_found = _HEADER, [], 0
     while place + _OBJECT_HEADER <= len(words) and n_found <= _INDEX:
         run = _follow_run(words[place:])
@@ -284,21 +288,22 @@ def _walk(words: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:
         place += step
     rest = len(words) - place
     is_free = rest >= _OBJECT_HEADER and not words[place] & _INDEX
-    # what is too short for a header belongs to nobody
+    # a remainder too short for a header is unused
     if int(words[place + 1]) != 8 * rest if is_free else not 0 <= rest < _OBJECT_HEADER:
-        raise ValueError("its string heap is damaged: it has a hole")
+        raise ValueError("its string heap is damaged: it has a gap")
     headers = np.concatenate(pieces) if pieces else np.empty(0, dtype=np.int64)
     if np.unique(words[headers] & _INDEX).size < len(headers):
-        raise ValueError("its string heap is damaged: two strings have one number")
+        raise ValueError("its string heap is damaged: two strings have the same index")
     return headers
 
 
 def _follow_run(words: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:
-    """Where the headers of the first objects stand, as long as they are equally long."""
+    """Return the positions of the headers of the first objects that have equal length."""
     padded = (int(words[1]) + 7) // 8
     step = _OBJECT_HEADER + padded
     if len(words) > 8 * _PROBED * step:
-        # going through all of a large collection for every few objects would take hours
+        # probe before scanning all of a large collection: doing that for every short run of objects
+        # would take hours
         few = np.arange(0, _PROBED * step, step)
         words = words if _runs(words, few, padded).all() else words[: _PROBED * step]
     words = words[: (_INDEX + 1) * step]
@@ -310,20 +315,20 @@ def _follow_run(words: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:
 def _runs(
     words: npt.NDArray[np.uint64], headers: npt.NDArray[np.int64], padded: int
 ) -> npt.NDArray[np.bool_]:
-    """Say of each place whether an object as long as the first begins there."""
+    """Check for each position whether an object as long as the first begins there."""
     same: npt.NDArray[np.bool_] = words[headers] & _INDEX != 0
     lengths = words[headers + 1]
-    # rounding up would make nothing of the greatest lengths
+    # rounding up overflows to zero for the greatest lengths
     same &= (lengths + 7) // 8 == padded if padded else lengths == 0
     return same
 
 
 def _follow_singly(words: list[int]) -> tuple[npt.NDArray[np.int64], int]:
-    """Where the headers of objects stand, and where the next one will."""
+    """Return the positions of the headers of objects, and where the next would be."""
     headers, place = [], 0
     while place + _OBJECT_HEADER <= len(words):
         if not words[place] & _INDEX:
-            break  # free space, which the library keeps behind all objects
+            break  # free space, which comes after all objects
         headers.append(place)
         place += _OBJECT_HEADER + (words[place + 1] + 7) // 8
     return np.array(headers, dtype=np.int64), place
@@ -358,7 +363,7 @@ def _by_length(lengths: npt.NDArray[np.uint32]) -> Iterator[tuple[int, npt.NDArr
 def _number_rows(
     texts: npt.NDArray[np.uint64],
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Give equal rows the same number, and say where each is met first."""
+    """Return a number for each row, equal for equal rows, and the first row of each number."""
     if (texts == texts[0]).all():
         return np.zeros(len(texts), dtype=np.int64), np.zeros(1, dtype=np.int64)
     if texts.shape[1] > _WIDEST:

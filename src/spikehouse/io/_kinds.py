@@ -1,7 +1,6 @@
-"""Whether what stands in a file is of the kind expected: numbers, text, ends of runs.
+"""Check datasets before they are used: numbers or text, unique ids, ends of ragged rows.
 
-Asked before it is computed with, so that a wrong file gives an InvalidFileError that names the
-dataset instead of an error from the depths of NumPy, and bounded before it is read.
+A wrong file then gives an InvalidFileError that names the dataset, instead of an error from NumPy.
 """
 
 from __future__ import annotations
@@ -26,20 +25,16 @@ NUMBER_COLUMNS = frozenset(
         *("probe_horizontal_position", "probe_vertical_position"),
     }
 )
-"""Columns of the files' tables that are computed with."""
+"""Columns of the files' tables that must be numeric."""
 
 TEXT_COLUMNS = frozenset({"stimulus_name", "location", "quality", "tags"})
-"""Columns of the files' tables that are compared with words."""
+"""Columns of the files' tables that must be text."""
 
 Kind = Literal["numbers", "text", "neither"]
 
 
 def kind_of(dataset: h5py.Dataset) -> Kind:
-    """Say what a dataset holds.
-
-    "numbers" for integers, floating point and booleans; "neither" for references, compounds,
-    complex numbers, arrays within an element and the like.
-    """
+    """Return whether a dataset holds numbers (booleans included), text or neither."""
     with reading(dataset):
         dtype = dataset.dtype
     if dtype.kind in "iufb":
@@ -48,7 +43,7 @@ def kind_of(dataset: h5py.Dataset) -> Kind:
 
 
 def check_numbers(dataset: h5py.Dataset, *, n_dimensions: int | None = None) -> None:
-    """Make sure that a dataset holds numbers, in so many dimensions if that is given."""
+    """Check that a dataset holds numbers and, if given, has this number of dimensions."""
     if kind_of(dataset) != "numbers":
         raise InvalidFileError(
             f"{where(dataset)} should hold numbers, but is of type {describe_type(dataset)}"
@@ -61,11 +56,9 @@ def check_numbers(dataset: h5py.Dataset, *, n_dimensions: int | None = None) -> 
 
 
 def check_column(dataset: h5py.Dataset, name: str) -> Kind:
-    """Make sure that the column of this name holds what is expected of it; say what it holds.
-
-    "neither" if a frame has no place for it, as for references or a column of several dimensions,
-    which other writers add.
-    """
+    """Check that a column has the type its name requires; return that type."""
+    # Other writers add columns that do not fit into a data frame, such as references or arrays of
+    # several dimensions: these are "neither", and are left out by the caller.
     kind = kind_of(dataset)
     if name not in NUMBER_COLUMNS | TEXT_COLUMNS:
         return kind if dataset.ndim == 1 else "neither"
@@ -82,29 +75,26 @@ def check_column(dataset: h5py.Dataset, name: str) -> Kind:
 
 
 def is_plain(dataset: h5py.Dataset) -> bool:
-    """Say whether the bytes in the file are those of the array that reading gives."""
+    """Check that the stored bytes are the bytes of the array that h5py would return."""
     return bool(h5t.py_create(dataset.dtype).equal(dataset.id.get_type()))
 
 
 def check_ends(
     ends: h5py.Dataset, values: npt.NDArray[Any], length: int, *, n_runs: int | None = None
 ) -> npt.NDArray[np.int64]:
-    """Make sure that the ends of runs of rows lie in order and within ``length`` rows.
-
-    Gives the first row of each run, and behind them the last end. ``n_runs`` is how many runs
-    there should be; any number if None.
-    """
+    """Check that the end indices of ragged rows increase and are at most ``length``."""
+    # Returns the ends with a zero in front: row i is bounds[i]:bounds[i + 1].
     if values.ndim != 1 or values.dtype.kind not in "iu":
         raise InvalidFileError(
             f"{where(ends)} should be whole numbers in one dimension, but is {values.dtype} in "
             f"the shape {values.shape}"
         )
     if n_runs is not None and len(values) != n_runs:
-        raise InvalidFileError(f"{where(ends)} has {len(values)} runs of rows, for {n_runs} ids")
+        raise InvalidFileError(f"{where(ends)} has {len(values)} end indices, for {n_runs} ids")
     if values.size and int(values.max()) > length:
         raise InvalidFileError(
-            f"{where(ends)} says that a run of rows ends at {int(values.max())}, but there are "
-            f"{length} rows"
+            f"{where(ends)} has the end index {int(values.max())}, but there are only "
+            f"{length} values"
         )
     bounds = np.zeros(len(values) + 1, dtype=np.int64)
     bounds[1:] = values
@@ -112,14 +102,14 @@ def check_ends(
     if falls.size:
         row = int(falls[0])
         raise InvalidFileError(
-            f"{where(ends)} goes backwards: run {row} would end at {bounds[row + 1]}, before it "
+            f"{where(ends)} decreases: row {row} would end at {bounds[row + 1]}, before it "
             f"begins at {bounds[row]}"
         )
     return bounds
 
 
 def check_whole(node: h5py.HLObject, values: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
-    """Make sure that ids are whole numbers in one dimension."""
+    """Check that ids are integers in one dimension."""
     if values.dtype.kind not in "iu" or values.ndim != 1:
         raise InvalidFileError(
             f"{where(node)}: ids should be whole numbers in one dimension, but are "
@@ -129,14 +119,14 @@ def check_whole(node: h5py.HLObject, values: npt.NDArray[Any]) -> npt.NDArray[np
 
 
 def check_unique(node: h5py.HLObject, values: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
-    """Make sure that no id stands twice."""
+    """Check that every id is an integer and occurs once."""
     ids = check_whole(node, values)
     found, counts = np.unique(ids, return_counts=True)
     if len(found) < len(ids):
         twice = found[counts > 1]
         raise InvalidFileError(
-            f"{where(node)} has {len(twice)} id{'s' if len(twice) > 1 else ''} more than once, "
-            f"{twice[0]} for one: it cannot be told whose rows are whose"
+            f"{where(node)} has {len(twice)} repeated id{'s' if len(twice) > 1 else ''}, for "
+            f"example {twice[0]}: rows cannot be assigned to ids"
         )
     return ids
 
@@ -148,16 +138,13 @@ def check_table(
     required: Iterable[str] = ("id",),
     is_ragged: bool = True,
 ) -> None:
-    """Make sure that a table has the required columns, and as many rows in every column.
-
-    Values of a ragged column are a list; ``is_ragged`` says whether columns that nothing is known
-    of may be.
-    """
+    """Check that a table has the required columns, all of the same length."""
+    # The values of a ragged column are a list. ``is_ragged`` allows that for unknown columns.
     missing = [name for name in required if name not in table]
     if missing:
         raise InvalidFileError(
-            f"{where(group)} has no column {', '.join(map(repr, missing))}, so it is not a table "
-            f"as it was expected; it has {', '.join(map(repr, table)) or 'none'}"
+            f"{where(group)} has no column {', '.join(map(repr, missing))}, so it is not the "
+            f"expected table; its columns are {', '.join(map(repr, table)) or 'none'}"
         )
     lengths = {name: len(values) for name, values in table.items()}
     for name, values in table.items():
@@ -169,13 +156,13 @@ def check_table(
         is_single = not is_ragged or name in NUMBER_COLUMNS | TEXT_COLUMNS - {"tags"}
         if is_single and isinstance(values, list):
             raise InvalidFileError(
-                f"{where(group)}/{name}_index makes several values of a row of {name!r}, where "
-                "one was expected"
+                f"{where(group)}/{name}_index makes {name!r} a ragged column, where one value in "
+                "each row was expected"
             )
 
 
 def describe_type(dataset: h5py.Dataset) -> str:
-    """Say in words what type a dataset is of, for a message."""
+    """Describe the type of a dataset for an error message."""
     dtype = dataset.dtype
     if h5py.check_ref_dtype(dtype) is not None:
         return f"{h5py.check_ref_dtype(dtype).__name__} ({dtype})"

@@ -1,4 +1,4 @@
-"""Opening HDF5 files, on disk and over the network, and the errors a broken one gives."""
+"""Open HDF5 files on disk or over the network, with clear errors for broken ones."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def _find_address(text: str) -> RemoteFile:
     scheme, _, rest = text.partition(":")
     if not rest.startswith("//"):
         raise InvalidArgumentError(
-            f"{text!r} is an address that lost a slash, as pathlib.Path makes of one: pass the "
+            f"{text!r} is an address with a missing slash, as pathlib.Path returns it: pass the "
             "address as a string"
         )
     url = text
@@ -77,12 +77,12 @@ def _find_address(text: str) -> RemoteFile:
     elif scheme.lower() not in ("http", "https"):
         raise InvalidArgumentError(f"{text!r} cannot be streamed: {_WHAT_TO_PASS}")
     name = urlsplit(url).path.rpartition("/")[2] or url
-    # the archive's downloads are redirected to its bucket
+    # downloads from the DANDI archive are redirected to its bucket
     return RemoteFile(url, name, hosts=dandi.DOWNLOAD_HOSTS)
 
 
 def open_file(source: LocalBytes | RemoteBytes) -> h5py.File:
-    """Open for reading. No lock is taken: it makes no difference who else has the file open."""
+    """Open a file for reading, without a lock: others may have it open at the same time."""
     _check_signature(source)
     try:
         return h5py.File(View(source), mode="r")
@@ -91,12 +91,13 @@ def open_file(source: LocalBytes | RemoteBytes) -> h5py.File:
     except LIBRARY_ERRORS as error:
         raise InvalidFileError(
             f"{source.url} begins like an HDF5 file but cannot be opened: {error}. "
-            "It may have been cut short; compare its size with the source's and fetch it again"
+            "It may have been cut short; compare its size with the source's and download it again"
         ) from error
 
 
 def close_file(file: h5py.File, source: LocalBytes | RemoteBytes) -> None:
-    # the bytes first, so that nobody waits for a server with HDF5's lock held
+    """Close the bytes and the HDF5 file."""
+    # the bytes first, so that no thread waits for a server while it holds HDF5's lock
     source.close()
     file.close()
 
@@ -107,7 +108,7 @@ def _check_signature(source: LocalBytes | RemoteBytes) -> None:
         return bytes(head[: source.read_metadata_into(offset, memoryview(head))])
 
     head = read(0)
-    # a user block may come first, of 512 bytes or a power of two times that
+    # a user block of 512, 1024, 2048, … bytes may come first
     place, found = 512, head
     while found != HDF5_SIGNATURE and place <= min(_LARGEST_USER_BLOCK, source.size):
         found = read(place)

@@ -1,9 +1,9 @@
-"""Reading HDF5 over a network: what to fetch ahead of the library.
+"""Find the byte ranges of a remote HDF5 file that the library is going to read.
 
 The library follows HDF5's metadata one small read after another, and each would be a request. Here
-the object headers of all members of a group are fetched together before any of them is opened: a
-group's links say where they are. Then the columns of a table, as one plan; then the string heaps
-that its references point into.
+the object headers of all members of a group are found before any of them is opened: the group's
+links hold their addresses. Then come the columns of a table, all together, and last the string
+heaps that their references point into.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ from spikehouse.io._guard import find, list_links, list_names
 from spikehouse.io._stored import user_block
 from spikehouse.remote.protocol import Span
 
-# an object header with the group's index beside it, as the library allocates them
+# an object header and the index of a group, which the library allocates together
 _HEADER_BYTES = 4 << 10
-# a collection of the string heap, unless one string is larger
+# a collection of the string heap, unless it has a larger string
 _HEAP_BYTES = 64 << 10
-# strings take up to so many times the room of the references to them, which come before them
+# strings take at most this many times the bytes of the references, which are stored before them
 _STRINGS_PER_REFERENCE = 8
 # length, address of the collection, index within it: HDF5 File Format Specification, III.E
 _REFERENCE = np.dtype([("length", "<u4"), ("address", "<u8"), ("index", "<u4")])
 _MOST_CHUNKS = 4096
 
 Table: TypeAlias = tuple[h5py.Group, Sequence[str]]
-"""A DynamicTable and the names of its columns."""
+"""A DynamicTable and the names of the columns to read."""
 
 
 def header_spans(groups: Iterable[h5py.Group]) -> list[Span]:
-    """Find where the object headers of the members of groups lie, without opening them."""
+    """Find the byte ranges of the object headers of the groups' members, without opening them."""
     spans = []
     for group in groups:
         base = user_block(group)
@@ -49,17 +49,14 @@ def header_spans(groups: Iterable[h5py.Group]) -> list[Span]:
 
 
 def data_spans(dataset: h5py.Dataset, start: int, stop: int) -> list[Span]:
-    """Find where rows of a dataset lie.
-
-    One range, or that of every chunk; none where the library alone can tell.
-    """
+    """Find the byte ranges of rows of a dataset; none if only the library knows them."""
     if not dataset.shape or start >= stop:
         return []
     row_bytes = dataset.dtype.itemsize * int(np.prod(dataset.shape[1:], dtype=np.int64))
     offset = dataset.id.get_offset()
     if offset is not None:
         return [(offset + start * row_bytes, offset + stop * row_bytes)]
-    # a grid over other dimensions too, or very many chunks: left to the library
+    # chunks that divide the rows, or very many chunks: left to the library
     if not dataset.chunks or dataset.chunks[1:] != dataset.shape[1:]:
         return []
     rows = dataset.chunks[0]
@@ -74,30 +71,24 @@ def data_spans(dataset: h5py.Dataset, start: int, stop: int) -> list[Span]:
 
 
 def is_strings(dataset: h5py.Dataset) -> bool:
-    """Say whether a dataset holds references to strings elsewhere."""
+    """Check whether a dataset holds references to variable-length strings."""
     found = h5py.check_string_dtype(dataset.dtype)
     return found is not None and found.length is None
 
 
 @dataclass(frozen=True)
 class TablePlan:
-    """Where tables lie.
+    """Byte ranges of the columns of tables."""
 
-    Attributes
-    ----------
-    columns
-        At least one span a column, with the strings that probably follow it.
-    references
-        One span a column of strings that is stored in one piece: its references.
-    """
-
+    # every column, and behind a column of references the strings it probably refers to
     columns: list[Span]
+    # the references among them: reading these tells where the strings are
     references: list[Span]
 
 
 def plan_tables(tables: Sequence[Table]) -> TablePlan:
-    """Find where the columns of tables lie: what to fetch, and what to look into then."""
-    # of the other members too: the next one is where a column's strings end
+    """Find the byte ranges of the columns of tables."""
+    # of all members: a column's strings end where the next member begins
     members = [dict(_datasets(group)) for group, _ in tables]
     offsets = (dataset.id.get_offset() for found in members for dataset in found.values())
     starts = sorted(offset for offset in offsets if offset is not None)
@@ -114,7 +105,7 @@ def plan_tables(tables: Sequence[Table]) -> TablePlan:
 
 
 def _strings_after(span: Span, starts: list[int]) -> Span:
-    """Guess where the strings lie that were written with a column of references."""
+    """Guess the byte range of the strings that were written with a column of references."""
     start, stop = span
     place = bisect_left(starts, stop)
     following = starts[place] if place < len(starts) else stop
@@ -123,7 +114,7 @@ def _strings_after(span: Span, starts: list[int]) -> Span:
 
 
 def heap_spans(block: bytes, base: int) -> list[Span]:
-    """Find the heap's collections that a column's references name; neighbours may overlap."""
+    """Find the byte ranges of the collections that references point into; they may overlap."""
     n_bytes = len(block) // _REFERENCE.itemsize * _REFERENCE.itemsize
     references = np.frombuffer(block[:n_bytes], dtype=_REFERENCE)
     addresses: npt.NDArray[np.uint64] = np.unique(references["address"][references["length"] > 0])
@@ -132,7 +123,7 @@ def heap_spans(block: bytes, base: int) -> list[Span]:
 
 def _datasets(group: h5py.Group) -> Iterator[tuple[str, h5py.Dataset]]:
     for name in list_names(group):
-        # reading it will say what is wrong with it
+        # a broken member raises when it is read
         with contextlib.suppress(InvalidFileError):
             found = find(group, name)
             if isinstance(found, h5py.Dataset) and found.ndim:

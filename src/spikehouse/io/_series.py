@@ -1,4 +1,4 @@
-"""Values and times of NWB's TimeSeries, however their writer stored them."""
+"""Read the values and times of NWB TimeSeries, in any form that the schema allows."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from spikehouse.io.rows import read_whole
 
 
 def read_values(file: Hdf5File, series: str) -> npt.NDArray[Any]:
-    """Read the values of a series, in its unit."""
+    """Read the values of a series, converted to its unit."""
     values = file.read_array(f"{series}/data")
     factors, offset = find_scale(member(file.group(series), "data"), file.group(series))
     return values if is_unscaled(factors, offset) else values * factors + offset
 
 
 def read_times(file: Hdf5File, series: str) -> npt.NDArray[Any]:
-    """Read the times [s] of a series, which stores them, or its first one and its rate."""
+    """Read or compute the times [s] of a series."""
     even = find_even_times(file.group(series))
     return file.read_array(f"{series}/timestamps") if even is None else even
 
 
 def find_even_times(series: h5py.Group) -> npt.NDArray[np.float64] | None:
-    """Compute the times [s] of a series that stores the first one and a rate; else None."""
+    """Compute the times [s] of a series with a starting time and a rate; otherwise return None."""
     start = None
     if "timestamps" not in list_names(series):
         start = find_dataset(series, "starting_time")
@@ -41,14 +41,14 @@ def find_even_times(series: h5py.Group) -> npt.NDArray[np.float64] | None:
     first, rate = float(read_value(start)), float(read_number(start, "rate"))
     if not (np.isfinite(first) and rate > 0):
         raise InvalidFileError(
-            f"{where(start)} begins at {first} s with {rate} samples a second: a finite number and "
-            "one above 0 were expected"
+            f"{where(start)} begins at {first} s with {rate} samples per second: a finite start "
+            "and a positive rate were expected"
         )
     return np.asarray(first + np.arange(len(member(series, "data"))) / rate)
 
 
 def find_scale(data: h5py.Dataset, series: h5py.Group) -> tuple[npt.NDArray[np.float64], float]:
-    """Read what stored values are multiplied by, one factor or one a channel, and what is added."""
+    """Read the factor of stored values (one, or one per channel) and the offset."""
     conversion, offset = (
         default if read_attribute(data, name) is None else float(read_number(data, name))
         for name, default in (("conversion", 1.0), ("offset", 0.0))
@@ -66,5 +66,5 @@ def find_scale(data: h5py.Dataset, series: h5py.Group) -> tuple[npt.NDArray[np.f
 
 
 def is_unscaled(factors: npt.NDArray[np.float64], offset: float) -> bool:
-    """Say whether stored values are in the series' unit already."""
+    """Check whether stored values need no conversion."""
     return offset == 0 and bool((factors == 1).all())

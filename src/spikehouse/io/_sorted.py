@@ -1,4 +1,4 @@
-"""Look values up in a long increasing HDF5 dataset, reading only the blocks that decide."""
+"""Search a long increasing HDF5 dataset by reading only the blocks that are needed."""
 
 from __future__ import annotations
 
@@ -22,49 +22,42 @@ Side = Literal["left", "right"]
 ITEM = np.dtype(np.float64).itemsize
 # values read in one go: two pages of memory, 0.8 s of LFP
 BLOCK = 1024
-# how much is read in one go at most, so that reading everything takes no second copy
+# values per read at most, so that reading everything needs no second copy
 PIECE = 1024 * BLOCK
-# blocks read before the first search, evenly spaced: what the order is checked on
+# evenly spaced blocks that are read before the first search, to check that values increase
 N_SPREAD = 9
-# once this part of the blocks was read one by one, the whole dataset costs hardly more
+# once this part of the blocks was read, reading the whole dataset costs hardly more
 LARGEST_PART = 1 / 8
-# searches by proportion settle an even axis in two rounds; after so many they halve instead
+# interpolation search finds a place on an even axis in two rounds; after this many, bisect
 N_PROPORTIONAL = 4
 
 
 class SortedDataset:
-    """A one-dimensional dataset of increasing float64, searched in the file.
+    """A one-dimensional dataset of increasing float64 that is searched in the file."""
 
-    Parameters
-    ----------
-    file
-        The open file; it stays open as long as this is used.
-    name
-        Path of the dataset from the root.
-
-    Notes
-    -----
-    Blocks of 8 kB are read where they are needed, and kept. When they become an eighth of the
-    dataset, all of it is read once and kept instead.
-
-    That the values increase strictly is checked on nine blocks spread over the dataset, on every
-    block read after that, and between them. What was not read is taken to lie between its
-    neighbours: values out of order within it are not detected. Where the check fails,
-    :meth:`search` gives None, and the caller has to work on :meth:`read_all`.
-    """
+    # Blocks of 8 kB are read when they are needed, and kept. When they add up to an eighth of the
+    # dataset, all of it is read and kept instead.
+    #
+    # Invariants, under the lock: _numbers holds the numbers of the blocks in _blocks in increasing
+    # order, _firsts and _lasts their first and last values. After ``increases`` was first asked,
+    # the first and the last block are among them, so that every value belongs into a block or
+    # between two. _increases is False as soon as any values that were read are found not to
+    # increase strictly, within a block or from one to the next. Values in blocks that were never
+    # read are assumed to lie between their neighbours: disorder within them goes unnoticed. If
+    # _increases is False, ``search`` returns None and the caller has to use ``read_all``.
 
     def __init__(self, file: Hdf5File, name: str) -> None:
         self._file = file
         self._name = name
-        # of the version that was opened: the file may be gone when it is asked for
+        # taken now, because the file may be gone or changed later
         self._identity = (*file.identity, name)
         dataset = reopen(file.root, name)
         self.length: int = dataset.shape[0]
-        # None where the dataset is chunked; a file without a user block, so from its first byte
+        # from the first byte of the file, user block included; None if the dataset is chunked
         self._offset: int | None = dataset.id.get_offset()
         self._lock = threading.RLock()
         self._blocks: dict[int, Floats] = {}
-        # of the blocks read so far: which, and their first and last values
+        # numbers, first and last values of the blocks read so far
         self._numbers: Positions = np.empty(0, dtype=np.int64)
         self._firsts: Floats = np.empty(0)
         self._lasts: Floats = np.empty(0)
@@ -73,25 +66,13 @@ class SortedDataset:
 
     @staticmethod
     def fits(dataset: h5py.Dataset) -> bool:
-        """Tell whether a dataset is worth searching in the file.
-
-        Parameters
-        ----------
-        dataset
-            Any dataset.
-
-        Returns
-        -------
-        bool
-            Whether it is float64, one-dimensional, longer than a few hundred kB, and stored so
-            that a block can be read without much of the rest.
-        """
+        """Check whether a dataset is long enough to search it in the file, and stored for it."""
         chunk = dataset.chunks[0] if dataset.chunks else 0
         return bool(
             dataset.ndim == 1
             and dataset.dtype == np.dtype("=f8")
             and dataset.shape[0] > 4 * N_SPREAD * BLOCK
-            # HDF5 keeps a megabyte of chunks: larger ones would be unpacked for every block
+            # HDF5 caches a megabyte of chunks: larger ones would be unpacked again for every block
             and chunk <= 64 * BLOCK
         )
 
@@ -99,12 +80,12 @@ class SortedDataset:
         return SortedDataset, (self._file, self._name)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> SortedDataset:
-        # nothing here can change, and an open file cannot be copied
+        # immutable, and an open file cannot be copied
         return self
 
     @property
     def increases(self) -> bool:
-        """Whether the values increase strictly, as far as they were read; reads the spread."""
+        """Whether the values read so far increase strictly; reads at least nine spread blocks."""
         with self._lock:
             if self._increases is None:
                 self._increases = True
@@ -117,13 +98,7 @@ class SortedDataset:
         return -(-self.length // BLOCK)
 
     def read_all(self) -> Floats:
-        """Read the whole dataset, once.
-
-        Returns
-        -------
-        ndarray
-            All values, in the order of the file; not to be changed.
-        """
+        """Read the whole dataset and keep it; the array must not be changed."""
         with self._lock:
             if self._whole is None:
                 whole = self.read(0, self.length)
@@ -132,25 +107,7 @@ class SortedDataset:
             return self._whole
 
     def read(self, start: int, stop: int) -> Floats:
-        """Read a run of values.
-
-        Parameters
-        ----------
-        start
-            First position.
-        stop
-            The position after the last.
-
-        Returns
-        -------
-        ndarray
-            The values.
-
-        Raises
-        ------
-        InvalidFileError
-            If the file ends before them or cannot be read.
-        """
+        """Read consecutive values."""
         if self._whole is not None:
             return self._whole[start:stop]
         values = np.empty(stop - start)
@@ -171,23 +128,12 @@ class SortedDataset:
             raise InvalidFileError(
                 f"{self._file.path}: {self._name} cannot be read: the file ends {len(found)} bytes "
                 f"into the {asked} of samples {start} to {stop - 1}. It may have been cut short; "
-                "compare its size with the source's and fetch it again"
+                "compare its size with the source's and download it again"
             )
         return np.frombuffer(found, dtype=np.float64)
 
     def take(self, positions: npt.ArrayLike) -> Floats:
-        """Read the values at positions.
-
-        Parameters
-        ----------
-        positions
-            Positions from the start, any order, of one dimension.
-
-        Returns
-        -------
-        ndarray
-            One value for each.
-        """
+        """Read the values at positions."""
         wanted = np.asarray(positions, dtype=np.int64)
         blocks, places = np.unique(wanted // BLOCK, return_inverse=True)
         with self._lock:
@@ -201,21 +147,7 @@ class SortedDataset:
         return np.asarray(stored[places.reshape(wanted.shape), wanted % BLOCK])
 
     def search(self, values: npt.ArrayLike, side: Side) -> Positions | None:
-        """Find where values belong, as ``numpy.searchsorted`` does.
-
-        Parameters
-        ----------
-        values
-            What is looked for, of one dimension; NaN comes after everything.
-        side
-            "left": how many values of the dataset are smaller; "right": smaller or equal.
-
-        Returns
-        -------
-        ndarray or None
-            A position for each value, from 0 to the length. None if the dataset was found not
-            to increase.
-        """
+        """Search like ``numpy.searchsorted``; return None if the values do not increase."""
         wanted = np.asarray(values, dtype=np.float64)
         unique, places = np.unique(wanted, return_inverse=True)
         with self._lock:
@@ -223,19 +155,7 @@ class SortedDataset:
         return None if found is None else found[places.reshape(wanted.shape)]
 
     def same_as(self, other: SortedDataset) -> bool:
-        """Tell whether another dataset holds the same values.
-
-        Parameters
-        ----------
-        other
-            The other.
-
-        Returns
-        -------
-        bool
-            Whether all values are equal. Of two datasets that are not the same one of the same
-            file, nine blocks are read first, and the rest if those agree.
-        """
+        """Check whether another dataset holds the same values; compares samples of both first."""
         if self._identity == other._identity:
             return True
         if self.length != other.length:
@@ -250,7 +170,7 @@ class SortedDataset:
     def _search(self, wanted: Floats, side: Side) -> Positions | None:
         found = np.zeros(len(wanted), dtype=np.int64)
         rows = np.arange(len(wanted))
-        # every round reads a block of every gap that is still in question
+        # every round reads one block in each gap where a value may lie
         for n_rounds in itertools.count():
             if not self._increases:
                 return None
@@ -263,8 +183,8 @@ class SortedDataset:
         raise AssertionError("counting ends")
 
     def _settle(self, wanted: Floats, found: Positions, rows: Positions, side: Side) -> Positions:
-        """Answer what the blocks read so far can; give the rows they cannot."""
-        # the last block that starts before a value: the value is in it or right behind it
+        """Fill in the positions that the known blocks determine; return the remaining rows."""
+        # the last known block that starts before a value: the value is in it or after it
         places = np.searchsorted(self._firsts, wanted[rows], side) - 1
         is_open = np.zeros(len(rows), dtype=bool)
         for place in np.unique(places[places >= 0]).tolist():
@@ -279,7 +199,7 @@ class SortedDataset:
         return rows[is_open]
 
     def _guess(self, wanted: Floats, side: Side, *, halves: bool) -> Positions:
-        """Say in which unread block each value should be, by proportion or in the middle."""
+        """Guess the unread block of each value by interpolation or, if ``halves``, bisection."""
         places = np.searchsorted(self._firsts, wanted, side) - 1
         low, high = self._numbers[places] + 1, self._numbers[places + 1] - 1
         left, right = self._lasts[places], self._firsts[places + 1]
@@ -288,7 +208,7 @@ class SortedDataset:
         return np.unique(np.clip(guessed, low, high))
 
     def _learn(self, wanted: Positions) -> None:
-        """Read blocks that are not known yet, and check that they fit among the others."""
+        """Read blocks that are not known yet, and check that they are in order with the others."""
         places = np.searchsorted(self._numbers, wanted)
         is_new = np.append(self._numbers, -1)[places] != wanted
         new, places = wanted[is_new], places[is_new]

@@ -1,4 +1,4 @@
-"""The current source density that comes with a probe's LFP."""
+"""Read the current source density that is stored in an LFP file."""
 
 from __future__ import annotations
 
@@ -15,31 +15,9 @@ CSD = "processing/current_source_density/ecephys_csd"
 
 
 def read_current_source_density(path: NwbPath) -> xr.DataArray:
-    """Read the current source density around flashes that comes with the LFP.
-
-    Parameters
-    ----------
-    path
-        An LFP file, or a remote one.
-
-    Returns
-    -------
-    DataArray
-        ``CSD`` (virtual_channel_index, time), float64 [V/cm²]; time [s] since the flash,
-        vertical_position and horizontal_position [µm] of the virtual channels.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file.
-    InvalidFileError
-        If it has no current source density, or one whose parts do not fit together.
-
-    Notes
-    -----
-    Reads all of it, 2.7 MB for a released probe. It is the second spatial derivative of the mean
-    response, not smoothed in space.
-    """
+    """Read the current source density [V/cm²] around the onset of flashes from an LFP file."""
+    # The second spatial derivative of the mean response, not smoothed in space; 2.7 MB for a
+    # released probe. Times are in s from the onset, positions in µm.
     file = Hdf5File(path)
     try:
         return _read_csd(file)

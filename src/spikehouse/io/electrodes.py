@@ -1,4 +1,4 @@
-"""Probes and channels: the devices, the electrode groups and the electrodes table."""
+"""Read probes and channels: the devices, the electrode groups and the electrodes table."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _RENAMES = {
     "x": "anterior_posterior_ccf_coordinate",
     "y": "dorsal_ventral_ccf_coordinate",
     "z": "left_right_ccf_coordinate",
-    # what newer files call by its name, the released ones call local_index
+    # the name in the released files; newer ones use probe_channel_number
     "local_index": "probe_channel_number",
 }
 CHANNEL_COLUMNS = (
@@ -46,24 +46,7 @@ NOT_REGISTERED = -1000.0
 
 
 def read_probes(file: Hdf5File) -> pd.DataFrame:
-    """Read the probes of a session.
-
-    Parameters
-    ----------
-    file
-        An open session or LFP file.
-
-    Returns
-    -------
-    DataFrame
-        Index ``id``; description (the probe's name), location, sampling_rate and
-        lfp_sampling_rate [Hz], has_lfp_data.
-
-    Raises
-    ------
-    InvalidFileError
-        If the file has no electrode groups, or a probe lacks an attribute.
-    """
+    """Read the probes: name, location, sampling rates [Hz] and whether there is an LFP file."""
     rows = []
     groups = file.group(GROUPS)
     for name in list_names(groups):
@@ -95,24 +78,7 @@ def _location(group: h5py.Group) -> str:
 
 
 def read_channels(file: Hdf5File) -> pd.DataFrame:
-    """Read the electrodes table, every channel of it.
-
-    Parameters
-    ----------
-    file
-        An open session or LFP file.
-
-    Returns
-    -------
-    DataFrame
-        Index ``id``; the columns of ``CHANNEL_COLUMNS``: positions on the probe and in the
-        common coordinate framework [µm], the structure (missing outside the brain), valid_data.
-
-    Raises
-    ------
-    InvalidFileError
-        If the file has no electrodes table, or two channels have the same id.
-    """
+    """Read the electrodes table: positions of all channels [µm] and their structures."""
     group = file.group(ELECTRODES)
     wanted = [n for n in list_names(group) if n not in {"group", "group_name", "imp", "id"}]
     frame = file.read_frame(group, columns=wanted)
@@ -129,24 +95,8 @@ def read_channels(file: Hdf5File) -> pd.DataFrame:
 
 
 def mask_repeated_axis(channels: pd.DataFrame, file_name: str) -> pd.DataFrame:
-    """Set the left–right coordinate to NaN where it repeats the dorsal–ventral one.
-
-    Parameters
-    ----------
-    channels
-        By channel id; not changed.
-    file_name
-        For the warning.
-
-    Returns
-    -------
-    DataFrame
-        ``channels``, or a copy without the coordinate.
-
-    Notes
-    -----
-    In the released session files the two are equal on every channel.
-    """
+    """Set the left–right coordinate to NaN if it equals the dorsal–ventral one on every channel."""
+    # A fault of the released session files.
     vertical, lateral = CHANNEL_COLUMNS[1], CHANNEL_COLUMNS[3]
     if vertical not in channels or lateral not in channels:
         return channels
@@ -155,8 +105,8 @@ def mask_repeated_axis(channels: pd.DataFrame, file_name: str) -> pd.DataFrame:
         return channels
     warnings.warn(
         f"{file_name} repeats the dorsal–ventral coordinate of its channels as the left–right one, "
-        f"a fault of the released files: {lateral} is NaN. The tables of a cache have it right: "
+        f"a fault of the released files: {lateral} is NaN. The tables of a cache are correct: "
         "EcephysProjectCache().get_session_data(session_id), or .get_channels()",
-        stacklevel=8,  # the line that asks a session for its channels
+        stacklevel=8,  # the caller's line that asks a session for its channels
     )
     return channels.assign(**{lateral: np.nan})

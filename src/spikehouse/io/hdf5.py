@@ -1,4 +1,4 @@
-"""Open an HDF5 file and read tables from it; the errors a broken file gives are made here."""
+"""Open an HDF5 file and read its tables, with errors that name the file and the dataset."""
 
 from __future__ import annotations
 
@@ -44,37 +44,18 @@ from spikehouse.remote.protocol import Span
 from spikehouse.remote.streaming.ranges import RemoteBytes
 
 NwbPath: TypeAlias = str | os.PathLike[str] | RemoteBytes | IO[Any] | h5py.File
-"""What a file can be opened from."""
+"""A path, an address, an open remote file, an open file with a path, or an h5py.File."""
 
 
 class Hdf5File:
-    """An open HDF5 file and random access to its bytes.
-
-    Parameters
-    ----------
-    path
-        A path, the address of a remote file, an open file that has a path, or an open remote
-        file, which is then closed with this one. It is opened for reading only and without a
-        lock, so that other packages can open it at the same time.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file.
-    InvalidFileError
-        If it is not an HDF5 file, or one cut short.
-    SourceError
-        If it is remote and the server fails.
-
-    Notes
-    -----
-    Of a remote file, ``path`` is the name only; ``source`` is what it was opened from.
-    """
+    """An open HDF5 file with random access to its bytes; threads may share it."""
 
     def __init__(self, path: NwbPath) -> None:
+        # columns by table whose download has begun
         self._begun: dict[str, set[str]] = {}
         source = find_source(path)
         self.remote = source if isinstance(source, RemoteBytes) else None
+        # of a remote file the name only; see ``source``
         self.path = Path(source.name) if isinstance(source, RemoteBytes) else source
         self._bytes = source if isinstance(source, RemoteBytes) else LocalBytes(source)
         try:
@@ -84,7 +65,7 @@ class Hdf5File:
                 self._bytes.close()
             raise
         self._base = user_block(self._file)
-        # a session that is simply forgotten must not keep its file open
+        # a session that is not closed explicitly must not keep its file open
         self._closing = weakref.finalize(self, close_file, self._file, self._bytes)
         self.prefetch_members(self._file)
 
@@ -93,12 +74,12 @@ class Hdf5File:
 
     @property
     def source(self) -> Path | RemoteBytes:
-        """What the file was opened from; opening that again gives the same file."""
+        """The path or remote file that opens this file again."""
         return self.path if self.remote is None else self.remote
 
     @property
     def identity(self) -> tuple[str | int, ...]:
-        """What tells this version of this file from any other."""
+        """Path or URL, size and version: differs between any two files."""
         if self.remote is not None:
             return self.remote.url, str(self.remote.remote.etag), self.remote.size
         facts = self.path.stat()
@@ -111,13 +92,7 @@ class Hdf5File:
 
     @property
     def root(self) -> h5py.File:
-        """The file's root group.
-
-        Raises
-        ------
-        InvalidArgumentError
-            If the file was closed.
-        """
+        """The file's root group; raises if the file was closed."""
         if not self._file:
             raise self._explain_closed()
         return self._file
@@ -128,18 +103,7 @@ class Hdf5File:
 
     @contextlib.contextmanager
     def closing_told(self) -> Iterator[None]:
-        """Raise the package's error where another thread closes the file while the block reads.
-
-        Yields
-        ------
-        None
-            Nothing; the body reads.
-
-        Raises
-        ------
-        InvalidArgumentError
-            If the file was closed.
-        """
+        """Raise InvalidArgumentError if another thread closes the file while the block reads."""
         try:
             yield
         except InvalidArgumentError:
@@ -153,87 +117,35 @@ class Hdf5File:
         return InvalidArgumentError(f"{self.path} was closed; open the session again")
 
     def read_bytes(self, offset: int, length: int) -> bytes:
-        """Read bytes at a position; threads may share the file.
-
-        Parameters
-        ----------
-        offset
-            First byte.
-        length
-            How many; fewer come back at the end of the file.
-
-        Returns
-        -------
-        bytes
-            What stands there.
-        """
+        """Read bytes at an offset; fewer at the end of the file."""
         block = bytearray(length)
         return bytes(block[: self.read_into(offset, memoryview(block))])
 
     def read_into(self, offset: int, buffer: memoryview) -> int:
-        """Read bytes at a position into memory that is there; threads may share the file.
-
-        Parameters
-        ----------
-        offset
-            First byte.
-        buffer
-            Bytes to fill.
-
-        Returns
-        -------
-        int
-            How many were filled; fewer than asked for at the end of the file.
-        """
+        """Read bytes at an offset into a buffer; return how many, fewer at the end of the file."""
         return self._bytes.read_into(offset, buffer)
 
     def prefetch(self, spans: Iterable[Span]) -> None:
-        """Begin to fetch byte ranges that will be read; nothing to do for a file on disk.
-
-        Parameters
-        ----------
-        spans
-            First byte and the one after the last of each.
-        """
+        """Begin to download byte ranges [start, stop) of a remote file."""
         if self.remote is not None:
             self.remote.prefetch(spans)
 
     def prefetch_rows(self, dataset: h5py.Dataset, *runs: tuple[int, int]) -> None:
-        """Begin to fetch rows that will be read; nothing to do for a file on disk.
-
-        Parameters
-        ----------
-        dataset
-            One of this file's.
-        *runs
-            First row and the one after the last of every run.
-        """
+        """Begin to download rows [start, stop) of a dataset of a remote file."""
         if self.remote is not None:
             spans = [span for run in runs for span in _remote.data_spans(dataset, *run)]
             self.remote.prefetch(spans)
 
     def prefetch_members(self, *groups: h5py.Group) -> None:
-        """Begin to fetch the headers of what groups hold; nothing to do for a file on disk.
-
-        Parameters
-        ----------
-        *groups
-            Groups of this file.
-        """
+        """Begin to download the object headers of the groups' members."""
         if self.remote is not None:
             self.remote.prefetch(_remote.header_spans(groups), is_metadata=True)
 
     def prefetch_tables(self, tables: Sequence[_remote.Table]) -> None:
-        """Begin to fetch columns of tables, all together; nothing to do for a file on disk.
-
-        Parameters
-        ----------
-        tables
-            DynamicTables and the names of their columns.
-        """
+        """Begin to download columns of tables together, and the strings they refer to."""
         if self.remote is None:
             return
-        # columns that were fetched with others are not looked up again
+        # columns whose download has begun are not looked up again
         new = [t for t in tables if not self._begun.get(str(t[0].name), set()) >= set(t[1])]
         self._begun.update({str(group.name): set(names) for group, names in new})
         if not new:
@@ -254,104 +166,33 @@ class Hdf5File:
         self.remote.keep_spans(key, [*plan.columns, *heaps])
 
     def group(self, path: str) -> h5py.Group:
-        """Find a group that must be there.
-
-        Parameters
-        ----------
-        path
-            Its path from the root.
-
-        Returns
-        -------
-        h5py.Group
-            The group.
-
-        Raises
-        ------
-        InvalidFileError
-            If the file has no such group.
-        """
+        """Open a required group."""
         found = find_group(self.root, path)
         if found is None:
             raise InvalidFileError(
-                f"{self.path} has no group /{path}, so it is not an NWB session file as the Allen "
-                f"Brain Observatory writes them; it holds {describe_members(self.root)}"
+                f"{self.path} has no group /{path}, so it is not an NWB session file of the Allen "
+                f"Brain Observatory; it holds {describe_members(self.root)}"
             )
         return found
 
     def find(self, path: str) -> h5py.Group | None:
-        """Find a group that may be absent.
-
-        Parameters
-        ----------
-        path
-            Its path from the root.
-
-        Returns
-        -------
-        h5py.Group or None
-            The group, None where the file has none.
-        """
+        """Open a group; return None if it is absent."""
         return find_group(self.root, path)
 
     def read_text(self, path: str) -> str | None:
-        """Read one string.
-
-        Parameters
-        ----------
-        path
-            Path of a scalar dataset.
-
-        Returns
-        -------
-        str or None
-            The text, None where there is no such dataset.
-        """
+        """Read a dataset of one string; return None if it is absent."""
         found = find_dataset(self.root, path)
         return None if found is None else str(self.read_scalar(found))
 
     def read_scalar(self, dataset: h5py.Dataset) -> Scalar:
-        """Read a dataset that holds one number or one text.
-
-        Parameters
-        ----------
-        dataset
-            One of this file's.
-
-        Returns
-        -------
-        str, int, float or bool
-            Its value.
-
-        Raises
-        ------
-        InvalidFileError
-            If it holds anything else, or cannot be read.
-        """
+        """Read a dataset of one number or one string."""
         with reading(dataset):
-            read_references(
-                dataset, self.read_bytes, base=self._base
-            )  # raises where a text is too long
+            # raises if a text is too long
+            read_references(dataset, self.read_bytes, base=self._base)
         return read_value(dataset)
 
     def read_array(self, path: str) -> npt.NDArray[Any]:
-        """Read a whole numeric dataset.
-
-        Parameters
-        ----------
-        path
-            Its path from the root.
-
-        Returns
-        -------
-        ndarray
-            Its values.
-
-        Raises
-        ------
-        InvalidFileError
-            If it is missing or cannot be read.
-        """
+        """Read a required numeric dataset."""
         found = find_dataset(self.root, path)
         if found is None:
             raise InvalidFileError(f"{self.path} has no dataset /{path}")
@@ -360,7 +201,7 @@ class Hdf5File:
 
     def _read_numbers(self, dataset: h5py.Dataset) -> npt.NDArray[Any]:
         if dataset.ndim:
-            # past the library, which would read through one lock and keep what it read
+            # not through the library, which would hold its lock and cache what it read
             self.prefetch_rows(dataset, (0, len(dataset)))
             return RowReader(self, dataset).read(0, len(dataset))
         return read_whole(dataset)
@@ -390,28 +231,14 @@ class Hdf5File:
     def read_table(
         self, group: h5py.Group, *, columns: Collection[str] | None = None
     ) -> dict[str, Any]:
-        """Read the columns of a table, and its ids under ``"id"``.
-
-        Parameters
-        ----------
-        group
-            A DynamicTable.
-        columns
-            Which of its columns; all if None. Those it does not have are left out, and those a
-            frame has no place for: references, several dimensions, lists of lists.
-
-        Returns
-        -------
-        dict
-            Column name → values: numbers as an array, strings as a Categorical (which is how they
-            repeat in these files), ragged columns (with ``<name>_index`` beside them) as a list
-            of arrays.
-        """
+        """Read the columns of a DynamicTable, all if None, and its ids as ``"id"``."""
+        # numbers as arrays, strings as Categoricals (they repeat), ragged columns as lists of
+        # arrays; absent columns and those that do not fit into a data frame are left out
         with one_budget():
             return self._read_columns(group, columns)
 
     def _read_columns(self, group: h5py.Group, columns: Collection[str] | None) -> dict[str, Any]:
-        # one listing of the members instead of a look-up for every column that may be ragged
+        # one listing instead of one look-up per column, each of which may be ragged
         members = set(list_names(group))
         names = column_names(group) if columns is None else columns
         if self.remote is not None:
@@ -430,20 +257,7 @@ class Hdf5File:
         return table
 
     def read_frame(self, group: h5py.Group, *, columns: Collection[str]) -> pd.DataFrame:
-        """Read columns of a table as a frame.
-
-        Parameters
-        ----------
-        group
-            A DynamicTable.
-        columns
-            Which of its columns; those it does not have are left out.
-
-        Returns
-        -------
-        DataFrame
-            Index ``id``; strings as plain strings.
-        """
+        """Read columns of a DynamicTable as a data frame, strings as plain strings."""
         table = self.read_table(group, columns=columns)
         check_table(group, table)
         index = pd.Index(check_unique(group, table.pop("id")), name="id")
@@ -455,20 +269,9 @@ class Hdf5File:
 
 
 def column_names(group: h5py.Group) -> list[str]:
-    """List a table's columns in their order.
-
-    Parameters
-    ----------
-    group
-        A DynamicTable.
-
-    Returns
-    -------
-    list of str
-        The attribute ``colnames``, as far as the columns exist.
-    """
+    """List the existing columns of a DynamicTable in their order."""
     members = list_names(group)
     named = read_names(group, "colnames")
     known = set(members)
-    # a name that stands twice would be read twice
+    # a repeated name would be read twice
     return [name for name in dict.fromkeys(members if named is None else named) if name in known]

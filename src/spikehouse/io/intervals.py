@@ -1,4 +1,4 @@
-"""Tables of times: stimulus presentations, invalid times, laser pulses."""
+"""Read tables of intervals: stimulus presentations, invalid times, laser pulses."""
 
 from __future__ import annotations
 
@@ -24,30 +24,9 @@ _BOOKKEEPING = ("tags", "timeseries", "tags_index", "timeseries_index")
 
 
 def read_stimulus_presentations(file: Hdf5File) -> pd.DataFrame:
-    """Read every stimulus table of the file as one, in order of start time.
-
-    Parameters
-    ----------
-    file
-        An open session file.
-
-    Returns
-    -------
-    DataFrame
-        Index 0…n−1; start_time and stop_time [s], stimulus_name, stimulus_block and the
-        parameters under the file's names. Strings are Categorical; a parameter that a stimulus
-        does not have is missing. Presentations that start together keep the file's order.
-
-    Raises
-    ------
-    InvalidFileError
-        If the file has no stimulus tables.
-
-    Notes
-    -----
-    Reads 70 000 presentations in about 0.1 s; strings are compared in the file's string heap,
-    not decoded one by one.
-    """
+    """Read all stimulus tables of the file as one, in order of start time [s]."""
+    # 70 000 presentations take about 0.1 s: strings are compared in the file's string heap and
+    # stay Categorical. Presentations that start together keep the file's order.
     with one_budget():
         return _read_presentations(file)
 
@@ -60,8 +39,8 @@ def _read_presentations(file: Hdf5File) -> pd.DataFrame:
     if len(set(groups)) < len(groups):
         twice = next(group for group in groups if groups.count(group) > 1)
         raise InvalidFileError(
-            f"{where(twice)} stands in the file under several names: its presentations would be "
-            "counted as often"
+            f"{where(twice)} has several names in the file: its presentations would be counted "
+            "once for each"
         )
     file.prefetch_members(*groups)
     wanted = [[c for c in column_names(group) if c not in _BOOKKEEPING] for group in groups]
@@ -83,7 +62,7 @@ def _read_presentations(file: Hdf5File) -> pd.DataFrame:
 
 
 def _stack(pieces: list[Any], lengths: list[int]) -> Any:  # noqa: ANN401 - array or Categorical
-    """Put a column's pieces one under the other, missing where a table does not have it."""
+    """Concatenate a column of several tables, with missing values for tables without it."""
     present = [piece for piece in pieces if piece is not None]
     if all(isinstance(piece, pd.Categorical) for piece in present):
         return _stack_categories(pieces, lengths)
@@ -121,19 +100,7 @@ def _stack_categories(pieces: list[Any], lengths: list[int]) -> pd.Categorical:
 
 
 def read_invalid_times(file: Hdf5File) -> pd.DataFrame:
-    """Read the intervals in which something was wrong.
-
-    Parameters
-    ----------
-    file
-        An open session file.
-
-    Returns
-    -------
-    DataFrame
-        Index ``id``; start_time, stop_time [s], tags (list of str: scope, id, label), in the
-        file's order. No rows where the file has no such table.
-    """
+    """Read the intervals in which data are invalid, with their tags."""
     group = file.find(f"{INTERVALS}/invalid_times")
     if group is None:
         return INVALID_TIMES.empty()
@@ -144,19 +111,7 @@ def read_invalid_times(file: Hdf5File) -> pd.DataFrame:
 
 
 def read_optogenetic_epochs(file: Hdf5File) -> pd.DataFrame:
-    """Read the laser pulses of the optotagging part.
-
-    Parameters
-    ----------
-    file
-        An open session file.
-
-    Returns
-    -------
-    DataFrame
-        Index ``id``; start_time [s], condition, level, stop_time [s], stimulus_name,
-        duration [s]. No rows where the session had no optotagging.
-    """
+    """Read the laser pulses of optotagging; no rows if the session had none."""
     for name in _OPTOGENETIC_TABLES:
         group = file.find(f"{OPTOTAGGING}/{name}")
         if group is None:

@@ -1,4 +1,4 @@
-"""A time axis that stays in its file: an index of pandas that reads where it is asked."""
+"""A time axis that stays in its file: a pandas index that reads only what is asked for."""
 
 from __future__ import annotations
 
@@ -12,50 +12,34 @@ from xarray.core.indexing import PandasIndexingAdapter
 
 from spikehouse.io._sorted import SortedDataset
 
-# a selection up to here (800 kB of float64, 80 s of LFP) is read, and an ordinary index
+# times: a selection up to this length (800 kB, 80 s of LFP) is read into an ordinary index
 LARGEST_READ = 100_000
 
 _METHODS = {"pad": "pad", "ffill": "pad", "backfill": "backfill", "bfill": "backfill"}
 
 
 class LazyTimes(pd.Index):
-    """The times of a recording as an index that looks them up in the file.
+    """The times of a recording as an index that looks them up in the file."""
 
-    Parameters
-    ----------
-    source
-        The times [s], where they are stored.
-    start
-        Position of the first that belongs to the index.
-    stop
-        Position after the last; all from ``start`` if None.
-    name
-        Name of the index.
+    # A subclass of pandas' index, because xarray aligns an index class of its own with nothing
+    # else. Like pandas.RangeIndex it makes its values (``_data``) when something needs all of
+    # them. Only what is overridden here works without: positions, slices, get_loc, get_indexer
+    # and the bounds of label slices. Everything else (.values, arithmetic, set operations,
+    # is_unique) reads all times once and is pandas' own code, hence right.
+    #
+    # Invariants. The index is source[start:stop]; it never changes. A result equals that of an
+    # ordinary index of the same times: look-ups rely on the order that SortedDataset checks, and
+    # when that is found wrong, or a key is unusual (NaN, text, a limit), the call goes to
+    # ``_loaded``, the ordinary index, with its answers and errors. The one exception: disorder
+    # within blocks that were never read goes unnoticed until everything is read. Selections of up
+    # to LARGEST_READ times are ordinary indexes, longer slices without a step are of this class.
 
-    Notes
-    -----
-    It is an index of pandas, so that xarray treats it like any other: alignment with an ordinary
-    index gives what two ordinary ones would give, which xarray does not do for an index class
-    of its own. It stands to its values as ``pandas.RangeIndex`` does: ``_data`` makes them when
-    something asks for all of them. Only what is overridden here is done without that: positions,
-    slices, ``get_loc``, ``get_indexer`` and the bounds of slices of labels. Everything else
-    (``.values``, arithmetic, set operations, ``is_unique``) reads all times once, and is right.
-
-    Selections of up to 100 000 times are read and are ordinary indexes; longer slices without
-    a step are again of this class.
-
-    Looking up relies on the order that :class:`~spikehouse.io._sorted.SortedDataset` checks on
-    what it reads; where that is found wrong, everything goes through an ordinary index, with its
-    answers and errors. Times out of order within blocks that were never read stay unnoticed
-    until everything is read.
-    """
-
-    # pandas' own
+    # attributes of pandas.Index
     _name: Hashable
     _cache: dict[str, Any]
 
     def __new__(cls, *args: object, **kwargs: object) -> Self:  # noqa: ARG004, D102
-        # pandas' own would make an array of what it is given
+        # pandas.Index.__new__ would convert its arguments to an array
         return object.__new__(cls)
 
     def __init__(
@@ -68,12 +52,12 @@ class LazyTimes(pd.Index):
         self._source = source
         self._start = start
         self._stop = source.length if stop is None else stop
-        # as in Index._simple_new, without values
+        # what Index._simple_new sets, without values
         self._name = name
         self._cache = {}
         self._reset_identity()  # type: ignore[attr-defined]
 
-    # ---- what pandas takes from an index, made when it is asked for
+    # ---- what pandas takes from an index, made on demand
 
     @property
     def _loaded(self) -> pd.Index:
@@ -101,7 +85,7 @@ class LazyTimes(pd.Index):
 
     @classmethod
     def _simple_new(cls, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
-        # what pandas makes of an index with other values is an ordinary one
+        # an index that pandas derives from this one is an ordinary one
         return pd.Index._simple_new(*args, **kwargs)  # type: ignore[attr-defined]
 
     def _view(self) -> LazyTimes:
@@ -110,20 +94,7 @@ class LazyTimes(pd.Index):
         return made
 
     def copy(self, name: Hashable = None, deep: bool = False) -> LazyTimes:  # noqa: ARG002
-        """Make another index of the same times.
-
-        Parameters
-        ----------
-        name
-            Its name; that of this one if None.
-        deep
-            Makes no difference: the file does not change.
-
-        Returns
-        -------
-        LazyTimes
-            The other index.
-        """
+        """Return another index of the same times, which are not copied."""
         made = self._view()
         made._name = self._name if name is None else name
         return made
@@ -131,19 +102,19 @@ class LazyTimes(pd.Index):
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         return LazyTimes, (self._source, self._start, self._stop, self._name)
 
-    # ---- what is known without reading
+    # ---- known without reading
 
     def __len__(self) -> int:
         return self._stop - self._start
 
     @property
     def size(self) -> int:
-        """How many times there are."""
+        """The number of times."""
         return len(self)
 
     @property
     def dtype(self) -> np.dtype[np.float64]:
-        """Always float64."""
+        """The data type, always float64."""
         return np.dtype(np.float64)
 
     # ---- positions
@@ -179,26 +150,13 @@ class LazyTimes(pd.Index):
 
     @property
     def is_increasing(self) -> bool:
-        """Whether the times increase strictly, as far as they were read."""
+        """Whether the times read so far increase strictly."""
         return self._source.increases
 
     def find(
         self, values: npt.ArrayLike, side: Literal["left", "right"]
     ) -> npt.NDArray[np.int64] | None:
-        """Find where times belong, as ``searchsorted`` does.
-
-        Parameters
-        ----------
-        values
-            Times [s], of one dimension.
-        side
-            "left": how many times of the index are smaller; "right": smaller or equal.
-
-        Returns
-        -------
-        ndarray or None
-            A position for each; None if the times were found out of order.
-        """
+        """Search like ``searchsorted``; return None if the times do not increase."""
         found = self._source.search(values, side)
         return None if found is None else np.clip(found, self._start, self._stop) - self._start
 
@@ -206,23 +164,7 @@ class LazyTimes(pd.Index):
         return self._source.take(np.asarray(positions, dtype=np.int64) + self._start)
 
     def get_loc(self, key: Any) -> Any:  # noqa: ANN401 - as in pandas
-        """Find the position of a time.
-
-        Parameters
-        ----------
-        key
-            The time [s], exactly.
-
-        Returns
-        -------
-        int
-            Its position.
-
-        Raises
-        ------
-        KeyError
-            If it is not in the index.
-        """
+        """Return the position of a time."""
         found = self.find([key], "left") if _is_time(key) else None
         if found is None:
             return self._loaded.get_loc(key)
@@ -232,20 +174,7 @@ class LazyTimes(pd.Index):
         return position
 
     def get_slice_bound(self, label: Any, side: Literal["left", "right"]) -> int:  # noqa: ANN401
-        """Find where a slice that begins or ends at a time begins or ends.
-
-        Parameters
-        ----------
-        label
-            The time [s].
-        side
-            "left" for the begin, "right" for the end.
-
-        Returns
-        -------
-        int
-            The position.
-        """
+        """Return the position where a slice of labels begins ("left") or ends ("right")."""
         found = self.find([label], side) if _is_time(label) else None
         return int(found[0]) if found is not None else self._loaded.get_slice_bound(label, side)
 
@@ -256,25 +185,7 @@ class LazyTimes(pd.Index):
         limit: int | None = None,
         tolerance: Any = None,  # noqa: ANN401
     ) -> npt.NDArray[np.intp]:
-        """Find the positions of many times.
-
-        Parameters
-        ----------
-        target
-            The times [s].
-        method
-            None for equal times, "nearest" (the later of two equally near), "pad" (at or
-            before), "backfill" (at or after).
-        limit
-            As in pandas.
-        tolerance
-            How far away [s] the time found may be.
-
-        Returns
-        -------
-        ndarray
-            A position for each, -1 where there is none.
-        """
+        """Return the positions of times, -1 for those without one."""
         wanted = target if isinstance(target, pd.Index) else pd.Index(target)
         found = None
         if limit is None and _are_times(wanted) and _is_tolerance(tolerance, method):
@@ -311,19 +222,7 @@ class LazyTimes(pd.Index):
         return np.where((before >= 0) & (is_nearer | (after > last)), before, after)
 
     def equals(self, other: Any) -> bool:  # noqa: ANN401 - as in pandas
-        """Tell whether another index has the same times.
-
-        Parameters
-        ----------
-        other
-            Anything.
-
-        Returns
-        -------
-        bool
-            Whether it is an index with equal values. Those of the same dataset of the same file
-            are not read to find out.
-        """
+        """Check whether another index has the same times; those of one dataset are not read."""
         if not isinstance(other, pd.Index) or len(self) != len(other):
             return False
         if isinstance(other, LazyTimes):
@@ -338,14 +237,10 @@ class LazyTimes(pd.Index):
 
 
 class UnreadTimes(PandasIndexingAdapter):
-    """What xarray holds of a lazy time axis, so that showing it does not read it.
+    """Tell xarray that a lazy time axis is not in memory, so that showing it does not read it."""
 
-    Notes
-    -----
-    xarray prints all that is in memory, and takes every index of pandas to be. It makes its own
-    adapter again where it copies or renames an array; those read the times when they are shown
-    as HTML.
-    """
+    # xarray prints values that are in memory, and assumes that of every pandas index. When it
+    # copies or renames an array it makes its own adapter again: showing that one reads the times.
 
     __slots__ = ()
 
@@ -361,7 +256,7 @@ def _is_time(key: object) -> bool:
 
 
 def _are_times(wanted: pd.Index) -> bool:
-    # NaN is found at odd places, float32 is compared after widening: both are left to pandas
+    # NaN and float32 (compared after widening) have special rules: left to pandas
     is_number = isinstance(wanted.dtype, np.dtype) and wanted.dtype.kind in "iuf"
     return is_number and len(wanted) > 0 and not wanted.hasnans
 

@@ -1,4 +1,4 @@
-"""The local field potential of a probe, read on selection."""
+"""Open the local field potential of a probe; selections read only what they need."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ from spikehouse.io.rows import read_whole
 
 ACQUISITION = "acquisition"
 
-# one call into HDF5 costs about as much as copying this many bytes out of the page cache
+# one call into HDF5 costs about as much as copying this many bytes from the page cache
 GAP_BYTES = 64 * 1024
-# what is held besides the result while channels are picked out of whole rows
+# bytes held besides the result while channels are selected from whole rows
 BLOCK_BYTES = 8 * 1024 * 1024
 
 _SERIES = re.compile(r"probe_([0-9]{1,18})_lfp(_data)?")
@@ -41,22 +41,11 @@ Restore = int | slice | npt.NDArray[np.int64]
 
 
 class DatasetArray(BackendArray):
-    """A two-dimensional HDF5 dataset that is read where it is indexed.
+    """A two-dimensional HDF5 dataset for xarray that is read when it is indexed."""
 
-    Parameters
-    ----------
-    file
-        The open file; it stays open as long as this array is used.
-    name
-        Path of the dataset from the root.
-
-    Notes
-    -----
-    Rows that are far apart are read one by one, rows closer than 64 kB with what lies between
-    them. Channels that are not neighbours are picked out of the span that holds them, 8 MB at a
-    time: the memory used is the result and one such block. Pickling keeps the path, and opens
-    the file again where it is unpickled.
-    """
+    # Rows closer than 64 kB are read together with those between them, others one by one.
+    # Channels that are not neighbours are selected from the rows that hold them, 8 MB at a time:
+    # memory is that of the result and one such block. Unpickling opens the file again.
 
     def __init__(self, file: Hdf5File, name: str) -> None:
         self._file = file
@@ -73,9 +62,9 @@ class DatasetArray(BackendArray):
     def _dataset(self) -> h5py.Dataset:
         return reopen(self._file.root, self._name)
 
-    def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:  # noqa: ANN401 - xarray's word
+    def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:  # noqa: ANN401 - as in xarray
         if not isinstance(key, indexing.VectorizedIndexer):
-            # the adapter fails on empty slices with a negative step
+            # xarray's adapter fails on empty slices with a negative step
             return self._read(key.tuple)
         return indexing.explicit_indexing_adapter(
             key, self.shape, indexing.IndexingSupport.OUTER, self._read
@@ -88,7 +77,7 @@ class DatasetArray(BackendArray):
         )
 
     def __deepcopy__(self, memo: dict[int, Any]) -> DatasetArray:
-        # nothing here can change, and an open file cannot be copied
+        # immutable, and an open file cannot be copied
         return self
 
     def __reduce__(self) -> tuple[type[DatasetArray], tuple[Hdf5File, str]]:
@@ -118,7 +107,7 @@ class DatasetArray(BackendArray):
 
 
 def _increasing(key: Any, length: int) -> tuple[Rows, Restore]:  # noqa: ANN401
-    """Give the positions an index asks for, sorted and once each, and how to undo that."""
+    """Return the distinct positions of an index in order, and the index that restores its order."""
     if isinstance(key, slice):
         asked = range(*key.indices(length))
         return (asked, slice(None)) if asked.step > 0 else (asked[::-1], slice(None, None, -1))
@@ -133,20 +122,7 @@ def _increasing(key: Any, length: int) -> tuple[Rows, Restore]:  # noqa: ANN401
 
 
 def plan_spans(rows: Rows, *, largest_gap: int) -> list[tuple[int, int]]:
-    """Decide which runs of rows are read in one go.
-
-    Parameters
-    ----------
-    rows
-        Row numbers, increasing; not empty.
-    largest_gap
-        As many rows that nobody asked for are read rather than skipped.
-
-    Returns
-    -------
-    list of (int, int)
-        First row and the one after the last of every run.
-    """
+    """Group increasing row numbers into ranges [start, stop) to read together."""
     if isinstance(rows, range) and rows.step - 1 <= largest_gap:
         return [(rows[0], rows[-1] + 1)]
     numbers = np.asarray(rows, dtype=np.int64)
@@ -158,7 +134,7 @@ def plan_spans(rows: Rows, *, largest_gap: int) -> list[tuple[int, int]]:
 
 def _blocks(spans: list[tuple[int, int]], size: int) -> Iterator[tuple[int, int]]:
     for start, stop in spans:
-        # counted from row 0, so that a chunked file has no chunk decompressed for two blocks
+        # aligned with row 0, so that no chunk is decompressed for two blocks
         cuts = range((start // size + 1) * size, stop, size)
         yield from zip((start, *cuts), (*cuts, stop), strict=True)
 
@@ -208,55 +184,12 @@ def open_lfp(
     *,
     chunks: int | str | Mapping[str, Any] | None = None,
 ) -> xr.DataArray:
-    """Open the local field potential of a probe without reading it.
-
-    Parameters
-    ----------
-    path
-        An LFP file, or a remote one.
-    probe_id
-        Whose; may be left out where the file has one probe.
-    chunks
-        None: numpy arrays, read where the result is selected from. Anything else is what
-        ``DataArray.chunk`` takes, ``"auto"`` for instance, and makes it an array of Dask.
-
-    Returns
-    -------
-    DataArray
-        ``LFP`` (time, channel) [V]; time [s] and the channel ids as coordinates.
-        ``.close()`` closes the file; otherwise it is closed with the last array that reads
-        from it.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file.
-    InvalidFileError
-        If it is not an LFP file, has none of this probe, or its parts do not fit together.
-    InvalidArgumentError
-        If the file has several probes and none was named, or Dask is asked for and missing.
-
-    Notes
-    -----
-    Values are multiplied by the ``conversion`` and ``channel_conversion`` of the series and its
-    ``offset`` is added: the released files hold volts. Times are those stored, or computed where
-    the series has a ``starting_time`` and a rate.
-
-    Opening reads the channel ids. ``.sel`` and ``.isel`` read only times: those that decide where
-    a selection begins and ends (about 100 kB in all), and those of the selection. ``.values``,
-    ``.load()``, arithmetic and plots read the rows that were selected. The file is stored sample
-    by sample: one channel of the whole recording has to pass over all of it, but is all that is
-    kept in memory. What was read is not kept: ``.load()`` a selection that is used twice.
-
-    All times (8 bytes a sample, 96 MB for the 12 M samples of a released probe) are read, once,
-    when something needs them: ``lfp.time.values``, arithmetic on ``lfp.time``, labels all over
-    the recording. Recordings of up to 37 000 samples have theirs read when they are opened.
-
-    Selecting by time takes the times to increase. That is checked on nine stretches spread over
-    the recording and on all that is read; found wrong, selecting reads all times and gives what
-    pandas gives. In what was never read it goes unnoticed, until
-    ``lfp.indexes["time"].is_monotonic_increasing`` reads everything and tells.
-    """
+    """Open the LFP (time, channel) [V] of a probe without reading it; chunks make a Dask array."""
+    # Opening reads the channel ids; .sel and .isel read only the times that they need (about 100
+    # kB to find the ends of a selection); .values, .load() and arithmetic read the selected rows.
+    # The file is stored sample by sample, so one channel has to pass over all of it, but only that
+    # channel is kept in memory. What was read is not cached. The times of long recordings (96 MB
+    # for a released probe) are read when something needs all of them: see LazyTimes.
     if chunks is not None:
         _require_dask(chunks)
     file = Hdf5File(path)
@@ -279,7 +212,7 @@ def open_lfp(
     attrs = {"units": "V", "probe_id": probe_id, "source": f"{file.path}:{data.name}"}
     lfp = xr.DataArray(values, coords, ("time", "channel"), "LFP", attrs)
     if chunks is not None:
-        # made anew: a copy would read the times when it is shown as HTML
+        # a new array, because a copy would read the times when it is shown as HTML
         lfp = xr.DataArray(lfp.chunk(chunks).data, coords, lfp.dims, lfp.name, attrs)
     lfp.set_close(lazy.close)
     return lfp
@@ -292,13 +225,13 @@ def _open_times(file: Hdf5File, series: h5py.Group) -> pd.Index:
     dataset = _member(file, series, "timestamps")
     if SortedDataset.fits(dataset):
         return LazyTimes(SortedDataset(file, dataset.name), name="time")
-    # an index made here spares a copy of the timestamps
+    # making the index here avoids a copy of the times
     times: pd.Index = pd.Index(read_whole(dataset), copy=False, name="time")
     return times
 
 
 def _coordinates(times: pd.Index, channels: npt.NDArray[np.int64]) -> xr.Coordinates:
-    # of an array xarray would find out whether it is Dask's, and import all of Dask for that
+    # given an array, xarray would import all of Dask to check whether it is one of Dask's
     time, channel = PandasIndex(times, "time"), PandasIndex(pd.Index(channels), "channel")
     unread = xr.IndexVariable("time", UnreadTimes(times))  # type: ignore[no-untyped-call]
     variables = {"time": unread, **channel.create_variables()}
@@ -310,7 +243,7 @@ def _require_dask(chunks: object) -> None:
         importlib.import_module("dask.array")
     except ImportError as error:
         raise InvalidArgumentError(
-            f"chunks={chunks!r} makes an array of Dask, which is not installed: "
+            f"chunks={chunks!r} needs Dask, which is not installed: "
             "pip install dask. Without chunks= the LFP is read on selection and needs no Dask"
         ) from error
 
@@ -318,16 +251,16 @@ def _require_dask(chunks: object) -> None:
 def _find_series(file: Hdf5File, probe_id: int | None) -> tuple[int, h5py.Group]:
     group = file.find(ACQUISITION)
     names = [] if group is None else [name for name in list_names(group) if _SERIES.fullmatch(name)]
-    # a released file names the probe at most twice: the LFP group and the series
+    # the probe's id occurs at most twice: in the LFP group and in the series
     found = sorted({int(name.split("_")[1]) for name in names})
     if probe_id is None and len(found) > 1:
         raise InvalidArgumentError(
-            f"{file.path} has the LFP of {len(found)} probes; say which: probe_id={found[0]}, "
-            f"of {', '.join(map(str, found))}"
+            f"{file.path} has the LFP of {len(found)} probes; pass probe_id, one of "
+            f"{', '.join(map(str, found))}"
         )
     if not found or (probe_id is not None and probe_id not in found):
         wanted = "<probe id>" if probe_id is None else str(int(probe_id))
-        held = f"LFP of probe {', '.join(map(str, found))}" if found else "no LFP at all"
+        held = f"LFP of probe {', '.join(map(str, found))}" if found else "no LFP"
         raise InvalidFileError(
             f"{file.path} has no group /{ACQUISITION}/probe_{wanted}_lfp: it holds {held}"
         )

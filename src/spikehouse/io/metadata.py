@@ -1,4 +1,4 @@
-"""Who was recorded, when, on which rig."""
+"""Read the metadata of a session: id, start time, animal, rig."""
 
 from __future__ import annotations
 
@@ -23,8 +23,7 @@ _RIG_ARRAYS = (
     "camera_rotation",
 )
 
-
-# of a text that is shown in an error
+# characters of a text in an error message
 LONGEST_ID = 64
 
 
@@ -33,51 +32,19 @@ def _shorten(text: str | None) -> str | None:
 
 
 def read_session_id(file: Hdf5File) -> int:
-    """Read the session's id.
-
-    Parameters
-    ----------
-    file
-        An open session file.
-
-    Returns
-    -------
-    int
-        The id.
-
-    Raises
-    ------
-    InvalidFileError
-        If the file has none, or one that is no number.
-    """
+    """Read the session's id."""
     text = file.read_text("identifier")
-    # an id has nine digits; Python refuses to make a number of some thousands
+    # an id has nine digits; int() refuses thousands of them
     if text is None or not text.strip().isdecimal() or len(text) > LONGEST_ID:
         raise InvalidFileError(
-            f"{file.path} has no session id: /identifier is {_shorten(text)!r}, and should be a "
-            "number"
+            f"{file.path} has no session id: /identifier is {_shorten(text)!r}, where a "
+            "number was expected"
         )
     return int(text)
 
 
 def read_start_time(file: Hdf5File) -> dt.datetime:
-    """Read when the session began.
-
-    Parameters
-    ----------
-    file
-        An open session file.
-
-    Returns
-    -------
-    datetime
-        With its offset from UTC.
-
-    Raises
-    ------
-    InvalidFileError
-        If the file does not say.
-    """
+    """Read the start time of the session, with its offset from UTC."""
     text = _shorten(file.read_text("session_start_time"))
     try:
         return dt.datetime.fromisoformat(text or "")
@@ -88,25 +55,7 @@ def read_start_time(file: Hdf5File) -> dt.datetime:
 
 
 def read_subject(file: Hdf5File) -> dict[str, Any]:
-    """Read what is known of the animal, and the name of the stimulus set.
-
-    Parameters
-    ----------
-    file
-        An open session file.
-
-    Returns
-    -------
-    dict
-        specimen_name, age_in_days, full_genotype, strain, sex, stimulus_name, subject_id, age,
-        species; None where the file is silent. is_simulated is true where the institution or the
-        description of the session says "simulated".
-
-    Raises
-    ------
-    InvalidFileError
-        If one of them is no single text or number, or the age is no number.
-    """
+    """Read the animal's metadata and the name of the stimulus set; None for what is absent."""
     return {
         "specimen_name": _subject_value(file, "specimen_name"),
         "age_in_days": _age(file),
@@ -124,7 +73,7 @@ def read_subject(file: Hdf5File) -> dict[str, Any]:
 
 
 def _subject_value(file: Hdf5File, name: str) -> Scalar | None:
-    # written as attributes by one version of the extension and as datasets by another
+    # attributes in one version of the NWB extension, datasets in another
     group = file.find(SUBJECT)
     if group is None:
         return None
@@ -146,24 +95,7 @@ def _age(file: Hdf5File) -> float | None:
 
 
 def read_rig(file: Hdf5File) -> dict[str, Any] | None:
-    """Read the rig's geometry.
-
-    Parameters
-    ----------
-    file
-        An open session file.
-
-    Returns
-    -------
-    dict or None
-        "geometry": DataFrame with index x, y, z and one column a position [mm] or rotation [deg];
-        "equipment": the rig's name. None for a session without eye tracking.
-
-    Raises
-    ------
-    InvalidFileError
-        If a part of it is missing or no three numbers.
-    """
+    """Read positions [mm], rotations [deg] and name of the rig; None without eye tracking."""
     group = file.find(RIG)
     if group is None:
         return None

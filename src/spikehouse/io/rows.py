@@ -1,4 +1,4 @@
-"""Runs of rows of a dataset."""
+"""Read consecutive rows of a numeric dataset."""
 
 from __future__ import annotations
 
@@ -18,20 +18,10 @@ if TYPE_CHECKING:
 
 
 class RowReader:
-    """Runs of rows of one dataset, from any thread.
+    """Read consecutive rows of one dataset from any thread."""
 
-    Parameters
-    ----------
-    file
-        The open file.
-    dataset
-        A dataset of numbers, of one dimension or more.
-
-    Notes
-    -----
-    Where the rows lie one after the other in the file, as they do in released ones, their bytes
-    are read without HDF5, which would let one thread read at a time; else HDF5 reads them.
-    """
+    # Contiguous datasets, as in the released files, are read without HDF5, whose lock lets only
+    # one thread read at a time.
 
     def __init__(self, file: Hdf5File, dataset: h5py.Dataset) -> None:
         self._file = file
@@ -42,37 +32,13 @@ class RowReader:
         self._offset: int | None = dataset.id.get_offset() if is_plain(dataset) else None
 
     def prefetch(self, spans: Iterable[tuple[int, int]]) -> None:
-        """Begin to fetch runs of rows; nothing to do for a file on disk.
-
-        Parameters
-        ----------
-        spans
-            First row and the one after the last of each.
-        """
+        """Begin to download rows [start, stop) of a remote file."""
         if self._offset is not None:
             offset, length = self._offset, self.row_bytes
             self._file.prefetch((offset + a * length, offset + b * length) for a, b in spans)
 
     def read(self, start: int, stop: int) -> npt.NDArray[Any]:
-        """Read rows.
-
-        Parameters
-        ----------
-        start, stop
-            First row and the one after the last; both within the dataset.
-
-        Returns
-        -------
-        ndarray, shape (stop - start, …)
-            Their values.
-
-        Raises
-        ------
-        InvalidFileError
-            If they cannot be read, or the file ends before them.
-        InvalidArgumentError
-            If the file was closed.
-        """
+        """Read rows [start, stop)."""
         with self._file.closing_told(), reading(self._dataset):
             if self._offset is None:
                 return _native(np.asarray(self._dataset[start:stop]))
@@ -94,5 +60,5 @@ def read_whole(dataset: h5py.Dataset) -> npt.NDArray[Any]:
 
 
 def _native(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    # pandas and compiled loops take no other byte order
+    # pandas and compiled loops take only the machine's byte order
     return values.astype(values.dtype.newbyteorder("="), copy=False)

@@ -1,4 +1,4 @@
-"""One session file, behind the interface that every data adapter has."""
+"""The adapter that reads a session from its NWB file."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ TableGiver = Callable[[], pd.DataFrame]
 LfpPath = NwbPath | Callable[[], NwbPath]
 
 
-def _telling(cls: type[NwbSessionFile]) -> type[NwbSessionFile]:
-    """Have every reading method say so where another thread closes the file meanwhile."""
+def _report_closing(cls: type[NwbSessionFile]) -> type[NwbSessionFile]:
+    """Make every reading method raise a clear error if another thread closes the file meanwhile."""
 
-    def tell(method: Callable[..., Any]) -> Callable[..., Any]:
+    def wrap(method: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(method)
         def call(self: NwbSessionFile, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
             with self.file.closing_told():
@@ -45,35 +45,17 @@ def _telling(cls: type[NwbSessionFile]) -> type[NwbSessionFile]:
         return call
 
     for name in [name for name in vars(cls) if name.startswith("get_")]:
-        setattr(cls, name, tell(getattr(cls, name)))
+        setattr(cls, name, wrap(getattr(cls, name)))
     return cls
 
 
-@_telling
+@_report_closing
 class NwbSessionFile:
-    """What a session file holds, read when asked for.
+    """The adapter of a session file: each method reads what it returns."""
 
-    Parameters
-    ----------
-    path
-        See :meth:`spikehouse.session.EcephysSession.from_nwb_path`.
-    filters
-        Which units and channels to show.
-    external_channel_columns
-        Gives a table by channel id whose columns replace or complete the file's; asked for with
-        the channels. A cache passes its channels.csv, which has the right left–right coordinate.
-    additional_unit_metrics
-        Gives a table by unit id of tuning metrics; asked for by ``get_unit_metrics``.
-    probe_lfp_paths
-        Probe id → the path of that probe's LFP file, or what gives it when called.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file.
-    InvalidFileError
-        If it is not an HDF5 file; later, if a group that is asked for is missing.
-    """
+    # The tables that a cache adds are callables, so that nothing is downloaded or read before it
+    # is asked for. The channel columns replace or complete those of the file: the cache's
+    # channels.csv has the right left–right coordinate.
 
     def __init__(
         self,
@@ -102,7 +84,7 @@ class NwbSessionFile:
 
     @property
     def path(self) -> str:
-        """Where the file is: a path or an address."""
+        """The path or address of the file."""
         return str(self.file.path) if self.file.remote is None else self.file.remote.url
 
     def close(self) -> None:
@@ -110,39 +92,16 @@ class NwbSessionFile:
         self.file.close()
 
     def test(self) -> None:
-        """Check that the file has a session id.
-
-        Raises
-        ------
-        InvalidFileError
-            If it has none.
-        """
+        """Check that the file has a session id."""
         self.get_ecephys_session_id()
 
     def get_nwbfile(self) -> Any:  # noqa: ANN401 - a class of a package that may be absent
-        """Open the file with pynwb.
-
-        Returns
-        -------
-        pynwb.NWBFile
-            Its data sets are read when they are used, as long as this file is open.
-
-        Raises
-        ------
-        ModuleNotFoundError
-            If pynwb is not installed.
-        InvalidArgumentError
-            If the file is read over the network.
-
-        Notes
-        -----
-        pynwb builds its whole tree of objects: seconds, where reading a table here takes
-        milliseconds. It is for handing the file on, not on the reading path.
-        """
+        """Open the file with pynwb, for packages that need its objects."""
+        # not used for reading here: pynwb builds its whole tree of objects, which takes seconds
         if self.file.remote is not None:
             raise InvalidArgumentError(
-                f"pynwb would read all of {self.file.remote.url} piece by piece, one request "
-                "each; fetch the file and open it from disk to hand it over"
+                f"pynwb would read all of {self.file.remote.url} in small pieces, one request "
+                "each; download the file and open it from disk"
             )
         try:
             import pynwb
@@ -153,53 +112,23 @@ class NwbSessionFile:
         return pynwb.NWBHDF5IO(file=self.file.root, mode="r", load_namespaces=True).read()
 
     def get_ecephys_session_id(self) -> int:
-        """Read the session's id.
-
-        Returns
-        -------
-        int
-            The id.
-        """
+        """Read the session's id."""
         return read_session_id(self.file)
 
     def get_session_start_time(self) -> dt.datetime:
-        """Read when the session began.
-
-        Returns
-        -------
-        datetime
-            With its offset from UTC.
-        """
+        """Read the start time of the session."""
         return read_start_time(self.file)
 
     def get_metadata(self) -> dict[str, Any]:
-        """Read what is known of the animal.
-
-        Returns
-        -------
-        dict
-            See ``read_subject``.
-        """
+        """Read the animal's metadata."""
         return read_subject(self.file)
 
     def get_rig_metadata(self) -> dict[str, Any] | None:
-        """Read the rig's geometry.
-
-        Returns
-        -------
-        dict or None
-            See ``read_rig``; None without eye tracking.
-        """
+        """Read the rig's geometry and name."""
         return read_rig(self.file)
 
     def get_probes(self) -> pd.DataFrame:
-        """Read the probes.
-
-        Returns
-        -------
-        DataFrame
-            See ``read_probes``.
-        """
+        """Read the probes."""
         return read_probes(self.file)
 
     @cached_property
@@ -213,13 +142,7 @@ class NwbSessionFile:
         return mask_repeated_axis(channels, self.file.path.name)
 
     def get_channels(self) -> pd.DataFrame:
-        """Read the channels, the invalid ones left out if the filters say so.
-
-        Returns
-        -------
-        DataFrame
-            The columns of ``schema.CHANNELS``.
-        """
+        """Read the channels; the filters decide whether invalid ones are included."""
         channels = self._all_channels
         if self.filters.filter_by_validity:
             channels = channels[channels["valid_data"].astype(bool)].drop(columns="valid_data")
@@ -231,24 +154,11 @@ class NwbSessionFile:
         return channels
 
     def get_units(self) -> pd.DataFrame:
-        """Read the units that pass the filters.
-
-        Returns
-        -------
-        DataFrame
-            Index ``id``; the file's columns without the ragged ones; ``quality`` is dropped when
-            it was filtered by.
-        """
+        """Read the units that pass the filters."""
         return self._select_units(self.filters)
 
     def count_out_of_brain_units(self) -> int:
-        """Count the units left out only because their channel lies in no structure.
-
-        Returns
-        -------
-        int
-            By how many the ``unit_count`` of the survey's tables is larger than the session's.
-        """
+        """Count the units that are excluded only because their channel is outside the brain."""
         if not self.filters.filter_out_of_brain_units:
             return 0
         everywhere = replace(self.filters, filter_out_of_brain_units=False)
@@ -273,134 +183,47 @@ class NwbSessionFile:
         )
 
     def get_unit_metrics(self) -> pd.DataFrame:
-        """Get the tuning metrics that the survey publishes for these units.
-
-        Returns
-        -------
-        DataFrame
-            By unit id; no rows and no columns for a file opened without a cache.
-        """
+        """Return the published tuning metrics by unit id; no columns without a cache."""
         if self._additional_unit_metrics is None:
             return pd.DataFrame(index=pd.Index([], name="unit_id", dtype=np.int64))
         return self._additional_unit_metrics()
 
     def get_spike_times(self) -> Mapping[int, npt.NDArray[np.float64]]:
-        """Give access to spike times; nothing is read yet.
-
-        Returns
-        -------
-        Mapping
-            Unit id → times [s]; one contiguous read a unit.
-        """
+        """Return the spike times [s] by unit id, read when accessed."""
         return SpikeTimes(self.file)
 
     def get_spike_amplitudes(self) -> Mapping[int, npt.NDArray[np.float64]]:
-        """Give access to spike amplitudes; nothing is read yet.
-
-        Returns
-        -------
-        Mapping
-            Unit id → amplitudes [V].
-        """
+        """Return the spike amplitudes [V] by unit id, read when accessed."""
         return RaggedColumn(self.file, "spike_amplitudes")
 
     def get_mean_waveforms(self) -> Mapping[int, npt.NDArray[np.floating[Any]]]:
-        """Give access to mean waveforms; nothing is read yet.
-
-        Returns
-        -------
-        Mapping
-            Unit id → array (probe channel number, sample), in the file's unit.
-        """
+        """Return the mean waveforms (channel, sample) by unit id, read when accessed."""
         return RaggedColumn(self.file, "waveform_mean")
 
     def get_stimulus_presentations(self) -> pd.DataFrame:
-        """Read every stimulus table as one.
-
-        Returns
-        -------
-        DataFrame
-            See ``read_stimulus_presentations``.
-        """
+        """Read all stimulus tables as one."""
         return read_stimulus_presentations(self.file)
 
     def get_running_speed(self) -> pd.DataFrame:
-        """Read how fast the animal ran.
-
-        Returns
-        -------
-        DataFrame
-            See ``read_running_speed``.
-        """
+        """Read the running speed [cm/s]."""
         return read_running_speed(self.file)
 
     def get_pupil_data(self) -> pd.DataFrame | None:
-        """Read the fitted ellipses.
-
-        Returns
-        -------
-        DataFrame or None
-            See ``read_pupil``; None without eye tracking.
-        """
+        """Read the ellipses fitted to pupil, eye and corneal reflection."""
         return read_pupil(self.file)
 
     def get_screen_gaze_data(self, include_filtered_data: bool = False) -> pd.DataFrame | None:
-        """Read where the animal looked.
-
-        Parameters
-        ----------
-        include_filtered_data
-            Add columns with blinks and jumps taken out.
-
-        Returns
-        -------
-        DataFrame or None
-            See ``read_gaze``; None without eye tracking.
-        """
+        """Read where on the screen the animal looked."""
         return read_gaze(self.file, include_filtered_data=include_filtered_data)
 
     def get_lfp(
         self, probe_id: int, *, chunks: int | str | Mapping[str, Any] | None = None
     ) -> xr.DataArray:
-        """Open the local field potential of a probe; nothing but its times is read.
-
-        Parameters
-        ----------
-        probe_id
-            Whose.
-        chunks
-            See ``open_lfp``.
-
-        Returns
-        -------
-        DataArray
-            See ``open_lfp``.
-
-        Raises
-        ------
-        NotFoundError
-            If there is no such probe, or no LFP file of it.
-        """
+        """Open the local field potential of a probe without reading it."""
         return open_lfp(self._find_lfp_file(probe_id), int(probe_id), chunks=chunks)
 
     def get_current_source_density(self, probe_id: int) -> xr.DataArray:
-        """Read the current source density stored in a probe's LFP file.
-
-        Parameters
-        ----------
-        probe_id
-            Whose.
-
-        Returns
-        -------
-        DataArray
-            See ``read_current_source_density``.
-
-        Raises
-        ------
-        NotFoundError
-            If there is no such probe, or no LFP file of it.
-        """
+        """Read the current source density stored in a probe's LFP file."""
         return read_current_source_density(self._find_lfp_file(probe_id))
 
     def _find_lfp_file(self, probe_id: int) -> NwbPath:
@@ -413,33 +236,21 @@ class NwbSessionFile:
         if probe_id in self.probe_lfp_paths:
             given = self.probe_lfp_paths[probe_id]
             return given() if callable(given) else given
-        # where the cache keeps it, whoever put it there
+        # the place of LFP files in a cache
         beside = self.file.path.parent / f"probe_{probe_id}_lfp.nwb"
         if self.file.remote is None and beside.exists():
             return beside
-        recorded = "" if probes.loc[probe_id, "has_lfp_data"] else "; none was released of it"
+        recorded = "" if probes.loc[probe_id, "has_lfp_data"] else "; none was released"
         raise NotFoundError(
             f"there is no LFP file of probe {probe_id}{recorded}. Get the session from a cache, "
-            f"put {beside.name} beside {self.file.path.name}, or name it: "
+            f"put {beside.name} beside {self.file.path.name}, or pass its path: "
             "api_kwargs={'probe_lfp_paths': {" + f"{probe_id}: path" + "}}"
         )
 
     def get_invalid_times(self) -> pd.DataFrame:
-        """Read the intervals in which something was wrong.
-
-        Returns
-        -------
-        DataFrame
-            See ``read_invalid_times``.
-        """
+        """Read the intervals in which data are invalid."""
         return read_invalid_times(self.file)
 
     def get_optogenetic_stimulation(self) -> pd.DataFrame:
-        """Read the laser pulses.
-
-        Returns
-        -------
-        DataFrame
-            See ``read_optogenetic_epochs``.
-        """
+        """Read the laser pulses of optotagging."""
         return read_optogenetic_epochs(self.file)

@@ -1,4 +1,4 @@
-"""Running speed, pupil and gaze: series on the session's clock."""
+"""Read running speed, pupil and gaze, in the time of the session."""
 
 from __future__ import annotations
 
@@ -19,23 +19,7 @@ _ELLIPSES = {"corneal_reflection": "cr", "pupil": "pupil", "eye": "eye"}
 
 
 def read_running_speed(file: Hdf5File) -> pd.DataFrame:
-    """Read how fast the animal ran.
-
-    Parameters
-    ----------
-    file
-        An open session file.
-
-    Returns
-    -------
-    DataFrame
-        start_time, end_time [s], velocity [cm/s]; one row an interval between two frames.
-
-    Raises
-    ------
-    InvalidFileError
-        If the file has no running data, or its parts are not equally long.
-    """
+    """Read the running speed [cm/s], one row for each interval [s] between two frames."""
     file.group(RUNNING)
     return _frame(
         file,
@@ -63,24 +47,8 @@ def _frame(
 
 
 def read_pupil(file: Hdf5File) -> pd.DataFrame | None:
-    """Read the ellipses fitted to pupil, eye and corneal reflection.
-
-    Parameters
-    ----------
-    file
-        An open session file.
-
-    Returns
-    -------
-    DataFrame or None
-        Index ``Time (s)``; for each of the three center_x, center_y, height, width (full axes
-        [px]; the file holds half of them) and phi [rad]. None without eye tracking.
-
-    Raises
-    ------
-    InvalidFileError
-        If a part is missing, or they are not equally long.
-    """
+    """Read the ellipses fitted to pupil, eye and corneal reflection; None without eye tracking."""
+    # centres and full axes in px (the file holds half axes), phi in rad
     raw = GAZE.format(kind="raw")
     if file.find(EYE) is None or file.find(raw) is None:
         return None
@@ -95,27 +63,8 @@ def read_pupil(file: Hdf5File) -> pd.DataFrame | None:
 
 
 def read_gaze(file: Hdf5File, *, include_filtered_data: bool = False) -> pd.DataFrame | None:
-    """Read where on the screen the animal looked.
-
-    Parameters
-    ----------
-    file
-        An open session file.
-    include_filtered_data
-        Add the same columns with blinks and jumps taken out (NaN).
-
-    Returns
-    -------
-    DataFrame or None
-        Index ``Time (s)``; raw_eye_area, raw_pupil_area [cm² or px², as the file says],
-        raw_screen_coordinates_x_cm, …_y_cm, raw_screen_coordinates_spherical_x_deg, …_y_deg.
-        None without eye tracking.
-
-    Raises
-    ------
-    InvalidFileError
-        If a part is missing, or they are not equally long.
-    """
+    """Read where on the screen the animal looked; None without eye tracking."""
+    # Areas are in cm² or px², as the file has them. Filtered columns are NaN at blinks and jumps.
     kinds = ["raw", "filtered"]
     if any(file.find(GAZE.format(kind=kind)) is None for kind in kinds):
         return None

@@ -1,4 +1,4 @@
-"""The units table and what hangs on it: spike times, amplitudes, mean waveforms."""
+"""Read the units table, and by unit spike times, amplitudes and mean waveforms."""
 
 from __future__ import annotations
 
@@ -27,29 +27,13 @@ from spikehouse.io.hdf5 import Hdf5File, column_names
 from spikehouse.io.rows import RowReader, read_whole
 
 UNITS = "units"
-# of a remote file, what is fetched at once before units are read one after another
+# bytes of a remote file that are downloaded together before units are read one by one
 AHEAD_BYTES = 24 << 20
 RAGGED = ("spike_times", "spike_amplitudes", "waveform_mean")
 
 
 def read_units(file: Hdf5File) -> pd.DataFrame:
-    """Read one row a unit, without spikes and waveforms.
-
-    Parameters
-    ----------
-    file
-        An open session file.
-
-    Returns
-    -------
-    DataFrame
-        Index ``id``; the columns the file has, under the file's names.
-
-    Raises
-    ------
-    InvalidFileError
-        If the file has no units table.
-    """
+    """Read the units table without spikes and waveforms."""
     group = file.group(UNITS)
     file.prefetch_members(group)
     names = [name for name in column_names(group) if name not in RAGGED]
@@ -57,62 +41,27 @@ def read_units(file: Hdf5File) -> pd.DataFrame:
 
 
 def is_thread_safe(mapping: Mapping[int, Any]) -> bool:
-    """Say whether threads may read from a mapping at the same time.
-
-    Parameters
-    ----------
-    mapping
-        A dictionary, a column of a file, or whatever an adapter handed over.
-
-    Returns
-    -------
-    bool
-        False where it is not known.
-    """
+    """Check whether threads may read from a mapping at the same time; False if unknown."""
     return isinstance(mapping, dict) or getattr(mapping, "is_thread_safe", False) is True
 
 
 @runtime_checkable
 class HasPrefetch(Protocol):
-    """A mapping by unit id that can fetch several units' rows at once."""
+    """A mapping by unit id that can download the rows of several units together."""
 
     def plan_batches(self, unit_ids: Sequence[int], *, most_bytes: int) -> list[list[int]]:
-        """Cut units into runs whose rows may be in memory together; none where that is no gain.
-
-        Parameters
-        ----------
-        unit_ids
-            Which units, in the order they will be read.
-        most_bytes
-            What the rows of a run may take.
-        """
+        """Split units into batches of at most this size; no batches if reading ahead is useless."""
 
     def prefetch(self, unit_ids: Sequence[int]) -> None:
-        """Begin to fetch the rows of units.
-
-        Parameters
-        ----------
-        unit_ids
-            Which units.
-        """
+        """Begin to download the rows of units."""
 
 
 class ReadAhead:
-    """Units' sorted spike times by position, the next batch on its way while one is read.
+    """Sorted spike times of units by position, downloaded in batches ahead of reading."""
 
-    Parameters
-    ----------
-    mapping
-        Unit id → spike times [s]; those of a mapping that does not promise order are sorted.
-    unit_ids
-        Which units, in the order they will be read.
-
-    Notes
-    -----
-    For a mapping that has nothing to gain, a dictionary or a file on disk, it is the mapping. Of a
-    remote file at most two batches are in memory beyond what the caller keeps. Threads may share
-    it where they may share the mapping.
-    """
+    # A dictionary or a file on disk has no batches: then this only reads and sorts. Of a remote
+    # file at most two batches are in memory beyond what the caller keeps: the one that is read
+    # and the next. Threads may share it if they may share the mapping.
 
     def __init__(self, mapping: Mapping[int, Any], unit_ids: Sequence[int]) -> None:
         self._mapping = mapping
@@ -143,7 +92,7 @@ class ReadAhead:
         return times if self._is_sorted else _put_in_order(times, unit_id)
 
     def _reach(self, position: int) -> None:
-        """Have the batch of a position begun, and the one after it."""
+        """Begin to download the batch of a position and the one after it."""
         wanted = min(bisect_right(self._starts, position) + 1, len(self._batches))
         with self._lock:
             begin, self._n_begun = self._n_begun, max(wanted, self._n_begun)
@@ -164,18 +113,9 @@ def _put_in_order(times: npt.NDArray[Any], unit_id: object) -> npt.NDArray[Any]:
 
 
 class RaggedColumn(Mapping[int, npt.NDArray[Any]]):
-    """A ragged column of the units table, read a unit at a time when asked.
+    """A ragged column of the units table as a mapping from unit id to its rows; thread-safe."""
 
-    A mapping from unit id to that unit's rows, which threads may share. Nothing is kept: asking
-    twice reads twice (from the operating system's cache).
-
-    Parameters
-    ----------
-    file
-        An open session file.
-    name
-        ``"spike_times"``, ``"spike_amplitudes"`` or ``"waveform_mean"``.
-    """
+    # nothing is kept: reading a unit twice reads from the operating system's cache
 
     is_thread_safe = True
 
@@ -194,13 +134,7 @@ class RaggedColumn(Mapping[int, npt.NDArray[Any]]):
         return RaggedColumn, (self._file, self._name)
 
     def copy(self) -> dict[int, npt.NDArray[Any]]:
-        """Read all units into a dictionary, which can be changed.
-
-        Returns
-        -------
-        dict
-            Unit id → rows.
-        """
+        """Read all units into a dictionary."""
         return dict(self)
 
     def __len__(self) -> int:
@@ -216,25 +150,7 @@ class RaggedColumn(Mapping[int, npt.NDArray[Any]]):
         return self._rows.read(*self._span(unit_id))
 
     def plan_batches(self, unit_ids: Sequence[int], *, most_bytes: int) -> list[list[int]]:
-        """Cut units into runs whose rows may be in memory together.
-
-        Parameters
-        ----------
-        unit_ids
-            Which units, in the order they will be read.
-        most_bytes
-            What the rows of a run may take; a unit that needs more is a run by itself.
-
-        Returns
-        -------
-        list of list of int
-            All units, in their order; nothing for a file on disk, which reads as fast without.
-
-        Raises
-        ------
-        NotFoundError
-            If there is no such unit.
-        """
+        """Split units into batches of at most this size; no batches for a file on disk."""
         if self._file.remote is None:
             return []
         batches: list[list[int]] = []
@@ -250,18 +166,7 @@ class RaggedColumn(Mapping[int, npt.NDArray[Any]]):
         return batches
 
     def prefetch(self, unit_ids: Sequence[int]) -> None:
-        """Begin to fetch the rows of units, as a few ranges; nothing to do for a file on disk.
-
-        Parameters
-        ----------
-        unit_ids
-            Which units.
-
-        Raises
-        ------
-        NotFoundError
-            If there is no such unit.
-        """
+        """Begin to download the rows of units of a remote file."""
         self._rows.prefetch([self._span(unit_id) for unit_id in unit_ids])
 
     def _span(self, unit_id: int) -> tuple[int, int]:
@@ -276,16 +181,10 @@ class RaggedColumn(Mapping[int, npt.NDArray[Any]]):
 
 
 class SpikeTimes(RaggedColumn):
-    """Unit id → spike times [s], sorted, none negative.
+    """The spike times [s] by unit id, sorted and without negative ones."""
 
-    Files written before June 2020 hold spikes out of order, or at negative times where the clock
-    had not started: they are sorted and dropped when read, with one warning for the file.
-
-    Parameters
-    ----------
-    file
-        An open session file.
-    """
+    # Files written before June 2020 hold unsorted spike times, and negative ones from before the
+    # clock started. These are sorted and dropped when read, with one warning for the file.
 
     is_sorted = True
 
@@ -293,18 +192,18 @@ class SpikeTimes(RaggedColumn):
         super().__init__(file, "spike_times")
         self._warned = False
         self._warning = threading.Lock()
-        # looking costs as much as reading: once a unit
-        self._sound: set[int] = set()
+        # units found in order: checking takes as long as reading, so it is done once
+        self._in_order: set[int] = set()
 
     def __reduce__(self) -> tuple[type[SpikeTimes], tuple[Any, ...]]:
         return SpikeTimes, (self._file,)
 
     def __getitem__(self, unit_id: int) -> npt.NDArray[Any]:
         times = super().__getitem__(unit_id)
-        if unit_id in self._sound:
+        if unit_id in self._in_order:
             return times
         if times.size == 0 or (times[0] >= 0 and (times[1:] >= times[:-1]).all()):
-            self._sound.add(int(unit_id))
+            self._in_order.add(int(unit_id))
             return times
         n_negative = int((times < 0).sum())
         self._warn(unit_id, n_negative)
@@ -316,23 +215,15 @@ class SpikeTimes(RaggedColumn):
                 return
             self._warned = True
         warnings.warn(
-            f"{self._file.path.name} holds unsorted or negative spike times (first met in unit "
-            f"{unit_id}, {n_negative} of them negative): sorted, and the negative ones dropped. "
-            "Files released since June 2020 are free of this; fetch the session again",
+            f"{self._file.path.name} holds unsorted or negative spike times (first in unit "
+            f"{unit_id}, {n_negative} of them negative): they were sorted, negative ones dropped. "
+            "Files released since June 2020 do not; download the session again",
             stacklevel=4,
         )
 
 
 class Selection(Mapping[int, Any]):
-    """A mapping cut down to some of its keys, in their order.
-
-    Parameters
-    ----------
-    source
-        The whole mapping.
-    keys
-        What is kept of it; keys that it does not have are left out.
-    """
+    """A mapping restricted to some of its keys, in the given order."""
 
     def __init__(self, source: Mapping[int, Any], keys: Sequence[int]) -> None:
         self._source = source
@@ -345,53 +236,28 @@ class Selection(Mapping[int, Any]):
         return Selection, (self._source, list(self._keys))
 
     def copy(self) -> dict[int, Any]:
-        """Read all of it into a dictionary, which can be changed.
-
-        Returns
-        -------
-        dict
-            Key → what the source holds.
-        """
+        """Read all units into a dictionary."""
         return dict(self)
 
     @property
     def is_thread_safe(self) -> bool:
-        """Whether threads may read from it at the same time."""
+        """Whether threads may read at the same time."""
         return is_thread_safe(self._source)
 
     @property
     def is_sorted(self) -> bool:
-        """Whether the source promises spike times in order."""
+        """Whether the source returns sorted spike times."""
         return getattr(self._source, "is_sorted", False) is True
 
     def plan_batches(self, unit_ids: Sequence[int], *, most_bytes: int) -> list[list[int]]:
-        """Cut units into runs whose rows may be in memory together.
-
-        Parameters
-        ----------
-        unit_ids
-            Which units; those left out are not looked at.
-        most_bytes
-            What the rows of a run may take.
-
-        Returns
-        -------
-        list of list of int
-            What the source says, nothing where it does not fetch ahead.
-        """
-        # a unit that is not here fails where it is read, with its own message
+        """Split units into batches of at most this size, if the source can read ahead."""
+        # an unknown unit raises when it is read, with its own message
         if not isinstance(self._source, HasPrefetch) or any(u not in self for u in unit_ids):
             return []
         return self._source.plan_batches(unit_ids, most_bytes=most_bytes)
 
     def prefetch(self, unit_ids: Sequence[int]) -> None:
-        """Begin to fetch the rows of units, where the source can.
-
-        Parameters
-        ----------
-        unit_ids
-            Which units; those left out are not fetched.
-        """
+        """Begin to download the rows of units, if the source can."""
         if isinstance(self._source, HasPrefetch):
             self._source.prefetch([unit for unit in unit_ids if unit in self])
 
@@ -405,7 +271,7 @@ class Selection(Mapping[int, Any]):
         return key in self._keys
 
     def __getitem__(self, key: int) -> Any:  # noqa: ANN401 - whatever the source holds
-        # a table or an array is no key of a dictionary
+        # a table or an array is not hashable
         if np.ndim(key) or key not in self._keys:
             raise NotFoundError(
                 f"there is no unit {describe_value(key)} here (units without data, and those that "

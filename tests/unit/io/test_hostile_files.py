@@ -138,7 +138,7 @@ def test_get_units__two_with_one_id(changed: Callable[[Change], NwbSessionFile])
 
     session = changed(repeat)
     for read in (session.get_units, session.get_spike_times):
-        with pytest.raises(InvalidFileError, match=r"has 1 id more than once, .* for one"):
+        with pytest.raises(InvalidFileError, match=r"has 1 repeated id, for example \d+: rows"):
             read()
 
 
@@ -153,7 +153,9 @@ def test_read_frame__two_rows_with_one_id(changed: Callable[[Change], NwbSession
         table["tags"] = ["a", "a"]
         table.attrs["colnames"] = ["start_time", "stop_time", "tags"]
 
-    with pytest.raises(InvalidFileError, match=r"invalid_times has 1 id more than once, 5 for one"):
+    with pytest.raises(
+        InvalidFileError, match=r"invalid_times has 1 repeated id, for example 5: rows"
+    ):
         changed(repeat).get_invalid_times()
 
 
@@ -163,19 +165,21 @@ def test_get_spike_times__ends_that_lie(changed: Callable[[Change], NwbSessionFi
         ends[3] = 2**63 + 1
         replace(file, "units/spike_times_index", data=ends)
 
-    with pytest.raises(InvalidFileError, match="spike_times_index says that a run of rows ends at"):
+    with pytest.raises(InvalidFileError, match=r"spike_times_index has the end index \d+, but"):
         changed(beyond).get_spike_times()
 
     def backwards(file: h5py.File) -> None:
         file["units/spike_times_index"][3] = 0
 
-    with pytest.raises(InvalidFileError, match="spike_times_index goes backwards: run 3 would end"):
+    with pytest.raises(InvalidFileError, match="spike_times_index decreases: row 3 would end"):
         changed(backwards).get_spike_times()
 
     def fewer(file: h5py.File) -> None:
         replace(file, "units/spike_times_index", data=file["units/spike_times_index"][:-1])
 
-    with pytest.raises(InvalidFileError, match=r"spike_times_index has \d+ runs of rows, for \d+"):
+    with pytest.raises(
+        InvalidFileError, match=r"spike_times_index has \d+ end indices, for \d+ ids"
+    ):
         changed(fewer).get_spike_times()
 
 
@@ -196,7 +200,7 @@ def test_get_invalid_times__ends_that_lie(changed: Callable[[Change], NwbSession
             table[name] = values
         table["tags"] = ["EcephysSession"]
 
-    with pytest.raises(InvalidFileError, match="tags_index says that a run of rows ends at 255"):
+    with pytest.raises(InvalidFileError, match="tags_index has the end index 255, but"):
         changed(beyond).get_invalid_times()
 
 
@@ -287,7 +291,9 @@ def test_get_ecephys_session_id__a_number_of_a_million_digits(
     def change(file: h5py.File) -> None:
         replace(file, "identifier", data="1" * 1_000_000)
 
-    with pytest.raises(InvalidFileError, match=r"/identifier is '1{64}…', and should be a number"):
+    with pytest.raises(
+        InvalidFileError, match=r"/identifier is '1{64}…', where a number was expected"
+    ):
         changed(change).get_ecephys_session_id()
 
 
@@ -383,7 +389,7 @@ def test_get_stimulus_presentations__one_table_under_many_names(
 
     session = changed(change)
     begin = time.process_time()
-    with pytest.raises(InvalidFileError, match="under several names"):
+    with pytest.raises(InvalidFileError, match=r"ha(s|ve) several names in the file"):
         session.get_stimulus_presentations()
     assert time.process_time() - begin < 4
 

@@ -236,7 +236,9 @@ def test_open_lfp__a_file_without_lfp_names_the_group(tmp_path: Path) -> None:
     path = tmp_path / "empty.nwb"
     with h5py.File(path, "w") as file:
         file.create_group("acquisition/running")
-    with pytest.raises(InvalidFileError, match=r"no group /acquisition/probe_7_lfp: .* no LFP at"):
+    with pytest.raises(
+        InvalidFileError, match=r"no group /acquisition/probe_7_lfp: .* holds no LFP"
+    ):
         open_lfp(path, 7)
     with pytest.raises(InvalidFileError, match="probe_<probe id>_lfp"):
         open_lfp(path)
@@ -251,7 +253,7 @@ def test_open_lfp__two_probes_and_none_named(write: Write) -> None:
     path = write()
     with h5py.File(path, "a") as file:
         file.copy(file[SERIES], file, "acquisition/probe_9_lfp_data")
-    with pytest.raises(InvalidArgumentError, match="LFP of 2 probes; say which: probe_id=7"):
+    with pytest.raises(InvalidArgumentError, match="LFP of 2 probes; pass probe_id, one of 7, 9"):
         open_lfp(path)
     assert open_lfp(path, 9).attrs["probe_id"] == 9
 

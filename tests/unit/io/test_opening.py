@@ -184,7 +184,10 @@ def test_from_nwb_path__whatever_names_a_file(given: Any, expected: dict[str, An
         (None, "of type NoneType: pass the path"),
         (pd.Series([1, 2]), "of type Series: pass the path"),
         (b"session.nwb", "of type bytes: pass the path"),
-        (Path("https://example.org/a.nwb"), "'https:/example.org/a.nwb' is an address that lost"),
+        (
+            Path("https://example.org/a.nwb"),
+            "'https:/example.org/a.nwb' is an address with a missing slash",
+        ),
         ("s3://another-bucket/a.nwb", "'s3://another-bucket/a.nwb' cannot be streamed: pass"),
         ("gs://allen/a.nwb", "'gs://allen/a.nwb' cannot be streamed: pass"),
     ],

@@ -204,7 +204,9 @@ def test_row_reader__bytes_do_not_come__names_dataset_and_address(
 ) -> None:
     reader = RowReader(remote, remote.root["units/spike_times"])
     server.error = SourceError("https://h/s.nwb answers with status 500")
-    with pytest.raises(SourceError, match=r"https://h/s.nwb: /units/spike_times did not arrive"):
+    with pytest.raises(
+        SourceError, match=r"https://h/s.nwb: /units/spike_times could not be downloaded"
+    ):
         reader.read(20_000, 30_000)
     server.error = None
     assert len(reader.read(20_000, 30_000)) == 10_000

@@ -106,7 +106,9 @@ def test_open_lfp__times_from_a_rate(tmp_path: Path) -> None:
     assert lfp.sel(time=slice(3.501, 3.505)).sizes["time"] == 5
     for start, rate in ((np.nan, 1250.0), (3.5, 0.0), (3.5, -1.0)):
         path = write_lfp(tmp_path / "b.nwb", stored, starting_time=start, rate=rate)
-        with pytest.raises(InvalidFileError, match=f"begins at {start} s with {rate} samples a s"):
+        with pytest.raises(
+            InvalidFileError, match=f"begins at {start} s with {rate} samples per second"
+        ):
             open_lfp(path)
     path = write_lfp(tmp_path / "c.nwb", stored, starting_time=3.5)
     with pytest.raises(InvalidFileError, match="the attribute 'rate' is None, where a number"):

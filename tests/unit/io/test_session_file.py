@@ -288,5 +288,5 @@ def test_get_lfp__probe_without_lfp(small_file: Path) -> None:
         file["general/extracellular_ephys/probeA"].attrs["has_lfp_data"] = False
 
     damage(small_file, none_released)
-    with pytest.raises(NotFoundError, match="none was released of it"):
+    with pytest.raises(NotFoundError, match=r"none was released\. Get"):
         NwbSessionFile(small_file).get_lfp(5)
