@@ -107,6 +107,6 @@ def mask_repeated_axis(channels: pd.DataFrame, file_name: str) -> pd.DataFrame:
         f"{file_name} repeats the dorsal–ventral coordinate of its channels as the left–right one, "
         f"a fault of the released files: {lateral} is NaN. The tables of a cache are correct: "
         "EcephysProjectCache().get_session_data(session_id), or .get_channels()",
-        stacklevel=8,  # the caller's line that asks a session for its channels
+        stacklevel=9,  # the caller's line that asks a session for its channels
     )
     return channels.assign(**{lateral: np.nan})
