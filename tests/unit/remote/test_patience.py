@@ -13,7 +13,7 @@ from spikehouse.errors import SourceError, TransferError
 from spikehouse.remote.http import patience
 from spikehouse.remote.http.patience import (
     HttpOptions,
-    Patience,
+    RetryState,
     TransientError,
     UnreachableError,
     retry,
@@ -148,10 +148,10 @@ def test_retry__ends_when_it_is_told_to_stop() -> None:
 
 
 def test_patience__is_new_whenever_something_came(clock: Clock) -> None:
-    patient = Patience(HttpOptions(), has_met=True)
+    patient = RetryState(HttpOptions(), has_met=True)
     for _ in range(50):
         for _ in range(4):
-            clock.sleep(patient.bear(BUSY))
+            clock.sleep(patient.next_wait(BUSY))
         clock.sleep(1000.0)
         patient.restart()
 
@@ -161,7 +161,7 @@ def test_patience__waits_double_with_jitter_up_to_a_limit(
     n_failed: int, backoff: float, longest: float
 ) -> None:
     options = HttpOptions(backoff=backoff, longest_wait=longest)
-    patient = Patience(options)
+    patient = RetryState(options)
     patient._n_failed = n_failed
     wait = patient._choose_wait(BUSY, until=math.inf)
     middle = backoff * 2.0 ** min(n_failed - 1, 32)

@@ -1,1 +1,1 @@
-"""Asking one host, and believing little of what it says."""
+"""HTTP client for one host that checks every answer."""

@@ -1,4 +1,4 @@
-"""Addresses and ids: what may be put into a URL, and whether a URL is where it should be."""
+"""Check URLs and the ids that become part of them."""
 
 from __future__ import annotations
 
@@ -30,18 +30,8 @@ _PORTS = {"http": 80, "https": 443}
 
 
 def is_loopback(host: str) -> bool:
-    """Say whether a host is this machine.
-
-    Parameters
-    ----------
-    host
-        A name or an address, without port; an IPv6 address may have its brackets.
-
-    Returns
-    -------
-    bool
-        True for ``localhost`` and for loopback addresses; no name is looked up.
-    """
+    """Return whether a host is this machine."""
+    # no name is looked up: only `localhost` and loopback addresses count
     if host == "localhost":
         return True
     try:
@@ -51,25 +41,7 @@ def is_loopback(host: str) -> bool:
 
 
 def check_base_url(url: str, *, what: str) -> str:
-    """Check the address everything of a source lies below.
-
-    Parameters
-    ----------
-    url
-        Such as ``https://api.dandiarchive.org/api/``.
-    what
-        What it is, for the error message.
-
-    Returns
-    -------
-    str
-        The same with a slash at its end.
-
-    Raises
-    ------
-    InvalidArgumentError
-        If it is not ``https://host[:port]/path``. On this machine ``http://`` will do.
-    """
+    """Check the base URL of a source and return it normalized."""
     match = _BASE.fullmatch(url)
     if match is not None:
         scheme, host, port = match.groups()
@@ -83,20 +55,8 @@ def check_base_url(url: str, *, what: str) -> str:
 
 
 def is_below(url: object, base: str) -> bool:
-    """Say whether an address that a server gave lies where it may be followed.
-
-    Parameters
-    ----------
-    url
-        What the server gave.
-    base
-        Scheme, host and the beginning of the path, with a slash at its end.
-
-    Returns
-    -------
-    bool
-        False also for what is too long, holds odd characters or steps upwards.
-    """
+    """Return whether a URL from a server lies below an allowed base URL."""
+    # False also for URLs that are too long, contain unusual characters or `..`
     if not isinstance(url, str) or len(url) > MAX_URL_CHARACTERS or not url.startswith(base):
         return False
     tail = url[len(base) :]
@@ -104,33 +64,9 @@ def is_below(url: object, base: str) -> bool:
 
 
 def follow(url: str, location: str, hosts: frozenset[str]) -> str:
-    """Return the address a redirect leads to, if it may be followed.
-
-    Parameters
-    ----------
-    url
-        The address that was asked.
-    location
-        What the server gave as ``Location``.
-    hosts
-        The other hosts, as ``host`` or ``host:port``, a redirect may lead to.
-
-    Returns
-    -------
-    str
-        An absolute address on the same host or a declared one, as urllib3 will read it.
-
-    Raises
-    ------
-    SourceError
-        If it lies elsewhere, is not encrypted where ``url`` is, or holds anything odd: a
-        character that no address has, a user, no host.
-
-    Notes
-    -----
-    urllib3's parser decides, because urllib3 connects: two parsers may read two hosts out of
-    one text.
-    """
+    """Return the URL that a redirect leads to, if it may be followed."""
+    # urllib3's parser decides, because urllib3 connects: two parsers may read two hosts out of one
+    # text.
     from urllib3.exceptions import LocationParseError
     from urllib3.util import parse_url
 
@@ -168,7 +104,7 @@ def _is_same_host(old: Url, new: Url) -> bool:
 
 
 def _is_in(new: Url, hosts: frozenset[str]) -> bool:
-    # without a port, the usual one is meant
+    # without a port, the default one
     is_usual = _port(new) == _PORTS[new.scheme or ""]
     return f"{new.host}:{_port(new)}" in hosts or (is_usual and new.host in hosts)
 
@@ -178,23 +114,7 @@ def _port(parts: Url) -> int | None:
 
 
 def check_id(value: object) -> int:
-    """Check an id before it becomes a part of a URL or of a path.
-
-    Parameters
-    ----------
-    value
-        What the caller gave; integers of NumPy will do.
-
-    Returns
-    -------
-    int
-        A whole number, not negative.
-
-    Raises
-    ------
-    InvalidArgumentError
-        If it is something else.
-    """
+    """Check an id before it becomes part of a URL or a path."""
     message = f"{describe_value(value)} is not an id: give a whole number, such as 791319847"
     if isinstance(value, bool):
         raise InvalidArgumentError(message)

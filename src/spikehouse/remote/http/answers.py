@@ -1,4 +1,4 @@
-"""What a server's answer to a request for a file says, and whether that can be meant."""
+"""Check the answer to a request for a file."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ __all__ = [
     "read_length",
 ]
 
-# a server that answers like this instead of sending the file is telling us something else
+# content types of an error or login page instead of the file
 _PAGES = ("text/html", "application/json", "application/xhtml+xml")
 _HTML = (b"<!doctype html", b"<html")
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18})", re.IGNORECASE | re.ASCII)
@@ -35,59 +35,27 @@ MAX_VALIDATOR_CHARACTERS = 500
 
 
 class ChangedError(SourceError):
-    """The file at the server is not, or no longer, the one that was asked for."""
+    """The file on the server differs from the version that was requested."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What an answer says of the file and of its body.
+    """What the headers of an answer say about the file and the body."""
 
-    Attributes
-    ----------
-    version
-        Which version of the file it is.
-    start
-        The first byte of the file in the body.
-    stop
-        The byte behind the last one; None where the server does not say.
-    is_range
-        Whether this is the range that was asked for; else it is the whole file.
-    """
-
+    # version of the file
     version: Version
+    # offset of the body in the file
     start: int
+    # end of the body in the file (exclusive), None if the server does not say
     stop: int | None
+    # whether the body is the requested range; otherwise it is the whole file
     is_range: bool
 
 
 def read_answer(
     response: BaseHTTPResponse, remote: RemoteFile, *, asked: Span | None = None
 ) -> Answer:
-    """Read the headers of an answer with status 200 or 206.
-
-    Parameters
-    ----------
-    response
-        The answer, its body not read yet.
-    remote
-        The file that was asked for.
-    asked
-        The range that was asked for; None for the whole file.
-
-    Returns
-    -------
-    Answer
-        What it says.
-
-    Raises
-    ------
-    ChangedError
-        If its length is not the one the source knows.
-    TransientError
-        If it is a page instead of the file, or its lengths contradict each other.
-    SourceError
-        If it is encoded, or not the range that was asked for.
-    """
+    """Read the headers of an answer with status 200 or 206."""
     _check_kind(response, remote)
     length = read_length(response)
     start: int
@@ -120,21 +88,8 @@ def read_answer(
 
 
 def check_same(answer: Answer, version: Version) -> None:
-    """Make sure that an answer is of the version the other bytes are of.
-
-    Parameters
-    ----------
-    answer
-        What the answer says.
-    version
-        What the other bytes are of.
-
-    Raises
-    ------
-    ChangedError
-        If it is not.
-    """
-    # without a validator that tells versions apart a published digest does, in the end
+    """Check that an answer belongs to the version of the other bytes."""
+    # without a validator, the published digest tells versions apart in the end
     is_vouched_for = answer.version.is_same(version) or version.sha256 is not None
     if is_vouched_for and not answer.version.differs(version):
         return
@@ -142,62 +97,22 @@ def check_same(answer: Answer, version: Version) -> None:
 
 
 def check_head(head: bytes, url: str, name: str) -> None:
-    """Make sure that a body does not begin like a page.
-
-    Parameters
-    ----------
-    head
-        Its first bytes.
-    url
-        The address that was asked.
-    name
-        What was asked for.
-
-    Raises
-    ------
-    TransientError
-        If it does.
-    """
+    """Check that a body does not begin like an HTML page."""
     start = head[:100].removeprefix(b"\xef\xbb\xbf").lstrip()[:20].lower()
     if start.startswith(_HTML):
         raise _refuse_page(url, name, f"an HTML page that begins with {bytes(head[:20])!r}")
 
 
 def check_coding(response: BaseHTTPResponse, url: str, name: str) -> None:
-    """Refuse a body that is encoded, for nobody asked for that.
-
-    Parameters
-    ----------
-    response
-        The answer.
-    url
-        The address that was asked.
-    name
-        What was asked for.
-
-    Raises
-    ------
-    SourceError
-        If it is.
-    """
+    """Reject a body with a content encoding, since none was requested."""
     coding = response.headers.get("Content-Encoding", "identity").strip().casefold()
     if coding not in ("", "identity"):
         raise SourceError(f"{url} sends {name} {coding}-encoded, which was not asked")
 
 
 def read_length(response: BaseHTTPResponse) -> int | None:
-    """Return the length a body should have.
-
-    Parameters
-    ----------
-    response
-        The answer.
-
-    Returns
-    -------
-    int or None
-        None where none is announced, none that is a number, or chunks say where the body ends.
-    """
+    """Return the length of the body from its header, or None."""
+    # None also where the header is no number, or a chunked body says itself where it ends
     text = response.headers.get("Content-Length", "").strip()
     is_chunked = "Transfer-Encoding" in response.headers
     return int(text) if _LENGTH.fullmatch(text) and not is_chunked else None

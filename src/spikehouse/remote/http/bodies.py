@@ -1,4 +1,4 @@
-"""Reading an answer: its status, its body block by block, and what to say if that fails."""
+"""Read the status and the body of an answer, and explain failures."""
 
 from __future__ import annotations
 
@@ -23,29 +23,7 @@ _PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 
 def iterate_blocks(response: BaseHTTPResponse, *, url: str, most: int) -> Iterator[bytes]:
-    """Read the body of an answer block by block.
-
-    Parameters
-    ----------
-    response
-        An answer whose body was not read yet.
-    url
-        Its address, for the error message.
-    most
-        How many bytes the body may have.
-
-    Yields
-    ------
-    bytes
-        At most 512 KiB, as they arrive.
-
-    Raises
-    ------
-    TransferError
-        If the body stalls or breaks off.
-    TransientError
-        If it has more than ``most`` bytes.
-    """
+    """Yield the body of an answer in blocks of at most 512 KiB as they arrive."""
     import urllib3
 
     n_bytes = 0
@@ -55,7 +33,7 @@ def iterate_blocks(response: BaseHTTPResponse, *, url: str, most: int) -> Iterat
         while block := response.read1(BLOCK_BYTES, decode_content=False):
             n_bytes += len(block)
             if n_bytes > most:
-                # whoever has what was wanted does not ask on
+                # a caller that has all it wants stops the iteration
                 yield block[: len(block) + most - n_bytes]
                 raise TransientError(
                     f"{url} sends more than {most} bytes, the most there may be", is_lasting=True
@@ -68,20 +46,9 @@ def iterate_blocks(response: BaseHTTPResponse, *, url: str, most: int) -> Iterat
 
 
 def explain_unreachable(error: Exception, parts: Url) -> TransientError:
-    """Say that no answer came.
-
-    Parameters
-    ----------
-    error
-        What the library says.
-    parts
-        The address.
-
-    Returns
-    -------
-    TransientError
-        To be raised; lasting where there is nobody to talk to, or nobody who can be trusted.
-    """
+    """Return the error for a request that got no answer."""
+    # lasting (few tries) where no host exists or none can be trusted: unknown name, bad
+    # certificate
     from urllib3 import exceptions
 
     if isinstance(error, exceptions.InvalidHeader):
@@ -99,22 +66,7 @@ def explain_unreachable(error: Exception, parts: Url) -> TransientError:
 
 
 def check_status(response: BaseHTTPResponse, url: str, accept: Collection[int]) -> None:
-    """Close an answer whose status the caller cannot deal with, and say so.
-
-    Parameters
-    ----------
-    response
-        The answer.
-    url
-        Its address.
-    accept
-        The statuses that are fine.
-
-    Raises
-    ------
-    SourceError
-        If it has another one; a transient error where a later try may bring a better one.
-    """
+    """Close an answer with an unexpected status and raise the error that explains it."""
     status = response.status
     if status in accept:
         return

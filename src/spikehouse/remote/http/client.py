@@ -1,4 +1,4 @@
-"""HTTP with the manners a slow server needs: time limits, tries, checks of what came back."""
+"""HTTP client with timeouts, retries and response checks."""
 
 from __future__ import annotations
 
@@ -40,19 +40,9 @@ _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
 class HttpClient:
-    """Ask one host, and no other but those it may send on to.
+    """Send requests to one host, following redirects only to the hosts allowed."""
 
-    Parameters
-    ----------
-    options
-        How patient to be.
-    hosts
-        The other hosts, as ``host`` or ``host:port``, a redirect may lead to.
-
-    Notes
-    -----
-    Connections are kept and used again. May be used from several threads.
-    """
+    # Connections are kept alive and shared by threads.
 
     def __init__(
         self, options: HttpOptions | None = None, hosts: frozenset[str] = frozenset()
@@ -66,7 +56,7 @@ class HttpClient:
         renew_in_child(self)
 
     def renew(self) -> None:
-        """Forget the connections of the process that this one was forked from."""
+        """Drop the connections inherited from the parent process after a fork."""
         self._pools = {}
         self._opening = threading.Lock()
 
@@ -79,32 +69,9 @@ class HttpClient:
         accept: Collection[int] = (200,),
         hosts: frozenset[str] = frozenset(),
     ) -> BaseHTTPResponse:
-        """Ask once for a document and check the status of the answer.
-
-        Parameters
-        ----------
-        url
-            The address. Redirects are followed within its host, from http to https, and to
-            the hosts that were declared; never from https to http.
-        timeout
-            Longest silence [s].
-        headers
-            What to say besides.
-        accept
-            The statuses the caller can deal with.
-        hosts
-            Further hosts a redirect may lead to this time.
-
-        Returns
-        -------
-        BaseHTTPResponse
-            With one of the accepted statuses, the body not read yet; to be closed by the caller.
-
-        Raises
-        ------
-        SourceError
-            If the host cannot be reached or the status is another one.
-        """
+        """Request a document once and check the status of the answer."""
+        # The body is not read yet: the caller closes the response. Redirects are followed within
+        # the host, from http to https, and to the hosts that the source declared.
         allowed = self.hosts | hosts
         asked = url, allowed
         # a file that is read range by range asks who redirects once. Where it led to may be valid
@@ -136,29 +103,9 @@ class HttpClient:
     def ask_range(
         self, remote: RemoteFile, start: int, stop: int, *, validator: str | None = None
     ) -> BaseHTTPResponse:
-        """Ask once for a range of a file.
-
-        Parameters
-        ----------
-        remote
-            The file.
-        start, stop
-            The bytes, half-open.
-        validator
-            The version they must be of, sent as ``If-Range``.
-
-        Returns
-        -------
-        BaseHTTPResponse
-            With status 206 (the range), 200 (the whole file: the server knows no ranges, or
-            the version is another one) or 416 (no such bytes), the body not read yet; to be
-            closed by the caller.
-
-        Raises
-        ------
-        SourceError
-            If the host cannot be reached or the status is another one.
-        """
+        """Request a byte range of a file once."""
+        # Status 206 (the range), 200 (the whole file: no range support, or another version) or 416
+        # (no such bytes); the body is not read yet, the caller closes the response.
         headers = {"Range": f"bytes={start}-{stop - 1}"}
         if validator is not None:
             headers["If-Range"] = validator
@@ -172,54 +119,15 @@ class HttpClient:
         )
 
     def probe(self, remote: RemoteFile) -> RemoteFile:
-        """Ask how long a file is and which version of it a server has.
-
-        Parameters
-        ----------
-        remote
-            The file.
-
-        Returns
-        -------
-        RemoteFile
-            The same with size, ETag and date as the server gives them, None where it does not.
-
-        Raises
-        ------
-        SourceError
-            If the host cannot be reached, has no such file or answers with something else.
-
-        Notes
-        -----
-        One request for one byte. Whether ranges are served shows when one is read.
-        """
+        """Return the file with the size and validators that the server has."""
+        # One request for one byte. Whether the server serves ranges shows when one is read.
         version = retry(lambda: self._probe_once(remote), options=self.options).version
         return replace(remote, size=version.size, etag=version.etag, modified=version.modified)
 
     def read_range(self, remote: RemoteFile, start: int, stop: int) -> bytes:
-        """Read a range of a file into memory, trying again when that may help.
-
-        Parameters
-        ----------
-        remote
-            The file, as :meth:`probe` returns it: what it says of the version is compared.
-        start, stop
-            The bytes, half-open, not empty.
-
-        Returns
-        -------
-        bytes
-            Exactly those.
-
-        Raises
-        ------
-        ChangedError
-            If the server has another version of the file.
-        SourceError
-            If the host cannot be reached or serves no ranges.
-        TransferError
-            If the range breaks off every time.
-        """
+        """Read a byte range into memory, with retries."""
+        # `remote` is a file as `probe` returns it: an answer with other validators raises
+        # ChangedError
         return retry(
             lambda: self._read_range_once(remote, start, stop),
             options=self.options,

@@ -1,4 +1,4 @@
-"""Connections of which every wait has an end, and speaks when it lasts; proxies."""
+"""Connections whose every wait is limited and announced when it is long; proxies."""
 
 from __future__ import annotations
 
@@ -30,25 +30,9 @@ _PROXY_SCHEMES = {"http", "https", "socks4", "socks4a", "socks5", "socks5h"}
 
 
 def find_proxy(target: Url) -> str | None:
-    """Return the proxy that the environment names for an address.
-
-    Parameters
-    ----------
-    target
-        The address.
-
-    Returns
-    -------
-    str or None
-        ``HTTP_PROXY`` or ``HTTPS_PROXY``, else ``ALL_PROXY``, with ``http://`` where no scheme is
-        given; None for this machine and for what ``NO_PROXY`` lists. On macOS and Windows the
-        system's settings count as well.
-
-    Raises
-    ------
-    SourceError
-        If it is not the address of a proxy.
-    """
+    """Return the proxy that the environment sets for a URL, or None."""
+    # HTTP_PROXY or HTTPS_PROXY, else ALL_PROXY; none for this machine and the hosts in NO_PROXY.
+    # On macOS and Windows the system settings count where no variable is set.
     if is_loopback(target.host or "") or proxy_bypass(target.netloc or ""):
         return None
     proxies = getproxies()
@@ -69,21 +53,7 @@ def find_proxy(target: Url) -> str | None:
 
 
 def make_pools(proxy: str | None, options: HttpOptions) -> urllib3.PoolManager:
-    """Make the pools that connections are taken from.
-
-    Parameters
-    ----------
-    proxy
-        Through which proxy, as :func:`find_proxy` returns it; None connects directly.
-    options
-        How many connections are kept, and how long a silence within a body may be.
-
-    Returns
-    -------
-    PoolManager
-        Its connections give up on an answer whose headers are not complete in time, however
-        they trickle, and say what they wait for after 3 s.
-    """
+    """Create the connection pools, through a proxy where one is set."""
     kept: dict[str, Any] = {"maxsize": options.connections}
     if proxy is None:
         pools = urllib3.PoolManager(**kept, socket_options=_socket_options())
@@ -129,7 +99,7 @@ def _socket_options() -> list[tuple[int, int, int | bytes]]:
 
 
 class _PatientConnection(HTTPConnection):
-    """A connection of urllib3's, with our reading of what comes from it."""
+    """An urllib3 connection that limits and announces its waits."""
 
     stall_timeout: float
 
@@ -159,7 +129,7 @@ class _PatientConnection(HTTPConnection):
 
 
 class _PatientResponse(http.client.HTTPResponse):
-    """An answer whose headers have a deadline."""
+    """An HTTP response whose headers have a deadline."""
 
     def __init__(
         self,
@@ -186,7 +156,7 @@ class _PatientResponse(http.client.HTTPResponse):
 
 
 class _Line(io.RawIOBase):
-    """What comes from a socket: headers within one limit of time, a body with one for each read."""
+    """A socket reader with one time limit for all headers and one for each read of the body."""
 
     def __init__(
         self, sock: socket.socket, file: io.RawIOBase, host: str, stall_timeout: float
@@ -200,7 +170,7 @@ class _Line(io.RawIOBase):
         self.restart(sock.gettimeout() or stall_timeout)
 
     def restart(self, limit: float) -> None:
-        """Begin to wait: ``limit`` seconds at most, and no word before 3 s."""
+        """Start a wait of at most `limit` seconds, announced after 3 s."""
         self._begun, self._limit, self._has_said = time.monotonic(), limit, False
 
     def readable(self) -> bool:

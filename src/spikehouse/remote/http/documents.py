@@ -1,4 +1,4 @@
-"""Documents that fit into memory: fetched whole, with a limit to their size."""
+"""Download documents that fit into memory, with a limit on their size."""
 
 from __future__ import annotations
 
@@ -31,39 +31,7 @@ def fetch_bytes(
     max_bytes: int,
     sleep: Callable[[float], object] = time.sleep,
 ) -> bytes:
-    """Fetch a document, trying again when that may help.
-
-    Parameters
-    ----------
-    client
-        Who asks.
-    url
-        Its address.
-    name
-        What to call it in messages.
-    max_bytes
-        Where to stop believing that it is what was asked for.
-    sleep
-        How to wait between tries; returns True to give up.
-
-    Returns
-    -------
-    bytes
-        All of it.
-
-    Raises
-    ------
-    NotFoundError
-        If it is not there.
-    SourceError
-        If the host cannot be reached, answers with an error status or with too much.
-    TransferError
-        If it breaks off every time.
-
-    Notes
-    -----
-    At most ``max_bytes`` are held in memory, whatever the server sends.
-    """
+    """Download a document of at most `max_bytes`, with retries."""
     return retry(
         lambda: _fetch_once(client, url, name=name, max_bytes=max_bytes),
         options=client.options,
@@ -79,41 +47,9 @@ def fetch_json(
     max_bytes: int,
     sleep: Callable[[float], object] = time.sleep,
 ) -> Any:  # noqa: ANN401 - whatever the server says
-    """Fetch a JSON document, trying again when that may help.
-
-    Parameters
-    ----------
-    client
-        Who asks.
-    url
-        Its address.
-    name
-        What to call it in messages.
-    max_bytes
-        Where to stop believing that it is what was asked for.
-    sleep
-        How to wait between tries; returns True to give up.
-
-    Returns
-    -------
-    Any
-        The parsed document.
-
-    Raises
-    ------
-    NotFoundError
-        If it is not there.
-    SourceError
-        If the host cannot be reached, answers with an error status, with too much, or with
-        something that is not JSON.
-    TransferError
-        If it breaks off every time.
-
-    Notes
-    -----
-    A value takes two bytes in the document and 64 in memory: one of more than two million is
-    refused. A page of 5000 rows has at most 600 000.
-    """
+    """Download and parse a JSON document, with retries."""
+    # A value of two bytes in the document can take 64 in memory: documents of more than two
+    # million values are refused. A page of 5000 rows has at most 600 000.
     body = fetch_bytes(client, url, name=name, max_bytes=max_bytes, sleep=sleep)
     n_values = sum(map(body.count, b",[{"))
     if n_values > MAX_JSON_VALUES:
@@ -130,18 +66,7 @@ def fetch_json(
 
 
 def describe_body(body: bytes) -> str:
-    """Show how a body begins that is not what it should be.
-
-    Parameters
-    ----------
-    body
-        What came.
-
-    Returns
-    -------
-    str
-        Half a sentence; nothing in it can steer a terminal.
-    """
+    """Describe the beginning of an unexpected body."""
     start = body[:N_CHARACTERS_SHOWN].decode("utf-8", "replace").strip()
     if start.startswith("<"):
         return f"it is a page (from a proxy or a login in between?) that begins with {start!r}"
@@ -160,22 +85,7 @@ def _fetch_once(client: HttpClient, url: str, *, name: str, max_bytes: int) -> b
 
 
 def describe_absence(url: str, *, name: str, status: int) -> str:
-    """Say that a server does not have something.
-
-    Parameters
-    ----------
-    url
-        Where it should have been.
-    name
-        What to call it.
-    status
-        What the server answered.
-
-    Returns
-    -------
-    str
-        A sentence.
-    """
+    """Return the message for a document that the server does not have."""
     return (
         f"{url}: {name} is not there (status {status}: a server says 404 for what it does "
         "not have, and S3 says 403 for that as well where its bucket may not be listed)"

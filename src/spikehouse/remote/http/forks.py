@@ -1,4 +1,4 @@
-"""What a forked process makes anew: threads are gone, locks may be held, sockets are shared."""
+"""Renew objects in forked processes, where threads are gone, locks held, sockets shared."""
 
 from __future__ import annotations
 
@@ -11,20 +11,15 @@ __all__ = ["renew_in_child"]
 
 class _Renewable(Protocol):
     def renew(self) -> None:
-        """Make locks, threads and connections anew."""
+        """Replace locks, threads and connections."""
 
 
 _known: weakref.WeakSet[_Renewable] = weakref.WeakSet()
 
 
 def renew_in_child(owner: _Renewable) -> None:
-    """Have ``owner.renew()`` called at the beginning of every process that is forked from this one.
-
-    Parameters
-    ----------
-    owner
-        What holds locks, threads or connections; it is not kept alive.
-    """
+    """Call `owner.renew()` at the start of every process forked from this one."""
+    # holds a weak reference only: `owner` is not kept alive
     _known.add(owner)
 
 

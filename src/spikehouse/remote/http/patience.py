@@ -1,4 +1,4 @@
-"""How patient to be with a server: time limits, tries, and the waits between them."""
+"""Retries: which failures are tried again, for how long, and the waits in between."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import TypeVar
 from spikehouse.errors import InvalidArgumentError, SourceError, TransferError
 from spikehouse.remote.waiting import say
 
-__all__ = ["HttpOptions", "Patience", "TransientError", "UnreachableError", "retry"]
+__all__ = ["HttpOptions", "RetryState", "TransientError", "UnreachableError", "retry"]
 
 T = TypeVar("T")
 
@@ -38,30 +38,30 @@ def _read_timeout() -> float:
 
 @dataclass(frozen=True)
 class HttpOptions:
-    """How patient to be.
+    """Timeouts, retries and number of connections for HTTP requests.
 
     Attributes
     ----------
     fetch_tries
-        How often to try what a further try seldom mends: a host that nobody answers for, a
-        page in place of the file, lengths that contradict each other.
+        Number of tries after failures that seldom pass: an unreachable host, an HTML page
+        instead of the file, contradicting lengths.
     patience
-        How long to try again after failures that pass (status 429 or 5xx, a reset, a time-out)
-        [s], counted anew whenever bytes of a download arrive; however few ``fetch_tries`` are.
-        The waits in between double from try to try, or are what the server asks for.
+        Time during which failures that pass (status 429 or 5xx, reset, timeout) are retried [s],
+        whatever ``fetch_tries`` is. It starts again whenever bytes of a download arrive. The
+        waits between tries double, unless the server asks for a certain wait.
     connect_timeout
         Longest wait for a connection [s].
     answer_timeout
-        Longest wait for an answer to begin, until its headers are complete [s]; by default 30,
-        or what the variable ``SPIKEHOUSE_TIMEOUT`` says.
+        Longest wait for the complete headers of an answer [s]; default: the environment variable
+        ``SPIKEHOUSE_TIMEOUT``, or 30.
     stall_timeout
-        Longest silence in the middle of an answer [s]; its total time has no limit.
+        Longest wait for the next bytes of a body [s]; its total duration is not limited.
     backoff
         Wait before the second try [s].
     longest_wait
-        Longest wait between tries, also when the server asks for more [s].
+        Longest wait between tries, also if the server asks for more [s].
     connections
-        How many requests may be under way at once, for one file too.
+        Number of simultaneous requests, also for a single file.
     """
 
     fetch_tries: int = 2
@@ -76,22 +76,12 @@ class HttpOptions:
 
 log = logging.getLogger(__name__)
 
-# a pause that nobody notices needs no word on the terminal [s]
+# shorter waits are logged, not shown on the terminal [s]
 SHORT_S = 1.0
 
 
 class TransientError(SourceError):
-    """A failure that may be gone at the next try.
-
-    Parameters
-    ----------
-    message
-        What happened.
-    retry_after
-        How long the server asks to wait [s].
-    is_lasting
-        Whether the next try will most likely fail as well: few tries are made.
-    """
+    """A failure that may not occur at the next try."""
 
     def __init__(
         self, message: str, *, retry_after: float | None = None, is_lasting: bool = False
@@ -102,7 +92,7 @@ class TransientError(SourceError):
 
 
 class UnreachableError(TransientError):
-    """No answer came: nobody is there, or speaks that protocol, or in time."""
+    """No usable answer: host not found, connection refused or dropped, or timeout."""
 
     advice = (
         "Is there a network connection? What is in the cache folder can be used without one: "
@@ -110,17 +100,17 @@ class UnreachableError(TransientError):
     )
 
 
-class Patience:
-    """The failures in turn of one undertaking, and how many more are borne.
+class RetryState:
+    """The consecutive failures of one operation, and whether it is tried again."""
 
-    Parameters
-    ----------
-    options
-        How patient to be.
-    has_met
-        Whether the host has answered before: it will again, and one silence is no reason to give
-        up on it.
-    """
+    # Two budgets. Failures that pass (429, 5xx, resets, timeouts) are retried for
+    # `options.patience` seconds since the last progress; failures that seldom pass (unknown host,
+    # an HTML page instead of the file, contradicting lengths) `options.fetch_tries` times. A host
+    # that has answered before (`has_met`) gets the first budget also when it is unreachable: it
+    # will be back. Time counts from `_since`, the last progress (or the first failure, if an
+    # answer came before it); `_begun` is the start of the current try, whose duration is counted
+    # twice, as the next try of a silent host would last as long and must not end far beyond the
+    # budget.
 
     def __init__(self, options: HttpOptions, *, has_met: bool = False) -> None:
         self._options = options
@@ -128,28 +118,12 @@ class Patience:
         self.restart()
 
     def restart(self) -> None:
-        """Take note that something new came: failures are counted from now on."""
+        """Reset the count of failures, because new bytes arrived."""
         self._n_failed = 0
         self._since = self._begun = time.monotonic()
 
-    def bear(self, error: TransientError | TransferError) -> float:
-        """Return how long to wait before the next try, and say so.
-
-        Parameters
-        ----------
-        error
-            Why the last try failed.
-
-        Returns
-        -------
-        float
-            What the server asked for, else twice as much from try to try, with jitter [s].
-
-        Raises
-        ------
-        SpikehouseError
-            ``error`` itself, if it is not worth another try.
-        """
+    def next_wait(self, error: TransientError | TransferError) -> float:
+        """Return the wait before the next try and announce it, or raise the error."""
         now = time.monotonic()
         options = self._options
         if self._n_failed == 0 and (self._has_met or isinstance(error, TransferError)):
@@ -180,7 +154,7 @@ class Patience:
             return min(asked, options.longest_wait)
         # jitter keeps many clients from coming back all at once
         wait = options.backoff * 2.0 ** min(self._n_failed - 1, 32) * random.uniform(0.75, 1.25)
-        # the last try comes when patience ends, not long after
+        # the last try begins when the time is over, not long after
         return min(wait, options.longest_wait, max(until, options.backoff))
 
 
@@ -191,28 +165,11 @@ def retry(
     has_met: bool = False,
     sleep: Callable[[float], object] = time.sleep,
 ) -> T:
-    """Call again after failures that may pass.
-
-    Parameters
-    ----------
-    attempt
-        What to do. Only a :class:`TransientError` and a :class:`TransferError` are tried again.
-    options
-        For how long.
-    has_met
-        As for :class:`Patience`.
-    sleep
-        How to wait; returns True to give up.
-
-    Returns
-    -------
-    T
-        What the first good attempt returned.
-    """
-    patience = Patience(options, has_met=has_met)
+    """Call a function again after failures that may pass, and return its result."""
+    retries = RetryState(options, has_met=has_met)
     while True:
         try:
             return attempt()
         except (TransientError, TransferError) as error:
-            if sleep(patience.bear(error)):
+            if sleep(retries.next_wait(error)):
                 raise

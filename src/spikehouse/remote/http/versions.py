@@ -1,4 +1,13 @@
-"""Telling versions of a file apart, so that bytes of two are never put together."""
+"""Compare versions of a remote file, so that bytes of two are never combined.
+
+Three questions, from weak to strong evidence. `differs`: does an answer contradict what is
+known? Anything known that is absent or different now is a contradiction. `is_same`: is an
+answer for the same URL positively the known version? Needs a strong ETag or a date, and no
+contradiction; a weak ETag is equal for files that differ in bytes. `continues`: may bytes of
+another version, perhaps from another source, be completed with bytes of this one? Needs equal
+lengths, and equal published digests, or agreeing validators; with a digest on one side only the
+bytes may be combined, because the digest decides in the end.
+"""
 
 from __future__ import annotations
 
@@ -9,94 +18,49 @@ __all__ = ["Version"]
 
 @dataclass(frozen=True)
 class Version:
-    """One version of a file on a server.
+    """Size, validators and published digest of one version of a remote file."""
 
-    Attributes
-    ----------
-    size
-        Its length [bytes], None where the server does not say.
-    etag
-        The ``ETag`` as it is on the wire; None where there is none.
-    modified
-        The ``Last-Modified`` of the server, word for word.
-    sha256
-        The digest that was published, None where there is none.
-    url
-        The address that was asked (not where it redirected to).
-    source
-        Who has it.
-    """
-
+    # length [bytes], None if the server does not say
     size: int | None
+    # ETag header, verbatim; None if there is none
     etag: str | None = None
+    # Last-Modified header, verbatim
     modified: str | None = None
+    # published digest, None if there is none
     sha256: str | None = None
+    # URL that was requested (before redirects)
     url: str = ""
+    # name of the source
     source: str = ""
 
     @property
     def strong_etag(self) -> str | None:
-        """The ETag, unless it is weak: that is the same for files that differ in bytes."""
+        """The ETag unless it is weak; a weak one is shared by files that differ in bytes."""
         return None if self.etag is None or self.etag.startswith(("W/", "w/")) else self.etag
 
     @property
     def validator(self) -> str | None:
-        """What to send as ``If-Range``; None where HTTP allows nothing."""
+        """The value for the If-Range header; None if HTTP allows none."""
         return self.modified if self.etag is None else self.strong_etag
 
     @property
     def is_resumable(self) -> bool:
-        """Whether bytes of two answers may be put together at all."""
+        """Whether bytes of two answers may be combined."""
         vouches = (self.strong_etag, self.modified, self.sha256)
         return self.size is not None and any(vouch is not None for vouch in vouches)
 
     def differs(self, known: Version) -> bool:
-        """Tell whether an answer contradicts what is known of a file.
-
-        Parameters
-        ----------
-        known
-            What is known; None says nothing.
-
-        Returns
-        -------
-        bool
-            True if the length, the ETag (a weak one, too) or the date is another one, or is not
-            given any more.
-        """
+        """Return whether this version contradicts what is known of a file."""
         pairs = ((self.size, known.size), (self.etag, known.etag), (self.modified, known.modified))
         return any(before is not None and now != before for now, before in pairs)
 
     def is_same(self, known: Version) -> bool:
-        """Tell whether an answer for the same address is of a known version.
-
-        Parameters
-        ----------
-        known
-            What is known of it.
-
-        Returns
-        -------
-        bool
-            False also where only a weak ETag or nothing speaks for it.
-        """
+        """Return whether an answer for the same URL is of the known version."""
         is_vouched_for = known.strong_etag is not None or known.modified is not None
         return is_vouched_for and not self.differs(known)
 
     def continues(self, other: Version) -> bool:
-        """Tell whether bytes of another version may be completed with bytes of this one.
-
-        Parameters
-        ----------
-        other
-            The version the bytes there are of, perhaps from another source.
-
-        Returns
-        -------
-        bool
-            True if both have the same length, and the validators agree or a published digest
-            will tell in the end.
-        """
+        """Return whether bytes of another version may be completed with bytes of this one."""
         if self.size is None or self.size != other.size:
             return False
         if self.sha256 is not None and other.sha256 is not None:

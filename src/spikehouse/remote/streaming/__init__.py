@@ -1,1 +1,1 @@
-"""A remote file read where it lies: ranges, kept blocks."""
+"""Read a remote file over HTTP range requests and cache the bytes."""

@@ -1,4 +1,8 @@
-"""Bytes of remote files that were fetched before: pages in memory, runs of pages on disk."""
+"""Cache for bytes of remote files: pages in memory, runs of pages on disk.
+
+A page is a fixed number of bytes at a multiple of that number, the last one may be shorter. A
+run is one or more consecutive pages that were fetched together.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +34,7 @@ _FORMAT = "2"
 _RUN = re.compile(r"(data|pinned)-(\d{1,12})-(\d{1,9})")
 _KEY = re.compile(r"[0-9a-f]{32}")
 _WRITING = re.compile(r"\.[0-9a-f]{16}\.writing")
-# a half-written file of a process that was killed is nobody's after this long [s]
+# age after which a temporary file belongs to a killed process and is deleted [s]
 _ABANDONED_S = 3600.0
 # after evicting there is room for a while, so that not every write has to look
 _ROOM = 0.9
@@ -38,46 +42,21 @@ _ROOM = 0.9
 
 @dataclass(frozen=True)
 class Run:
-    """Bytes that came with one request, or from one run on disk.
+    """Consecutive pages that were fetched or read together."""
 
-    Attributes
-    ----------
-    first
-        The number of the first page.
-    content
-        Whole pages, or up to the end of the file.
-    """
-
+    # number of the first page
     first: int
+    # whole pages, or pages up to the end of the file
     content: bytes
 
     def page(self, number: int, size: int) -> bytes:
-        """Cut one page out.
-
-        Parameters
-        ----------
-        number
-            Its number.
-        size
-            Length of a page in bytes.
-
-        Returns
-        -------
-        bytes
-            The page; the last one of a file may be shorter.
-        """
+        """Return one page of the run."""
         offset = (number - self.first) * size
         return self.content[offset : offset + size]
 
 
 class PageMemory:
-    """Pages in memory, the least recently used one leaving first.
-
-    Parameters
-    ----------
-    limit
-        Bytes of pages that may leave; pinned ones stay and are not counted.
-    """
+    """Least-recently-used cache of pages in memory, with pages that are never evicted."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -87,25 +66,12 @@ class PageMemory:
         self._lock = threading.Lock()
 
     def renew(self) -> None:
-        """Make the lock anew in a forked process: a thread of the parent may have held it.
-
-        That thread may have been counting bytes; a page too many or too few does no harm.
-        """
+        """Replace the lock in a forked process, where a lost thread may have held it."""
+        # That thread may have been updating the byte count: being wrong by a page does no harm.
         self._lock = threading.Lock()
 
     def get(self, page: int) -> bytes | None:
-        """Give a page.
-
-        Parameters
-        ----------
-        page
-            Its number.
-
-        Returns
-        -------
-        bytes or None
-            None if it is not here.
-        """
+        """Return a page and mark it as used; None if it is not in memory."""
         with self._lock:
             if page in self._pinned:
                 return self._pinned[page]
@@ -115,17 +81,7 @@ class PageMemory:
         return None
 
     def put(self, page: int, block: bytes, *, pinned: bool = False) -> None:
-        """Keep a page.
-
-        Parameters
-        ----------
-        page
-            Its number.
-        block
-            Its bytes.
-        pinned
-            Never let it go.
-        """
+        """Add a page, evicting others if the limit is exceeded."""
         with self._lock:
             if pinned or page in self._pinned:
                 self._held -= len(self._pages.pop(page, b""))
@@ -137,55 +93,25 @@ class PageMemory:
                 self._held -= len(self._pages.popitem(last=False)[1])
 
     def is_pinned(self, page: int) -> bool:
-        """Say whether a page is here to stay.
-
-        Parameters
-        ----------
-        page
-            Its number.
-
-        Returns
-        -------
-        bool
-            Whether it is pinned.
-        """
+        """Return whether a page is never evicted."""
         return page in self._pinned
 
     @property
     def held(self) -> int:
-        """Bytes of pages that may leave."""
+        """Bytes of the pages that may be evicted."""
         return self._held
 
 
 class RunStore:
-    """Runs of pages of one version of one remote file, kept in a folder.
+    """Cache on disk for the pages of one version of one remote file, shared by processes."""
 
-    Parameters
-    ----------
-    folder
-        Of all remote files; processes may share it.
-    url
-        The file's address.
-    etag
-        The token of its version. Another version has another sub-folder.
-    page
-        Length of a page in bytes.
-    limit
-        Bytes that all remote files together may take in the folder.
-
-    Notes
-    -----
-    A run is a file ``data-<first page>-<pages>``, or ``pinned-…`` for HDF5's own metadata, that is
-    written once, under a name of its own, and renamed: no reader ever sees half of one, and no lock
-    is needed. Its last bytes are a checksum of its content, place and remote file; a run that is
-    damaged or another's is deleted and counts as absent. Where the folder takes more than the
-    limit, runs not used for the longest time are deleted, pinned ones after all others.
-
-    Raises
-    ------
-    CacheError
-        If a symbolic link stands for the sub-folder.
-    """
+    # No lock between processes. A run is a file `data-<first page>-<pages>`, or `pinned-…` for
+    # HDF5 metadata, written once under a temporary name and renamed, so no reader sees half a run.
+    # Its footer is a checksum over content, position and remote file: a damaged or misplaced run
+    # is deleted and counts as absent. The ETag and page size are part of the folder's name, so two
+    # versions never mix. Runs may overlap; `_longest` bounds how far back `find` must look. When
+    # all files together exceed the limit, the least recently used runs are deleted, pinned ones
+    # last.
 
     def __init__(self, folder: Path, url: str, etag: str, *, page: int, limit: int) -> None:
         self._root = folder
@@ -203,18 +129,7 @@ class RunStore:
         self._list()
 
     def find(self, page: int) -> Path | None:
-        """Say which run has a page.
-
-        Parameters
-        ----------
-        page
-            Its number.
-
-        Returns
-        -------
-        Path or None
-            None if no run has it.
-        """
+        """Return the path of a run that contains a page, or None."""
         with self._lock:
             place = bisect_right(self._firsts, page)
             # runs may overlap: a longer one that begins earlier may have it too
@@ -227,18 +142,7 @@ class RunStore:
         return None
 
     def read(self, path: Path) -> tuple[int, bytes] | None:
-        """Read a run and check it.
-
-        Parameters
-        ----------
-        path
-            What ``find`` gave.
-
-        Returns
-        -------
-        tuple of int and bytes, or None
-            Its first page and its bytes; None if it is damaged or another process deleted it.
-        """
+        """Read and verify a run; return its first page and bytes, or None if it is unusable."""
         match = _RUN.fullmatch(path.name)
         block = read_whole(path)
         if match is not None and block is not None:
@@ -256,21 +160,7 @@ class RunStore:
         return None
 
     def write(self, first: int, content: bytes, *, pinned: bool) -> None:
-        """Keep a run.
-
-        Parameters
-        ----------
-        first
-            Its first page.
-        content
-            Its bytes: whole pages, or up to the end of the file.
-        pinned
-            Whether it is HDF5's own metadata.
-
-        Notes
-        -----
-        A full or read-only disk is logged: what was fetched is still right.
-        """
+        """Write a run; a failure is logged only, since the fetched bytes are right anyway."""
         n_pages = -(-len(content) // self._page)
         path = self.folder / f"{'pinned' if pinned else 'data'}-{first}-{n_pages}"
         try:
@@ -282,13 +172,7 @@ class RunStore:
         self._add(first, n_pages, path)
 
     def refresh(self) -> bool:
-        """Look for runs that other processes have written.
-
-        Returns
-        -------
-        bool
-            Whether anything may have changed since the last look.
-        """
+        """List the runs again if another process changed the folder; return whether it did."""
         try:
             changed_at = self.folder.stat().st_mtime_ns
         except (FileNotFoundError, NotADirectoryError):
@@ -342,20 +226,7 @@ class RunStore:
 
 
 def evict(folder: Path, *, limit: int) -> int:
-    """Delete the runs not used for the longest time, if there are more than may be.
-
-    Parameters
-    ----------
-    folder
-        Of all remote files.
-    limit
-        Bytes that may stay.
-
-    Returns
-    -------
-    int
-        Bytes deleted.
-    """
+    """Delete the least recently used runs until the limit is met; return the bytes deleted."""
     runs = []
     for path, is_run in _own_files(folder):
         with contextlib.suppress(OSError):  # another process may be evicting too
@@ -378,7 +249,7 @@ def evict(folder: Path, *, limit: int) -> int:
 
 
 def _own_files(folder: Path) -> Iterator[tuple[Path, bool]]:
-    """List runs and what is being written, and nothing that is not ours."""
+    """List runs and temporary files of this format, following no symbolic links."""
     for key in _scan(folder):
         # a link is not followed: what it leads to is not ours
         if not _KEY.fullmatch(key.name) or not key.is_dir(follow_symlinks=False):
@@ -397,20 +268,7 @@ def _scan(folder: str | os.PathLike[str]) -> list[os.DirEntry[str]]:
 
 
 def cached_pages(pages: Iterable[int], store: RunStore) -> dict[Path, list[int]]:
-    """Sort pages by the run that has them.
-
-    Parameters
-    ----------
-    pages
-        Their numbers.
-    store
-        The runs.
-
-    Returns
-    -------
-    dict
-        Run → its pages; pages that no run has are left out.
-    """
+    """Group pages by the run that contains them, leaving out pages without a run."""
     by_run: dict[Path, list[int]] = {}
     for page in pages:
         path = store.find(page)

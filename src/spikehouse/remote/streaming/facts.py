@@ -1,4 +1,4 @@
-"""What servers said of remote files, kept beside the bytes that came from them."""
+"""Small files that record size, ETag and useful byte ranges of remote files."""
 
 from __future__ import annotations
 
@@ -18,41 +18,20 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Facts:
-    """What a server said of a file.
+    """Size and validators of a remote file, as the server last reported them."""
 
-    Attributes
-    ----------
-    size
-        Its length in bytes.
-    etag
-        The token of this version.
-    checked_at
-        When the server last confirmed it [s since 1970].
-    modified
-        The date of this version, as the server writes it.
-    """
-
+    # length [bytes]
     size: int
+    # strong ETag of the version
     etag: str
+    # time at which the server last confirmed them [s since 1970]
     checked_at: float
+    # Last-Modified header, verbatim
     modified: str | None = None
 
 
 def read_facts(folder: Path, url: str) -> Facts | None:
-    """Recall what a server said of a file.
-
-    Parameters
-    ----------
-    folder
-        Of all remote files.
-    url
-        The file's address.
-
-    Returns
-    -------
-    Facts or None
-        None if nothing is known, or what is kept makes no sense.
-    """
+    """Read the recorded facts of a URL; None if there are none."""
     block = read_whole(_facts_path(folder, url))
     if block is None:
         return None
@@ -72,17 +51,7 @@ def read_facts(folder: Path, url: str) -> Facts | None:
 
 
 def write_facts(folder: Path, url: str, facts: Facts) -> None:
-    """Remember what a server said of a file.
-
-    Parameters
-    ----------
-    folder
-        Of all remote files.
-    url
-        The file's address.
-    facts
-        What it said.
-    """
+    """Record the facts of a URL."""
     kept = {"url": url, **asdict(facts)}
     path = _facts_path(folder, url)
     try:
@@ -92,34 +61,13 @@ def write_facts(folder: Path, url: str, facts: Facts) -> None:
 
 
 def forget_facts(folder: Path, url: str) -> None:
-    """Forget what a server said of a file, because it says otherwise now.
-
-    Parameters
-    ----------
-    folder
-        Of all remote files.
-    url
-        The file's address.
-    """
+    """Delete the recorded facts of a URL, because the server contradicted them."""
     with contextlib.suppress(OSError):
         _facts_path(folder, url).unlink(missing_ok=True)
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file that appears whole or not at all.
-
-    Parameters
-    ----------
-    path
-        Its name; folders above are made.
-    content
-        Its bytes.
-
-    Raises
-    ------
-    OSError
-        If it cannot be written; nothing is left behind.
-    """
+    """Write a file under a temporary name and rename it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{secrets.token_hex(8)}.writing")
     try:
@@ -132,20 +80,7 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 def read_spans(folder: Path, key: str) -> list[tuple[int, int]] | None:
-    """Recall which ranges were fetched for something.
-
-    Parameters
-    ----------
-    folder
-        Of one version of one remote file.
-    key
-        What they were fetched for.
-
-    Returns
-    -------
-    list of (int, int) or None
-        First byte and the one after the last of each; None if nothing sensible is kept.
-    """
+    """Read byte ranges recorded under a key; None if there are none."""
     block = read_whole(folder / f"{digest(key)}.spans")
     try:
         return None if block is None else [(int(a), int(b)) for a, b in json.loads(block)]
@@ -154,17 +89,7 @@ def read_spans(folder: Path, key: str) -> list[tuple[int, int]] | None:
 
 
 def write_spans(folder: Path, key: str, spans: list[tuple[int, int]]) -> None:
-    """Remember which ranges were fetched for something.
-
-    Parameters
-    ----------
-    folder
-        Of one version of one remote file.
-    key
-        What they were fetched for.
-    spans
-        First byte and the one after the last of each.
-    """
+    """Record byte ranges under a key."""
     path = folder / f"{digest(key)}.spans"
     try:
         write_atomically(path, json.dumps(spans).encode())
@@ -173,34 +98,13 @@ def write_spans(folder: Path, key: str, spans: list[tuple[int, int]]) -> None:
 
 
 def digest(*parts: str) -> str:
-    """Make a file name of texts that may hold anything.
-
-    Parameters
-    ----------
-    *parts
-        The texts.
-
-    Returns
-    -------
-    str
-        32 hexadecimal digits.
-    """
+    """Hash texts into a file name."""
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
 
 
 def read_whole(path: Path) -> bytes | None:
-    """Read a file that another process may delete at any time.
-
-    Parameters
-    ----------
-    path
-        The file.
-
-    Returns
-    -------
-    bytes or None
-        None if it is not there, is no plain file (a link is not followed) or cannot be read.
-    """
+    """Read a file; None if another process deleted it."""
+    # None also for what is no regular file (a link is not followed) or cannot be read
     try:
         return path.read_bytes() if stat.S_ISREG(path.lstat().st_mode) else None
     except OSError:

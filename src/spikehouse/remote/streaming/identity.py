@@ -1,4 +1,4 @@
-"""Which version of a remote file is meant: given, remembered, or asked for."""
+"""Find size and validator of a remote file: as given, recorded, or from the server."""
 
 from __future__ import annotations
 
@@ -23,31 +23,11 @@ _HOUR_S = 3600.0
 def identify(
     remote: RemoteFile, client: RangeClient, cache: Path | None, *, trust_hours: float
 ) -> tuple[RemoteFile, bool]:
-    """Find size and validator of a file out, from the network only where it must be.
-
-    Parameters
-    ----------
-    remote
-        The file.
-    client
-        What asks.
-    cache
-        Where facts are kept; None for nowhere.
-    trust_hours
-        How long they are trusted without asking.
-
-    Returns
-    -------
-    remote : RemoteFile
-        The same with size and, where the server has one, the validator.
-    is_recalled : bool
-        Whether that was remembered.
-
-    Raises
-    ------
-    SourceError
-        If the server must be asked and fails.
-    """
+    """Return the file with size and validator, and whether these come from the record."""
+    # The server is asked only if nothing is given or recorded, or the record is older than
+    # `trust_hours`. An unreachable server is no failure if there is a record: cached bytes can be
+    # read offline. A wrong record shows at the first request, whose answer must have the recorded
+    # version.
     if remote.size is not None and remote.etag is not None:
         return remote, False
     known = None if cache is None else read_facts(cache, remote.url)
@@ -67,25 +47,7 @@ def identify(
 
 
 def probe(remote: RemoteFile, client: RangeClient) -> RemoteFile:
-    """Ask for size and validator of a file.
-
-    Parameters
-    ----------
-    remote
-        The file.
-    client
-        What asks.
-
-    Returns
-    -------
-    RemoteFile
-        The same with both.
-
-    Raises
-    ------
-    SourceError
-        If the server fails, or does not say how long the file is.
-    """
+    """Ask the server for size and validator of a file."""
     probed = client.probe(remote)
     if probed.size is None:
         raise SourceError(f"{remote.url}: the server does not say how long the file is")

@@ -1,4 +1,4 @@
-"""How a remote file is read, and what it takes to fetch from it."""
+"""Options of reading a remote file, and the client it needs."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ __all__ = ["RangeClient", "StreamOptions"]
 
 @dataclass(frozen=True)
 class StreamOptions:
-    """How a remote file is read.
+    """Options of streaming a remote file.
 
     Attributes
     ----------
     rules
-        How requests are put together, and how many run at once.
+        How byte ranges are combined into requests, and how many requests run at once.
     memory_bytes
-        Of fetched bytes kept in memory, HDF5's own metadata not counted.
+        Limit for downloaded bytes in memory, HDF5 metadata not counted.
     disk_bytes
-        Of fetched bytes kept in the cache folder, those of all remote files together.
+        Limit for streamed bytes in the cache folder, of all remote files together.
     trust_hours
-        As long as this after the server last confirmed the file, opening it asks nothing. The
-        first request that is needed checks the file anyway.
+        Time after the last confirmation by the server during which opening the file sends no
+        request [hour]. The first request for bytes checks the version in any case.
     metadata_window
-        How much is fetched around a piece of HDF5's metadata; it doubles with every further one
-        that is missed close by.
+        Number of bytes fetched around a piece of HDF5 metadata; it doubles with every further
+        piece that is missing close by.
     largest_window
-        Where that doubling ends.
+        Limit of that doubling [bytes].
     http
-        How patient to be.
+        Timeouts, retries and connections.
     """
 
     rules: PlanRules = field(default_factory=PlanRules)
@@ -46,24 +46,10 @@ class StreamOptions:
 
 
 class RangeClient(Protocol):
-    """What fetches ranges of a remote file."""
+    """HTTP client as seen by RemoteBytes; tests pass a fake one."""
 
     def probe(self, remote: RemoteFile) -> RemoteFile:
-        """Find size and validator out.
-
-        Parameters
-        ----------
-        remote
-            The file.
-        """
+        """Return the file with size and validators from the server."""
 
     def read_range(self, remote: RemoteFile, start: int, stop: int) -> bytes:
-        """Fetch one range of the version that ``remote`` names.
-
-        Parameters
-        ----------
-        remote
-            The file, its size and validator known.
-        start, stop
-            First byte and the one after the last.
-        """
+        """Read one byte range of the version that `remote` describes."""

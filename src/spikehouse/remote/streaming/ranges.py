@@ -1,4 +1,4 @@
-"""A remote file that is read like a local one: only what is asked for is fetched, and once."""
+"""Random access to a remote file: fetch only the pages that are read, each once."""
 
 from __future__ import annotations
 
@@ -38,33 +38,19 @@ _SEGMENT_BYTES = 32 << 20
 
 
 class RemoteBytes:
-    """Random access to the bytes of a remote file.
+    """Random access to the bytes of a remote file, shared by threads."""
 
-    Parameters
-    ----------
-    remote
-        The file. Where its source does not give size and validator they are recalled from the
-        cache folder, or asked for.
-    options
-        How to read.
-    cache
-        Folder for what was fetched, None to keep it in memory only. Processes may share it.
-    client
-        What fetches; HTTP if None.
-
-    Raises
-    ------
-    SourceError
-        If the server cannot be reached, or does not serve ranges: fetch the file instead.
-
-    Notes
-    -----
-    Threads may share it; a page that one of them is fetching is not asked for again by another.
-    Every answer is checked to be of the version that was opened: a file that changes at the
-    server gives an error, never a mixture. A file without a strong ETag is kept in memory only.
-    A forked process reads on with threads and connections of its own.
-    Pickling keeps the address and the options.
-    """
+    # A page is in one of four places, looked for in this order: memory, disk (RunStore), in flight
+    # (a future of another reader), the server. `_in_flight` changes only under `_lock`, and
+    # looking again and submitting happen under one hold of it, so no page is requested twice at
+    # once. A future leaves `_in_flight` after its pages are in memory and on disk, so no page is
+    # lost in between.
+    #
+    # Every answer must have the version that was opened: a file that changes on the server gives
+    # an error, never a mixture. The one exception is a recalled version of which no byte has been
+    # returned yet (`_has_given` is False): then reading starts anew with the current version.
+    # Without a strong ETag bytes are kept in memory only. A forked process gets threads and
+    # connections of its own; pickling keeps the URL and options.
 
     def __init__(
         self,
@@ -99,7 +85,7 @@ class RemoteBytes:
         self._closing = weakref.finalize(self, self._pool.shutdown)
 
     def renew(self) -> None:
-        """Start again in a forked process, with what is in memory and on disk."""
+        """Start threads and connections in a forked process, keeping the cached pages."""
         if self._closing.detach() is not None:
             self._memory.renew()
             self._start()
@@ -108,22 +94,22 @@ class RemoteBytes:
 
     @property
     def name(self) -> str:
-        """What to call it in messages."""
+        """Name of the file in messages."""
         return self.remote.name
 
     @property
     def url(self) -> str:
-        """Its address."""
+        """URL of the file."""
         return self.remote.url
 
     @property
     def size(self) -> int:
-        """Its length in bytes."""
+        """Length of the file [bytes]."""
         return self.remote.size or 0
 
     @property
     def is_open(self) -> bool:
-        """Whether it can be read from."""
+        """Whether the file can be read."""
         return self._closing.alive
 
     def __repr__(self) -> str:
@@ -135,80 +121,23 @@ class RemoteBytes:
         return _reopen, (self.remote, self.options, self.cache)
 
     def close(self) -> None:
-        """Stop fetching; reading afterwards raises."""
+        """Stop all requests; reading afterwards raises."""
         self._closing()
 
     # ---- reading
 
     def read_into(self, offset: int, buffer: memoryview) -> int:
-        """Read bytes at a position into memory that is there.
-
-        Parameters
-        ----------
-        offset
-            First byte.
-        buffer
-            Bytes to fill.
-
-        Returns
-        -------
-        int
-            How many were filled; fewer than asked for at the end of the file.
-
-        Raises
-        ------
-        SourceError
-            If the server fails, or the file has changed there.
-        TransferError
-            If the bytes did not arrive whole.
-        InvalidArgumentError
-            If it was closed.
-        """
+        """Fill a buffer with bytes from an offset; return their number."""
         return self._read(offset, buffer, is_metadata=False)
 
     def read_metadata_into(self, offset: int, buffer: memoryview) -> int:
-        """Read bytes of HDF5's own metadata, which are small, scattered and needed every time.
-
-        Parameters
-        ----------
-        offset
-            First byte.
-        buffer
-            Bytes to fill.
-
-        Returns
-        -------
-        int
-            How many were filled.
-
-        Raises
-        ------
-        SourceError
-            If the server fails, or the file has changed there.
-        TransferError
-            If the bytes did not arrive whole.
-
-        Notes
-        -----
-        More is fetched around them, and kept for good.
-        """
+        """Fill a buffer with HDF5 metadata, fetching a window around it and pinning it."""
         return self._read(offset, buffer, is_metadata=True)
 
     def prefetch(self, spans: Iterable[Span], *, is_metadata: bool = False) -> None:
-        """Begin to fetch ranges that will be read; does not wait for them.
-
-        Parameters
-        ----------
-        spans
-            First byte and the one after the last of each, in any order.
-        is_metadata
-            Whether they are to be kept for good.
-
-        Notes
-        -----
-        What goes beyond half the memory that was allowed is left for the reading. A failure is
-        not raised here: whoever reads the bytes asks again, and is told then.
-        """
+        """Begin to fetch byte ranges that will be read, without waiting for them."""
+        # Half of the memory limit is the most that is prefetched. Failures are not raised here:
+        # the reader of the bytes asks again and gets the error.
         if not self.is_open:
             return
         page_bytes = self.options.rules.page
@@ -224,30 +153,11 @@ class RemoteBytes:
                 self._submit(missing, is_metadata=is_metadata)
 
     def recall_spans(self, key: str) -> list[Span] | None:
-        """Recall what ``keep_spans`` was given for this version of the file.
-
-        Parameters
-        ----------
-        key
-            What the spans are for.
-
-        Returns
-        -------
-        list of Span or None
-            None where nothing is kept.
-        """
+        """Return the byte ranges stored by `keep_spans` for this version, or None."""
         return None if self._store is None else read_spans(self._store.folder, key)
 
     def keep_spans(self, key: str, spans: Iterable[Span]) -> None:
-        """Keep where something lies, so that a later opening need not look for it.
-
-        Parameters
-        ----------
-        key
-            What the spans are for.
-        spans
-            First byte and the one after the last of each.
-        """
+        """Store byte ranges under a key, to save a later opening the search for them."""
         if self._store is not None:
             write_spans(self._store.folder, key, unite(spans))
 
@@ -257,7 +167,7 @@ class RemoteBytes:
         try:
             return self._read_segments(offset, buffer, is_metadata=is_metadata)
         except ChangedError:
-            # what was remembered is out of date, and nobody has seen a byte of it yet
+            # the recorded version is out of date, and none of its bytes were returned yet
             if not self._is_recalled or self._has_given:
                 raise
         self._start_anew()
@@ -283,7 +193,7 @@ class RemoteBytes:
                 self._pin(page, block)
 
     def _gather(self, pages: list[int], *, is_metadata: bool) -> dict[int, bytes]:
-        """Give the bytes of pages, from wherever they are."""
+        """Return the bytes of pages, from the caches or the server."""
         found: dict[int, bytes] = {}
         while True:
             self._take_near(pages, found)
@@ -323,7 +233,7 @@ class RemoteBytes:
                     found[page] = run.page(page, size)
 
     def _take_near(self, pages: list[int], found: dict[int, bytes]) -> None:
-        """Take what memory and disk have."""
+        """Add the pages that are in memory or on disk to `found`."""
         absent = []
         for page in pages:
             block = None if page in found else self._memory.get(page)
@@ -358,7 +268,7 @@ class RemoteBytes:
     # ---- fetching
 
     def _submit(self, pages: list[int], *, is_metadata: bool) -> set[Future[Run]]:
-        """Ask for pages that are nowhere; the lock is held."""
+        """Request pages that are neither cached nor in flight; the caller holds the lock."""
         size = self.options.rules.page
         spans = [(page * size, (page + 1) * size) for page in pages]
         if is_metadata:
@@ -382,11 +292,10 @@ class RemoteBytes:
         return futures
 
     def _widen(self, start: int, stop: int) -> Span:
-        """Fetch a window around metadata, a larger one the more were fetched close by.
-
-        The library asks for one piece after another, each a request that the next one waits for;
-        where some lie, others do, with the small columns of a table in between.
-        """
+        """Return a window around metadata that doubles with every earlier window close by."""
+        # HDF5 asks for one piece of metadata after another, each in a request that the next one
+        # waits for. Where some metadata lies there is more, with the small columns of a table in
+        # between.
         near = self.options.largest_window
         n_near = sum(abs(start - other) < near for other in self._windows)
         window = min(self.options.metadata_window << n_near, self.options.largest_window)
@@ -436,7 +345,7 @@ class RemoteBytes:
             self._memory.put(page, run.content[place : place + size], pinned=pinned)
 
     def _pin(self, page: int, block: bytes) -> None:
-        """Keep metadata for good although it came with other bytes."""
+        """Pin metadata that was fetched together with other bytes."""
         self._memory.put(page, block, pinned=True)
         if self._store is not None:
             self._store.write(page, block, pinned=True)
@@ -450,7 +359,7 @@ class RemoteBytes:
         self._store = self._make_store()
 
     def _confirm(self) -> None:
-        """Remember the file once ranges of it have come: a probe may be answered by a page."""
+        """Record size and ETag after the first range; a probe may be answered by an error page."""
         with self._lock:
             if self._is_confirmed:
                 return

@@ -1,4 +1,7 @@
-"""Which byte ranges to ask a server for: pure arithmetic on half-open spans."""
+"""Plan the byte ranges to request: pure arithmetic on half-open byte ranges.
+
+All functions take ranges in any order and return them increasing and disjoint.
+"""
 
 from __future__ import annotations
 
@@ -16,20 +19,20 @@ class PlanRules:
     Attributes
     ----------
     page
-        Requests begin and end at multiples of this many bytes (and at the end of the file).
+        Requests begin and end at multiples of this number of bytes (or at the end of the file).
     free_gap
-        Spans this close are always asked for in one request: a request costs more than these
-        bytes.
+        Gaps up to this size are always bridged, because another request costs more [bytes].
     largest_gap
-        Wider gaps are never bridged.
+        Wider gaps are never bridged [bytes].
     most_waste
-        What bridged gaps wider than ``free_gap`` may add up to, as a share of the bytes missing.
+        Limit for the sum of bridged gaps wider than ``free_gap``, as a fraction of the missing
+        bytes.
     largest_request
-        Longer spans are split, so that connections share them.
+        Longer byte ranges are split among connections [bytes].
     smallest_part
-        Nothing is split into parts shorter than this.
+        Byte ranges are not split into shorter parts than this [bytes].
     connections
-        How many requests may be under way at once.
+        Number of simultaneous requests.
     """
 
     page: int = 16 << 10
@@ -42,18 +45,7 @@ class PlanRules:
 
 
 def unite(spans: Iterable[Span]) -> list[Span]:
-    """Merge spans that overlap or touch.
-
-    Parameters
-    ----------
-    spans
-        In any order; empty ones are dropped.
-
-    Returns
-    -------
-    list of Span
-        Increasing, with bytes in between that no span has.
-    """
+    """Merge byte ranges that overlap or touch."""
     united: list[Span] = []
     for start, stop in sorted(span for span in spans if span[0] < span[1]):
         if united and start <= united[-1][1]:
@@ -64,18 +56,7 @@ def unite(spans: Iterable[Span]) -> list[Span]:
 
 
 def subtract(spans: Iterable[Span], taken: Iterable[Span]) -> list[Span]:
-    """Leave out of spans what others cover.
-
-    Parameters
-    ----------
-    spans, taken
-        In any order.
-
-    Returns
-    -------
-    list of Span
-        Increasing, disjoint.
-    """
+    """Remove from byte ranges what other ranges cover."""
     holes = unite(taken)
     left: list[Span] = []
     position = 0
@@ -94,22 +75,7 @@ def subtract(spans: Iterable[Span], taken: Iterable[Span]) -> list[Span]:
 
 
 def align(spans: Iterable[Span], *, page: int, size: int) -> list[Span]:
-    """Widen spans to whole pages, within the file.
-
-    Parameters
-    ----------
-    spans
-        In any order; what lies beyond the file is cut off.
-    page
-        Bytes.
-    size
-        Length of the file.
-
-    Returns
-    -------
-    list of Span
-        Increasing, disjoint.
-    """
+    """Extend byte ranges to whole pages within the file."""
     widened = (
         (max(start, 0) // page * page, min(-(-stop // page) * page, size)) for start, stop in spans
     )
@@ -117,20 +83,7 @@ def align(spans: Iterable[Span], *, page: int, size: int) -> list[Span]:
 
 
 def coalesce(spans: Iterable[Span], *, rules: PlanRules) -> list[Span]:
-    """Bridge gaps, the narrowest first, as far as the rules allow.
-
-    Parameters
-    ----------
-    spans
-        In any order.
-    rules
-        How wide a gap may be, and all of them together.
-
-    Returns
-    -------
-    list of Span
-        Increasing, disjoint; they cover the given ones.
-    """
+    """Bridge gaps between byte ranges, the narrowest first, as far as the rules allow."""
     apart = unite(spans)
     gaps = [after[0] - before[1] for before, after in itertools.pairwise(apart)]
     allowance = rules.most_waste * sum(stop - start for start, stop in apart)
@@ -146,20 +99,7 @@ def coalesce(spans: Iterable[Span], *, rules: PlanRules) -> list[Span]:
 
 
 def split(spans: Iterable[Span], *, rules: PlanRules) -> list[Span]:
-    """Cut long spans into parts of about equal length, for several connections.
-
-    Parameters
-    ----------
-    spans
-        Disjoint.
-    rules
-        How long a part may and should be.
-
-    Returns
-    -------
-    list of Span
-        The same bytes; every part but the last of a span ends at a page.
-    """
+    """Cut long byte ranges at pages into parts of about equal length."""
     given = list(spans)
     total = sum(stop - start for start, stop in given)
     fair = max(total // rules.connections, rules.smallest_part, rules.page)
@@ -176,25 +116,7 @@ def split(spans: Iterable[Span], *, rules: PlanRules) -> list[Span]:
 def plan_requests(
     asked: Iterable[Span], cached: Iterable[Span], *, size: int, rules: PlanRules
 ) -> list[Span]:
-    """Decide which ranges to ask the server for.
-
-    Parameters
-    ----------
-    asked
-        What is wanted, in any order, overlapping or not.
-    cached
-        What is there, or on its way.
-    size
-        Length of the file.
-    rules
-        What a request may look like.
-
-    Returns
-    -------
-    list of Span
-        Increasing, disjoint, within the file: everything wanted and not there, and the bridged
-        gaps in between.
-    """
+    """Return the ranges to request: all that is asked and not cached, and bridged gaps."""
     missing = subtract(align(asked, page=rules.page, size=size), cached)
     aligned = align(missing, page=rules.page, size=size)
     return split(coalesce(aligned, rules=rules), rules=rules)

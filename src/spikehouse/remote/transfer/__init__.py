@@ -1,1 +1,1 @@
-"""Carrying files over: plan, parts, checks, records."""
+"""Download one file: byte ranges in parallel, resumable parts, checks, records."""

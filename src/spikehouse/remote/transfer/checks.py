@@ -1,4 +1,4 @@
-"""Is this file what its name says? Asked of the first bytes, before a file gets its name."""
+"""Check from its first bytes that a file is of the expected type and complete."""
 
 from __future__ import annotations
 
@@ -16,24 +16,9 @@ N_BYTES_SHOWN = 16
 
 
 def check_hdf5(path: Path) -> None:
-    """Make sure that a file begins like HDF5 and is as long as it says.
-
-    Parameters
-    ----------
-    path
-        The file.
-
-    Raises
-    ------
-    InvalidFileError
-        If the signature is missing, or the file ends before the address of its end that the
-        superblock holds.
-
-    Notes
-    -----
-    Reads 96 bytes. Superblock versions 0 to 3 of the HDF5 file format specification; a later
-    one passes by its signature alone.
-    """
+    """Check that a file has an HDF5 signature and is as long as its superblock says."""
+    # Superblock versions 0 to 3 of the HDF5 file format specification; a later version passes by
+    # its signature alone.
     head = _read_head(path, 96)
     if not head.startswith(HDF5_SIGNATURE):
         raise InvalidFileError(f"{path} is not an HDF5 file: {_describe_head(head)}")
@@ -46,36 +31,14 @@ def check_hdf5(path: Path) -> None:
 
 
 def check_tiff(path: Path) -> None:
-    """Make sure that a file begins like a TIFF.
-
-    Parameters
-    ----------
-    path
-        The file.
-
-    Raises
-    ------
-    InvalidFileError
-        If it does not.
-    """
+    """Check that a file begins with a TIFF signature."""
     head = _read_head(path, N_BYTES_SHOWN)
     if not head.startswith(TIFF_SIGNATURES):
         raise InvalidFileError(f"{path} is not a TIFF image: {_describe_head(head)}")
 
 
 def check_npy(path: Path) -> None:
-    """Make sure that a file is a NumPy array of plain numbers and complete.
-
-    Parameters
-    ----------
-    path
-        The file; its name may end in ``.h5``, as the movies' do.
-
-    Raises
-    ------
-    InvalidFileError
-        If it is anything else, holds pickled objects or ends too soon.
-    """
+    """Check that a file is a complete NumPy array file without pickled objects."""
     import numpy as np
 
     head = _read_head(path, N_BYTES_SHOWN)

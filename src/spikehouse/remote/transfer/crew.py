@@ -1,4 +1,4 @@
-"""Several connections that fetch one file: they take pieces in turn and write each in place."""
+"""Download the missing bytes of one file over several connections."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from spikehouse.errors import SourceError, SpikehouseError, TransferError
 from spikehouse.remote.http.answers import ChangedError, check_head, check_same, read_answer
 from spikehouse.remote.http.client import HttpClient, iterate_blocks
-from spikehouse.remote.http.patience import Patience, TransientError
+from spikehouse.remote.http.patience import RetryState, TransientError
 from spikehouse.remote.progress import FileProgress
 from spikehouse.remote.protocol import RemoteFile, Span
 from spikehouse.remote.transfer.in_flight import InFlight
@@ -25,47 +25,40 @@ from spikehouse.remote.transfer.pieces import plan_pieces, split_span
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse
 
-__all__ = ["Crew", "RangesIgnoredError"]
+__all__ = ["RangeDownloader", "RangesIgnoredError"]
 
 log = logging.getLogger(__name__)
 
-# a file whose length nobody tells has an end all the same: the survey's largest has 3.3 GB
+# limit for a file of unknown length; the largest of the data set has 3.3 GB
 MAX_FILE_BYTES = 4 << 30
 WATCH_S = 0.2
-FAREWELL_S = 0.8
+JOIN_S = 0.8
 
 
 class RangesIgnoredError(SourceError):
-    """A server that served ranges sends the whole file now, of the same version."""
+    """The server now ignores range requests and sends the whole file, of the same version."""
 
 
 class _StoppedError(Exception):
-    """Told to end."""
+    """Ends a worker thread when the download stops."""
 
 
-class Crew:
-    """Fetch what is missing of a part.
+class RangeDownloader:
+    """Download the missing byte ranges of a part with one thread per connection."""
 
-    Parameters
-    ----------
-    part
-        Where to write.
-    remote
-        Where the bytes are.
-    client
-        Who asks.
-    progress
-        Who is told of every block.
-    is_stopped
-        Asked a few times a second.
-    has_ranges
-        Whether the server serves ranges; else one connection takes the file from its start.
-
-    Notes
-    -----
-    The calling thread waits and watches; each connection has a thread. Holds a block of 512 KiB
-    a connection.
-    """
+    # Invariants. Every byte range is in exactly one place: in `_waiting` (nobody has begun it), in
+    # one InFlight of `_active` (one thread fetches it), or finished in the part. All three change
+    # only while `_state` is held; InFlight.position alone is advanced by its own thread without
+    # the lock, since only that thread writes it and a stale value makes `_steal` cut a little too
+    # early, no more. Byte ranges begin at block boundaries of the part, so a block is written and
+    # its CRC-32 computed by one thread, except after a steal or a restart, where has_block() makes
+    # the second copy of a block a no-op.
+    #
+    # An idle thread takes the next waiting range, else the second half of the slowest active one.
+    # A failing connection puts its range back (from the beginning of the unfinished block) and
+    # ends; the download fails when the last connection does, or at once when the file changed. The
+    # calling thread only waits: it stays responsive to Ctrl-C, and on leaving shuts the sockets of
+    # all active threads. Memory: one block of 512 KiB per connection.
 
     def __init__(
         self,
@@ -92,37 +85,16 @@ class Crew:
         self._high_water = 0
 
     def run(self, response: BaseHTTPResponse | None, span: tuple[int, int | None]) -> None:
-        """Fetch until everything is there.
-
-        Parameters
-        ----------
-        response
-            An answer whose body was not read yet; None to ask for everything.
-        span
-            The bytes of the file in its body; they begin and end with blocks of the part.
-
-        Raises
-        ------
-        CacheError
-            If the disk is full or must not be written to.
-        ChangedError
-            If the server has another version of the file now.
-        RangesIgnoredError
-            If the server has the same version, and sends all of it whatever was asked.
-        SourceError
-            If the server answers with something else.
-        TransferError
-            If the last connection broke off too often, or the transfer was stopped.
-        """
+        """Download what is missing; `response` is an open answer with the bytes `span`, or None."""
         threads = self._start(response, span)
         try:
             self._watch()
         finally:
-            # a thread that waits for an answer cannot be reached: it finds out later, and must
-            # not keep anybody waiting
+            # a thread that waits for the headers of an answer has no socket to shut yet: it ends
+            # later, and must not delay the caller
             self._stopping.set()
             self._hang_up()
-            deadline = time.monotonic() + FAREWELL_S
+            deadline = time.monotonic() + JOIN_S
             for thread in threads:
                 thread.join(max(deadline - time.monotonic(), 0.0))
 
@@ -201,7 +173,7 @@ class Crew:
         return None
 
     def _steal(self) -> Span | None:
-        """Take the further half of what the slowest connection still has to do."""
+        """Take the second half of the longest remaining range of a slow connection."""
         now = time.monotonic()
         slow = [piece for piece in self._active if piece.stop is not None and piece.is_slow(now)]
         if not self._has_ranges or not slow:
@@ -219,7 +191,7 @@ class Crew:
             self._state.notify_all()
 
     def _leave(self, piece: InFlight | None, error: SpikehouseError) -> None:
-        """End this thread, and the transfer with it if nobody else can go on."""
+        """End this thread, and the download too if no other connection is left."""
         with self._state:
             others = [other for other in self._active if other is not piece]
             if isinstance(error, ChangedError | RangesIgnoredError) or not others:
@@ -240,7 +212,7 @@ class Crew:
     # --- one piece
 
     def _fetch(self, piece: InFlight, response: BaseHTTPResponse | None) -> None:
-        patience = Patience(self._client.options, has_met=True)
+        retries = RetryState(self._client.options, has_met=True)
         while not piece.is_done():
             before = self._mark_of(piece)
             try:
@@ -250,8 +222,8 @@ class Crew:
                     # what the next answer brings may be of another version: see Fetch
                     raise
                 if self._mark_of(piece) > before:
-                    patience.restart()
-                self._pause(patience, error)
+                    retries.restart()
+                self._pause(retries, error)
             response = None
 
     def _mark_of(self, piece: InFlight) -> int:
@@ -259,8 +231,8 @@ class Crew:
         self._high_water = max(self._high_water, piece.position) if not self._has_ranges else 0
         return piece.position if self._has_ranges else self._high_water
 
-    def _pause(self, patience: Patience, error: TransientError | TransferError) -> None:
-        if self._stopping.is_set() or self._stopping.wait(patience.bear(error)):
+    def _pause(self, retries: RetryState, error: TransientError | TransferError) -> None:
+        if self._stopping.is_set() or self._stopping.wait(retries.next_wait(error)):
             raise _StoppedError
 
     def _fetch_once(self, piece: InFlight, response: BaseHTTPResponse | None) -> None:
@@ -310,9 +282,9 @@ class Crew:
 
     @contextlib.contextmanager
     def _reachable(self, piece: InFlight, response: BaseHTTPResponse) -> Iterator[None]:
-        """Let other threads end the reading of a body, by shutting its socket."""
+        """Let other threads end a blocking read of the body by shutting down its socket."""
         try:
-            # a number of our own: the response's may be closed and used again while we shut it
+            # a duplicate descriptor: that of the response may be closed and reused meanwhile
             line = socket.fromfd(response.fileno(), socket.AF_INET, socket.SOCK_STREAM)
         except (OSError, ValueError, AttributeError):
             # the body is empty or was read with the headers

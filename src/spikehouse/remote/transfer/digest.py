@@ -1,4 +1,4 @@
-"""A digest that is made while the file arrives."""
+"""Compute the SHA-256 of a file while it is being downloaded."""
 
 from __future__ import annotations
 
@@ -13,18 +13,10 @@ READ_BYTES = 1 << 20
 
 
 class FrontDigest:
-    """Follow the front of a part, up to which everything is there, and hash what it leaves.
+    """Hash the contiguous beginning of a part while its blocks arrive in any order."""
 
-    Parameters
-    ----------
-    part
-        The part; its blocks may come in any order.
-
-    Notes
-    -----
-    Reads back what was written moments ago and is still in the system's memory, in a thread of
-    its own, so that little is left to do when the last byte is there. Holds 1 MiB.
-    """
+    # SHA-256 needs the bytes in order. A thread of its own reads back what was just written, which
+    # is still in the page cache, so that little is left to hash when the last byte arrives.
 
     def __init__(self, part: Part) -> None:
         self._part = part
@@ -36,25 +28,14 @@ class FrontDigest:
         self._thread.start()
 
     def result(self) -> str:
-        """Wait for the digest of the complete part.
-
-        Returns
-        -------
-        str
-            64 hexadecimal digits.
-
-        Raises
-        ------
-        OSError
-            If the part cannot be read.
-        """
+        """Wait until the part is complete and return its SHA-256 as 64 hexadecimal digits."""
         self._thread.join()
         if self._error is not None:
             raise self._error
         return self._sha256.hexdigest()
 
     def close(self) -> None:
-        """Stop following; there will be no result."""
+        """Stop hashing; `result` must not be called afterwards."""
         with self._part.changed:
             self._is_stopped = True
             self._part.changed.notify_all()

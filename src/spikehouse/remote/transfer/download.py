@@ -1,4 +1,4 @@
-"""Carrying one file from a server into the cache folder: whole, checked, and resumed."""
+"""Download or copy one file into the cache folder: resumed, checked, renamed when complete."""
 
 from __future__ import annotations
 
@@ -48,59 +48,13 @@ def download(
     records: Path | None = None,
     stop: threading.Event | None = None,
 ) -> Path:
-    """Fetch a file unless it is there, going on from what an earlier call brought.
-
-    Parameters
-    ----------
-    content
-        Where the bytes are, or the bytes themselves, block by block (these cannot be asked for
-        twice, so they are tried once).
-    target
-        The name the file gets when it is whole.
-    check
-        Called with the written file before it gets its name; raises
-        :class:`InvalidFileError` if it is not what it should be.
-    options
-        How patient to be with the server, and how many connections to use.
-    lock
-        The lock file that keeps others from fetching the same file; ``.<name>.lock`` beside
-        the target by default.
-    progress
-        Where to draw a bar; True and False ask for one or none on stderr, None leaves that to
-        ``SPIKEHOUSE_PROGRESS``.
-    records
-        The folder where to write down the digest of the file; None computes a digest only
-        where one was published.
-    stop
-        Set by another thread to end the download within a second, as Ctrl-C does.
-
-    Returns
-    -------
-    Path
-        ``target``.
-
-    Raises
-    ------
-    CacheError
-        If the folder cannot be written to, or the disk is full or too small.
-    SourceError
-        If the server cannot be reached, has no such file or answers with something else.
-    TransferError
-        If the file did not arrive whole, or the download was stopped.
-    InvalidFileError
-        If what arrived is not what it should be.
-    ChecksumError
-        If its digest is not the published one, twice.
-
-    Notes
-    -----
-    A file that is there is not looked at, far less replaced. The bytes go to ``<name>.part``,
-    which is flushed to the disk, checked and renamed. After a failure, Ctrl-C and even a power
-    loss included, the part is kept with its state in ``<name>.part.json``, and the next call
-    goes on from there if the server still has the same version; the error says so. Only bytes
-    that are known to be wrong are removed. Two threads or processes that ask for one file
-    download it once.
-    """
+    """Download or copy a file to `target` unless it exists, resuming an earlier download."""
+    # An existing file is neither checked nor replaced. The bytes go to `<name>.part`, which is
+    # flushed to the disk, checked and renamed. After any failure (Ctrl-C and power loss included)
+    # the part and its state `<name>.part.json` stay, and the next call resumes from them if the
+    # server still has the same version. Only bytes known to be wrong are deleted. The lock makes
+    # threads and processes that ask for the same file download it once. `records` None skips the
+    # digest unless one was published.
     if target.exists():
         return target
     make_folder(target.parent)
@@ -130,7 +84,7 @@ def _never() -> bool:
 
 
 class _Carry:
-    """What happens to one target, from its first byte to its record."""
+    """Bring one file to its target and record its digest."""
 
     def __init__(
         self,
@@ -197,7 +151,7 @@ class _Carry:
             ) from error
 
     def copy(self, content: LocalFile | Iterable[bytes], bar: FileProgress) -> None:
-        """Write blocks that need no network."""
+        """Write a local file or an iterable of blocks to the target."""
         origin = str(content.path) if isinstance(content, LocalFile) else "the source"
         source = content.source if isinstance(content, LocalFile) else ""
         size = _size_of(content)
@@ -226,7 +180,7 @@ class _Carry:
         self._record(Version(size, source=source), digest)
 
     def _link(self, content: LocalFile, bar: FileProgress) -> bool:
-        """Give the file a second name; False where that is not possible, as between disks."""
+        """Hard-link the file; return False where that is not possible, as between disks."""
         self._check_arrival(content.path, origin=str(content.path))
         try:
             # of a symbolic link the file it leads to: the link may go away

@@ -1,4 +1,4 @@
-"""Bringing all bytes of one version of a remote file into its part, whatever the server does."""
+"""Download all bytes of one version of a remote file into its part."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from spikehouse.errors import (
 from spikehouse.remote.disk import check_space
 from spikehouse.remote.http.answers import Answer, ChangedError, read_answer
 from spikehouse.remote.http.client import HttpClient, iterate_blocks, retry
-from spikehouse.remote.http.patience import Patience, TransientError
+from spikehouse.remote.http.patience import RetryState, TransientError
 from spikehouse.remote.progress import FileProgress
 from spikehouse.remote.protocol import RemoteFile
-from spikehouse.remote.transfer.crew import Crew, RangesIgnoredError
+from spikehouse.remote.transfer.crew import RangeDownloader, RangesIgnoredError
 from spikehouse.remote.transfer.digest import FrontDigest
 from spikehouse.remote.transfer.part_state import count_kept, forget_part, part_of, read_state
 from spikehouse.remote.transfer.parts import LARGEST_BLOCK, Part, open_part
@@ -43,7 +43,7 @@ WATCH_S = 0.2
 
 
 class _LostError(Exception):
-    """A try that failed and left nothing to go on from."""
+    """A failed attempt that left nothing to resume from."""
 
     def __init__(self, reason: TransientError | TransferError) -> None:
         super().__init__(str(reason))
@@ -51,23 +51,13 @@ class _LostError(Exception):
 
 
 class Fetch:
-    """The fetching of one remote file.
+    """Download one remote file, starting over where the server makes that necessary."""
 
-    Parameters
-    ----------
-    remote
-        Where the bytes are.
-    target
-        The file they will become.
-    client
-        Who asks.
-    progress
-        Who is told of every block.
-    is_stopped
-        Asked a few times a second; the transfer ends soon after it says yes.
-    has_digest
-        Whether to compute the sha256 even if none was published.
-    """
+    # `_run` loops over whole attempts, RangeDownloader inside it over byte ranges. A new attempt
+    # begins when (1) the server stops serving ranges: one stream instead; (2) the file changed:
+    # its part is deleted, and after MAX_VERSIONS versions the download fails; (3) the version has
+    # no validator and the connection broke: the bytes of two answers must not be combined, so
+    # everything starts over.
 
     def __init__(
         self,
@@ -88,23 +78,7 @@ class Fetch:
 
     @contextlib.contextmanager
     def run(self) -> Iterator[tuple[Part, FrontDigest | None]]:
-        """Fetch what is missing.
-
-        Yields
-        ------
-        tuple
-            The part, complete, not yet on the disk for sure; and its digest.
-
-        Raises
-        ------
-        CacheError
-            If the disk is full or must not be written to. As after every failure, the bytes
-            that came are kept as far as a later call can use them.
-        SourceError
-            If the server cannot be reached or answers with something else.
-        TransferError
-            If the transfer breaks off too often, is stopped, or the file goes on changing.
-        """
+        """Download what is missing and yield the complete part (not yet synced) and its digest."""
         try:
             with self._run() as fetched:
                 yield fetched
@@ -125,7 +99,7 @@ class Fetch:
     def _run(self) -> Iterator[tuple[Part, FrontDigest | None]]:
         is_ranged = True
         n_versions = 1
-        patience = Patience(self._client.options)
+        retries = RetryState(self._client.options)
         while True:
             try:
                 with self._begin(is_ranged) as (part, digest, response, answer):
@@ -144,11 +118,11 @@ class Fetch:
                 # the last try is one stream: nothing to put together
                 is_ranged = n_versions < MAX_VERSIONS
             except _LostError as error:
-                wait = patience.bear(error.reason)
+                wait = retries.next_wait(error.reason)
                 self._unless_stopped(partial(threading.Event.wait, timeout=wait))
 
     def _fetch_all(self, part: Part, response: BaseHTTPResponse | None, answer: Answer) -> None:
-        crew = Crew(
+        downloader = RangeDownloader(
             part,
             self._remote,
             self._client,
@@ -158,7 +132,7 @@ class Fetch:
         )
         try:
             with part.flushing():
-                crew.run(response, (answer.start, answer.stop))
+                downloader.run(response, (answer.start, answer.stop))
         except (TransientError, TransferError) as error:
             if part.version.is_resumable or self._is_stopped():
                 raise
@@ -166,7 +140,7 @@ class Fetch:
         part.settle()
 
     def _describe_kept(self) -> str:
-        """Say what is there for a later call, and remove what no call could use."""
+        """Describe what a later call can resume from, and delete what it cannot use."""
         state = read_state(self._target)
         n_kept = count_kept(self._target)
         if state is None or n_kept == 0:
@@ -248,7 +222,7 @@ class Fetch:
         return response, Answer(answer.version, 0, answer.version.size, is_range=False)
 
     def _unless_stopped(self, action: Callable[[threading.Event], T]) -> T:
-        """Do something that may wait for long in a thread that can be left behind."""
+        """Run a function that may block in a daemon thread, and abandon it when stopped."""
         results: list[T] = []
         failures: list[BaseException] = []
         stopped = threading.Event()

@@ -1,4 +1,4 @@
-"""A piece of a file on its way."""
+"""The byte range that one connection is downloading."""
 
 from __future__ import annotations
 
@@ -15,61 +15,33 @@ STEAL_S = 1.0
 
 @dataclass
 class InFlight:
-    """What one connection is to fetch.
+    """The byte range that one connection is downloading, and its progress."""
 
-    Attributes
-    ----------
-    position
-        Its next byte.
-    stop
-        The byte behind its last; None for a whole file of unknown length. Another connection
-        may lower it.
-    checksum
-        CRC-32 of the bytes of the current block that have come.
-    begun
-        When it began [s].
-    begun_at
-        At which byte.
-    last_byte
-        When the last byte came [s].
-    line
-        The socket the bytes come from, for other threads to shut.
-    """
-
+    # next byte to receive
     position: int
+    # end of the range (exclusive), None for a file of unknown length; another connection may lower
+    # it
     stop: int | None
+    # CRC-32 of the received bytes of the current block
     checksum: int = 0
+    # time at which the range was begun [s]
     begun: float = field(default_factory=time.monotonic)
+    # position at which it was begun
     begun_at: int = 0
+    # time of the last received byte [s]
     last_byte: float = field(default_factory=time.monotonic)
+    # socket of the answer, for other threads to shut down
     line: socket.socket | None = None
 
     def __post_init__(self) -> None:
         self.begun_at = self.position
 
     def is_done(self) -> bool:
-        """Tell whether everything has come.
-
-        Returns
-        -------
-        bool
-            False always where the length is not known.
-        """
+        """Return whether every byte of the range has arrived."""
         return self.stop is not None and self.position >= self.stop
 
     def is_slow(self, now: float) -> bool:
-        """Tell whether another connection should take some of it.
-
-        Parameters
-        ----------
-        now
-            The time, on the monotonic clock [s].
-
-        Returns
-        -------
-        bool
-            True if it will take more than a second from now.
-        """
+        """Return whether another connection should take over a part of the range."""
         if now - self.last_byte > STEAL_S:
             return True
         if self.stop is None or now - self.begun < STEAL_S:
@@ -78,7 +50,7 @@ class InFlight:
         return self.stop - self.position > rate * STEAL_S
 
     def shut(self) -> None:
-        """End the reading in the thread that reads."""
+        """Shut down the socket, which ends the read in the other thread."""
         if self.line is not None:
             # it may be closed by now
             with contextlib.suppress(OSError):

@@ -1,4 +1,4 @@
-"""What is known of a part of a file: the lines beside it, written and read."""
+"""Read and write the state file beside a partly downloaded file."""
 
 from __future__ import annotations
 
@@ -31,85 +31,33 @@ MAX_STATE_BYTES = 64 << 20
 
 @dataclass(frozen=True)
 class PartState:
-    """What the state file says, not yet compared with the bytes.
+    """The content of a state file, not yet compared with the bytes of the part."""
 
-    Attributes
-    ----------
-    version
-        What the bytes are of.
-    block_bytes
-        Length of a block; the last one may be shorter.
-    blocks
-        Checksum by number of block.
-    """
-
+    # version of the remote file that the bytes belong to
     version: Version
+    # length of a block [bytes]; the last one may be shorter
     block_bytes: int
+    # block number → CRC-32
     blocks: dict[int, int]
 
     def span_of(self, number: int) -> Span:
-        """Give the bytes of a block.
-
-        Parameters
-        ----------
-        number
-            Which block.
-
-        Returns
-        -------
-        tuple
-            Half-open.
-        """
+        """Return the byte range of a block."""
         start = number * self.block_bytes
         return start, min(start + self.block_bytes, self.version.size or 0)
 
 
 def part_of(target: Path) -> Path:
-    """Name the part of a file.
-
-    Parameters
-    ----------
-    target
-        The file.
-
-    Returns
-    -------
-    Path
-        ``<name>.part`` beside it; its state has ``.json`` behind that.
-    """
+    """Return the path of the part of a file."""
     return target.with_name(f"{target.name}.part")
 
 
 def state_of(target: Path) -> Path:
-    """Name the state of the part of a file.
-
-    Parameters
-    ----------
-    target
-        The file.
-
-    Returns
-    -------
-    Path
-        ``<name>.part.json`` beside it.
-    """
+    """Return the path of the state of a part."""
     return target.with_name(f"{target.name}.part.json")
 
 
 def count_kept(target: Path) -> int:
-    """Count the bytes a later call would go on from.
-
-    Parameters
-    ----------
-    target
-        The file that is not there yet.
-
-    Returns
-    -------
-    int
-        0 where nothing usable is there. Looks at the state and the length of the part, not at
-        its bytes.
-    """
+    """Count the bytes that a later download would resume from."""
     state = read_state(target)
     if state is None:
         return 0
@@ -119,18 +67,7 @@ def count_kept(target: Path) -> int:
 
 
 def forget_part(target: Path) -> None:
-    """Remove the part of a file and its state.
-
-    Parameters
-    ----------
-    target
-        The file.
-
-    Raises
-    ------
-    CacheError
-        If they are there and cannot be removed.
-    """
+    """Delete the part of a file and its state."""
     with explain_storage_errors(target):
         # the state first: a part without one is started over
         state_of(target).unlink(missing_ok=True)
@@ -138,18 +75,7 @@ def forget_part(target: Path) -> None:
 
 
 def read_state(target: Path) -> PartState | None:
-    """Read what is known of the part of a file.
-
-    Parameters
-    ----------
-    target
-        The file.
-
-    Returns
-    -------
-    PartState or None
-        None where there is no part, or its state is no such thing (a log line says so).
-    """
+    """Read the state of a part; None if there is no usable one."""
     place = state_of(target)
     if not _is_ours(part_of(target)) or not place.is_file():
         return None
@@ -165,7 +91,7 @@ def read_state(target: Path) -> PartState | None:
 
 
 def _is_ours(part: Path) -> bool:
-    """Say whether a part can be written to without changing another file: it is no link."""
+    """Return whether writing to the part changes no other file (it is no link)."""
     try:
         facts = part.lstat()
     except OSError:
@@ -203,20 +129,7 @@ def _parse_blocks(lines: list[bytes], version: Version, block_bytes: int) -> dic
 
 
 def write_state(target: Path, state: PartState) -> None:
-    """Write the state of a part, in place of the one there may be.
-
-    Parameters
-    ----------
-    target
-        The file.
-    state
-        What is known.
-
-    Raises
-    ------
-    CacheError
-        If it cannot be written.
-    """
+    """Write the state of a part, replacing the previous one."""
     version = dataclasses.asdict(state.version)
     document = {"format": FORMAT, "block_bytes": state.block_bytes, **version}
     lines = [json.dumps(document).encode()]

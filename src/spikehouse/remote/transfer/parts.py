@@ -1,16 +1,15 @@
-"""The part of a file that is there so far, and its state: what a later call goes on from.
+"""A partly downloaded file and its state, from which a later download resumes.
 
-``<name>.part`` has the bytes at their places. ``<name>.part.json`` says what they are: a line
-for the file (a JSON object: length, validators, address), then a line for every block that is
-there (``[number, crc32]``).
+`<name>.part` has the bytes at their final positions. `<name>.part.json` describes them: one
+line for the file (a JSON object: length, validators, URL), then one line for every finished
+block (`[number, crc32]`).
 
-Why a line a block, and no fsync. A line is written in one call after its block was: a process
-that is killed loses the blocks in the making and nothing else, because the system has the rest.
-After a power loss the lines may be on the disk and their blocks not, or the other way round, or
-the last line may be torn. So a block counts only when it was *read* and its checksum is right,
-which is done on every resumption; a line that does not parse ends the list. That costs reading
-what is there once (and the digest needs that anyway), where an fsync per block would cost the
-disk's full latency 1700 times a session.
+Why one line per block and no fsync: a line is appended in one call after its block was written,
+so a killed process loses only unfinished blocks. After a power loss lines may be on the disk
+without their blocks, or the reverse, or the last line may be torn. Therefore a block counts
+only after it was read back and its checksum is right, on every resumption, and a line that does
+not parse ends the list. That costs one read of the part (which the digest needs anyway); an
+fsync per block would cost the latency of the disk 1700 times a session.
 """
 
 from __future__ import annotations
@@ -48,21 +47,12 @@ FLUSH_S = 0.05
 
 
 class Part:
-    """A part that is being written; made by :func:`open_part`.
+    """A part that is open for writing; created by :func:`open_part`."""
 
-    Parameters
-    ----------
-    target
-        The file it will become.
-    version
-        What its bytes are of.
-    block_bytes
-        Length of a block.
-
-    Notes
-    -----
-    May be written from several threads, each at a place of its own.
-    """
+    # Threads write to it concurrently, each at its own position. `changed` guards `_done`,
+    # `_front`, `_n_writing` and the descriptors: `_front` is the end of the contiguous run of
+    # finished blocks from byte 0, and close() waits until `_n_writing` is 0 because the number of
+    # a closed descriptor may be reused by another file.
 
     def __init__(self, target: Path, version: Version, block_bytes: int) -> None:
         self.target = target
@@ -80,65 +70,29 @@ class Part:
 
     @property
     def is_complete(self) -> bool:
-        """Whether all of the file is there."""
+        """Whether the whole file is there."""
         return self._is_complete
 
     @property
     def front(self) -> int:
-        """Up to which byte everything is there."""
+        """End of the contiguous finished bytes from the beginning of the file."""
         return self._front
 
     def list_present(self) -> list[Span]:
-        """List the byte ranges that are there.
-
-        Returns
-        -------
-        list of tuple
-            Half-open, one a block, in no order.
-        """
+        """List the byte ranges of the finished blocks."""
         with self.changed:
             return list(self._done.values())
 
     def count_present(self) -> int:
-        """Count the bytes that are there in whole blocks.
-
-        Returns
-        -------
-        int
-            The bytes a later call would go on from.
-        """
+        """Count the bytes in finished blocks."""
         return sum(stop - start for start, stop in self.list_present())
 
     def has_block(self, offset: int) -> bool:
-        """Tell whether the block around a byte is there.
-
-        Parameters
-        ----------
-        offset
-            The byte.
-
-        Returns
-        -------
-        bool
-            True if it is there and right.
-        """
+        """Return whether the block that contains a byte is finished."""
         return offset // self.block_bytes in self._done
 
     def write(self, offset: int, data: memoryview) -> None:
-        """Write bytes at their place.
-
-        Parameters
-        ----------
-        offset
-            Their place.
-        data
-            The bytes.
-
-        Raises
-        ------
-        CacheError
-            If the disk is full or must not be written to.
-        """
+        """Write bytes at an offset."""
         with self.changed:
             if self._file < 0:
                 raise CacheError(f"{self.path} is closed")
@@ -159,20 +113,7 @@ class Part:
                     self.changed.notify_all()
 
     def finish_block(self, span: Span, checksum: int) -> None:
-        """Remember that a block was written.
-
-        Parameters
-        ----------
-        span
-            Its bytes: a whole block, or what is left for the last one.
-        checksum
-            Their CRC-32.
-
-        Raises
-        ------
-        CacheError
-            If the state cannot be written.
-        """
+        """Record that a block is completely written, with its CRC-32."""
         number = span[0] // self.block_bytes
         with self.changed, explain_storage_errors(self.target):
             if self._lines >= 0:
@@ -182,13 +123,7 @@ class Part:
             self.changed.notify_all()
 
     def settle(self) -> None:
-        """Say that all of the file is there, and cut off what an older part had behind it.
-
-        Raises
-        ------
-        CacheError
-            If it cannot be cut.
-        """
+        """Mark the file as complete, and truncate what a longer earlier part left behind it."""
         with explain_storage_errors(self.target):
             if os.fstat(self._file).st_size != self._front:
                 os.ftruncate(self._file, self._front)
@@ -197,31 +132,12 @@ class Part:
             self.changed.notify_all()
 
     def read(self, offset: int, buffer: memoryview) -> memoryview:
-        """Read what was written.
-
-        Parameters
-        ----------
-        offset
-            From where.
-        buffer
-            Where to put it.
-
-        Returns
-        -------
-        memoryview
-            The beginning of ``buffer``, as far as the file goes.
-        """
+        """Read bytes back; return the filled beginning of the buffer."""
         return _read_at(self._file, buffer, offset)
 
     @contextlib.contextmanager
     def flushing(self) -> Iterator[None]:
-        """Bring the bytes to the disk in the background, so that little is left at the end.
-
-        Yields
-        ------
-        None
-            For the time of the ``with`` block.
-        """
+        """Flush to the disk in the background, so that little is left for the final sync."""
         ended = threading.Event()
         thread = threading.Thread(target=self._flush, args=(ended,), name="flush", daemon=True)
         thread.start()
@@ -236,25 +152,19 @@ class Part:
             try:
                 _flush_data(self._file)
             except OSError as error:
-                # the system tells this once: sync() passes it on
+                # the system reports this once: sync() raises it
                 self._flush_error = error
                 return
 
     def sync(self) -> None:
-        """Wait until the bytes are on the disk.
-
-        Raises
-        ------
-        CacheError
-            If they cannot be brought there.
-        """
+        """Wait until all bytes are on the disk."""
         with explain_storage_errors(self.target):
             os.fsync(self._file)
             if self._flush_error is not None:
                 raise self._flush_error
 
     def close(self) -> None:
-        """Close the files; what was written stays."""
+        """Close the files and keep them."""
         with self.changed:
             self.changed.wait_for(lambda: self._n_writing == 0)
             descriptors = self._file, self._lines
@@ -266,12 +176,12 @@ class Part:
                     os.close(descriptor)
 
     def discard(self) -> None:
-        """Close and remove part and state."""
+        """Close and delete the part and its state."""
         self.close()
         forget_part(self.target)
 
     def forget_state(self) -> None:
-        """Remove the state alone: the part is complete and gets its name."""
+        """Delete the state only: the part is complete and is renamed to its target."""
         with explain_storage_errors(self.target):
             state_of(self.target).unlink(missing_ok=True)
 
@@ -318,31 +228,8 @@ class Part:
 def open_part(
     target: Path, version: Version, *, is_stopped: Callable[[], bool] = lambda: False
 ) -> Part:
-    """Go on with the part of a file, or begin one.
-
-    Parameters
-    ----------
-    target
-        The file.
-    version
-        What the server has now.
-    is_stopped
-        Asked between blocks while what is there is checked.
-
-    Returns
-    -------
-    Part
-        Open; its blocks that are there were read and are right.
-
-    Raises
-    ------
-    CacheError
-        If it cannot be written.
-
-    Notes
-    -----
-    Bytes of a version that ``version`` does not continue are thrown away, with a log line.
-    """
+    """Open the part of a file, keeping the blocks that are intact, or create one."""
+    # Bytes of a version that `version` does not continue are discarded, with a warning in the log.
     state = read_state(target) if version.is_resumable else None
     if state is not None and not version.continues(state.version):
         log.warning("%s is of another version of the file, starting over", part_of(target))
@@ -384,7 +271,7 @@ def _write_at(descriptor: int, data: memoryview, offset: int) -> int:
 
 
 def _read_at(descriptor: int, buffer: memoryview, offset: int) -> memoryview:
-    """Read as much as is there, at most the length of the buffer."""
+    """Read bytes at an offset until the buffer is full or the file ends."""
     filled = 0
     while filled < len(buffer):
         if hasattr(os, "preadv"):

@@ -1,4 +1,4 @@
-"""Which bytes of a file are still to be fetched, and in which pieces: arithmetic, nothing else."""
+"""Plan the byte ranges of a parallel download: pure arithmetic on half-open ranges."""
 
 from __future__ import annotations
 
@@ -13,36 +13,12 @@ PIECES_PER_CONNECTION = 4
 
 
 def count_bytes(spans: Iterable[Span]) -> int:
-    """Add up the lengths of spans.
-
-    Parameters
-    ----------
-    spans
-        Half-open byte ranges.
-
-    Returns
-    -------
-    int
-        How many bytes they cover, overlaps counted twice.
-    """
+    """Add up the lengths of byte ranges, counting overlaps twice."""
     return sum(stop - start for start, stop in spans)
 
 
 def find_missing(size: int, present: Iterable[Span]) -> list[Span]:
-    """List the gaps between the bytes that are there.
-
-    Parameters
-    ----------
-    size
-        The length of the file [bytes].
-    present
-        The byte ranges that are there, in any order; they may overlap or reach past the end.
-
-    Returns
-    -------
-    list of tuple
-        Half-open ranges in the order of the file; none is empty, none touches the next.
-    """
+    """List the gaps between the byte ranges that are present."""
     missing = []
     front = 0
     for start, stop in sorted(present):
@@ -59,30 +35,10 @@ def find_missing(size: int, present: Iterable[Span]) -> list[Span]:
 def plan_pieces(
     size: int, present: Iterable[Span], *, connections: int, smallest: int
 ) -> list[Span]:
-    """Cut what is missing of a file into pieces for several connections to take in turn.
-
-    Parameters
-    ----------
-    size
-        The length of the file [bytes].
-    present
-        The byte ranges that are there.
-    connections
-        How many will share the work.
-    smallest
-        The grid pieces are cut on [bytes]; none is shorter but at the ends of a gap.
-
-    Returns
-    -------
-    list of tuple
-        Half-open ranges in the order of the file: every missing byte once, none that is there.
-
-    Notes
-    -----
-    Several pieces a connection, so that a fast one takes more of them; at most 32 MiB (or
-    ``smallest``), so that the digest, which needs the bytes in order, stays close behind. Taken
-    in the order of the file.
-    """
+    """Cut the missing bytes of a file into ranges for several connections to take in turn."""
+    # Several ranges per connection, so that a fast one takes more of them; at most 32 MiB (or
+    # `smallest`) each and in file order, so that the digest, which needs the bytes in order, stays
+    # close behind.
     missing = find_missing(size, present)
     wanted = count_bytes(missing) // (max(connections, 1) * PIECES_PER_CONNECTION)
     length = max(min(wanted, LARGEST_PIECE) // smallest, 1) * smallest
@@ -97,21 +53,7 @@ def plan_pieces(
 
 
 def split_span(span: Span, *, smallest: int) -> tuple[Span, Span] | None:
-    """Cut a span in two, for a second connection to take the further half.
-
-    Parameters
-    ----------
-    span
-        What the first connection still has to fetch.
-    smallest
-        The grid to cut on [bytes].
-
-    Returns
-    -------
-    tuple of tuple or None
-        The two halves; None where it is not worth cutting, that is where one would be shorter
-        than ``smallest``.
-    """
+    """Cut a byte range in two at a multiple of `smallest`; None where a half would be shorter."""
     start, stop = span
     middle = -(-(start + (stop - start) // 2) // smallest) * smallest
     if middle - start < smallest or stop - middle < smallest:

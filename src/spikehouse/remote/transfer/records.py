@@ -1,4 +1,4 @@
-"""What was fetched when from where, with its digest: one small file per file of the cache."""
+"""Record when and from where a cached file was downloaded, and its digest."""
 
 from __future__ import annotations
 
@@ -21,51 +21,26 @@ MAX_RECORD_BYTES = 1 << 16
 
 @dataclass(frozen=True)
 class FileRecord:
-    """What is known of a file of the cache since it was fetched.
+    """When and from where a cached file was downloaded, and its digest."""
 
-    Attributes
-    ----------
-    size
-        Its length [bytes].
-    mtime_ns
-        When it was last written, as the file system says [ns]: with the size it tells cheaply
-        whether somebody changed it since.
-    sha256
-        Its digest, 64 lower-case hexadecimal digits.
-    source
-        Who had it, such as ``"s3"``.
-    url
-        Its address there; empty where it had none.
-    etag
-        The server's token for this version, None where there was none.
-    fetched_at
-        When, in UTC, as ISO 8601.
-    """
-
+    # length [bytes]
     size: int
+    # modification time in the file system [ns]; with the size a cheap test for later changes
     mtime_ns: int
+    # 64 lower-case hexadecimal digits
     sha256: str
+    # name of the source, such as "s3"
     source: str
+    # URL of the file, empty if it has none
     url: str
+    # ETag of the version, None if the server sent none
     etag: str | None
+    # time of the download (UTC, ISO 8601)
     fetched_at: str
 
 
 def find_record(records: Path, path: Path) -> Path:
-    """Say where the record of a file lies.
-
-    Parameters
-    ----------
-    records
-        The folder of records, ``.spikehouse/records`` of a cache folder.
-    path
-        The file.
-
-    Returns
-    -------
-    Path
-        A file in ``records``.
-    """
+    """Return the path of the record of a file."""
     root = records.parent.parent
     if records.parent.name == OWN_FOLDER and path.is_relative_to(root):
         return records / f"{'__'.join(path.relative_to(root).parts)}.json"
@@ -75,20 +50,7 @@ def find_record(records: Path, path: Path) -> Path:
 
 
 def read_record(records: Path, path: Path) -> FileRecord | None:
-    """Read the record of a file.
-
-    Parameters
-    ----------
-    records
-        The folder of records.
-    path
-        The file.
-
-    Returns
-    -------
-    FileRecord or None
-        None where there is none, or none that can be read (a log line says so).
-    """
+    """Read the record of a file; None if there is no usable one."""
     place = find_record(records, path)
     if not place.is_file():
         return None
@@ -102,22 +64,7 @@ def read_record(records: Path, path: Path) -> FileRecord | None:
 
 
 def write_record(records: Path, path: Path, record: FileRecord) -> None:
-    """Write down what is known of a file.
-
-    Parameters
-    ----------
-    records
-        The folder of records; made if need be.
-    path
-        The file.
-    record
-        What is known of it.
-
-    Raises
-    ------
-    CacheError
-        If it cannot be written.
-    """
+    """Write the record of a file."""
     make_folder(records)
     text = json.dumps(dataclasses.asdict(record), indent=1)
     with write_whole(find_record(records, path)) as file:
