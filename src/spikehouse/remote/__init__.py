@@ -1,6 +1,6 @@
-"""Bytes from elsewhere: sources, downloads, the cache folder, streaming. Knows no neuroscience.
+"""Sources, downloads, the cache folder and streaming; contains no neuroscience.
 
-The public names are loaded when first used: whoever only downloads needs no tables.
+The public names are imported lazily: a download needs neither pandas nor NumPy.
 """
 
 from __future__ import annotations

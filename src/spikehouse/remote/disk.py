@@ -1,4 +1,4 @@
-"""Writing into the cache folder so that a name always stands for a whole file."""
+"""Write files into the cache folder so that a name always stands for a complete file."""
 
 from __future__ import annotations
 
@@ -43,23 +43,7 @@ _IN_THE_WAY = {errno.ENOTDIR, errno.EEXIST, errno.EISDIR}
 
 @contextlib.contextmanager
 def explain_storage_errors(path: Path) -> Iterator[None]:
-    """Turn what the operating system says about a path into a :class:`CacheError`.
-
-    Parameters
-    ----------
-    path
-        The file or folder being written.
-
-    Yields
-    ------
-    None
-        For the time of the ``with`` block.
-
-    Raises
-    ------
-    CacheError
-        For every OSError that is not already an error of this package.
-    """
+    """Turn an OSError about a path into a CacheError with advice."""
     try:
         yield
     except SpikehouseError:
@@ -94,29 +78,8 @@ def _explain(error: OSError, path: Path) -> str:
 
 
 def check_inside(path: Path, folder: Path) -> Path:
-    """Make sure that a path lies in a folder before anything is written or deleted there.
-
-    Parameters
-    ----------
-    path
-        A file or folder, which need not exist.
-    folder
-        The folder it must lie in.
-
-    Returns
-    -------
-    Path
-        The same path.
-
-    Raises
-    ------
-    CacheError
-        If ``..``, an absolute path or a symbolic link leads out of the folder.
-
-    Notes
-    -----
-    A symbolic link at ``path`` itself is allowed: it is replaced or deleted, never followed.
-    """
+    """Check that a path lies inside a folder before writing or deleting it."""
+    # A symbolic link at `path` itself is allowed: it is replaced or deleted, never followed.
     root = Path(os.path.realpath(folder))
     real = Path(os.path.realpath(path.parent), path.name)
     if path.name != ".." and root in real.parents:
@@ -129,37 +92,13 @@ def check_inside(path: Path, folder: Path) -> Path:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder and those above it, unless they are there.
-
-    Parameters
-    ----------
-    folder
-        The folder.
-
-    Raises
-    ------
-    CacheError
-        If it cannot be made.
-    """
+    """Create a folder and its parents."""
     with explain_storage_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
 
 
 def check_space(target: Path, n_bytes: int) -> None:
-    """Make sure that a file will fit on the disk.
-
-    Parameters
-    ----------
-    target
-        The file. Its folder must exist.
-    n_bytes
-        How much of it is still to be written [bytes].
-
-    Raises
-    ------
-    CacheError
-        If there is not that much space and a little more.
-    """
+    """Check that the disk of a file has enough free space."""
     with explain_storage_errors(target):
         free = shutil.disk_usage(target.parent).free
     lacking = n_bytes + SPARE_BYTES - free
@@ -177,25 +116,9 @@ def _show_bytes(n: int) -> str:
 
 @contextlib.contextmanager
 def hold_lock(path: Path, *, is_stopped: Callable[[], bool] = lambda: False) -> Iterator[None]:
-    """Keep every other thread and process that asks for the same lock waiting.
-
-    Parameters
-    ----------
-    path
-        The lock file, as for :func:`try_lock`.
-    is_stopped
-        Asked while waiting.
-
-    Yields
-    ------
-    None
-        For the time of the ``with`` block.
-
-    Raises
-    ------
-    CacheError
-        If the lock file cannot be made, or waiting was stopped.
-    """
+    """Hold a lock between threads and processes, waiting until it is free."""
+    # The lock file is left in place: deleting it would let two waiting processes both believe they
+    # hold it. The lock of a process that died does not block others.
     begun, is_told = time.monotonic(), False
     while True:
         with try_lock(path) as is_held:
@@ -214,29 +137,9 @@ def hold_lock(path: Path, *, is_stopped: Callable[[], bool] = lambda: False) -> 
 
 @contextlib.contextmanager
 def try_lock(path: Path) -> Iterator[bool]:
-    """Take a lock unless somebody holds it.
-
-    Parameters
-    ----------
-    path
-        The lock file, which is made if need be and left in place: removing it would let two
-        waiting processes both believe they hold it. What a process that died left locks nothing.
-
-    Yields
-    ------
-    bool
-        Whether the lock is held for the time of the ``with`` block.
-
-    Raises
-    ------
-    CacheError
-        If the lock file cannot be made.
-
-    Notes
-    -----
-    On a file system without ``flock`` the lock is the existence of ``<path>.held`` instead, which
-    names its process and counts for nothing once that has ended.
-    """
+    """Try to take a lock without waiting; yield whether it is held."""
+    # On a file system without `flock` the lock is the existence of `<path>.held`, which names its
+    # process and is ignored once that process has ended.
     make_folder(path.parent)
     with contextlib.ExitStack() as stack:
         with explain_storage_errors(path):
@@ -279,31 +182,11 @@ def _mark_of(lock: Path) -> Path:
 def write_whole(
     target: Path, *, check: Callable[[Path], None] | None = None
 ) -> Iterator[IO[bytes]]:
-    """Write a file that appears under its name only when it is complete.
-
-    Parameters
-    ----------
-    target
-        The final name. Its folder must exist.
-    check
-        Called with the written file before it gets its name; raises if it is no good.
-
-    Yields
-    ------
-    IO[bytes]
-        Where to write. Leaving the block flushes to the disk, checks and renames.
-
-    Raises
-    ------
-    CacheError
-        If the disk is full or must not be written to.
-
-    Notes
-    -----
-    The bytes go to ``<name>.part`` beside the target, which is always a new file: what stands
-    there, a link included, is removed and not written through. Whatever ends the block early (an
-    error, Ctrl-C) removes it and leaves the target as it was. Hold the target's lock meanwhile.
-    """
+    """Write a file that gets its name only when it is complete."""
+    # The bytes go to `<name>.part` beside the target, always a new file: an existing one, or a
+    # link, is deleted and not written through. On leaving the block they are flushed to the disk,
+    # checked and renamed; an error or Ctrl-C deletes the part and leaves the target as it was. The
+    # caller holds the lock of the target.
     part = target.with_name(f"{target.name}.part")
     try:
         with explain_storage_errors(target):
@@ -328,13 +211,7 @@ def write_whole(
 
 
 def sync_folder(folder: Path) -> None:
-    """Bring the names in a folder to the disk.
-
-    Parameters
-    ----------
-    folder
-        The folder.
-    """
+    """Flush the names in a folder to the disk."""
     # a rename survives a power cut only once the folder itself is on the disk; Windows cannot
     if os.name != "posix":
         return

@@ -1,4 +1,4 @@
-"""The manifest of a cache folder: which file lies where."""
+"""The manifest of a cache folder: the path of every kind of file."""
 
 from __future__ import annotations
 
@@ -63,47 +63,22 @@ _LAYOUT: Mapping[str, _Entry] = MappingProxyType(
 
 @dataclass(frozen=True)
 class Manifest:
-    """Which file lies where.
+    """The paths of the files of a cache folder."""
 
-    Attributes
-    ----------
-    path
-        The manifest file itself.
-    version
-        What it says of itself; None where it says nothing.
-    specs
-        For every kind of file its path, with ``%d`` or ``%s`` where ids go.
-    """
-
+    # path of the manifest
     path: Path
+    # version in the manifest, None if it has none
     version: str | None
+    # kind of file → path, with %d or %s in place of ids
     specs: Mapping[str, str]
 
     @property
     def folder(self) -> Path:
-        """The folder everything else lies in."""
+        """The cache folder."""
         return self.path.parent
 
     def path_of(self, key: str, *ids: int | str) -> Path:
-        """Say where a file lies, whether it is there or not.
-
-        Parameters
-        ----------
-        key
-            The kind of file, as in the manifest ("session_nwb").
-        *ids
-            What to put into its name, in order (session id, session id).
-
-        Returns
-        -------
-        Path
-            The path.
-
-        Raises
-        ------
-        CacheError
-            If the manifest's pattern for this kind of file does not take these ids.
-        """
+        """Return the path of a file, whether it exists or not."""
         spec = self.specs[key]
         try:
             return Path(spec % ids)
@@ -115,23 +90,8 @@ class Manifest:
 
 
 def create_manifest(path: Path) -> Manifest:
-    """Write the manifest of a new cache folder, unless there is one.
-
-    Parameters
-    ----------
-    path
-        The file to write; its folder is made if need be.
-
-    Returns
-    -------
-    Manifest
-        The usual layout, version 0.3.0, which AllenSDK opens too.
-
-    Raises
-    ------
-    CacheError
-        If the folder cannot be made or written to.
-    """
+    """Write the manifest of a new cache folder unless there is one."""
+    # the layout of version 0.3.0, which AllenSDK opens as well
     entries: list[dict[str, str]] = [{"type": "manifest_version", "value": MANIFEST_VERSION}]
     for key, entry in _LAYOUT.items():
         described = {"key": key, "type": entry.kind, "spec": entry.spec}
@@ -148,18 +108,7 @@ def create_manifest(path: Path) -> Manifest:
 
 
 def find_manifest(folder: Path) -> Path:
-    """Return the manifest of a folder, whether it is there or not.
-
-    Parameters
-    ----------
-    folder
-        A folder, or the manifest itself.
-
-    Returns
-    -------
-    Path
-        The manifest.
-    """
+    """Return the path of the manifest of a folder, whether it exists or not."""
     folder = folder.expanduser().absolute()
     if folder.suffix == ".json":
         return folder
@@ -168,30 +117,10 @@ def find_manifest(folder: Path) -> Path:
 
 
 def read_manifest(path: Path, *, version: str | None = None) -> Manifest:
-    """Read the manifest of a cache folder, AllenSDK's or ours.
-
-    Parameters
-    ----------
-    path
-        The file.
-    version
-        The version expected; 0.3.0 by default.
-
-    Returns
-    -------
-    Manifest
-        With the usual place for every kind of file the manifest does not mention.
-
-    Raises
-    ------
-    CacheError
-        If the file cannot be read or is not a manifest.
-
-    Notes
-    -----
-    Another version than the expected one is opened all the same, with a UserWarning: what
-    changed between AllenSDK's versions is the list of files, never their names or contents.
-    """
+    """Read the manifest of a cache folder, written by AllenSDK or this package."""
+    # Kinds of files that the manifest does not mention get their default path. Another version
+    # than the expected one gives a UserWarning only: between AllenSDK's versions the list of files
+    # changed, never their names or contents.
     entries = _parse(path)
     found: str | None = None
     specs: dict[str, str] = {}

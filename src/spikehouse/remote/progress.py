@@ -1,4 +1,4 @@
-"""Progress bars for files, on stderr: one a file, and one in all when there are several."""
+"""Progress bars on stderr: one per file, and a total when there are several."""
 
 from __future__ import annotations
 
@@ -17,19 +17,7 @@ PROGRESS_VARIABLE = "SPIKEHOUSE_PROGRESS"
 
 
 def is_progress_shown(progress: bool | None) -> bool:
-    """Decide whether to draw progress bars.
-
-    Parameters
-    ----------
-    progress
-        What the caller wants; None leaves it to the environment.
-
-    Returns
-    -------
-    bool
-        True, unless the caller or the variable ``SPIKEHOUSE_PROGRESS`` (0, false, no, off)
-        says otherwise.
-    """
+    """Return whether to draw progress bars."""
     if progress is not None:
         return progress
     return os.environ.get(PROGRESS_VARIABLE, "1").casefold() not in {"0", "false", "no", "off"}
@@ -39,22 +27,7 @@ def is_progress_shown(progress: bool | None) -> bool:
 def count_steps(
     name: str, *, unit: str = " steps", shown: bool | None = None
 ) -> Iterator[Callable[[int, int], None]]:
-    """Draw a bar for work that reports (done, total), once it has taken half a second.
-
-    Parameters
-    ----------
-    name
-        What to write before the bar.
-    unit
-        What is counted.
-    shown
-        Whether to draw; None leaves it to ``SPIKEHOUSE_PROGRESS``.
-
-    Yields
-    ------
-    callable
-        To be called with (done, total).
-    """
+    """Yield a callback (done, total) that draws a bar once the work has taken 0.5 s."""
     from tqdm import tqdm
 
     with tqdm(desc=name, unit=unit, disable=not is_progress_shown(shown), delay=0.5) as bar:
@@ -67,17 +40,7 @@ def count_steps(
 
 
 class FileProgress:
-    """How far one file is; made by :meth:`Progress.file`.
-
-    Parameters
-    ----------
-    parent
-        Whose lock guards the drawing, and who adds up all files.
-    bar
-        The bar of this file; None where nothing is drawn.
-    total
-        Its length [bytes], None where it is not known.
-    """
+    """Progress of one file; created by :meth:`Progress.file`."""
 
     def __init__(self, parent: Progress, bar: tqdm[Never] | None, total: int | None) -> None:
         self._parent = parent
@@ -86,49 +49,21 @@ class FileProgress:
         self.done = 0
 
     def update(self, n: int) -> None:
-        """Say that more bytes arrived, or that some have to be fetched again.
-
-        Parameters
-        ----------
-        n
-            How many; negative for those that turned out to be no good.
-        """
+        """Add newly arrived bytes; a negative number for bytes to download again."""
         if self._bar is not None:
             self._parent._advance(self, self._bar, n)
 
     def begin(self, total: int | None, done: int) -> None:
-        """Say how long the file is and how much of it is there, once that is known.
-
-        Parameters
-        ----------
-        total
-            The length of the file [bytes].
-        done
-            The bytes that are there.
-        """
+        """Set the length of the file and the bytes that are there already."""
         if self._bar is not None:
             self._parent._restart(self, self._bar, total, done)
 
 
 class Progress:
-    """Bars for files that are fetched one after another or at once.
+    """Progress bars of files that are downloaded one after another or at once."""
 
-    Parameters
-    ----------
-    shown
-        Whether to draw; None leaves it to ``SPIKEHOUSE_PROGRESS``.
-    n_files
-        How many files there will be; with more than one, a bar in all is drawn from the start,
-        else from the second file on.
-    n_bytes
-        How many bytes they have in all; None where that is not known before, the bar in all
-        then grows with the files that begin.
-
-    Notes
-    -----
-    May be used from several threads. Nothing is written to stdout, and nothing at all when
-    not shown.
-    """
+    # With more than one file a bar for the total is drawn. Threads may share it. Nothing is
+    # written to stdout, and nothing at all when not shown.
 
     def __init__(
         self, shown: bool | None = None, *, n_files: int = 1, n_bytes: int | None = None
@@ -151,7 +86,7 @@ class Progress:
         self.close()
 
     def close(self) -> None:
-        """Close the bar in all. To be called when the last file is there."""
+        """Close the bar of the total."""
         with self._lock:
             if self._all is not None:
                 self._all.close()
@@ -159,22 +94,7 @@ class Progress:
 
     @contextlib.contextmanager
     def file(self, name: str, total: int | None, initial: int = 0) -> Iterator[FileProgress]:
-        """Follow one file.
-
-        Parameters
-        ----------
-        name
-            What to write before the bar.
-        total
-            The length of the file [bytes], None where it is not known.
-        initial
-            How many bytes are there already.
-
-        Yields
-        ------
-        FileProgress
-            To be told of every block that arrives.
-        """
+        """Yield the progress of one file."""
         if not self.shown:
             yield FileProgress(self, None, total)
             return

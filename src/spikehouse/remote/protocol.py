@@ -1,4 +1,4 @@
-"""What a place that holds the data has to offer."""
+"""What a source of the data has to offer: the files it can have, and its methods."""
 
 from __future__ import annotations
 
@@ -45,67 +45,43 @@ TABLE_FILES: tuple[TableFile, ...] = (
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """A file somewhere else: where it is and what is known of it.
+    """A file on a server."""
 
-    Attributes
-    ----------
-    url
-        Its address.
-    name
-        What to call it in messages; never used as a path.
-    size
-        Its length in bytes, None where the source does not tell before the download.
-    etag
-        The server's token for this version of the file, as it is on the wire (with its quotes);
-        None where there is none. A token of change, not a digest.
-    modified
-        The ``Last-Modified`` of the server, word for word; None where there is none.
-    sha256
-        The digest that was published for it, 64 lower-case hexadecimal digits; None where there
-        is none.
-    hosts
-        The other hosts, as ``host`` or ``host:port``, a redirect from ``url`` may lead to.
-    source
-        Who has it ("s3", "dandi", "warehouse"), for plans and messages.
-    """
-
+    # URL of the file
     url: str
+    # name for messages; never used as a path
     name: str
+    # length [bytes], None if the source does not tell before the download
     size: int | None = None
+    # ETag header, verbatim (with its quotes), None if there is none; it is no digest
     etag: str | None = None
+    # Last-Modified header, verbatim, None if there is none
     modified: str | None = None
+    # published digest, 64 lower-case hexadecimal digits, None if there is none
     sha256: str | None = None
+    # other hosts, as "host" or "host:port", to which `url` may redirect
     hosts: frozenset[str] = frozenset()
+    # name of the source, such as "s3", for plans and messages
     source: str = ""
 
 
 @dataclass(frozen=True)
 class LocalFile:
-    """A file that can be read where it is: in another cache folder, or in a mounted bucket.
+    """A file that can be read in place: in another cache folder or a mounted bucket."""
 
-    Attributes
-    ----------
-    path
-        Where it is.
-    name
-        What to call it in messages.
-    source
-        Who has it, for plans and messages.
-    provide
-        Makes the file where it is not there yet, such as by simulating it. Plans do not call it.
-    is_immutable
-        Whether nobody changes it: the cache folder may then have it under a second name, without
-        a second copy.
-    """
-
+    # path of the file
     path: Path
+    # name for messages
     name: str
+    # name of the source, for plans and messages
     source: str = "folder"
+    # creates the file if it is not there yet, for example by simulation; not called by plans
     provide: Callable[[], object] | None = None
+    # whether the file never changes: the cache folder may then hard-link it
     is_immutable: bool = False
 
     def ready(self) -> Path:
-        """Return the path of the file, which is there then."""
+        """Create the file if necessary, and return its path."""
         if self.provide is not None and not self.path.exists():
             self.provide()
         return self.path
@@ -116,67 +92,37 @@ Content: TypeAlias = RemoteFile | LocalFile | Iterable[bytes]
 
 
 class Source(Protocol):
-    """Anything that can say what the survey holds and where its files are.
+    """A source of the data set: its tables, and the locations of its files."""
 
-    Tables have the columns of :mod:`spikehouse.schema.cache_tables` and their index.
-
-    Attributes
-    ----------
-    name
-        One word for plans and messages, such as ``"warehouse"``.
-    """
+    # Tables have the columns of spikehouse.schema.cache_tables and their index.
 
     @property
     def name(self) -> str:
-        """One word for plans and messages."""
+        """Name of the source in plans and messages, such as ``"warehouse"``."""
 
     def get_sessions(self) -> pd.DataFrame:
-        """Fetch the table of sessions."""
+        """Return the table of sessions."""
 
     def get_probes(self) -> pd.DataFrame:
-        """Fetch the table of probes."""
+        """Return the table of probes."""
 
     def get_channels(self) -> pd.DataFrame:
-        """Fetch the table of channels."""
+        """Return the table of channels."""
 
     def get_units(self) -> pd.DataFrame:
-        """Fetch the table of units, unfiltered."""
+        """Return the table of units, unfiltered."""
 
     def get_session_data(self, session_id: int) -> Content:
-        """Find the file of a session.
-
-        Parameters
-        ----------
-        session_id
-            The session.
-        """
+        """Locate the file of a session."""
 
     def get_probe_lfp_data(self, probe_id: int) -> Content:
-        """Find the LFP file of a probe.
-
-        Parameters
-        ----------
-        probe_id
-            The probe.
-        """
+        """Locate the LFP file of a probe."""
 
     def get_natural_scene_template(self, number: int) -> Content:
-        """Find the TIFF of an image.
-
-        Parameters
-        ----------
-        number
-            0 to 117.
-        """
+        """Locate the TIFF of an image."""
 
     def get_natural_movie_template(self, number: int) -> Content:
-        """Find the NPY file of a movie.
-
-        Parameters
-        ----------
-        number
-            1 or 3.
-        """
+        """Locate the NPY file of a movie."""
 
     def get_unit_analysis_metrics(
         self,
@@ -184,24 +130,12 @@ class Source(Protocol):
         ecephys_session_ids: Iterable[int] | None = None,
         session_types: Iterable[str] | None = None,
     ) -> pd.DataFrame:
-        """Fetch the analysis metrics of some units.
-
-        Parameters
-        ----------
-        unit_ids, ecephys_session_ids, session_types
-            Which; None does not narrow the choice.
-        """
+        """Return the analysis metrics of the selected units; None does not restrict."""
 
 
 @runtime_checkable
 class HasTableFiles(Protocol):
-    """A source that has the tables as the CSV files they are in a cache folder."""
+    """A source that has the tables as CSV files, as a cache folder has them."""
 
     def get_table_file(self, name: TableFile) -> Content:
-        """Find the CSV of a table: one request, and byte for byte what the folder keeps.
-
-        Parameters
-        ----------
-        name
-            Which, one of :data:`TABLE_FILES`.
-        """
+        """Locate the CSV file of a table."""

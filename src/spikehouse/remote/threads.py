@@ -1,4 +1,4 @@
-"""Some things at once, in threads that nobody has to wait for."""
+"""Run functions in threads that never block the end of the interpreter."""
 
 from __future__ import annotations
 
@@ -22,19 +22,10 @@ _TICK_S = 0.2
 
 
 class DaemonPool:
-    """Threads that nobody has to wait for, begun as they are needed.
+    """A pool of daemon threads, started on demand."""
 
-    Parameters
-    ----------
-    n_threads
-        How many at most.
-
-    Notes
-    -----
-    A pool of the standard library keeps the interpreter from ending until its last thread has
-    ended; one that waits for a silent server would hold up Ctrl-C for minutes. These threads
-    are daemons: whoever waits for them may leave.
-    """
+    # The threads of concurrent.futures keep the interpreter alive until the last one ends: one
+    # that waits for a silent server would delay Ctrl-C by minutes.
 
     def __init__(self, n_threads: int) -> None:
         self._n_threads = n_threads
@@ -45,23 +36,7 @@ class DaemonPool:
         self._lock = threading.Lock()
 
     def submit(self, job: Callable[[], T]) -> Future[T]:
-        """Call a function as soon as a thread is free.
-
-        Parameters
-        ----------
-        job
-            What to call.
-
-        Returns
-        -------
-        Future
-            What will come of it.
-
-        Raises
-        ------
-        RuntimeError
-            If the pool was shut down.
-        """
+        """Schedule a function and return its future."""
         future: Future[T] = Future()
         with self._lock:
             if not self._is_open:
@@ -74,13 +49,7 @@ class DaemonPool:
         return future
 
     def shutdown(self, *, farewell_s: float = 0.0) -> None:
-        """Cancel what was not begun, and end the threads when they are done.
-
-        Parameters
-        ----------
-        farewell_s
-            How long to wait for them [s].
-        """
+        """Cancel the functions not yet begun, and end each thread after its current one."""
         with self._lock:
             self._is_open = False
             while not self._waiting.empty():
@@ -112,23 +81,8 @@ def _work(
 def run_at_once(
     jobs: Sequence[Callable[[], T]], *, n_threads: int, stop: threading.Event | None = None
 ) -> list[Future[T]]:
-    """Call functions in several threads and wait for all of them.
-
-    Parameters
-    ----------
-    jobs
-        What to call, in order.
-    n_threads
-        How many at once.
-    stop
-        Is set when this function ends, be it by Ctrl-C; a job that sets it ends the waiting.
-
-    Returns
-    -------
-    list of Future
-        In the order of ``jobs``; all done, each with a result or an exception, unless a job has
-        set ``stop``.
-    """
+    """Run functions in several threads and wait for all of them."""
+    # `stop` is set when this function ends, also by Ctrl-C; a job that sets it ends the wait
     stop = stop or threading.Event()
     pool = DaemonPool(n_threads)
     try:
@@ -145,18 +99,7 @@ def run_at_once(
 def call_at_once(
     jobs: Sequence[Callable[[], T]], *, n_threads: int, stop: threading.Event | None = None
 ) -> list[T]:
-    """Call functions in several threads and return all results, or raise the first failure.
-
-    Parameters
-    ----------
-    jobs, n_threads, stop
-        As for :func:`run_at_once`; after a failure no further job is begun.
-
-    Returns
-    -------
-    list
-        The results in the order of ``jobs``.
-    """
+    """Run functions in several threads; return all results or raise the first failure."""
     is_over = stop or threading.Event()
     failures: list[BaseException] = []
 

@@ -1,4 +1,4 @@
-"""Waits that speak when they last: which wait it is, on stderr, between the progress bars."""
+"""Announce long waits on stderr, between the progress bars."""
 
 from __future__ import annotations
 
@@ -19,13 +19,7 @@ _said: dict[str, float] = {}
 
 
 def say(text: str) -> None:
-    """Log a warning without tearing a progress bar apart.
-
-    Parameters
-    ----------
-    text
-        What to say. Several connections that wait for the same thing say it once.
-    """
+    """Log a warning without damaging a progress bar."""
     now = time.monotonic()
     if now - _said.get(text, -SPEAK_AFTER_S) < SPEAK_AFTER_S:
         return
@@ -38,18 +32,8 @@ def say(text: str) -> None:
 
 @contextlib.contextmanager
 def announce_long_wait(text: str) -> Iterator[None]:
-    """Say what is waited for, if the ``with`` block lasts longer than 3 s.
-
-    Parameters
-    ----------
-    text
-        What to say.
-
-    Yields
-    ------
-    None
-        For the time of the ``with`` block.
-    """
+    """Show a message if the ``with`` block lasts longer than 3 s."""
+    # several connections that wait for the same thing announce it once
     timer = threading.Timer(SPEAK_AFTER_S, say, [text])
     timer.daemon = True
     timer.start()

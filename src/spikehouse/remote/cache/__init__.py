@@ -1,1 +1,1 @@
-"""The folder that holds the survey: its files, tables, and their soundness."""
+"""The cache folder: its files, its tables, and their verification."""

@@ -1,4 +1,4 @@
-"""The cache folder: its files, its tables, its locks."""
+"""The cache folder: its files, tables and locks."""
 
 from __future__ import annotations
 
@@ -31,52 +31,27 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class CacheFolder:
-    """A folder in AllenSDK's layout.
+    """A folder in AllenSDK's layout."""
 
-    Attributes
-    ----------
-    manifest
-        Which file lies where.
-    options
-        How patient to be with servers.
-    progress
-        Whether to draw progress bars; None leaves it to ``SPIKEHOUSE_PROGRESS``.
-    """
-
+    # paths of the files
     manifest: Manifest
+    # timeouts, retries and connections
     options: HttpOptions = field(default_factory=HttpOptions)
+    # whether to draw progress bars; None leaves it to SPIKEHOUSE_PROGRESS
     progress: bool | None = None
 
     @property
     def own(self) -> Path:
-        """Where this package keeps its locks, notes and copies; AllenSDK never looks there."""
+        """Folder for locks, records and copies of this package, unknown to AllenSDK."""
         return self.manifest.folder / OWN_FOLDER
 
     @property
     def records(self) -> Path:
-        """Where it is noted what was fetched, and with which digest."""
+        """Folder for the records of downloads, with their digests."""
         return self.own / "records"
 
     def read_table(self, path: Path, table: Table) -> pd.DataFrame:
-        """Read a table that is there.
-
-        Parameters
-        ----------
-        path
-            A CSV.
-        table
-            What it should hold.
-
-        Returns
-        -------
-        DataFrame
-            With the table's index.
-
-        Raises
-        ------
-        InvalidFileError
-            If it is not such a table. The file is left as it is.
-        """
+        """Read a table of the folder."""
         twin = self._twin_of(path)
         try:
             self.check_inside(twin)
@@ -88,22 +63,7 @@ class CacheFolder:
     def read_columns(
         self, path: Path, table: Table, columns: Collection[str]
     ) -> pd.DataFrame | None:
-        """Read some columns of a table that is there, if that is cheaper than the whole.
-
-        Parameters
-        ----------
-        path
-            A CSV.
-        table
-            What it should hold.
-        columns
-            Which; those it lacks are left aside.
-
-        Returns
-        -------
-        DataFrame or None
-            None where only the CSV can tell.
-        """
+        """Read some columns from the Parquet copy of a table; None without a valid copy."""
         return read_twin(self._twin_of(path), stamp=make_stamp(path, table), columns=columns)
 
     def fetch_file(
@@ -114,29 +74,7 @@ class CacheFolder:
         check: Callable[[Path], None],
         progress: Progress | bool | None = None,
     ) -> Path:
-        """Fetch a file unless it is there.
-
-        Parameters
-        ----------
-        path
-            Where it lies.
-        content
-            Where the bytes are, or the bytes themselves.
-        check
-            Raises unless the file is what it should be.
-        progress
-            Where to show how far it is; the folder's own way by default.
-
-        Returns
-        -------
-        Path
-            ``path``, where the file now is.
-
-        Raises
-        ------
-        CacheError
-            If it cannot be written, or lies outside the folder.
-        """
+        """Download a file unless it is cached."""
         self.check_inside(path)
         return download(
             content,
@@ -149,71 +87,22 @@ class CacheFolder:
         )
 
     def probe(self, remote: RemoteFile) -> RemoteFile:
-        """Ask a server what its source did not tell.
-
-        Parameters
-        ----------
-        remote
-            A file there.
-
-        Returns
-        -------
-        RemoteFile
-            With its size and its token of change.
-
-        Raises
-        ------
-        SourceError
-            If the server cannot be reached or answers with something else.
-        """
+        """Ask the server for the size and validators that the source did not give."""
         if None not in (remote.size, remote.etag):
             return remote
         return HttpClient(self.options, remote.hosts).probe(remote)
 
     def check_inside(self, path: Path) -> None:
-        """Make sure that a file may be written, replaced or deleted, with its lock and record.
-
-        Parameters
-        ----------
-        path
-            The file.
-
-        Raises
-        ------
-        CacheError
-            If any of them lies outside the folder.
-        """
+        """Check that a file, its lock and its record lie inside the folder."""
         for place in (path, self.lock_for(path), find_record(self.records, path)):
             check_inside(place, self.manifest.folder)
 
     def lock_for(self, path: Path) -> Path:
-        """Say which lock file guards a file.
-
-        Parameters
-        ----------
-        path
-            A file of this folder.
-
-        Returns
-        -------
-        Path
-            A file under ``.spikehouse/locks``.
-        """
+        """Return the path of the lock of a file."""
         return self.own / "locks" / f"{self._flatten(path)}.lock"
 
     def explain_absence(self, path: Path) -> CacheError:
-        """Say that a file is missing where none may be fetched.
-
-        Parameters
-        ----------
-        path
-            The file.
-
-        Returns
-        -------
-        CacheError
-            To be raised.
-        """
+        """Return the error for a missing file where nothing may be downloaded."""
         error = CacheError(f"{path} is not in the cache folder, and no network may be used")
         error.advice = (
             "Make the same call once on a cache that may use it, not one of fixed(): "
@@ -225,7 +114,7 @@ class CacheFolder:
         return self.own / "tables" / f"{self._flatten(path.with_suffix(''))}.parquet"
 
     def _flatten(self, path: Path) -> str:
-        """Make one name of where a file lies below the folder."""
+        """Return one file name for a path below the folder."""
         folder = self.manifest.folder
         name = path.relative_to(folder) if path.is_relative_to(folder) else Path(path.name)
         return "__".join(name.parts)

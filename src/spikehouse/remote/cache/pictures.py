@@ -1,4 +1,4 @@
-"""Images and movies that were shown, as arrays."""
+"""Read the images and movies that were shown."""
 
 from __future__ import annotations
 
@@ -24,23 +24,7 @@ _ADVICE = "It was left as it is; delete it and call again to fetch it anew"
 
 
 def read_scene(path: Path) -> NDArray[np.uint8]:
-    """Read an image.
-
-    Parameters
-    ----------
-    path
-        A TIFF.
-
-    Returns
-    -------
-    ndarray
-        Shape (918, 1174), grey values 0 to 255.
-
-    Raises
-    ------
-    InvalidFileError
-        If it cannot be read as a TIFF, or is no grey image of that shape.
-    """
+    """Read an image."""
     import tifffile
 
     with _decoding(path, "TIFF"), tifffile.TiffFile(path) as file:
@@ -50,7 +34,8 @@ def read_scene(path: Path) -> NDArray[np.uint8]:
 
 
 def _check_segments(path: Path, page: TiffPage | TiffFrame) -> None:
-    """Make sure that an image's pieces unpack to the image, before tifffile unpacks them."""
+    """Check that the compressed pieces of an image are as long as its pixels need."""
+    # tifffile would allocate whatever the file claims; this runs before it decompresses.
     sizes = list(page.databytecounts)
     if page.compression == 1 and sum(sizes) != page.nbytes:
         raise ValueError(f"it stores {sum(sizes)} bytes for {page.nbytes} pixels")
@@ -65,24 +50,7 @@ def _check_segments(path: Path, page: TiffPage | TiffFrame) -> None:
 
 
 def read_movie(path: Path) -> NDArray[np.uint8]:
-    """Open a movie.
-
-    Parameters
-    ----------
-    path
-        A NumPy array file, whatever its name ends in.
-
-    Returns
-    -------
-    ndarray
-        Shape (frames, 304, 608), grey values 0 to 255. It is mapped: frames are read when they
-        are used, and changes stay in memory.
-
-    Raises
-    ------
-    InvalidFileError
-        If it is no such file, or holds anything else.
-    """
+    """Open a movie as a memory-mapped array."""
     with _decoding(path, "movie"):
         movie = np.load(path, mmap_mode="c", allow_pickle=False)
         _check_shape(movie.shape, movie.dtype, (len(movie), *FRAME_SHAPE))

@@ -1,4 +1,4 @@
-"""A cache folder and the sources it is filled from, seen as one."""
+"""A cache folder and the sources it is filled from."""
 
 from __future__ import annotations
 
@@ -33,21 +33,11 @@ T = TypeVar("T")
 
 
 class Store(Targets):
-    """Give tables and files, from the folder if they are there, else from a source.
+    """Tables and files, from the cache folder or else from the first source that has them."""
 
-    Parameters
-    ----------
-    folder
-        Where everything is kept.
-    sources
-        Who has what is missing, the preferred one first; empty when no network may be used.
-
-    Notes
-    -----
-    A missing file is a decision made by looking, never a caught exception: what is there is
-    never fetched again, whatever reading it says. Where one source fails, the next is asked,
-    and what has arrived of a file is kept for it. Every table is parsed once.
-    """
+    # Whether to download is decided by looking at the folder, never by catching an exception: a
+    # cached file is never downloaded again because reading it failed. If a source fails, the next
+    # one is asked and resumes from the bytes that arrived. Every table is parsed once.
 
     def __init__(self, folder: CacheFolder, sources: Sequence[Source]) -> None:
         super().__init__(folder.manifest)
@@ -59,106 +49,30 @@ class Store(Targets):
 
     @property
     def source(self) -> Source | None:
-        """The preferred source; None when no network may be used."""
+        """The preferred source; None if nothing may be downloaded."""
         return self.sources[0] if self.sources else None
 
     # --- where it is, and having it here
 
     def state(self, target: Target) -> tuple[State, int]:
-        """Say how much of a file is in the folder.
-
-        Parameters
-        ----------
-        target
-            The file.
-
-        Returns
-        -------
-        tuple
-            The state, and how many bytes are there. Looks at the disk only.
-        """
+        """Return whether a file is cached, partly or not at all, and its bytes on the disk."""
         if target.path.exists():
             return "cached", target.path.stat().st_size
         n_kept = count_kept(target.path)
         return ("partial", n_kept) if n_kept else ("absent", 0)
 
     def fetch(self, target: Target, *, progress: Progress | None = None) -> Path:
-        """Fetch a file unless it is there.
-
-        Parameters
-        ----------
-        target
-            The file.
-        progress
-            Where to show how far it is; the folder's own way by default.
-
-        Returns
-        -------
-        Path
-            Where it now is.
-
-        Raises
-        ------
-        CacheError
-            If it is missing and may not be fetched, or the folder cannot be written to.
-        NotFoundError
-            If no source has it.
-        SourceError
-            If no source delivers it: the message names each and its reason. With one source
-            only, its own error is raised.
-        """
+        """Download a file unless it is cached, and return its path."""
         if target.path.exists():
             return target.path
         return self._ask(target, partial(self._fetch_from, target, progress))
 
     def locate(self, target: Target) -> RemoteFile | LocalFile:
-        """Say where the bytes of a file can be had.
-
-        Parameters
-        ----------
-        target
-            The file.
-
-        Returns
-        -------
-        RemoteFile or LocalFile
-            At the first source that has it; size and token of change are asked of the server
-            where the source does not tell.
-
-        Raises
-        ------
-        CacheError
-            If no source may be asked.
-        NotFoundError
-            If no source has it.
-        SourceError
-            If no source can say.
-        """
+        """Return the location of a file at the first source that has it."""
         return self._ask(target, partial(self._locate_at, target))
 
     def stream(self, target: Target) -> RemoteBytes | Path:
-        """Open a file where it is.
-
-        Parameters
-        ----------
-        target
-            The file.
-
-        Returns
-        -------
-        RemoteBytes or Path
-            A path where the file is on this machine, else its bytes at a source, of which only
-            those are fetched that are asked for.
-
-        Raises
-        ------
-        CacheError
-            If it is not in the folder and no source may be asked.
-        NotFoundError
-            If no source has it.
-        SourceError
-            If no source can say where it is.
-        """
+        """Open a file: the cached one, or remote bytes of the first source that has it."""
         if target.path.exists():
             return target.path
         return self._ask(target, partial(self._stream_from, target))
@@ -166,53 +80,12 @@ class Store(Targets):
     # --- what is in it
 
     def read_table(self, name: TableName) -> pd.DataFrame:
-        """Read one of the four tables.
-
-        Parameters
-        ----------
-        name
-            Which.
-
-        Returns
-        -------
-        DataFrame
-            As it lies in the folder. Not to be changed: the next caller gets the same object.
-
-        Raises
-        ------
-        CacheError
-            If it is missing and may not be fetched, or the folder cannot be written to.
-        InvalidFileError
-            If the file is no such table.
-        SourceError
-            If no source delivers it.
-        """
+        """Read one of the four tables."""
+        # callers must not modify the table: the next caller gets the same object
         return self._read(self.target_table(name), TABLES[name])
 
     def read_columns(self, name: TableName, columns: Collection[str]) -> pd.DataFrame:
-        """Read some columns of one of the four tables.
-
-        Parameters
-        ----------
-        name
-            Which table.
-        columns
-            Which columns; those it lacks are left aside.
-
-        Returns
-        -------
-        DataFrame
-            At least these columns, and every row. Not to be changed.
-
-        Raises
-        ------
-        CacheError
-            As for :meth:`read_table`.
-        InvalidFileError
-            As for :meth:`read_table`.
-        SourceError
-            As for :meth:`read_table`.
-        """
+        """Read some columns of one of the four tables."""
         path = self.target_table(name).path
         key = (path, frozenset(columns))
         with self._parsing:
@@ -225,23 +98,9 @@ class Store(Targets):
             return self.read_table(name)
 
     def read_session_metrics(self, session_id: int) -> pd.DataFrame:
-        """Read the analysis metrics of a session's units.
-
-        Parameters
-        ----------
-        session_id
-            The session.
-
-        Returns
-        -------
-        DataFrame
-            Index ``ecephys_unit_id``; not to be changed.
-
-        Notes
-        -----
-        Sources that have the tables as files have one of metrics for each session type: that is
-        kept, and the rows are taken from it.
-        """
+        """Read the analysis metrics of the units of a session."""
+        # Sources with CSV files have the metrics per session type: that file is cached and the
+        # rows are selected from it.
         target = self.target_session_metrics(session_id)
         has_files = isinstance(self.source, HasTableFiles)
         if target.path.exists() or not has_files:
@@ -257,80 +116,24 @@ class Store(Targets):
         return metrics[metrics.index.isin(unit_ids)]
 
     def read_type_metrics(self, session_type: str) -> pd.DataFrame:
-        """Read the analysis metrics of all units of a session type.
-
-        Parameters
-        ----------
-        session_type
-            Such as ``"brain_observatory_1.1"``; a known one, for it becomes a file name.
-
-        Returns
-        -------
-        DataFrame
-            Index ``ecephys_unit_id``; not to be changed.
-        """
+        """Read the analysis metrics of all units of a session type."""
+        # the caller checks `session_type`, since it becomes part of a file name
         return self._read(self.target_type_metrics(session_type), ANY_METRICS)
 
     def fetch_session(self, session_id: int) -> Path:
-        """Fetch the file of a session unless it is there.
-
-        Parameters
-        ----------
-        session_id
-            The session.
-
-        Returns
-        -------
-        Path
-            The NWB file.
-        """
+        """Download the file of a session unless it is cached."""
         return self.fetch(self.target_session(session_id))
 
     def fetch_lfp(self, session_id: int, probe_id: int) -> Path:
-        """Fetch the LFP file of a probe unless it is there.
-
-        Parameters
-        ----------
-        session_id
-            The session, which names the folder.
-        probe_id
-            The probe.
-
-        Returns
-        -------
-        Path
-            The NWB file.
-        """
+        """Download the LFP file of a probe unless it is cached."""
         return self.fetch(self.target_lfp(session_id, probe_id))
 
     def read_scene(self, number: int) -> NDArray[np.uint8]:
-        """Read an image, fetching it unless it is there.
-
-        Parameters
-        ----------
-        number
-            Its number.
-
-        Returns
-        -------
-        ndarray
-            Shape (rows, columns).
-        """
+        """Read an image, downloading it unless it is cached."""
         return read_scene(self.fetch(self.target_scene(number)))
 
     def read_movie(self, number: int) -> NDArray[Any]:
-        """Open a movie, fetching it unless it is there.
-
-        Parameters
-        ----------
-        number
-            Its number.
-
-        Returns
-        -------
-        ndarray
-            Shape (frames, rows, columns).
-        """
+        """Open a movie, downloading it unless it is cached."""
         return read_movie(self.fetch(self.target_movie(number)))
 
     def _read(self, target: Target, table: Table) -> pd.DataFrame:
@@ -342,7 +145,7 @@ class Store(Targets):
 
     def _fetch_from(self, target: Target, progress: Progress | None, source: Source) -> Path:
         content = target.find(source)
-        # while the pages of a table are asked for, the source itself shows how far it is
+        # the source itself shows the progress of downloading the pages of a table
         is_silent = target.kind == "table" and not isinstance(content, RemoteFile | LocalFile)
         return self.folder.fetch_file(
             target.path,

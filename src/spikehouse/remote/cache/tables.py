@@ -1,4 +1,4 @@
-"""The CSV tables of a cache folder, and how they are read fast."""
+"""Read the CSV tables of a cache folder, with a Parquet copy for speed."""
 
 from __future__ import annotations
 
@@ -17,34 +17,9 @@ __all__ = ["check_table", "read_table"]
 def read_table(
     path: Path, table: Table, *, twin: Path | None = None, lock: Path | None = None
 ) -> pd.DataFrame:
-    """Read one of the CSV tables with its declared types.
-
-    Parameters
-    ----------
-    path
-        The file, as AllenSDK or this package wrote it.
-    table
-        What it should hold.
-    twin
-        Where its Parquet copy lies or is to be; None for none.
-    lock
-        The lock file that keeps two writers of the copy apart; beside it by default.
-
-    Returns
-    -------
-    DataFrame
-        With the table's index; columns the table does not declare are kept.
-
-    Raises
-    ------
-    InvalidFileError
-        If it is not such a table. The file is left as it is.
-
-    Notes
-    -----
-    Numbers come out exactly as they were written. The CSV is the truth: a copy that was made from
-    another size or time of it, or is damaged, is not used but made anew.
-    """
+    """Read a CSV table with its declared types."""
+    # Numbers are exactly as written. The CSV file is authoritative: a Parquet copy that is damaged
+    # or was made from another size or modification time of the CSV is made again.
     if twin is None:
         return _explain_parsing(path, table)
     stamp = make_stamp(path, table)
@@ -59,20 +34,7 @@ def read_table(
 
 
 def check_table(path: Path, *, table: Table) -> None:
-    """Make sure that a file is one of the CSV tables.
-
-    Parameters
-    ----------
-    path
-        The file.
-    table
-        What it should hold.
-
-    Raises
-    ------
-    InvalidFileError
-        If it cannot be parsed, lacks a declared column or has an id twice.
-    """
+    """Check that a file is one of the CSV tables."""
     parse_csv(path, table, origin=str(path))
 
 

@@ -1,4 +1,4 @@
-"""Which files a cache folder may hold, where they lie, and how a source is asked for each."""
+"""The files of a cache folder: path, check, and how a source is asked for each."""
 
 from __future__ import annotations
 
@@ -33,57 +33,30 @@ ANY_METRICS = Table(name=METRICS.name, index=METRICS.index, columns=())
 
 @dataclass(frozen=True)
 class Target:
-    """A file of the cache folder, whether it is there or not.
+    """A file of the cache folder, whether it exists or not."""
 
-    Attributes
-    ----------
-    kind
-        What it is.
-    ids
-        Which: ``(session_id,)``, ``(session_id, probe_id)``, ``(number,)`` or ``(name,)``.
-    path
-        Where it lies.
-    check
-        Raises :class:`InvalidFileError` unless a file is what this one should be.
-    find
-        Asks a source where the bytes are.
-    name
-        What to call it in plans and messages.
-    """
-
+    # kind of file
     kind: Literal["session", "lfp", "scene", "movie", "table"]
+    # (session_id,), (session_id, probe_id), (number,) or (name,)
     ids: tuple[int | str, ...]
+    # path of the file
     path: Path
+    # raises InvalidFileError unless a path holds a file of this kind
     check: Callable[[Path], None]
+    # asks a source for the location
     find: Callable[[Source], Content]
+    # name for plans and messages
     name: str
 
 
 class Targets:
-    """The files of a cache folder by what they hold.
-
-    Parameters
-    ----------
-    manifest
-        Which file lies where.
-    """
+    """The files of a cache folder by kind."""
 
     def __init__(self, manifest: Manifest) -> None:
         self._manifest = manifest
 
     def target_session(self, session_id: int) -> Target:
-        """Describe the file of a session.
-
-        Parameters
-        ----------
-        session_id
-            The session.
-
-        Returns
-        -------
-        Target
-            An NWB file.
-        """
+        """Return the target for the file of a session."""
         return Target(
             kind="session",
             ids=(session_id,),
@@ -94,20 +67,7 @@ class Targets:
         )
 
     def target_lfp(self, session_id: int, probe_id: int) -> Target:
-        """Describe the LFP file of a probe.
-
-        Parameters
-        ----------
-        session_id
-            The session, which names the folder.
-        probe_id
-            The probe.
-
-        Returns
-        -------
-        Target
-            An NWB file.
-        """
+        """Return the target for the LFP file of a probe."""
         return Target(
             kind="lfp",
             ids=(session_id, probe_id),
@@ -118,18 +78,7 @@ class Targets:
         )
 
     def target_scene(self, number: int) -> Target:
-        """Describe the file of an image.
-
-        Parameters
-        ----------
-        number
-            Its number.
-
-        Returns
-        -------
-        Target
-            A TIFF.
-        """
+        """Return the target for an image."""
         return Target(
             kind="scene",
             ids=(number,),
@@ -140,18 +89,7 @@ class Targets:
         )
 
     def target_movie(self, number: int) -> Target:
-        """Describe the file of a movie.
-
-        Parameters
-        ----------
-        number
-            Its number.
-
-        Returns
-        -------
-        Target
-            A NumPy array file.
-        """
+        """Return the target for a movie."""
         return Target(
             kind="movie",
             ids=(number,),
@@ -162,18 +100,7 @@ class Targets:
         )
 
     def target_table(self, name: TableName) -> Target:
-        """Describe the CSV of a table.
-
-        Parameters
-        ----------
-        name
-            Which.
-
-        Returns
-        -------
-        Target
-            A CSV.
-        """
+        """Return the target for the CSV file of a table."""
         pages: dict[TableName, Callable[[Source], pd.DataFrame]] = {
             "sessions": lambda source: source.get_sessions(),
             "probes": lambda source: source.get_probes(),
@@ -183,18 +110,7 @@ class Targets:
         return _describe_table(name, self._path_of(name), TABLES[name], pages[name])
 
     def target_session_metrics(self, session_id: int) -> Target:
-        """Describe the CSV with the analysis metrics of a session's units.
-
-        Parameters
-        ----------
-        session_id
-            The session.
-
-        Returns
-        -------
-        Target
-            A CSV.
-        """
+        """Return the target for the analysis metrics of the units of a session."""
         return _describe_table(
             f"session_{session_id}_analysis_metrics",
             self._path_of("session_analysis_metrics", session_id, session_id),
@@ -203,18 +119,7 @@ class Targets:
         )
 
     def target_type_metrics(self, session_type: str) -> Target:
-        """Describe the CSV with the analysis metrics of all units of a session type.
-
-        Parameters
-        ----------
-        session_type
-            Such as ``"brain_observatory_1.1"``; a known one, for it becomes a file name.
-
-        Returns
-        -------
-        Target
-            A CSV.
-        """
+        """Return the target for the analysis metrics of a session type."""
         return _describe_table(
             f"{session_type}_analysis_metrics",
             self._path_of("typewise_analysis_metrics", session_type),

@@ -1,4 +1,4 @@
-"""A Parquet copy of a CSV table, which opens in milliseconds and is never trusted blindly."""
+"""A Parquet copy of a CSV table, which opens in milliseconds and is checked before use."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 FORMAT_VERSION = 1
 _METADATA_KEY = b"spikehouse"
-# Parquet has checksums for its pages; the footer that describes them gets one of ours
+# Parquet has checksums for its pages, but none for the footer that describes them
 _SEAL = re.compile(rb'"seal": "([0-9a-f]{8})"')
 _BLANK_SEAL = b'"seal": "00000000"'
 
@@ -40,44 +40,22 @@ _Kind: TypeAlias = Literal["int64", "float64", "bool", "text", "flags"]
 
 @dataclass(frozen=True)
 class Stamp:
-    """What a twin was made from: equal stamps, equal tables.
+    """Identity of the CSV file a Parquet copy was made from."""
 
-    Attributes
-    ----------
-    version
-        Of the twin's own format.
-    table
-        A digest of what the data dictionary declares of the table.
-    csv
-        Name of the CSV.
-    size
-        Of the CSV, in bytes.
-    mtime_ns
-        When the CSV was last changed.
-    """
-
+    # version of the format of the copy
     version: int
+    # digest of the declared columns of the table
     table: int
+    # name of the CSV file
     csv: str
+    # length of the CSV file [bytes]
     size: int
+    # modification time of the CSV file [ns]
     mtime_ns: int
 
 
 def make_stamp(path: Path, table: Table) -> Stamp:
-    """Describe a CSV as it lies there now.
-
-    Parameters
-    ----------
-    path
-        The CSV.
-    table
-        What it should hold.
-
-    Returns
-    -------
-    Stamp
-        Of its size and time; it is not read.
-    """
+    """Return the stamp of a CSV file."""
     status = path.stat()
     declared = (table.index, [(c.name, c.kind, c.optional) for c in table.columns])
     return Stamp(
@@ -92,28 +70,11 @@ def make_stamp(path: Path, table: Table) -> Stamp:
 def read_twin(
     path: Path, *, stamp: Stamp, columns: Collection[str] | None = None
 ) -> pd.DataFrame | None:
-    """Read a twin, if there is a good one.
-
-    Parameters
-    ----------
-    path
-        The twin.
-    stamp
-        Of the CSV as it is now.
-    columns
-        Which columns to read, those that the table lacks left aside; all by default. With some
-        only, words come as categories and numbers cannot be changed, which saves copying them.
-
-    Returns
-    -------
-    DataFrame or None
-        What reading the CSV would give, to the last bit and dtype; None if there is no twin,
-        or it was made from another version of the CSV, or is damaged.
-
-    Notes
-    -----
-    Its pages and its footer carry checksums, and they are compared.
-    """
+    """Read a Parquet copy; None if there is no valid one."""
+    # Valid: same stamp, and the checksums of pages and footer match. Parquet does not protect its
+    # footer, so `_seal` puts a CRC-32 of it into the footer itself. All columns are equal to those
+    # from the CSV file, to the last bit and dtype; with `columns`, text comes as categories and
+    # arrays are read-only, which saves copying them.
     if not path.is_file() or not _can_use_parquet():
         return None
     import pyarrow as pa
@@ -129,32 +90,16 @@ def read_twin(
         kept = _select(notes["columns"], columns)
         arrow = _read_columns(path, kept, has_categories=columns is not None)
         return _decode(arrow, kept, copy=columns is None)
-    # what damaged bytes make of pyarrow: its own errors, and those of what it hands on
+    # errors that pyarrow raises for damaged bytes: its own, and those of the layers below
     except (pa.ArrowException, OSError, ValueError, TypeError, KeyError) as error:
         log.warning("%s is damaged and will be made anew from %s: %s", path, stamp.csv, error)
         return None
 
 
 def write_twin(path: Path, frame: pd.DataFrame, *, stamp: Stamp, lock: Path) -> None:
-    """Write the twin of a table, if that is possible.
-
-    Parameters
-    ----------
-    path
-        The twin.
-    frame
-        What reading the CSV gave.
-    stamp
-        Of that CSV.
-    lock
-        The lock file that keeps two writers apart.
-
-    Notes
-    -----
-    A twin is a convenience: in a folder that is read-only or full there is none, and a table
-    with columns that would not come back exactly as they are gets none. Nor is there one where
-    pyarrow does not work.
-    """
+    """Write the Parquet copy of a table, if that is possible."""
+    # The copy is optional. None is written in a read-only or full folder, without a working
+    # pyarrow, or for columns that would not come back exactly as they are.
     if not _can_use_parquet():
         return
     import pyarrow.parquet as pq
@@ -168,7 +113,7 @@ def write_twin(path: Path, frame: pd.DataFrame, *, stamp: Stamp, lock: Path) -> 
         encoded,
         buffer,
         compression="none",
-        use_dictionary=[n for n, kind in _kinds(frame).items() if kind == "text"],
+        use_dictionary=[n for n, kind in _column_kinds(frame).items() if kind == "text"],
         row_group_size=max(len(frame), 1),
         write_statistics=False,
         write_page_checksum=True,
@@ -176,7 +121,7 @@ def write_twin(path: Path, frame: pd.DataFrame, *, stamp: Stamp, lock: Path) -> 
     try:
         make_folder(path.parent)
         with try_lock(lock) as is_held:
-            # nobody waits for a copy: whoever holds the lock is writing it
+            # no need to wait: the holder of the lock is writing the copy
             if is_held:
                 with write_whole(path) as file:
                     file.write(_seal(buffer.getvalue()))
@@ -189,7 +134,7 @@ def _can_use_parquet() -> bool:
     try:
         importlib.import_module("pyarrow.parquet")
     except ImportError as error:
-        # such as one built for another NumPy: the CSV files do as well, only slower
+        # for example a pyarrow built for another NumPy; the CSV files are slower, but equivalent
         log.warning("tables are read from CSV files, because pyarrow does not work: %s", error)
         return False
     return True
@@ -198,7 +143,7 @@ def _can_use_parquet() -> bool:
 def _encode(frame: pd.DataFrame, stamp: Stamp) -> pa.Table | None:
     import pyarrow as pa
 
-    kinds = _kinds(frame)
+    kinds = _column_kinds(frame)
     names = [frame.index.name, *kinds]
     is_plain = frame.index.dtype == np.int64 and all(isinstance(name, str) for name in names)
     if not is_plain or "" in kinds.values() or len(set(names)) != 1 + len(frame.columns):
@@ -214,8 +159,8 @@ def _encode(frame: pd.DataFrame, stamp: Stamp) -> pa.Table | None:
     return table.replace_schema_metadata({_METADATA_KEY: json.dumps(notes).encode()})
 
 
-def _kinds(frame: pd.DataFrame) -> dict[str, str]:
-    """Say how to keep each column; an empty word where that is not known."""
+def _column_kinds(frame: pd.DataFrame) -> dict[str, str]:
+    """Return how to store each column, an empty string where that is unknown."""
     return {name: _kind_of(frame[name]) for name in frame.columns if frame.columns.is_unique}
 
 
@@ -230,7 +175,7 @@ def _kind_of(values: pd.Series[Any]) -> str:
 
 
 def _text_dtype() -> Any:  # noqa: ANN401 - NumPy's or an extension's
-    # object up to pandas 2, str from 3 on: what read_csv gives too
+    # object in pandas 2, str from 3 on, as in read_csv
     return pd.Series(["a"]).dtype
 
 
@@ -241,7 +186,7 @@ def _encode_column(values: pd.Series[Any], kind: str) -> pa.Array:
         return pa.array(values, type=pa.large_string(), from_pandas=True)
     if kind == "flags":
         return pa.array(values, type=pa.bool_(), from_pandas=True)
-    # NaN stays a number here, so that it comes back without being looked for
+    # NaN is stored as a number: reading needs no search for missing values
     return pa.array(values.to_numpy(), from_pandas=False)
 
 
@@ -257,9 +202,9 @@ def _read_columns(path: Path, kinds: list[list[str]], *, has_categories: bool) -
 
     names = [name for name, _ in kinds]
     words = [name for name, kind in kinds if kind == "text" and has_categories]
-    # not mapped: whoever truncates the file later must not take this process down
+    # not memory-mapped: truncating the file later would crash this process
     with pq.ParquetFile(path, page_checksum_verification=True, read_dictionary=words) as file:
-        # with threads it takes longer: starting them costs more than they save
+        # without threads: starting them costs more than they save
         return file.read(columns=names, use_threads=False)
 
 
@@ -283,7 +228,7 @@ def _check_seal(path: Path) -> None:
 
 
 def _select(kinds: list[list[str]], columns: Collection[str] | None) -> list[list[str]]:
-    """Choose columns; the first is the index."""
+    """Select columns; the first one is the index."""
     if columns is None:
         return kinds
     return [kinds[0], *(kind for kind in kinds[1:] if kind[0] in columns)]
@@ -294,7 +239,7 @@ def _decode(arrow: pa.Table, columns: list[list[str]], *, copy: bool) -> pd.Data
         raise ValueError("it lacks a column, or has one more")
     decoded = {name: _decode_column(arrow.column(name), kind) for name, kind in columns}
     name = columns[0][0]
-    # a copy is put together by dtype, and may be changed like any other frame
+    # a copy is consolidated by dtype and may be modified
     index = pd.Index(decoded.pop(name), name=name, copy=copy)
     return pd.DataFrame(decoded, index=index, copy=copy)
 
@@ -330,6 +275,6 @@ def _decode_words(column: pa.ChunkedArray) -> pd.Categorical:
     encoded = column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
     codes = encoded.indices.to_numpy(zero_copy_only=False)
     if encoded.null_count:
-        # gaps come as NaN among floats, and are -1 among the codes of categories
+        # missing values are NaN in floats, and -1 in the codes of categories
         codes = np.nan_to_num(codes, nan=-1).astype(np.int32)
     return pd.Categorical.from_codes(codes, encoded.dictionary.to_pylist())

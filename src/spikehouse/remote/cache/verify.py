@@ -1,7 +1,7 @@
-"""Are the files of a cache folder what they were when they came? And replacing those that are not.
+"""Verify the files of a cache folder, and replace bad ones.
 
-Reading never deletes a file, and neither does looking at it here. Only :func:`repair_file`
-replaces one, and only when its successor is complete.
+Neither reading nor verifying deletes a file. Only `repair_file` replaces one, and only when the
+new file is complete.
 """
 
 from __future__ import annotations
@@ -59,53 +59,30 @@ N_DIGITS_SHOWN = 12
 
 @dataclass(frozen=True)
 class FileReport:
-    """What was found out about a file.
-
-    Attributes
-    ----------
-    target
-        The file.
-    n_bytes
-        Its length.
-    state
-        "sound": as recorded or published. "no record": its structure is right, and no digest of
-        it is known. "changed": its structure is right, its bytes are not those that came.
-        "cut short", "not HDF5", "damaged": it cannot be what its name says. "unreadable": the
-        system does not let it be read, or it is a folder.
-    reason
-        What was compared, in words.
-    advice
-        What to do; empty for a file that is sound.
-    """
+    """Result of verifying a file."""
 
     target: Target
+    # length
     n_bytes: int
+    # "sound": as recorded or published. "no record": right structure, unknown digest. "changed":
+    # right structure, other bytes than recorded. "cut short", "not HDF5", "damaged": wrong
+    # structure. "unreadable": not readable, or a folder.
     state: FileState
+    # what was compared
     reason: str
+    # what to do, empty for a sound file
     advice: str
 
     @property
     def is_bad(self) -> bool:
-        """Whether it should be fetched again."""
+        """Whether the file should be downloaded again."""
         return self.state not in ("sound", "no record")
 
 
 def find_targets(store: Store, *, suffix: str = "") -> list[Target]:
-    """List the files of the survey that are in a cache folder.
-
-    Parameters
-    ----------
-    store
-        The folder.
-    suffix
-        List the files for which there is one with this behind its name, such as ".part".
-
-    Returns
-    -------
-    list of Target
-        In the order of their paths; folders in their place, too. Files the manifest has no name
-        for are not looked at.
-    """
+    """List the files of the data set that are in a cache folder."""
+    # With `suffix` (such as ".part"), the files beside which there is a file with that suffix.
+    # Files that the manifest has no name for are left out.
     kinds: list[tuple[Target, Callable[[list[int]], Target]]] = [
         (store.target_session(_FIRST), lambda ids: store.target_session(ids[0])),
         (store.target_lfp(_FIRST, _SECOND), lambda ids: store.target_lfp(ids[0], ids[-1])),
@@ -131,7 +108,7 @@ def find_targets(store: Store, *, suffix: str = "") -> list[Target]:
 
 
 def _find(example: Target, make: Callable[[list[int]], Target], suffix: str) -> Iterator[Target]:
-    """Find the files that are named like an example with other ids."""
+    """Find the files with the name pattern of an example, and the ids in their names."""
     # never a glob: the folders above may have names that are patterns
     found: list[tuple[Path, list[int]]] = [(Path(), [])]
     for part in Path(f"{example.path}{suffix}").parts:
@@ -147,7 +124,7 @@ def _find(example: Target, make: Callable[[list[int]], Target], suffix: str) -> 
         ]
     for path, ids in found:
         target = make(ids) if path.exists() else None
-        # session_1/session_2.nwb is nobody's file, and session_01 not the one of session 1
+        # session_1/session_2.nwb and session_01/... are no files of the data set
         if target is not None and f"{target.path}{suffix}" == str(path):
             yield target
 
@@ -166,28 +143,8 @@ def verify_files(
     published: bool = False,
     bar: FileProgress | None = None,
 ) -> Iterator[FileReport]:
-    """Look whether files are what they were when they came.
-
-    Parameters
-    ----------
-    store
-        The folder; its sources are asked only if ``published``.
-    targets
-        Files that are there, as of :func:`find_targets`.
-    published
-        Whether to ask the sources for published digests of files without a record.
-    bar
-        Is told of every byte that was looked at.
-
-    Yields
-    ------
-    FileReport
-        One a file, in the same order.
-
-    Notes
-    -----
-    Every file with a record is read once from beginning to end. Nothing is changed.
-    """
+    """Yield a report for each file, in order; nothing is changed."""
+    # Every file with a record is read once from beginning to end.
     for target in targets:
         yield _verify(store, target, published=published, bar=bar)
 
@@ -252,7 +209,7 @@ def _name_damage(target: Target) -> FileState:
 
 
 def _ask_for_digest(store: Store, target: Target) -> tuple[str, str]:
-    """Give the published digest of a file and who published it, or "" and why there is none."""
+    """Return the published digest and who published it, or "" and why there is none."""
     reasons = []
     for source in store.sources:
         try:
@@ -270,20 +227,7 @@ def _shorten(digest: str) -> str:
 
 
 def compute_sha256(path: Path, *, bar: FileProgress | None = None) -> str:
-    """Compute the digest of a file.
-
-    Parameters
-    ----------
-    path
-        The file.
-    bar
-        Is told of every byte.
-
-    Returns
-    -------
-    str
-        64 lower-case hexadecimal digits.
-    """
+    """Compute the SHA-256 of a file."""
     digest = hashlib.sha256()
     buffer = memoryview(bytearray(BLOCK_BYTES))
     with path.open("rb", buffering=0) as file:
@@ -297,31 +241,7 @@ def compute_sha256(path: Path, *, bar: FileProgress | None = None) -> str:
 def record_file(
     folder: CacheFolder, path: Path, *, sha256: str, source: str, url: str = ""
 ) -> FileRecord:
-    """Write down the digest of a file that was not fetched by this package.
-
-    Parameters
-    ----------
-    folder
-        The cache folder.
-    path
-        The file, in it.
-    sha256
-        Its digest.
-    source
-        Where it comes from, in a word.
-    url
-        Where it was.
-
-    Returns
-    -------
-    FileRecord
-        What was written down.
-
-    Raises
-    ------
-    CacheError
-        If it cannot be written, or the file lies outside the folder.
-    """
+    """Record the digest of a file that this package did not download."""
     folder.check_inside(path)
     facts = path.stat()
     record = FileRecord(
@@ -340,41 +260,16 @@ def record_file(
 def repair_file(
     store: Store, report: FileReport, *, progress: Progress | None = None
 ) -> Path | None:
-    """Fetch a bad file again, and replace it when the new one is complete.
-
-    Parameters
-    ----------
-    store
-        The folder and its sources.
-    report
-        Of a file that is bad.
-    progress
-        Where to show how far it is.
-
-    Returns
-    -------
-    Path or None
-        Where the old file is kept: ``<name>.bad-<n>`` beside the new one, if its bytes differ
-        from the new ones and it may be somebody's own: its structure is right, or there is no
-        record that this package fetched it. None if it is gone.
-
-    Raises
-    ------
-    CacheError
-        If nothing may be fetched, the folder cannot be written to, or the file lies outside it.
-    SourceError, TransferError, NotFoundError
-        If no source delivers it. The old file is where it was.
-
-    Notes
-    -----
-    At every moment there is a file under the name, the old one or the new. A fetch that is
-    interrupted goes on from there when it is tried again.
-    """
+    """Download a bad file again and replace it when the new one is complete."""
+    # At every moment the name stands for one of the two files. An interrupted repair resumes when
+    # it is called again. Returns the path `<name>.bad-<n>` of the old file if it was kept: its
+    # bytes differ from the new ones, and its structure is right or it has no record, so it may be
+    # the user's own.
     target, folder = report.target, store.folder
     staged = folder.own / "repair" / folder.lock_for(target.path).stem / target.path.name
     for path in (target.path, staged):
         folder.check_inside(path)
-    # an older new one was never looked at again: it is fetched anew
+    # the leftover of an older repair was not verified: download it again
     with explain_storage_errors(staged):
         staged.unlink(missing_ok=True)
     store.fetch(dataclasses.replace(target, path=staged), progress=progress)
@@ -390,18 +285,7 @@ def repair_file(
 
 
 def find_set_aside(path: Path) -> list[Path]:
-    """List the files that a repair kept beside a file of the cache folder.
-
-    Parameters
-    ----------
-    path
-        The file.
-
-    Returns
-    -------
-    list of Path
-        ``<name>.bad-<n>``, by number.
-    """
+    """List the changed files that repairs kept beside a file."""
     return list(itertools.takewhile(Path.is_file, _names_aside(path)))
 
 

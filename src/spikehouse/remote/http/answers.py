@@ -144,7 +144,7 @@ def _read_range(
             + (", which was not asked" if asked is None else ", which says nothing")
         )
     start, stop, size = int(match[1]), int(match[2]) + 1, int(match[3])
-    # less than was asked is allowed, something else is not
+    # a shorter range than requested is allowed, another one is not
     if start != asked[0] or not start < stop <= min(asked[1], size):
         raise SourceError(
             f"{remote.url} was asked for the bytes {asked[0]} to {asked[1] - 1} and answers with "

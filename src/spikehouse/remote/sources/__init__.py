@@ -1,1 +1,1 @@
-"""Where the survey can be had: warehouse, S3, DANDI, a folder."""
+"""Sources of the data set: warehouse, S3, DANDI, a folder."""

@@ -1,4 +1,4 @@
-"""The tables of a source that has them as the CSV files of a cache folder."""
+"""The tables of a source that has them as CSV files."""
 
 from __future__ import annotations
 
@@ -42,28 +42,7 @@ _EXACT: dict[str, Any] = {"float_precision": "round_trip"} if _PANDAS < (3, 1) e
 
 
 def parse_csv(content: Path | bytes, table: Table | TableFile, *, origin: str) -> pd.DataFrame:
-    """Parse one of the CSV files with its declared types.
-
-    Parameters
-    ----------
-    content
-        The file, or its bytes.
-    table
-        What it should hold.
-    origin
-        Where it is from, for the error message.
-
-    Returns
-    -------
-    DataFrame
-        With the table's index; columns the table does not declare are kept. Words are words and
-        numbers exact to the last digit.
-
-    Raises
-    ------
-    InvalidFileError
-        If it is no such table, or an id is there twice.
-    """
+    """Parse a CSV table with its declared types."""
     table = table if isinstance(table, Table) else _TABLES[table]
     file = io.BytesIO(content) if isinstance(content, bytes) else content
     texts = {column.name: str for column in table.columns if column.kind == "str"}
@@ -94,7 +73,7 @@ def parse_csv(content: Path | bytes, table: Table | TableFile, *, origin: str) -
 
 
 def _check_extent(content: Path | bytes) -> None:
-    """Refuse what pandas would take minutes or gigabytes for."""
+    """Reject a table that would cost pandas minutes or gigabytes."""
     with io.BytesIO(content) if isinstance(content, bytes) else content.open("rb") as file:
         head = file.read(HEAD_BYTES).decode("utf-8", "replace")
         size = file.seek(0, io.SEEK_END)
@@ -116,47 +95,14 @@ def select_units(
     channels: pd.DataFrame,
     probes: pd.DataFrame,
 ) -> pd.Index[Any]:
-    """Find the units of some sessions.
-
-    Parameters
-    ----------
-    session_ids
-        The sessions.
-    units, channels, probes
-        The tables as they are in the CSV files.
-
-    Returns
-    -------
-    Index
-        Their ids, in the order of ``units``.
-    """
+    """Return the ids of the units of some sessions."""
     probe_ids = probes.index[probes["ecephys_session_id"].isin(list(session_ids))]
     channel_ids = channels.index[channels["ecephys_probe_id"].isin(probe_ids)]
     return units.index[units["ecephys_channel_id"].isin(channel_ids)]
 
 
 def find_session_of(probe_id: int, probes: pd.DataFrame, *, origin: str) -> int:
-    """Say in which session a probe was used, if it has LFP.
-
-    Parameters
-    ----------
-    probe_id
-        The probe, a whole number.
-    probes
-        The table of probes.
-    origin
-        Who has it, for the error message.
-
-    Returns
-    -------
-    int
-        The id of the session.
-
-    Raises
-    ------
-    NotFoundError
-        If there is no such probe, or no LFP of it was released.
-    """
+    """Return the session of a probe with LFP."""
     if probe_id not in probes.index:
         choices = describe_choices(probe_id, probes.index.tolist())
         raise NotFoundError(f"{origin} has no probe {probe_id}: {choices}")
@@ -166,19 +112,9 @@ def find_session_of(probe_id: int, probes: pd.DataFrame, *, origin: str) -> int:
 
 
 class CsvTables:
-    """Read every CSV at most once, and answer from what was read.
+    """Tables from CSV files, each read at most once."""
 
-    Parameters
-    ----------
-    read
-        Delivers the parsed table of a name.
-    origin
-        Who has the tables, for error messages.
-
-    Notes
-    -----
-    Threads may share it: who asks for a table that is being read waits for it.
-    """
+    # Threads may share it: a second reader waits for the first.
 
     def __init__(self, read: Callable[[TableFile], pd.DataFrame], *, origin: str) -> None:
         self._read = read
@@ -187,18 +123,8 @@ class CsvTables:
         self._reading = threading.RLock()
 
     def read(self, name: TableFile) -> pd.DataFrame:
-        """Read a table.
-
-        Parameters
-        ----------
-        name
-            Which.
-
-        Returns
-        -------
-        DataFrame
-            Not to be changed: the next caller gets the same object.
-        """
+        """Return a table."""
+        # callers must not modify the table: the next caller gets the same object
         with self._reading:
             if name not in self._parsed:
                 self._parsed[name] = self._read(name)
@@ -210,31 +136,9 @@ class CsvTables:
         session_ids: Iterable[int] | None,
         session_types: Iterable[str] | None,
     ) -> pd.DataFrame:
-        """Select the analysis metrics of some units.
-
-        Parameters
-        ----------
-        unit_ids, session_ids, session_types
-            Which; None does not narrow the choice.
-
-        Returns
-        -------
-        DataFrame
-            Index ``ecephys_unit_id``, in the order of the files. The columns are those of the
-            session types that remain, also where there are no rows.
-
-        Raises
-        ------
-        NotFoundError
-            If there are no metrics for such a session type.
-        InvalidArgumentError
-            If an id is not a whole number.
-
-        Notes
-        -----
-        Only the files that are needed are read: the metrics of the session types asked for,
-        and for ``session_ids`` the four tables, which lead from a unit to its session.
-        """
+        """Return the analysis metrics of some units."""
+        # Reads only what is needed: the metrics of the session types, and with `session_ids` the
+        # four tables, which lead from a unit to its session.
         types = set(METRICS_FILES) if session_types is None else self._check_types(session_types)
         wanted = None if unit_ids is None else [check_id(i) for i in unit_ids]
         if session_ids is not None:

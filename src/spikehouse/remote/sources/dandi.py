@@ -1,4 +1,4 @@
-"""The DANDI Archive: the session and LFP files, with published digests, and no tables."""
+"""The DANDI Archive: session and LFP files with published digests, but no tables."""
 
 from __future__ import annotations
 
@@ -36,36 +36,15 @@ VERSIONS: Mapping[str, str] = {"000021": "0.251116.2246"}
 
 
 class Dandi:
-    """The survey's files in DANDI:000021 and DANDI:000022, and its tables from elsewhere.
+    """The files in DANDI:000021 and DANDI:000022, with tables from another source."""
 
-    Parameters
-    ----------
-    base_url
-        Where the archive's interface begins. https, or http on this machine.
-    tables
-        Who has the tables and the analysis metrics, which the archive does not: the public
-        bucket on S3 by default.
-    versions
-        Dandiset → version, over the defaults: 0.251116.2246 of 000021, and of 000022 the
-        newest published one. ``"draft"`` is a version too, one that may change.
-    hosts
-        The hosts, as ``host`` or ``host:port``, a download may be redirected to.
-    options
-        How patient to be.
-
-    Raises
-    ------
-    InvalidArgumentError
-        If ``base_url`` is no such address, or ``versions`` holds what cannot be a version.
-
-    Notes
-    -----
-    The first file of 000021 costs one request for its list of files, the first of 000022 two
-    more (which version, which files), and every file one for its digest. Files are found in
-    these lists, so that they can be had while the source of tables is out of reach. Templates
-    of images and movies are not there: asking for one raises :class:`NotFoundError`, and a
-    fall-back goes on.
-    """
+    # `versions` (dandiset → version) overrides the defaults: 0.251116.2246 of 000021, and of
+    # 000022 the newest published one.
+    #
+    # Requests: one for the first file of 000021 (its list of files), two for the first of 000022
+    # (version and list), and one for the digest of every file. Files are found in these lists
+    # alone, so they can be located while the source of tables is out of reach. The archive has no
+    # images and movies: NotFoundError makes a chain of sources go on.
 
     name = "dandi"
 
@@ -102,43 +81,19 @@ class Dandi:
         return make, (self.base_url,)
 
     def get_sessions(self) -> pd.DataFrame:
-        """Fetch the table of sessions from the source of tables.
-
-        Returns
-        -------
-        DataFrame
-            Index ``id``, the columns of ``sessions.csv``.
-        """
+        """Return the table of sessions, from the source of tables."""
         return self.tables.get_sessions()
 
     def get_probes(self) -> pd.DataFrame:
-        """Fetch the table of probes from the source of tables.
-
-        Returns
-        -------
-        DataFrame
-            Index ``id``, the columns of ``probes.csv``.
-        """
+        """Return the table of probes, from the source of tables."""
         return self.tables.get_probes()
 
     def get_channels(self) -> pd.DataFrame:
-        """Fetch the table of channels from the source of tables.
-
-        Returns
-        -------
-        DataFrame
-            Index ``id``, the columns of ``channels.csv``.
-        """
+        """Return the table of channels, from the source of tables."""
         return self.tables.get_channels()
 
     def get_units(self) -> pd.DataFrame:
-        """Fetch the table of units, unfiltered, from the source of tables.
-
-        Returns
-        -------
-        DataFrame
-            Index ``id``, the columns of ``units.csv``.
-        """
+        """Return the table of units, unfiltered, from the source of tables."""
         return self.tables.get_units()
 
     def get_unit_analysis_metrics(
@@ -147,42 +102,11 @@ class Dandi:
         ecephys_session_ids: Iterable[int] | None = None,
         session_types: Iterable[str] | None = None,
     ) -> pd.DataFrame:
-        """Fetch the analysis metrics of some units from the source of tables.
-
-        Parameters
-        ----------
-        unit_ids
-            Only of these units.
-        ecephys_session_ids
-            Only of units of these sessions.
-        session_types
-            Only of units of sessions of these types.
-
-        Returns
-        -------
-        DataFrame
-            Index ``ecephys_unit_id``, one column per metric.
-        """
+        """Return the analysis metrics of some units, from the source of tables."""
         return self.tables.get_unit_analysis_metrics(unit_ids, ecephys_session_ids, session_types)
 
     def get_table_file(self, name: TableFile) -> Content:
-        """Find the CSV of a table in the source of tables.
-
-        Parameters
-        ----------
-        name
-            Which, one of :data:`spikehouse.remote.protocol.TABLE_FILES`.
-
-        Returns
-        -------
-        Content
-            Where it is; or the bytes themselves, where that source has tables and no files.
-
-        Raises
-        ------
-        NotFoundError
-            If there is no table of that name.
-        """
+        """Locate the CSV file of a table at the source of tables."""
         table_key(name)
         if isinstance(self.tables, HasTableFiles):
             return self.tables.get_table_file(name)
@@ -190,27 +114,7 @@ class Dandi:
         return [frame.to_csv(lineterminator="\n").encode()]
 
     def get_session_data(self, session_id: int) -> RemoteFile:
-        """Find the file of a session.
-
-        Parameters
-        ----------
-        session_id
-            The session.
-
-        Returns
-        -------
-        RemoteFile
-            Where it is, its size and its SHA-256.
-
-        Raises
-        ------
-        InvalidArgumentError
-            If the id is not a whole number.
-        NotFoundError
-            If the archive has no file of such a session.
-        SourceError
-            If the archive cannot be reached, or answers with nonsense.
-        """
+        """Locate the file of a session."""
         number = check_id(session_id)
         for files in self._list_in_turn():
             asset = files.find_session(number)
@@ -219,27 +123,7 @@ class Dandi:
         raise self._explain_absence(f"session {number}")
 
     def get_probe_lfp_data(self, probe_id: int) -> RemoteFile:
-        """Find the LFP file of a probe.
-
-        Parameters
-        ----------
-        probe_id
-            The probe.
-
-        Returns
-        -------
-        RemoteFile
-            Where it is, its size and its SHA-256.
-
-        Raises
-        ------
-        InvalidArgumentError
-            If the id is not a whole number.
-        NotFoundError
-            If the archive has no LFP file of such a probe.
-        SourceError
-            If the archive cannot be reached, or answers with nonsense.
-        """
+        """Locate the LFP file of a probe."""
         number = check_id(probe_id)
         for files in self._list_in_turn():
             asset = files.find_lfp(number)
@@ -248,43 +132,11 @@ class Dandi:
         raise self._explain_absence(f"LFP of probe {number}")
 
     def get_natural_scene_template(self, number: int) -> RemoteFile:
-        """Say that the archive has no images.
-
-        Parameters
-        ----------
-        number
-            Any.
-
-        Returns
-        -------
-        RemoteFile
-            Never.
-
-        Raises
-        ------
-        NotFoundError
-            Always.
-        """
+        """Raise NotFoundError: the archive has no images."""
         raise _no_templates(f"natural scene {number}")
 
     def get_natural_movie_template(self, number: int) -> RemoteFile:
-        """Say that the archive has no movies.
-
-        Parameters
-        ----------
-        number
-            Any.
-
-        Returns
-        -------
-        RemoteFile
-            Never.
-
-        Raises
-        ------
-        NotFoundError
-            Always.
-        """
+        """Raise NotFoundError: the archive has no movies."""
         raise _no_templates(f"natural movie {number}")
 
     def _list_in_turn(self) -> Iterator[DandisetFiles]:

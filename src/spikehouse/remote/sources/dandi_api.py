@@ -1,4 +1,4 @@
-"""What the DANDI Archive answers, and how much of it is believed."""
+"""Client of the DANDI Archive's REST interface, with checks of its answers."""
 
 from __future__ import annotations
 
@@ -37,92 +37,40 @@ _LFP = re.compile(r"(?:[^/]+/)*(?:[^/]*_)?probe-(\d{1,18})_ecephys\.nwb")
 
 @dataclass(frozen=True)
 class Asset:
-    """A file of a dandiset.
+    """A file of a dandiset."""
 
-    Attributes
-    ----------
-    asset_id
-        What the archive calls it.
-    path
-        Its path in the dandiset, for messages; never used as a path here.
-    size
-        Its length in bytes.
-    """
-
+    # id in the archive
     asset_id: str
+    # path in the dandiset, for messages; never used as a local path
     path: str
+    # length [bytes]
     size: int
 
 
 @dataclass(frozen=True)
 class DandisetFiles:
-    """The files of one version of a dandiset.
+    """The files of one version of a dandiset."""
 
-    Attributes
-    ----------
-    label
-        Which dandiset and version, for messages.
-    sessions
-        Session id → its file, or its files where the archive has several.
-    lfp
-        Probe id → its file, or its files where the archive has several.
-    """
-
+    # dandiset and version, for messages
     label: str
+    # session id → its files (more than one is an error when asked for)
     sessions: dict[int, list[Asset]] = field(default_factory=dict)
+    # probe id → its files (more than one is an error when asked for)
     lfp: dict[int, list[Asset]] = field(default_factory=dict)
 
     def add(self, asset: Asset) -> None:
-        """Take a file in, if it is of a session or of a probe.
-
-        Parameters
-        ----------
-        asset
-            The file; others are left aside.
-        """
+        """Add a file if its name is that of a session or LFP file."""
         for pattern, found in ((_SESSION, self.sessions), (_LFP, self.lfp)):
             match = pattern.fullmatch(asset.path)
             if match is not None:
                 found.setdefault(int(match[1]), []).append(asset)
 
     def find_session(self, session_id: int) -> Asset | None:
-        """Find the file of a session.
-
-        Parameters
-        ----------
-        session_id
-            The session.
-
-        Returns
-        -------
-        Asset or None
-            The file; None where there is none.
-
-        Raises
-        ------
-        SourceError
-            If there are several.
-        """
+        """Return the file of a session, None if there is none."""
         return self._choose(self.sessions.get(session_id, []), f"session {session_id}")
 
     def find_lfp(self, probe_id: int) -> Asset | None:
-        """Find the LFP file of a probe.
-
-        Parameters
-        ----------
-        probe_id
-            The probe.
-
-        Returns
-        -------
-        Asset or None
-            The file; None where there is none.
-
-        Raises
-        ------
-        SourceError
-            If there are several.
-        """
+        """Return the LFP file of a probe, None if there is none."""
         return self._choose(self.lfp.get(probe_id, []), f"LFP of probe {probe_id}")
 
     def _choose(self, found: list[Asset], what: str) -> Asset | None:
@@ -133,22 +81,7 @@ class DandisetFiles:
 
 
 class DandiApi:
-    """Ask the archive's interface.
-
-    Parameters
-    ----------
-    base_url
-        Where it begins, with a slash at its end.
-    client
-        Who asks.
-    versions
-        Dandiset → version; of others the newest published one.
-
-    Raises
-    ------
-    InvalidArgumentError
-        If a version cannot be one.
-    """
+    """Client of the archive."""
 
     def __init__(self, base_url: str, client: HttpClient, *, versions: Mapping[str, str]) -> None:
         for version in versions.values():
@@ -162,25 +95,7 @@ class DandiApi:
         self._versions = versions
 
     def list_files(self, dandiset: str) -> DandisetFiles:
-        """List the files of a dandiset.
-
-        Parameters
-        ----------
-        dandiset
-            Its number, six digits.
-
-        Returns
-        -------
-        DandisetFiles
-            Those of sessions and probes.
-
-        Raises
-        ------
-        NotFoundError
-            If there is no such dandiset or version.
-        SourceError
-            If the archive cannot be reached, or answers with nonsense.
-        """
+        """List the files of a dandiset."""
         version = self._versions.get(dandiset) or self._fetch_newest_version(dandiset)
         listing = f"{self.base_url}dandisets/{quote(dandiset)}/versions/{quote(version)}/assets/"
         files = DandisetFiles(label=f"DANDI:{dandiset}/{version}")
@@ -204,41 +119,12 @@ class DandiApi:
         return files
 
     def download_url(self, asset: Asset) -> str:
-        """Say where a file is downloaded.
-
-        Parameters
-        ----------
-        asset
-            The file.
-
-        Returns
-        -------
-        str
-            An address that redirects to the bytes. Where it leads to is valid for a short
-            time only, so it is this one that is to be asked again.
-        """
+        """Return the download URL of a file."""
+        # It redirects to a URL that is valid for a short time, so retries must use this one.
         return f"{self.base_url}assets/{quote(asset.asset_id, safe='')}/download/"
 
     def fetch_sha256(self, asset: Asset) -> str | None:
-        """Fetch the published digest of a file.
-
-        Parameters
-        ----------
-        asset
-            The file.
-
-        Returns
-        -------
-        str or None
-            64 lower-case hexadecimal digits; None where the archive has not computed it yet.
-
-        Raises
-        ------
-        NotFoundError
-            If the archive does not know the file any more.
-        SourceError
-            If the archive cannot be reached, or answers with nonsense.
-        """
+        """Fetch the published digest of a file, None if there is none."""
         url = f"{self.base_url}assets/{quote(asset.asset_id, safe='')}/"
         metadata = self._fetch(
             url, f"the description of {asset.path!r:.200}", max_bytes=MAX_METADATA_BYTES

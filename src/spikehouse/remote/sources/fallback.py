@@ -1,4 +1,4 @@
-"""Asking one source after the other until one delivers."""
+"""Ask several sources in turn."""
 
 from __future__ import annotations
 
@@ -26,30 +26,7 @@ _FAILURES = (SourceError, TransferError, InvalidFileError, NotFoundError)
 
 
 def ask_in_turn(sources: Sequence[Source], act: Callable[[Source], T], *, what: str) -> T:
-    """Ask the first source, and the next where one fails.
-
-    Parameters
-    ----------
-    sources
-        The preferred one first; at least one.
-    act
-        What to do with a source.
-    what
-        What is wanted, for the messages.
-
-    Returns
-    -------
-    object
-        What the first source gave that did not fail.
-
-    Raises
-    ------
-    NotFoundError
-        If no source has it.
-    SourceError
-        If none delivers: the message names each and its reason. A single source's error is
-        raised as it is.
-    """
+    """Ask the sources in order until one succeeds."""
     failures: list[tuple[Source, SpikehouseError]] = []
     for source in sources:
         try:
@@ -68,18 +45,7 @@ def ask_in_turn(sources: Sequence[Source], act: Callable[[Source], T], *, what: 
 
 
 def name_source(source: Source) -> str:
-    """Say what to call a source.
-
-    Parameters
-    ----------
-    source
-        Any; one of the user's own may lack the name.
-
-    Returns
-    -------
-    str
-        Its name, else that of its class.
-    """
+    """Return the name of a source for messages."""
     return getattr(source, "name", type(source).__name__)
 
 

@@ -1,4 +1,4 @@
-"""A folder that has the survey: AllenSDK's cache, ours, or the bucket mounted as a disk."""
+"""A local folder with the data set: a cache folder, or the mounted bucket."""
 
 from __future__ import annotations
 
@@ -26,30 +26,11 @@ __all__ = ["Folder"]
 
 
 class Folder:
-    """A cache folder to take files from. Nothing in it is ever changed.
+    """A folder to copy files from; nothing in it is changed."""
 
-    Parameters
-    ----------
-    path
-        The folder, or the manifest in it. With a manifest (``manifest.json`` or
-        ``ecephys_project_manifest.json`` is found by itself) files are where that says; without
-        one, in the usual places.
-
-    Attributes
-    ----------
-    path
-        The folder.
-
-    Raises
-    ------
-    CacheError
-        If there is no such folder, or its manifest is none.
-
-    Notes
-    -----
-    File names are made from ids only. A symbolic link in the folder is followed wherever it
-    leads: whoever may write to the folder is trusted, as with a folder of one's own.
-    """
+    # With a manifest in the folder the paths are those it gives, without one those of layout.py.
+    # File names are made from ids only. Symbolic links in the folder are followed: whoever may
+    # write to it is trusted.
 
     name = "folder"
 
@@ -69,71 +50,19 @@ class Folder:
         return Folder, (self._given,)
 
     def get_sessions(self) -> pd.DataFrame:
-        """Read the table of sessions.
-
-        Returns
-        -------
-        DataFrame
-            Index ``id``, the columns of ``sessions.csv``.
-
-        Raises
-        ------
-        NotFoundError
-            If the folder does not have it.
-        InvalidFileError
-            If the file is no such table.
-        """
+        """Read the table of sessions."""
         return self._tables.read("sessions").copy()
 
     def get_probes(self) -> pd.DataFrame:
-        """Read the table of probes.
-
-        Returns
-        -------
-        DataFrame
-            Index ``id``, the columns of ``probes.csv``.
-
-        Raises
-        ------
-        NotFoundError
-            If the folder does not have it.
-        InvalidFileError
-            If the file is no such table.
-        """
+        """Read the table of probes."""
         return self._tables.read("probes").copy()
 
     def get_channels(self) -> pd.DataFrame:
-        """Read the table of channels.
-
-        Returns
-        -------
-        DataFrame
-            Index ``id``, the columns of ``channels.csv``.
-
-        Raises
-        ------
-        NotFoundError
-            If the folder does not have it.
-        InvalidFileError
-            If the file is no such table.
-        """
+        """Read the table of channels."""
         return self._tables.read("channels").copy()
 
     def get_units(self) -> pd.DataFrame:
-        """Read the table of units, unfiltered.
-
-        Returns
-        -------
-        DataFrame
-            Index ``id``, the columns of ``units.csv``.
-
-        Raises
-        ------
-        NotFoundError
-            If the folder does not have it.
-        InvalidFileError
-            If the file is no such table.
-        """
+        """Read the table of units, unfiltered."""
         return self._tables.read("units").copy()
 
     def get_unit_analysis_metrics(
@@ -142,36 +71,9 @@ class Folder:
         ecephys_session_ids: Iterable[int] | None = None,
         session_types: Iterable[str] | None = None,
     ) -> pd.DataFrame:
-        """Select the analysis metrics of some units.
-
-        Parameters
-        ----------
-        unit_ids
-            Only of these units.
-        ecephys_session_ids
-            Only of units of these sessions.
-        session_types
-            Only of units of sessions of these types.
-
-        Returns
-        -------
-        DataFrame
-            Index ``ecephys_unit_id``, one column per metric of the session types that remain.
-
-        Raises
-        ------
-        InvalidArgumentError
-            If an id is not a whole number.
-        NotFoundError
-            If a file that is needed is not in the folder.
-        InvalidFileError
-            If one is no such table.
-
-        Notes
-        -----
-        Asked for a single session and nothing else, a folder in use often has the answer as a
-        file of its own, ``session_<id>_analysis_metrics.csv``.
-        """
+        """Return the analysis metrics of some units."""
+        # For a single session and nothing else, a folder in use often has the answer as a file of
+        # its own, `session_<id>_analysis_metrics.csv`.
         session_ids = None if ecephys_session_ids is None else list(ecephys_session_ids)
         is_narrowed = unit_ids is not None or session_types is not None
         if session_ids is not None and len(session_ids) == 1 and not is_narrowed:
@@ -184,121 +86,30 @@ class Folder:
         return self._tables.select_metrics(unit_ids, session_ids, session_types)
 
     def get_table_file(self, name: TableFile) -> LocalFile:
-        """Find the CSV of a table.
-
-        Parameters
-        ----------
-        name
-            Which, one of :data:`spikehouse.remote.protocol.TABLE_FILES`.
-
-        Returns
-        -------
-        LocalFile
-            Where it is.
-
-        Raises
-        ------
-        NotFoundError
-            If there is no table of that name, or the folder does not have it.
-        """
+        """Locate the CSV file of a table."""
         return self._locate(self._table_path(name), f"table {name}")
 
     def get_session_data(self, session_id: int) -> LocalFile:
-        """Find the file of a session.
-
-        Parameters
-        ----------
-        session_id
-            The session.
-
-        Returns
-        -------
-        LocalFile
-            Where it is.
-
-        Raises
-        ------
-        InvalidArgumentError
-            If the id is not a whole number.
-        NotFoundError
-            If the folder does not have it.
-        """
+        """Locate the file of a session."""
         number = check_id(session_id)
         path = self._path_of("session_nwb", number, number, usual=session_key(number))
         return self._locate(path, f"session {number}")
 
     def get_probe_lfp_data(self, probe_id: int) -> LocalFile:
-        """Find the LFP file of a probe.
-
-        Parameters
-        ----------
-        probe_id
-            The probe.
-
-        Returns
-        -------
-        LocalFile
-            Where it is.
-
-        Raises
-        ------
-        InvalidArgumentError
-            If the id is not a whole number.
-        NotFoundError
-            If there is no such probe, no LFP of it was released, or the folder does not have
-            it, or does not have the table of probes that says in what session it was used.
-        InvalidFileError
-            If the table of probes is none.
-        """
+        """Locate the LFP file of a probe."""
         number = check_id(probe_id)
         session_id = find_session_of(number, self._tables.read("probes"), origin=str(self.path))
         path = self._path_of("probe_lfp_nwb", session_id, number, usual=lfp_key(session_id, number))
         return self._locate(path, f"LFP of probe {number}")
 
     def get_natural_scene_template(self, number: int) -> LocalFile:
-        """Find the TIFF of an image.
-
-        Parameters
-        ----------
-        number
-            Its number, from 0.
-
-        Returns
-        -------
-        LocalFile
-            Where it is.
-
-        Raises
-        ------
-        InvalidArgumentError
-            If the number is not whole.
-        NotFoundError
-            If the folder does not have it.
-        """
+        """Locate the TIFF of an image."""
         number = check_id(number)
         path = self._path_of("natural_scene", number, usual=scene_key(number))
         return self._locate(path, f"natural scene {number}")
 
     def get_natural_movie_template(self, number: int) -> LocalFile:
-        """Find the NumPy file of a movie.
-
-        Parameters
-        ----------
-        number
-            1 for natural_movie_one, 3 for natural_movie_three.
-
-        Returns
-        -------
-        LocalFile
-            Where it is.
-
-        Raises
-        ------
-        InvalidArgumentError
-            If the number is not whole.
-        NotFoundError
-            If the folder does not have it.
-        """
+        """Locate the NumPy file of a movie."""
         number = check_id(number)
         path = self._path_of("natural_movie", number, usual=movie_key(number))
         return self._locate(path, f"natural movie {number}")

@@ -1,4 +1,4 @@
-"""Where things lie in a cache folder, and in the public bucket, which is one."""
+"""Paths of the files in a cache folder, and in the public bucket with the same layout."""
 
 from __future__ import annotations
 
@@ -29,105 +29,32 @@ METRICS_FILES: Mapping[str, TableFile] = MappingProxyType(
 
 
 def table_key(name: str) -> str:
-    """Say where a table lies.
-
-    Parameters
-    ----------
-    name
-        One of :data:`spikehouse.remote.protocol.TABLE_FILES`.
-
-    Returns
-    -------
-    str
-        The path below the folder, with slashes.
-
-    Raises
-    ------
-    NotFoundError
-        If there is no such table.
-    """
+    """Return the path of a table."""
     if name not in TABLE_FILES:
         raise NotFoundError(f"there is no table {name!r}: {describe_choices(name, TABLE_FILES)}")
     return f"{name}.csv"
 
 
 def session_key(session_id: int) -> str:
-    """Say where the file of a session lies.
-
-    Parameters
-    ----------
-    session_id
-        The session.
-
-    Returns
-    -------
-    str
-        The path below the folder, with slashes.
-    """
+    """Return the path of the file of a session."""
     return f"session_{session_id:d}/session_{session_id:d}.nwb"
 
 
 def session_metrics_key(session_id: int) -> str:
-    """Say where the analysis metrics of a session's units lie, once they were asked for.
-
-    Parameters
-    ----------
-    session_id
-        The session.
-
-    Returns
-    -------
-    str
-        The path below the folder, with slashes. The bucket has no such files.
-    """
+    """Return the path of the analysis metrics of the units of a session."""
     return f"session_{session_id:d}/session_{session_id:d}_analysis_metrics.csv"
 
 
 def lfp_key(session_id: int, probe_id: int) -> str:
-    """Say where the LFP file of a probe lies.
-
-    Parameters
-    ----------
-    session_id
-        The probe's session.
-    probe_id
-        The probe.
-
-    Returns
-    -------
-    str
-        The path below the folder, with slashes.
-    """
+    """Return the path of the LFP file of a probe."""
     return f"session_{session_id:d}/probe_{probe_id:d}_lfp.nwb"
 
 
 def scene_key(number: int) -> str:
-    """Say where an image lies.
-
-    Parameters
-    ----------
-    number
-        Its number, from 0.
-
-    Returns
-    -------
-    str
-        The path below the folder, with slashes.
-    """
+    """Return the path of an image."""
     return f"natural_scene_templates/natural_scene_{number:d}.tiff"
 
 
 def movie_key(number: int) -> str:
-    """Say where a movie lies.
-
-    Parameters
-    ----------
-    number
-        1 or 3.
-
-    Returns
-    -------
-    str
-        The path below the folder, with slashes. It ends in ``.h5`` and holds a NumPy array.
-    """
+    """Return the path of a movie."""
     return f"natural_movie_templates/natural_movie_{number:d}.h5"

@@ -1,4 +1,4 @@
-"""The warehouse's query language (RMA): how to ask, and how its answers are built."""
+"""Queries in the warehouse's language (RMA), and the format of its answers."""
 
 from __future__ import annotations
 
@@ -50,22 +50,7 @@ MAX_COLUMNS = 1000
 
 
 def find_file(file_type: str, owner_type: str, owner_id: int) -> str:
-    """Ask for the well known file of one thing.
-
-    Parameters
-    ----------
-    file_type
-        Such as ``EcephysNwb``.
-    owner_type
-        Such as ``EcephysSession``.
-    owner_id
-        Its id.
-
-    Returns
-    -------
-    str
-        The criteria.
-    """
+    """Build the query for the file of one session or probe."""
     return (
         f"model::WellKnownFile,rma::criteria,well_known_file_type[name$eq{_name(file_type)}]"
         f"[attachable_type$eq{_name(owner_type)}][attachable_id$eq{_id(owner_id)}]"
@@ -73,13 +58,7 @@ def find_file(file_type: str, owner_type: str, owner_id: int) -> str:
 
 
 def find_templates() -> str:
-    """Ask for the images and movies that were shown.
-
-    Returns
-    -------
-    str
-        The criteria.
-    """
+    """Build the query for the images and movies that were shown."""
     return find_file("Stimulus", "Product", PRODUCT_ID)
 
 
@@ -89,28 +68,7 @@ def find_metrics(
     session_ids: Iterable[int] | None = None,
     session_types: Iterable[str] | None = None,
 ) -> str:
-    """Ask for the analysis metrics of some units.
-
-    Parameters
-    ----------
-    unit_ids
-        Only of these units.
-    session_ids
-        Only of units of these sessions.
-    session_types
-        Only of units of sessions of these types.
-
-    Returns
-    -------
-    str
-        The criteria.
-
-    Raises
-    ------
-    InvalidArgumentError
-        If an id is not a whole number, or a name holds anything but letters, digits, blanks,
-        dots, dashes and underscores.
-    """
+    """Build the query for the analysis metrics of some units."""
     through = ",rma::criteria,ecephys_unit(ecephys_channel(ecephys_probe(ecephys_session[{}])))"
     criteria = "model::EcephysUnitMetricBundle"
     if unit_ids is not None:
@@ -123,47 +81,16 @@ def find_metrics(
 
 
 def build_path(criteria: str, *, start_row: int, n_rows: int) -> str:
-    """Make the path and query of one page of an answer.
-
-    Parameters
-    ----------
-    criteria
-        What to ask for.
-    start_row
-        Number of the first row wanted, from 0.
-    n_rows
-        How many rows at most.
-
-    Returns
-    -------
-    str
-        To be put behind the host. Pages fit together because the rows are ordered by id.
-    """
+    """Return the path and query string of one page of an answer."""
+    # pages fit together because the rows are ordered by id
     page = f",rma::options[start_row$eq{start_row}][num_rows$eq{n_rows}][order$eq'id']"
     return f"/api/v2/data/query.json?criteria={quote(criteria + page, safe=':,$()')}"
 
 
 def parse_page(document: object, *, origin: str) -> tuple[list[Mapping[str, Any]], int]:
-    """Take the rows out of an answer.
-
-    Parameters
-    ----------
-    document
-        The JSON document.
-    origin
-        Who gave it, for the error message.
-
-    Returns
-    -------
-    tuple of list and int
-        The rows of this page, and the number of rows of the whole answer.
-
-    Raises
-    ------
-    SourceError
-        If the warehouse reports an error (it does so with status 200), announces more rows than
-        there can be or fewer than it gives, or the document is not an answer at all.
-    """
+    """Return the rows of an answer and the total number of rows."""
+    # The warehouse reports errors with status 200. An answer is rejected if it announces more rows
+    # than there can be, or fewer than it holds.
     if not isinstance(document, dict) or "success" not in document:
         raise SourceError(f"{origin} does not answer like the warehouse: no 'success' in it")
     message = document.get("msg")

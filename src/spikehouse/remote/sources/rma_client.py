@@ -1,4 +1,4 @@
-"""Asking the warehouse for rows: pages in parallel."""
+"""Query the warehouse for rows, page by page in parallel."""
 
 from __future__ import annotations
 
@@ -28,22 +28,7 @@ BAR_DELAY_S = 2.0
 
 
 class RmaClient:
-    """Ask one host for rows.
-
-    Parameters
-    ----------
-    host
-        Its name, with ``:port`` where that is not the usual one.
-    scheme
-        ``"https"`` or ``"http"``.
-    options
-        How patient to be, and how many pages to ask for at the same time.
-    progress
-        Whether to draw bars for tables that take long; None leaves it to
-        ``SPIKEHOUSE_PROGRESS``.
-    page_rows
-        How many rows to ask for at once.
-    """
+    """A client of one host for rows."""
 
     def __init__(
         self,
@@ -62,28 +47,9 @@ class RmaClient:
         self._client = HttpClient(options)
 
     def query(self, criteria: str, *, label: str = "") -> list[Row]:
-        """Ask for all rows of an answer, page by page.
-
-        Parameters
-        ----------
-        criteria
-            As the functions of :mod:`spikehouse.remote.sources.rma` make them.
-        label
-            What to write before the progress bar; no bar without one.
-
-        Returns
-        -------
-        list of dict
-            The rows, in the order of their ids.
-
-        Raises
-        ------
-        SourceError
-            If the host cannot be reached, refuses the query, or delivers fewer rows than it
-            announced.
-        """
+        """Return all rows of an answer."""
         rows, n_total = self._read_page(criteria, 0)
-        # a server may give fewer rows than asked: its own page size is what counts then
+        # if the server returns fewer rows than requested, its own page size counts
         n_page = len(rows)
         if n_page == 0 or n_page >= n_total:
             return self._check_rows(rows, n_total)

@@ -1,4 +1,4 @@
-"""From the rows of an RMA answer to the tables of the cache folder."""
+"""Convert the rows of RMA answers to the tables of the cache folder."""
 
 from __future__ import annotations
 
@@ -21,27 +21,9 @@ MAX_ID = 2**63 - 1
 
 
 def tabulate(rows: Iterable[Row], table: Table, *, origin: str) -> pd.DataFrame:
-    """Make a table of rows, with the types the data dictionary declares.
-
-    Parameters
-    ----------
-    rows
-        Numbers may be strings in them, as the warehouse likes it.
-    table
-        What to make. Fields it does not declare are left out.
-    origin
-        Who gave the rows, for the error message.
-
-    Returns
-    -------
-    DataFrame
-        The table's index and columns, in its order.
-
-    Raises
-    ------
-    SourceError
-        If a column is missing or holds what cannot be converted, or an id is there twice.
-    """
+    """Convert rows to a table with the declared types."""
+    # The warehouse sometimes writes numbers as strings. Fields that the table does not declare are
+    # dropped.
     rows = list(rows)
     if not rows:
         return table.empty()
@@ -68,18 +50,7 @@ def tabulate(rows: Iterable[Row], table: Table, *, origin: str) -> pd.DataFrame:
 
 
 def flatten_session(row: Row) -> Row:
-    """Bring what hangs below a session up to it.
-
-    Parameters
-    ----------
-    row
-        A session with its specimen, donor, age and files nested in it.
-
-    Returns
-    -------
-    Mapping
-        The same with the fields of ``sessions.csv``.
-    """
+    """Move the nested values of a session to its top level."""
     donor = _child(row.get("specimen"), "donor")
     genotype = donor.get("full_genotype")
     files = row.get("well_known_files") or []
@@ -96,25 +67,7 @@ def flatten_session(row: Row) -> Row:
 
 
 def unpack_bundles(bundles: Iterable[Row], *, origin: str) -> pd.DataFrame:
-    """Make the table of analysis metrics.
-
-    Parameters
-    ----------
-    bundles
-        One per unit; its ``data`` is a JSON object, kept as a string.
-    origin
-        Who gave them, for the error message.
-
-    Returns
-    -------
-    DataFrame
-        Index ``ecephys_unit_id``, one column per metric, types as JSON gives them.
-
-    Raises
-    ------
-    SourceError
-        If a bundle has no unit or no metrics, a unit has two, or there are more than 1000 metrics.
-    """
+    """Convert bundles of analysis metrics to a table."""
     unit_ids, metrics, names = [], [], set[str]()
     for bundle in bundles:
         try:
@@ -137,7 +90,7 @@ def unpack_bundles(bundles: Iterable[Row], *, origin: str) -> pd.DataFrame:
 
 
 def _to_id(value: object) -> int:
-    """Convert an id; the warehouse writes some of them as strings."""
+    """Convert an id, which the warehouse sometimes writes as a string."""
     number = int(value) if isinstance(value, (int, str)) and not isinstance(value, bool) else -1
     if not 0 <= number <= MAX_ID:
         raise ValueError(f"{value!r:.40} is not an id")

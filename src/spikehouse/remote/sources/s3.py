@@ -1,4 +1,4 @@
-"""The public bucket on Amazon S3: a cache folder behind plain HTTPS."""
+"""The public bucket on Amazon S3: a cache folder over HTTPS."""
 
 from __future__ import annotations
 
@@ -30,28 +30,12 @@ DEFAULT_URL = (
 
 
 class S3:
-    """The survey in a bucket anybody may read, laid out like a cache folder.
+    """The public bucket, or another one with the layout of a cache folder."""
 
-    Parameters
-    ----------
-    base_url
-        Where the folder begins. https, or http on this machine.
-    options
-        How patient to be.
-
-    Raises
-    ------
-    InvalidArgumentError
-        If ``base_url`` is no such address.
-
-    Notes
-    -----
-    Neither credentials nor Amazon's library are needed. A table is one request. Where a file
-    lies follows from its ids, so that finding one costs no request (the first LFP file costs
-    one, for the table of probes); whether it is there, its size and its ETag are known when it
-    is first asked for. The ETag of a file uploaded in parts is not its MD5: it tells that the
-    file has changed, not that it is right.
-    """
+    # No credentials and no AWS library. A table is one request. Paths follow from ids, so locating
+    # a file costs no request (the first LFP file one, for the table of probes); existence, size
+    # and ETag are known at the first request for its bytes. The ETag of a multipart upload is no
+    # MD5: it detects a change, it does not prove that the bytes are right.
 
     name = "s3"
 
@@ -65,71 +49,19 @@ class S3:
         return partial(S3, options=self.options), (self.base_url,)
 
     def get_sessions(self) -> pd.DataFrame:
-        """Fetch the table of sessions.
-
-        Returns
-        -------
-        DataFrame
-            Index ``id``, the columns of ``sessions.csv``.
-
-        Raises
-        ------
-        NotFoundError
-            If the bucket does not have it.
-        SourceError
-            If the bucket cannot be reached, or what it sends is no such table.
-        """
+        """Return the table of sessions."""
         return self._tables.read("sessions").copy()
 
     def get_probes(self) -> pd.DataFrame:
-        """Fetch the table of probes.
-
-        Returns
-        -------
-        DataFrame
-            Index ``id``, the columns of ``probes.csv``.
-
-        Raises
-        ------
-        NotFoundError
-            If the bucket does not have it.
-        SourceError
-            If the bucket cannot be reached, or what it sends is no such table.
-        """
+        """Return the table of probes."""
         return self._tables.read("probes").copy()
 
     def get_channels(self) -> pd.DataFrame:
-        """Fetch the table of channels.
-
-        Returns
-        -------
-        DataFrame
-            Index ``id``, the columns of ``channels.csv``.
-
-        Raises
-        ------
-        NotFoundError
-            If the bucket does not have it.
-        SourceError
-            If the bucket cannot be reached, or what it sends is no such table.
-        """
+        """Return the table of channels."""
         return self._tables.read("channels").copy()
 
     def get_units(self) -> pd.DataFrame:
-        """Fetch the table of units, unfiltered.
-
-        Returns
-        -------
-        DataFrame
-            Index ``id``, the columns of ``units.csv``.
-
-        Raises
-        ------
-        NotFoundError
-            If the bucket does not have it.
-        SourceError
-            If the bucket cannot be reached, or what it sends is no such table.
-        """
+        """Return the table of units, unfiltered."""
         return self._tables.read("units").copy()
 
     def get_unit_analysis_metrics(
@@ -138,144 +70,33 @@ class S3:
         ecephys_session_ids: Iterable[int] | None = None,
         session_types: Iterable[str] | None = None,
     ) -> pd.DataFrame:
-        """Select the analysis metrics of some units.
-
-        Parameters
-        ----------
-        unit_ids
-            Only of these units.
-        ecephys_session_ids
-            Only of units of these sessions.
-        session_types
-            Only of units of sessions of these types.
-
-        Returns
-        -------
-        DataFrame
-            Index ``ecephys_unit_id``, one column per metric of the session types that remain.
-
-        Raises
-        ------
-        InvalidArgumentError
-            If an id is not a whole number.
-        NotFoundError
-            If the bucket has no metrics of such a session type.
-        SourceError
-            If the bucket cannot be reached, or what it sends is no such table.
-
-        Notes
-        -----
-        The bucket has one file of metrics per session type: these are fetched whole, once, and
-        for ``ecephys_session_ids`` the tables of units, channels and probes as well.
-        """
+        """Return the analysis metrics of some units."""
+        # The bucket has one file of metrics per session type, which is downloaded once; for
+        # `ecephys_session_ids` the tables of units, channels and probes as well.
         return self._tables.select_metrics(unit_ids, ecephys_session_ids, session_types)
 
     def get_table_file(self, name: TableFile) -> RemoteFile:
-        """Say where the CSV of a table is.
-
-        Parameters
-        ----------
-        name
-            Which, one of :data:`spikehouse.remote.protocol.TABLE_FILES`.
-
-        Returns
-        -------
-        RemoteFile
-            Where it is.
-
-        Raises
-        ------
-        NotFoundError
-            If there is no table of that name.
-        """
+        """Locate the CSV file of a table."""
         return self._locate(table_key(name), f"table {name}")
 
     def get_session_data(self, session_id: int) -> RemoteFile:
-        """Say where the file of a session is.
-
-        Parameters
-        ----------
-        session_id
-            The session.
-
-        Returns
-        -------
-        RemoteFile
-            Where it is, if it is there.
-
-        Raises
-        ------
-        InvalidArgumentError
-            If the id is not a whole number.
-        """
+        """Locate the file of a session."""
         number = check_id(session_id)
         return self._locate(session_key(number), f"session {number}")
 
     def get_probe_lfp_data(self, probe_id: int) -> RemoteFile:
-        """Say where the LFP file of a probe is.
-
-        Parameters
-        ----------
-        probe_id
-            The probe.
-
-        Returns
-        -------
-        RemoteFile
-            Where it is, if it is there.
-
-        Raises
-        ------
-        InvalidArgumentError
-            If the id is not a whole number.
-        NotFoundError
-            If there is no such probe, or no LFP of it was released.
-        SourceError
-            If the table of probes, which says in what session it was used, cannot be fetched.
-        """
+        """Locate the LFP file of a probe."""
         number = check_id(probe_id)
         session_id = find_session_of(number, self._tables.read("probes"), origin=self.base_url)
         return self._locate(lfp_key(session_id, number), f"LFP of probe {number}")
 
     def get_natural_scene_template(self, number: int) -> RemoteFile:
-        """Say where the TIFF of an image is.
-
-        Parameters
-        ----------
-        number
-            Its number, from 0.
-
-        Returns
-        -------
-        RemoteFile
-            Where it is, if it is there.
-
-        Raises
-        ------
-        InvalidArgumentError
-            If the number is not whole.
-        """
+        """Locate the TIFF of an image."""
         number = check_id(number)
         return self._locate(scene_key(number), f"natural scene {number}")
 
     def get_natural_movie_template(self, number: int) -> RemoteFile:
-        """Say where the NumPy file of a movie is.
-
-        Parameters
-        ----------
-        number
-            1 for natural_movie_one, 3 for natural_movie_three.
-
-        Returns
-        -------
-        RemoteFile
-            Where it is, if it is there.
-
-        Raises
-        ------
-        InvalidArgumentError
-            If the number is not whole.
-        """
+        """Locate the NumPy file of a movie."""
         number = check_id(number)
         return self._locate(movie_key(number), f"natural movie {number}")
 

@@ -1,4 +1,4 @@
-"""The Institute's data warehouse: tables by RMA queries, files by well-known-file links."""
+"""The Allen Institute's data warehouse: tables by RMA queries, files by download links."""
 
 from __future__ import annotations
 
@@ -37,36 +37,10 @@ IDS_PER_QUERY = 500
 
 
 class Warehouse:
-    """A client of the warehouse, or of a server that speaks like it.
+    """A client of the warehouse, or of a server with the same interface."""
 
-    Parameters
-    ----------
-    host
-        Its name, with ``:port`` where that is not the usual one.
-    scheme
-        ``"https"`` or ``"http"``; by default https, and http for a server on this machine. One
-        is never tried after the other: whoever can break the first could then read along.
-    timeout
-        Longest wait for an answer to begin [s]; by default that of ``HttpOptions``. The total
-        time of a download has no limit.
-    fetch_tries
-        As for ``HttpOptions``.
-    progress
-        Whether to draw bars for tables that take long; None leaves it to
-        ``SPIKEHOUSE_PROGRESS``.
-    page_rows
-        How many rows to ask for at once.
-    connections
-        How many pages to ask for at the same time.
-    options
-        How patient to be in detail, in place of ``timeout``, ``fetch_tries`` and
-        ``connections``.
-
-    Attributes
-    ----------
-    name
-        ``"warehouse"``.
-    """
+    # https and http are never tried one after the other: an attacker who blocks https could then
+    # read along.
 
     name = "warehouse"
 
@@ -113,34 +87,12 @@ class Warehouse:
         return partial(Warehouse, **self._arguments), (self.host,)
 
     def get_sessions(self) -> pd.DataFrame:
-        """Fetch the table of sessions.
-
-        Returns
-        -------
-        DataFrame
-            Index ``id``, the columns of ``sessions.csv``.
-
-        Raises
-        ------
-        SourceError
-            If the warehouse cannot be reached or its answer is no such table.
-        """
+        """Return the table of sessions."""
         rows = [flatten_session(row) for row in self.query(rma.SESSIONS, label="sessions")]
         return tabulate(rows, SESSIONS, origin=self.host)
 
     def get_probes(self) -> pd.DataFrame:
-        """Fetch the table of probes.
-
-        Returns
-        -------
-        DataFrame
-            Index ``id``, the columns of ``probes.csv``.
-
-        Raises
-        ------
-        SourceError
-            If the warehouse cannot be reached or its answer is no such table.
-        """
+        """Return the table of probes."""
         rows = [
             # nothing said about LFP means that none was processed
             {**row, "has_lfp_data": row.get("use_lfp_data") or False}
@@ -149,33 +101,11 @@ class Warehouse:
         return tabulate(rows, PROBES, origin=self.host)
 
     def get_channels(self) -> pd.DataFrame:
-        """Fetch the table of channels.
-
-        Returns
-        -------
-        DataFrame
-            Index ``id``, the columns of ``channels.csv``.
-
-        Raises
-        ------
-        SourceError
-            If the warehouse cannot be reached or its answer is no such table.
-        """
+        """Return the table of channels."""
         return tabulate(self.query(rma.CHANNELS, label="channels"), CHANNELS, origin=self.host)
 
     def get_units(self) -> pd.DataFrame:
-        """Fetch the table of units, unfiltered.
-
-        Returns
-        -------
-        DataFrame
-            Index ``id``, the columns of ``units.csv``.
-
-        Raises
-        ------
-        SourceError
-            If the warehouse cannot be reached or its answer is no such table.
-        """
+        """Return the table of units, unfiltered."""
         return tabulate(self.query(rma.UNITS, label="units"), UNITS, origin=self.host)
 
     def get_unit_analysis_metrics(
@@ -184,34 +114,14 @@ class Warehouse:
         ecephys_session_ids: Iterable[int] | None = None,
         session_types: Iterable[str] | None = None,
     ) -> pd.DataFrame:
-        """Fetch the analysis metrics of some units.
-
-        Parameters
-        ----------
-        unit_ids
-            Only of these units.
-        ecephys_session_ids
-            Only of units of these sessions.
-        session_types
-            Only of units of sessions of these types.
-
-        Returns
-        -------
-        DataFrame
-            Index ``ecephys_unit_id``, one column per metric, as the warehouse stores them.
-
-        Raises
-        ------
-        SourceError
-            If the warehouse cannot be reached or its answer is no such table.
-        """
-        # a unit asked for in two queries would come twice
+        """Return the analysis metrics of some units."""
+        # a unit in two queries would be returned twice
         ids = None if unit_ids is None else list(dict.fromkeys(unit_ids))
         sessions = None if ecephys_session_ids is None else list(ecephys_session_ids)
         types = [session_types] if isinstance(session_types, str) else session_types
         types = None if types is None else list(types)
         bundles: list[Row] = []
-        # nobody's metrics: the warehouse takes an empty choice for a mistake
+        # no units selected: the warehouse rejects an empty list
         if [] not in (ids, sessions, types):
             for some in [None] if ids is None else _split(ids, IDS_PER_QUERY):
                 criteria = rma.find_metrics(
@@ -221,116 +131,25 @@ class Warehouse:
         return unpack_bundles(bundles, origin=self.host)
 
     def get_session_data(self, session_id: int) -> RemoteFile:
-        """Find the file of a session.
-
-        Parameters
-        ----------
-        session_id
-            The session.
-
-        Returns
-        -------
-        RemoteFile
-            Where it is.
-
-        Raises
-        ------
-        NotFoundError
-            If the warehouse has no file of this session.
-        SourceError
-            If the warehouse cannot be reached.
-        """
+        """Locate the file of a session."""
         criteria = rma.find_file("EcephysNwb", "EcephysSession", session_id)
         return self._locate(self.query(criteria), f"session {session_id}")
 
     def get_probe_lfp_data(self, probe_id: int) -> RemoteFile:
-        """Find the LFP file of a probe.
-
-        Parameters
-        ----------
-        probe_id
-            The probe.
-
-        Returns
-        -------
-        RemoteFile
-            Where it is.
-
-        Raises
-        ------
-        NotFoundError
-            If no LFP of this probe was released.
-        SourceError
-            If the warehouse cannot be reached.
-        """
+        """Locate the LFP file of a probe."""
         criteria = rma.find_file("EcephysLfpNwb", "EcephysProbe", probe_id)
         return self._locate(self.query(criteria), f"LFP of probe {probe_id}")
 
     def get_natural_scene_template(self, number: int) -> RemoteFile:
-        """Find the TIFF of an image.
-
-        Parameters
-        ----------
-        number
-            Its number, from 0.
-
-        Returns
-        -------
-        RemoteFile
-            Where it is.
-
-        Raises
-        ------
-        NotFoundError
-            If there is no such image.
-        SourceError
-            If the warehouse cannot be reached.
-        """
+        """Locate the TIFF of an image."""
         return self._locate_template(_SCENE, number, "natural scene")
 
     def get_natural_movie_template(self, number: int) -> RemoteFile:
-        """Find the NPY file of a movie.
-
-        Parameters
-        ----------
-        number
-            Its number: 1 for natural_movie_one, 3 for natural_movie_three.
-
-        Returns
-        -------
-        RemoteFile
-            Where it is.
-
-        Raises
-        ------
-        NotFoundError
-            If there is no such movie.
-        SourceError
-            If the warehouse cannot be reached.
-        """
+        """Locate the NPY file of a movie."""
         return self._locate_template(_MOVIE, number, "natural movie")
 
     def query(self, criteria: str, *, label: str = "") -> list[Row]:
-        """Ask for all rows of an answer, page by page.
-
-        Parameters
-        ----------
-        criteria
-            As the functions of :mod:`spikehouse.remote.sources.rma` make them.
-        label
-            What to write before the progress bar; no bar without one.
-
-        Returns
-        -------
-        list of dict
-            The rows, in the order of their ids.
-
-        Raises
-        ------
-        SourceError
-            If the host cannot be reached, refuses the query, or delivers fewer rows than it
-            announced.
-        """
+        """Return all rows of an answer."""
         return self._rma.query(criteria, label=label)
 
     def _locate_template(self, pattern: re.Pattern[str], number: int, what: str) -> RemoteFile:

@@ -224,7 +224,7 @@ class RemoteBytes:
             except CancelledError:
                 raise InvalidArgumentError(f"{self.url} was closed while it was read") from None
             except SpikehouseError:
-                # what another reader asked for in vain is asked for again, once, by this one
+                # a failed request of another reader is repeated, once, by this one
                 if future in own:
                     raise
                 continue

@@ -187,7 +187,7 @@ class Fetch:
             raise TransferError(str(error)) from error
 
     def _contact_ranged(self) -> tuple[BaseHTTPResponse | None, Answer]:
-        # with bytes there already, the first ones are not needed: what is asked for is the version
+        # if a part exists its first bytes are not needed, only the version on the server
         asked = (0, FIRST_BYTES if read_state(self._target) is None else 1)
         response = self._client.ask_range(self._remote, *asked)
         try:
