@@ -1,4 +1,4 @@
-"""The survey: what was recorded, where it is kept, and a session of it, please."""
+"""The project cache: list sessions, download files, open a session."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Taking files that are on this machine already into a cache folder."""
+"""Import files that are on this machine already into a cache folder."""
 
 from __future__ import annotations
 
@@ -42,58 +42,25 @@ _FOLDER_OF_SESSION = re.compile(r"session_(\d+)")
 
 @dataclass(frozen=True)
 class Adoption:
-    """What became of a file.
+    """Result of importing a file."""
 
-    Attributes
-    ----------
-    origin
-        Where it was found.
-    path
-        Where it is in the cache folder; None if it was refused.
-    outcome
-        "linked": the cache folder has it under a second name, without a second copy. "copied".
-        "recorded": it was in the cache folder; its digest is now recorded. "there already":
-        nothing was done. "refused".
-    reason
-        Why it was refused; empty otherwise.
-    """
-
+    # path at which it was found
     origin: Path
+    # path in the cache folder, None if it was refused
     path: Path | None
+    # "linked": hard-linked, no second copy. "copied". "recorded": already in the cache folder, its
+    # digest is now recorded. "there already": nothing was done. "refused".
     outcome: Outcome
+    # why it was refused, otherwise empty
     reason: str = ""
 
 
 def adopt_folder(
     store: Store, folder: Path, *, bar: FileProgress | None = None
 ) -> Iterator[Adoption]:
-    """Take the files of the survey that lie in a folder into a cache folder.
-
-    Parameters
-    ----------
-    store
-        The cache folder.
-    folder
-        Any folder with files named as in a cache folder or as on DANDI, in any depth; the cache
-        folder itself, to record the digests of its files.
-    bar
-        Is told of every byte that was looked at.
-
-    Yields
-    ------
-    Adoption
-        One a file.
-
-    Raises
-    ------
-    CacheError
-        If there is no such folder, or the cache folder cannot be written to.
-
-    Notes
-    -----
-    Nothing in the other folder is changed, and nothing in the cache folder replaced. Each file
-    is read once from beginning to end for its digest.
-    """
+    """Import the files of the data set in a folder; yield the result for each."""
+    # Nothing in the other folder is changed, and no file of the cache folder replaced. Every file
+    # is read once from beginning to end for its digest.
     folder = folder.expanduser().absolute()
     if not folder.is_dir():
         raise CacheError(f"there is no folder {folder}: give one with files of the survey")
@@ -112,7 +79,7 @@ def adopt_folder(
 
 
 def _recognise(store: Store, path: Path) -> Target | None:
-    """Say which file of the survey this may be; None for any other."""
+    """Return the target that a file may be, judged by its name; None for other files."""
     # the names that hold one whole number, and what they name
     numbered: Mapping[re.Pattern[str], Callable[[int], Target | None]] = {
         _SESSION: store.target_session,

@@ -1,4 +1,4 @@
-"""A cache folder, where it is filled from, and the sessions in it."""
+"""The project cache: constructors for every source."""
 
 from __future__ import annotations
 
@@ -35,48 +35,47 @@ Cache = TypeVar("Cache", bound="EcephysProjectCache")
 
 
 class EcephysProjectCache(ProjectSessions):
-    """A folder that holds the survey, or will.
+    """Cache folder of the Neuropixels data set: tables, files and sessions.
 
-    Tables and files come from the folder if they are there, and are fetched into it if they
-    are not; the layout is AllenSDK's, and either library opens the other's folder.
+    Tables and files are read from the folder, and downloaded into it when they are missing. The
+    layout is that of AllenSDK: either library opens the folder of the other.
 
     Parameters
     ----------
     fetch_api
-        Where to fetch what is missing: any object with the methods of
+        Source of missing files: any object with the methods of
         :class:`spikehouse.remote.Source`. By default the public bucket on S3, then the DANDI
-        Archive, then the Institute's warehouse, as :meth:`from_sources` has it.
+        Archive, then the Allen Institute's warehouse, as in :meth:`from_sources`.
     fetch_tries
-        How often to try what a further try seldom mends, such as a host that nobody answers for.
-        What passes (a busy server, a broken connection) is tried again for a minute in any case.
+        Number of tries after failures that seldom pass, such as an unreachable host. Failures
+        that pass (a busy server, a broken connection) are retried for a minute in any case.
     stream_writer
-        Accepted for the sake of existing code and ignored: one writer serves every source.
+        Ignored; accepted for compatibility with existing code.
     manifest
-        Path of the folder's ``manifest.json``, which is made if need be. By default that of the
-        folder which the command ``spikehouse`` uses, too: the one that the environment variable
-        ``SPIKEHOUSE_CACHE`` names, else ``visual-coding`` in spikehouse's folder of your user's
-        caches. An ``ecephys_project_manifest.json`` in the working directory, where AllenSDK
-        keeps one, goes first.
+        Path of the ``manifest.json`` of the folder, which is created if necessary. By default
+        ``ecephys_project_manifest.json`` in the working directory if it exists (AllenSDK's
+        default), else the manifest in the folder that the environment variable
+        ``SPIKEHOUSE_CACHE`` names, else in ``visual-coding`` in spikehouse's folder of your
+        user's cache folder. The command ``spikehouse`` uses the same default.
     version
-        Version the manifest should have. Another one is opened all the same, with a notice.
+        Expected version of the manifest; another version gives a warning.
     cache
-        False keeps nothing: tables and files go to a temporary folder that is removed with
-        this object.
+        False puts tables and files into a temporary folder that is deleted with this object.
     sources
-        Several of them, or their names, in order of preference; instead of ``fetch_api``.
+        Several sources, or their names, in order of preference; replaces ``fetch_api``.
     progress
         Whether to draw progress bars; None leaves it to ``SPIKEHOUSE_PROGRESS``.
 
     Raises
     ------
     CacheError
-        If the manifest is none, or the folder cannot be made.
+        If the manifest file is not valid, or the folder cannot be created.
     InvalidArgumentError
-        If there is no such source.
+        If a source is not known.
 
     Notes
     -----
-    A cache pickles as its arguments. One that keeps nothing gets a temporary folder of its own.
+    Pickling stores the arguments. A cache with ``cache=False`` gets a new temporary folder.
     """
 
     def __init__(
@@ -99,7 +98,7 @@ class EcephysProjectCache(ProjectSessions):
             progress=progress,
         )
         self._resources = contextlib.ExitStack()
-        # whoever forgets close() still leaves no server and no temporary folder behind
+        # removes the temporary folder also if close() is not called
         weakref.finalize(self, self._resources.close)
         path = default_manifest(clients) if manifest is None else _expand(manifest)
         if not cache:
@@ -134,27 +133,29 @@ class EcephysProjectCache(ProjectSessions):
         *,
         progress: bool | None = None,
     ) -> Self:
-        """Fetch from the first source that delivers.
+        """Use several sources in order of preference.
 
         Parameters
         ----------
         sources
-            In order of preference: "s3", "dandi", "warehouse", paths of folders, or sources of
-            your own. Where one fails, the next goes on from the bytes that are there.
+            In order of preference: "s3", "dandi", "warehouse", paths of folders, or objects with
+            the methods of :class:`spikehouse.remote.Source`. If a source fails, the next one
+            resumes from the bytes that have arrived.
         manifest, version, cache, fetch_tries, progress
-            As for the class itself.
+            See :class:`EcephysProjectCache`.
 
         Returns
         -------
         EcephysProjectCache
-            Nothing is fetched yet.
+            The cache; nothing is downloaded yet.
 
         Raises
         ------
         InvalidArgumentError
-            If there is no such source, none at all, or one twice.
+            If a source is not known or is given twice, or if none is given.
         CacheError
-            If the manifest is none, or a folder is not there or cannot be made.
+            If the manifest file is not valid, a source folder does not exist, or the cache
+            folder cannot be created.
         """
         clients = make_sources(sources, fetch_tries=fetch_tries, progress=progress)
         return cls(
@@ -172,28 +173,28 @@ class EcephysProjectCache(ProjectSessions):
         base_url: str = s3.DEFAULT_URL,
         progress: bool | None = None,
     ) -> Self:
-        """Fetch from the public bucket on Amazon S3: no account, and one request a table.
+        """Use the public bucket on Amazon S3, which needs no account.
 
         Parameters
         ----------
         manifest, version, cache, fetch_tries
-            As for the class itself.
+            See :class:`EcephysProjectCache`.
         base_url
-            Where the folder begins in another bucket, or on a server on this machine.
+            URL of the data set in another bucket, or on a server on this machine.
         progress
-            As for the class itself.
+            See :class:`EcephysProjectCache`.
 
         Returns
         -------
         EcephysProjectCache
-            Nothing is fetched yet.
+            The cache; nothing is downloaded yet.
 
         Raises
         ------
         InvalidArgumentError
-            If ``base_url`` is no such address.
+            If ``base_url`` is not a valid URL.
         CacheError
-            If the manifest is none, or the folder cannot be made.
+            If the manifest file is not valid, or the folder cannot be created.
         """
         source = s3.S3(base_url, options=HttpOptions(fetch_tries=fetch_tries))
         return cls(source, fetch_tries, None, manifest, version, cache, progress=progress)
@@ -210,30 +211,30 @@ class EcephysProjectCache(ProjectSessions):
         base_url: str = dandi.DEFAULT_URL,
         progress: bool | None = None,
     ) -> Self:
-        """Fetch from the DANDI Archive, which publishes the digest of every file.
+        """Use the DANDI Archive, which publishes the SHA-256 digest of every file.
 
         Parameters
         ----------
         manifest, version, cache, fetch_tries
-            As for the class itself.
+            See :class:`EcephysProjectCache`.
         tables
-            Who has the tables, which the archive does not: the public bucket by default.
+            Source of the tables, which the archive does not have; default: the public bucket.
         base_url
-            The interface of another archive, or of a server on this machine.
+            URL of the REST API of another archive, or of a server on this machine.
         progress
-            As for the class itself.
+            See :class:`EcephysProjectCache`.
 
         Returns
         -------
         EcephysProjectCache
-            Nothing is fetched yet. Images and movies are not there.
+            The cache, without images and movies; nothing is downloaded yet.
 
         Raises
         ------
         InvalidArgumentError
-            If ``base_url`` is no such address.
+            If ``base_url`` is not a valid URL.
         CacheError
-            If the manifest is none, or the folder cannot be made.
+            If the manifest file is not valid, or the folder cannot be created.
         """
         options = HttpOptions(fetch_tries=fetch_tries)
         source = dandi.Dandi(base_url, tables=tables, options=options)
@@ -249,28 +250,30 @@ class EcephysProjectCache(ProjectSessions):
         *,
         progress: bool | None = None,
     ) -> Self:
-        """Copy from another folder: AllenSDK's cache, ours, or the bucket mounted as a disk.
+        """Copy files from another cache folder, or from the bucket mounted as a disk.
 
         Parameters
         ----------
         folder
-            Where the files are; nothing in it is changed.
+            Folder to copy from, also one of AllenSDK; nothing in it is changed.
         manifest, version, cache, progress
-            As for the class itself.
+            See :class:`EcephysProjectCache`.
 
         Returns
         -------
         EcephysProjectCache
-            Nothing is copied yet.
+            The cache; nothing is copied yet.
 
         Raises
         ------
         CacheError
-            If there is no such folder, the manifest is none, or the folder cannot be made.
+            If ``folder`` does not exist, the manifest file is not valid, or the cache folder
+            cannot be created.
 
         Notes
         -----
-        To use a folder where it is, give its manifest to the class itself or to :meth:`fixed`.
+        To use a folder in place, pass its manifest to :class:`EcephysProjectCache` or
+        :meth:`fixed`.
         """
         source = Folder(folder)
         return cls(source, 1, None, manifest, version, cache, progress=progress)
@@ -287,34 +290,33 @@ class EcephysProjectCache(ProjectSessions):
         fetch_tries: int = 2,
         timeout: float | None = None,
     ) -> Self:
-        """Fetch from the Institute's warehouse, or a server that speaks like it.
+        """Use the Allen Institute's data warehouse, or a server with the same interface.
 
         Parameters
         ----------
         scheme
-            ``"https"`` or ``"http"``; by default https, and http for a server on this machine.
+            ``"https"`` or ``"http"``; default: https, and http for a server on this machine.
         host
-            Its name, with ``:port`` if need be; by default ``api.brain-map.org``.
+            Name of the host, with ``:port`` if necessary; default: ``api.brain-map.org``.
         asynchronous
-            Accepted for the sake of existing code and ignored: it changed how AllenSDK
-            downloads, never what.
+            Ignored; accepted for compatibility with existing code.
         manifest, version, cache, fetch_tries
-            As for the class itself.
+            See :class:`EcephysProjectCache`.
         timeout
-            Longest wait for an answer to begin [s]; by default 30, or what the variable
-            ``SPIKEHOUSE_TIMEOUT`` says. Total time is not limited.
+            Longest wait for an answer to begin [s]; default: the environment variable
+            ``SPIKEHOUSE_TIMEOUT``, or 30. The total time is not limited.
 
         Returns
         -------
         EcephysProjectCache
-            Nothing is fetched yet.
+            The cache; nothing is downloaded yet.
 
         Raises
         ------
         InvalidArgumentError
-            If host or scheme cannot be meant.
+            If the host or scheme is not valid.
         CacheError
-            If the manifest is none, or the folder cannot be made.
+            If the manifest file is not valid, or the folder cannot be created.
         """
         del asynchronous
         source = Warehouse(host or DEFAULT_HOST, scheme, timeout=timeout, fetch_tries=fetch_tries)
@@ -329,56 +331,56 @@ class EcephysProjectCache(ProjectSessions):
         seed: int | None = None,
         folder: Path | None = None,
     ) -> Self:
-        """Take files from the simulated survey; they are simulated when first asked for.
+        """Use the simulated data set, whose files are simulated when they are first needed.
 
         Parameters
         ----------
         manifest
-            As for the class itself; by default in a folder beside the simulated files, which
-            then lie on the disk once, under two names.
+            Path of the manifest; by default in a folder beside the simulated files, which are
+            then hard-linked instead of copied.
         size
-            How much is simulated.
+            Size of the simulated data set.
         seed
-            The survey's seed; its own default if not given.
+            Seed of the simulation; default: the seed of the published demo.
         folder
-            Where simulated files are kept; the user's cache folder by default.
+            Folder of the simulated files; default: the user's cache folder.
 
         Returns
         -------
         EcephysProjectCache
-            Nothing is simulated yet.
+            The cache; nothing is simulated yet.
         """
         from spikehouse.demo import Survey
         from spikehouse.demo.source import Demo
 
         survey = Survey(size=size, folder=folder, **({} if seed is None else {"seed": seed}))
-        # a folder for each size, seed and version: a cache never mixes two surveys
+        # a folder for each size, seed and version: a cache never mixes two data sets
         return cls(Demo(survey), manifest=manifest or survey.folder / "cache" / "manifest.json")
 
     @classmethod
     def fixed(cls, manifest: str | Path | None = None, version: str | None = None) -> Self:
-        """Use what is in the folder and never the network.
+        """Use the files in the folder and never the network.
 
         Parameters
         ----------
         manifest, version
-            As for the class itself.
+            See :class:`EcephysProjectCache`.
 
         Returns
         -------
         EcephysProjectCache
-            What is missing from its folder raises :class:`CacheError`.
+            A cache that raises :class:`CacheError` for files missing from its folder.
 
         Raises
         ------
         CacheError
-            If there is no manifest.
+            If the manifest does not exist or is not valid.
         """
         path = default_manifest() if manifest is None else _expand(manifest)
         if not path.exists():
             raise CacheError(
-                f"there is no manifest {path}, and fixed() makes none because it fetches nothing: "
-                "give the path of an existing one, or begin with "
+                f"there is no manifest {path}, and fixed() creates none because it downloads "
+                "nothing: pass the path of an existing manifest, or start with "
                 f"EcephysProjectCache.from_warehouse(manifest={str(path)!r})"
             )
         project = cls(manifest=path, version=version)
@@ -387,16 +389,16 @@ class EcephysProjectCache(ProjectSessions):
 
     @property
     def fetch_api(self) -> Source | None:
-        """Where missing files come from; None when no network may be used."""
+        """The preferred source of missing files; None if nothing may be downloaded."""
         return self._store.source
 
     @property
     def manifest_path(self) -> Path:
-        """The manifest; its folder is the cache."""
+        """Path of the manifest; its folder is the cache folder."""
         return self._store.folder.manifest.path
 
     def close(self) -> None:
-        """Remove what ``cache=False`` left; files opened stay open."""
+        """Delete the temporary folder of ``cache=False``; open files stay usable."""
         self._resources.close()
 
     def __enter__(self) -> Self:

@@ -1,4 +1,4 @@
-"""From what a user asks for to the files that hold it."""
+"""Find the files that a request for sessions, LFP, images and movies needs."""
 
 from __future__ import annotations
 
@@ -21,41 +21,17 @@ N_NAMED = 6
 
 @dataclass(frozen=True)
 class LfpChoice:
-    """The probes whose LFP is asked for.
+    """The probes with the requested LFP."""
 
-    Attributes
-    ----------
-    session_ids, probe_ids
-        One of each a file, in the order of the table of probes.
-    notes
-        What there is to know besides.
-    """
-
+    # one per file, in the order of the table of probes
     session_ids: tuple[int, ...] = ()
     probe_ids: tuple[int, ...] = ()
+    # remarks for the plan, such as probes without LFP
     notes: tuple[str, ...] = ()
 
 
 def list_values(value: object, *, what: str) -> list[object]:
-    """Accept one value as well as several.
-
-    Parameters
-    ----------
-    value
-        One number or name, or some of them; of a table, its index.
-    what
-        What they are, for the error message.
-
-    Returns
-    -------
-    list
-        The values.
-
-    Raises
-    ------
-    InvalidArgumentError
-        If it is neither.
-    """
+    """Return a list of ids from one value or several."""
     if isinstance(value, str | bytes | bool) or not isinstance(value, Iterable):
         return [value]
     if isinstance(value, pd.DataFrame):
@@ -66,29 +42,7 @@ def list_values(value: object, *, what: str) -> list[object]:
 
 
 def choose_numbers(asked: object, valid: Sequence[int], *, what: str) -> list[int]:
-    """Say which numbers are asked for.
-
-    Parameters
-    ----------
-    asked
-        True for all of them, False for none, or the numbers.
-    valid
-        Which there are.
-    what
-        What they are, for the error message.
-
-    Returns
-    -------
-    list of int
-        The numbers, in the order given.
-
-    Raises
-    ------
-    NotFoundError
-        If there is none of such a number.
-    InvalidArgumentError
-        If a number is not whole.
-    """
+    """Return the requested numbers: all, none, one or several."""
     if asked is True or asked is False:
         return list(valid) if asked else []
     numbers = [to_whole_number(value, what=what) for value in list_values(asked, what=what)]
@@ -99,30 +53,7 @@ def choose_numbers(asked: object, valid: Sequence[int], *, what: str) -> list[in
 
 
 def choose_lfp(asked: object, probes: pd.DataFrame, session_ids: Sequence[int]) -> LfpChoice:
-    """Say of which probes the LFP is asked for.
-
-    Parameters
-    ----------
-    asked
-        True for all probes of the sessions, False for none, or names ("probeC", of every
-        session) and probe ids.
-    probes
-        The table of probes.
-    session_ids
-        The chosen sessions.
-
-    Returns
-    -------
-    LfpChoice
-        Only probes that have LFP.
-
-    Raises
-    ------
-    NotFoundError
-        If a probe is named that there is not, that is in no chosen session, or without LFP.
-    InvalidArgumentError
-        If names are given and no session.
-    """
+    """Return the probes with the requested LFP."""
     if asked is False:
         return LfpChoice()
     values = None if asked is True else list_values(asked, what="probe")
@@ -199,26 +130,8 @@ def list_targets(
     movies: Sequence[int],
     tables: bool,
 ) -> list[Target]:
-    """List the files.
-
-    Parameters
-    ----------
-    store
-        The folder.
-    session_ids
-        Sessions whose files are wanted.
-    lfp
-        Probes whose LFP files are wanted.
-    scenes, movies
-        Images and movies that are wanted.
-    tables
-        Whether the four tables are wanted.
-
-    Returns
-    -------
-    list of Target
-        Small ones first, so that what is needed to look around is there early.
-    """
+    """List the requested files."""
+    # small files first, so that the tables are there early
     return [
         *(store.target_table(name) for name in TABLE_NAMES if tables),
         *(store.target_scene(number) for number in scenes),

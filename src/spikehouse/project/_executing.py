@@ -1,4 +1,4 @@
-"""Carrying out a plan: some files at once, each whole or not at all, stoppable at any time."""
+"""Download the files of a plan, several at once, stoppable at any time."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ STOPPED = "stopped; what has arrived of each file is kept, and calling again goe
 
 
 class _Stoppable(FileProgress):
-    """Passes on how far a file is, and ends its download when the user has stopped."""
+    """Pass the progress of a file on, and raise KeyboardInterrupt once stopped."""
 
     def __init__(self, inner: FileProgress, stop: threading.Event) -> None:
         self._inner = inner
@@ -43,15 +43,7 @@ class _Stoppable(FileProgress):
 
 
 class StoppableProgress(Progress):
-    """Progress bars that are also the way to stop what they follow.
-
-    Parameters
-    ----------
-    shown
-        Whether to draw; None leaves it to ``SPIKEHOUSE_PROGRESS``.
-    n_files, n_bytes
-        How much there will be.
-    """
+    """Progress bars that can stop the downloads they follow."""
 
     def __init__(
         self, shown: bool | None = None, *, n_files: int = 1, n_bytes: int | None = None
@@ -61,22 +53,7 @@ class StoppableProgress(Progress):
 
     @contextlib.contextmanager
     def file(self, name: str, total: int | None, initial: int = 0) -> Iterator[FileProgress]:
-        """Follow one file.
-
-        Parameters
-        ----------
-        name
-            What to write before the bar.
-        total
-            The length of the file [bytes].
-        initial
-            How many bytes are there already.
-
-        Yields
-        ------
-        FileProgress
-            To be told of every block; its ``update`` raises KeyboardInterrupt once stopped.
-        """
+        """Yield the progress of one file; its `update` raises once stopped."""
         with super().file(name, total, initial) as inner:
             yield _Stoppable(inner, self.stop)
 
@@ -84,33 +61,7 @@ class StoppableProgress(Progress):
 def fetch_targets(
     store: Store, targets: Sequence[Target], *, n_bytes: int | None, shown: bool | None
 ) -> list[Path]:
-    """Fetch files, several at once.
-
-    Parameters
-    ----------
-    store
-        The folder and its sources.
-    targets
-        The files.
-    n_bytes
-        How many bytes those have in all that are to fetch; None where that is not known.
-    shown
-        Whether to draw progress bars.
-
-    Returns
-    -------
-    list of Path
-        The files, in the same order.
-
-    Raises
-    ------
-    TransferError
-        If some could not be fetched; the others are there. One line each says why.
-
-    Notes
-    -----
-    Ctrl-C ends all downloads within a second and keeps what has arrived of each.
-    """
+    """Download several files at once; Ctrl-C stops all and keeps what has arrived."""
     missing = [target for target in targets if not target.path.exists()]
     if missing:
         _fetch_missing(store, missing, n_asked=len(targets), n_bytes=n_bytes, shown=shown)

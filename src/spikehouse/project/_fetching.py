@@ -1,4 +1,4 @@
-"""Planning what to fetch, and fetching it."""
+"""Plan, download, verify, import and remove files of the cache folder."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ __all__ = ["ProjectFetching"]
 
 
 class ProjectFetching(ProjectFiles):
-    """The survey's tables and files, and getting many of them at once."""
+    """Tables and files of the data set, and operations on many files."""
 
     def plan(
         self,
@@ -56,44 +56,44 @@ class ProjectFetching(ProjectFiles):
         movies: bool | int | Iterable[int] = False,
         tables: bool = True,
     ) -> FetchPlan:
-        """Say what fetching would mean: which files, from where, how many bytes.
+        """Plan a download: list the files, their sources and their sizes.
 
         Parameters
         ----------
         session_ids
-            Sessions whose files are wanted, of the index of :meth:`get_session_table`; none by
-            default. All of them have 146.5 GB.
+            Ids of the sessions whose files to download, from the index of
+            :meth:`get_session_table`; none by default. All of them have 146.5 GB.
         lfp
-            Probes whose LFP files are wanted (0.9 to 2.7 GB each): True for all of the sessions,
-            or names ("probeC", of each session) and probe ids. Probe ids can be given without
+            Probes whose LFP files to download (0.9 to 2.7 GB each): True for all probes of the
+            sessions, or names ("probeC", in each session) and probe ids. Probe ids need no
             sessions.
         scenes
-            Images of the natural scenes: True for all 118, or their numbers.
+            Natural scenes: True for all 118 images, or their numbers.
         movies
-            Movies: True for both, or their numbers (1, 3).
+            Natural movies: True for both, or their numbers (1, 3).
         tables
-            Whether the tables of sessions, probes, channels and units are wanted.
+            Whether to include the tables of sessions, probes, channels and units.
 
         Returns
         -------
         FetchPlan
-            Prints as a table; to be given to :meth:`fetch`. Nothing of it is fetched yet.
+            The plan, for :meth:`fetch`; it prints as a table. None of it is downloaded yet.
 
         Raises
         ------
         SessionNotFoundError
-            If there is no such session.
+            If a session does not exist.
         NotFoundError
-            If there is no such probe, image or movie, or if a probe that was named has no LFP.
-            Probes that were not named and have none are left out, and the plan says so.
+            If a probe, image or movie does not exist, or a probe given by name or id has no LFP.
+            With ``lfp=True`` probes without LFP are left out, with a note in the plan.
         InvalidArgumentError
-            If an id is not a whole number, or probes are named and no session.
+            If an id is not a whole number, or probe names are given without sessions.
 
         Notes
         -----
-        What is in the folder is found by looking; for what is not, the sources are asked for
-        the length, several files at once. A file nobody has is in the plan with the reason.
-        The tables of sessions and probes are fetched if they are needed to know the ids.
+        The sources are asked for the length of each missing file, several at once. A file that
+        no source has is in the plan with the reason. The tables of sessions and probes are
+        downloaded if they are needed to look up ids.
         """
         sessions = [] if session_ids is None else list_values(session_ids, what="session id")
         numbers = list(dict.fromkeys(self._require_session(value) for value in sessions))
@@ -117,36 +117,37 @@ class ProjectFetching(ProjectFiles):
         )
 
     def fetch(self, plan: FetchPlan) -> list[Path]:
-        """Fetch what a plan lists and the folder does not have.
+        """Download the missing files of a plan.
 
         Parameters
         ----------
         plan
-            What :meth:`plan` gave, of this cache.
+            Plan that :meth:`plan` of this cache returned.
 
         Returns
         -------
         list of Path
-            Every file of the plan, in its order.
+            Paths of all files of the plan, in its order.
 
         Raises
         ------
         TransferError
-            If some files could not be fetched: the message names each and its reason. All
-            others are there then, and calling again goes on from what has arrived.
+            If some files could not be downloaded; the message lists each with the reason. All
+            others are cached, and another call resumes from the bytes that have arrived.
         CacheError
-            If there is not enough free space for all of it; nothing is fetched then.
+            If the disk has too little free space for the whole plan; nothing is downloaded.
         InvalidArgumentError
-            If it is no plan, or that of another cache folder.
+            If the argument is not a plan, or is a plan for another cache folder.
 
         Notes
         -----
-        Four files at once (eight if they are small), each from the first source that delivers
-        it. Ctrl-C stops all of them within a second and keeps what has arrived. Every file is
-        checked (length, digest where one is published, structure) before it gets its name.
+        Four files are downloaded at once (eight if they are small), each from the first source
+        that has it. Ctrl-C stops within a second and keeps the bytes that have arrived. Every
+        file is checked (length, published digest if there is one, structure) before it gets its
+        name.
         """
         targets = [self._target_of(item) for item in self._check_plan(plan)]
-        # the bars count what is there already, too: the whole length of every file to fetch
+        # the bars show whole files, with the bytes that are there already counted as done
         lengths = [item.n_bytes for item in plan.items if item.state != "cached"]
         known = [length for length in lengths if length is not None]
         return fetch_targets(
@@ -157,29 +158,30 @@ class ProjectFetching(ProjectFiles):
         )
 
     def verify(self, *, repair: bool = False, published: bool = False) -> pd.DataFrame:
-        """Look whether the files of the folder are what they were when they came.
+        """Verify the cached files against the digests recorded when they were downloaded.
 
         Parameters
         ----------
         repair
-            Fetch those again that are not. A file is replaced when the new one is complete; one
-            whose bytes changed, but that is whole, or that was not fetched by this package, is
-            kept beside it as ``<name>.bad-<n>``.
+            Whether to download bad files again. A file is replaced when the new one is complete;
+            a changed but structurally intact file, or one that was not downloaded by this
+            package, is kept beside it as ``<name>.bad-<n>``.
         published
-            Ask the sources for published digests of files without a record (DANDI has them).
+            Whether to ask the sources for published digests of files without a record (DANDI
+            has them).
 
         Returns
         -------
         DataFrame
-            One row a file; columns file, n_bytes, state, reason, advice. States are "sound",
+            One row per file; columns file, n_bytes, state, reason, advice. States are "sound",
             "no record", "changed", "cut short", "not HDF5", "damaged", "unreadable", and with
-            ``repair`` "repaired". A file that could not be repaired keeps its state, is where it
-            was, and its advice says why.
+            ``repair`` "repaired". A file that could not be repaired keeps its state and place,
+            and its advice gives the reason.
 
         Notes
         -----
-        Reads every file with a record once. Without ``repair`` nothing is changed. A table
-        that was read before stays in memory as it was: open the cache anew after a repair.
+        Reads every file with a record once. Without ``repair`` nothing is changed. A table that
+        was read before stays in memory: create the cache object again after a repair.
         """
         import pandas as pd
 
@@ -197,7 +199,7 @@ class ProjectFetching(ProjectFiles):
                     except (CacheError, NotFoundError, SourceError, TransferError) as error:
                         if isinstance(error, CacheError) and self._store.sources:
                             raise  # the folder cannot be written to
-                        # the other files are verified and repaired all the same
+                        # the other files are still verified and repaired
                         advice = f"could not be repaired: {error}"
                     else:
                         n_bytes, state = report.target.path.stat().st_size, "repaired"
@@ -206,29 +208,29 @@ class ProjectFetching(ProjectFiles):
         return pd.DataFrame(rows, columns=["file", "n_bytes", "state", "reason", "advice"])
 
     def adopt(self, folder: str | Path) -> pd.DataFrame:
-        """Take files that are on this machine already into the folder.
+        """Import files that are on this machine already into the cache folder.
 
         Parameters
         ----------
         folder
-            Any folder with files named as in a cache folder (AllenSDK's too) or as on DANDI;
-            the cache folder itself, to record the digests of files that came otherwise.
+            Folder with files named as in a cache folder (also AllenSDK's) or as on DANDI; or the
+            cache folder itself, to record the digests of files that were put there otherwise.
 
         Returns
         -------
         DataFrame
-            One row a file; columns origin, path, outcome ("linked", "copied", "recorded",
+            One row per file; columns origin, path, outcome ("linked", "copied", "recorded",
             "there already", "refused"), reason.
 
         Raises
         ------
         CacheError
-            If there is no such folder, or this one cannot be written to.
+            If ``folder`` does not exist, or the cache folder cannot be written to.
 
         Notes
         -----
-        On one disk a file gets a second name and no second copy; else it is copied and checked.
-        Nothing in the other folder is changed, and no file is replaced.
+        On the same disk files are hard-linked, otherwise copied and checked. Nothing in the
+        other folder is changed, and no cached file is replaced.
         """
         import pandas as pd
 
@@ -240,14 +242,14 @@ class ProjectFetching(ProjectFiles):
         return pd.DataFrame(rows, columns=["origin", "path", "outcome", "reason"])
 
     def list_files(self) -> pd.DataFrame:
-        """List what is in the folder.
+        """List the files in the cache folder.
 
         Returns
         -------
         DataFrame
-            One row a file; columns file, n_bytes, kind ("session", "lfp", "scene", "movie",
-            "table"; "part", "blocks", "repair", "replaced" for what is not of the survey), source,
-            fetched_at. The last two are empty without a record.
+            One row per file; columns file, n_bytes, kind ("session", "lfp", "scene", "movie",
+            "table"; "part", "blocks", "repair", "replaced" for leftovers), source, fetched_at.
+            The last two are empty without a record.
         """
         import pandas as pd
 
@@ -266,47 +268,47 @@ class ProjectFetching(ProjectFiles):
     def list_leftovers(
         self, session_ids: Iterable[int] = (), *, recent: bool = False
     ) -> list[Leftover]:
-        """List what may be removed from the folder.
+        """List what may be removed from the cache folder.
 
         Parameters
         ----------
         session_ids
-            Sessions whose files may go as well.
+            Ids of sessions whose files to list as well.
         recent
-            Whether to list unfinished downloads of the last 24 hours, too.
+            Whether to list also unfinished downloads of the last 24 hours.
 
         Returns
         -------
         list of Leftover
-            Unfinished downloads, streamed blocks, files that a repair replaced, and what was
-            named.
+            Unfinished downloads, streamed bytes, files that a repair replaced, and the files of
+            ``session_ids``.
 
         Raises
         ------
         NotFoundError
-            If no file of a named session is here.
+            If a session of ``session_ids`` has no cached file.
         """
         found = [part for part in find_leftovers(self._store) if recent or not part.is_recent]
         return [*found, *find_files_of_session(self._store, session_ids)]
 
     def remove_leftovers(self, leftovers: Iterable[Leftover]) -> int:
-        """Remove what was listed.
+        """Remove leftovers from the cache folder.
 
         Parameters
         ----------
         leftovers
-            Of :meth:`list_leftovers`.
+            What to remove, as :meth:`list_leftovers` returned it.
 
         Returns
         -------
         int
-            How many bytes are free again.
+            Number of freed bytes.
 
         Raises
         ------
         CacheError
-            If something cannot be removed. If something lies outside the folder; nothing is
-            removed then.
+            If a file cannot be removed, or lies outside the folder; in the latter case nothing
+            is removed.
         """
         return remove_leftovers(self._store, leftovers)
 
@@ -339,7 +341,7 @@ class ProjectFetching(ProjectFiles):
         return all((plan.folder / item.file).exists() for item in plan.items)
 
     def _target_of(self, item: FetchItem) -> Target:
-        """Find the file that an item of a plan stands for."""
+        """Return the target of an item of a plan."""
         store = self._store
         match item.kind, item.ids:
             case "session", (int(session_id),):

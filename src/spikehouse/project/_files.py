@@ -1,4 +1,4 @@
-"""The files of a survey, from a folder or from wherever it is filled."""
+"""The files of the data set, cached or downloaded."""
 
 from __future__ import annotations
 
@@ -17,78 +17,78 @@ N_SCENES = 118
 
 
 class ProjectFiles(ProjectTables):
-    """The survey's tables and its files: sessions, LFP, images, movies.
+    """Tables and files of the data set: sessions, LFP, images, movies.
 
     Notes
     -----
-    What is in the folder is used as it is and never fetched again. Fetching raises
-    :class:`CacheError` if the folder cannot be written to or nothing may be fetched,
-    :class:`SourceError` if the source does not deliver, :class:`TransferError` if a file did
-    not arrive whole and :class:`InvalidFileError` if it is not what it should be.
+    A cached file is used as it is and never downloaded again. Downloads raise
+    :class:`CacheError` if the folder cannot be written to or nothing may be downloaded,
+    :class:`SourceError` if the source fails, :class:`TransferError` if a file did not arrive
+    completely and :class:`InvalidFileError` if it is not a file of the expected type.
     """
 
     def fetch_session(self, session_id: int) -> Path:
-        """Fetch the file of a session unless it is there.
+        """Download the file of a session unless it is cached.
 
         Parameters
         ----------
         session_id
-            One of the index of :meth:`get_session_table`.
+            Id of the session, from the index of :meth:`get_session_table`.
 
         Returns
         -------
         Path
-            The NWB file.
+            Path of the NWB file.
 
         Raises
         ------
         SessionNotFoundError
-            If there is no such session.
+            If the session does not exist.
         NotFoundError
-            If its file was not released.
+            If the file of the session was not released.
         """
         return self._store.fetch_session(self._require_session(session_id))
 
     def fetch_probe_lfp(self, probe_id: int) -> Path:
-        """Fetch the LFP file of a probe unless it is there.
+        """Download the LFP file of a probe unless it is cached.
 
         Parameters
         ----------
         probe_id
-            One of the index of :meth:`get_probes`.
+            Id of the probe, from the index of :meth:`get_probes`.
 
         Returns
         -------
         Path
-            The NWB file.
+            Path of the NWB file.
 
         Raises
         ------
         NotFoundError
-            If there is no such probe, or no LFP of it was released.
+            If the probe does not exist, or its LFP was not released.
         """
         session_id = self._require_lfp(probe_id)
         return self._store.fetch_lfp(session_id, to_whole_number(probe_id, what="probe id"))
 
     def get_natural_scene_template(self, number: int) -> NDArray[np.uint8]:
-        """Read an image of the natural scenes, fetching it unless it is there.
+        """Read a natural scene, downloading it unless it is cached.
 
         Parameters
         ----------
         number
-            0 to 117, as in the column ``frame`` of the stimulus table.
+            Number of the image, 0 to 117, as in the column ``frame`` of the stimulus table.
 
         Returns
         -------
         ndarray
-            Shape (918, 1174), grey values 0 to 255.
+            Grey values 0 to 255, shape (918, 1174).
 
         Raises
         ------
         NotFoundError
-            If there is no such image.
+            If the image does not exist.
         InvalidArgumentError
-            If the number is not whole.
+            If ``number`` is not a whole number.
         """
         index = to_whole_number(number, what="natural scene")
         if not 0 <= index < N_SCENES:
@@ -99,29 +99,29 @@ class ProjectFiles(ProjectTables):
         return self._store.read_scene(index)
 
     def get_natural_movie_template(self, number: int) -> NDArray[Any]:
-        """Open a movie, fetching it unless it is there.
+        """Open a natural movie, downloading it unless it is cached.
 
         Parameters
         ----------
         number
-            1 for natural_movie_one, 3 for natural_movie_three.
+            Number of the movie: 1 for natural_movie_one, 3 for natural_movie_three.
 
         Returns
         -------
         ndarray
-            Shape (frames, 304, 608), grey values 0 to 255; frames are read when they are used.
+            Grey values 0 to 255, shape (frames, 304, 608), memory-mapped.
 
         Raises
         ------
         NotFoundError
-            If there is no such movie.
+            If the movie does not exist.
         InvalidArgumentError
-            If the number is not whole.
+            If ``number`` is not a whole number.
         """
         return self._store.read_movie(to_whole_number(number, what="natural movie"))
 
     def _require_lfp(self, probe_id: int) -> int:
-        """Make sure that a probe has LFP; gives its session."""
+        """Check that a probe has LFP, and return its session."""
         number = to_whole_number(probe_id, what="probe id")
         probes = self._store.read_table("probes")
         if number not in probes.index:

@@ -1,4 +1,4 @@
-"""What lies in a cache folder besides the survey, and what of it may go."""
+"""Find and remove what is not part of the data set in a cache folder."""
 
 from __future__ import annotations
 
@@ -25,44 +25,25 @@ STALE_S = 86_400.0
 
 @dataclass(frozen=True)
 class Leftover:
-    """Something that may be removed.
+    """Files that may be removed together."""
 
-    Attributes
-    ----------
-    kind
-        "part": a download that was not finished. "blocks": what was streamed. "repair": a file
-        that was to replace another. "replaced": a changed file that a repair kept as
-        ``<name>.bad-<n>``. "session": a file of a session that was named.
-    paths
-        What is removed together: files, and folders with all that is in them.
-    n_bytes
-        How much that is on the disk.
-    is_recent
-        Whether it was written to within a day, or is being written to now.
-    lock
-        The lock of who writes it; None where there is none.
-    """
-
+    # "part": unfinished download. "blocks": streamed bytes. "repair": unfinished replacement.
+    # "replaced": changed file that a repair kept as `<name>.bad-<n>`. "session": file of a session
+    # to remove.
     kind: Kind
+    # files, and folders with all their content
     paths: tuple[Path, ...]
+    # size on the disk
     n_bytes: int
+    # whether it was written within a day, or is being written now
     is_recent: bool
+    # lock of its writer, None if there is none
     lock: Path | None = None
 
 
 def measure(path: Path) -> int:
-    """Measure how much of the disk is used.
-
-    Parameters
-    ----------
-    path
-        A file, or a folder with all that is in it; it may be absent.
-
-    Returns
-    -------
-    int
-        Bytes; those of a file with holes are the ones that were written.
-    """
+    """Return the disk space used by a file or folder, 0 if it does not exist."""
+    # of a sparse file the bytes that were written count
     total = 0
     for part in [path, *path.rglob("*")]:
         # another process may delete it between listing and looking
@@ -74,18 +55,7 @@ def measure(path: Path) -> int:
 
 
 def find_leftovers(store: Store) -> list[Leftover]:
-    """List what may be removed without losing a file of the survey.
-
-    Parameters
-    ----------
-    store
-        The folder.
-
-    Returns
-    -------
-    list of Leftover
-        Unfinished downloads, streamed blocks, unfinished repairs, files that a repair replaced.
-    """
+    """List what may be removed without losing a file of the data set."""
     parts = [_describe_part(store, target) for target in find_targets(store, suffix=".part")]
     own = store.folder.own
     folders: list[tuple[Kind, Path]] = [("blocks", own / "blocks"), ("repair", own / "repair")]
@@ -120,32 +90,14 @@ def _describe_part(store: Store, target: Target) -> Leftover:
 def _is_held(lock: Path) -> bool:
     if not lock.exists():
         return False
-    # in a folder that cannot be written to, nobody holds a lock
+    # in a read-only folder no lock can be held
     with contextlib.suppress(CacheError), try_lock(lock) as is_free:
         return not is_free
     return False
 
 
 def find_files_of_session(store: Store, session_ids: Iterable[int]) -> list[Leftover]:
-    """List the files of some sessions.
-
-    Parameters
-    ----------
-    store
-        The folder.
-    session_ids
-        The sessions.
-
-    Returns
-    -------
-    list of Leftover
-        Session and LFP files, and tables of metrics.
-
-    Raises
-    ------
-    NotFoundError
-        If no file of a session is there.
-    """
+    """List the files of some sessions."""
     targets = find_targets(store)
     found = []
     for session_id in session_ids:
@@ -172,30 +124,7 @@ def _describe_file(store: Store, target: Target) -> Leftover:
 
 
 def remove_leftovers(store: Store, leftovers: Iterable[Leftover]) -> int:
-    """Remove what was listed.
-
-    Parameters
-    ----------
-    store
-        The folder.
-    leftovers
-        What may go.
-
-    Returns
-    -------
-    int
-        Bytes that are free now.
-
-    Raises
-    ------
-    CacheError
-        If something cannot be removed. If something lies outside the folder; nothing is removed
-        then.
-
-    Notes
-    -----
-    An unfinished download that a process is writing now is left alone.
-    """
+    """Remove leftovers, except downloads that a process is writing now."""
     leftovers = list(leftovers)
     for path in (path for leftover in leftovers for path in leftover.paths):
         check_inside(path, store.folder.manifest.folder)

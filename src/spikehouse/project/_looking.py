@@ -1,4 +1,4 @@
-"""Finding out what is known of files before they are fetched: on the disk, and at the sources."""
+"""Find out about files before downloading them: on the disk and at the sources."""
 
 from __future__ import annotations
 
@@ -20,25 +20,9 @@ N_AT_ONCE = 8
 
 
 def gather_facts(store: Store, targets: Sequence[Target]) -> list[FileFacts]:
-    """Look where every file is and how long.
-
-    Parameters
-    ----------
-    store
-        The folder and its sources.
-    targets
-        The files.
-
-    Returns
-    -------
-    list of FileFacts
-        In the same order. Of a file that is there, no source is asked.
-
-    Notes
-    -----
-    At most one small request a file, several at once. A source that fails is what the plan
-    says of that file, not an error: the others are planned all the same.
-    """
+    """Find out the state, source and size of every file."""
+    # At most one small request per file, several at once. The failure of a source becomes the
+    # `problem` of that file, so that the others are still planned.
     jobs = [partial(_look, store, target) for target in targets]
     return call_at_once(jobs, n_threads=N_AT_ONCE)
 
@@ -69,18 +53,7 @@ def _is_made_anew(store: Store, target: Target) -> bool:
 
 
 def measure_free_space(folder: Path) -> int:
-    """Measure the free space where a folder is, or will be.
-
-    Parameters
-    ----------
-    folder
-        The folder; it need not exist.
-
-    Returns
-    -------
-    int
-        Bytes that may be written.
-    """
+    """Return the free space of the disk of an existing or future folder."""
     place = folder.absolute()
     while not place.exists():
         place = place.parent

@@ -1,4 +1,4 @@
-"""Opening a session of the survey, from its file or straight off a server."""
+"""Open a session of the data set, from its file or streamed from a server."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ CHANNEL_COLUMNS_FOR_SESSIONS = [
 
 
 class ProjectSessions(ProjectFetching):
-    """The survey's tables and files, and the sessions in them."""
+    """Tables, files and sessions of the data set."""
 
     def get_session_data(
         self,
@@ -39,20 +39,20 @@ class ProjectSessions(ProjectFetching):
         stream: bool = False,
         **unit_filter_kwargs: object,
     ) -> EcephysSession:
-        """Open a session.
+        """Open a session, downloading its file if necessary.
 
         Parameters
         ----------
         session_id
-            One of the index of :meth:`get_session_table`.
+            Id of the session, from the index of :meth:`get_session_table`.
         filter_by_validity
-            Keep only units of good quality.
+            Whether to keep only units of good quality.
         stream
-            False fetches the session's file unless it is there. True reads straight off the
-            server what is asked for, and nothing else, where the file is not in the folder; so
-            with the LFP of its probes.
+            False downloads the file of the session unless it is cached. True reads only the
+            bytes that are needed from the server, unless the file is cached; the same holds for
+            the LFP of its probes.
         **unit_filter_kwargs
-            As for :meth:`get_units`.
+            Filters of :meth:`get_units`.
 
         Returns
         -------
@@ -62,18 +62,18 @@ class ProjectSessions(ProjectFetching):
         Raises
         ------
         SessionNotFoundError
-            If there is no such session; nothing is downloaded then.
+            If the session does not exist; nothing is downloaded then.
         SourceError
-            If no source delivers it, or, when streaming, none serves ranges of it.
+            If no source can deliver the file, or, with ``stream``, serve byte ranges of it.
         TransferError
-            If its file did not arrive whole.
+            If the file did not arrive completely.
         InvalidFileError
-            If its file is not a session. It is never deleted for that.
+            If the file is not a session file; a cached file is not deleted for that.
 
         Notes
         -----
-        Session files have 1.7 to 3.3 GB. What was streamed is kept in the cache folder, in
-        blocks and up to a limit, so that the second time nothing is fetched.
+        Session files have 1.7 to 3.3 GB. Streamed bytes are kept in the cache folder up to a
+        limit, so that they are downloaded once.
         """
         filters = UnitFilter.from_arguments(filter_by_validity, **unit_filter_kwargs)
         session_id = self._require_session(session_id)
@@ -109,7 +109,7 @@ class ProjectSessions(ProjectFetching):
         return [int(value) for value in probes.index[probes["ecephys_session_id"] == session_id]]
 
     def _select_channel_columns(self, session_id: int) -> pd.DataFrame:
-        # of the table of channels alone: the one of units has 51 MB that a session can do without
+        # needs the table of channels alone; the table of units has 51 MB
         channels = self._store.read_table("channels")
         of_session = channels["ecephys_probe_id"].isin(self._list_probes(session_id))
         return mask_unregistered(channels[of_session])[CHANNEL_COLUMNS_FOR_SESSIONS]

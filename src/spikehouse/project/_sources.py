@@ -1,4 +1,4 @@
-"""From the names of sources to the clients that speak to them."""
+"""Create the clients of the sources from their names."""
 
 from __future__ import annotations
 
@@ -41,29 +41,7 @@ def make_sources(
     fetch_tries: int,
     progress: bool | None = None,
 ) -> tuple[Source, ...]:
-    """Make a client for each source.
-
-    Parameters
-    ----------
-    choices
-        Names ("s3", "dandi", "warehouse"), folders, or sources; one or several.
-    fetch_tries
-        As for ``HttpOptions``.
-    progress
-        Whether to draw bars for tables that take long.
-
-    Returns
-    -------
-    tuple of Source
-        In the same order.
-
-    Raises
-    ------
-    InvalidArgumentError
-        If there is no such source, none at all, or one twice.
-    CacheError
-        If there is no such folder.
-    """
+    """Create a client for each source."""
     # a string is a sequence, of letters; a source of one's own may be anything
     is_one = isinstance(choices, str | Path) or not isinstance(choices, Iterable)
     listed: list[SourceChoice] = [choices] if is_one else list(choices)  # type: ignore[list-item, arg-type]
@@ -107,16 +85,14 @@ def _open_folder(choice: str | Path) -> Folder:
 
 
 def default_manifest(sources: Iterable[Source] = ()) -> Path:
-    """Return the manifest that is used when none is named.
-
-    Sources that may have another survey, with other sessions under the same numbers, never use
-    the folder of the published one: a server at another address has a folder of its own, and
-    with a class of the user's the manifest is in the working directory, as with AllenSDK.
-    """
+    """Return the path of the manifest that is used by default."""
+    # Sources that may have another data set, with other sessions under the same ids, never use the
+    # folder of the published one: a server at another URL has a folder of its own, and with a
+    # user's class the manifest is in the working directory, as with AllenSDK.
     import platformdirs
 
     in_working_directory = Path(MANIFEST_NAMES[1]).absolute()
-    # whoever has a cache of AllenSDK there goes on using it
+    # an existing cache of AllenSDK stays in use
     if in_working_directory.is_file():
         return in_working_directory
     root = platformdirs.user_cache_path("spikehouse")
@@ -138,20 +114,7 @@ def default_manifest(sources: Iterable[Source] = ()) -> Path:
 
 
 def find_options(sources: Iterable[Source], *, fetch_tries: int) -> HttpOptions:
-    """Say how patient to be with servers.
-
-    Parameters
-    ----------
-    sources
-        Who will be asked.
-    fetch_tries
-        As for ``HttpOptions``, where no source says.
-
-    Returns
-    -------
-    HttpOptions
-        Those of the first source that has some.
-    """
+    """Return timeouts and retries from the first source that has them."""
     for source in sources:
         if isinstance(source, S3 | Dandi | Warehouse):
             return source.options

@@ -1,4 +1,4 @@
-"""The tables of a survey, from a folder or from wherever it is filled."""
+"""The tables of the data set, cached or downloaded."""
 
 from __future__ import annotations
 
@@ -26,70 +26,72 @@ __all__ = ["ProjectTables"]
 
 
 class ProjectTables:
-    """What the survey holds: sessions, probes, channels, units and their metrics.
+    """Tables of the data set: sessions, probes, channels, units and their metrics.
 
     Parameters
     ----------
     store
-        The cache folder and the source it is filled from.
+        The cache folder and the sources it is filled from.
 
     Notes
     -----
-    Every method returns a table of its own, which may be changed freely. The files behind them
-    are parsed once. All raise :class:`CacheError` if a file is missing and may not be fetched
-    or cannot be written, :class:`SourceError` if the source does not deliver, and
-    :class:`InvalidFileError` if a file of the folder is not the table it should be.
+    Every method returns a new table, which may be modified; the files are parsed once. All
+    methods raise :class:`CacheError` if a file is missing and may not be downloaded or written,
+    :class:`SourceError` if the source fails, and :class:`InvalidFileError` if a file of the
+    folder is not the expected table.
     """
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
     def get_session_table(self, suppress: Iterable[str] | None = None) -> pd.DataFrame:
-        """List the sessions with what was recorded in them.
+        """Return the table of sessions.
 
         Parameters
         ----------
         suppress
-            Columns to leave out; by default has_nwb, isi_experiment_id, date_of_acquisition.
+            Columns to leave out; default: has_nwb, isi_experiment_id, date_of_acquisition.
 
         Returns
         -------
         DataFrame
-            Index ``id``; published_at, specimen_id, session_type, age_in_days, sex,
+            Index ``id``; columns published_at, specimen_id, session_type, age_in_days, sex,
             full_genotype, unit_count, channel_count, probe_count, ecephys_structure_acronyms
-            (an array, with NaN for channels outside the brain). Units are counted within the
-            default limits of :meth:`get_units`, those outside the brain included, which an open
-            session leaves out.
+            (an array, with NaN for channels outside the brain). The units are those of
+            :meth:`get_units` with its default filters; they include units outside the brain,
+            which an open session leaves out.
         """
         return catalogue.list_sessions(self._counted_tables, suppress=suppress)
 
     def get_probes(self, suppress: Iterable[str] | None = None) -> pd.DataFrame:
-        """List the probes with what was recorded on them.
+        """Return the table of probes.
 
         Parameters
         ----------
         suppress
-            Columns to leave out; by default those of the session and the channel indices.
+            Columns to leave out; default: those of the session and the channel indices.
 
         Returns
         -------
         DataFrame
-            Index ``id``. ``lfp_sampling_rate`` [Hz] is the rate of the released LFP.
+            Index ``id``; one row per probe, with the counts of its units and channels.
+            ``lfp_sampling_rate`` [Hz] is the rate of the released LFP.
         """
         return catalogue.list_probes(self._counted_tables, suppress=suppress)
 
     def get_channels(self, suppress: Iterable[str] | None = None) -> pd.DataFrame:
-        """List the channels of every probe.
+        """Return the table of channels.
 
         Parameters
         ----------
         suppress
-            Columns to leave out; by default those of the session and the probe's name.
+            Columns to leave out; default: those of the session and the name of the probe.
 
         Returns
         -------
         DataFrame
-            Index ``id``; positions and CCF coordinates in µm, NaN where not registered.
+            Index ``id``; positions and CCF coordinates [µm], NaN if the channel was not
+            registered.
         """
         return catalogue.list_channels(self._tables, suppress=suppress)
 
@@ -99,29 +101,29 @@ class ProjectTables:
         filter_by_validity: bool = True,
         **unit_filter_kwargs: object,
     ) -> pd.DataFrame:
-        """List the units with their channel, probe and session.
+        """Return the table of units with their channel, probe and session.
 
         Parameters
         ----------
         suppress
-            Columns to leave out; by default a few that only matter inside the Institute.
+            Columns to leave out; default: a few that are for internal use of the Allen Institute.
         filter_by_validity
-            Keep only units of good quality, and drop the column that says so.
+            Whether to keep only units of quality "good", and drop the column ``quality``.
         **unit_filter_kwargs
             ``amplitude_cutoff_maximum`` (0.1), ``presence_ratio_minimum`` (0.95),
             ``isi_violations_maximum`` (0.5), None for no limit; and
-            ``filter_out_of_brain_units`` (False: the published counts include units whose
-            channel was not placed in a structure; a session leaves them out).
+            ``filter_out_of_brain_units`` (False, as in the published counts; an open session
+            leaves out units whose channel was not assigned to a structure).
 
         Returns
         -------
         DataFrame
-            Index ``id``.
+            Index ``id``; one row per unit.
 
         Raises
         ------
         InvalidArgumentError
-            If there is no such filter, or a limit is not a number.
+            If a filter does not exist, or a limit is not a number.
         """
         given = {"filter_out_of_brain_units": False, **unit_filter_kwargs}
         filters = UnitFilter.from_arguments(filter_by_validity, **given)
@@ -134,31 +136,31 @@ class ProjectTables:
         filter_by_validity: bool = True,
         **unit_filter_kwargs: object,
     ) -> pd.DataFrame:
-        """List the Institute's analysis metrics of the units of a session.
+        """Return the published analysis metrics of the units of a session.
 
         Parameters
         ----------
         session_id
-            The session.
+            Id of the session, from the index of :meth:`get_session_table`.
         annotate
-            Put them beside the columns of :meth:`get_units`; units that are not listed there
-            are then left out.
+            Whether to add the columns of :meth:`get_units`, and leave out units that are not in
+            that table.
         filter_by_validity
-            As for :meth:`get_units`; without ``annotate`` nothing is filtered.
+            Whether to keep only units of good quality; ignored without ``annotate``.
         **unit_filter_kwargs
-            As for :meth:`get_units`.
+            Filters of :meth:`get_units`; ignored without ``annotate``.
 
         Returns
         -------
         DataFrame
-            Index ``ecephys_unit_id``.
+            Index ``ecephys_unit_id``; one column per metric.
 
         Raises
         ------
         SessionNotFoundError
-            If there is no such session.
+            If the session does not exist.
         InvalidArgumentError
-            If there is no such filter, or a limit is not a number.
+            If a filter does not exist, or a limit is not a number.
         """
         session_id = self._require_session(session_id)
         metrics = self._store.read_session_metrics(session_id)
@@ -176,31 +178,31 @@ class ProjectTables:
         filter_by_validity: bool = True,
         **unit_filter_kwargs: object,
     ) -> pd.DataFrame:
-        """List the Institute's analysis metrics of the units of a session type.
+        """Return the published analysis metrics of the units of a session type.
 
         Parameters
         ----------
         session_type
-            One of :meth:`get_all_session_types`.
+            Session type, one of :meth:`get_all_session_types`.
         annotate
-            Put them beside the columns of :meth:`get_units`; units that are not listed there
-            are then left out.
+            Whether to add the columns of :meth:`get_units`, and leave out units that are not in
+            that table.
         filter_by_validity
-            As for :meth:`get_units`; without ``annotate`` nothing is filtered.
+            Whether to keep only units of good quality; ignored without ``annotate``.
         **unit_filter_kwargs
-            As for :meth:`get_units`.
+            Filters of :meth:`get_units`; ignored without ``annotate``.
 
         Returns
         -------
         DataFrame
-            Index ``ecephys_unit_id``.
+            Index ``ecephys_unit_id``; one column per metric.
 
         Raises
         ------
         NotFoundError
-            If there is no such session type.
+            If the session type does not exist.
         InvalidArgumentError
-            If there is no such filter, or a limit is not a number.
+            If a filter does not exist, or a limit is not a number.
         """
         types = self._tables.sessions["session_type"].unique().tolist()
         if session_type not in types:
@@ -219,12 +221,12 @@ class ProjectTables:
         Parameters
         ----------
         **session_kwargs
-            Passed on to :meth:`get_session_table`.
+            Arguments of :meth:`get_session_table`.
 
         Returns
         -------
         list of str
-            In order of first appearance.
+            Unique values in order of first appearance.
         """
         return _list_unique(self.get_session_table, "session_type", session_kwargs)
 
@@ -234,12 +236,12 @@ class ProjectTables:
         Parameters
         ----------
         **session_kwargs
-            Passed on to :meth:`get_session_table`.
+            Arguments of :meth:`get_session_table`.
 
         Returns
         -------
         list of str
-            In order of first appearance.
+            Unique values in order of first appearance.
         """
         return _list_unique(self.get_session_table, "full_genotype", session_kwargs)
 
@@ -249,12 +251,12 @@ class ProjectTables:
         Parameters
         ----------
         **channel_kwargs
-            Passed on to :meth:`get_channels`.
+            Arguments of :meth:`get_channels`.
 
         Returns
         -------
         list
-            Acronyms, in order of first appearance, and NaN if a channel lay outside the brain.
+            Unique acronyms in order of first appearance, and NaN for channels outside the brain.
         """
         return _list_unique(self.get_channels, "ecephys_structure_acronym", channel_kwargs)
 
@@ -264,12 +266,12 @@ class ProjectTables:
         Parameters
         ----------
         **session_kwargs
-            Passed on to :meth:`get_session_table`.
+            Arguments of :meth:`get_session_table`.
 
         Returns
         -------
         list of float
-            In order of first appearance.
+            Unique ages in order of first appearance.
         """
         return _list_unique(self.get_session_table, "age_in_days", session_kwargs)
 
@@ -279,12 +281,12 @@ class ProjectTables:
         Parameters
         ----------
         **session_kwargs
-            Passed on to :meth:`get_session_table`.
+            Arguments of :meth:`get_session_table`.
 
         Returns
         -------
         list of str
-            In order of first appearance.
+            Unique values in order of first appearance.
         """
         return _list_unique(self.get_session_table, "sex", session_kwargs)
 
@@ -314,7 +316,7 @@ class ProjectTables:
         )
 
     def _require_session(self, session_id: object) -> int:
-        """Make sure that there is such a session, before anything is downloaded for it."""
+        """Check that a session exists, before anything is downloaded for it."""
         number = to_whole_number(session_id, what="session id")
         sessions = self._store.read_table("sessions")
         if number not in sessions.index:
@@ -325,30 +327,13 @@ class ProjectTables:
 
 
 def to_whole_number(value: object, *, what: str) -> int:
-    """Accept what is a whole number, whoever's type it is.
-
-    Parameters
-    ----------
-    value
-        An int, a NumPy integer, a float without a fraction (``frame`` columns hold these), or a
-        table of one row, whose index is meant.
-    what
-        What to call it in the error message.
-
-    Returns
-    -------
-    int
-        The number.
-
-    Raises
-    ------
-    InvalidArgumentError
-        If it is none.
-    """
+    """Convert an id or number of any integral type, or a table of one row, to int."""
+    # A float without a fraction is accepted, because the `frame` columns hold these; of a table of
+    # one row the index is the id.
     if isinstance(value, pd.DataFrame):
         value = to_id(value, what.replace(" ", "_"))
     try:
-        # bool is an int to Python and never an id to anybody
+        # bool is a subclass of int, but never an id
         if isinstance(value, bool | np.bool_):
             raise TypeError("a truth value")
         if isinstance(value, float | np.floating) and float(value).is_integer():

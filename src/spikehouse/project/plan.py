@@ -1,4 +1,4 @@
-"""What fetching would mean: which files, from where, how many bytes. Pure: nothing is fetched."""
+"""The plan of a download: files, sources and sizes. Nothing is downloaded here."""
 
 from __future__ import annotations
 
@@ -22,59 +22,46 @@ _UNITS = ("kB", "MB", "GB", "TB")
 
 @dataclass(frozen=True)
 class FileFacts:
-    """What was found out about a file by looking.
-
-    Attributes
-    ----------
-    target
-        The file.
-    state
-        Whether it is in the folder, wholly, in part or not at all.
-    n_bytes_there
-        How many bytes of it are in the folder.
-    source
-        Who has it; empty where nobody was asked, or nobody has it.
-    url
-        Where it is there; empty where it has no address.
-    n_bytes
-        Its length at the source; None where that is not known before it is fetched.
-    problem
-        Why it cannot be had; empty where it can.
-    """
+    """What is known of a file before it is downloaded."""
 
     target: Target
     state: Literal["cached", "partial", "absent"]
+    # bytes in the folder
     n_bytes_there: int
+    # name of the source, empty if none was asked or none has the file
     source: str = ""
+    # URL at the source, empty if it has none
     url: str = ""
+    # length at the source, None if unknown before the download
     n_bytes: int | None = None
+    # why it cannot be downloaded, otherwise empty
     problem: str = ""
 
 
 @dataclass(frozen=True)
 class FetchItem:
-    """A file of a plan.
+    """A file of a download plan.
 
     Attributes
     ----------
     file
-        Where it lies below the folder.
+        Path relative to the cache folder.
     kind
-        What it is: "session", "lfp", "scene", "movie" or "table".
+        Kind of file: "session", "lfp", "scene", "movie" or "table".
     ids
-        Which: ``(session_id,)``, ``(session_id, probe_id)``, ``(number,)`` or ``(name,)``.
+        ``(session_id,)``, ``(session_id, probe_id)``, ``(number,)`` or ``(name,)``.
     source
-        Who has it; empty for a file that is in the folder.
+        Name of the source; empty for a cached file.
     url
-        Its address there; empty where it has none.
+        URL at the source; empty if the file has none.
     n_bytes
-        Its length; None where that is not known before it is fetched.
+        Length of the file; None if it is unknown before the download.
     n_bytes_there
-        How many bytes of it are in the folder.
+        Number of bytes in the folder.
     state
         "cached", "partial" or "absent".
     problem
-        Why it cannot be had; empty where it can.
+        Why the file cannot be downloaded; empty if it can.
     """
 
     file: str
@@ -89,7 +76,7 @@ class FetchItem:
 
     @property
     def n_bytes_missing(self) -> int | None:
-        """How many bytes are to fetch; None where that is not known."""
+        """Number of bytes to download; None if unknown."""
         if self.state == "cached":
             return 0
         return None if self.n_bytes is None else max(self.n_bytes - self.n_bytes_there, 0)
@@ -97,22 +84,22 @@ class FetchItem:
 
 @dataclass(frozen=True)
 class FetchPlan:
-    """Which files will be fetched into a folder, and which are there.
+    """Files to download into a cache folder, and files that are there already.
 
-    Made by :meth:`spikehouse.EcephysProjectCache.plan`, carried out by
-    :meth:`spikehouse.EcephysProjectCache.fetch`. It can be printed, and is shown as a table in
-    a notebook.
+    Created by :meth:`spikehouse.EcephysProjectCache.plan` and executed by
+    :meth:`spikehouse.EcephysProjectCache.fetch`. A plan can be printed, and is shown as a table
+    in a notebook.
 
     Attributes
     ----------
     folder
         The cache folder.
     items
-        The files, each once.
+        The files, without duplicates.
     n_bytes_free
-        Free space on its disk when the plan was made.
+        Free space on the disk of the folder when the plan was made.
     notes
-        What there is to know besides, such as probes without LFP.
+        Remarks, such as probes without LFP.
     """
 
     folder: Path
@@ -125,12 +112,12 @@ class FetchPlan:
 
     @property
     def n_bytes_missing(self) -> int:
-        """How many bytes are to fetch; files of unknown length are not counted."""
+        """Number of bytes to download, files of unknown length not counted."""
         return sum(item.n_bytes_missing or 0 for item in self.items)
 
     @property
     def n_bytes_there(self) -> int:
-        """How many bytes are in the folder."""
+        """Number of bytes in the folder."""
         return sum(item.n_bytes_there for item in self.items)
 
     @property
@@ -139,13 +126,13 @@ class FetchPlan:
         return all(item.state == "cached" for item in self.items)
 
     def to_frame(self) -> pd.DataFrame:
-        """Give the plan as a table.
+        """Return the plan as a table.
 
         Returns
         -------
         DataFrame
-            One row a file; columns file, kind, ids, source, url, n_bytes, n_bytes_there, state,
-            problem. ``n_bytes`` is NA where it is not known.
+            One row per file; columns file, kind, ids, source, url, n_bytes, n_bytes_there, state,
+            problem. ``n_bytes`` is NA where it is unknown.
         """
         import pandas as pd
 
@@ -170,7 +157,7 @@ class FetchPlan:
         return f"<table><tr>{head}</tr>{body}</table>{remarks}"
 
     def _remarks(self) -> list[str]:
-        """Say how much it is in all, and what there is to know besides."""
+        """Return a summary of the sizes, then the notes and problems."""
         n_unknown = sum(item.n_bytes_missing is None for item in self.items)
         n_missing = sum(item.state != "cached" for item in self.items)
         files = "1 file" if len(self.items) == 1 else f"{len(self.items)} files"
@@ -200,7 +187,7 @@ def _row_of(item: FetchItem) -> tuple[str, ...]:
 
 
 def _align(row: tuple[str, ...], widths: list[int]) -> list[str]:
-    """Put text to the left and sizes to the right."""
+    """Pad cells to the widths of the columns, sizes on the left."""
     return [
         cell.rjust(width) if name in ("size", "there") else cell.ljust(width)
         for name, cell, width in zip(HEADER, row, widths, strict=True)
@@ -208,19 +195,19 @@ def _align(row: tuple[str, ...], widths: list[int]) -> list[str]:
 
 
 def plan_items(facts: Iterable[FileFacts], *, folder: Path) -> tuple[FetchItem, ...]:
-    """Make a plan of what was found out.
+    """Convert facts about files to the items of a plan.
 
     Parameters
     ----------
     facts
-        The files, and what is known of each.
+        Facts about each file.
     folder
-        The cache folder; files in it are named from there.
+        The cache folder, to which the paths of the items are relative.
 
     Returns
     -------
     tuple of FetchItem
-        In the order given; a file that comes twice is there once.
+        In the order of ``facts``, without duplicates.
     """
     items: dict[Path, FetchItem] = {}
     for fact in facts:
@@ -245,17 +232,17 @@ def plan_items(facts: Iterable[FileFacts], *, folder: Path) -> tuple[FetchItem, 
 
 
 def describe_bytes(n_bytes: int) -> str:
-    """Write a number of bytes as people do.
+    """Format a number of bytes with a decimal unit.
 
     Parameters
     ----------
     n_bytes
-        How many.
+        Number of bytes.
 
     Returns
     -------
     str
-        In B, kB, MB, GB or TB, decimal: "2.32 GB".
+        Number with three digits in B, kB, MB, GB or TB, such as "2.32 GB".
     """
     if n_bytes < 1000:
         return f"{n_bytes} B"
