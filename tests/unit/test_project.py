@@ -329,7 +329,7 @@ def test_get_unit_analysis_metrics__knows_its_sessions_and_types(
 
 
 def test_get_units__refuses_unknown_filters(project: EcephysProjectCache) -> None:
-    with pytest.raises(InvalidArgumentError, match="no unit filter 'presence_ratio'"):
+    with pytest.raises(InvalidArgumentError, match="unknown unit filter 'presence_ratio'"):
         project.get_units(presence_ratio=0.9)
 
 
@@ -617,7 +617,7 @@ def test_fixed__reads_and_never_fetches(
 
 
 def test_fixed__makes_no_folder(tmp_path: Path) -> None:
-    with pytest.raises(CacheError, match=r"there is no manifest .*fixed\(\) makes none"):
+    with pytest.raises(CacheError, match=r"there is no manifest .*fixed\(\) creates none"):
         EcephysProjectCache.fixed(tmp_path / "new" / "manifest.json")
     assert list(tmp_path.iterdir()) == []
 

@@ -63,4 +63,4 @@ def test_explain_absence__says_how_to_get_it(folder: CacheFolder) -> None:
     path = folder.manifest.folder / "units.csv"
     message = str(folder.explain_absence(path))
     assert message.startswith(f"{path} is not in the cache folder")
-    assert f"from_warehouse(manifest={str(folder.manifest.path)!r})" in message
+    assert f"EcephysProjectCache(manifest={str(folder.manifest.path)!r})" in message

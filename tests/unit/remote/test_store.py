@@ -419,7 +419,10 @@ def test_fixed__says_what_is_missing_and_how_to_fetch_it(folder: CacheFolder) ->
         lambda: store.read_scene(5),
     ]
     for ask in asks:
-        with pytest.raises(CacheError, match=r"is not in the cache folder.*fixed\(\).*from_"):
+        with pytest.raises(
+            CacheError,
+            match=r"is not in the cache folder.*fixed\(\).*EcephysProjectCache\(manifest=",
+        ):
             ask()
 
 
