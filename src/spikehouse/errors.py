@@ -55,7 +55,7 @@ N_CHARACTERS = 80
 _FOREIGN = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError)
 
 # user name and password in a URL
-_CREDENTIALS = re.compile(r"(?<=://)[^/?#\s@]*@")
+_CREDENTIALS = re.compile(r"(?<=://)\S*@(?=[\w.\[])")
 
 
 def printable(text: object, *, keep: str = "") -> str:

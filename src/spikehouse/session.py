@@ -218,7 +218,7 @@ class EcephysSession:
         left_out = getattr(self.api, "count_out_of_brain_units", lambda: 0)()
         if not left_out:
             return units
-        return f"{units}; without {left_out} outside the brain (unit_count in the table has them)"
+        return f"{units} ({left_out} more outside the brain, which unit_count includes)"
 
     def _title(self) -> str:
         try:

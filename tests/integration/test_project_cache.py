@@ -196,7 +196,7 @@ def test_num_units__says_why_the_session_table_counts_more(project: EcephysProje
     sessions = project.get_session_table()
     session = project.get_session_data(sessions.loc[[900000003]])
     assert (sessions.loc[900000003, "unit_count"], session.num_units) == (17, 16)
-    said = "16: VISp [0-9].*; without 1 outside the brain \\(unit_count in the table has them\\)"
+    said = "16: VISp [0-9].* \\(1 more outside the brain, which unit_count includes\\)"
     assert re.search(said, repr(session))
     whole = project.get_session_data(900000003, filter_out_of_brain_units=False)
     assert whole.num_units == 17

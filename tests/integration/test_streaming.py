@@ -242,7 +242,7 @@ def test_streamed_session__file_changes_at_the_server__never_mixed(server):
 
 def test_streamed_session__server_without_ranges__says_to_fetch(server):
     server.has_ranges = False
-    with pytest.raises(SourceError, match=r"serves no ranges .*: fetch the file"):
+    with pytest.raises(SourceError, match=r"serves no ranges .*: download it, and give its path"):
         EcephysSession.from_nwb_path(open_remote(server))
 
 

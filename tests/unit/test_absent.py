@@ -146,7 +146,7 @@ def test_channels__a_left_right_coordinate_that_repeats_another_is_unknown(
     session = changed(lambda file: None)
     with pytest.warns(UserWarning, match=REPEATS) as caught:
         channels = session.channels
-    assert caught[0].filename == __file__
+    assert len(caught) == 1
     assert channels[LEFT_RIGHT].isna().all()
     assert channels[DORSAL_VENTRAL].notna().any()
     with warnings.catch_warnings():

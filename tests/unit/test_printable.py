@@ -29,6 +29,11 @@ def test_printable__is_printable_and_keeps_what_is(text):
         assert shown == text
 
 
+@pytest.mark.parametrize("secret", ["u:p", "u:p@ss", "u:pa/ss", "u:p#s?s"])
+def test_printable__hides_odd_passwords(secret):
+    assert printable(f"at http://{secret}@host:1/x now") == "at http://***@host:1/x now"
+
+
 def test_printable__hides_passwords():
     text = "cannot reach http://me:secret@proxy:3128/ and https://token@host/x, me@home.org"
     shown = printable(text)

@@ -12,6 +12,7 @@ import pandas as pd
 import xarray as xr
 
 from spikehouse.analysis.definitions import Definition, check_definition
+from spikehouse.analysis.responses import check_unit_ids
 from spikehouse.errors import InvalidArgumentError, guard_public
 from spikehouse.labelled import Ids, align, rows_first, to_ids
 from spikehouse.schema import require_columns
@@ -67,13 +68,13 @@ class StimulusResponses:
     def __post_init__(self) -> None:
         check_definition(self.definition)
         _check_presentations(self.presentations, self.stimulus_name)
+        check_windows(self.presentations[["start_time", "stop_time"]])
         if not (np.isfinite(self.trial_duration) and self.trial_duration > 0):
             raise InvalidArgumentError(
                 f"trial_duration is {self.trial_duration}; give the length of a response [s], "
                 "for instance 0.25"
             )
-        check_windows(self.presentations[["start_time", "stop_time"]])
-        object.__setattr__(self, "unit_ids", to_ids(self.unit_ids, "unit_id").tolist())
+        object.__setattr__(self, "unit_ids", check_unit_ids(self.unit_ids))
 
     @classmethod
     def from_counts(
@@ -112,9 +113,10 @@ class StimulusResponses:
             If shapes or labels do not fit, counts are not whole numbers of 0 or more, or the
             presentations lack a column or there are none.
         """
-        units = to_ids(unit_ids, "unit_id").tolist()
+        units = check_unit_ids(unit_ids)
         counts = rows_first(counts)
         _check_presentations(presentations, "a table of counts")
+        check_windows(presentations[["start_time", "stop_time"]])
         if presentations.empty:
             raise InvalidArgumentError("there are no presentations; pass one row for each")
         if isinstance(counts, xr.DataArray) and counts.ndim == 2:
@@ -134,6 +136,10 @@ class StimulusResponses:
                 f"{len(presentations)} presentations and one column for each of the {len(units)} "
                 "units"
             )
+        try:
+            values = values.astype(np.float64)
+        except (TypeError, ValueError) as error:
+            raise InvalidArgumentError(f"counts must be numbers ({error})") from error
         with np.errstate(invalid="ignore"):
             whole = values.astype(np.int32)
         if (whole != values).any() or (whole < 0).any():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import shlex
 import sys
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeAlias
@@ -19,9 +20,7 @@ if TYPE_CHECKING:
 EXIT_ERROR = 1
 EXIT_INTERRUPTED = 130
 SIZES = "tiny, small or full"
-CACHE_VARIABLE = "SPIKEHOUSE_CACHE"
 OFFLINE_COMMANDS = (["sessions"], ["probes"], ["units"], ["info"], ["analyze"])
-DEFAULT_SOURCES = ("s3", "dandi", "warehouse")
 
 Sources: TypeAlias = Annotated[
     list[str] | None,
@@ -34,8 +33,8 @@ Sources: TypeAlias = Annotated[
 Cache: TypeAlias = Annotated[
     Path | None,
     typer.Option(
-        help=f"Cache folder, or its manifest. Default: ${CACHE_VARIABLE}, or else in your own "
-        "cache folder."
+        help="Cache folder, or its manifest. Default: $SPIKEHOUSE_CACHE, or else in your own "
+        "cache folder; the demo has a folder of its own."
     ),
 ]
 Host: TypeAlias = Annotated[
@@ -51,6 +50,7 @@ Offline: TypeAlias = Annotated[
 def plain_errors(farewell: str) -> Iterator[None]:
     """Print errors of the package in one line, and exit with a code."""
     # any other exception is a bug and keeps its traceback
+    warnings.showwarning = _note
     try:
         yield
     except SpikehouseError as error:
@@ -63,6 +63,12 @@ def plain_errors(farewell: str) -> Iterator[None]:
     except KeyboardInterrupt as error:
         typer.secho(f"\nInterrupted: {str(error) or farewell}.", err=True)
         raise SystemExit(EXIT_INTERRUPTED) from None
+
+
+def _note(message: Warning | str, *_: object, **__: object) -> None:
+    """Print a warning as a sentence, without a line of our source."""
+    text = printable(message)
+    typer.echo(f"Note: {text[:1].upper()}{text[1:]}", err=True)
 
 
 def _advise(advice: str) -> str:
@@ -97,7 +103,7 @@ def open_cache(
     offline: bool = False,
 ) -> EcephysProjectCache:
     """Open the cache for the given options; nothing is downloaded yet."""
-    from spikehouse.project import EcephysProjectCache
+    from spikehouse.project import DEFAULT_SOURCES, EcephysProjectCache
     from spikehouse.remote.manifest import find_manifest
 
     names = sources or list(DEFAULT_SOURCES)

@@ -6,6 +6,7 @@ import pytest
 import scipy.stats
 import xarray as xr
 
+from spikehouse.analysis import StimulusResponses
 from spikehouse.analysis.evoked import adjust_p_values, compute_evoked_responses
 from spikehouse.analysis.responses import (
     compute_conditionwise_psth,
@@ -265,3 +266,23 @@ def test_adjust_p_values__equals_scipy_and_passes_over_nan(rng: np.random.Genera
     assert adjust_p_values([]).shape == (0,)
     with pytest.raises(InvalidArgumentError, match=r"1 p-values lie outside \[0, 1\], the first"):
         adjust_p_values([0.5, 1.5])
+
+
+@pytest.mark.parametrize(
+    ("change", "counts", "units", "message"),
+    [
+        ({}, np.ones((4, 2)), [1, 1], "1"),
+        ({}, np.full((4, 2), "a"), [1, 2], "counts must be numbers"),
+        ({}, np.full((4, 2), None), [1, 2], "counts must be"),
+        ({"start_time": np.nan}, np.ones((4, 2)), [1, 2], "presentation 10"),
+        ({"stop_time": -1.0}, np.ones((4, 2)), [1, 2], "presentation 10"),
+    ],
+)
+def test_from_counts__refuses(change, counts, units, message):
+    start = np.arange(4.0)
+    presentations = pd.DataFrame(
+        {"start_time": start, "stop_time": start + 0.25, "stimulus_condition_id": 0},
+        index=pd.Index([10, 11, 12, 13], name="stimulus_presentation_id"),
+    ).assign(**change)
+    with pytest.raises(InvalidArgumentError, match=message):
+        StimulusResponses.from_counts(counts, presentations, units)

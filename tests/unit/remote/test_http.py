@@ -173,6 +173,16 @@ def test_version__is_the_same_only_if_all_that_is_known_agrees(
     assert now.validator in ({etag, None} if etag else {modified})
 
 
+def test_read_range__refuses_a_version_named_later(served: RangedFile, hasty: HttpOptions) -> None:
+    client = HttpClient(hasty)
+    served.etag = None
+    unnamed = served.remote()
+    assert client.read_range(unnamed, 0, 10) == BODY[:10]
+    served.etag = '"new"'
+    with pytest.raises(ChangedError, match="has changed at the server"):
+        client.read_range(unnamed, 10, 20)
+
+
 def test_read_range__refuses_a_server_without_ranges(
     served: RangedFile, hasty: HttpOptions
 ) -> None:

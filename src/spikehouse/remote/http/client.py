@@ -52,6 +52,8 @@ class HttpClient:
         self._pools: dict[str | None, PoolManager] = {}
         self._led_to: dict[tuple[str, frozenset[str]], str] = {}
         self._met: set[str] = set()
+        # what the first answer said of each file, with which later ranges must go together
+        self._first: dict[str, Version] = {}
         self._opening = threading.Lock()
         renew_in_child(self)
 
@@ -141,6 +143,7 @@ class HttpClient:
                 # an empty file has no first byte
                 return Answer(Version(size=0, url=remote.url), 0, 0, is_range=True)
             answer = read_answer(response, remote, asked=(0, 1))
+            self._first[remote.url] = answer.version
             if answer.is_range:
                 for _ in iterate_blocks(response, url=remote.url, most=1):
                     pass  # one byte: read, so that the connection can be used again
@@ -155,17 +158,22 @@ class HttpClient:
             if response.status == 416:
                 raise ChangedError(f"{remote.url} has no bytes {start} to {stop - 1} any more")
             answer = read_answer(response, remote, asked=(start, stop))
-            if answer.version.differs(known):
+            now, first = answer.version, self._first.get(remote.url, answer.version)
+            # who named no version at first and names one now may have sent another before
+            is_named_now = first.etag is None and now.etag is not None
+            if is_named_now or now.differs(first) or now.differs(known):
                 raise ChangedError(f"{remote.url} has changed at the server since it was opened")
             if not answer.is_range:
                 raise SourceError(
-                    f"{remote.url} serves no ranges (status 200 instead of 206): fetch the file"
+                    f"{remote.url} serves no ranges (status 200 instead of 206), so it cannot "
+                    "be read where it is: download it, and give its path"
                 )
             body = b"".join(iterate_blocks(response, url=remote.url, most=stop - start))
         finally:
             response.close()
         if len(body) != stop - start:
             raise TransferError(f"{remote.url} sent {len(body)} of {stop - start} bytes")
+        self._first.setdefault(remote.url, answer.version)
         return body
 
     def _request(self, url: str, *, timeout: float, headers: Mapping[str, str]) -> BaseHTTPResponse:
