@@ -125,7 +125,7 @@ def compute_metrics(
     NotFoundError
         If the session was not shown the stimulus; the message names those it was.
     InvalidArgumentError
-        If there is no such analysis, or the session allows none.
+        If there is no such analysis, or the session was shown none of their stimuli.
     """
     chosen = _choose(analyses, shown)
     options = options or MetricOptions()

@@ -110,7 +110,7 @@ def optotag(
         Laser pulses: start_time, stop_time [s], stimulus_name, and what ``by`` names;
         ``session.optogenetic_stimulation_epochs`` if None.
     conditions
-        Which stimulus_names; all if None.
+        Values of stimulus_name to use; all if None.
     by
         The columns that make a condition; ``()`` puts all pulses together.
     options

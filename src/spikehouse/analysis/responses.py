@@ -71,7 +71,7 @@ def compute_conditionwise_psth(
     ------
     InvalidArgumentError
         If a column is missing, the edges cannot bound bins, a presentation has no finite start,
-        or a condition id is no whole number.
+        or a condition id is not a whole number.
     NotFoundError
         If there is no such unit.
 
