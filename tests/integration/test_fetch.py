@@ -243,9 +243,9 @@ def test_fetch__one_failure_does_not_stop_the_others(
     with pytest.raises(TransferError) as caught:
         project.fetch(plan)
     message = str(caught.value)
-    assert message.startswith(f"1 of 6 files could not be fetched:\n  session {FIRST}: ")
+    assert message.startswith(f"1 of 6 files could not be downloaded:\n  session {FIRST}: ")
     assert "404" in message
-    assert message.endswith("calling again goes on with what is missing")
+    assert message.endswith("call again to download what is missing")
     assert [item.state for item in project.plan([FIRST, SECOND]).items[-2:]] == ["absent", "cached"]
     server.absent.clear()
     assert len(project.fetch(plan)) == 6
@@ -270,13 +270,13 @@ def test_fetch__refuses_what_is_no_plan_of_this_cache(
     project: EcephysProjectCache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plan = project.plan([FIRST])
-    with pytest.raises(InvalidArgumentError, match="is not a plan: make one first"):
+    with pytest.raises(InvalidArgumentError, match="is not a plan: create one with plan"):
         project.fetch([FIRST])  # type: ignore[arg-type]
     other = FetchPlan(tmp_path, plan.items, plan.n_bytes_free)
     with pytest.raises(InvalidArgumentError, match="this plan was made for"):
         project.fetch(other)
     monkeypatch.setattr("spikehouse.project._fetching.measure_free_space", lambda folder: 1000)
-    with pytest.raises(CacheError, match=r"MB are to fetch and .* has 1.00 kB free"):
+    with pytest.raises(CacheError, match=r"MB must be downloaded, but .* has 1.00 kB free"):
         project.fetch(plan)
 
 

@@ -400,7 +400,9 @@ def test_get_session_data__does_not_keep_what_is_not_hdf5(
     project: EcephysProjectCache, source: FakeSource, manifest: Path
 ) -> None:
     source.session_body = b"<html>not today</html>"
-    with pytest.raises(InvalidFileError, match=r"sent for session_900000001\.nwb is no good"):
+    with pytest.raises(
+        InvalidFileError, match=r"for session_900000001\.nwb is not valid and was not kept"
+    ):
         project.get_session_data(SESSION)
     assert not [name for name in files_in(manifest.parent) if "session_9" in name]
 

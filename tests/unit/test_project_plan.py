@@ -64,8 +64,8 @@ def test_plan__prints_a_table_with_a_total() -> None:
         "units.csv                  warehouse        ?      0 B  absent",
         "session_1/session_1.nwb    s3         2.32 GB  1.00 GB  partial",
         "session_1/probe_2_lfp.nwb  -                ?      0 B  absent",
-        "4 files in /data: 3 to fetch, 1.32 GB and 2 of a length not known before; "
-        "1.00 GB there; 50.0 GB free on the disk",
+        "4 files in /data: 3 to download, 1.32 GB and 2 of unknown length; "
+        "1.00 GB cached; 50.0 GB free on the disk",
         "no LFP was processed for probeB (3) of session 1",
         "session_1/probe_2_lfp.nwb: no source has it",
     ]
@@ -115,7 +115,7 @@ def test_plan__says_when_nothing_is_to_do() -> None:
     facts = [FileFacts(make_target("a.nwb"), "cached", 5)]
     plan = FetchPlan(FOLDER, plan_items(facts, folder=FOLDER), 7)
     assert plan.is_complete
-    assert str(plan).endswith("1 file in /data: 0 to fetch; 5 B there; 7 B free on the disk")
+    assert str(plan).endswith("1 file in /data: 0 to download; 5 B cached; 7 B free on the disk")
 
 
 @pytest.mark.parametrize(
@@ -191,8 +191,8 @@ def test_choose_lfp__notes_once_what_has_none() -> None:
         ([23], [2], NotFoundError, "probe 23 has no LFP: none was processed for it"),
         ([12], [1], NotFoundError, "there is no probe 12: did you mean 11 or 13"),
         ([21], [1], NotFoundError, "there is no probe 21 in the chosen sessions: did you mean 13"),
-        (True, [], InvalidArgumentError, r"of which sessions is the LFP wanted\? .* lfp=\[11\]"),
-        ("probeA", [], InvalidArgumentError, "of which sessions is the LFP wanted"),
+        (True, [], InvalidArgumentError, r"lfp needs session ids or probe ids: .* lfp=\[11\]"),
+        ("probeA", [], InvalidArgumentError, "lfp needs session ids or probe ids"),
         ([1.5], [1], InvalidArgumentError, "1.5 is not a probe id: give a whole number"),
     ],
 )

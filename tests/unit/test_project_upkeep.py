@@ -135,7 +135,7 @@ def test_adopt__a_folder_in_the_place_of_the_file(
     place(tmp_path / "other" / "session_99.nwb")
     table = project.adopt(tmp_path / "other")
     assert sorted(table["outcome"]) == ["linked", "refused"]
-    assert table["reason"].str.contains("is no file: remove it first").sum() == 1
+    assert table["reason"].str.contains("is not a regular file: remove it first").sum() == 1
 
 
 def test_adopt__refuses_what_has_changed_since(

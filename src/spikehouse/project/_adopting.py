@@ -63,7 +63,7 @@ def adopt_folder(
     # is read once from beginning to end for its digest.
     folder = folder.expanduser().absolute()
     if not folder.is_dir():
-        raise CacheError(f"there is no folder {folder}: give one with files of the survey")
+        raise CacheError(f"there is no folder {folder}: pass a folder with files of the data set")
     if folder.samefile(store.folder.manifest.folder):
         for present in find_targets(store):
             yield _adopt_in_place(store, present, bar)
@@ -112,7 +112,7 @@ def _recognise_lfp(store: Store, path: Path, probe_id: int) -> Target | None:
 
 def _check_file(path: Path) -> None:
     if not path.is_file():  # to open a pipe would wait for ever
-        raise OSError(f"{path} is no file")
+        raise OSError(f"{path} is not a regular file")
 
 
 def _adopt_in_place(store: Store, target: Target, bar: FileProgress | None) -> Adoption:
@@ -133,7 +133,9 @@ def _adopt(
     store: Store, target: Target, origin: Path, folder: Path, bar: FileProgress | None
 ) -> Adoption:
     if target.path.exists() and not target.path.is_file():
-        return Adoption(origin, None, "refused", f"{target.path} is no file: remove it first")
+        return Adoption(
+            origin, None, "refused", f"{target.path} is not a regular file: remove it first"
+        )
     if target.path.exists():
         return Adoption(origin, target.path, "there already")
     store.folder.check_inside(target.path)

@@ -60,7 +60,7 @@ def choose_lfp(asked: object, probes: pd.DataFrame, session_ids: Sequence[int]) 
     is_by_name = values is None or any(isinstance(value, str) for value in values)
     if is_by_name and not session_ids:
         raise InvalidArgumentError(
-            "of which sessions is the LFP wanted? Give their ids, or the probes' own ids: "
+            "lfp needs session ids or probe ids: pass session_ids too, or probe ids as in "
             f"lfp={_give_examples(probes)}"
         )
     of_sessions = probes[probes["ecephys_session_id"].isin(session_ids)]

@@ -19,7 +19,7 @@ __all__ = ["fetch_targets"]
 N_AT_ONCE = 4
 N_SMALL_AT_ONCE = 8
 SMALL_BYTES = 16_000_000
-STOPPED = "stopped; what has arrived of each file is kept, and calling again goes on from there"
+STOPPED = "stopped; what has arrived of each file is kept, and call again to resume"
 
 
 class _Stoppable(FileProgress):
@@ -104,6 +104,6 @@ def _sum_up(failures: dict[str, SpikehouseError], *, n_asked: int) -> Spikehouse
     lines = [f"{name}: {error.message}" for name, error in failures.items()]
     files = "1 file" if n_asked == 1 else f"{n_asked} files"
     return TransferError(
-        "\n  ".join([f"{len(failures)} of {files} could not be fetched:", *lines])
-        + "\nWhat has arrived is kept; calling again goes on with what is missing"
+        "\n  ".join([f"{len(failures)} of {files} could not be downloaded:", *lines])
+        + "\nWhat has arrived is kept; call again to download what is missing"
     )

@@ -319,20 +319,20 @@ class ProjectFetching(ProjectFiles):
     def _check_plan(self, plan: FetchPlan) -> tuple[FetchItem, ...]:
         if not isinstance(plan, FetchPlan):
             raise InvalidArgumentError(
-                f"{plan!r} is not a plan: make one first, as in "
+                f"{plan!r} is not a plan: create one with plan(), as in "
                 "cache.fetch(cache.plan([791319847]))"
             )
         folder = self._store.folder.manifest.folder
         if plan.folder != folder:
             raise InvalidArgumentError(
-                f"this plan was made for {plan.folder}, and this cache is {folder}: plan again here"
+                f"this plan is for {plan.folder}, but this cache is {folder}: create a new plan"
             )
         n_free = measure_free_space(folder)
         if plan.n_bytes_missing > n_free and not self._is_there(plan):
             raise CacheError(
-                f"{describe_bytes(plan.n_bytes_missing)} are to fetch and {folder} has "
+                f"{describe_bytes(plan.n_bytes_missing)} must be downloaded, but {folder} has "
                 f"{describe_bytes(n_free)} free: plan fewer files, free some space, or choose "
-                "another folder with manifest=…; nothing was fetched"
+                "another folder with manifest=…; nothing was downloaded"
             )
         return plan.items
 
@@ -354,4 +354,6 @@ class ProjectFetching(ProjectFiles):
                 return store.target_movie(number)
             case "table", (("sessions" | "probes" | "channels" | "units") as name,):
                 return store.target_table(name)
-        raise InvalidArgumentError(f"the plan holds {item.kind} {item.ids!r}, which is no file")
+        raise InvalidArgumentError(
+            f"the plan contains {item.kind} {item.ids!r}, which is not a file"
+        )

@@ -161,12 +161,12 @@ class FetchPlan:
         n_unknown = sum(item.n_bytes_missing is None for item in self.items)
         n_missing = sum(item.state != "cached" for item in self.items)
         files = "1 file" if len(self.items) == 1 else f"{len(self.items)} files"
-        total = f"{files} in {self.folder}: {n_missing} to fetch"
+        total = f"{files} in {self.folder}: {n_missing} to download"
         if n_missing:
             total += f", {describe_bytes(self.n_bytes_missing)}"
         if n_unknown:
-            total += f" and {n_unknown} of a length not known before"
-        total += f"; {describe_bytes(self.n_bytes_there)} there"
+            total += f" and {n_unknown} of unknown length"
+        total += f"; {describe_bytes(self.n_bytes_there)} cached"
         total += f"; {describe_bytes(self.n_bytes_free)} free on the disk"
         problems = [f"{item.file}: {item.problem}" for item in self.items if item.problem]
         return [printable(line) for line in (total, *self.notes, *problems)]

@@ -131,7 +131,7 @@ def read_manifest(path: Path, *, version: str | None = None) -> Manifest:
         elif kind in ("file", "dir"):
             specs[str(entry.get("key"))] = _resolve(entry, specs, path)
         else:
-            log.warning("%s: unknown entry of type %r left aside", path, kind)
+            log.warning("%s: unknown entry of type %r ignored", path, kind)
     _add_missing(specs, path)
     _compare_versions(path, found=found, expected=version or MANIFEST_VERSION)
     return Manifest(path=path, version=found, specs=MappingProxyType(specs))
@@ -157,7 +157,7 @@ def _resolve(entry: Mapping[str, Any], specs: Mapping[str, str], path: Path) -> 
         raise CacheError(f"{path} is not a manifest: an entry lacks its key or spec: {entry!r}")
     if parent is not None and parent not in specs:
         raise CacheError(
-            f"{path} is not a manifest: {key!r} lies in {parent!r}, which it has not named before"
+            f"{path} is not a manifest: {key!r} lies in {parent!r}, which no earlier entry names"
         )
     base = specs[parent] if parent is not None else _escape(path.parent)
     return str(Path(base) / spec)

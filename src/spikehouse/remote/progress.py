@@ -75,9 +75,9 @@ class Progress:
         self._n_known = 0
         self._n_done = 0
         self._n_begun = 0
-        self._all: tqdm[Never] | None = None
+        self._total: tqdm[Never] | None = None
         if self.shown and n_files > 1:
-            self._all = self._open_bar("in all", n_bytes, 0)
+            self._total = self._open_bar("total", n_bytes, 0)
 
     def __enter__(self) -> Progress:
         return self
@@ -88,9 +88,9 @@ class Progress:
     def close(self) -> None:
         """Close the bar of the total."""
         with self._lock:
-            if self._all is not None:
-                self._all.close()
-                self._all = None
+            if self._total is not None:
+                self._total.close()
+                self._total = None
 
     @contextlib.contextmanager
     def file(self, name: str, total: int | None, initial: int = 0) -> Iterator[FileProgress]:
@@ -100,9 +100,9 @@ class Progress:
             return
         with self._lock:
             self._n_begun += 1
-            if self._n_begun > 1 and self._all is None:
-                self._all = self._open_bar("in all", self._n_bytes or self._n_known or None, 0)
-                self._refresh(self._all, self._n_done)
+            if self._n_begun > 1 and self._total is None:
+                self._total = self._open_bar("total", self._n_bytes or self._n_known or None, 0)
+                self._refresh(self._total, self._n_done)
             position = self._take_position()
             bar = self._open_bar(name, total, position)
         progress = FileProgress(self, bar, None)
@@ -127,7 +127,7 @@ class Progress:
 
     def _take_position(self) -> int:
         # line 0 belongs to the bar in all, if there is one
-        position = 0 if self._all is None else 1
+        position = 0 if self._total is None else 1
         while position in self._positions:
             position += 1
         self._positions.add(position)
@@ -138,8 +138,8 @@ class Progress:
             file.done += n
             self._n_done += n
             bar.update(n)
-            if self._all is not None:
-                self._all.update(n)
+            if self._total is not None:
+                self._total.update(n)
 
     def _restart(self, file: FileProgress, bar: tqdm[Never], total: int | None, done: int) -> None:
         with self._lock:
@@ -150,9 +150,9 @@ class Progress:
             # what was there before must not count as speed
             bar.initial = done
             self._refresh(bar, done)
-            if self._all is not None:
-                self._all.total = self._n_bytes or self._n_known or None
-                self._refresh(self._all, self._n_done)
+            if self._total is not None:
+                self._total.total = self._n_bytes or self._n_known or None
+                self._refresh(self._total, self._n_done)
 
     @staticmethod
     def _refresh(bar: tqdm[Never], n: int) -> None:

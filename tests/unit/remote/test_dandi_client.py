@@ -189,7 +189,7 @@ def test_list_files__has_an_end(
 ) -> None:
     monkeypatch.setattr("spikehouse.remote.sources.dandi_api.MAX_ASSETS", 3)
     list_assets(archive, [ASSET] * 4)
-    with pytest.raises(SourceError, match="lists more than 3 files: not believed"):
+    with pytest.raises(SourceError, match="lists more than 3 files, the limit"):
         dandi.get_session_data(791319847)
 
 
@@ -204,7 +204,7 @@ def test_list_files__has_a_largest_size(
 @pytest.mark.parametrize("body", [b"[" * 100_000, b"<Error>", b"", b"\xff\xfe", b"9" * 5000])
 def test_list_files__refuses_what_is_no_json(dandi: Dandi, archive: StandIn, body: bytes) -> None:
     archive.serve_bytes(LISTING, body)
-    with pytest.raises(SourceError, match="does not answer with JSON for the list of files"):
+    with pytest.raises(SourceError, match="returned no valid JSON for the list of files"):
         dandi.get_session_data(791319847)
 
 
@@ -217,9 +217,9 @@ def test_find_session__refuses_two_files(dandi: Dandi, archive: StandIn) -> None
 @pytest.mark.parametrize(
     ("metadata", "message"),
     [
-        ({"digest": {"dandi:sha2-256": "0"}}, "gives '0' as a sha256, which it is not"),
+        ({"digest": {"dandi:sha2-256": "0"}}, "gives '0' as a sha256, which is not valid"),
         ({"digest": {"dandi:sha2-256": 7}}, "gives 7 as a sha256"),
-        ({"digest": {"dandi:sha2-256": "g" * 64}}, "as a sha256, which it is not"),
+        ({"digest": {"dandi:sha2-256": "g" * 64}}, "as a sha256, which is not valid"),
         ({"contentSize": 1}, "gives a size of 1, the listing of 2317463664"),
         ([], "does not answer like the DANDI Archive"),
     ],
@@ -236,7 +236,7 @@ def test_fetch_sha256__refuses_odd_metadata(
     ("newest", "error", "message"),
     [
         (None, NotFoundError, r"no version of DANDI:000022 is published; versions=.*'draft'"),
-        ({"version": "../../x"}, SourceError, "gives '../../x' as a version, which it is not"),
+        ({"version": "../../x"}, SourceError, "gives '../../x' as a version, which is not valid"),
         ({"version": None}, SourceError, "gives None as a version"),
         ("0.1.2", SourceError, "gives None as a version"),
     ],
@@ -327,7 +327,10 @@ def test_get_table_file__is_made_of_the_table_where_there_is_no_file(dandi: Dand
     [
         ({"versions": {"000021": "newest"}}, "'newest' is not a version of a dandiset"),
         ({"versions": {"000021": "0.1.2/../x"}}, "is not a version"),
-        ({"versions": {"000023": "0.1.2"}}, "the survey is not in dandiset '000023': did you mean"),
+        (
+            {"versions": {"000023": "0.1.2"}},
+            "the data set is not in dandiset '000023': did you mean",
+        ),
         ({"base_url": "http://api.dandiarchive.org/"}, "as the address of the DANDI Archive"),
     ],
 )

@@ -334,9 +334,9 @@ def test_open__sends_nothing_to_the_host_before_a_backslash(
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        (b"[" * 100_000, "does not answer with JSON for it"),
+        (b"[" * 100_000, "returned no valid JSON for it"),
         (b"[" + b"[]," * 1_000_001 + b"0]", "sends 2000003 values, far too many for it"),
-        (b" " * 5_000_001, "sends more than 5000000 bytes, the most there may be"),
+        (b" " * 5_000_001, "sends more than 5000000 bytes, the limit"),
     ],
 )
 def test_fetch_json__refuses_what_would_fill_the_memory(
@@ -351,7 +351,7 @@ def test_fetch_json__refuses_what_would_fill_the_memory(
 
 def test_fetch_json__refuses_an_encoded_answer(server: StandIn, hasty: HttpOptions) -> None:
     server.serve_bytes("/x", b"\x1f\x8b", Content_Encoding="gzip")
-    with pytest.raises(SourceError, match="gzip-encoded, which was not asked"):
+    with pytest.raises(SourceError, match="gzip-encoded, which was not requested"):
         fetch_json(HttpClient(hasty), server.url("/x"), name="it", max_bytes=100)
 
 

@@ -103,7 +103,7 @@ def test_read_manifest__says_nothing_about_the_expected_version(tmp_path: Path) 
         ('{"manifest": [{"type": "file"}]}', "an entry lacks its key or spec"),
         (
             '{"manifest": [{"type": "file", "key": "a", "spec": "b", "parent_key": "c"}]}',
-            "'a' lies in 'c', which it has not named before",
+            "'a' lies in 'c', which no earlier entry names",
         ),
     ],
 )

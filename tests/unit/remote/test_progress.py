@@ -23,7 +23,7 @@ def test_progress__draws_a_bar_a_file(capsys: pytest.CaptureFixture[str]) -> Non
     shown = capsys.readouterr()
     assert shown.out == ""
     assert "a: 100%|" in shown.err
-    assert "in all" not in shown.err
+    assert "total" not in shown.err
 
 
 def test_progress__draws_one_in_all_when_there_are_several(
@@ -33,7 +33,7 @@ def test_progress__draws_one_in_all_when_there_are_several(
         for name, size in (("a", 10), ("b", 20)):
             with progress.file(name, size) as bar:
                 bar.update(size)
-    assert "in all: 100%|" in capsys.readouterr().err
+    assert "total: 100%|" in capsys.readouterr().err
 
 
 def test_progress__draws_one_in_all_from_the_second_file_on(
@@ -44,8 +44,8 @@ def test_progress__draws_one_in_all_from_the_second_file_on(
             with progress.file(name, size) as bar:
                 bar.update(size)
     shown = capsys.readouterr().err
-    assert "in all:  25%|" in shown
-    assert "in all: 100%|" in shown
+    assert "total:  25%|" in shown
+    assert "total: 100%|" in shown
 
 
 def test_progress__adds_up_from_several_threads(capsys: pytest.CaptureFixture[str]) -> None:
@@ -59,9 +59,9 @@ def test_progress__adds_up_from_several_threads(capsys: pytest.CaptureFixture[st
 
         with ThreadPoolExecutor(8) as pool:
             assert list(pool.map(carry, range(8))) == [1000] * 8
-        assert progress._all is not None
-        assert progress._all.n == 8000
-        assert progress._all.total == 8000
+        assert progress._total is not None
+        assert progress._total.n == 8000
+        assert progress._total.total == 8000
     assert capsys.readouterr().out == ""
 
 

@@ -127,7 +127,7 @@ def test_download__says_what_it_kept_and_goes_on_from_there(
     break_off(served, len(BODY) // 2)
     with pytest.raises(
         SourceError,
-        match=rf"\d+ of {len(BODY)} bytes are kept in file.part: the same call goes on from there",
+        match=rf"\d+ of {len(BODY)} bytes are kept in file.part: the same call resumes from there",
     ):
         fetch(served, target)
     n_kept = count_kept(target)
@@ -307,8 +307,8 @@ def test_download__is_content_with_a_date_or_a_published_digest(
 @pytest.mark.parametrize(
     ("status", "headers", "message"),
     [
-        (206, {"Content_Range": "bytes 0-9/10"}, "and answers with the Content-Range"),
-        (206, {"Content_Range": "bytes five"}, "which says nothing"),
+        (206, {"Content_Range": "bytes 0-9/10"}, "and returned the Content-Range"),
+        (206, {"Content_Range": "bytes five"}, "which is not valid"),
         (416, {}, "status 416"),
     ],
 )
@@ -410,7 +410,7 @@ def test_download__starts_over_with_another_source_where_nothing_tells(
 
 
 def test_download__refuses_what_is_not_what_was_published(served: RangedFile, target: Path) -> None:
-    with pytest.raises(ChecksumError, match=r"has the sha256 .*, and 0000.* was published"):
+    with pytest.raises(ChecksumError, match=r"has the sha256 .* instead of the published 0000"):
         fetch(served, target, sha256="0" * 64)
     assert left(target) == set()
     assert served.asked.count((0, 4 * MiB)) == 2
@@ -435,7 +435,7 @@ def test_download__removes_what_the_check_refuses(served: RangedFile, target: Pa
     def refuse(path: Path) -> None:
         raise InvalidFileError(f"{path} is nonsense")
 
-    with pytest.raises(InvalidFileError, match=r"is no good and was not kept: .* is nonsense$"):
+    with pytest.raises(InvalidFileError, match=r"is not valid and was not kept: .* is nonsense$"):
         download(served.remote(), target, check=refuse, options=FAST, progress=False)
     assert left(target) == set()
 
@@ -516,7 +516,7 @@ def test_download__survives_a_blow(blow: signal.Signals, served: RangedFile, tar
     if blow == signal.SIGINT:
         assert time.monotonic() - began < 2.5
         assert b"KeyboardInterrupt" in message
-        assert b"are kept in file.part: the same call goes on from there" in message
+        assert b"are kept in file.part: the same call resumes from there" in message
     n_kept = count_kept(target)
     assert n_kept >= 4 * MiB
     assert left(target) == {"file.part", "file.part.json"}

@@ -64,7 +64,7 @@ def test_parse_page__gives_rows_and_total() -> None:
     [
         ([], "it does not answer like the warehouse: no 'success' in it"),
         ({"msg": []}, "no 'success' in it"),
-        ({"success": False, "msg": "no such model"}, "it refuses the query: no such model"),
+        ({"success": False, "msg": "no such model"}, "it rejected the query: no such model"),
         ({"success": True, "msg": "surprise"}, "'msg' is not rows"),
         ({"success": True, "msg": [1]}, "'msg' is not rows"),
         ({"success": True, "msg": [], "total_rows": "many"}, "does not say how many rows"),

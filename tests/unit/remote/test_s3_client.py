@@ -245,13 +245,13 @@ def test_tables__are_asked_for_again_when_the_server_stumbles(
     [
         (
             b"<html>Please log in</html>",
-            "answers with an HTML page that begins with b'<html>Please log in",
+            "returned an HTML page that begins with b'<html>Please log in",
         ),
         (b"", "is not a table of probes"),
         (b"\x00\x01\x02", "is not a table of probes"),
         (b"id,name\n1,probeA\n", "has no probes column 'air_channel_index'"),
-        (PROBES.encode() + PROBES.encode().splitlines()[-1], "id 21 is there twice"),
-        (PROBES.encode().replace(b"\n21,", b"\nmany,"), "holds something else than ids"),
+        (PROBES.encode() + PROBES.encode().splitlines()[-1], "id 21 occurs twice"),
+        (PROBES.encode().replace(b"\n21,", b"\nmany,"), "contains values that are not ids"),
         (PROBES.encode().replace(b"2499.99728487454", b"\x1b[2J"), "'lfp_sampling_rate'"),
     ],
 )
@@ -274,7 +274,7 @@ def test_tables__have_a_largest_size(
 
 def test_tables__in_gzip_were_not_asked_for(s3: S3, bucket: StandIn) -> None:
     bucket.serve_bytes("/bucket/units.csv", b"\x1f\x8b", Content_Encoding="gzip")
-    with pytest.raises(SourceError, match="gzip-encoded, which was not asked"):
+    with pytest.raises(SourceError, match="gzip-encoded, which was not requested"):
         s3.get_units()
 
 
@@ -356,7 +356,7 @@ TOO_MUCH = {
     "columns": (b"id" + b",a" * 20_000 + b"\n1" + b",1" * 20_000, "more than 1000 columns"),
     "columns behind an empty line": (b"\n\nid" + b",a" * 20_000, "more than 1000 columns"),
     "columns behind a name of two lines": (b'"\nid"' + b",a" * 20_000, "more than 1000 columns"),
-    "one name without an end": (b'id,"' + b"a" * 2_000_000, "names of columns cannot be read"),
+    "one name without an end": (b'id,"' + b"a" * 2_000_000, "column names cannot be read"),
     "rows": (b"id\n" + b"\n".join(b"%d" % n for n in range(2002)), "more than 2000 rows"),
     "bytes": (b"id\n" + b"1" * 3_000_000, "it has 3000003 bytes"),
 }

@@ -245,7 +245,7 @@ def test_read_table__refuses_a_line_that_is_there_twice(tmp_path: Path, name: st
     check_table(path, table=table)
     path.write_text("".join([*lines, lines[1]]))
     for read in (read_table, lambda path, table: check_table(path, table=table)):
-        with pytest.raises(InvalidFileError, match=r"is not a table of .*: id \d+ is there twice"):
+        with pytest.raises(InvalidFileError, match=r"is not a table of .*: id \d+ occurs twice"):
             read(path, table)
 
 

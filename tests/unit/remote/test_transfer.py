@@ -125,24 +125,32 @@ FAULTS: dict[str, tuple[Callable[[Handler], None], type[Exception], str]] = {
     "reset": (send_and_reset, TransferError, "broke off after"),
     "silence": (stay_silent, SourceError, "cannot be reached over http"),
     "404": (answer(status=404), SourceError, r"is not there \(status 404\)"),
-    "403": (answer(status=403), SourceError, "answers with status 403 instead of 200"),
+    "403": (answer(status=403), SourceError, "returned status 403 instead of 200"),
     "206 without range": (
         answer(status=206),
         SourceError,
-        "status 206 .* and the Content-Range '', which says nothing",
+        "status 206 .* and the Content-Range '', which is not valid",
     ),
     "206 of another range": (
         answer(status=206, Content_Range="bytes 4-7/8"),
         SourceError,
-        r"was asked for the bytes 0 to \d+ and answers with the Content-Range 'bytes 4-7/8'",
+        r"was asked for the bytes 0 to \d+ and returned the Content-Range 'bytes 4-7/8'",
     ),
     "HTML that says it is something else": (
         answer(body=b"\n <!DOCTYPE html><title>log in</title>"),
         SourceError,
         "an HTML page that begins with .* instead of the file",
     ),
-    "500": (answer(status=500), SourceError, "status 500: the server is in trouble"),
-    "503": (answer(status=503), SourceError, "status 503: the server is in trouble"),
+    "500": (
+        answer(status=500),
+        SourceError,
+        r"returned status 500 \(server temporarily unavailable\)",
+    ),
+    "503": (
+        answer(status=503),
+        SourceError,
+        r"returned status 503 \(server temporarily unavailable\)",
+    ),
     "429": (answer(status=429), SourceError, "status 429"),
     "HTML page": (
         answer(body=b"<html>log in</html>", kind="text/html; charset=utf-8"),
@@ -157,13 +165,13 @@ FAULTS: dict[str, tuple[Callable[[Handler], None], type[Exception], str]] = {
     "not HDF5": (
         answer(body=b"certainly not a session"),
         InvalidFileError,
-        "no good and was not kept: .* is not an HDF5 file: it begins with b'certainly not a '",
+        "not valid and was not kept: .* is not an HDF5 file: it begins with b'certainly not a '",
     ),
     "empty": (answer(body=b""), InvalidFileError, "is not an HDF5 file: it is empty"),
     "gzip": (
         answer(Content_Encoding="gzip"),
         SourceError,
-        "gzip-encoded, which was not asked",
+        "gzip-encoded, which was not requested",
     ),
     "redirect to another host": (
         answer(status=302, Location="http://localhost:1/secret"),

@@ -180,6 +180,6 @@ def _find_address(target: Target, source: Source) -> RemoteFile | LocalFile:
     if isinstance(content, RemoteFile | LocalFile):
         return content
     raise SourceError(
-        f"{name_source(source)} makes {target.name} when it is asked for it: it has no address; "
-        "fetch it instead"
+        f"{name_source(source)} generates {target.name} on request, so there is no URL to "
+        "stream from: download it instead"
     )

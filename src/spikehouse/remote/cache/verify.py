@@ -165,7 +165,7 @@ def _compare(
     store: Store, target: Target, *, published: bool, bar: FileProgress | None
 ) -> FileReport:
     if not target.path.is_file():  # to open a pipe would wait for ever
-        raise OSError(f"{target.path} is no file")
+        raise OSError(f"{target.path} is not a regular file")
     target.check(target.path)
     n_bytes = target.path.stat().st_size
     record = read_record(store.folder.records, target.path)
@@ -303,7 +303,7 @@ def _set_aside(old: Path, new: Path) -> Path | None:
         # a second name: the first stays until the new file takes it
         os.link(old, kept)
     except OSError as error:
-        log.info("%s cannot have a second name (%s): it is moved", old, error)
+        log.info("%s cannot be hard-linked (%s): it is moved", old, error)
         old.rename(kept)
     return kept
 

@@ -85,12 +85,11 @@ def follow(url: str, location: str, hosts: frozenset[str]) -> str:
         raise refuse("which has no host, or names a user: not followed")
     if target.scheme not in _PORTS or not (_is_same_host(old, target) or _is_in(target, hosts)):
         raise refuse(
-            "which is another host: not followed, because what lies there cannot be trusted"
+            "which is another host: not followed, because it is not known to be trustworthy"
         )
     if old.scheme == "https" and target.scheme == "http":
         raise refuse(
-            "which is not encrypted: not followed, because anybody in between could change what "
-            "comes from there"
+            "which is not encrypted: not followed, because anybody on the way could change the data"
         )
     return target.url
 

@@ -107,7 +107,7 @@ def check_coding(response: BaseHTTPResponse, url: str, name: str) -> None:
     """Reject a body with a content encoding, since none was requested."""
     coding = response.headers.get("Content-Encoding", "identity").strip().casefold()
     if coding not in ("", "identity"):
-        raise SourceError(f"{url} sends {name} {coding}-encoded, which was not asked")
+        raise SourceError(f"{url} sends {name} {coding}-encoded, which was not requested")
 
 
 def read_length(response: BaseHTTPResponse) -> int | None:
@@ -120,7 +120,7 @@ def read_length(response: BaseHTTPResponse) -> int | None:
 
 def _refuse_page(url: str, name: str, page: str) -> TransientError:
     return TransientError(
-        f"{url} answers with {page} instead of {name}: an error message, or a proxy or login page "
+        f"{url} returned {page} instead of {name}: an error message, or a proxy or login page "
         "in between",
         is_lasting=True,
     )
@@ -140,14 +140,14 @@ def _read_range(
     match = _CONTENT_RANGE.fullmatch(text.strip())
     if asked is None or match is None:
         raise SourceError(
-            f"{remote.url} answers with status 206 (part of a file) and the Content-Range {text!r}"
-            + (", which was not asked" if asked is None else ", which says nothing")
+            f"{remote.url} returned status 206 (part of a file) and the Content-Range {text!r}"
+            + (", which was not requested" if asked is None else ", which is not valid")
         )
     start, stop, size = int(match[1]), int(match[2]) + 1, int(match[3])
     # a shorter range than requested is allowed, another one is not
     if start != asked[0] or not start < stop <= min(asked[1], size):
         raise SourceError(
-            f"{remote.url} was asked for the bytes {asked[0]} to {asked[1] - 1} and answers with "
+            f"{remote.url} was asked for the bytes {asked[0]} to {asked[1] - 1} and returned "
             f"the Content-Range {text!r}"
         )
     return start, stop, size

@@ -36,7 +36,7 @@ def iterate_blocks(response: BaseHTTPResponse, *, url: str, most: int) -> Iterat
                 # a caller that has all it wants stops the iteration
                 yield block[: len(block) + most - n_bytes]
                 raise TransientError(
-                    f"{url} sends more than {most} bytes, the most there may be", is_lasting=True
+                    f"{url} sends more than {most} bytes, the limit", is_lasting=True
                 )
             yield block
     except urllib3.exceptions.ReadTimeoutError as error:
@@ -53,7 +53,7 @@ def explain_unreachable(error: Exception, parts: Url) -> TransientError:
 
     if isinstance(error, exceptions.InvalidHeader):
         return TransientError(
-            f"{parts.netloc} answers with headers that contradict each other: {error}",
+            f"{parts.netloc} returned contradicting headers: {error}",
             is_lasting=True,
         )
     nobody = exceptions.NewConnectionError, exceptions.ProxyError, exceptions.SSLError
@@ -76,11 +76,15 @@ def check_status(response: BaseHTTPResponse, url: str, accept: Collection[int]) 
         raise SourceError(f"{url} is not there (status 404)")
     if status in _PASSING:
         raise TransientError(
-            f"{url} answers with status {status}: the server is in trouble; try again later",
+            f"{url} returned status {status} (server temporarily unavailable); try again later",
             retry_after=retry_after,
         )
-    hint = ": it may not be read, or is not there (S3 says so too)" if status == 403 else ""
-    raise SourceError(f"{url} answers with status {status} instead of {min(accept)}{hint}")
+    hint = (
+        ": reading it is forbidden, or it does not exist (S3 returns 403 for both)"
+        if status == 403
+        else ""
+    )
+    raise SourceError(f"{url} returned status {status} instead of {min(accept)}{hint}")
 
 
 def _read_retry_after(headers: Mapping[str, str]) -> float | None:

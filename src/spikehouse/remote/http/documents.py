@@ -61,7 +61,7 @@ def fetch_json(
     # RecursionError: a document of nothing but brackets
     except (ValueError, RecursionError) as error:
         raise SourceError(
-            f"{url} does not answer with JSON for {name} ({error}); {describe_body(body)}"
+            f"{url} returned no valid JSON for {name} ({error}); {describe_body(body)}"
         ) from error
 
 
@@ -69,7 +69,7 @@ def describe_body(body: bytes) -> str:
     """Describe the beginning of an unexpected body."""
     start = body[:N_CHARACTERS_SHOWN].decode("utf-8", "replace").strip()
     if start.startswith("<"):
-        return f"it is a page (from a proxy or a login in between?) that begins with {start!r}"
+        return f"it is a page (of a proxy or a login?) that begins with {start!r}"
     return f"it begins with {start!r}"
 
 

@@ -62,9 +62,9 @@ def parse_csv(content: Path | bytes, table: Table | TableFile, *, origin: str) -
             # what some versions of pandas make of ids that happen to be evenly spaced
             frame.index = pd.Index(frame.index.to_numpy(), name=table.index)
         if not (pd.api.types.is_integer_dtype(frame.index) or frame.empty):
-            raise ValueError(f"its column {table.index!r} holds something else than ids")
+            raise ValueError(f"its column {table.index!r} contains values that are not ids")
         if frame.index.has_duplicates:
-            raise ValueError(f"id {frame.index[frame.index.duplicated()][0]} is there twice")
+            raise ValueError(f"id {frame.index[frame.index.duplicated()][0]} occurs twice")
         return table.conform(frame, origin=origin)
     # TypeError: what the parser of pandas says about a file that holds only control characters
     except (ValueError, TypeError, OverflowError, InvalidFileError) as error:
@@ -83,7 +83,7 @@ def _check_extent(content: Path | bytes) -> None:
         # names may hold quotes and ends of lines
         names = next((row for row in csv.reader(io.StringIO(head)) if row), [])
     except csv.Error as error:
-        raise ValueError(f"its names of columns cannot be read: {error}") from error
+        raise ValueError(f"its column names cannot be read: {error}") from error
     if len(names) > MAX_COLUMNS:
         raise ValueError(f"it has more than {MAX_COLUMNS} columns")
 

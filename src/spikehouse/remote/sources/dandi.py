@@ -63,7 +63,7 @@ class Dandi:
         unknown = sorted(set(self.versions) - set(DANDISETS))
         if unknown:
             choices = describe_choices(unknown[0], DANDISETS)
-            raise InvalidArgumentError(f"the survey is not in dandiset {unknown[0]!r}: {choices}")
+            raise InvalidArgumentError(f"the data set is not in dandiset {unknown[0]!r}: {choices}")
         self._hosts = frozenset(hosts)
         self.base_url = check_base_url(base_url, what="the DANDI Archive")
         self._api = DandiApi(self.base_url, HttpClient(self.options), versions=self.versions)

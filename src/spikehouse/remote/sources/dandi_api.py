@@ -109,7 +109,7 @@ class DandiApi:
                 raise SourceError(f"{url} does not list files: no 'results' in it")
             n_assets += len(assets)
             if n_assets > MAX_ASSETS:
-                raise SourceError(f"{listing} lists more than {MAX_ASSETS} files: not believed")
+                raise SourceError(f"{listing} lists more than {MAX_ASSETS} files, the limit")
             for asset in assets:
                 files.add(_parse_asset(asset, url))
             # the archive counts on the first page only
@@ -138,7 +138,7 @@ class DandiApi:
             log.info("%s: no sha256 was published for it", asset.path)
             return None
         if not isinstance(digest, str) or _SHA256.fullmatch(digest) is None:
-            raise SourceError(f"{url} gives {digest!r:.80} as a sha256, which it is not")
+            raise SourceError(f"{url} gives {digest!r:.80} as a sha256, which is not valid")
         return digest.lower()
 
     def _fetch_newest_version(self, dandiset: str) -> str:
@@ -152,7 +152,7 @@ class DandiApi:
             )
         version = newest.get("version") if isinstance(newest, dict) else None
         if not isinstance(version, str) or _VERSION.fullmatch(version) is None:
-            raise SourceError(f"{url} gives {version!r:.80} as a version, which it is not")
+            raise SourceError(f"{url} gives {version!r:.80} as a version, which is not valid")
         log.info("DANDI:%s: version %s", dandiset, version)
         return version
 
@@ -167,7 +167,7 @@ def _parse_asset(asset: object, url: str) -> Asset:
     row = asset if isinstance(asset, dict) else {}
     asset_id, path, size = row.get("asset_id"), row.get("path"), row.get("size")
     if not isinstance(asset_id, str) or _ASSET_ID.fullmatch(asset_id) is None:
-        raise SourceError(f"{url} gives {asset_id!r:.80} as the id of a file, which it is not")
+        raise SourceError(f"{url} gives {asset_id!r:.80} as the id of a file, which is not valid")
     if not isinstance(path, str):
         raise SourceError(f"{url} gives {path!r:.80} as the path of file {asset_id}")
     if isinstance(size, bool) or not isinstance(size, int) or not 0 <= size <= MAX_FILE_BYTES:

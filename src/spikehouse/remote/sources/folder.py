@@ -148,4 +148,4 @@ def _is_file(path: Path) -> bool:
         return path.is_file()
     # a bucket mounted as a disk may have lost its connection
     except OSError as error:
-        raise SourceError(f"{path} cannot be looked at: {error}") from error
+        raise SourceError(f"{path} cannot be accessed: {error}") from error

@@ -96,7 +96,7 @@ def parse_page(document: object, *, origin: str) -> tuple[list[Mapping[str, Any]
     message = document.get("msg")
     if document["success"] is not True:
         shown = printable(str(message)[:N_CHARACTERS_SHOWN])
-        raise SourceError(f"{origin} refuses the query: {shown}")
+        raise SourceError(f"{origin} rejected the query: {shown}")
     if not isinstance(message, list) or not all(isinstance(row, dict) for row in message):
         raise SourceError(f"{origin} does not answer like the warehouse: 'msg' is not rows")
     try:
@@ -105,8 +105,8 @@ def parse_page(document: object, *, origin: str) -> tuple[list[Mapping[str, Any]
         raise SourceError(f"{origin} does not say how many rows there are: {error}") from error
     if not len(message) <= n_total <= MAX_ROWS:
         raise SourceError(
-            f"{origin} announces {n_total} rows and gives {len(message)} of them: between that "
-            f"and {MAX_ROWS} would be believed"
+            f"{origin} announces {n_total} rows and returned {len(message)}: the total must lie "
+            f"between that and {MAX_ROWS}"
         )
     return message, n_total
 
@@ -126,8 +126,8 @@ def _name(value: str) -> str:
     # quoting alone would not do: the language has no escape for a quote inside a name
     if not isinstance(value, str) or _NAME.fullmatch(value) is None:
         raise InvalidArgumentError(
-            f"{value!r} cannot be a name in a query: only letters, digits, blanks, dots, dashes "
-            "and underscores can"
+            f"{value!r} cannot be a name in a query: valid are letters, digits, blanks, dots, "
+            "dashes and underscores"
         )
     return f"'{value}'"
 

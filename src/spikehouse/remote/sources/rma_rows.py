@@ -32,7 +32,9 @@ def tabulate(rows: Iterable[Row], table: Table, *, origin: str) -> pd.DataFrame:
     wanted = [name for name in table.column_names if name in present or name not in optional]
     missing = [name for name in (table.index, *wanted) if name not in present]
     if missing:
-        raise SourceError(f"{origin} gives no {', '.join(map(repr, missing))} in its {table.name}")
+        raise SourceError(
+            f"{origin} returned a {table.name} table without {', '.join(map(repr, missing))}"
+        )
     try:
         frame = pd.DataFrame(
             {name: [row.get(name) for row in rows] for name in wanted},
@@ -40,13 +42,11 @@ def tabulate(rows: Iterable[Row], table: Table, *, origin: str) -> pd.DataFrame:
         )
         if frame.index.has_duplicates:
             twice = frame.index[frame.index.duplicated()][0]
-            raise ValueError(f"id {twice} is there twice")
+            raise ValueError(f"id {twice} occurs twice")
         return table.conform(frame, origin=origin)
     except (InvalidFileError, KeyError, TypeError, ValueError, OverflowError) as error:
         reason = printable(str(error)[:500])
-        raise SourceError(
-            f"{origin} answers with nonsense in its {table.name}: {reason}"
-        ) from error
+        raise SourceError(f"{origin} returned an invalid {table.name} table: {reason}") from error
 
 
 def flatten_session(row: Row) -> Row:
@@ -75,17 +75,17 @@ def unpack_bundles(bundles: Iterable[Row], *, origin: str) -> pd.DataFrame:
             values = json.loads(bundle["data"])
         # RecursionError: a document of nothing but brackets
         except (KeyError, TypeError, ValueError, RecursionError) as error:
-            raise SourceError(f"{origin} answers with unreadable metrics: {error!r}") from error
+            raise SourceError(f"{origin} returned invalid metrics: {error!r}") from error
         if not isinstance(values, dict):
-            raise SourceError(f"{origin} answers with metrics that have no names: {values!r:.80}")
+            raise SourceError(f"{origin} returned metrics without names: {values!r:.80}")
         metrics.append(values)
         names.update(values)
         if len(names) > MAX_COLUMNS:
-            raise SourceError(f"{origin} answers with more than {MAX_COLUMNS} metrics")
+            raise SourceError(f"{origin} returned more than {MAX_COLUMNS} metrics")
     index = pd.Index(unit_ids, name="ecephys_unit_id", dtype=np.int64)
     if index.has_duplicates:
         twice = index[index.duplicated()][0]
-        raise SourceError(f"{origin} answers with the metrics of unit {twice} twice; call again")
+        raise SourceError(f"{origin} returned the metrics of unit {twice} twice; call again")
     return pd.DataFrame(metrics, index=index)
 
 

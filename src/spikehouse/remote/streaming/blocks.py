@@ -123,7 +123,7 @@ class RunStore:
         self._runs: dict[int, tuple[int, Path]] = {}
         self._firsts: list[int] = []
         self._longest = 0
-        self._sound: set[Path] = set()
+        self._touched: set[Path] = set()
         self._listed_at = -1
         self._written = limit  # look at the first write
         self._list()
@@ -211,8 +211,8 @@ class RunStore:
                 self._firsts.remove(first)
 
     def _mark_used(self, path: Path) -> None:
-        if path not in self._sound:
-            self._sound.add(path)
+        if path not in self._touched:
+            self._touched.add(path)
             with contextlib.suppress(OSError):
                 os.utime(path)
 

@@ -102,7 +102,7 @@ class _Carry:
         try:
             self._fetch_once(remote, client, bar)
         except ChecksumError as error:
-            log.warning("%s: fetching all of it once more", error)
+            log.warning("%s: downloading the whole file again", error)
             self._fetch_once(remote, client, bar)
 
     def _fetch_once(self, remote: RemoteFile, client: HttpClient, bar: FileProgress) -> None:
@@ -136,8 +136,8 @@ class _Carry:
         if published is not None and found != published.casefold():
             part.discard()
             raise ChecksumError(
-                f"what {part.version.url} sent for {self._target.name} has the sha256 {found}, "
-                f"and {published} was published; it was not kept"
+                f"the file from {part.version.url} for {self._target.name} has the sha256 {found} "
+                f"instead of the published {published}; it was discarded"
             )
         return found
 
@@ -147,7 +147,8 @@ class _Carry:
         except InvalidFileError as error:
             forget_part(self._target)
             raise InvalidFileError(
-                f"what {origin} sent for {self._target.name} is no good and was not kept: {error}"
+                f"the file from {origin} for {self._target.name} is not valid and was not kept: "
+                f"{error}"
             ) from error
 
     def copy(self, content: LocalFile | Iterable[bytes], bar: FileProgress) -> None:

@@ -149,7 +149,7 @@ class Fetch:
             return ""
         return (
             f"{n_kept} of {state.version.size} bytes are kept in {part_of(self._target).name}: "
-            "the same call goes on from there"
+            "the same call resumes from there"
         )
 
     @contextlib.contextmanager
