@@ -273,7 +273,7 @@ def test_fetch__refuses_what_is_no_plan_of_this_cache(
     with pytest.raises(InvalidArgumentError, match="is not a plan: create one with plan"):
         project.fetch([FIRST])  # type: ignore[arg-type]
     other = FetchPlan(tmp_path, plan.items, plan.n_bytes_free)
-    with pytest.raises(InvalidArgumentError, match="this plan was made for"):
+    with pytest.raises(InvalidArgumentError, match="this plan is for"):
         project.fetch(other)
     monkeypatch.setattr("spikehouse.project._fetching.measure_free_space", lambda folder: 1000)
     with pytest.raises(CacheError, match=r"MB must be downloaded, but .* has 1.00 kB free"):

@@ -253,7 +253,7 @@ def test_streamed_session__not_hdf5__says_so():
 
 def test_streamed_session__nwbfile__refused(server):
     session = EcephysSession.from_nwb_path(open_remote(server))
-    with pytest.raises(InvalidArgumentError, match="fetch the file and open it from disk"):
+    with pytest.raises(InvalidArgumentError, match="download the file and open it from disk"):
         _ = session.nwbfile
 
 

@@ -154,7 +154,7 @@ def _adopt(
         store.folder.fetch_file(target.path, content=content, check=target.check, progress=False)
         is_linked = target.path.samefile(origin)
         if not is_linked:
-            # read again while it was copied: what was written is what was checked, or nothing
+            # copying reads the file again: check that the copy has the verified digest
             _compare(store, target.path, digest)
     except CacheError:
         raise

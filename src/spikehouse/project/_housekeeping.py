@@ -19,7 +19,7 @@ from spikehouse.remote.transfer.records import find_record
 __all__ = ["Leftover", "find_files_of_session", "find_leftovers", "measure", "remove_leftovers"]
 
 Kind: TypeAlias = Literal["part", "blocks", "repair", "replaced", "session"]
-# somebody who was interrupted goes on the same day
+# an interrupted download is usually resumed on the same day [s]
 STALE_S = 86_400.0
 
 
@@ -60,7 +60,7 @@ def find_leftovers(store: Store) -> list[Leftover]:
     own = store.folder.own
     folders: list[tuple[Kind, Path]] = [("blocks", own / "blocks"), ("repair", own / "repair")]
     caches = [
-        # streamed blocks are a cache by intent: they may go at any time
+        # streamed bytes are a cache: they may be removed at any time
         Leftover(kind, (path,), measure(path), is_recent=False)
         for kind, path in folders
         if path.exists()

@@ -42,7 +42,7 @@ def make_sources(
     progress: bool | None = None,
 ) -> tuple[Source, ...]:
     """Create a client for each source."""
-    # a string is a sequence, of letters; a source of one's own may be anything
+    # a string is iterable too; a user's source may be of any type
     is_one = isinstance(choices, str | Path) or not isinstance(choices, Iterable)
     listed: list[SourceChoice] = [choices] if is_one else list(choices)  # type: ignore[list-item, arg-type]
     if not listed:

@@ -459,7 +459,9 @@ def test_locate__believes_a_source_that_knows(folder: CacheFolder) -> None:
 
 def test_locate__goes_on_when_there_is_no_address(folder: CacheFolder) -> None:
     store = Store(folder, [Pages()])
-    with pytest.raises(SourceError, match=r"pages makes session 7 when it is asked.*no address"):
+    with pytest.raises(
+        SourceError, match=r"pages generates session 7 on request, so there is no URL"
+    ):
         store.locate(store.target_session(7))
 
 

@@ -166,7 +166,7 @@ class Store(Targets):
             return found.ready()
         blocks = self.folder.own / "blocks"
         self.folder.check_inside(blocks / "x")
-        # not probed: it remembers what it was told the last time
+        # not probed: RemoteBytes recalls size and ETag of the last time
         return RemoteBytes(found, options=StreamOptions(), cache=blocks)
 
     def _ask(self, target: Target, act: Callable[[Source], T]) -> T:

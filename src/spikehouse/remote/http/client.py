@@ -76,8 +76,8 @@ class HttpClient:
         # the host, from http to https, and to the hosts that the source declared.
         allowed = self.hosts | hosts
         asked = url, allowed
-        # a file that is read range by range asks who redirects once. Where it led to may be valid
-        # for a while only: any trouble there is a reason to ask again
+        # the target of a redirect is kept for further ranges. It may be valid for a short time
+        # only: after any failure the original URL is requested again
         known = self._led_to.get(asked)
         if known is not None:
             try:

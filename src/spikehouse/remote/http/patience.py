@@ -127,7 +127,7 @@ class RetryState:
         now = time.monotonic()
         options = self._options
         if self._n_failed == 0 and (self._has_met or isinstance(error, TransferError)):
-            # something came, however long that took: only what follows is waiting in vain
+            # an answer came, however late: the budget starts with this failure
             self._since = self._begun = now
         self._n_failed += 1
         is_gone_again = self._has_met and isinstance(error, UnreachableError)

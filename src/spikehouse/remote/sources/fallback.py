@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-# what can be wrong with one source and right with the next; a full disk is not among them
+# failures after which the next source may succeed; a full disk is not among them
 _FAILURES = (SourceError, TransferError, InvalidFileError, NotFoundError)
 
 

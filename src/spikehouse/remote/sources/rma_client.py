@@ -23,7 +23,7 @@ PAGE_ROWS = 5000
 MAX_PAGES = 10_000
 # 5000 rows of analysis metrics have some 15 MB
 MAX_PAGE_BYTES = 64 << 20
-# a table that is there at once needs no bar
+# no bar for a table that arrives at once
 BAR_DELAY_S = 2.0
 
 

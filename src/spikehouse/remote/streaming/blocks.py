@@ -183,7 +183,7 @@ class RunStore:
         return True
 
     def _place(self, first: int) -> bytes:
-        # what a run is of: exchanged with another one, its checksum is wrong
+        # part of the checksum: a run under the name of another one is not valid
         return f"{self.folder.name}/{first}".encode()
 
     def _list(self) -> None:
@@ -251,7 +251,7 @@ def evict(folder: Path, *, limit: int) -> int:
 def _own_files(folder: Path) -> Iterator[tuple[Path, bool]]:
     """List runs and temporary files of this format, following no symbolic links."""
     for key in _scan(folder):
-        # a link is not followed: what it leads to is not ours
+        # links are not followed: their targets are not files of this package
         if not _KEY.fullmatch(key.name) or not key.is_dir(follow_symlinks=False):
             continue
         for entry in _scan(key):
@@ -263,7 +263,7 @@ def _own_files(folder: Path) -> Iterator[tuple[Path, bool]]:
 def _scan(folder: str | os.PathLike[str]) -> list[os.DirEntry[str]]:
     try:
         return list(os.scandir(folder))
-    except OSError:  # gone meanwhile, or nothing was kept yet
+    except OSError:  # deleted meanwhile, or not created yet
         return []
 
 

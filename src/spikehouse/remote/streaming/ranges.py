@@ -33,7 +33,7 @@ __all__ = ["RangeClient", "RemoteBytes", "StreamOptions"]
 
 log = logging.getLogger(__name__)
 
-# what one reader waits for is put together piece by piece, so that memory stays bounded
+# long reads are done in segments, which bounds memory
 _SEGMENT_BYTES = 32 << 20
 
 
@@ -90,7 +90,7 @@ class RemoteBytes:
             self._memory.renew()
             self._start()
 
-    # ---- what it is
+    # ---- attributes
 
     @property
     def name(self) -> str:
@@ -143,7 +143,7 @@ class RemoteBytes:
         page_bytes = self.options.rules.page
         wanted = align(spans, page=page_bytes, size=self.size)
         pages = [page for span in wanted for page in self._pages_of(*span)]
-        # more would push out what came first before it is read
+        # more would evict the first pages before they are read
         pages = pages[: self.options.memory_bytes // 2 // page_bytes]
         with self._lock:
             missing = [page for page in pages if not self._is_near(page)]
@@ -204,7 +204,7 @@ class RemoteBytes:
                 waiting = {self._in_flight[p] for p in missing if p in self._in_flight}
                 own: set[Future[Run]] = set()
                 if not waiting:
-                    # what came, or was written by another process, since it was looked for
+                    # pages that arrived, or were written by another process, since the last look
                     if any(map(self._is_near, missing)) or self._refresh():
                         continue
                     own = self._submit(missing, is_metadata=is_metadata)

@@ -227,7 +227,7 @@ class RangeDownloader:
             response = None
 
     def _mark_of(self, piece: InFlight) -> int:
-        # who starts over makes progress only beyond where an earlier try got
+        # a stream that starts over makes progress only beyond the furthest earlier position
         self._high_water = max(self._high_water, piece.position) if not self._has_ranges else 0
         return piece.position if self._has_ranges else self._high_water
 

@@ -83,7 +83,7 @@ class Fetch:
             with self._run() as fetched:
                 yield fetched
         except InvalidFileError:
-            # what came is wrong, and was removed
+            # the bytes were wrong and were deleted
             raise
         except SpikehouseError as error:
             if kept := self._describe_kept():
@@ -182,8 +182,8 @@ class Fetch:
                 lambda stopped: retry(contact, options=options, sleep=stopped.wait)
             )
         except ChangedError as error:
-            # another length than the source knows: what is there already may be right all the
-            # same, and stays
+            # another length than the source knows: the existing part may still be right, and
+            # is kept
             raise TransferError(str(error)) from error
 
     def _contact_ranged(self) -> tuple[BaseHTTPResponse | None, Answer]:

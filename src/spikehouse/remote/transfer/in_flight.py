@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 __all__ = ["InFlight"]
 
-# what will be there sooner than this is not worth a request of its own
+# bytes expected to arrive sooner than this are not worth another request [s]
 STEAL_S = 1.0
 
 

@@ -171,7 +171,7 @@ class Part:
             self._file = self._lines = -1
         for descriptor in descriptors:
             if descriptor >= 0:
-                # nothing is buffered here: what the system could not write, fsync has told
+                # nothing is buffered here, and fsync has reported write errors
                 with contextlib.suppress(OSError):
                     os.close(descriptor)
 
