@@ -143,7 +143,7 @@ def test_resume__fetches_only_what_is_missing(
         store = Store(CacheFolder(manifest, options, progress=False), [source])
         target = store.target_session(SESSION_ID)
         with pytest.raises(
-            SourceError, match=r"\d+ of \d+ bytes are kept in .* the same call goes on"
+            SourceError, match=r"\d+ of \d+ bytes are kept in .* the same call resumes"
         ):
             store.fetch(target)
         state, n_kept = store.state(target)
