@@ -364,7 +364,7 @@ def find_function(name: str) -> Any:
 UNEQUAL = [name for name in ASKED["list_function_questions"]() if name.endswith("unequal")]
 
 
-@pytest.mark.filterwarnings("ignore:there are 0 .* which do not fit together:UserWarning")
+@pytest.mark.filterwarnings("ignore:there are 0 .* which should be equally many:UserWarning")
 @pytest.mark.parametrize(
     "question",
     [q for q in ASKED["list_function_questions"]() if q not in UNEQUAL],
@@ -378,7 +378,7 @@ def test_function__answers_as_allensdk(question: str) -> None:
 
 @pytest.mark.parametrize("question", UNEQUAL)
 def test_function__arrays_of_different_length_are_nan_with_a_warning(question: str) -> None:
-    with pytest.warns(UserWarning, match="do not fit together"):
+    with pytest.warns(UserWarning, match="should be equally many"):
         ours = ASKED["list_function_questions"]()[question](find_function)
     assert_same(ASKED["tidy"](ours), FUNCTION_ANSWERS[question], question)
 

@@ -1,4 +1,4 @@
-"""``python -m spikehouse.compat script.py|notebook.ipynb [arguments]``."""
+"""Command line: ``python -m spikehouse.compat script.py|notebook.ipynb [arguments]``."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _OWN_FILES = {__file__, running.__file__, "<frozen runpy>", runpy.__file__}
 
 
 def main(words: list[str] | None = None) -> int:
-    """Run a file with AllenSDK's import paths in place; give the exit code."""
+    """Run a file with AllenSDK's import paths in place; return the exit code."""
     parser = argparse.ArgumentParser(
         prog="python -m spikehouse.compat",
         description="Run a script or a notebook written for AllenSDK on spikehouse, unchanged.",
     )
     parser.add_argument("file", type=Path, help="a script (.py) or a notebook (.ipynb)")
-    parser.add_argument("arguments", nargs=argparse.REMAINDER, help="what the file is given")
+    parser.add_argument("arguments", nargs=argparse.REMAINDER, help="arguments passed to the file")
     options = parser.parse_args(words)
     try:
         install()
@@ -60,10 +60,8 @@ def _refuse(error: Exception) -> int:
 def _print_error(
     kind: type[BaseException], error: BaseException, trace: TracebackType | None
 ) -> None:
-    """Print a traceback that begins in the program and shows the lines of a notebook's cells.
-
-    The interpreter itself looks for lines in files only, until Python 3.13.
-    """
+    """Print a traceback that begins in the program and shows the lines of a notebook's cells."""
+    # until Python 3.13 the interpreter itself shows only lines of files
     del kind
     begin = trace
     while begin is not None and begin.tb_frame.f_code.co_filename in _OWN_FILES:

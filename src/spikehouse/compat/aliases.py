@@ -1,4 +1,4 @@
-"""The module names of AllenSDK, resolved to what spikehouse has for them."""
+"""Make AllenSDK's module names importable, with the names that spikehouse has for them."""
 
 from __future__ import annotations
 
@@ -106,45 +106,45 @@ OFFERED: Mapping[str, Mapping[str, str]] = {
         "running_modulation": _FUNCTIONS,
     },
 }
-"""Module of AllenSDK → name in it → the module of spikehouse that has it."""
+"""Module of AllenSDK → name in it → module of spikehouse that defines it."""
 
 
 class CompatibilityError(SpikehouseError, ImportError):
-    """AllenSDK's import paths cannot stand for spikehouse here: AllenSDK itself is installed."""
+    """AllenSDK itself is installed, so that its import paths cannot lead to spikehouse."""
 
 
 class MissingModuleError(CompatibilityError, ModuleNotFoundError):
-    """A module of AllenSDK for which spikehouse has nothing."""
+    """A module of AllenSDK that spikehouse does not replace."""
 
 
 def install() -> None:
-    """Make ``from allensdk… import …`` give what spikehouse has under that name.
+    """Make ``from allensdk… import …`` import the replacement from spikehouse.
 
     Raises
     ------
     CompatibilityError
-        If AllenSDK itself is installed: which of the two a line means must not be a guess.
+        If AllenSDK itself is installed, because the imports would be ambiguous.
 
     Notes
     -----
-    A second call does nothing. Nothing is imported yet: a module of AllenSDK comes into being
-    when it is imported, and each name in it is looked up when it is first used.
+    A second call does nothing. Modules are created when they are imported, and each name in them
+    is looked up when it is first used.
     """
     if any(isinstance(finder, _Finder) for finder in sys.meta_path):
         return
     place = _find_allensdk()
     if place is not None:
         raise CompatibilityError(
-            f"AllenSDK itself is installed ({place}), so its import paths cannot stand for "
+            f"AllenSDK itself is installed ({place}), so its import paths cannot lead to "
             "spikehouse: uninstall it (pip uninstall allensdk), use an environment without it, or "
             "import from spikehouse directly (from spikehouse import EcephysProjectCache)"
         )
-    # first in line: a folder that is called allensdk would pass for a package otherwise
+    # first, because a folder called allensdk would otherwise be taken for a package
     sys.meta_path.insert(0, _Finder())
 
 
 class _Finder(MetaPathFinder):
-    """Finds the modules offered, and says of the others of that name what there is."""
+    """Find the modules offered; for other modules of AllenSDK raise an error that lists them."""
 
     def find_spec(
         self,
@@ -155,26 +155,26 @@ class _Finder(MetaPathFinder):
         if fullname != ROOT and not fullname.startswith(f"{ROOT}."):
             return None
         if fullname not in OFFERED:
-            # without `name=`, or `from package import module` swallows the message
+            # without `name=`, with which `from package import module` would hide the message
             raise MissingModuleError(_explain(fullname))
         is_package = any(name.startswith(f"{fullname}.") for name in OFFERED)
         spec = ModuleSpec(fullname, _Loader(), origin=__file__, is_package=is_package)
-        # tells `cannot import name …` to say where the names come from: the table above
+        # so that `cannot import name …` names this file, which has the table
         spec.has_location = True
         return spec
 
 
 class _Loader(Loader):
-    """Fills a module with the names offered in it, looked up when they are first used."""
+    """Create a module whose names are looked up when they are first used."""
 
     def create_module(self, spec: ModuleSpec) -> ModuleType | None:  # noqa: ARG002
-        return None  # the usual kind
+        return None  # an ordinary module
 
     def exec_module(self, module: ModuleType) -> None:
         name = module.__name__
         homes = OFFERED[name]
 
-        def find(wanted: str) -> Any:  # noqa: ANN401 - what an attribute is, only its home knows
+        def find(wanted: str) -> Any:  # noqa: ANN401 - any attribute
             if wanted not in homes:
                 raise AttributeError(
                     f"spikehouse's compatibility layer has no {wanted!r} in {name}: "
@@ -194,7 +194,7 @@ class _Loader(Loader):
 
 
 def _find_allensdk() -> str | None:
-    """Say where AllenSDK itself is; None without it."""
+    """Return where AllenSDK itself is installed; None if it is not."""
     if ROOT in sys.modules:
         return str(getattr(sys.modules[ROOT], "__file__", None) or "imported already")
     spec = importlib.util.find_spec(ROOT)

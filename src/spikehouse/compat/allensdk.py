@@ -1,4 +1,4 @@
-"""Importing this module puts AllenSDK's import paths in place: see :mod:`spikehouse.compat`."""
+"""Install AllenSDK's import paths on import: see :mod:`spikehouse.compat`."""
 
 from __future__ import annotations
 

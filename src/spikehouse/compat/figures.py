@@ -1,4 +1,4 @@
-"""The figures that AllenSDK's notebooks draw of a session.
+"""The figures of a session in AllenSDK's notebooks.
 
 Names and arguments are AllenSDK's. Unlike those of `spikehouse.plots`, these functions make a new
 figure and return it, as the notebooks expect.
@@ -41,30 +41,7 @@ def plot_mean_waveforms(
     unit_ids: Ids,
     peak_channels: Mapping[int, int] | pd.Series,
 ) -> Figure:
-    """Draw the mean waveform of units, each on its peak channel.
-
-    Parameters
-    ----------
-    mean_waveforms
-        Unit id → mean waveform [µV], dims ``(channel_id, time)``, time in s:
-        ``session.mean_waveforms``.
-    unit_ids
-        Ids of the units to draw; each is read from ``mean_waveforms`` once.
-    peak_channels
-        Unit id → channel id: ``session.units["peak_channel_id"]``.
-
-    Returns
-    -------
-    Figure
-        One line per unit over time [ms]; a legend names them if there are 20 or fewer.
-
-    Raises
-    ------
-    InvalidArgumentError
-        If there are no units.
-    NotFoundError
-        If a unit has no peak channel, or its waveform does not have that channel.
-    """
+    """Draw the mean waveform [µV] of units, each on its peak channel."""
     units = to_ids(unit_ids, "unit_id").tolist()
     if not units:
         raise InvalidArgumentError("unit_ids is empty; at least one unit is needed")
@@ -92,34 +69,7 @@ def plot_spike_counts(
     ylabel: str = "unit",
     xtick_step: int = 20,
 ) -> Figure:
-    """Draw a value for each unit and time bin as a heat map.
-
-    Parameters
-    ----------
-    data_array
-        Shape (n_bins, n_units): counts of one presentation, or their mean over several.
-    time_coords
-        Shape (n_bins,) [s]; the centres of the bins, increasing.
-    cbar_label
-        Label of the colour bar: the quantity and its unit.
-    title
-        Title of the figure.
-    xlabel, ylabel
-        Labels of the axes.
-    xtick_step
-        Number of bins between two ticks of the time axis.
-
-    Returns
-    -------
-    Figure
-        Heat map with the first unit at the top, and a colour bar.
-
-    Raises
-    ------
-    InvalidArgumentError
-        If the shapes do not fit, there are no units or fewer than two bins, or the times do not
-        increase.
-    """
+    """Draw spike counts (bins, units) as a heat map."""
     data_array, time_coords = align(data_array=rows_first(data_array), time_coords=time_coords)
     values = np.asarray(data_array)
     times = np.asarray(time_coords, dtype=np.float64)
@@ -152,32 +102,7 @@ def raster_plot(
     title: str = "spike raster",
     cycle_colors: bool = False,
 ) -> Figure:
-    """Draw every spike as a tick, one row per unit.
-
-    Parameters
-    ----------
-    spike_times
-        Table of `EcephysSession.presentationwise_spike_times`: index ``spike_time`` [s], column
-        ``unit_id``.
-    figsize
-        Width and height of the figure [inch].
-    cmap
-        Colour map from which the colours of the units are taken.
-    title
-        Title of the figure.
-    cycle_colors
-        Take the colours of the map in order; by default at random, with a fixed seed.
-
-    Returns
-    -------
-    Figure
-        Raster with the smallest unit id at the bottom; up to 40 units are labelled.
-
-    Raises
-    ------
-    InvalidArgumentError
-        If there is no column ``unit_id``.
-    """
+    """Draw every spike as a tick, one row per unit."""
     if "unit_id" not in spike_times.columns:
         raise InvalidArgumentError(
             f"spike_times has no column 'unit_id'; it has "
@@ -188,7 +113,7 @@ def raster_plot(
     colors = _map_colors(cmap, len(units), is_cycled=cycle_colors)
     times = spike_times.index.to_numpy(dtype=np.float64)
     for row in range(len(units)):
-        # one collection a unit: a colour each, instead of one for every spike
+        # one collection per unit, so that a colour is stored once, not for every spike
         ax.vlines(times[rows == row], row - 0.45, row + 0.45, colors=colors[row], linewidth=0.8)
     ax.set_ylim(-0.5, max(len(units), 1) - 0.5)
     ax.margins(x=0.01)
@@ -213,31 +138,7 @@ def plot_running_speed(
     xlabel: str = "time (s)",
     title: str | None = None,
 ) -> Figure:
-    """Draw the running speed over time.
-
-    Parameters
-    ----------
-    timestamps
-        Times of the samples [s], shape (n_samples,).
-    values
-        Running speed [cm/s], shape (n_samples,).
-    start_index, stop_index, step
-        Slice of the samples to draw.
-    ylabel, xlabel
-        Labels of the axes.
-    title
-        Title of the figure; None for no title.
-
-    Returns
-    -------
-    Figure
-        The running speed over time.
-
-    Raises
-    ------
-    InvalidArgumentError
-        If ``timestamps`` and ``values`` differ in length.
-    """
+    """Draw the running speed [cm/s] over time [s]."""
     times, speeds = map(np.asarray, align(timestamps=timestamps, values=values))
     if times.shape != speeds.shape or times.ndim != 1:
         raise InvalidArgumentError(
@@ -285,7 +186,7 @@ def _map_colors(cmap: Colormap | str, n_rows: int, *, is_cycled: bool) -> npt.ND
     colors = mpl.colormaps[cmap] if isinstance(cmap, str) else cmap
     if is_cycled:
         return np.asarray(colors(np.arange(n_rows) % colors.N))
-    # seeded: the same table must give the same figure
+    # seeded, so that the same table gives the same figure
     return np.asarray(colors(np.random.default_rng(0).integers(colors.N, size=n_rows)))
 
 

@@ -1,4 +1,4 @@
-"""``series & [True, False]``: pandas took a list there until version 3, and notebooks have it."""
+"""Allow ``series & [True, False]`` in notebooks, which pandas accepted until version 3."""
 
 from __future__ import annotations
 
@@ -15,48 +15,23 @@ _LOGICAL = (ast.BitAnd, ast.BitOr, ast.BitXor)
 
 
 def wrap_lists(tree: ast.Module) -> int:
-    """Pass lists that are written out beside ``&``, ``|`` or ``^`` through :func:`as_operand`.
-
-    Parameters
-    ----------
-    tree
-        The code; changed in place.
-
-    Returns
-    -------
-    int
-        How many lists there were.
-
-    Notes
-    -----
-    Python itself has no such operators for lists, so nothing but an array or a table can stand on
-    the other side, and there a list of truth values has always meant the array of them.
-    """
+    """Wrap list literals beside ``&``, ``|`` or ``^`` in :func:`as_operand`; return how many."""
+    # Python has no such operators for lists, so the other side can only be an array or a table,
+    # for which a list of booleans has always meant an array of them.
     wrapper = _ListWrapper()
     wrapper.visit(tree)
     return wrapper.n_lists
 
 
 def as_operand(values: list[object]) -> object:
-    """Make an array of a list of truth values, and leave any other as it is.
-
-    Parameters
-    ----------
-    values
-        What is written beside the operator.
-
-    Returns
-    -------
-    ndarray of bool, or list
-        The values, in order.
-    """
+    """Convert a list of booleans to an array, and return any other list unchanged."""
     if all(isinstance(value, (bool, np.bool_)) for value in values):
         return np.asarray(values, dtype=bool)
     return values
 
 
 class _ListWrapper(ast.NodeTransformer):
-    """Finds the lists beside logical operators, and counts them."""
+    """Wrap and count the lists beside logical operators."""
 
     def __init__(self) -> None:
         self.n_lists = 0

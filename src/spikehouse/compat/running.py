@@ -1,4 +1,4 @@
-"""Run a script, or the code of a notebook, as it stands."""
+"""Run a script or the code cells of a notebook unchanged."""
 
 from __future__ import annotations
 
@@ -31,15 +31,7 @@ _DISPLAYS = ("DISPLAY", "WAYLAND_DISPLAY")
 
 
 def run_script(path: Path, arguments: Sequence[str]) -> None:
-    """Run a script as ``python script.py`` would.
-
-    Parameters
-    ----------
-    path
-        The script.
-    arguments
-        What it finds in ``sys.argv`` behind its own name.
-    """
+    """Run a script as ``python script.py`` would."""
     with _as_main(path, arguments):
         runpy.run_path(str(path), run_name="__main__")
 
@@ -47,27 +39,12 @@ def run_script(path: Path, arguments: Sequence[str]) -> None:
 def run_cells(
     cells: Sequence[str], path: Path, arguments: Sequence[str], *, notify: Notify
 ) -> None:
-    """Run the code cells of a notebook in order, in one namespace.
-
-    Parameters
-    ----------
-    cells
-        The text of each, as :func:`list_cells` gives them.
-    path
-        The notebook.
-    arguments
-        What it finds in ``sys.argv`` behind its own name.
-    notify
-        Told what was left out or taken otherwise.
-
-    Notes
-    -----
-    Lines for the notebook's shell (``%matplotlib inline``, ``!pip install …``) are left out, and
-    lists beside ``&`` are taken as arrays (pandas 3 refuses them), both with a notice. What a cell
-    raises goes on to the caller; the traceback names the cell.
-    """
+    """Run the code cells of a notebook in order, in one namespace."""
+    # Lines for IPython (``%matplotlib inline``, ``!pip install …``) are left out, and lists beside
+    # ``&`` become arrays (pandas 3 refuses lists), both with a notice. Exceptions reach the caller;
+    # their traceback names the cell.
     main = ModuleType("__main__")
-    # Jupyter's display(…), as far as a terminal can show it
+    # Jupyter's display(…) prints
     main.__dict__.update({"__file__": str(path), "display": print, OPERAND: as_operand})
     with _as_main(path, arguments, main=main):
         for number, source in enumerate(cells, start=1):
@@ -77,23 +54,7 @@ def run_cells(
 
 
 def list_cells(path: Path) -> list[str]:
-    """List the code of a notebook.
-
-    Parameters
-    ----------
-    path
-        The notebook, format 4 or 3.
-
-    Returns
-    -------
-    list of str
-        The text of each code cell, in order.
-
-    Raises
-    ------
-    InvalidFileError
-        If the file is not a notebook.
-    """
+    """List the code cells of a notebook of format 3 or 4."""
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
         # format 3 kept its cells on sheets
@@ -112,7 +73,7 @@ def list_cells(path: Path) -> list[str]:
 
 
 def choose_backend() -> None:
-    """Have matplotlib draw into memory where there is no screen, unless told otherwise."""
+    """Make matplotlib draw into memory if there is no screen and no backend was chosen."""
     if sys.platform.startswith("linux") and not any(map(os.environ.get, _DISPLAYS)):
         os.environ.setdefault("MPLBACKEND", "Agg")
 
@@ -124,8 +85,8 @@ def _compile_cell(source: str, name: str, notify: Notify) -> CodeType:
             tree = ast.parse(source, filename=name)
             break
         except SyntaxError as error:
-            # only a line that Python itself cannot read is taken for the shell's: a line that
-            # begins with % may well go on with an expression
+            # only a line that is not valid Python is taken for IPython's: a line that begins with %
+            # can also continue an expression
             source = _leave_out(source, error, name, notify)
     if wrap_lists(tree):
         notify(f"{name}: a list beside &, | or ^ is taken as an array, as before pandas 3")
@@ -160,7 +121,7 @@ def _leave_out(source: str, error: SyntaxError, name: str, notify: Notify) -> st
         n_more = 0
         while lines[at + n_more].endswith("\\") and at + n_more + 1 < len(lines):
             n_more += 1
-        # a statement in its place: it may be all there is in a block
+        # ``pass`` in its place, because it may be the only line of a block
         lines[at : at + n_more + 1] = [f"{found['indent'] or ''}pass", *[""] * n_more]
     return "\n".join(lines)
 
@@ -169,7 +130,7 @@ def _leave_out(source: str, error: SyntaxError, name: str, notify: Notify) -> st
 def _as_main(
     path: Path, arguments: Sequence[str], *, main: ModuleType | None = None
 ) -> Iterator[None]:
-    """Set up what a program sees of how it was started, and put it back."""
+    """Set ``sys.argv``, ``sys.path`` and ``__main__`` for a program, and restore them."""
     before: tuple[Any, ...] = (sys.argv[:], sys.path[:], sys.modules["__main__"])
     sys.argv[:] = [str(path), *arguments]
     sys.path.insert(0, str(path.resolve().parent))

@@ -1,4 +1,4 @@
-"""Sessions whose stimulus tables hold text where AllenSDK's do, for filters written for it."""
+"""Sessions whose stimulus tables hold text where AllenSDK's do, so that its filters work."""
 
 from __future__ import annotations
 
@@ -25,18 +25,10 @@ __all__ = ["EcephysProjectCache", "EcephysSession"]
 
 
 class ParameterText(str):
-    """The text of a parameter in a file, which also compares as the number or pair it stands for.
-
-    Parameters
-    ----------
-    text
-        As the file has it.
-    value
-        A number, or a tuple of numbers.
-    """
+    """A parameter's text in the file that also compares equal to its number or pair of numbers."""
 
     value: Any
-    # numpy leaves comparisons of its scalars and arrays to the methods below
+    # makes numpy use the comparisons below
     __array_ufunc__ = None
 
     def __new__(cls, text: str, value: object) -> Self:
@@ -58,17 +50,16 @@ class ParameterText(str):
     def __ne__(self, other: object) -> Any:  # noqa: ANN401
         return np.logical_not(self == other) if isinstance(other, np.ndarray) else not self == other
 
-    # found as AllenSDK's text is, by `isin`, in sets and as a key
+    # so that `isin`, sets and dictionaries find it as they find text
     __hash__ = str.__hash__
 
 
 class EcephysSession(session.EcephysSession):
-    """A session whose stimulus tables hold text where AllenSDK's do.
+    """A session whose stimulus tables hold text where AllenSDK's do."""
 
-    ``phase``, ``size`` and ``spatial_frequency`` are text in released files. AllenSDK leaves them
-    so; here their values are text that is also equal to the number: ``table["phase"] == "0.0"``
-    and ``table["phase"] == 0.0`` select the same rows. Counts are unsigned, as AllenSDK's are.
-    """
+    # phase, size and spatial_frequency are text in released files, and AllenSDK leaves them so.
+    # Here these texts are also equal to the number: table["phase"] == "0.0" and
+    # table["phase"] == 0.0 select the same rows. Counts are unsigned, as AllenSDK's are.
 
     def presentationwise_spike_counts(
         self,
@@ -80,20 +71,7 @@ class EcephysSession(session.EcephysSession):
         *arguments: Any,  # noqa: ANN401 - handed on
         **options: Any,  # noqa: ANN401
     ) -> xr.DataArray:
-        """Count spikes in bins around the onset of presentations.
-
-        Parameters
-        ----------
-        bin_edges, stimulus_presentation_ids, unit_ids, binarize, *arguments, **options
-            As for `spikehouse.session.EcephysSession.presentationwise_spike_counts`.
-        dtype
-            Of the counts; if None, uint16, or wider where a count needs it; uint8 when binarized.
-
-        Returns
-        -------
-        DataArray
-            As there.
-        """
+        """Count spikes around the onset of presentations; counts are unsigned, as in AllenSDK."""
         counts = super().presentationwise_spike_counts(
             bin_edges, stimulus_presentation_ids, unit_ids, binarize, dtype, *arguments, **options
         )
@@ -104,7 +82,7 @@ class EcephysSession(session.EcephysSession):
 
     @cached_property
     def _texts(self) -> dict[str, dict[Any, ParameterText]]:
-        """The parameters that are text in the file: value → text."""
+        """Parameter → value → text, of the parameters that are text in the file."""
         return {
             name: {value: ParameterText(text, value) for value, text in column.texts.items()}
             for name, column in self._presentations.parameters.items()
@@ -115,21 +93,18 @@ class EcephysSession(session.EcephysSession):
         for name in table.columns.intersection(list(self._texts)):
             codes, values = pd.factorize(table[name], use_na_sentinel=False)
             written = _replace(values, self._texts[name])[codes]
-            # pandas 3 would make plain text of it without the type
+            # without the dtype pandas 3 would convert it to plain text
             table[name] = pd.Series(written, index=table.index, dtype=object)
         return table
 
     @cached_property
     def stimulus_presentations(self) -> pd.DataFrame:
-        """One row a presentation in order of start time, "null" where a parameter does not apply.
-
-        Presentations that touch an invalid interval are named ``invalid_presentation``.
-        """
+        """The presentations with text where AllenSDK has text."""
         return self._write_text(super().stimulus_presentations)
 
     @cached_property
     def stimulus_conditions(self) -> pd.DataFrame:
-        """One row a distinct set of parameters, numbered in order of first appearance."""
+        """The stimulus conditions with text where AllenSDK has text."""
         return self._write_text(super().stimulus_conditions)
 
     def get_stimulus_table(
@@ -140,20 +115,7 @@ class EcephysSession(session.EcephysSession):
         *,
         missing: Missing = "null",
     ) -> pd.DataFrame:
-        """Get the presentations of some stimuli.
-
-        Parameters
-        ----------
-        stimulus_names, include_detailed_parameters, include_unused_parameters
-            As for `spikehouse.session.EcephysSession.get_stimulus_table`.
-        missing
-            "null", or "nan" for columns of numbers.
-
-        Returns
-        -------
-        DataFrame
-            As there; with "null", text where AllenSDK has it.
-        """
+        """Return presentations, with text where AllenSDK has text if ``missing`` is "null"."""
         table = super().get_stimulus_table(
             stimulus_names,
             include_detailed_parameters,
@@ -165,18 +127,7 @@ class EcephysSession(session.EcephysSession):
     def get_stimulus_parameter_values(
         self, stimulus_presentation_ids: Ids | None = None, drop_nulls: bool = True
     ) -> dict[str, npt.NDArray[Any]]:
-        """Get the values that each stimulus parameter takes.
-
-        Parameters
-        ----------
-        stimulus_presentation_ids, drop_nulls
-            As for `spikehouse.session.EcephysSession.get_stimulus_parameter_values`.
-
-        Returns
-        -------
-        dict
-            As there, with text where AllenSDK has it.
-        """
+        """Return the values of each stimulus parameter, as text where AllenSDK has text."""
         values = super().get_stimulus_parameter_values(stimulus_presentation_ids, drop_nulls)
         for name in values.keys() & self._texts:
             values[name] = _replace(values[name], self._texts[name])
@@ -188,7 +139,7 @@ def _replace(values: Iterable[Any], texts: Mapping[Any, ParameterText]) -> npt.N
 
 
 class EcephysProjectCache(project.EcephysProjectCache):
-    """The survey, whose sessions have stimulus tables with text where AllenSDK's have it."""
+    """The project cache, whose sessions have stimulus tables with text where AllenSDK's do."""
 
     def _open_session(self, file: Path | RemoteBytes, options: dict[str, Any]) -> EcephysSession:
         return EcephysSession.from_nwb_path(file, api_kwargs=options)

@@ -79,7 +79,7 @@ def test_session_api__says_what_a_recording_lacks():
 
     session = EcephysSession(api=Recording("anything", at="all"))
     assert session.ecephys_session_id == 7
-    with pytest.raises(NotImplementedError, match="Recording has no get_spike_times"):
+    with pytest.raises(NotImplementedError, match="Recording does not override get_spike_times"):
         session.api.get_spike_times()
     assert Recording().session_na == -1
 

@@ -114,7 +114,7 @@ def test_analysis__of_an_adapter(session: EcephysSession) -> None:
 
 
 def test_analysis__of_something_else_says_what_it_takes() -> None:
-    with pytest.raises(TypeError, match="cannot be made of a int: give an EcephysSession"):
+    with pytest.raises(TypeError, match="cannot be made of a int: pass an EcephysSession"):
         sa.Flashes(42)
 
 
@@ -168,7 +168,7 @@ def test_filter__unit_named_twice(session: EcephysSession) -> None:
 
 @pytest.mark.parametrize("duration", [None, -1.0])
 def test_trial_duration__is_needed(session: EcephysSession, duration: float | None) -> None:
-    with pytest.raises(TypeError, match=r"trial_duration is (None|-1\.0); give the length"):
+    with pytest.raises(TypeError, match=r"trial_duration is (None|-1\.0); pass the duration"):
         _ = sa.Flashes(session, trial_duration=duration).metrics
 
 

@@ -1,4 +1,4 @@
-"""What AllenSDK's classes of stimulus analysis have in common."""
+"""The base class of AllenSDK's classes of stimulus analysis."""
 
 from __future__ import annotations
 
@@ -28,45 +28,18 @@ _SPONTANEOUS = ("spontaneous", "spontaneous_activity")
 
 
 class StimulusAnalysis:
-    """The metrics of one stimulus, with what they are made of; base of the classes.
+    """The metrics of one stimulus, and the tables and responses they are computed from."""
 
-    Everything is computed when it is first asked for, and kept. Nothing is changed: not the
-    session, not its tables.
+    # everything is computed when it is first asked for and kept; the session is never changed
 
-    Parameters
-    ----------
-    ecephys_session
-        A session, the path of its NWB file, or an adapter with AllenSDK's methods.
-    trial_duration
-        How long a response is counted from the onset [s].
-    filter
-        Which units: ids, or a mapping of columns of ``session.units`` to a value or several. All
-        if None.
-    params
-        AllenSDK's settings by stimulus; only ``stimulus_key`` in them is used.
-    stimulus_key
-        Name of the stimulus, or several. Found among the stimuli shown if None.
-    psth_resolution
-        Bins of histograms [s].
-    spontaneous_threshold
-        Spontaneous activity longer than this [s] is listed in ``stim_table_spontaneous``.
-    nwb_version
-        Without effect.
-
-    Raises
-    ------
-    TypeError
-        If no session can be made of what is given.
-    """
-
-    # name of its settings in params
+    # name of this class's settings in params
     _section: ClassVar[str] = ""
-    # name of a parameter in the analysis → the column that holds it
+    # name of a parameter in spikehouse.analysis → column of the presentations
     _columns: Mapping[str, str]
 
     def __init__(
         self,
-        ecephys_session: Any,  # noqa: ANN401 - three kinds, told apart below
+        ecephys_session: Any,  # noqa: ANN401 - see open_session
         trial_duration: float | None = None,
         *,
         filter: UnitFilter | None = None,
@@ -85,7 +58,7 @@ class StimulusAnalysis:
         self._spontaneous_threshold = spontaneous_threshold
         self._columns = {}
 
-    # ---- who was shown what
+    # ---- units and presentations
 
     @property
     def ecephys_session(self) -> EcephysSession:
@@ -94,13 +67,7 @@ class StimulusAnalysis:
 
     @cached_property
     def unit_ids(self) -> npt.NDArray[np.int64]:
-        """The units, in the order of the filter's ids or of ``session.units``.
-
-        Raises
-        ------
-        NotFoundError
-            If the filter names a column or unit that is not there, or lets nothing through.
-        """
+        """The units, in the order of the filter's ids or of ``session.units``."""
         units = filter_units(self.ecephys_session.units, self._unit_filter)
         if units.empty:
             raise NotFoundError(
@@ -121,35 +88,23 @@ class StimulusAnalysis:
 
     @property
     def trial_duration(self) -> float:
-        """How long a response is counted from the onset [s].
-
-        Raises
-        ------
-        TypeError
-            If none was given, or a negative one.
-        """
+        """The duration over which spikes are counted, from the onset [s]."""
         if self._trial_duration is None or self._trial_duration < 0:
             raise TypeError(
-                f"trial_duration is {self._trial_duration}; give the length of a response [s], for "
-                "instance trial_duration=0.25"
+                f"trial_duration is {self._trial_duration}; pass the duration of a response [s], "
+                "for instance trial_duration=0.25"
             )
         return self._trial_duration
 
     @cached_property
     def spikes(self) -> dict[int, npt.NDArray[np.float64]]:
-        """Unit id → spike times [s], of the units chosen."""
+        """The spike times [s] of the selected units, by unit id."""
         times = self.ecephys_session.spike_times
         return {unit: times[unit] for unit in self.unit_ids.tolist() if unit in times}
 
     @cached_property
     def stim_table(self) -> pd.DataFrame:
-        """The presentations of the stimulus, with "null" where a parameter does not apply.
-
-        Raises
-        ------
-        NotFoundError
-            If the session does not have the stimulus.
-        """
+        """The presentations of the stimulus, with "null" where a parameter does not apply."""
         return self.ecephys_session.get_stimulus_table(self._find_names())
 
     @property
@@ -183,24 +138,15 @@ class StimulusAnalysis:
 
     @classmethod
     def known_stimulus_keys(cls) -> list[str]:
-        """List the names under which the stimulus is looked for.
-
-        Returns
-        -------
-        list of str
-            Names, in any capitals.
-        """
+        """List the names of the stimulus, in any capitals."""
         raise NotImplementedError
 
     # ---- responses
 
     @cached_property
     def conditionwise_psth(self) -> xr.DataArray:
-        """Mean counts in bins, (stimulus_condition_id, time_relative_to_stimulus_onset, unit_id).
-
-        Bins of ``psth_resolution`` from the onset, up to the last edge before the end of the
-        trial. Memory: 8 bytes × conditions × bins × units.
-        """
+        """Mean spike counts (stimulus_condition_id, time_relative_to_stimulus_onset, unit_id)."""
+        # bins of psth_resolution, up to the last edge before the end of the trial
         return self.ecephys_session.presentationwise_spike_counts(
             bin_edges=psth_edges(self.trial_duration, resolution=self._psth_resolution),
             stimulus_presentation_ids=self.stim_table.index.to_numpy(),
@@ -242,7 +188,7 @@ class StimulusAnalysis:
     @cached_property
     def running_speed(self) -> pd.DataFrame:
         """Mean speed in each presentation [cm/s]; NaN where it was not measured."""
-        # the trial's duration is not asked for: speeds are those of whole presentations
+        # speeds are means of whole presentations, whatever the trial's duration
         return pd.DataFrame(
             {"running_speed": self._gather(self._find_names(), {}, trial_duration=1.0).speeds},
             index=self.stim_table.index.rename("stimulus_presentation_id"),
@@ -258,7 +204,7 @@ class StimulusAnalysis:
         columns: Mapping[str, str],
         trial_duration: float | None = None,
     ) -> StimulusResponses:
-        """Hand over to the analysis what it needs of some stimuli; columns are ours → theirs."""
+        """Return the responses to stimuli with renamed columns, given as ours → theirs."""
         table = self.ecephys_session.get_stimulus_table(names, missing="nan")
         missing = [theirs for theirs in columns.values() if theirs not in table]
         if missing:
@@ -299,30 +245,12 @@ class StimulusAnalysis:
         raise NotImplementedError
 
     def empty_metrics_table(self) -> pd.DataFrame:
-        """Make a table of metrics without values.
-
-        Returns
-        -------
-        DataFrame
-            Index unit_id; NaN in every column of METRICS_COLUMNS.
-        """
+        """Return a table of metrics filled with NaN."""
         index = pd.Index(self.unit_ids, name="unit_id")
         return pd.DataFrame(np.nan, index=index, columns=self.metrics_names)
 
     def get_intrinsic_timescale(self, unit_ids: npt.ArrayLike) -> float:
-        """Fit one decay to the autocorrelation of several units, as AllenSDK does.
-
-        Parameters
-        ----------
-        unit_ids
-            Which units.
-
-        Returns
-        -------
-        float
-            In bins of 25 ms. `spikehouse.analysis.timescale.compute_timescales` gives one for
-            every unit, in seconds.
-        """
+        """Fit one exponential to the autocorrelation of several units; returns bins of 25 ms."""
         counts = self.ecephys_session.presentationwise_spike_counts(
             bin_edges=np.arange(0, self.trial_duration, 0.025),
             stimulus_presentation_ids=self.stim_table.index.to_numpy(),
@@ -333,31 +261,13 @@ class StimulusAnalysis:
     # ---- figures
 
     def plot_conditionwise_raster(self, unit_id: int) -> None:
-        """Draw the raster of every condition with `plot_raster`.
-
-        Parameters
-        ----------
-        unit_id
-            Which unit.
-        """
+        """Draw the raster of every condition with `plot_raster`."""
         for condition in self.stimulus_conditions.index:
             self.plot_raster(condition, unit_id)
 
     def plot_raster(self, stimulus_condition_id: int, unit_id: int) -> None:
-        """Draw the spikes of a unit in every presentation of one condition.
-
-        Parameters
-        ----------
-        stimulus_condition_id
-            Which condition.
-        unit_id
-            Which unit.
-
-        Notes
-        -----
-        On a panel of pyplot's figure, at the place of the condition in the grid of all; nothing
-        is drawn for blank sweeps.
-        """
+        """Draw the spikes of a unit in every presentation of one condition."""
+        # on the panel of this condition in pyplot's current figure; nothing for blank sweeps
         from spikehouse.compat.stimulus_analysis.figures import draw_raster
 
         place = self._find_panel(stimulus_condition_id)
@@ -365,10 +275,10 @@ class StimulusAnalysis:
             draw_raster(self, stimulus_condition_id, unit_id, place)
 
     def _find_panel(self, stimulus_condition_id: int) -> tuple[int, int, int] | None:
-        """Give the rows, columns and number (from 1) of the panel of a condition."""
+        """Return rows, columns and number (from 1) of a condition's panel."""
         raise NotImplementedError(f"{type(self).__name__} has no raster by condition")
 
-    # ---- finding things
+    # ---- names and values
 
     def _find_names(self) -> list[str]:
         key = self._stimulus_key
@@ -377,13 +287,13 @@ class StimulusAnalysis:
         return [key] if isinstance(key, str) else list(key)
 
     def _find_stimulus_key(self, names: Iterable[str]) -> str:
-        """Give the first of the stimuli shown that this class is for."""
+        """Return the first stimulus of the session that this class is for."""
         for shown in names:
             if self._is_known(shown.lower()):
                 return shown
         raise NotFoundError(
             f"session {self.ecephys_session.ecephys_session_id} has no {self.name.lower()}; it has "
-            f"{', '.join(self.ecephys_session.stimulus_names)}. Another name can be given as "
+            f"{', '.join(self.ecephys_session.stimulus_names)}. Pass another name as "
             "stimulus_key"
         )
 
@@ -391,14 +301,14 @@ class StimulusAnalysis:
         return shown in [key.lower() for key in self.known_stimulus_keys()]
 
     def _list_values(self, column: str, conditions: pd.DataFrame | None = None) -> Any:  # noqa: ANN401
-        """Give the distinct values of a parameter, increasing, without "null"."""
+        """Return the distinct values of a parameter in increasing order, without "null"."""
         table = self.stimulus_conditions if conditions is None else conditions
         if column not in table:
             raise NotFoundError(
                 f"{self.name} has no parameter {column!r}: {describe_choices(column, table)}"
             )
         values = table.loc[table[column] != "null", column].unique()
-        # numbers, where the table has them as text
+        # as numbers, even if the table holds text
         return np.sort([getattr(value, "value", value) for value in values])
 
     def _find_blanks(self, column: str) -> pd.Index[int]:

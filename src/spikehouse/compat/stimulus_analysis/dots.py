@@ -1,4 +1,4 @@
-"""DotMotion."""
+"""AllenSDK's analysis of moving dots."""
 
 from __future__ import annotations
 
@@ -16,19 +16,7 @@ __all__ = ["DotMotion"]
 
 
 class DotMotion(StimulusAnalysis):
-    """The metrics of moving dots.
-
-    Parameters
-    ----------
-    ecephys_session
-        As for `StimulusAnalysis`.
-    col_dir, col_speeds
-        Columns of the presentations with the direction [degrees] and the speed.
-    trial_duration
-        [s].
-    **kwargs
-        As for `StimulusAnalysis`.
-    """
+    """The metrics of moving dots."""
 
     _section: ClassVar[str] = "dot_motion"
 
@@ -51,13 +39,7 @@ class DotMotion(StimulusAnalysis):
 
     @classmethod
     def known_stimulus_keys(cls) -> list[str]:
-        """List the names under which the stimulus is looked for.
-
-        Returns
-        -------
-        list of str
-            Names, in any capitals.
-        """
+        """List the names of the stimulus, in any capitals."""
         return ["motion_stimulus", "dot_motion"]
 
     @cached_property

@@ -1,7 +1,6 @@
-"""AllenSDK's functions on receptive fields, with its arguments, for one map at a time.
+"""AllenSDK's functions of receptive fields, with its arguments, for one map at a time.
 
-A map has rows from the top of the screen down. `spikehouse.analysis` has the formulas, and takes
-the maps of all units at once.
+Row 0 of a map is the top of the screen. The formulas are in `spikehouse.analysis`.
 """
 
 from __future__ import annotations
@@ -37,19 +36,8 @@ N_ROWS = 9
 
 
 def gaussian_moments_2d(data: npt.ArrayLike) -> Moments | None:
-    """Compute the moments of a map.
-
-    Parameters
-    ----------
-    data
-        Shape (n_rows, n_columns).
-
-    Returns
-    -------
-    tuple of float, or None
-        Peak, centre along y and x, width along y and x, in pixels; None without spikes. As in
-        AllenSDK the width along y is that of the row, and the one along x that of the column.
-    """
+    """Compute peak, centre (y, x) and width (y, x) of a map in pixels; None without spikes."""
+    # as in AllenSDK the width along y is that of the row, and the one along x that of the column
     found = _gaussian.gaussian_moments_2d(data, definition="published")
     if not np.isfinite(found.center_y):
         return None
@@ -58,98 +46,37 @@ def gaussian_moments_2d(data: npt.ArrayLike) -> Moments | None:
 
 
 def fit_2d_gaussian(matrix: npt.ArrayLike) -> tuple[npt.NDArray[np.float64], bool]:
-    """Fit a Gaussian to a map.
-
-    Parameters
-    ----------
-    matrix
-        Shape (n_rows, n_columns).
-
-    Returns
-    -------
-    parameters : ndarray, shape (5,)
-        Peak, centre along y and x, width along y and x, in pixels; NaN without spikes.
-    success : bool
-        Whether the fit converged.
-    """
+    """Fit a Gaussian to a map; returns peak, centre (y, x), width (y, x) and convergence."""
     fit = _gaussian.fit_2d_gaussian(matrix, definition="published")
     parameters = np.array([fit.peak_height, fit.center_y, fit.center_x, fit.width_y, fit.width_x])
     return parameters, bool(fit.is_fitted)
 
 
 def is_rf_inverted(rf_thresh: npt.ArrayLike) -> bool:
-    """Say whether a mask covers more than half of the edge of its map.
-
-    Parameters
-    ----------
-    rf_thresh
-        Shape (n_rows, n_columns).
-
-    Returns
-    -------
-    bool
-        True where the stimulus suppresses the unit.
-    """
+    """Check whether a mask covers more than half of the edge of its map: the unit is suppressed."""
     return bool(_shapes.is_rf_inverted(rf_thresh))
 
 
 def threshold_rf(
     rf: npt.ArrayLike, threshold: float
 ) -> tuple[npt.NDArray[np.int32], float, float, float]:
-    """Find the connected part of the smoothed map that holds the peak.
-
-    Parameters
-    ----------
-    rf
-        Shape (n_rows, n_columns). Whole numbers are smoothed in whole numbers, as AllenSDK does.
-    threshold
-        How far below the peak the part reaches, in standard deviations of the smoothed map.
-
-    Returns
-    -------
-    tuple
-        Mask of 0 and 1, centre along x and y, area, in pixels.
-    """
+    """Find the region around the peak of the smoothed map; returns mask, centre (x, y), area."""
+    # ``threshold`` is in standard deviations below the peak. Integer maps are smoothed in integers,
+    # as AllenSDK does.
     found = _shapes.threshold_rf(rf, threshold, definition="published")
     mask = found.mask.astype(np.int32)
     return mask, float(found.center_x), float(found.center_y), float(found.area)
 
 
 def rf_on_screen(rf: npt.ArrayLike, center_y: float, center_x: float) -> bool:
-    """Say whether a centre lies on the screen.
-
-    Parameters
-    ----------
-    rf
-        The map, of which only the shape matters.
-    center_y, center_x
-        In pixels.
-
-    Returns
-    -------
-    bool
-        False for NaN.
-    """
+    """Check whether a centre [pixels] is on the screen; False for NaN."""
     return bool(_shapes.rf_on_screen(np.shape(rf), center_y, center_x))
 
 
 def convert_elevation_to_degrees(
     elevation_in_pixels: npt.ArrayLike, elevation_offset_degrees: float = ELEVATION_OFFSET_DEGREES
 ) -> Any:  # noqa: ANN401 - a number for a number, else an array
-    """Turn a row of the 9 × 9 map into an elevation.
-
-    Parameters
-    ----------
-    elevation_in_pixels
-        Row 0 is the highest.
-    elevation_offset_degrees
-        Of the lowest row.
-
-    Returns
-    -------
-    float or ndarray
-        [degrees] from the centre of gaze.
-    """
+    """Convert a row of the 9 × 9 map (0 at the top) to an elevation [degrees]."""
     from_below = (N_ROWS - 1) - np.asarray(elevation_in_pixels, dtype=np.float64)
     return (from_below * DEGREES_PER_PIXEL + elevation_offset_degrees)[()]
 
@@ -157,20 +84,7 @@ def convert_elevation_to_degrees(
 def convert_azimuth_to_degrees(
     azimuth_in_pixels: npt.ArrayLike, azimuth_offset_degrees: float = AZIMUTH_OFFSET_DEGREES
 ) -> Any:  # noqa: ANN401
-    """Turn a column of the 9 × 9 map into an azimuth.
-
-    Parameters
-    ----------
-    azimuth_in_pixels
-        Column 0 is on the left.
-    azimuth_offset_degrees
-        Of the first column.
-
-    Returns
-    -------
-    float or ndarray
-        [degrees] from the centre of gaze.
-    """
+    """Convert a column of the 9 × 9 map (0 on the left) to an azimuth [degrees]."""
     pixels = np.asarray(azimuth_in_pixels, dtype=np.float64)
     return (pixels * DEGREES_PER_PIXEL + azimuth_offset_degrees)[()]
 
@@ -178,34 +92,10 @@ def convert_azimuth_to_degrees(
 def convert_pixels_to_degrees(
     value_in_pixels: npt.ArrayLike, degrees_to_pixels_ratio: float = DEGREES_PER_PIXEL
 ) -> Any:  # noqa: ANN401
-    """Turn a distance in pixels into degrees.
-
-    Parameters
-    ----------
-    value_in_pixels
-        Any shape.
-    degrees_to_pixels_ratio
-        Between the middles of neighbouring pixels [degrees].
-
-    Returns
-    -------
-    float or ndarray
-        [degrees].
-    """
+    """Convert a distance in pixels to degrees."""
     return (np.asarray(value_in_pixels, dtype=np.float64) * degrees_to_pixels_ratio)[()]
 
 
 def convert_pixel_area_to_degrees(area_in_pixels: npt.ArrayLike) -> Any:  # noqa: ANN401
-    """Turn an area in pixels into square degrees.
-
-    Parameters
-    ----------
-    area_in_pixels
-        Any shape.
-
-    Returns
-    -------
-    float or ndarray
-        [degrees²], 100 a pixel.
-    """
+    """Convert an area in pixels to degrees², 100 for a pixel."""
     return (np.asarray(area_in_pixels, dtype=np.float64) * DEGREES_PER_PIXEL**2)[()]

@@ -1,4 +1,4 @@
-"""The figures that AllenSDK's classes draw, by the functions of `spikehouse.plots`."""
+"""The figures of AllenSDK's classes, drawn by `spikehouse.plots`."""
 
 from __future__ import annotations
 
@@ -21,24 +21,7 @@ def draw_raster(
     unit_id: int,
     panel: tuple[int, int, int],
 ) -> Axes:
-    """Draw the spikes of a unit in every presentation of a condition on a panel of the figure.
-
-    Parameters
-    ----------
-    analysis
-        Of which stimulus.
-    stimulus_condition_id
-        Which condition.
-    unit_id
-        Which unit.
-    panel
-        Rows, columns and number of the panel, as for ``pyplot.subplot``.
-
-    Returns
-    -------
-    Axes
-        The panel, without frame: there may be 243 of them.
-    """
+    """Draw the spikes of a unit in the presentations of a condition, on a panel of the figure."""
     import matplotlib.pyplot as plt
 
     from spikehouse.plots import plot_raster
@@ -56,24 +39,7 @@ def draw_raster(
 def draw_gratings(
     analysis: StimulusAnalysis, unit_id: int, *, angle: str, rings: str, period: float
 ) -> Axes:
-    """Draw the mean count of every grating as a wedge.
-
-    Parameters
-    ----------
-    analysis
-        Of gratings.
-    unit_id
-        Which unit.
-    angle, rings
-        Columns of the presentations: what turns, and what grows outwards.
-    period
-        After how many degrees the gratings are the same.
-
-    Returns
-    -------
-    PolarAxes
-        `spikehouse.plots.plot_star`.
-    """
+    """Draw the mean spike count of every grating as a wedge."""
     from spikehouse.plots import plot_star
 
     counts = _list_counts(analysis, unit_id).assign(
@@ -92,17 +58,7 @@ def draw_gratings(
 
 
 def draw_tuning(analysis: StimulusAnalysis, unit_id: int, labels: dict[str, str]) -> None:
-    """Draw the mean count against each of some parameters, one panel each.
-
-    Parameters
-    ----------
-    analysis
-        Of which stimulus.
-    unit_id
-        Which unit.
-    labels
-        Column of the presentations → what to write below the axis.
-    """
+    """Draw the mean spike count against parameters, one panel for each."""
     import matplotlib.pyplot as plt
 
     from spikehouse.plots import plot_tuning_curve
@@ -119,7 +75,7 @@ def draw_tuning(analysis: StimulusAnalysis, unit_id: int, labels: dict[str, str]
 
 
 def _list_counts(analysis: StimulusAnalysis, unit_id: int) -> pd.DataFrame:
-    """Put the counts of a unit beside the parameters of each presentation, as numbers."""
+    """Join the spike counts of a unit with the numeric parameters of each presentation."""
     counts = analysis.presentationwise_statistics.xs(unit_id, level="unit_id")
     table = analysis.stim_table.drop(columns="stimulus_condition_id")
     parameters = table.apply(pd.to_numeric, errors="coerce")

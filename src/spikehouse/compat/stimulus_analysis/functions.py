@@ -1,7 +1,7 @@
 """AllenSDK's functions of stimulus analysis, with its arguments, for one unit at a time.
 
-Each hands its arrays to `spikehouse.analysis`, which takes all units at once; docstrings there
-have the formulas. As in AllenSDK, arrays that do not belong together give a warning and NaN.
+The formulas are in `spikehouse.analysis`, which takes all units at once. As in AllenSDK, arrays
+of different lengths give a warning and NaN.
 """
 
 from __future__ import annotations
@@ -41,41 +41,26 @@ __all__ = [
 
 Floats = npt.NDArray[np.float64]
 
-# five spatial frequencies an octave apart from here on [cycles/degree], in steps of 0.1 octaves
+# five spatial frequencies, an octave apart, begin here [cycles/degree]; steps of 0.1 octaves
 _LOWEST_FREQUENCY = 0.02
 _OCTAVES = np.arange(0.0, 4.1, 0.1)
 
 
-def _fit_together(**arrays: npt.ArrayLike) -> bool:
-    """Warn unless the arrays are as long as each other, and not empty."""
+def _have_equal_length(**arrays: npt.ArrayLike) -> bool:
+    """Check that arrays have equal length and are not empty; warn otherwise."""
     lengths = {name: np.size(values) for name, values in arrays.items()}
     if len(set(lengths.values())) == 1 and all(lengths.values()):
         return True
     sizes = " and ".join(f"{n} {name}" for name, n in lengths.items())
-    warnings.warn(f"there are {sizes}, which do not fit together: NaN", stacklevel=3)
+    warnings.warn(f"there are {sizes}, which should be equally many: NaN", stacklevel=3)
     return False
 
 
 def running_modulation(
     spike_counts: npt.ArrayLike, running_speeds: npt.ArrayLike, speed_threshold: float = 1.0
 ) -> tuple[float, float]:
-    """Compare the counts of trials with and without running.
-
-    Parameters
-    ----------
-    spike_counts
-        Shape (n_trials,).
-    running_speeds
-        Shape (n_trials,) [cm/s].
-    speed_threshold
-        The animal runs from this speed on [cm/s].
-
-    Returns
-    -------
-    tuple of float
-        p-value and relative difference of the means; `spikehouse.analysis.running`.
-    """
-    if not _fit_together(spike_counts=spike_counts, running_speeds=running_speeds):
+    """Compute p-value and relative difference of spike counts with and without running [cm/s]."""
+    if not _have_equal_length(spike_counts=spike_counts, running_speeds=running_speeds):
         return float("nan"), float("nan")
     found = _running.running_modulation(
         spike_counts, running_speeds, speed_threshold=speed_threshold, definition="published"
@@ -84,55 +69,20 @@ def running_modulation(
 
 
 def lifetime_sparseness(responses: npt.ArrayLike) -> float:
-    """Measure how few of the conditions a unit answers.
-
-    Parameters
-    ----------
-    responses
-        Shape (n_conditions,).
-
-    Returns
-    -------
-    float
-        `spikehouse.analysis.variability.lifetime_sparseness`.
-    """
+    """Compute the lifetime sparseness of responses to conditions."""
     return float(_variability.lifetime_sparseness(responses))
 
 
 def fano_factor(spike_counts: npt.ArrayLike) -> float:
-    """Divide the variance of counts by their mean.
-
-    Parameters
-    ----------
-    spike_counts
-        Shape (n_trials,).
-
-    Returns
-    -------
-    float
-        `spikehouse.analysis.variability.fano_factor`.
-    """
+    """Compute the Fano factor of spike counts: variance divided by mean."""
     return float(_variability.fano_factor(spike_counts, definition="published"))
 
 
 def overall_firing_rate(
     start_times: npt.ArrayLike, stop_times: npt.ArrayLike, spike_times: npt.ArrayLike
 ) -> float:
-    """Count the spikes in blocks and divide by the length of these.
-
-    Parameters
-    ----------
-    start_times, stop_times
-        Of the blocks, shape (n_blocks,) [s].
-    spike_times
-        Sorted [s].
-
-    Returns
-    -------
-    float
-        Spikes/s; NaN if the blocks last no time.
-    """
-    if not _fit_together(start_times=start_times, stop_times=stop_times):
+    """Compute the firing rate [spikes/s] in blocks; NaN if the blocks have no duration."""
+    if not _have_equal_length(start_times=start_times, stop_times=stop_times):
         return float("nan")
     starts, stops = np.asarray(start_times, np.float64), np.asarray(stop_times, np.float64)
     times = np.asarray(spike_times, dtype=np.float64)
@@ -148,37 +98,16 @@ def get_fr(
     sweep_length: float = 3.1,
     filter_width: float = 0.1,
 ) -> Floats:
-    """Smooth where there were spikes.
-
-    Parameters
-    ----------
-    spikes
-        Times from the beginning of the sweep [s].
-    num_timestep_second
-        Bins a second [Hz].
-    sweep_length
-        [s].
-    filter_width
-        Standard deviation of the Gaussian [s].
-
-    Returns
-    -------
-    ndarray, shape (n_bins,)
-        Smoothed train of zeros and ones. It is not a rate: several spikes in a bin count as one,
-        and the sum is not divided by the bin's length.
-
-    Raises
-    ------
-    InvalidArgumentError
-        If a spike lies outside the sweep; in AllenSDK negative times wrap around to its end.
-    """
+    """Smooth the presence of spikes in bins with a Gaussian of ``filter_width`` [s]."""
+    # not a rate: several spikes in a bin count as one, and the result is not divided by the bin's
+    # length; a spike outside the sweep raises, where AllenSDK wraps negative times around
     times = np.asarray(spikes, dtype=np.float64)
     train = np.zeros(int(sweep_length * num_timestep_second))
     places = np.floor(times * num_timestep_second)
     outside = ~((places >= 0) & (places < len(train)))
     if outside.any():
         raise InvalidArgumentError(
-            f"a spike at {times[outside][0]:g} s is outside the sweep of {sweep_length:g} s; give "
+            f"a spike at {times[outside][0]:g} s is outside the sweep of {sweep_length:g} s; pass "
             "times from its beginning, or a longer sweep_length"
         )
     train[places.astype(np.intp)] = 1
@@ -196,26 +125,7 @@ def reliability(
     window_beg: int = 0,
     window_end: int | None = None,
 ) -> float:
-    """Average the correlation of the smoothed spikes of every two sweeps.
-
-    Parameters
-    ----------
-    unit_sweeps
-        The times of the spikes of each sweep [s].
-    padding
-        Added to the times [s].
-    num_timestep_second
-        Bins a second [Hz].
-    filter_width
-        Standard deviation of the Gaussian [s].
-    window_beg, window_end
-        Bins that are correlated; to the end if None.
-
-    Returns
-    -------
-    float
-        `spikehouse.analysis.variability.reliability`.
-    """
+    """Compute the mean correlation between the smoothed spikes of every two sweeps."""
     rates = [
         get_fr(
             np.asarray(sweep, dtype=np.float64) + padding,
@@ -228,42 +138,16 @@ def reliability(
 
 
 def osi(orivals: npt.ArrayLike, tuning: npt.ArrayLike) -> float:
-    """Compute the global orientation selectivity index.
-
-    Parameters
-    ----------
-    orivals
-        Orientations [radians], shape (n,).
-    tuning
-        Mean responses, shape (n,).
-
-    Returns
-    -------
-    float
-        `spikehouse.analysis.tuning.resultant_length`, harmonic 2.
-    """
-    if not _fit_together(orivals=orivals, tuning=tuning):
+    """Compute the global orientation selectivity index; ``orivals`` in radians."""
+    if not _have_equal_length(orivals=orivals, tuning=tuning):
         return float("nan")
     degrees = np.rad2deg(np.real(np.asarray(orivals)))
     return float(_tuning.resultant_length(degrees, tuning, harmonic=2))
 
 
 def dsi(orivals: npt.ArrayLike, tuning: npt.ArrayLike) -> float:
-    """Compute the global direction selectivity index.
-
-    Parameters
-    ----------
-    orivals
-        Directions [radians], shape (n,).
-    tuning
-        Mean responses, shape (n,).
-
-    Returns
-    -------
-    float
-        `spikehouse.analysis.tuning.resultant_length`, harmonic 1.
-    """
-    if not _fit_together(orivals=orivals, tuning=tuning):
+    """Compute the global direction selectivity index; ``orivals`` in radians."""
+    if not _have_equal_length(orivals=orivals, tuning=tuning):
         return float("nan")
     degrees = np.rad2deg(np.real(np.asarray(orivals)))
     return float(_tuning.resultant_length(degrees, tuning, harmonic=1))
@@ -272,23 +156,9 @@ def dsi(orivals: npt.ArrayLike, tuning: npt.ArrayLike) -> float:
 def get_sfdi(
     sf_tuning_responses: npt.ArrayLike, mean_sweeps_trials: npt.ArrayLike, bias: int = 5
 ) -> float:
-    """Compute the spatial frequency discrimination index.
-
-    Parameters
-    ----------
-    sf_tuning_responses
-        Mean response to each spatial frequency, shape (n_frequencies,).
-    mean_sweeps_trials
-        Response in every trial, shape (n_trials,).
-    bias
-        Degrees of freedom that the mean responses take; their number.
-
-    Returns
-    -------
-    float
-        R / (R + 2 √(S / (n_trials − bias))), with R the range of the mean responses and S the
-        summed squares of the trials around their mean: 0 (no discrimination) to 1.
-    """
+    """Compute the spatial frequency discrimination index, 0 (no discrimination) to 1."""
+    # R / (R + 2 √(S / (n_trials − bias))), with R the range of the mean responses and S the sum of
+    # squares of the trials around their mean; ``bias`` is the number of mean responses
     spread = np.ptp(np.asarray(sf_tuning_responses, dtype=np.float64))
     trials = np.asarray(mean_sweeps_trials, dtype=np.float64)
     squares = ((trials - trials.mean()) ** 2).sum()
@@ -298,25 +168,11 @@ def get_sfdi(
 def fit_sf_tuning(
     sf_tuning_responses: npt.ArrayLike, sf_values: npt.ArrayLike, pref_sf_index: int
 ) -> tuple[float, float, float, float]:
-    """Fit a curve to the responses to five spatial frequencies, 0.02 to 0.32 cycles/degree.
-
-    Parameters
-    ----------
-    sf_tuning_responses
-        Mean response to each, shape (5,).
-    sf_values
-        The frequencies [cycles/degree], shape (5,).
-    pref_sf_index
-        Position of the preferred one.
-
-    Returns
-    -------
-    tuple of float
-        Position and frequency of the peak; lower and upper frequency at which the curve is at half
-        of its peak, NaN where there is none. Of a Gaussian in octaves if the preferred frequency
-        is not the first or the last, and of an exponential, with the peak at that frequency, if
-        it is. Where a lower cutoff was found, AllenSDK does not look for an upper one.
-    """
+    """Fit a curve to the responses to spatial frequencies of 0.02, 0.04, … 0.32 cycles/degree."""
+    # Returns position and frequency of the peak, then the lower and upper frequency at half of the
+    # peak (NaN if there is none). The curve is a Gaussian in octaves or, if the first or the last
+    # frequency is preferred, an exponential with its peak there. As in AllenSDK no upper cutoff is
+    # looked for when there is a lower one.
     from scipy.optimize import OptimizeWarning, curve_fit
 
     responses = np.asarray(sf_tuning_responses, dtype=np.float64)
@@ -335,7 +191,7 @@ def fit_sf_tuning(
             warnings.simplefilter("ignore", OptimizeWarning)
             fitted = curve_fit(curve, np.arange(len(values)), responses, p0=start, maxfev=2000)[0]
             heights = curve(_OCTAVES, *fitted)
-    except (RuntimeError, ValueError):  # no curve was found, or a response is NaN
+    except (RuntimeError, ValueError):  # the fit failed, or a response is NaN
         return *unfitted, nan, nan
     peak = (float(fitted[1]), _to_frequency(fitted[1])) if is_inside else unfitted
     top = int(heights.argmax())
@@ -343,7 +199,7 @@ def fit_sf_tuning(
     low = int(off_half[:top].argmin()) if top else None
     high = top + int(off_half[top:].argmin())
     if is_inside:
-        # the bounds are AllenSDK's: 4 counts steps of the curve, not frequencies
+        # the bounds are AllenSDK's: 4 is compared with steps of the curve, not frequencies
         has_low, has_high = bool(low), low == 0 and high < 4
     else:
         has_low, has_high = pref_sf_index > 0 and low is not None, pref_sf_index == 0
@@ -367,60 +223,21 @@ def _to_frequency(octaves: float) -> float:
 
 
 def deg2rad(arr: npt.ArrayLike) -> Any:  # noqa: ANN401 - a number for a number, else an array
-    """Turn degrees into radians.
-
-    Parameters
-    ----------
-    arr
-        Degrees.
-
-    Returns
-    -------
-    float or ndarray
-        Radians.
-    """
+    """Convert degrees to radians."""
     return np.deg2rad(arr)
 
 
 def image_selectivity(spike_means: npt.ArrayLike, num_steps: int = 1000) -> float:
-    """Measure how few of the images a unit answers strongly.
-
-    Parameters
-    ----------
-    spike_means
-        Shape (n_images,).
-    num_steps
-        Number of thresholds.
-
-    Returns
-    -------
-    float
-        `spikehouse.analysis.scenes.image_selectivity`.
-    """
+    """Compute the image selectivity from the mean responses to images."""
     return float(_scenes.image_selectivity(spike_means, n_steps=num_steps))
 
 
 def f1_f0(arr: npt.ArrayLike, tf: float, trial_duration: float) -> float:
-    """Compare the response at the frequency of a grating with the mean response.
-
-    Parameters
-    ----------
-    arr
-        Counts, shape (n_trials, n_bins) or (n_bins,).
-    tf
-        Temporal frequency [Hz].
-    trial_duration
-        [s]; AllenSDK hands over the centre of the last bin.
-
-    Returns
-    -------
-    float
-        Mean over the trials with spikes, folded as AllenSDK does; `spikehouse.analysis.temporal`.
-    """
+    """Compute F1/F0: response at the temporal frequency [Hz] of a grating over mean response."""
     counts = np.atleast_2d(np.asarray(arr, dtype=np.float64))
     if not counts.size:
         return float("nan")
-    # the length of a bin for which the centre of the last one is at trial_duration
+    # AllenSDK passes the centre of the last bin as trial_duration
     bin_width = float(trial_duration) / (counts.shape[1] - 0.5)
     ratios = _temporal.f1_f0(counts, float(tf), bin_width=bin_width, definition="published")
     known = ratios[np.isfinite(ratios)]
@@ -428,22 +245,7 @@ def f1_f0(arr: npt.ArrayLike, tf: float, trial_duration: float) -> float:
 
 
 def modulation_index(response_psth: npt.ArrayLike, tf: float, sample_rate: float) -> float:
-    """Say how far the power at the frequency of a grating stands out of the spectrum.
-
-    Parameters
-    ----------
-    response_psth
-        Shape (n_bins,).
-    tf
-        Temporal frequency [Hz].
-    sample_rate
-        Bins a second [Hz].
-
-    Returns
-    -------
-    float
-        As AllenSDK takes it; `spikehouse.analysis.temporal`.
-    """
+    """Compute the modulation index: power at a grating's frequency relative to the spectrum."""
     psth = np.asarray(response_psth, dtype=np.float64)
     if not psth.size:
         return float("nan")
@@ -453,21 +255,8 @@ def modulation_index(response_psth: npt.ArrayLike, tf: float, sample_rate: float
 
 
 def c50(contrasts: npt.ArrayLike, responses: npt.ArrayLike) -> float:
-    """Find the contrast at half of the response.
-
-    Parameters
-    ----------
-    contrasts
-        Shape (n,).
-    responses
-        Shape (n,).
-
-    Returns
-    -------
-    float
-        `spikehouse.analysis.contrast.c50`.
-    """
-    if not _fit_together(contrasts=contrasts, responses=responses):
+    """Find the contrast at half of the maximal response."""
+    if not _have_equal_length(contrasts=contrasts, responses=responses):
         return float("nan")
     values = np.asarray(responses, dtype=np.float64)
     return float(_contrast.c50(contrasts, values.reshape(-1, 1), definition="published")[0])

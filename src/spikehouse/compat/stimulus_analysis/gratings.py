@@ -1,4 +1,4 @@
-"""DriftingGratings and StaticGratings."""
+"""AllenSDK's analyses of drifting and static gratings."""
 
 from __future__ import annotations
 
@@ -24,20 +24,7 @@ _CONTRAST = "drifting_gratings_contrast"
 
 
 class DriftingGratings(StimulusAnalysis):
-    """The metrics of drifting gratings, and the contrast at half of the response.
-
-    Parameters
-    ----------
-    ecephys_session
-        As for `StimulusAnalysis`.
-    col_ori, col_tf, col_contrast
-        Columns of the presentations with the direction [degrees], temporal frequency [Hz] and
-        contrast.
-    trial_duration
-        [s].
-    **kwargs
-        As for `StimulusAnalysis`.
-    """
+    """The metrics of drifting gratings, with C50 (contrast at half of the maximal response)."""
 
     _section: ClassVar[str] = "drifting_gratings"
 
@@ -61,13 +48,7 @@ class DriftingGratings(StimulusAnalysis):
 
     @classmethod
     def known_stimulus_keys(cls) -> list[str]:
-        """List the names under which the stimulus is looked for.
-
-        Returns
-        -------
-        list of str
-            Names, in any capitals.
-        """
+        """List the names of the stimulus, in any capitals."""
         return ["drifting_gratings", "drifting_gratings_75_repeats"]
 
     @property
@@ -159,32 +140,13 @@ class DriftingGratings(StimulusAnalysis):
         return _place(self.tfvals == shown[self._col_tf], self.orivals == shown[self._col_ori])
 
     def make_star_plot(self, unit_id: int) -> Axes:
-        """Draw the mean count of every direction and temporal frequency.
-
-        Parameters
-        ----------
-        unit_id
-            Which unit.
-
-        Returns
-        -------
-        PolarAxes
-            `spikehouse.plots.plot_star`.
-        """
+        """Draw the mean spike count of every direction and temporal frequency as a star plot."""
         from spikehouse.compat.stimulus_analysis.figures import draw_gratings
 
         return draw_gratings(self, unit_id, angle=self._col_ori, rings=self._col_tf, period=360.0)
 
     def plot_response_summary(self, unit_id: int, bar_thickness: float = 0.25) -> None:  # noqa: ARG002
-        """Draw the mean count against temporal frequency and direction.
-
-        Parameters
-        ----------
-        unit_id
-            Which unit.
-        bar_thickness
-            Without effect: means with their errors are drawn, not every presentation.
-        """
+        """Draw the mean count against temporal frequency and direction."""
         from spikehouse.compat.stimulus_analysis.figures import draw_tuning
 
         draw_tuning(
@@ -195,20 +157,7 @@ class DriftingGratings(StimulusAnalysis):
 
 
 class StaticGratings(StimulusAnalysis):
-    """The metrics of static gratings.
-
-    Parameters
-    ----------
-    ecephys_session
-        As for `StimulusAnalysis`.
-    col_ori, col_sf, col_phase
-        Columns of the presentations with the orientation [degrees], spatial frequency
-        [cycles/degree] and phase [cycles].
-    trial_duration
-        [s].
-    **kwargs
-        As for `StimulusAnalysis`.
-    """
+    """The metrics of static gratings."""
 
     _section: ClassVar[str] = "static_gratings"
 
@@ -232,13 +181,7 @@ class StaticGratings(StimulusAnalysis):
 
     @classmethod
     def known_stimulus_keys(cls) -> list[str]:
-        """List the names under which the stimulus is looked for.
-
-        Returns
-        -------
-        list of str
-            Names, in any capitals.
-        """
+        """List the names of the stimulus, in any capitals."""
         return ["static_gratings"]
 
     @property
@@ -303,32 +246,13 @@ class StaticGratings(StimulusAnalysis):
         return _place(self.sfvals == shown[self._col_sf], self.orivals == shown[self._col_ori])
 
     def make_fan_plot(self, unit_id: int) -> Axes:
-        """Draw the mean count of every orientation and spatial frequency, over all phases.
-
-        Parameters
-        ----------
-        unit_id
-            Which unit.
-
-        Returns
-        -------
-        PolarAxes
-            `spikehouse.plots.plot_star`.
-        """
+        """Draw the mean spike count of every orientation and spatial frequency as a fan plot."""
         from spikehouse.compat.stimulus_analysis.figures import draw_gratings
 
         return draw_gratings(self, unit_id, angle=self._col_ori, rings=self._col_sf, period=180.0)
 
     def plot_response_summary(self, unit_id: int, bar_thickness: float = 0.25) -> None:  # noqa: ARG002
-        """Draw the mean count against spatial frequency and orientation.
-
-        Parameters
-        ----------
-        unit_id
-            Which unit.
-        bar_thickness
-            Without effect: means with their errors are drawn, not every presentation.
-        """
+        """Draw the mean count against spatial frequency and orientation."""
         from spikehouse.compat.stimulus_analysis.figures import draw_tuning
 
         draw_tuning(
@@ -341,7 +265,7 @@ class StaticGratings(StimulusAnalysis):
 def _place(
     is_row: npt.NDArray[np.bool_], is_column: npt.NDArray[np.bool_]
 ) -> tuple[int, int, int] | None:
-    """Say how many rows and columns of panels there are, and which one is meant, from 1 on."""
+    """Return rows, columns and number (from 1) of a panel; None if it is not unique."""
     row, column = np.flatnonzero(is_row), np.flatnonzero(is_column)
     if not len(row) == len(column) == 1:
         return None

@@ -1,4 +1,4 @@
-"""NaturalScenes, NaturalMovies and Flashes."""
+"""AllenSDK's analyses of natural scenes, natural movies and flashes."""
 
 from __future__ import annotations
 
@@ -18,19 +18,7 @@ __all__ = ["Flashes", "NaturalMovies", "NaturalScenes"]
 
 
 class NaturalScenes(StimulusAnalysis):
-    """The metrics of natural scenes.
-
-    Parameters
-    ----------
-    ecephys_session
-        As for `StimulusAnalysis`.
-    col_image
-        Column of the presentations with the number of the image; −1 for a blank sweep.
-    trial_duration
-        [s].
-    **kwargs
-        As for `StimulusAnalysis`.
-    """
+    """The metrics of natural scenes."""
 
     _section: ClassVar[str] = "natural_scenes"
 
@@ -52,13 +40,7 @@ class NaturalScenes(StimulusAnalysis):
 
     @classmethod
     def known_stimulus_keys(cls) -> list[str]:
-        """List the names under which the stimulus is looked for.
-
-        Returns
-        -------
-        list of str
-            Names, in any capitals.
-        """
+        """List the names of the stimulus, in any capitals."""
         return ["natural_scenes", "Natural_Images", "Natural Images"]
 
     @property
@@ -79,7 +61,7 @@ class NaturalScenes(StimulusAnalysis):
 
     @property
     def frames(self) -> npt.NDArray[np.int64]:
-        """The images, under another name."""
+        """The same as ``images``."""
         return self.images
 
     @property
@@ -112,17 +94,7 @@ class NaturalScenes(StimulusAnalysis):
 
 
 class NaturalMovies(StimulusAnalysis):
-    """The metrics of one natural movie, the first of those shown unless ``stimulus_key`` says.
-
-    Parameters
-    ----------
-    ecephys_session
-        As for `StimulusAnalysis`.
-    trial_duration
-        [s]; a frame lasts 1/30 s.
-    **kwargs
-        As for `StimulusAnalysis`.
-    """
+    """The metrics of one natural movie, by default the first that was shown."""
 
     _section: ClassVar[str] = "natural_movies"
 
@@ -143,13 +115,7 @@ class NaturalMovies(StimulusAnalysis):
 
     @classmethod
     def known_stimulus_keys(cls) -> list[str]:
-        """List the names under which the stimulus is looked for.
-
-        Returns
-        -------
-        list of str
-            Names, in any capitals; those of the released files, and AllenSDK's.
-        """
+        """List the names of the stimulus, in any capitals."""
         return [
             "natural_movies",
             "natural_movie_1",
@@ -171,19 +137,7 @@ class NaturalMovies(StimulusAnalysis):
 
 
 class Flashes(StimulusAnalysis):
-    """The metrics of full-field flashes.
-
-    Parameters
-    ----------
-    ecephys_session
-        As for `StimulusAnalysis`.
-    col_color
-        Column of the presentations that is 1 for bright and −1 for dark.
-    trial_duration
-        [s].
-    **kwargs
-        As for `StimulusAnalysis`.
-    """
+    """The metrics of full-field flashes."""
 
     _section: ClassVar[str] = "flashes"
 
@@ -205,13 +159,7 @@ class Flashes(StimulusAnalysis):
 
     @classmethod
     def known_stimulus_keys(cls) -> list[str]:
-        """List the beginnings of names under which the stimulus is looked for.
-
-        Returns
-        -------
-        list of str
-            In any capitals.
-        """
+        """List the prefixes of the stimulus' names, in any capitals."""
         return ["flash", "flashes"]
 
     def _is_known(self, shown: str) -> bool:
@@ -252,18 +200,7 @@ class Flashes(StimulusAnalysis):
         return (self.number_colors, 1, int(row[0]) + 1) if len(row) == 1 else None
 
     def plot_response(self, unit_id: int) -> None:
-        """Tell what draws the histogram of every color instead.
-
-        Parameters
-        ----------
-        unit_id
-            Which unit.
-
-        Raises
-        ------
-        NotImplementedError
-            Always.
-        """
+        """Raise NotImplementedError, with what to use instead."""
         raise NotImplementedError(
             "plot_response is not offered: draw conditionwise_psth.sel(unit_id="
             f"{unit_id}) with its own .plot.line(x='time_relative_to_stimulus_onset'), or the "

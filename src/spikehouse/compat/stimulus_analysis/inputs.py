@@ -1,4 +1,4 @@
-"""What AllenSDK's classes accept: three kinds of session, two kinds of filter."""
+"""Convert the arguments of AllenSDK's classes: three kinds of session, two kinds of filter."""
 
 from __future__ import annotations
 
@@ -21,23 +21,7 @@ UnitFilter = Mapping[str, Any] | Sequence[int] | npt.NDArray[Any] | pd.Series
 
 
 def open_session(given: Any) -> session.EcephysSession:  # noqa: ANN401 - three kinds
-    """Make a session of what a class was given.
-
-    Parameters
-    ----------
-    given
-        A session, the path of its NWB file, or an adapter.
-
-    Returns
-    -------
-    EcephysSession
-        The session.
-
-    Raises
-    ------
-    TypeError
-        If it is none of these.
-    """
+    """Return a session from a session, the path of its NWB file, or an adapter."""
     if isinstance(given, session.EcephysSession):
         return given
     if isinstance(given, (str, os.PathLike)):
@@ -45,33 +29,13 @@ def open_session(given: Any) -> session.EcephysSession:  # noqa: ANN401 - three 
     if hasattr(given, "get_stimulus_presentations"):
         return EcephysSession(api=given)
     raise TypeError(
-        f"a stimulus analysis cannot be made of a {type(given).__name__}: give an EcephysSession, "
+        f"a stimulus analysis cannot be made of a {type(given).__name__}: pass an EcephysSession, "
         "the path of its NWB file, or an adapter (EcephysSessionApi)"
     )
 
 
 def filter_units(units: pd.DataFrame, chosen: UnitFilter | None) -> pd.DataFrame:
-    """Choose units.
-
-    Parameters
-    ----------
-    units
-        ``session.units``.
-    chosen
-        Ids, or a mapping of columns to a value or several; all if None.
-
-    Returns
-    -------
-    DataFrame
-        The rows chosen: in the order of the ids, or in their own.
-
-    Raises
-    ------
-    NotFoundError
-        If there is no such unit or column.
-    InvalidArgumentError
-        If a unit is named more than once.
-    """
+    """Select units by ids, or by a mapping of columns to one or several values."""
     if chosen is None:
         return units
     if not isinstance(chosen, Mapping):

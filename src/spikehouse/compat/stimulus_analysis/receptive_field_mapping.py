@@ -1,4 +1,4 @@
-"""ReceptiveFieldMapping."""
+"""AllenSDK's analysis of receptive fields."""
 
 from __future__ import annotations
 
@@ -24,31 +24,11 @@ __all__ = ["ReceptiveFieldMapping"]
 
 
 class ReceptiveFieldMapping(StimulusAnalysis):
-    """The receptive fields of units, and their metrics.
+    """The receptive fields of units, and their metrics."""
 
-    Parameters
-    ----------
-    ecephys_session
-        As for `StimulusAnalysis`.
-    col_pos_x, col_pos_y
-        Columns of the presentations with the position [degrees].
-    trial_duration
-        [s].
-    minimum_spike_count
-        Units with fewer spikes have no receptive field.
-    mask_threshold
-        How far below the peak the field reaches, in standard deviations of the smoothed map.
-    seed
-        Of p_value_rf.
-    **kwargs
-        As for `StimulusAnalysis`.
-
-    Notes
-    -----
-    p_value_rf is AllenSDK's: responses drawn with replacement 1000 times. AllenSDK draws from
-    numpy's global generator; after ``numpy.random.seed(n)`` there, and with ``seed=n`` here, the
-    p-values are the same. ``session.analyze("gabors")`` has a permutation test.
-    """
+    # p_value_rf is computed as in AllenSDK, from 1000 resamplings with replacement. AllenSDK uses
+    # numpy's global generator: numpy.random.seed(n) there and seed=n here give the same p-values.
+    # session.analyze("gabors") has a permutation test instead.
 
     _section: ClassVar[str] = "receptive_field_mapping"
 
@@ -78,13 +58,7 @@ class ReceptiveFieldMapping(StimulusAnalysis):
 
     @classmethod
     def known_stimulus_keys(cls) -> list[str]:
-        """List the beginnings of names under which the stimulus is looked for.
-
-        Returns
-        -------
-        list of str
-            In any capitals.
-        """
+        """List the prefixes of the stimulus' names."""
         return ["receptive_field_mapping", "gabor", "gabors"]
 
     def _is_known(self, shown: str) -> bool:
@@ -112,11 +86,8 @@ class ReceptiveFieldMapping(StimulusAnalysis):
 
     @cached_property
     def receptive_fields(self) -> xr.Dataset:
-        """Sums of spikes: ``spike_counts``, (y position, x position, unit_id).
-
-        Row 0 is the top of the screen. The coordinates are the positions in the stimulus table.
-        Whole numbers, unless a position was never shown: it is NaN.
-        """
+        """Sums of spikes, ``spike_counts`` (y position, x position, unit_id)."""
+        # row 0 is the top of the screen; integers, unless a position was never shown (NaN)
         means = compute_receptive_field_maps(self._responses)
         x, y = (
             self._responses.presentations[name].to_numpy(dtype=np.float64)
@@ -139,23 +110,7 @@ class ReceptiveFieldMapping(StimulusAnalysis):
         return fields.sortby("unit_id")
 
     def get_receptive_field(self, unit_id: int) -> npt.NDArray[Any]:
-        """Get the map of a unit.
-
-        Parameters
-        ----------
-        unit_id
-            Which unit.
-
-        Returns
-        -------
-        ndarray, shape (n_elevations, n_azimuths)
-            Spikes at each position; row 0 is the top of the screen, NaN was never shown.
-
-        Raises
-        ------
-        NotFoundError
-            If the unit is not among those chosen.
-        """
+        """Return the map of a unit (elevations, azimuths), row 0 at the top of the screen."""
         if unit_id not in self.unit_ids:
             raise NotFoundError(
                 f"there is no unit {unit_id!r} here: "
@@ -192,18 +147,7 @@ class ReceptiveFieldMapping(StimulusAnalysis):
         )
 
     def plot_rf(self, unit_id: int) -> Axes:
-        """Draw the map of a unit.
-
-        Parameters
-        ----------
-        unit_id
-            Which unit.
-
-        Returns
-        -------
-        Axes
-            `spikehouse.plots.plot_receptive_field`, on pyplot's current axes.
-        """
+        """Draw the map of a unit on pyplot's current axes."""
         import matplotlib.pyplot as plt
 
         from spikehouse.plots import plot_receptive_field

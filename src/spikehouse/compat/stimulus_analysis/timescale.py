@@ -15,18 +15,7 @@ Floats = npt.NDArray[np.float64]
 
 
 def calculate_time_delayed_correlation(dataset: xr.DataArray) -> Floats:
-    """Correlate the counts in every two bins over the trials with spikes in both.
-
-    Parameters
-    ----------
-    dataset
-        Counts, (stimulus_presentation_id, time_relative_to_stimulus_onset, unit_id).
-
-    Returns
-    -------
-    ndarray, shape (n_units, n_bins, n_bins)
-        `spikehouse.analysis.timescale.delayed_correlations`.
-    """
+    """Correlate counts of every two bins over trials with spikes in both: (units, bins, bins)."""
     dims = ("unit_id", "stimulus_presentation_id", "time_relative_to_stimulus_onset")
     counts = dataset.transpose(*dims).to_numpy()
     return delayed_correlations(counts, is_active_only=True)
@@ -35,28 +24,9 @@ def calculate_time_delayed_correlation(dataset: xr.DataArray) -> Floats:
 def fit_exp(
     rsc_time_matrix: npt.ArrayLike,
 ) -> tuple[npt.NDArray[np.int64], Floats, Floats, float, float, float]:
-    """Fit one decay to the mean autocorrelation of all units, as AllenSDK does.
-
-    Parameters
-    ----------
-    rsc_time_matrix
-        Shape (n_units, n_bins, n_bins).
-
-    Returns
-    -------
-    tuple
-        Lags [bins], mean and its standard deviation at each, amplitude, timescale [bins], offset.
-
-    Raises
-    ------
-    InvalidArgumentError
-        If fewer than three lags have a correlation.
-
-    Notes
-    -----
-    ``a exp(−t / b) + c``, by least squares. `spikehouse.analysis.timescale.fit_timescale` fits
-    every unit, over lags in seconds.
-    """
+    """Fit one exponential decay to the mean autocorrelation of all units, as AllenSDK does."""
+    # a exp(−t / b) + c over lags in bins; returns lags, mean and its standard error at each lag,
+    # a, b and c. `spikehouse.analysis.timescale.fit_timescale` fits every unit, in seconds.
     from scipy.ndimage import gaussian_filter
     from scipy.optimize import curve_fit
 
@@ -81,7 +51,7 @@ def fit_exp(
 
 
 def _mean_known(values: Floats, axis: int) -> Floats:
-    """Average without NaN; NaN where nothing is known."""
+    """Average without NaN; NaN if all values are NaN."""
     known = np.isfinite(values)
     with np.errstate(invalid="ignore", divide="ignore"):
         means: Floats = np.where(known, values, 0.0).sum(axis=axis) / known.sum(axis=axis)
