@@ -1,4 +1,4 @@
-"""One recording session: lazily read tables and spikes, with AllenSDK's names."""
+"""One recording session: tables and spikes that are read when needed, with AllenSDK's names."""
 
 from __future__ import annotations
 
@@ -81,18 +81,18 @@ _ABSENT = (SpikehouseError, AttributeError, NotImplementedError, KeyError)
 
 
 class EcephysSession:
-    """One session's recordings.
+    """The data of one recording session.
 
-    Opening costs a millisecond; each member reads what it needs when it is first asked for. A
-    session pickles as its address (path or URL, and arguments) and is opened again from it.
+    Opening a session takes a millisecond: tables, spikes and LFP are read when they are first
+    accessed. A pickled session holds its path or URL and options, and opens the file again.
 
     Parameters
     ----------
     api
-        Where the data come from: an object with AllenSDK's adapter methods
-        (``get_units``, ``get_spike_times``, …). Only what is asked for is called.
+        The adapter that reads the data: an object with AllenSDK's methods (``get_units``,
+        ``get_spike_times``, …). Only the methods that are needed are called.
     test
-        Have the adapter test itself now.
+        Call the adapter's ``test`` method now.
 
     Examples
     --------
@@ -130,28 +130,29 @@ class EcephysSession:
         *,
         test: bool = False,
     ) -> Self:
-        """Open a session file.
+        """Open a session from its NWB file.
 
         Parameters
         ----------
         path
-            A ``session_<id>.nwb``; or its address (``https://``, ``http://``, or
-            ``s3://allen-brain-observatory/…``), of which only what is asked for is fetched, and
+            Path of a ``session_<id>.nwb`` file; its address (``https://``, ``http://`` or
+            ``s3://allen-brain-observatory/…``), from which only what is needed is downloaded and
             kept in memory; or an open file or ``h5py.File`` that has a path.
         nwb_version
-            2; files of NWB 1 are not read.
+            Version of the NWB format; only 2 is supported.
         api_kwargs
-            Filters (amplitude_cutoff_maximum=0.1, presence_ratio_minimum=0.95,
-            isi_violations_maximum=0.5; None is no limit; filter_by_validity=True,
-            filter_out_of_brain_units=True), and what a cache adds to the file:
-            external_channel_columns, additional_unit_metrics, probe_lfp_paths.
+            Options by name. Filters: amplitude_cutoff_maximum (default 0.1),
+            presence_ratio_minimum (0.95) and isi_violations_maximum (0.5), where None means no
+            limit; filter_by_validity (True) and filter_out_of_brain_units (True). Additions to the
+            file: external_channel_columns and additional_unit_metrics (functions that return a
+            table by channel id or unit id), probe_lfp_paths (paths of LFP files by probe id).
         test
-            Check the file's id now.
+            Check now that the file has a session id.
 
         Returns
         -------
         EcephysSession
-            The session, nothing but the file's header read.
+            The session; only the header of the file was read.
 
         Raises
         ------
@@ -162,16 +163,16 @@ class EcephysSession:
         SourceError
             If it is remote and the server fails.
         InvalidArgumentError
-            If ``path`` is something else, an option is unknown or the version is not 2.
+            If ``path`` is of another type, an option is unknown or the version is not 2.
         """
         # AllenSDK takes 2, 2.0 and "2"
         if str(nwb_version).partition(".")[0] != "2":
             raise InvalidArgumentError(
-                f"nwb_version {nwb_version} is not read here; the released files are version 2"
+                f"nwb_version is {nwb_version}; only 2 is supported, as in the released files"
             )
         if not isinstance(api_kwargs, Mapping | None):
             raise InvalidArgumentError(
-                f"api_kwargs is {describe_value(api_kwargs)}; give a dictionary of options, for "
+                f"api_kwargs is {describe_value(api_kwargs)}; pass a dictionary of options, for "
                 "instance {'filter_by_validity': False}"
             )
         options = dict(api_kwargs or {})
@@ -180,7 +181,7 @@ class EcephysSession:
         return cls(NwbSessionFile(path, filters=filters, **sources), test=test)
 
     def close(self) -> None:
-        """Close the file behind the session, if its adapter has one."""
+        """Close the file of the session, if its adapter has one; reading afterwards raises."""
         closing = getattr(self.api, "close", None)
         if closing is not None:
             closing()
@@ -197,7 +198,7 @@ class EcephysSession:
         self.close()
 
     def _at_a_glance(self) -> dict[str, str]:
-        """Say it in a few lines, and nothing of what an adapter does not have."""
+        """Summarize the session in a few lines, without what the adapter does not have."""
         facts: dict[str, Callable[[], str]] = {
             "specimen": lambda: ", ".join(filter(None, [self.specimen_name, self.full_genotype])),
             "recorded": lambda: self.session_start_time.isoformat(sep=" "),
@@ -208,7 +209,7 @@ class EcephysSession:
         }
         lines = {}
         for name, fact in facts.items():
-            # a session with one broken table must still be able to introduce itself
+            # a session with a broken table must still have a repr
             with contextlib.suppress(*_ABSENT):
                 lines[name] = printable(fact())
         return {name: text for name, text in lines.items() if text}
@@ -240,7 +241,7 @@ class EcephysSession:
         )
         return f"<b>{html.escape(self._title())}</b><table>{rows}</table>"
 
-    # ---- who, when, where
+    # ---- metadata
 
     @cached_property
     def ecephys_session_id(self) -> int:
@@ -249,7 +250,7 @@ class EcephysSession:
 
     @cached_property
     def session_start_time(self) -> dt.datetime:
-        """When it began, with the offset from UTC."""
+        """The start time of the recording, with its offset from UTC."""
         start: dt.datetime = self.api.get_session_start_time()
         return start
 
@@ -258,7 +259,7 @@ class EcephysSession:
         return dict(self.api.get_metadata())
 
     def _fact(self, name: str) -> str | None:
-        # files written before June 2020 say nothing about the animal
+        # files written before June 2020 have no metadata of the animal
         value = self._metadata.get(name)
         return None if value is None else str(value)
 
@@ -275,7 +276,7 @@ class EcephysSession:
 
     @property
     def sex(self) -> str | None:
-        """M or F; None if unknown."""
+        """The animal's sex, "M" or "F"; None if unknown."""
         return self._fact("sex")
 
     @property
@@ -300,7 +301,7 @@ class EcephysSession:
 
     @property
     def rig_geometry_data(self) -> pd.DataFrame | None:
-        """Positions [mm] and rotations [deg] of monitor, camera and lamp; None without them."""
+        """Positions [mm], rotations [deg] of monitor, camera and LED; None without eye tracking."""
         return self._rig_metadata["geometry"] if self._rig_metadata else None
 
     @property
@@ -310,7 +311,7 @@ class EcephysSession:
 
     @property
     def metadata(self) -> dict[str, Any]:
-        """What is in the session, at a glance."""
+        """The metadata of the session and the number of its units, probes and presentations."""
         return {
             "specimen_name": self.specimen_name,
             "session_type": self.session_type,
@@ -332,41 +333,41 @@ class EcephysSession:
 
     @cached_property
     def probes(self) -> pd.DataFrame:
-        """One row a probe; see ``schema.PROBES``."""
+        """The probes, one row each; columns are described in ``schema.PROBES``."""
         return self._read_table("get_probes", PROBES.empty())
 
     @cached_property
     def channels(self) -> pd.DataFrame:
-        """One row a valid channel; see ``schema.CHANNELS``."""
+        """The valid channels, one row each; columns are described in ``schema.CHANNELS``."""
         table = self._read_table("get_channels", CHANNELS.empty())
-        # adapters written for AllenSDK know the structure under its older name only
+        # adapters written for AllenSDK have only the older name of this column
         if "ecephys_structure_acronym" not in table and "structure_acronym" in table:
             table = table.assign(ecephys_structure_acronym=table["structure_acronym"])
         return table
 
     @cached_property
     def units(self) -> pd.DataFrame:
-        """One row a unit that passes the filters, with its channel and probe; ``schema.UNITS``."""
+        """The units that pass the filters, with channel and probe; columns: ``schema.UNITS``."""
         units = self._read_table("get_units", _no_rows("peak_channel_id"))
         return join_units(units, self.channels, self.probes)
 
     @cached_property
     def units_with_metrics(self) -> pd.DataFrame:
-        """The units with their published tuning metrics, NaN where a unit has none.
+        """The units with their published tuning metrics; NaN if a unit has none.
 
-        Needs the session to come from a cache; opened by path there are no metrics to join.
+        Only a session from a project cache has metrics; one opened by path has none.
         """
         metrics: pd.DataFrame = self.api.get_unit_metrics()
         return self.units.join(metrics[[name for name in metrics if name not in self.units]])
 
     @property
     def structure_acronyms(self) -> list[Any]:
-        """The structures of the channels, in their order; a missing value outside the brain."""
+        """The brain structures of the channels in order of channels; missing outside the brain."""
         return list(_structures(self.channels).unique())
 
     @property
     def structurewise_unit_counts(self) -> pd.Series[int]:
-        """How many units lie in each structure, the most first."""
+        """The number of units in each structure, in decreasing order."""
         return _structures(self.units).value_counts()
 
     @property
@@ -396,26 +397,26 @@ class EcephysSession:
         if len(intervals_with_tag(self.invalid_times, names)):
             warnings.warn(
                 "spikes are missing or wrong in some intervals of this session: see "
-                "session.invalid_times, and leave them out where it matters",
+                "session.invalid_times, and exclude these intervals where it matters",
                 stacklevel=4,
             )
         return Selection(self.api.get_spike_times() or {}, unit_ids)
 
     @property
     def spike_times(self) -> Mapping[int, npt.NDArray[np.float64]]:
-        """Unit id → spike times [s], sorted; each unit is one read of the file when asked for."""
+        """The sorted spike times [s] by unit id; a unit is read when it is accessed."""
         return self._spike_times
 
     @cached_property
     def spike_amplitudes(self) -> Mapping[int, npt.NDArray[np.float64]]:
-        """Unit id → amplitude of each spike [V]; read a unit at a time when asked for."""
+        """The amplitude of each spike [V] by unit id; a unit is read when it is accessed."""
         return Selection(self.api.get_spike_amplitudes() or {}, self.units.index.tolist())
 
     @cached_property
     def mean_waveforms(self) -> Mapping[int, xr.DataArray]:
-        """Unit id → mean waveform (channel_id, time [s]); a unit is read when asked for.
+        """The mean waveform (channel_id, time [s]) by unit id; a unit is read when it is accessed.
 
-        Values are the file's: µV in the released files, although their attribute says volts.
+        Values are those of the file: µV in the released files, although their attribute says volts.
         """
         return LabelledWaveforms(
             Selection(self.api.get_mean_waveforms() or {}, self.units.index.tolist()),
@@ -428,11 +429,11 @@ class EcephysSession:
 
     @cached_property
     def running_speed(self) -> pd.DataFrame:
-        """How fast the animal ran: start_time, end_time [s], velocity [cm/s]."""
+        """The running speed: start_time, end_time [s] and velocity [cm/s] of each interval."""
         return self._read_table("get_running_speed", _no_rows("start_time", "end_time", "velocity"))
 
     def get_pupil_data(self) -> pd.DataFrame | None:
-        """Get the ellipses fitted to pupil, eye and corneal reflection.
+        """Return the ellipses fitted to pupil, eye and corneal reflection.
 
         Returns
         -------
@@ -443,12 +444,12 @@ class EcephysSession:
         return self._warn_if_none(self.api.get_pupil_data())
 
     def get_screen_gaze_data(self, include_filtered_data: bool = False) -> pd.DataFrame | None:
-        """Get where on the screen the animal looked.
+        """Return where on the screen the animal looked.
 
         Parameters
         ----------
         include_filtered_data
-            Add the same columns with blinks and jumps taken out (NaN).
+            Add the same columns with blinks and jumps set to NaN.
 
         Returns
         -------
@@ -479,33 +480,41 @@ class EcephysSession:
         *,
         chunks: int | str | Mapping[str, Any] | None = None,
     ) -> xr.DataArray:
-        """Get the local field potential of a probe; it is read where it is selected from.
+        """Return the local field potential of a probe; only selections are read.
 
         Parameters
         ----------
         probe_id
-            Whose.
+            Id of the probe, from the index of ``session.probes``.
         mask_invalid_intervals
-            Put NaN where something was wrong with all probes or with this one.
+            Set values to NaN in the invalid intervals of this probe and of all probes.
         chunks
-            What ``DataArray.chunk`` takes, to compute with Dask; numpy arrays if None.
+            Chunks of a Dask array, as for ``DataArray.chunk``, for instance "auto". If None, the
+            result is not a Dask array: values are read when they are selected.
 
         Returns
         -------
         DataArray
-            ``LFP`` (time [s], channel) [V].
+            ``LFP`` (time [s], channel) [V]. It holds the file open; ``.close()`` closes it.
 
         Raises
         ------
         NotFoundError
             If there is no such probe, or no LFP file of it.
         InvalidArgumentError
-            If Dask is asked for and not installed.
+            If ``chunks`` is given and Dask is not installed.
 
         Notes
         -----
-        ``session.get_lfp(probe).sel(time=slice(100, 101))`` reads one second.
-        ``spikehouse.lfp.align`` cuts windows around stimuli; ``.load()`` reads everything.
+        ``session.get_lfp(probe_id).sel(time=slice(100, 101))`` reads one second, ``.load()`` reads
+        everything, and ``spikehouse.lfp.align`` reads windows around stimuli. What was read is not
+        cached: call ``.load()`` on a selection that is used more than once. Samples of all channels
+        are stored together, so reading one channel passes over the whole file. Arithmetic on
+        ``lfp.time`` reads all times, 96 MB for a released probe.
+
+        Selecting by time assumes that times increase. This is checked on all times that are read,
+        and on nine blocks spread over the recording;
+        ``lfp.indexes["time"].is_monotonic_increasing`` checks all of them.
         """
         probe_id = to_id(probe_id, "probe_id")
         lfp: xr.DataArray = (
@@ -520,12 +529,12 @@ class EcephysSession:
         return mask_intervals(lfp, wrong["start_time"], wrong["stop_time"]) if len(wrong) else lfp
 
     def get_current_source_density(self, probe_id: int) -> xr.DataArray:
-        """Get the current source density of the response to flashes, stored with the LFP.
+        """Return the current source density of the response to flashes, from the LFP file.
 
         Parameters
         ----------
         probe_id
-            Whose.
+            Id of the probe, from the index of ``session.probes``.
 
         Returns
         -------
@@ -541,17 +550,17 @@ class EcephysSession:
         density: xr.DataArray = self.api.get_current_source_density(to_id(probe_id, "probe_id"))
         return density
 
-    # ---- what went wrong
+    # ---- invalid times
 
     @cached_property
     def invalid_times(self) -> pd.DataFrame:
-        """Intervals in which something was wrong: start_time, stop_time [s], tags."""
+        """The intervals in which data are invalid: start_time, stop_time [s], tags."""
         if not hasattr(self.api, "get_invalid_times"):
             return INVALID_TIMES.empty()
         return self._read_table("get_invalid_times", INVALID_TIMES.empty())
 
     def get_invalid_times(self) -> pd.DataFrame:
-        """Get the intervals in which something was wrong.
+        """Return the intervals in which data are invalid.
 
         Returns
         -------
@@ -561,27 +570,27 @@ class EcephysSession:
         """
         return self.invalid_times
 
-    # ---- hand-over to other packages
+    # ---- other packages
 
     def to_pynapple(self) -> Any:  # noqa: ANN401 - a class of a package that may be absent
-        """Hand the spikes over to pynapple.
+        """Convert the spikes to a pynapple object.
 
         Returns
         -------
         pynapple.TsGroup
-            One ``Ts`` a unit, by unit id, with the columns of ``units`` that hold one number or
-            string a unit as metadata.
+            One ``Ts`` for each unit, by unit id. The columns of ``units`` with one number or string
+            per unit are its metadata.
 
         Raises
         ------
         ModuleNotFoundError
             If pynapple is not installed.
         NotFoundError
-            If no unit has two spikes.
+            If no unit has two spikes: pynapple derives the duration of the recording from them.
 
         Notes
         -----
-        Reads every unit's spikes: 0.5 GB for a session of 700 units.
+        Reads the spikes of all units into memory: 0.5 GB for a session of 700 units.
         """
         try:
             import pynapple
@@ -594,22 +603,22 @@ class EcephysSession:
         times = {unit: trains[place] for place, unit in enumerate(units)}
         if not any(train.size and train[0] < train[-1] for train in times.values()):
             raise NotFoundError(
-                f"none of the {len(units)} units has two spikes: pynapple takes the time from the "
-                "first to the last spike for that of the recording, and there is none"
+                f"none of the {len(units)} units has two spikes: pynapple needs them, because it "
+                "takes the time from the first to the last spike as the duration of the recording"
             )
         spikes = {unit: pynapple.Ts(train) for unit, train in times.items()}
         return pynapple.TsGroup(spikes, metadata=self.units.loc[units])
 
     @cached_property
     def nwbfile(self) -> Any:  # noqa: ANN401 - a class of a package that may be absent
-        """The session file as pynwb sees it; see ``NwbSessionFile.get_nwbfile`` for the cost."""
+        """The session file as a pynwb object, which takes seconds to create."""
         return self.api.get_nwbfile()
 
     # ---- stimuli
 
     @cached_property
     def optogenetic_stimulation_epochs(self) -> pd.DataFrame:
-        """Laser pulses; see ``schema.OPTOGENETIC_EPOCHS``."""
+        """The laser pulses; columns are described in ``schema.OPTOGENETIC_EPOCHS``."""
         return self._read_table("get_optogenetic_stimulation", OPTOGENETIC_EPOCHS.empty())
 
     @cached_property
@@ -621,9 +630,9 @@ class EcephysSession:
 
     @cached_property
     def stimulus_presentations(self) -> pd.DataFrame:
-        """One row a presentation in order of start time, "null" where a parameter does not apply.
+        """The presentations in order of start time; "null" if a parameter does not apply.
 
-        Presentations that touch an invalid interval are named ``invalid_presentation``.
+        Presentations that overlap an invalid interval have the name ``invalid_presentation``.
         """
         return presentation_table(self._presentations)
 
@@ -634,12 +643,12 @@ class EcephysSession:
 
     @cached_property
     def stimulus_conditions(self) -> pd.DataFrame:
-        """One row a distinct set of parameters, numbered in order of first appearance."""
+        """The distinct sets of parameters, numbered in order of first appearance."""
         return condition_table(self._presentations)
 
     @property
     def stimulus_names(self) -> list[str]:
-        """The stimuli in order of first appearance."""
+        """The names of the stimuli in order of first appearance."""
         return stimulus_names(self._presentations)
 
     def get_stimulus_table(
@@ -650,36 +659,37 @@ class EcephysSession:
         *,
         missing: Missing = "null",
     ) -> pd.DataFrame:
-        """Get the presentations of some stimuli.
+        """Return the presentations of stimuli.
 
         Parameters
         ----------
         stimulus_names
-            One name or several; all stimuli if None.
+            One or several of ``session.stimulus_names``; all stimuli if None.
         include_detailed_parameters
-            Include settings of the display that hardly ever vary.
+            Include settings of the display that rarely vary, such as ``colorSpace``.
         include_unused_parameters
             Include parameters that none of these presentations has.
         missing
-            What stands where a parameter does not apply: "null" (the word, as existing notebooks
-            expect) or "nan" (typed columns).
+            Value where a parameter does not apply: "null" (this text, which notebooks written for
+            AllenSDK expect) or "nan" (missing values in typed columns).
 
         Returns
         -------
         DataFrame
             Index ``stimulus_presentation_id``; start_time, stop_time, duration [s],
-            stimulus_name, stimulus_block, the parameters, stimulus_condition_id. A table of one
-            stimulus has numbers in every column without a "null".
+            stimulus_name, stimulus_block, the parameters, stimulus_condition_id. In a table of one
+            stimulus, columns without "null" are numeric.
 
         Raises
         ------
         NotFoundError
-            If a name is not a stimulus of this session; the message says which are.
+            If a name is not a stimulus of this session; the message lists those that are.
         """
         names = [stimulus_names] if isinstance(stimulus_names, str) else stimulus_names
         if names is not None and not isinstance(names, Collection):
             raise InvalidArgumentError(
-                f"stimulus_names is {describe_value(names)}; give a name, several, or None for all"
+                f"stimulus_names is {describe_value(names)}; pass a name, a list of "
+                "names, or None for all"
             )
         return presentation_table(
             self._presentations,
@@ -693,13 +703,13 @@ class EcephysSession:
     def get_stimulus_epochs(
         self, duration_thresholds: Mapping[str, float] | None = None
     ) -> pd.DataFrame:
-        """Get the periods in which one kind of stimulus was shown.
+        """Return the epochs in which one stimulus was shown.
 
         Parameters
         ----------
         duration_thresholds
-            Stimulus name → the shortest epoch [s] of it that counts; 90 s of
-            spontaneous_activity if None.
+            Shortest duration [s] of an epoch by stimulus name; shorter ones are left out. If None,
+            90 s for spontaneous_activity.
 
         Returns
         -------
@@ -710,18 +720,18 @@ class EcephysSession:
 
     @cached_property
     def inter_presentation_intervals(self) -> pd.DataFrame:
-        """Pauses [s] between presentations, by (from_presentation_id, to_presentation_id)."""
+        """Intervals [s] between presentations by (from_presentation_id, to_presentation_id)."""
         return inter_presentation_intervals(self._presentations)
 
     def get_inter_presentation_intervals_for_stimulus(
         self, stimulus_names: str | Collection[str]
     ) -> pd.DataFrame:
-        """Get the pauses between presentations of some stimuli that follow each other.
+        """Return the intervals between successive presentations of stimuli.
 
         Parameters
         ----------
         stimulus_names
-            One name or several.
+            One or several of ``session.stimulus_names``.
 
         Returns
         -------
@@ -742,19 +752,19 @@ class EcephysSession:
     def get_stimulus_parameter_values(
         self, stimulus_presentation_ids: Ids | None = None, drop_nulls: bool = True
     ) -> dict[str, npt.NDArray[Any]]:
-        """Get the values that each stimulus parameter takes.
+        """Return the values of each stimulus parameter.
 
         Parameters
         ----------
         stimulus_presentation_ids
-            Only in these presentations; in all if None.
+            Ids of the presentations; all presentations if None.
         drop_nulls
-            Leave "null" out; otherwise it comes last where a parameter does not always apply.
+            Leave out "null"; otherwise it is the last value if a parameter does not always apply.
 
         Returns
         -------
         dict
-            Parameter → its values in order of first appearance.
+            Values by parameter, in order of first appearance.
 
         Raises
         ------
@@ -767,24 +777,24 @@ class EcephysSession:
     def get_parameter_values_for_stimulus(
         self, stimulus_name: str, drop_nulls: bool = True
     ) -> dict[str, npt.NDArray[Any]]:
-        """Get the values that each parameter of one stimulus takes.
+        """Return the values of each parameter of one stimulus.
 
         Parameters
         ----------
         stimulus_name
-            The stimulus.
+            One of ``session.stimulus_names``.
         drop_nulls
-            Leave "null" out.
+            Leave out "null".
 
         Returns
         -------
         dict
-            Parameter → its values in order of first appearance.
+            Values by parameter, in order of first appearance.
 
         Raises
         ------
         NotFoundError
-            If the session does not show that stimulus.
+            If the name is not a stimulus of this session.
         """
         shown = self.get_stimulus_table([stimulus_name]).index
         return self.get_stimulus_parameter_values(shown, drop_nulls=drop_nulls)
@@ -792,19 +802,19 @@ class EcephysSession:
     def channel_structure_intervals(
         self, channel_ids: Ids
     ) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64]]:
-        """Find the stretches of channels that lie in one structure.
+        """Find the runs of successive channels that are in the same structure.
 
         Parameters
         ----------
         channel_ids
-            Channels of one probe, in their order along it.
+            Ids of channels of one probe, in their order along it.
 
         Returns
         -------
-        labels : ndarray
-            The structure of each stretch; missing outside the brain.
-        intervals : ndarray, shape (n_stretches + 1,)
-            Where each begins in ``channel_ids``, and their number.
+        labels : ndarray, shape (n_runs,)
+            Structure of each run; missing outside the brain.
+        intervals : ndarray, shape (n_runs + 1,)
+            Position in ``channel_ids`` where each run begins, followed by the number of channels.
 
         Raises
         ------
@@ -818,7 +828,7 @@ class EcephysSession:
         )
         if table["probe_id"].nunique() > 1:
             warnings.warn(
-                "the channels belong to several probes: stretches may run from one into the next",
+                "the channels belong to several probes: intervals may extend from one to the next",
                 stacklevel=2,
             )
         acronyms = table["ecephys_structure_acronym"].to_numpy(dtype=object)
@@ -844,23 +854,26 @@ class EcephysSession:
         Parameters
         ----------
         bin_edges
-            Shape (n_bins + 1,) [s] relative to onset, not decreasing; bins are [a, b).
+            Edges of the bins [s] relative to onset, shape (n_bins + 1,), not decreasing. Bins are
+            half-open: [left, right).
         stimulus_presentation_ids
-            Which presentations, in the order of the result; all if None.
+            Ids of the presentations, in the order of the result; all if None.
         unit_ids
-            Which units, in the order of the result; all if None.
+            Ids of the units, in the order of the result; all if None.
         binarize
-            One where there is a spike, zero where there is none.
+            Return 1 for bins with spikes and 0 for bins without.
         dtype
-            Of the counts; signed, chosen to hold the largest, and int16 at least if None.
+            Data type of the counts. If None, the smallest signed integer type, at least int16, that
+            holds the largest count.
         large_bin_size_threshold
-            Binarizing bins wider than this [s] gives a warning.
+            Bin width [s] above which ``binarize`` gives a warning.
         time_domain_callback
-            Given the absolute edges (presentations × edges), gives them back changed.
+            Function that takes the absolute edges [s], shape (n_presentations, n_bins + 1), and
+            returns changed ones of the same shape.
         mean_over
-            "presentations" averages over all of them, "conditions" over those of each condition
-            (invalid ones left out); the counts of single presentations are then never built, and
-            the memory is that of the result. ``binarize`` and ``dtype`` do not go with it.
+            Average over all "presentations", or over those of each of the "conditions" (without
+            invalid presentations). The counts of single presentations are then not stored: memory
+            is that of the result. Cannot be combined with ``binarize`` and ``dtype``.
 
         Returns
         -------
@@ -883,7 +896,7 @@ class EcephysSession:
         if mean_over is not None:
             if binarize or dtype is not None:
                 raise InvalidArgumentError(
-                    "mean_over gives means as floats: leave binarize and dtype out"
+                    "mean_over returns means as floats: it excludes binarize and dtype"
                 )
             return self._mean_spike_counts(
                 edges, presentations, units, mean_over=mean_over, callback=time_domain_callback
@@ -910,20 +923,20 @@ class EcephysSession:
         stimulus_presentation_ids: Ids | None = None,
         unit_ids: Ids | None = None,
     ) -> pd.DataFrame:
-        """List the spikes that fall into presentations.
+        """List the spikes during presentations.
 
         Parameters
         ----------
         stimulus_presentation_ids
-            Which presentations, in any order; all if None.
+            Ids of the presentations, in any order; all if None.
         unit_ids
-            Which units; all if None.
+            Ids of the units; all if None.
 
         Returns
         -------
         DataFrame
             Index ``spike_time`` [s], sorted; stimulus_presentation_id, unit_id,
-            time_since_stimulus_presentation_onset [s]. A spike belongs to [start, stop).
+            time_since_stimulus_presentation_onset [s]. Presentations are half-open: [start, stop).
 
         Raises
         ------
@@ -948,23 +961,23 @@ class EcephysSession:
         unit_ids: Ids | None = None,
         use_rates: bool = False,
     ) -> pd.DataFrame:
-        """Summarise spikes over the presentations of each condition.
+        """Summarize spike counts over the presentations of each condition.
 
         Parameters
         ----------
         stimulus_presentation_ids
-            Which presentations; all if None. Invalid ones have no condition and are left out.
+            Ids of the presentations; all if None. Invalid ones have no condition and are left out.
         unit_ids
-            Which units; all if None.
+            Ids of the units; all if None.
         use_rates
-            Summarise rates [spikes/s] instead of counts.
+            Summarize firing rates [spikes/s] instead of counts.
 
         Returns
         -------
         DataFrame
             Index (unit_id, stimulus_condition_id); spike_count (not with rates),
             stimulus_presentation_count, spike_mean, spike_std (ddof 1), spike_sem. Every unit has
-            a row for every condition, zero counts included.
+            a row for every condition, also if it has no spikes.
 
         Raises
         ------
@@ -992,26 +1005,26 @@ class EcephysSession:
         trial_duration: float,
         unit_ids: Ids | None = None,
     ) -> StimulusResponses:
-        """Gather what the functions of :mod:`spikehouse.analysis` need of one stimulus.
+        """Return the responses to one stimulus, for the functions of :mod:`spikehouse.analysis`.
 
         Parameters
         ----------
         stimulus_name
             One of :attr:`stimulus_names`.
         trial_duration
-            How long a response is counted from the onset [s].
+            Duration over which spikes are counted, from the onset [s].
         unit_ids
-            Which units; all if None.
+            Ids of the units; all if None.
 
         Returns
         -------
         StimulusResponses
-            Presentations, spikes and running speed; nothing is counted yet.
+            Presentations, spikes and running speed; spikes are counted when needed.
 
         Raises
         ------
         NotFoundError
-            If the session was not shown this stimulus, or has no such unit.
+            If the session does not have this stimulus or unit.
         """
         from spikehouse.analysis import StimulusResponses
 
@@ -1033,42 +1046,42 @@ class EcephysSession:
         options: MetricOptions | None = None,
         progress: Callable[[int, int], None] | None = None,
     ) -> pd.DataFrame:
-        """Compute the tuning metrics that the data set publishes.
+        """Compute the tuning metrics of the published unit tables.
 
         Parameters
         ----------
         stimulus
             ``"drifting_gratings"``, ``"static_gratings"``, ``"natural_scenes"``, ``"flashes"``,
             ``"gabors"``, ``"dot_motion"``, ``"natural_movie_one"``, ``"natural_movie_three"``, or
-            several; all that the session was shown if None.
+            a list of them; all stimuli of the session if None.
         unit_ids
-            Which units; all if None.
+            Ids of the units; all if None.
         definition
-            ``"corrected"``, or ``"published"`` for every column as the released tables have it;
-            that of ``options`` if None.
+            ``"corrected"``, or ``"published"`` to compute every column as in the released tables;
+            if None, the definition of ``options``.
         options
-            The definition, and permutations and seed of the test for receptive fields;
+            The definition, and number of permutations and seed of the test of receptive fields;
             ``spikehouse.analysis.MetricOptions()`` if None. Equal seeds give equal p-values.
         progress
-            Called with (done, total) after every stimulus.
+            Function that is called after every stimulus with the number done and the total.
 
         Returns
         -------
         DataFrame
-            Index ``unit_id``; AllenSDK's column names, whose last letters say the stimulus (dg, sg,
-            ns, fl, rf, dm; nm1, nm3 for the movies). NaN where a metric is not defined: see the
+            Index ``unit_id``; AllenSDK's column names, which end in the stimulus (dg, sg, ns, fl,
+            rf, dm; nm1, nm3 for the movies). NaN if a metric is not defined for a unit: see the
             functions ``compute_…_metrics`` of :mod:`spikehouse.analysis`.
 
         Raises
         ------
         NotFoundError
-            If the session was not shown the stimulus, or has no such unit.
+            If the session does not have this stimulus or unit.
         InvalidArgumentError
-            If there is no such analysis.
+            If there are no metrics for this stimulus.
 
         Notes
         -----
-        Reads the spikes of the units once or twice a stimulus and keeps none of them.
+        Spikes are read once or twice for each stimulus and not kept in memory.
         """
         from spikehouse.analysis import MetricOptions, compute_metrics
 
@@ -1085,7 +1098,7 @@ class EcephysSession:
         )
 
     def _read_table(self, method: str, no_rows: pd.DataFrame) -> pd.DataFrame:
-        """Ask the adapter for a table; None, and a table without columns, stand for ``no_rows``."""
+        """Read a table from the adapter; ``no_rows`` if it is None or has no columns."""
         table: pd.DataFrame | None = getattr(self.api, method)()
         return no_rows if table is None or not len(table.columns) else table
 
@@ -1094,7 +1107,7 @@ class EcephysSession:
         try:
             return self.running_speed
         except _ABSENT as error:
-            log.info("no running speed, so nothing is said of running: %s", error)
+            log.info("no running speed, so metrics of running are not computed: %s", error)
             return None
 
     def _mean_spike_counts(
@@ -1123,13 +1136,13 @@ class EcephysSession:
         return xr.DataArray(means, dims=list(coords), coords=coords, name="mean_spike_counts")
 
     def _windows(self, rows: npt.NDArray[np.int64]) -> pd.DataFrame:
-        """Start and stop of some presentations [s], by id."""
+        """Return start and stop [s] of presentations by id."""
         shown = self._presentations
         columns = {"start_time": shown.start_time[rows], "stop_time": shown.stop_time[rows]}
         return pd.DataFrame(columns, index=shown.ids[rows])
 
     def _select_presentations(self, ids: Ids | None) -> npt.NDArray[np.int64]:
-        """Positions of presentations, by id."""
+        """Return the positions of presentations from their ids."""
         known = pd.Index(self._presentations.ids)
         if ids is None:
             return np.arange(len(known))
@@ -1148,7 +1161,7 @@ def _no_rows(*columns: str) -> pd.DataFrame:
 
 
 def _structures(table: pd.DataFrame) -> pd.Series[Any]:
-    # recordings that were not registered to an atlas have no such column
+    # without registration to an atlas there is no such column
     return table.get("ecephys_structure_acronym", pd.Series(dtype=object))
 
 

@@ -345,8 +345,8 @@ def test_guard__leaves_wrong_calls_to_python() -> None:
             ),
             "compute_noise_correlations cannot use what it was given: .*'<' not supported between",
         ),
-        (lambda: EcephysSession.from_nwb_path("a.nwb", None), "nwb_version None is not read here"),
-        (lambda: EcephysSession.from_nwb_path("a.nwb", api_kwargs=3), "api_kwargs is 3; give a di"),
+        (lambda: EcephysSession.from_nwb_path("a.nwb", None), "nwb_version is None; only 2"),
+        (lambda: EcephysSession.from_nwb_path("a.nwb", api_kwargs=3), "api_kwargs is 3; pass a di"),
     ],
 )
 def test_errors__of_unusable_arguments(call: Callable[[], object], message: str) -> None:
@@ -413,7 +413,7 @@ def test_get_stimulus_table__of_what_is_no_name() -> None:
             return pd.DataFrame({"start_time": [0.0], "stop_time": [1.0], "stimulus_name": ["a"]})
 
     session = EcephysSession(api=Lab())
-    with pytest.raises(InvalidArgumentError, match=r"stimulus_names is 2.5; give a name, several"):
+    with pytest.raises(InvalidArgumentError, match=r"stimulus_names is 2.5; pass a name, a list"):
         session.get_stimulus_table(2.5)
     with pytest.raises(InvalidArgumentError, match="stimulus_epochs cannot use what it was given"):
         session.get_stimulus_epochs(2.5)

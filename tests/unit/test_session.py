@@ -33,7 +33,7 @@ def test_from_nwb_path__unknown_option(shared_session_path: Path) -> None:
 
 
 def test_from_nwb_path__nwb_1(shared_session_path: Path) -> None:
-    with pytest.raises(InvalidArgumentError, match="nwb_version 1 is not read here"):
+    with pytest.raises(InvalidArgumentError, match="nwb_version is 1; only 2 is supported"):
         EcephysSession.from_nwb_path(shared_session_path, nwb_version=1)
 
 
@@ -224,7 +224,7 @@ def test_presentationwise_spike_counts__mean_over(session: EcephysSession) -> No
     for condition, rows in flashes.groupby("stimulus_condition_id"):
         expected = counts.sel(stimulus_presentation_id=rows.index).mean("stimulus_presentation_id")
         np.testing.assert_array_equal(grouped.sel(stimulus_condition_id=condition), expected)
-    with pytest.raises(InvalidArgumentError, match="leave binarize and dtype out"):
+    with pytest.raises(InvalidArgumentError, match="it excludes binarize and dtype"):
         session.presentationwise_spike_counts(
             edges, flashes.index, None, binarize=True, mean_over="presentations"
         )
