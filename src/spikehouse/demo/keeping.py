@@ -1,4 +1,4 @@
-"""Keep simulated files: write each once, whole or not at all."""
+"""Cache simulated files: each is written once, completely or not at all."""
 
 from __future__ import annotations
 
@@ -16,29 +16,8 @@ logger = logging.getLogger(__name__)
 
 
 def provide(path: Path, write: Callable[[Path], None]) -> Path:
-    """Give a kept file; if it is not there, have it written.
-
-    Parameters
-    ----------
-    path
-        Of the file.
-    write
-        Writes the file to the path it is given.
-
-    Returns
-    -------
-    pathlib.Path
-        The same path: what is there is complete.
-
-    Raises
-    ------
-    CacheError
-        If the folder cannot be written to.
-
-    Notes
-    -----
-    Threads and processes that ask for the same file wait for the first of them.
-    """
+    """Return the path of a cached file, after calling ``write`` if it does not exist."""
+    # under a lock: other threads and processes wait for the first one that writes it
     if path.exists():
         return path
     with contextlib.ExitStack() as stack:
@@ -59,7 +38,7 @@ def _write_whole(path: Path, write: Callable[[Path], None]) -> None:
     """Write under a temporary name and rename; leave nothing behind on failure."""
     temporary = path.with_name(f".{path.stem}.part{path.suffix}")
     try:
-        # whoever was stopped while writing this file before has left one: we hold its lock now
+        # left by a process that was stopped; nobody is writing it, because we hold the lock
         temporary.unlink(missing_ok=True)
         write(temporary)
         temporary.replace(path)

@@ -1,4 +1,4 @@
-"""The published stimulus metrics of a session: its recording, analysed as the Institute did."""
+"""Compute the published stimulus metrics of a simulated session."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ["list_analysed_units", "make_analysis_metrics"]
 
-# What the released tables have; those of sessions of functional connectivity lack the last two.
+# Stimuli in the released tables; sessions of functional connectivity lack the last two.
 STIMULI = ("_dg", "_fl", "_rf", "_ns", "_sg")
 
 
@@ -24,17 +24,15 @@ def list_analysed_units(plan: SessionPlan) -> list[int]:
 
 
 def make_analysis_metrics(plan: SessionPlan, session_file: Path) -> pd.DataFrame:
-    """Compute the published metrics of a session from its file.
-
-    Index ``ecephys_unit_id``. As in the real tables, there are units of an earlier sorting that the
-    units table does not have: copies of the first two.
-    """
+    """Compute the published metrics of a session from its file."""
+    # as in the real tables, there are units of an earlier sorting that the units table does not
+    # have: copies of the first two
     from spikehouse.analysis import MetricOptions, StimulusResponses, compute_metrics
     from spikehouse.session import EcephysSession
 
     units = plan.units.index.tolist()
     with EcephysSession.from_nwb_path(session_file) as session:
-        # of the file, because units that a session leaves out have metrics, too
+        # from the file, because units that a session filters out have metrics too
         spike_times = session.api.get_spike_times()
 
         def respond(name: str, duration: float) -> StimulusResponses:

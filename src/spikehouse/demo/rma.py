@@ -1,12 +1,12 @@
-"""RMA, the query language of the warehouse: a text in, the answer as the warehouse gives it out.
+"""Answer queries in RMA, the query language of the warehouse.
 
 RMA (RESTful Model Access) is what ``/api/v2/data/query.json?criteria=…`` understands::
 
     model::EcephysChannel[id$in1,2],rma::criteria,ecephys_probe[name$eq'probeA'],
     rma::include,structure,rma::options[start_row$eq0][num_rows$eq50][order$eq'id']
 
-`rma_parser` reads the text into the `rma_query.Query` it stands for, `rma_tables` selects the
-rows; here both are put together. An error is an answer too, with ``success`` false.
+`rma_parser` parses the text into an `rma_query.Query`, and `rma_tables` selects the rows. An
+invalid query has an answer too, with ``success`` false.
 """
 
 from __future__ import annotations
@@ -32,22 +32,7 @@ __all__ = [
 
 
 def answer(text: str, database: Database) -> dict[str, Any]:
-    """Answer the text of a query.
-
-    Parameters
-    ----------
-    text
-        The query, URL decoding done: what follows ``criteria=``.
-    database
-        The models, by name.
-
-    Returns
-    -------
-    dict
-        ``success``, ``id`` (always 0), ``start_row``, ``num_rows`` (rows in this answer),
-        ``total_rows`` (rows in all pages) and ``msg``: the rows, each a dict of plain values.
-        For a query that cannot be read or answered `make_failure` of the reason.
-    """
+    """Answer a query, given as the decoded text after ``criteria=``."""
     try:
         selection = select(parse_query(text), database)
     except (InvalidArgumentError, NotFoundError) as error:
@@ -63,18 +48,7 @@ def answer(text: str, database: Database) -> dict[str, Any]:
 
 
 def make_failure(reason: str) -> dict[str, Any]:
-    """Make the answer to a query that failed.
-
-    Parameters
-    ----------
-    reason
-        What is wrong with the query.
-
-    Returns
-    -------
-    dict
-        The fields of an answer, ``success`` false, no rows, the reason as ``msg``.
-    """
+    """Return the answer to a query that failed for a reason."""
     return {
         "success": False,
         "id": 0,

@@ -1,7 +1,7 @@
-"""From the text of an RMA query to its description; grammar and tokens, no tables.
+"""Parse the text of an RMA query.
 
-The text is cut into tokens by one regular expression and read by recursive descent; nothing in
-it is ever evaluated::
+One regular expression splits the text into tokens, which a recursive descent parser reads; nothing
+in it is ever evaluated::
 
     query       = "model::" NAME criteria { "," stage }
     stage       = "rma::criteria" [","] criteria | "rma::include" "," includes
@@ -34,11 +34,11 @@ from spikehouse.errors import InvalidArgumentError, describe_choices
 
 __all__ = ["MAX_DEPTH", "MAX_QUERY_CHARS", "parse_query"]
 
-# A request line of 64 KiB is all that http.server reads, so no honest query is longer.
+# http.server reads request lines of up to 64 KiB, so no valid query is longer.
 MAX_QUERY_CHARS = 65_536
-# Deeper than any chain of associations in the warehouse, far from the recursion limit of Python.
+# Deeper than any chain of associations in the warehouse, and far from Python's recursion limit.
 MAX_DEPTH = 16
-# An id or a row number of more digits than int64 has is a mistake, not a number.
+# Longer numbers than int64 can hold are mistakes.
 MAX_NUMBER_CHARS = 32
 
 _LIST_OPERATORS = ("in", "nin")
@@ -48,29 +48,10 @@ _WORDS: dict[str, Scalar] = {"true": True, "false": False, "null": None}
 
 
 def parse_query(text: str) -> Query:
-    """Read an RMA query.
-
-    Parameters
-    ----------
-    text
-        The query, URL decoding done: what follows ``criteria=``.
-
-    Returns
-    -------
-    Query
-        What is asked for. Names of models and columns are not looked up here.
-
-    Raises
-    ------
-    InvalidArgumentError
-        If the text is not a query; the message says what was expected at which character.
-
-    Notes
-    -----
-    White space between tokens has no meaning. A quote inside a quoted text is written twice.
-    Options given twice take their last value, as clients add the page to a query that may
-    already have options. Time and memory are linear in the length of the text.
-    """
+    """Parse an RMA query; raise InvalidArgumentError with the position of a mistake."""
+    # White space between tokens is ignored, and a quote inside a quoted text is doubled. The last
+    # value of a repeated option counts, because clients append the page to a query that may have
+    # options already. Time and memory are linear in the length of the text.
     return _Parser(text).parse()
 
 
@@ -129,7 +110,7 @@ class _Parser:
         self._tokens = list(_tokenize(text))
         self._next = 0
 
-    # --- moving over the tokens
+    # --- tokens
 
     @property
     def _token(self) -> _Token:
@@ -285,7 +266,7 @@ class _Parser:
             query = _with_option(query, condition.column, condition.values[0])
         return query
 
-    # --- the texts inside options
+    # --- texts inside options
 
     def parse_order(self) -> tuple[OrderColumn, ...]:
         columns: list[OrderColumn] = []
@@ -328,7 +309,7 @@ def _read_number(token: _Token) -> int | float:
             f"{MAX_NUMBER_CHARS} characters"
         )
     whole = int(token.written) if token.written.lstrip("-").isdigit() else None
-    # beyond int64 no id can match; a float compares with integer columns without overflow
+    # no id is beyond int64, and a float compares with integer columns without overflow
     return whole if whole is not None and abs(whole) < 2**63 else float(token.written)
 
 

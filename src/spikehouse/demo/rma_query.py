@@ -1,4 +1,4 @@
-"""What an RMA query asks for, as frozen descriptions: the result of reading its text."""
+"""Parsed RMA queries as frozen dataclasses."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = [
     "TabularColumn",
 ]
 
-# What the warehouse answers when a query does not say how many rows it wants.
+# Rows that the warehouse returns if a query does not specify their number.
 DEFAULT_NUM_ROWS = 50
 
 Scalar = int | float | str | bool | None
@@ -26,18 +26,10 @@ Operator = Literal["eq", "ne", "in", "nin", "lt", "gt", "le", "ge", "li", "il"]
 
 @dataclass(frozen=True)
 class Condition:
-    """One bracket, ``[column$operator value, …]``.
+    """One condition, ``[column$operator value, …]``."""
 
-    Attributes
-    ----------
-    column
-        Name of the column; which model has it is for the evaluation to say.
-    operator
-        ``eq``, ``ne``, ``lt``, ``gt``, ``le``, ``ge`` take one value, ``in`` and ``nin`` any
-        number; ``li`` is "like" with ``*`` as wildcard, ``il`` the same without regard to case.
-    values
-        Numbers, texts, booleans or None, as they were written.
-    """
+    # ``in`` and ``nin`` take any number of values, the others one; ``li`` is "like" with ``*`` as
+    # wildcard, ``il`` the same without regard to case
 
     column: str
     operator: Operator
@@ -46,30 +38,19 @@ class Condition:
 
 @dataclass(frozen=True)
 class Criteria:
-    """What rows of a model have to fulfil: conditions, and criteria on associated models."""
+    """Conditions on the rows of a model, and criteria on associated models."""
 
     conditions: tuple[Condition, ...] = ()
     associations: tuple[tuple[str, Criteria], ...] = ()
 
     def joined(self, other: Criteria) -> Criteria:
-        """Give the criteria that hold where both of them hold.
-
-        Parameters
-        ----------
-        other
-            Further criteria on the same model.
-
-        Returns
-        -------
-        Criteria
-            All conditions and associations of the two.
-        """
+        """Return the criteria of both, all of which must hold."""
         return Criteria(self.conditions + other.conditions, self.associations + other.associations)
 
 
 @dataclass(frozen=True)
 class Include:
-    """An associated model whose rows are put into the answer, with what it includes itself."""
+    """An associated model whose rows are included in the answer, and what these include."""
 
     name: str
     nested: tuple[Include, ...] = ()
@@ -77,7 +58,7 @@ class Include:
 
 @dataclass(frozen=True)
 class TabularColumn:
-    """A column of a flat answer: ``table.column as name``; `table` is None when not written."""
+    """A column of a flat answer: ``table.column as name``; `table` is None if not given."""
 
     table: str | None
     column: str
@@ -95,25 +76,7 @@ class OrderColumn:
 
 @dataclass(frozen=True)
 class Query:
-    """A whole query.
-
-    Attributes
-    ----------
-    model
-        The model whose rows are asked for.
-    criteria
-        All criteria of the query, which have to hold together.
-    includes
-        Associated models to put into each row.
-    start_row, num_rows
-        The page: its first row counted from 0 and its length; None is "all".
-    order
-        Columns to sort by, the most important first.
-    tabular
-        The columns of a flat answer, None for nested rows.
-    count
-        Whether the total number of rows is wanted.
-    """
+    """A parsed query."""
 
     model: str
     criteria: Criteria = field(default_factory=Criteria)

@@ -1,4 +1,4 @@
-"""RMA queries answered over tables: criteria to rows, rows to what the answer carries.
+"""Answer RMA queries from tables.
 
 Pure: a database is a mapping of model names to `Model`, each a DataFrame with its associations.
 A model whose key is no identifier cannot be asked for, only be reached by an association.
@@ -33,20 +33,10 @@ _Reached = tuple[tuple[str, ...], "Model"]
 
 @dataclass(frozen=True)
 class Association:
-    """How rows of one model belong to rows of another.
+    """A relation between the rows of two models with equal values of ``key`` and ``target_key``."""
 
-    Attributes
-    ----------
-    target
-        Name of the other model.
-    key, target_key
-        The columns of equal values, here and there.
-    is_many
-        True where a row here has any number of rows there: the answer then holds a list.
-    only
-        A column there and the value it must have, where equal keys alone do not say that rows
-        belong together.
-    """
+    # ``is_many``: a row may have several rows there, and the answer holds a list. ``only``: a
+    # column of the target and the value it must have in addition.
 
     target: str
     key: str
@@ -57,21 +47,10 @@ class Association:
 
 @dataclass(frozen=True)
 class Model:
-    """One model of the warehouse: a table, what its rows belong to, how they are written.
+    """One model of the warehouse: a table with a unique column ``id``, and its associations."""
 
-    Attributes
-    ----------
-    name, table
-        ``EcephysChannel`` and ``ecephys_channels``: the latter qualifies columns.
-    read
-        Gives the table: one row a record, a unique column ``id``.
-    associations
-        By the name used in queries.
-    text_columns
-        Columns of numbers that the warehouse sends as texts.
-    lazy_columns
-        Columns too costly to hold: name → function from the rows of one page to their values.
-    """
+    # ``text_columns`` are numbers that the warehouse sends as texts; ``lazy_columns`` are too large
+    # to hold, and are computed from the rows of one page
 
     name: str
     table: str
@@ -83,23 +62,7 @@ class Model:
     )
 
     def find(self, name: str) -> Association:
-        """Look up an association.
-
-        Parameters
-        ----------
-        name
-            As written in the query.
-
-        Returns
-        -------
-        Association
-            The one of that name.
-
-        Raises
-        ------
-        NotFoundError
-            If the model has none of that name.
-        """
+        """Return the association of a name; raise NotFoundError if there is none."""
         if name not in self.associations:
             raise NotFoundError(
                 f"{self.name} has no association {name!r}: "
@@ -113,7 +76,7 @@ Database = Mapping[str, Model]
 
 @dataclass(frozen=True)
 class Selection:
-    """The answer to a query: one page of rows, where it starts, how many rows there are."""
+    """The answer to a query: one page of rows, its first row and the total number of rows."""
 
     rows: list[Row]
     start_row: int
@@ -121,36 +84,12 @@ class Selection:
 
 
 def select(query: Query, database: Database) -> Selection:
-    """Answer a query.
-
-    Parameters
-    ----------
-    query
-        What is asked for.
-    database
-        The models, by name.
-
-    Returns
-    -------
-    Selection
-        The page asked for. Missing values are None; values are plain Python. Without ``count``
-        the total is that of the rows up to the end of the page.
-
-    Raises
-    ------
-    NotFoundError
-        If a model, an association or a column does not exist.
-    InvalidArgumentError
-        If a value cannot be compared with its column, or a flat answer would need a list.
-
-    Notes
-    -----
-    A bracket behind an association may name a column of the associated model or, when that has
-    none of the name, of the models around it: clients of the warehouse write
-    ``well_known_file_type[name$eq'…'][attachable_id$eq…]`` for both. As in SQL, a missing value
-    fulfils no condition but ``$eqnull``. Rows come in the order asked for, equal ones by id, so
-    that pages never overlap. Cost: one vectorised pass over each table the criteria name.
-    """
+    """Select the page of rows that a query asks for, as plain Python values."""
+    # A condition after an association applies to a column of the associated model or, if that has
+    # no such column, to the enclosing models: clients write
+    # ``well_known_file_type[name$eq'…'][attachable_id$eq…]`` for both. As in SQL, a missing value
+    # fulfils only ``$eqnull``. Equal rows are sorted by id, so that pages never overlap. Each table
+    # in the criteria is passed over once.
     model = _find_model(query.model, database)
     mask, unplaced = _match(model, query.criteria, database)
     if unplaced:
@@ -185,7 +124,7 @@ def _no_column(model: Model, column: str, frame: pd.DataFrame) -> NotFoundError:
 
 
 def _match(model: Model, criteria: Criteria, database: Database) -> tuple[Mask, list[Condition]]:
-    """Give the rows that fulfil the criteria, and the conditions on columns the model lacks."""
+    """Return the rows that fulfil the criteria, and the conditions on columns the model lacks."""
     frame = model.read()
     mask: Mask = np.ones(len(frame), dtype=np.bool_)
     conditions = list(criteria.conditions)
@@ -247,7 +186,7 @@ def _compare_present(column: pd.Series[Any], operator: str, values: list[Any]) -
 
 
 def _convert(value: Scalar, column: pd.Series[Any], condition: Condition) -> Scalar:
-    """Give the value the type of the column it is compared with."""
+    """Convert a value to the type of the column it is compared with."""
     if value is None:
         return None
     where = f"column {condition.column!r}"
@@ -261,14 +200,14 @@ def _convert(value: Scalar, column: pd.Series[Any], condition: Condition) -> Sca
     if is_pattern:
         raise InvalidArgumentError(f"{where} holds numbers: ${condition.operator} is for texts")
     try:
-        # the warehouse casts quoted numbers, as its database does; true is no number there
+        # the warehouse casts quoted numbers, as its database does, but not booleans
         return float(str(value)) if isinstance(value, (str, bool)) else value
     except ValueError as error:
         raise InvalidArgumentError(f"{where} holds numbers, not {value!r}") from error
 
 
 class _Pattern:
-    """A text with ``*`` for any run of characters; matching takes linear time."""
+    """A text with ``*`` for any characters; matching takes linear time."""
 
     def __init__(self, pattern: str, *, ignore_case: bool) -> None:
         self._fold = str.casefold if ignore_case else str
@@ -307,7 +246,7 @@ def _sorted(model: Model, frame: pd.DataFrame, query: Query) -> pd.DataFrame:
 def _read_rows(
     model: Model, page: pd.DataFrame, includes: Sequence[Include], database: Database
 ) -> list[Row]:
-    """Write the rows of a page as the answer has them, with the rows they include."""
+    """Convert the rows of a page to dictionaries, with the rows they include."""
     columns = {str(name): _to_plain(page[name]) for name in page.columns}
     for name, compute in model.lazy_columns.items():
         columns[name] = list(compute(page))
@@ -343,11 +282,11 @@ def _to_plain(column: pd.Series[Any]) -> list[Any]:
     return [None if gone else v for v, gone in zip(column.tolist(), missing, strict=True)]
 
 
-# --- flat answers
+# --- tabular answers
 
 
 def _find_path(column: TabularColumn, reached: Sequence[_Reached]) -> tuple[str, ...]:
-    """Say through which associations a column of a flat answer is reached."""
+    """Return the associations that lead to a column of a tabular answer."""
     known: list[str] = []
     for path, model in reached:
         names = [*model.read().columns, *model.lazy_columns]
@@ -362,7 +301,7 @@ def _find_path(column: TabularColumn, reached: Sequence[_Reached]) -> tuple[str,
 
 
 def _walk(model: Model, includes: Sequence[Include], database: Database) -> Iterator[_Reached]:
-    """Visit the model and all that is included, with the way to each."""
+    """Visit the model and all included ones, with the path to each."""
     yield (), model
     for include in includes:
         association = model.find(include.name)
@@ -379,5 +318,5 @@ def _pick(row: Row, path: tuple[str, ...]) -> str | None:
     value: Any = row
     for name in path:
         value = None if value is None else value[name]
-    # the warehouse hands tabular rows over as its database prints them: texts throughout
+    # the warehouse returns tabular rows as texts, as its database prints them
     return None if value is None else str(value)

@@ -1,4 +1,4 @@
-"""The simulated survey as a source: files are simulated when first asked for, no server needed."""
+"""The simulated survey as a source in this process; files are simulated when first needed."""
 
 from __future__ import annotations
 
@@ -16,13 +16,7 @@ __all__ = ["Demo"]
 
 
 class Demo:
-    """The simulated survey.
-
-    Parameters
-    ----------
-    survey
-        What is simulated, and where its files are kept.
-    """
+    """The simulated survey as a source of files and tables."""
 
     name = "demo"
 
@@ -46,23 +40,23 @@ class Demo:
         return self.survey.read_table("units")
 
     def get_session_data(self, session_id: int) -> LocalFile:
-        """Return where the file of a session is, or will be once it is simulated."""
+        """Return the file of a session, which may still have to be simulated."""
         return self._file(
             f"session_{session_id}.nwb", partial(_simulate, self.survey.session_file, session_id)
         )
 
     def get_probe_lfp_data(self, probe_id: int) -> LocalFile:
-        """Return where the LFP file of a probe is, or will be once it is simulated."""
+        """Return the LFP file of a probe, which may still have to be simulated."""
         return self._file(
             f"probe_{probe_id}_lfp.nwb", partial(_simulate, self.survey.lfp_file, probe_id)
         )
 
     def get_natural_scene_template(self, number: int) -> LocalFile:
-        """Return where an image is, or will be once it is drawn."""
+        """Return the file of a natural scene, which may still have to be drawn."""
         return self._file(f"natural_scene_{number}.tiff", partial(self.survey.scene_file, number))
 
     def get_natural_movie_template(self, number: int) -> LocalFile:
-        """Return where a movie is, or will be once it is drawn."""
+        """Return the file of a natural movie, which may still have to be drawn."""
         return self._file(f"natural_movie_{number}.npy", partial(self.survey.movie_file, number))
 
     def get_unit_analysis_metrics(
@@ -71,7 +65,7 @@ class Demo:
         ecephys_session_ids: Iterable[int] | None = None,
         session_types: Iterable[str] | None = None,
     ) -> pd.DataFrame:
-        """Return the analysis metrics of some units."""
+        """Return the analysis metrics of units."""
         types = self.get_sessions()["session_type"]
         if ecephys_session_ids is not None:
             types = types[types.index.isin(list(ecephys_session_ids))]

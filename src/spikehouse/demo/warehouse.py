@@ -1,8 +1,8 @@
-"""The loopback warehouse: the simulated survey behind the interface of api.brain-map.org.
+"""Serve the simulated survey on this machine with the interface of api.brain-map.org.
 
-Tables are asked for by RMA over ``GET /api/v2/data/query.json?criteria=…`` (or ``q=``), 50 rows a
-page unless ``num_rows`` says otherwise; errors come with status 200 and ``success: false``.
-Files hang at the ``download_link`` of a WellKnownFile; Range, ETag and HEAD work, unlike there.
+Tables are queried in RMA with ``GET /api/v2/data/query.json?criteria=…`` (or ``q=``), by default 50
+rows per page; errors have status 200 and ``success: false``. Files are downloaded from the
+``download_link`` of a WellKnownFile; unlike the original, Range, ETag and HEAD work.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ logger = logging.getLogger(__name__)
 
 HOST = "127.0.0.1"
 QUERY_PATH = "/api/v2/data/query.json"
-# A client that neither reads nor asks for this long [s] has gone; one that decodes has not.
+# Time without reading or requests [s] after which a client is gone; decoding takes less.
 IDLE_SECONDS = 300.0
-# How long `close` waits for a connection whose file is just being simulated [s].
+# Time that `close` waits for a connection whose file is being simulated [s].
 CLOSE_SECONDS = 10.0
 POLL_SECONDS = 0.05
 JSON_TYPE = "application/json; charset=utf-8"
@@ -46,23 +46,23 @@ TEXT_TYPE = "text/plain; charset=utf-8"
 
 
 class DemoWarehouse:
-    """A warehouse of the simulated survey on this machine; a context manager.
+    """A server of the simulated survey on this machine, and a context manager.
 
-    It answers from the moment it is made, in a daemon thread, to this machine only (127.0.0.1).
+    It answers as soon as it is created, from a daemon thread, and only to this machine (127.0.0.1).
 
     Parameters
     ----------
     survey
-        What is served; session and LFP files are simulated when first asked for.
+        The survey to serve; session and LFP files are simulated when they are first requested.
     port
-        The port to listen on, 0 for any free one.
+        The port to listen on; 0 for any free port.
 
     Raises
     ------
     InvalidArgumentError
-        If the port is no port.
+        If the port is not between 0 and 65535.
     SourceError
-        If the port is taken or may not be used.
+        If the port is in use or not permitted.
 
     Examples
     --------
@@ -74,12 +74,12 @@ class DemoWarehouse:
 
     def __init__(self, survey: ServedSurvey, *, port: int = 0) -> None:
         if not 0 <= port <= 65_535:
-            raise InvalidArgumentError(f"port {port} is not between 0 (any free one) and 65535")
+            raise InvalidArgumentError(f"port {port} is not between 0 (any free port) and 65535")
         try:
             self._server = _Server(survey, port)
         except OSError as error:
             raise SourceError(
-                f"cannot listen on {HOST}:{port}: {error.strerror}; port 0 takes any free one"
+                f"cannot listen on {HOST}:{port}: {error.strerror}; pass 0 for any free port"
             ) from error
         self._port = self._server.server_port
         self._thread = threading.Thread(
@@ -92,7 +92,7 @@ class DemoWarehouse:
 
     @property
     def address(self) -> str:
-        """Host and port, ``"127.0.0.1:PORT"``: what clients call ``host``."""
+        """Host and port, ``"127.0.0.1:PORT"``, as clients pass them as ``host``."""
         return f"{HOST}:{self._port}"
 
     @property
@@ -101,12 +101,12 @@ class DemoWarehouse:
         return f"http://{self.address}"
 
     def close(self) -> None:
-        """Stop serving: no thread, no open connection and no socket is left.
+        """Stop the server, its threads and all connections.
 
         Notes
         -----
-        Downloads that are under way are cut. A connection that waits for a file being simulated
-        is waited for, up to ten seconds. Closing twice does nothing.
+        Running downloads are interrupted. If a file is being simulated for a connection, this waits
+        up to ten seconds. Closing again does nothing.
         """
         if not self._thread.is_alive():
             return
@@ -135,31 +135,31 @@ def serve(
     Parameters
     ----------
     survey
-        What is served.
+        The survey to serve.
     port
-        The port to listen on, 0 for any free one.
+        The port to listen on; 0 for any free port.
     announce
-        Called once with the address, ``"127.0.0.1:PORT"``, when the server answers.
+        Function that is called with the address, ``"127.0.0.1:PORT"``, when the server is ready.
 
     Raises
     ------
     InvalidArgumentError
-        If the port is no port.
+        If the port is not between 0 and 65535.
     SourceError
-        If the port is taken or may not be used.
+        If the port is in use or not permitted.
     """
-    # the interrupt ends the wait and nothing else: leaving the block closes the server
+    # Ctrl-C ends the wait; leaving the block closes the server
     with DemoWarehouse(survey, port=port) as warehouse, contextlib.suppress(KeyboardInterrupt):
         announce(warehouse.address)
         threading.Event().wait()
 
 
-# For a stream server the request is its connection; the base class allows for datagrams.
+# For a stream server the request is its connection; the base class also allows datagrams.
 _Request = socket.socket | tuple[bytes, socket.socket]
 
 
 class _Server(ThreadingMixIn, HTTPServer):
-    """One thread a connection, all of them known, so that closing ends them."""
+    """Serve each connection in a thread of its own, and keep track of them to close them."""
 
     request_queue_size = 64
 
@@ -172,11 +172,11 @@ class _Server(ThreadingMixIn, HTTPServer):
 
     @cached_property
     def files(self) -> Mapping[int, WellKnownFile]:
-        """Every file that can be downloaded, by its id."""
+        """All files that can be downloaded, by id."""
         return {file.id: file for file in self.tables.list_files()}
 
     def server_bind(self) -> None:
-        # HTTPServer would ask the resolver for the name of 127.0.0.1, which can take seconds
+        # HTTPServer would look up the name of 127.0.0.1, which can take seconds
         TCPServer.server_bind(self)
         self.server_name, self.server_port = HOST, int(self.server_address[1])
 
@@ -196,7 +196,7 @@ class _Server(ThreadingMixIn, HTTPServer):
                 del self._connections[threading.current_thread()]
 
     def handle_error(self, request: _Request, client_address: object) -> None:  # noqa: ARG002
-        # the default writes to stderr; whatever arrives here is a fault of this module
+        # the default writes to stderr; an error here is a fault of this module
         logger.exception("request of %s failed", client_address)
 
     def close_connections(self) -> None:
@@ -211,7 +211,7 @@ class _Server(ThreadingMixIn, HTTPServer):
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """The requests of one connection."""
+    """Answer the requests of one connection."""
 
     server: _Server
     protocol_version = "HTTP/1.1"
@@ -224,14 +224,14 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             super().handle()
         except (ConnectionError, TimeoutError) as error:
-            # a client may leave whenever it wants
+            # a client may disconnect at any time
             logger.debug("%s left: %r", self.client_address, error)
 
     def log_message(self, format: str, *args: object) -> None:
         logger.debug("%s " + format, self.client_address, *args)
 
     def do_GET(self) -> None:
-        self._keep_in_step()
+        self._close_after_body()
         path, _, query = self.path.partition("?")
         # clients join "http://host/" and "/api/…"
         path = "/" + path.lstrip("/")
@@ -251,15 +251,15 @@ class _Handler(BaseHTTPRequestHandler):
     do_HEAD = do_GET
 
     def _refuse(self) -> None:
-        self._keep_in_step()
+        self._close_after_body()
         self._send_text(
             HTTPStatus.METHOD_NOT_ALLOWED, f"{self.command} is not served here", Allow="GET, HEAD"
         )
 
     do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = _refuse
 
-    def _keep_in_step(self) -> None:
-        """Close after the answer if there is a body: nobody reads it, so it must not be parsed."""
+    def _close_after_body(self) -> None:
+        """Close the connection after the answer if the request has a body, which is not read."""
         has_body = self.headers.get("Content-Length", "0") != "0"
         if has_body or "Transfer-Encoding" in self.headers:
             self.close_connection = True
@@ -307,9 +307,9 @@ class _Handler(BaseHTTPRequestHandler):
         length = plan.stop - plan.start
         if self.command == "HEAD" or length == 0:
             return
-        # sendfile copies in the kernel, or in blocks of 8 KiB where it cannot
+        # sendfile copies in the kernel or, if it cannot, in blocks of 8 KiB
         if self.connection.sendfile(file, plan.start, length) < length:
-            self.close_connection = True  # the file was cut: the client must notice
+            self.close_connection = True  # the file was shortened: the client must notice
 
     # --- sending
 
@@ -333,7 +333,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(status, f"{text}\n".encode(), TEXT_TYPE, **headers)
 
     def _describe(self) -> bytes:
-        """Write the page a person sees who opens the address in a browser."""
+        """Return the HTML page at the address of the server."""
         address = f"{HOST}:{self.server.server_port}"
         query = "criteria=model::EcephysSession,rma::options[num_rows$eq5]"
         models = ", ".join(name for name in self.server.tables.models if name.isidentifier())

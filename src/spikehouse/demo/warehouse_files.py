@@ -1,4 +1,4 @@
-"""The files of the simulated survey as the warehouse knows them: ids, types, paths."""
+"""The files of the simulated survey as in the warehouse: ids, types, paths."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = [
     "list_files",
 ]
 
-# The product the stimulus templates are attached to in the real warehouse.
+# Id of the product that the stimulus templates are attached to in the real warehouse.
 ECEPHYS_PRODUCT_ID = 714914585
 DOWNLOAD_PATH = "/api/v2/well_known_file_download/"
 N_SCENES = 118
@@ -27,123 +27,46 @@ MOVIE_NUMBERS = (1, 3)
 
 TableName = Literal["sessions", "probes", "channels", "units"]
 FileKind = Literal["session", "lfp", "scene", "movie"]
-# One decimal digit of a file's id each, so neither number may change.
+# The last digit of file ids, so these numbers may not change.
 _KIND_DIGITS: Mapping[FileKind, int] = {"session": 1, "lfp": 2, "scene": 3, "movie": 4}
 FILE_TYPE_NAMES: Mapping[int, str] = {1: "EcephysNwb", 2: "EcephysLfpNwb", 3: "Stimulus"}
 
 
 class ServedSurvey(Protocol):
-    """What the warehouse needs of a survey; `spikehouse.demo.Survey` has it."""
+    """The methods of a survey that the warehouse needs; `spikehouse.demo.Survey` has them."""
 
     def read_table(self, name: TableName) -> pd.DataFrame:
-        """Give one of the four tables.
-
-        Parameters
-        ----------
-        name
-            Which.
-
-        Returns
-        -------
-        DataFrame
-            The columns of that CSV file of a cache folder, ``id`` as index.
-        """
+        """Return one of the four tables."""
         ...
 
     def list_analysed_units(self, session_id: int) -> list[int]:
-        """List the units that `read_analysis_metrics` has.
-
-        Parameters
-        ----------
-        session_id
-            The session.
-
-        Returns
-        -------
-        list of int
-            Unit ids.
-        """
+        """List the units in `read_analysis_metrics`."""
         ...
 
     def read_analysis_metrics(self, session_id: int) -> pd.DataFrame:
-        """Give the stimulus metrics of a session's units.
-
-        Parameters
-        ----------
-        session_id
-            The session.
-
-        Returns
-        -------
-        DataFrame
-            Index ``ecephys_unit_id``.
-        """
+        """Return the stimulus metrics of a session's units."""
         ...
 
     def session_file(self, session_id: int) -> Path:
-        """Give the file of a session, making it when first asked for.
-
-        Parameters
-        ----------
-        session_id
-            The session.
-
-        Returns
-        -------
-        Path
-            An existing NWB file.
-        """
+        """Return the file of a session, which is simulated first if necessary."""
         ...
 
     def lfp_file(self, probe_id: int) -> Path:
-        """Give the LFP file of a probe, making it when first asked for.
-
-        Parameters
-        ----------
-        probe_id
-            The probe.
-
-        Returns
-        -------
-        Path
-            An existing NWB file.
-        """
+        """Return the LFP file of a probe, which is simulated first if necessary."""
         ...
 
     def scene_file(self, number: int) -> Path:
-        """Give the template of a natural scene.
-
-        Parameters
-        ----------
-        number
-            0 … 117.
-
-        Returns
-        -------
-        Path
-            An existing TIFF file.
-        """
+        """Return the template of a natural scene."""
         ...
 
     def movie_file(self, number: int) -> Path:
-        """Give the template of a natural movie.
-
-        Parameters
-        ----------
-        number
-            1 or 3.
-
-        Returns
-        -------
-        Path
-            An existing npy file.
-        """
+        """Return the template of a natural movie."""
         ...
 
 
 @dataclass(frozen=True)
 class WellKnownFile:
-    """A file that can be downloaded: what it is, and the session, probe or template it is of."""
+    """A file that can be downloaded: its type, and the number of its session, probe or template."""
 
     kind: FileKind
     number: int
@@ -155,7 +78,7 @@ class WellKnownFile:
 
     @property
     def path(self) -> str:
-        """Where the file lies on the warehouse's own disks; the name tells templates apart."""
+        """The path in the warehouse, whose name distinguishes the templates."""
         match self.kind:
             case "session":
                 return f"/demo/sessions/ecephys_session_{self.number}.nwb"
@@ -167,18 +90,7 @@ class WellKnownFile:
                 return f"/demo/natural_movies/natural_movie_{self.number}.npy"
 
     def make(self, survey: ServedSurvey) -> Path:
-        """Give the file on this disk.
-
-        Parameters
-        ----------
-        survey
-            Where it comes from; session and LFP files are simulated when first asked for.
-
-        Returns
-        -------
-        Path
-            An existing file.
-        """
+        """Return the path of the file on this machine, which is simulated first if necessary."""
         match self.kind:
             case "session":
                 return survey.session_file(self.number)
@@ -191,20 +103,7 @@ class WellKnownFile:
 
 
 def list_files(sessions: pd.DataFrame, probes: pd.DataFrame) -> list[WellKnownFile]:
-    """List every file that can be downloaded.
-
-    Parameters
-    ----------
-    sessions
-        The survey's sessions, with columns ``id`` and ``has_nwb``.
-    probes
-        Its probes, with columns ``id`` and ``use_lfp_data``.
-
-    Returns
-    -------
-    list of WellKnownFile
-        Session files, LFP files, natural scenes, natural movies. A probe without LFP has none.
-    """
+    """List all files that can be downloaded."""
     with_nwb = sessions.loc[sessions["has_nwb"].astype(bool), "id"]
     with_lfp = probes.loc[probes["use_lfp_data"].astype(bool), "id"]
     return [

@@ -1,4 +1,4 @@
-"""What to answer to a request for a file: the conditions and ranges of HTTP, as a pure plan.
+"""Plan the answer to a request for a file: conditions and byte ranges of HTTP.
 
 After RFC 9110: section 8.8 (validators), 13 (conditional requests), 14 (ranges).
 """
@@ -13,7 +13,7 @@ from http import HTTPStatus
 
 __all__ = ["FilePlan", "FileState", "plan_file", "read_range"]
 
-# More digits than this are no byte of any file; int() would refuse them far later.
+# No byte of a file has a position of more digits; int() would accept them.
 _RANGE = re.compile(
     r"\s*bytes\s*=\s*(?P<first>\d{0,18})\s*-\s*(?P<last>\d{0,18})\s*", re.IGNORECASE | re.ASCII
 )
@@ -21,33 +21,25 @@ _RANGE = re.compile(
 
 @dataclass(frozen=True)
 class FileState:
-    """What a file on disk is at this moment.
-
-    Attributes
-    ----------
-    size
-        Its length [bytes].
-    modified_ns
-        Its time of modification [ns since 1970].
-    """
+    """Size [bytes] and time of modification [ns since 1970] of a file."""
 
     size: int
     modified_ns: int
 
     @property
     def etag(self) -> str:
-        """The strong validator: files are never changed in place, a new one has a new time."""
+        """The strong validator; files are never changed in place, so the time identifies them."""
         return f'"{self.size:x}-{self.modified_ns:x}"'
 
     @property
     def last_modified(self) -> str:
-        """The time of modification as HTTP writes it, in whole seconds."""
+        """The time of modification in the format of HTTP, in whole seconds."""
         return formatdate(self.modified_ns // 1_000_000_000, usegmt=True)
 
 
 @dataclass(frozen=True)
 class FilePlan:
-    """The answer: its status, its headers, and which bytes [start, stop) of the file follow."""
+    """The answer: status, headers, and the byte range [start, stop) of the file to send."""
 
     status: HTTPStatus
     start: int = 0
@@ -56,29 +48,9 @@ class FilePlan:
 
 
 def plan_file(method: str, request: Mapping[str, str], state: FileState) -> FilePlan:
-    """Say how to answer a request for a file.
-
-    Parameters
-    ----------
-    method
-        ``"GET"`` or ``"HEAD"``; ranges apply to GET only.
-    request
-        The headers of the request, their names in lower case.
-    state
-        The file as it is now.
-
-    Returns
-    -------
-    FilePlan
-        304 if the client has this very file, 206 with the bytes of a single range, 416 for a
-        range beyond the end, else 200 with the whole file. For HEAD the bytes are those a GET
-        would get; the caller leaves them out.
-
-    Notes
-    -----
-    A malformed range, several ranges, another unit or an ``If-Range`` that names another file
-    make it an ordinary request for the whole, as the RFC has it.
-    """
+    """Plan the answer to a GET or HEAD request with lower-case headers."""
+    # As in RFC 9110, a malformed range, several ranges, another unit, or an ``If-Range`` of another
+    # file gives the whole file. HEAD has the byte range of a GET, and the caller sends none of it.
     validators = {
         "ETag": state.etag,
         "Last-Modified": state.last_modified,
@@ -97,22 +69,9 @@ def plan_file(method: str, request: Mapping[str, str], state: FileState) -> File
 
 
 def read_range(header: str, size: int) -> tuple[int, int] | None:
-    """Read the bounds of a single byte range.
-
-    Parameters
-    ----------
-    header
-        The header ``Range``: ``bytes=a-b`` (both included), ``bytes=a-``, ``bytes=-n`` (the last
-        n bytes).
-    size
-        The length of the file [bytes].
-
-    Returns
-    -------
-    tuple of int or None
-        Start and stop of the bytes [start, stop); start ≥ stop if no byte of the file is in the
-        range; None if the header is to be ignored.
-    """
+    """Parse a ``Range`` header with one byte range; None if it is to be ignored."""
+    # ``bytes=a-b`` (both included), ``bytes=a-`` or ``bytes=-n`` (the last n bytes); start ≥ stop
+    # if the range is beyond the end of the file
     match = _RANGE.fullmatch(header)
     if match is None or match["first"] == match["last"] == "":
         return None
@@ -142,12 +101,12 @@ def _plan_range(bounds: tuple[int, int], size: int, validators: Mapping[str, str
 
 
 def _matches(header: str, etag: str) -> bool:
-    """Say whether an ``If-None-Match`` names this file; weak and strong tags count alike."""
+    """Check whether an ``If-None-Match`` names this file, by a weak or strong tag."""
     if header.strip() == "*":
         return True
     return etag in [tag.strip().removeprefix("W/") for tag in header.split(",")]
 
 
 def _is_same_file(header: str | None, state: FileState) -> bool:
-    """Say whether an ``If-Range``, if there is one, names this very file."""
+    """Check whether there is no ``If-Range``, or it names this file."""
     return header is None or header.strip() in (state.etag, state.last_modified)

@@ -1,4 +1,4 @@
-"""The tables of the simulated survey as the models of the warehouse."""
+"""The tables of the simulated survey as models of the warehouse."""
 
 from __future__ import annotations
 
@@ -23,28 +23,18 @@ from spikehouse.demo.warehouse_files import (
 __all__ = ["WarehouseTables"]
 
 Frame = pd.DataFrame
-# What a session's table in the cache has from other models of the warehouse.
+# Columns of the sessions table that come from other models of the warehouse.
 _DERIVED_SESSION_COLUMNS = ["age_in_days", "sex", "genotype", "has_nwb"]
-# Decimals, which the warehouse sends as texts.
+# Decimal numbers, which the warehouse sends as texts.
 _DECIMAL_PROBE_COLUMNS = frozenset(
     {"lfp_sampling_rate", "lfp_temporal_subsampling_factor", "sampling_rate"}
 )
 
 
 class WarehouseTables:
-    """The models of the warehouse over one survey.
+    """The models of the warehouse for one survey; thread-safe."""
 
-    Parameters
-    ----------
-    survey
-        Read when first needed, table by table, and kept in memory (some MB for a full-size
-        survey). Several threads may use the tables at once.
-
-    Attributes
-    ----------
-    models
-        By name, for `spikehouse.demo.rma.answer`.
-    """
+    # tables are read when they are first needed and kept in memory, some MB for a full-size survey
 
     def __init__(self, survey: ServedSurvey) -> None:
         self._survey = survey
@@ -54,13 +44,7 @@ class WarehouseTables:
         self.models: Mapping[str, Model] = _make_models(self._read, self._write_metrics)
 
     def list_files(self) -> list[WellKnownFile]:
-        """List every file that can be downloaded.
-
-        Returns
-        -------
-        list of WellKnownFile
-            Those that the model WellKnownFile has rows of, in the same order.
-        """
+        """List all files that can be downloaded, in the order of the model WellKnownFile."""
         return list_files(self._read("sessions"), self._read("EcephysProbe"))
 
     def _read(self, name: str) -> Frame:
@@ -95,7 +79,7 @@ class WarehouseTables:
             case _:
                 return _SESSION_PARTS[name](self._read("sessions"))
 
-    # --- metrics, for each unit a JSON object in a text
+    # --- metrics, a text with a JSON object for each unit
 
     def _read_metrics(self, session_id: int) -> Frame:
         with self._lock:
@@ -105,7 +89,7 @@ class WarehouseTables:
 
     @cached_property
     def _session_of_unit(self) -> dict[int, int]:
-        """The session of every unit that has metrics."""
+        """The session id of each unit that has metrics, by unit id."""
         sessions = [int(session_id) for session_id in self._read("sessions")["id"]]
         return {
             unit_id: session_id
@@ -114,7 +98,7 @@ class WarehouseTables:
         }
 
     def _make_units_with_metrics(self) -> Frame:
-        """Add to the units those that only have metrics, so that their session finds them."""
+        """Add the units that only have metrics to the units table, so that queries find them."""
         units, channels = self._read("EcephysUnit"), self._read("EcephysChannel")
         probes = self._read("EcephysProbe")
         listed = set(units["id"])
@@ -123,7 +107,7 @@ class WarehouseTables:
             for unit_id, session_id in self._session_of_unit.items()
             if unit_id not in listed
         }
-        # which channel they were on is not known: the first one of their session stands for it
+        # their channel is not known, so the first one of their session is used
         first_probe = probes.drop_duplicates("ecephys_session_id").set_index("ecephys_session_id")
         first_channel = channels.drop_duplicates("ecephys_probe_id").set_index("ecephys_probe_id")
         on_probe = first_probe["id"].loc[list(others.values())]
@@ -144,13 +128,13 @@ class WarehouseTables:
 
 
 def _tidy(frame: Frame) -> Frame:
-    """Give ids whole numbers and replace infinities, which JSON does not have."""
+    """Convert ids to integers and replace infinities, which JSON does not have."""
     tidy = {}
     for name in frame.columns:
         column = frame[name]
         if pd.api.types.is_float_dtype(column):
             column = column.replace([np.inf, -np.inf], np.nan)
-            # an id that some rows lack is a float column in pandas, but a whole number in SQL
+            # an id that is missing in some rows is a float in pandas, but an integer in SQL
             if str(name).endswith("_id"):
                 column = column.astype("Int64")
         tidy[name] = column
@@ -158,7 +142,7 @@ def _tidy(frame: Frame) -> Frame:
 
 
 def _write_json_rows(frame: Frame) -> dict[int, str]:
-    """Write each row as a JSON object, missing and infinite values as null."""
+    """Format each row as a JSON object, with null for missing and infinite values."""
     columns = {}
     for name, column in _tidy(frame).items():
         values = zip(column.tolist(), column.isna().tolist(), strict=True)
@@ -170,7 +154,7 @@ def _write_json_rows(frame: Frame) -> dict[int, str]:
     }
 
 
-# --- the models a row of sessions.csv is made from
+# --- the models that a row of sessions.csv is joined from
 
 
 def _make_sessions(sessions: Frame) -> Frame:
@@ -190,7 +174,7 @@ def _make_donors(sessions: Frame) -> Frame:
         {
             "id": one_each["specimen_id"],
             "sex": one_each["sex"],
-            # the warehouse has no genotype for a wild type: its clients write "wt"
+            # the warehouse has no genotype for wild types; its clients write "wt"
             "full_genotype": pd.Series(genotypes, index=one_each.index, dtype=object),
             "age_id": one_each["specimen_id"],
         }
@@ -235,7 +219,7 @@ def _make_well_known_files(files: list[WellKnownFile]) -> Frame:
     return Frame(rows)
 
 
-# --- how the models hang together
+# --- associations between the models
 
 _TABLE_NAMES: Mapping[str, str] = {
     "EcephysSession": "ecephys_sessions",
@@ -245,7 +229,7 @@ _TABLE_NAMES: Mapping[str, str] = {
     "EcephysUnitMetricBundle": "ecephys_unit_metric_bundles",
     "WellKnownFile": "well_known_files",
     "WellKnownFileType": "well_known_file_types",
-    # no query can write this name: only metrics lead to it
+    # not a valid name in a query: only the metrics lead to it
     "unit with metrics": "ecephys_units",
     "Specimen": "specimens",
     "Donor": "donors",
