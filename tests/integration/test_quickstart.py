@@ -109,7 +109,7 @@ def test_quickstart__on_a_session_file(shared_session_path, tmp_path, capsys):
     choices = QuickstartOptions(source=str(shared_session_path), out=tmp_path)
     report = run_quickstart(choices)
     printed = capsys.readouterr().out
-    assert "the images that were shown are not in it" in printed
+    assert "does not contain the images that were shown" in printed
     assert re.search(r"chance +0\.0909 \(1 / 11 classes\)", printed)
     for name in FIGURES:
         assert (tmp_path / name).exists()
