@@ -40,13 +40,18 @@ _HEADER = 2
 _OBJECT_HEADER = 2
 # the two lowest bytes of an object's header are its index; the reference count follows
 _INDEX = 0xFFFF
+# bytes of a collection, unless one string is larger
 _USUAL_COLLECTION = 1 << 16
 _LARGEST_COLLECTION = LARGEST_STRING + _USUAL_COLLECTION
+# collections closer than this many bytes are read together, up to this many bytes at once
 _LARGEST_GAP = 1 << 18
 _LARGEST_SPAN = 1 << 26
+# shorter columns are left to the library
 _WORTHWHILE = 64
+# words that are followed one object at a time, where fewer objects than this have equal length
 _SINGLY = 256
 _SHORT_RUN = 8
+# objects that are compared before all of a collection is
 _PROBED = 64
 # wider texts [words] are compared one by one; more lengths than these are sorted first
 _WIDEST = 64
