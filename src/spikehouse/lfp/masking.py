@@ -104,15 +104,15 @@ def mask_intervals(
     Raises
     ------
     InvalidArgumentError
-        If there are not as many starts as stops, or ``lfp`` has no times.
+        If there are not as many starts as stops, one stops before it starts or has NaN for an
+        end, or ``lfp`` has no times.
 
     Notes
     -----
     Samples with start <= time <= stop are masked: both ends belong to the interval, which is how
-    the Allen Institute's tools read ``invalid_times``. Intervals may overlap and be in any order;
-    one that ends before it starts, or has NaN for an end, masks nothing. Of a time axis that is
-    read on selection only what decides where the intervals begin and end is read; nothing is kept
-    for each sample.
+    the Allen Institute's tools read ``invalid_times``. Intervals may overlap and be in any order.
+    Of a time axis that is read on selection only what decides where the intervals begin and end
+    is read; nothing is kept for each sample.
     """
     start_times, stop_times = align(start_times=start_times, stop_times=stop_times)
     starts = np.atleast_1d(np.asarray(start_times, dtype=np.float64))
@@ -120,6 +120,13 @@ def mask_intervals(
     if starts.ndim != 1 or starts.shape != stops.shape:
         raise InvalidArgumentError(
             f"{starts.size} start_times and {stops.size} stop_times: intervals need one of each"
+        )
+    wrong = np.flatnonzero(~(starts <= stops))
+    if wrong.size:
+        first = wrong[0]
+        raise InvalidArgumentError(
+            f"interval {first} goes from {starts[first]:g} to {stops[first]:g} s: an interval must "
+            "not stop before it starts, and neither end may be NaN"
         )
     spans = _find_spans(time_index(lfp), starts, stops)
     values: Any
@@ -139,11 +146,10 @@ def mask_intervals(
 def _find_spans(
     times: pd.Index, starts: npt.NDArray[np.float64], stops: npt.NDArray[np.float64]
 ) -> Spans:
-    is_meant = starts <= stops
-    first = search_times(times, starts[is_meant], "left")
-    last = search_times(times, stops[is_meant], "right")
+    first = search_times(times, starts, "left")
+    last = search_times(times, stops, "right")
     if first is None or last is None:
-        return _find_scattered(times.to_numpy(), starts[is_meant], stops[is_meant])
+        return _find_scattered(times.to_numpy(), starts, stops)
     order = np.argsort(first, kind="stable")
     spans: list[list[int]] = []
     for start, stop in zip(first[order].tolist(), last[order].tolist(), strict=True):

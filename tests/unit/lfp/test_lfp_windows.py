@@ -75,9 +75,17 @@ def test_mask_intervals__leaves_the_input_alone(lfp: xr.DataArray) -> None:
     xr.testing.assert_identical(lfp, before)
 
 
-def test_mask_intervals__any_order_overlapping_reversed_or_nan(lfp: xr.DataArray) -> None:
-    masked = mask_intervals(lfp, [6.05, 4.0, 4.5, 5.9, NAN], [6.25, 5.05, 5.15, 5.5, 9.0])
+def test_mask_intervals__any_order_and_overlapping(lfp: xr.DataArray) -> None:
+    masked = mask_intervals(lfp, [6.05, 4.0, 4.5], [6.25, 5.05, 5.15])
     np.testing.assert_array_equal(np.flatnonzero(np.isnan(masked[:, 1])), [0, 1, 11, 12])
+
+
+@pytest.mark.parametrize(("start", "stop"), [(5.9, 5.5), (NAN, 9.0), (5.0, NAN)])
+def test_mask_intervals__refuses_intervals_that_make_no_sense(
+    lfp: xr.DataArray, start: float, stop: float
+) -> None:
+    with pytest.raises(InvalidArgumentError, match=rf"interval 1 goes from {start:g} to {stop:g}"):
+        mask_intervals(lfp, [5.0, start], [6.0, stop])
 
 
 def test_mask_intervals__none(lfp: xr.DataArray, lazy: xr.DataArray) -> None:
