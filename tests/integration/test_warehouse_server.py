@@ -602,7 +602,9 @@ def test_close__cuts_a_download_nobody_reads(survey):
 
 def test_warehouse__port_that_cannot_be_used(survey, warehouse):
     port = int(warehouse.address.split(":")[1])
-    with pytest.raises(SourceError, match=rf"cannot listen on 127.0.0.1:{port}: .*port 0 takes"):
+    with pytest.raises(
+        SourceError, match=rf"cannot listen on 127.0.0.1:{port}: .*pass 0 for any free port"
+    ):
         DemoWarehouse(survey, port=port)
     with pytest.raises(InvalidArgumentError, match="port 70000 is not between 0"):
         DemoWarehouse(survey, port=70_000)

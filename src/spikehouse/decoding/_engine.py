@@ -118,11 +118,12 @@ def count_workers(n_jobs: int | None) -> int:
 
     if n_jobs is None or n_jobs == -1:
         return int(cpu_count())
-    if n_jobs < 1:
+    # NaN is not below 1, and a pool of NaN threads starts none
+    if not isinstance(n_jobs, int | np.integer) or n_jobs < 1:
         raise InvalidArgumentError(
             f"n_jobs={n_jobs}; valid: a number of cores from 1, or None (or -1) for all of them"
         )
-    return n_jobs
+    return int(n_jobs)
 
 
 def _predict(

@@ -392,3 +392,10 @@ def test_decode_by_area__makes_no_area_of_missing_names(rng, make, missing):
     areas = make(["VISp"] * 3 + ["CA1"] * 3 + [missing] * 3)
     by_area = decode_by_area(design, targets, areas, n_units=2, n_draws=1, n_jobs=1)
     assert by_area["area"].to_numpy().tolist() == ["CA1", "VISp"]
+
+
+@pytest.mark.parametrize("n_jobs", [0, float("nan"), 1.5, "all"])
+def test_decode__refuses_a_number_of_cores_that_is_none(rng, n_jobs):
+    design, targets = tuned_counts(rng)
+    with pytest.raises(InvalidArgumentError, match="valid: a number of cores from 1"):
+        decode(design, targets, n_jobs=n_jobs)
