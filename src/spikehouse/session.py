@@ -30,9 +30,9 @@ from spikehouse.errors import (
     describe_value,
     printable,
 )
-from spikehouse.io import NwbPath, NwbSessionFile, ReadAhead, Selection
 from spikehouse.labelled import Ids, to_id, to_ids
 from spikehouse.lfp import mask_intervals
+from spikehouse.nwb import NwbPath, NwbSessionFile, ReadAhead, Selection
 from spikehouse.schema import (
     CHANNELS,
     INVALID_TIMES,

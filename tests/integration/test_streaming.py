@@ -23,7 +23,7 @@ import pytest
 from spikehouse import EcephysSession
 from spikehouse.demo import Survey
 from spikehouse.errors import InvalidArgumentError, InvalidFileError, SourceError
-from spikehouse.io.lfp import open_lfp
+from spikehouse.nwb.lfp import open_lfp
 from spikehouse.remote.http.client import ChangedError, HttpOptions
 from spikehouse.remote.protocol import RemoteFile
 from spikehouse.remote.streaming.options import StreamOptions

@@ -12,10 +12,10 @@ import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spikehouse.io import _sorted, lazy_times
-from spikehouse.io.lazy_times import LazyTimes
-from spikehouse.io.lfp import open_lfp
 from spikehouse.lfp import align, mask_intervals
+from spikehouse.nwb import _sorted, lazy_times
+from spikehouse.nwb.lazy_times import LazyTimes
+from spikehouse.nwb.lfp import open_lfp
 
 N_SAMPLES, N_CHANNELS = 4000, 3
 

@@ -8,8 +8,8 @@ import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spikehouse.io.lfp import open_lfp, plan_spans
 from spikehouse.lfp import align, mask_intervals
+from spikehouse.nwb.lfp import open_lfp, plan_spans
 
 N_SAMPLES, N_CHANNELS = 3000, 9
 
@@ -47,8 +47,8 @@ def test_open_lfp__lazy_equals_eager(pair, first, gap, block, is_masked) -> None
         starts, stops = [2.5, 3.1, 3.0], [2.7, 3.1, 3.2]
         lazy, eager = (mask_intervals(array, starts, stops) for array in pair)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("spikehouse.io.lfp.GAP_BYTES", gap)
-        patch.setattr("spikehouse.io.lfp.BLOCK_BYTES", block)
+        patch.setattr("spikehouse.nwb.lfp.GAP_BYTES", gap)
+        patch.setattr("spikehouse.nwb.lfp.BLOCK_BYTES", block)
         xr.testing.assert_equal(lazy[first].load(), eager[first])
 
 

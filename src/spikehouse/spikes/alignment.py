@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from spikehouse.io.units import ReadAhead
 from spikehouse.labelled import Ids, align, to_ids
+from spikehouse.nwb.units import ReadAhead
 from spikehouse.schema import PRESENTATIONWISE_SPIKE_TIMES
 from spikehouse.spikes.counting import check_windows
 

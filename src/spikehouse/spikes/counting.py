@@ -11,8 +11,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from spikehouse.errors import InvalidArgumentError
-from spikehouse.io.units import ReadAhead
 from spikehouse.labelled import Ids, to_ids
+from spikehouse.nwb.units import ReadAhead
 from spikehouse.spikes._engine import Rows, SpikeTimes, compiled_rows, run_units
 
 # with fewer edges a row, looking each of them up costs no more than computing bins

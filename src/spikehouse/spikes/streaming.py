@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from spikehouse.errors import InvalidArgumentError
-from spikehouse.io.units import ReadAhead
 from spikehouse.labelled import Ids, align, to_ids
+from spikehouse.nwb.units import ReadAhead
 from spikehouse.spikes._engine import Rows, SpikeTimes, compiled_rows, run_units
 from spikehouse.spikes.counting import check_windows
 

@@ -10,8 +10,8 @@ import xarray as xr
 
 import spikehouse.lfp.evoked as evoked_module
 from spikehouse.errors import InvalidArgumentError
-from spikehouse.io.lfp import open_lfp
 from spikehouse.lfp import align, compute_evoked_lfp, mask_intervals
+from spikehouse.nwb.lfp import open_lfp
 
 
 @pytest.fixture

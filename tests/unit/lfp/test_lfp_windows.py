@@ -8,8 +8,8 @@ import xarray as xr
 
 from spikehouse.demo import Survey
 from spikehouse.errors import InvalidArgumentError
-from spikehouse.io.lfp import open_lfp
 from spikehouse.lfp import align, mask_intervals
+from spikehouse.nwb.lfp import open_lfp
 
 NAN = np.nan
 

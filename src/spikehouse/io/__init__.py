@@ -1,9 +1,0 @@
-"""Read tables and arrays from an NWB file; the only package that knows the layout of the file."""
-
-from __future__ import annotations
-
-from spikehouse.io.hdf5 import NwbPath
-from spikehouse.io.session_file import NwbSessionFile
-from spikehouse.io.units import ReadAhead, Selection
-
-__all__ = ["NwbPath", "NwbSessionFile", "ReadAhead", "Selection"]

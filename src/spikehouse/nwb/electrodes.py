@@ -1,0 +1,112 @@
+"""Read probes and channels: the devices, the electrode groups and the electrodes table."""
+
+from __future__ import annotations
+
+import warnings
+
+import h5py
+import numpy as np
+import pandas as pd
+
+from spikehouse.errors import InvalidFileError
+from spikehouse.nwb._attributes import read_attribute, read_number
+from spikehouse.nwb._guard import find_group, list_names
+from spikehouse.nwb._kinds import check_table, check_unique
+from spikehouse.nwb._stored import where
+from spikehouse.nwb.hdf5 import Hdf5File
+from spikehouse.schema import PROBES
+
+DEVICES = "general/devices"
+GROUPS = "general/extracellular_ephys"
+ELECTRODES = "general/extracellular_ephys/electrodes"
+
+OUTSIDE_THE_BRAIN = ("", "None", "nan")
+
+# NWB calls the common-coordinate-framework axes x (posterior), y (inferior) and z (right)
+_RENAMES = {
+    "x": "anterior_posterior_ccf_coordinate",
+    "y": "dorsal_ventral_ccf_coordinate",
+    "z": "left_right_ccf_coordinate",
+    # the name in the released files; newer ones use probe_channel_number
+    "local_index": "probe_channel_number",
+}
+CHANNEL_COLUMNS = (
+    "anterior_posterior_ccf_coordinate",
+    "dorsal_ventral_ccf_coordinate",
+    "filtering",
+    "left_right_ccf_coordinate",
+    "probe_channel_number",
+    "probe_horizontal_position",
+    "probe_id",
+    "probe_vertical_position",
+    "structure_acronym",
+    "valid_data",
+)
+NOT_REGISTERED = -1000.0
+
+
+def read_probes(file: Hdf5File) -> pd.DataFrame:
+    """Read the probes: name, location, sampling rates [Hz] and whether there is an LFP file."""
+    rows = []
+    groups = file.group(GROUPS)
+    for name in list_names(groups):
+        group = find_group(groups, name)
+        if group is None or read_attribute(group, "probe_id") is None:
+            continue
+        device = file.group(f"{DEVICES}/{name}")
+        rows.append(
+            {
+                "id": int(read_number(group, "probe_id")),
+                "description": name,
+                "location": _location(group),
+                "sampling_rate": float(read_number(device, "sampling_rate")),
+                "lfp_sampling_rate": float(read_number(group, "lfp_sampling_rate")),
+                "has_lfp_data": bool(read_number(group, "has_lfp_data")),
+            }
+        )
+    if not rows:
+        return PROBES.empty()
+    check_unique(groups, np.array([row["id"] for row in rows]))
+    return pd.DataFrame(rows).set_index("id")
+
+
+def _location(group: h5py.Group) -> str:
+    found = read_attribute(group, "location")
+    if found is None:
+        raise InvalidFileError(f"{where(group)} has no attribute 'location'")
+    return str(found)
+
+
+def read_channels(file: Hdf5File) -> pd.DataFrame:
+    """Read the electrodes table: positions of all channels [µm] and their structures."""
+    group = file.group(ELECTRODES)
+    wanted = [n for n in list_names(group) if n not in {"group", "group_name", "imp", "id"}]
+    frame = file.read_frame(group, columns=wanted)
+    check_table(group, frame, required=["location"])
+    acronyms = frame.pop("location").astype(object)
+    frame = frame.rename(columns=_RENAMES)
+    frame["structure_acronym"] = acronyms.mask(acronyms.isin(OUTSIDE_THE_BRAIN), None)
+    for name in CHANNEL_COLUMNS[:2] + CHANNEL_COLUMNS[3:4]:
+        if name in frame:
+            frame[name] = frame[name].mask(frame[name] == NOT_REGISTERED)
+    if "valid_data" not in frame:
+        frame["valid_data"] = True
+    return frame[[name for name in CHANNEL_COLUMNS if name in frame]]
+
+
+def mask_repeated_axis(channels: pd.DataFrame, file_name: str) -> pd.DataFrame:
+    """Set the left–right coordinate to NaN if it equals the dorsal–ventral one on every channel."""
+    # A fault of the released session files.
+    vertical, lateral = CHANNEL_COLUMNS[1], CHANNEL_COLUMNS[3]
+    if vertical not in channels or lateral not in channels:
+        return channels
+    known = channels[[vertical, lateral]].dropna(how="all")
+    if known.empty or not (known[vertical] == known[lateral]).all():
+        return channels
+    warnings.warn(
+        f"{file_name} repeats the dorsal–ventral coordinate of its channels as the left–right one, "
+        f"a fault of the released files: {lateral} is NaN. The tables of a cache are correct: "
+        "EcephysProjectCache().get_session_data(session_id), or .get_channels()",
+        stacklevel=9,  # the caller's line that asks a session for its channels
+    )
+    return channels.assign(**{lateral: np.nan})

@@ -1,0 +1,277 @@
+"""Open an HDF5 file and read its tables, with errors that name the file and the dataset."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import weakref
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import IO, Any, TypeAlias
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from spikehouse.errors import (
+    InvalidArgumentError,
+    InvalidFileError,
+)
+from spikehouse.nwb import _remote
+from spikehouse.nwb._attributes import Scalar, read_names, read_value
+from spikehouse.nwb._guard import (
+    describe_members,
+    find_dataset,
+    find_group,
+    list_names,
+    member,
+)
+from spikehouse.nwb._heap import read_factorized, read_references
+from spikehouse.nwb._kinds import (
+    check_column,
+    check_ends,
+    check_numbers,
+    check_table,
+    check_unique,
+)
+from spikehouse.nwb._opening import close_file, find_source, open_file
+from spikehouse.nwb._stored import LIBRARY_ERRORS, one_budget, reading, user_block
+from spikehouse.nwb._views import LocalBytes
+from spikehouse.nwb.rows import RowReader, read_whole
+from spikehouse.remote.protocol import Span
+from spikehouse.remote.streaming.ranges import RemoteBytes
+
+NwbPath: TypeAlias = str | os.PathLike[str] | RemoteBytes | IO[Any] | h5py.File
+"""A path, an address, an open remote file, an open file with a path, or an h5py.File."""
+
+
+class Hdf5File:
+    """An open HDF5 file with random access to its bytes; threads may share it."""
+
+    def __init__(self, path: NwbPath) -> None:
+        # columns by table whose download has begun
+        self._begun: dict[str, set[str]] = {}
+        source = find_source(path)
+        self.remote = source if isinstance(source, RemoteBytes) else None
+        # of a remote file the name only; see ``source``
+        self.path = Path(source.name) if isinstance(source, RemoteBytes) else source
+        self._bytes = source if isinstance(source, RemoteBytes) else LocalBytes(source)
+        try:
+            self._file = open_file(self._bytes)
+        except BaseException:
+            if isinstance(self._bytes, LocalBytes):
+                self._bytes.close()
+            raise
+        self._base = user_block(self._file)
+        # a session that is not closed explicitly must not keep its file open
+        self._closing = weakref.finalize(self, close_file, self._file, self._bytes)
+        self.prefetch_members(self._file)
+
+    def __reduce__(self) -> tuple[type[Hdf5File], tuple[Path | RemoteBytes]]:
+        return Hdf5File, (self.source,)
+
+    @property
+    def source(self) -> Path | RemoteBytes:
+        """The path or remote file that opens this file again."""
+        return self.path if self.remote is None else self.remote
+
+    @property
+    def identity(self) -> tuple[str | int, ...]:
+        """Path or URL, size and version: differs between any two files."""
+        if self.remote is not None:
+            return self.remote.url, str(self.remote.remote.etag), self.remote.size
+        facts = self.path.stat()
+        return str(self.path.resolve()), facts.st_size, facts.st_mtime_ns
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the file can be read from."""
+        return self._closing.alive
+
+    @property
+    def root(self) -> h5py.File:
+        """The file's root group; raises if the file was closed."""
+        if not self._file:
+            raise self._explain_closed()
+        return self._file
+
+    def close(self) -> None:
+        """Close the file; reading from it afterwards raises."""
+        self._closing()
+
+    @contextlib.contextmanager
+    def closing_told(self) -> Iterator[None]:
+        """Raise InvalidArgumentError if another thread closes the file while the block reads."""
+        try:
+            yield
+        except InvalidArgumentError:
+            raise
+        except (*LIBRARY_ERRORS, AttributeError) as error:
+            if self.is_open:
+                raise
+            raise self._explain_closed() from error
+
+    def _explain_closed(self) -> InvalidArgumentError:
+        return InvalidArgumentError(f"{self.path} was closed; open the session again")
+
+    def read_bytes(self, offset: int, length: int) -> bytes:
+        """Read bytes at an offset; fewer at the end of the file."""
+        block = bytearray(length)
+        return bytes(block[: self.read_into(offset, memoryview(block))])
+
+    def read_into(self, offset: int, buffer: memoryview) -> int:
+        """Read bytes at an offset into a buffer; return how many, fewer at the end of the file."""
+        return self._bytes.read_into(offset, buffer)
+
+    def prefetch(self, spans: Iterable[Span]) -> None:
+        """Begin to download byte ranges [start, stop) of a remote file."""
+        if self.remote is not None:
+            self.remote.prefetch(spans)
+
+    def prefetch_rows(self, dataset: h5py.Dataset, *runs: tuple[int, int]) -> None:
+        """Begin to download rows [start, stop) of a dataset of a remote file."""
+        if self.remote is not None:
+            spans = [span for run in runs for span in _remote.data_spans(dataset, *run)]
+            self.remote.prefetch(spans)
+
+    def prefetch_members(self, *groups: h5py.Group) -> None:
+        """Begin to download the object headers of the groups' members."""
+        if self.remote is not None:
+            self.remote.prefetch(_remote.header_spans(groups), is_metadata=True)
+
+    def prefetch_tables(self, tables: Sequence[_remote.Table]) -> None:
+        """Begin to download columns of tables together, and the strings they refer to."""
+        if self.remote is None:
+            return
+        # columns whose download has begun are not looked up again
+        new = [t for t in tables if not self._begun.get(str(t[0].name), set()) >= set(t[1])]
+        self._begun.update({str(group.name): set(names) for group, names in new})
+        if not new:
+            return
+        key = "\n".join(f"{group.name}: {', '.join(names)}" for group, names in new)
+        known = self.remote.recall_spans(key)
+        if known is not None:
+            self.remote.prefetch(known)
+            return
+        self.prefetch_members(*(group for group, _ in new))
+        plan = _remote.plan_tables(new)
+        self.remote.prefetch(plan.columns)
+        heaps: list[Span] = []
+        for start, stop in plan.references:
+            block = self.read_bytes(start, stop - start)
+            heaps.extend(_remote.heap_spans(block, self._base))
+        self.remote.prefetch(heaps)
+        self.remote.keep_spans(key, [*plan.columns, *heaps])
+
+    def group(self, path: str) -> h5py.Group:
+        """Open a required group."""
+        found = find_group(self.root, path)
+        if found is None:
+            raise InvalidFileError(
+                f"{self.path} has no group /{path}, so it is not an NWB session file of the Allen "
+                f"Brain Observatory; it holds {describe_members(self.root)}"
+            )
+        return found
+
+    def find(self, path: str) -> h5py.Group | None:
+        """Open a group; return None if it is absent."""
+        return find_group(self.root, path)
+
+    def read_text(self, path: str) -> str | None:
+        """Read a dataset of one string; return None if it is absent."""
+        found = find_dataset(self.root, path)
+        return None if found is None else str(self.read_scalar(found))
+
+    def read_scalar(self, dataset: h5py.Dataset) -> Scalar:
+        """Read a dataset of one number or one string."""
+        with reading(dataset):
+            # raises if a text is too long
+            read_references(dataset, self.read_bytes, base=self._base)
+        return read_value(dataset)
+
+    def read_array(self, path: str) -> npt.NDArray[Any]:
+        """Read a required numeric dataset."""
+        found = find_dataset(self.root, path)
+        if found is None:
+            raise InvalidFileError(f"{self.path} has no dataset /{path}")
+        check_numbers(found)
+        return self._read_numbers(found)
+
+    def _read_numbers(self, dataset: h5py.Dataset) -> npt.NDArray[Any]:
+        if dataset.ndim:
+            # not through the library, which would hold its lock and cache what it read
+            self.prefetch_rows(dataset, (0, len(dataset)))
+            return RowReader(self, dataset).read(0, len(dataset))
+        return read_whole(dataset)
+
+    def _split(
+        self,
+        group: h5py.Group,
+        name: str,
+        values: Any,  # noqa: ANN401
+    ) -> list[npt.NDArray[Any]]:
+        ends = member(group, f"{name}_index")
+        flat = np.asarray(values)
+        bounds = check_ends(ends, read_whole(ends), len(flat))
+        return [flat[start:stop] for start, stop in itertools.pairwise(bounds)]
+
+    def _read_column(self, group: h5py.Group, name: str) -> Any:  # noqa: ANN401
+        dataset = member(group, name)
+        kind = check_column(dataset, name)
+        if kind == "neither":
+            return None
+        if kind == "numbers":
+            return self._read_numbers(dataset)
+        with reading(dataset):
+            codes, values = read_factorized(dataset, self.read_bytes, base=self._base)
+        return pd.Categorical.from_codes(codes, categories=pd.Index(values, dtype=object))
+
+    def read_table(
+        self, group: h5py.Group, *, columns: Collection[str] | None = None
+    ) -> dict[str, Any]:
+        """Read the columns of a DynamicTable, all if None, and its ids as ``"id"``."""
+        # numbers as arrays, strings as Categoricals (they repeat), ragged columns as lists of
+        # arrays; absent columns and those that do not fit into a data frame are left out
+        with one_budget():
+            return self._read_columns(group, columns)
+
+    def _read_columns(self, group: h5py.Group, columns: Collection[str] | None) -> dict[str, Any]:
+        # one listing instead of one look-up per column, each of which may be ragged
+        members = set(list_names(group))
+        names = column_names(group) if columns is None else columns
+        if self.remote is not None:
+            wanted = {"id", *names, *(f"{name}_index" for name in names)}
+            self.prefetch_tables([(group, sorted(wanted & members))])
+        table: dict[str, Any] = {}
+        if "id" in members:
+            table["id"] = self._read_column(group, "id")
+        for name in names:
+            if name not in members or f"{name}_index_index" in members:
+                continue
+            values = self._read_column(group, name)
+            if values is not None:
+                ragged = f"{name}_index" in members
+                table[name] = self._split(group, name, values) if ragged else values
+        return table
+
+    def read_frame(self, group: h5py.Group, *, columns: Collection[str]) -> pd.DataFrame:
+        """Read columns of a DynamicTable as a data frame, strings as plain strings."""
+        table = self.read_table(group, columns=columns)
+        check_table(group, table)
+        index = pd.Index(check_unique(group, table.pop("id")), name="id")
+        plain = {
+            name: np.asarray(values, dtype=object) if isinstance(values, pd.Categorical) else values
+            for name, values in table.items()
+        }
+        return pd.DataFrame(plain, index=index)
+
+
+def column_names(group: h5py.Group) -> list[str]:
+    """List the existing columns of a DynamicTable in their order."""
+    members = list_names(group)
+    named = read_names(group, "colnames")
+    known = set(members)
+    # a repeated name would be read twice
+    return [name for name in dict.fromkeys(members if named is None else named) if name in known]

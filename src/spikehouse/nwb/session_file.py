@@ -1,0 +1,256 @@
+"""The adapter that reads a session from its NWB file."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import cached_property, partial, wraps
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import xarray as xr
+
+from spikehouse.catalogue import UnitFilter, filter_units
+from spikehouse.errors import InvalidArgumentError, NotFoundError, describe_choices, describe_value
+from spikehouse.nwb._kinds import check_table
+from spikehouse.nwb.csd import read_current_source_density
+from spikehouse.nwb.electrodes import mask_repeated_axis, read_channels, read_probes
+from spikehouse.nwb.hdf5 import Hdf5File, NwbPath
+from spikehouse.nwb.intervals import (
+    read_invalid_times,
+    read_optogenetic_epochs,
+    read_stimulus_presentations,
+)
+from spikehouse.nwb.lfp import open_lfp
+from spikehouse.nwb.metadata import read_rig, read_session_id, read_start_time, read_subject
+from spikehouse.nwb.timeseries import read_gaze, read_pupil, read_running_speed
+from spikehouse.nwb.units import UNITS, RaggedColumn, SpikeTimes, read_units
+
+TableGiver = Callable[[], pd.DataFrame]
+LfpPath = NwbPath | Callable[[], NwbPath]
+
+
+def _report_closing(cls: type[NwbSessionFile]) -> type[NwbSessionFile]:
+    """Make every reading method raise a clear error if another thread closes the file meanwhile."""
+
+    def wrap(method: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(method)
+        def call(self: NwbSessionFile, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+            with self.file.closing_told():
+                return method(self, *args, **kwargs)
+
+        return call
+
+    for name in [name for name in vars(cls) if name.startswith("get_")]:
+        setattr(cls, name, wrap(getattr(cls, name)))
+    return cls
+
+
+@_report_closing
+class NwbSessionFile:
+    """The adapter of a session file: each method reads what it returns."""
+
+    # The tables that a cache adds are callables, so that nothing is downloaded or read before it
+    # is asked for. The channel columns replace or complete those of the file: the cache's
+    # channels.csv has the right left–right coordinate.
+
+    def __init__(
+        self,
+        path: NwbPath,
+        *,
+        filters: UnitFilter | None = None,
+        external_channel_columns: TableGiver | None = None,
+        additional_unit_metrics: TableGiver | None = None,
+        probe_lfp_paths: Mapping[int, LfpPath] | None = None,
+    ) -> None:
+        self.file = Hdf5File(path)
+        self.filters = filters or UnitFilter()
+        self.probe_lfp_paths = dict(probe_lfp_paths or {})
+        self._additional_unit_metrics = additional_unit_metrics
+        self._external_channel_columns = external_channel_columns
+
+    def __reduce__(self) -> tuple[Callable[..., NwbSessionFile], tuple[Any, ...]]:
+        make = partial(
+            type(self),
+            filters=self.filters,
+            external_channel_columns=self._external_channel_columns,
+            additional_unit_metrics=self._additional_unit_metrics,
+            probe_lfp_paths=self.probe_lfp_paths,
+        )
+        return make, (self.file.source,)
+
+    @property
+    def path(self) -> str:
+        """The path or address of the file."""
+        return str(self.file.path) if self.file.remote is None else self.file.remote.url
+
+    def close(self) -> None:
+        """Close the file."""
+        self.file.close()
+
+    def test(self) -> None:
+        """Check that the file has a session id."""
+        self.get_ecephys_session_id()
+
+    def get_nwbfile(self) -> Any:  # noqa: ANN401 - a class of a package that may be absent
+        """Open the file with pynwb, for packages that need its objects."""
+        # not used for reading here: pynwb builds its whole tree of objects, which takes seconds
+        if self.file.remote is not None:
+            raise InvalidArgumentError(
+                f"pynwb would read all of {self.file.remote.url} in small pieces, one request "
+                "each; download the file and open it from disk"
+            )
+        try:
+            import pynwb
+        except ModuleNotFoundError as error:
+            raise ModuleNotFoundError(
+                "pynwb is needed for this: pip install 'spikehouse[nwb]'"
+            ) from error
+        return pynwb.NWBHDF5IO(file=self.file.root, mode="r", load_namespaces=True).read()
+
+    def get_ecephys_session_id(self) -> int:
+        """Read the session's id."""
+        return read_session_id(self.file)
+
+    def get_session_start_time(self) -> dt.datetime:
+        """Read the start time of the session."""
+        return read_start_time(self.file)
+
+    def get_metadata(self) -> dict[str, Any]:
+        """Read the animal's metadata."""
+        return read_subject(self.file)
+
+    def get_rig_metadata(self) -> dict[str, Any] | None:
+        """Read the rig's geometry and name."""
+        return read_rig(self.file)
+
+    def get_probes(self) -> pd.DataFrame:
+        """Read the probes."""
+        return read_probes(self.file)
+
+    @cached_property
+    def _all_channels(self) -> pd.DataFrame:
+        channels = read_channels(self.file)
+        if self._external_channel_columns is not None:
+            external = self._external_channel_columns()
+            known = external.loc[external.index.intersection(channels.index)]
+            for name in known.columns:
+                channels[name] = known[name].reindex(channels.index)
+        return mask_repeated_axis(channels, self.file.path.name)
+
+    def get_channels(self) -> pd.DataFrame:
+        """Read the channels; the filters decide whether invalid ones are included."""
+        channels = self._all_channels
+        if self.filters.filter_by_validity:
+            channels = channels[channels["valid_data"].astype(bool)].drop(columns="valid_data")
+        if "ecephys_structure_acronym" not in channels:
+            channels = channels.assign(
+                ecephys_structure_id=np.nan,
+                ecephys_structure_acronym=channels["structure_acronym"],
+            )
+        return channels
+
+    def get_units(self) -> pd.DataFrame:
+        """Read the units that pass the filters."""
+        return self._select_units(self.filters)
+
+    def count_out_of_brain_units(self) -> int:
+        """Count the units that are excluded only because their channel is outside the brain."""
+        if not self.filters.filter_out_of_brain_units:
+            return 0
+        everywhere = replace(self.filters, filter_out_of_brain_units=False)
+        return len(self._select_units(everywhere)) - len(self.get_units())
+
+    def _select_units(self, filters: UnitFilter) -> pd.DataFrame:
+        channels = self.get_channels()
+        units = read_units(self.file)
+        limits = {
+            "amplitude_cutoff": filters.amplitude_cutoff_maximum,
+            "presence_ratio": filters.presence_ratio_minimum,
+            "isi_violations": filters.isi_violations_maximum,
+            "peak_channel_id": True if filters.filter_out_of_brain_units else None,
+        }
+        asked = [name for name, limit in limits.items() if limit is not None]
+        check_table(self.file.group(UNITS), units, required=asked)
+        return filter_units(
+            units,
+            filters=filters,
+            brain_channel_ids=channels.index[channels["structure_acronym"].notna()],
+            channel_column="peak_channel_id",
+        )
+
+    def get_unit_metrics(self) -> pd.DataFrame:
+        """Return the published tuning metrics by unit id; no columns without a cache."""
+        if self._additional_unit_metrics is None:
+            return pd.DataFrame(index=pd.Index([], name="unit_id", dtype=np.int64))
+        return self._additional_unit_metrics()
+
+    def get_spike_times(self) -> Mapping[int, npt.NDArray[np.float64]]:
+        """Return the spike times [s] by unit id, read when accessed."""
+        return SpikeTimes(self.file)
+
+    def get_spike_amplitudes(self) -> Mapping[int, npt.NDArray[np.float64]]:
+        """Return the spike amplitudes [V] by unit id, read when accessed."""
+        return RaggedColumn(self.file, "spike_amplitudes")
+
+    def get_mean_waveforms(self) -> Mapping[int, npt.NDArray[np.floating[Any]]]:
+        """Return the mean waveforms (channel, sample) by unit id, read when accessed."""
+        return RaggedColumn(self.file, "waveform_mean")
+
+    def get_stimulus_presentations(self) -> pd.DataFrame:
+        """Read all stimulus tables as one."""
+        return read_stimulus_presentations(self.file)
+
+    def get_running_speed(self) -> pd.DataFrame:
+        """Read the running speed [cm/s]."""
+        return read_running_speed(self.file)
+
+    def get_pupil_data(self) -> pd.DataFrame | None:
+        """Read the ellipses fitted to pupil, eye and corneal reflection."""
+        return read_pupil(self.file)
+
+    def get_screen_gaze_data(self, include_filtered_data: bool = False) -> pd.DataFrame | None:
+        """Read where on the screen the animal looked."""
+        return read_gaze(self.file, include_filtered_data=include_filtered_data)
+
+    def get_lfp(
+        self, probe_id: int, *, chunks: int | str | Mapping[str, Any] | None = None
+    ) -> xr.DataArray:
+        """Open the local field potential of a probe without reading it."""
+        return open_lfp(self._find_lfp_file(probe_id), int(probe_id), chunks=chunks)
+
+    def get_current_source_density(self, probe_id: int) -> xr.DataArray:
+        """Read the current source density stored in a probe's LFP file."""
+        return read_current_source_density(self._find_lfp_file(probe_id))
+
+    def _find_lfp_file(self, probe_id: int) -> NwbPath:
+        probes = self.get_probes()
+        if np.ndim(probe_id) or probe_id not in probes.index:
+            raise NotFoundError(
+                f"there is no probe {describe_value(probe_id)} in this session: "
+                f"{describe_choices(probe_id, probes.index.tolist())}"
+            )
+        if probe_id in self.probe_lfp_paths:
+            given = self.probe_lfp_paths[probe_id]
+            return given() if callable(given) else given
+        # the place of LFP files in a cache
+        beside = self.file.path.parent / f"probe_{probe_id}_lfp.nwb"
+        if self.file.remote is None and beside.exists():
+            return beside
+        recorded = "" if probes.loc[probe_id, "has_lfp_data"] else "; none was released"
+        raise NotFoundError(
+            f"there is no LFP file of probe {probe_id}{recorded}. Get the session from a cache, "
+            f"put {beside.name} beside {self.file.path.name}, or pass its path: "
+            "api_kwargs={'probe_lfp_paths': {" + f"{probe_id}: path" + "}}"
+        )
+
+    def get_invalid_times(self) -> pd.DataFrame:
+        """Read the intervals in which data are invalid."""
+        return read_invalid_times(self.file)
+
+    def get_optogenetic_stimulation(self) -> pd.DataFrame:
+        """Read the laser pulses of optotagging."""
+        return read_optogenetic_epochs(self.file)
