@@ -21,7 +21,7 @@ from spikehouse.nwb.session_file import NwbSessionFile
 from spikehouse.remote.protocol import RemoteFile
 from spikehouse.remote.streaming.ranges import RemoteBytes
 
-IO = str(Path(spikehouse.__file__).parent / "io")
+NWB = str(Path(spikehouse.__file__).parent / "nwb")
 SESSION = 900000001
 N_MOMENTS = 12
 
@@ -90,7 +90,7 @@ class ClosingAt:
         self.close, self.moment, self.n_lines = close, moment, 0
 
     def __call__(self, frame: FrameType, event: str, _: object) -> Any:
-        if not frame.f_code.co_filename.startswith(IO) or is_called_by_hdf5(frame):
+        if not frame.f_code.co_filename.startswith(NWB) or is_called_by_hdf5(frame):
             return None
         if event == "line":
             if self.n_lines == self.moment:
