@@ -25,9 +25,9 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from spikehouse.remote.protocol import RemoteFile
-from spikehouse.remote.transfer.checks import check_hdf5
-from spikehouse.remote.transfer.download import download
+from spikehouse.transfer.checks import check_hdf5
+from spikehouse.transfer.download import download
+from spikehouse.transfer.remote_file import RemoteFile
 
 DEFAULT_SIZE = 1_700_000_000
 N_SMALL = 12

@@ -49,8 +49,8 @@ OURS = (
     IMPORTS
     + """
     from spikehouse import EcephysSession
-    from spikehouse.remote.streaming.ranges import RemoteBytes
-    from spikehouse.remote.protocol import RemoteFile
+    from spikehouse.transfer.remote_bytes import RemoteBytes
+    from spikehouse.transfer.remote_file import RemoteFile
     EcephysSession.from_nwb_path
 """
     + JOB
@@ -73,9 +73,9 @@ NEEDED = (
     IMPORTS
     + """
     from spikehouse import EcephysSession
-    from spikehouse.remote.streaming.ranges import RemoteBytes
-    from spikehouse.remote.protocol import RemoteFile
-    from spikehouse.remote.streaming.spans import unite
+    from spikehouse.transfer.remote_bytes import RemoteBytes
+    from spikehouse.transfer.remote_file import RemoteFile
+    from spikehouse.transfer.byte_ranges import unite
     spans = []
     class Disk(RemoteBytes):
         def _read(self, offset, buffer, *, is_metadata):
@@ -99,8 +99,8 @@ THROUGH_FSSPEC = (
     + """
     import fsspec, os, threading
     from spikehouse import EcephysSession
-    from spikehouse.remote.streaming.ranges import RemoteBytes
-    from spikehouse.remote.protocol import RemoteFile
+    from spikehouse.transfer.remote_bytes import RemoteBytes
+    from spikehouse.transfer.remote_file import RemoteFile
     EcephysSession.from_nwb_path
     lock = threading.Lock()
     class Through(RemoteBytes):

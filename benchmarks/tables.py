@@ -124,7 +124,7 @@ def make_units(rng: np.random.Generator, channels: pd.DataFrame) -> pd.DataFrame
 
 def make_folder(folder: Path, facts: Path | None) -> None:
     """Write the manifest and the four tables of a survey of the released one's size."""
-    from spikehouse.remote.manifest import create_manifest
+    from spikehouse.survey.manifest import create_manifest
 
     rng = np.random.default_rng(99_180)
     create_manifest(folder / "manifest.json")
@@ -153,7 +153,7 @@ def run_job(folder: Path, job: str, *, ours: bool) -> float:
     if ours:
         import pyarrow.parquet  # noqa: F401
 
-        import spikehouse.remote.sources.warehouse  # noqa: F401
+        import spikehouse.survey.sources.warehouse  # noqa: F401
         from spikehouse.project import EcephysProjectCache
 
         make = EcephysProjectCache.fixed

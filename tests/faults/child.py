@@ -19,9 +19,9 @@ from typing import Any
 from fault_sources import SESSION_ID, choose_options, cut_small, make_source_at
 
 from spikehouse.errors import CacheError
-from spikehouse.remote.cache.folder import CacheFolder
-from spikehouse.remote.cache.store import Store
-from spikehouse.remote.manifest import create_manifest, read_manifest
+from spikehouse.survey.folder import CacheFolder
+from spikehouse.survey.manifest import create_manifest, read_manifest
+from spikehouse.survey.store import Store
 
 DAY_S = 86_400.0
 

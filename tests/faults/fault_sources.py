@@ -12,13 +12,14 @@ import h5py
 import numpy as np
 from fault_server import Document, FaultyServer, read_criteria
 
-from spikehouse.remote.http.client import HttpOptions
-from spikehouse.remote.protocol import Source
-from spikehouse.remote.sources import rma_client
-from spikehouse.remote.sources.dandi import Dandi
-from spikehouse.remote.sources.s3 import S3
-from spikehouse.remote.sources.warehouse import Warehouse
-from spikehouse.remote.transfer import crew, fetching, parts
+from spikehouse.survey.protocol import Source
+from spikehouse.survey.sources import rma_client
+from spikehouse.survey.sources.dandi import Dandi
+from spikehouse.survey.sources.s3 import S3
+from spikehouse.survey.sources.warehouse import Warehouse
+from spikehouse.transfer import downloader as crew
+from spikehouse.transfer import fetching, parts
+from spikehouse.transfer.client import HttpOptions
 
 SourceName = Literal["warehouse", "s3", "dandi"]
 

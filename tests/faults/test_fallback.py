@@ -22,9 +22,9 @@ from fault_sources import (
 )
 
 from spikehouse.errors import SourceError
-from spikehouse.remote.cache.folder import CacheFolder
-from spikehouse.remote.cache.store import Store
-from spikehouse.remote.manifest import create_manifest
+from spikehouse.survey.folder import CacheFolder
+from spikehouse.survey.manifest import create_manifest
+from spikehouse.survey.store import Store
 
 BROKEN = {
     "500": Behaviour(status=500),

@@ -36,13 +36,14 @@ from fault_sources import (
 )
 from print_matrix import read_page
 
-from spikehouse.remote.cache.folder import CacheFolder
-from spikehouse.remote.cache.store import Store
-from spikehouse.remote.http.client import HttpOptions
-from spikehouse.remote.manifest import create_manifest
-from spikehouse.remote.protocol import RemoteFile, Source
-from spikehouse.remote.streaming.ranges import RemoteBytes, StreamOptions
-from spikehouse.remote.streaming.spans import PlanRules
+from spikehouse.survey.folder import CacheFolder
+from spikehouse.survey.manifest import create_manifest
+from spikehouse.survey.protocol import Source
+from spikehouse.survey.store import Store
+from spikehouse.transfer.byte_ranges import PlanRules
+from spikehouse.transfer.client import HttpOptions
+from spikehouse.transfer.remote_bytes import RemoteBytes, StreamOptions
+from spikehouse.transfer.remote_file import RemoteFile
 
 T = TypeVar("T")
 DEADLINE_S = 15.0

@@ -15,8 +15,9 @@ import numpy as np
 import pytest
 
 from spikehouse.errors import ChecksumError, NotFoundError, SourceError
-from spikehouse.remote import Dandi, Folder, RemoteFile, download
-from spikehouse.remote.http.client import HttpClient, HttpOptions
+from spikehouse.survey import Dandi, Folder
+from spikehouse.transfer import RemoteFile, download
+from spikehouse.transfer.client import HttpClient, HttpOptions
 
 STAND_IN = Path(__file__).resolve().parents[1] / "standins" / "dandi_server.py"
 N_BYTES = 300_000

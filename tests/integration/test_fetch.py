@@ -254,7 +254,7 @@ def test_fetch__one_failure_does_not_stop_the_others(
 def test_fetch__goes_on_with_another_source(
     server: BucketServer, bucket: Path, tmp_path: Path
 ) -> None:
-    from spikehouse.remote.sources.s3 import S3
+    from spikehouse.survey.sources.s3 import S3
 
     server.absent.add(f"session_{FIRST}.nwb")
     sources = [S3(f"http://{server.host}/"), bucket]

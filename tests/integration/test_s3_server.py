@@ -14,9 +14,10 @@ import pytest
 
 from spikehouse.demo import Survey
 from spikehouse.errors import NotFoundError, SourceError
-from spikehouse.remote import S3, RemoteFile, download
-from spikehouse.remote.http.client import HttpClient, HttpOptions
-from spikehouse.remote.protocol import TABLE_FILES, TableFile
+from spikehouse.survey import S3
+from spikehouse.survey.protocol import TABLE_FILES, TableFile
+from spikehouse.transfer import RemoteFile, download
+from spikehouse.transfer.client import HttpClient, HttpOptions
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("moto") is None, reason="needs moto[s3,server], which is not here"

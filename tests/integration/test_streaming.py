@@ -24,10 +24,10 @@ from spikehouse import EcephysSession
 from spikehouse.demo import Survey
 from spikehouse.errors import InvalidArgumentError, InvalidFileError, SourceError
 from spikehouse.nwb.lfp import open_lfp
-from spikehouse.remote.http.client import ChangedError, HttpOptions
-from spikehouse.remote.protocol import RemoteFile
-from spikehouse.remote.streaming.options import StreamOptions
-from spikehouse.remote.streaming.ranges import RemoteBytes
+from spikehouse.transfer.client import ChangedError, HttpOptions
+from spikehouse.transfer.remote_bytes import RemoteBytes
+from spikehouse.transfer.remote_file import RemoteFile
+from spikehouse.transfer.stream_options import StreamOptions
 
 OPTIONS = StreamOptions(http=HttpOptions(patience=0.2, connections=4))
 
@@ -283,8 +283,8 @@ def test_remote_bytes__pickled__opened_again(server, tmp_path):
 def test_streamed_session__interpreter_ends__no_crash(server, ending):
     code = f"""
         from spikehouse import EcephysSession
-        from spikehouse.remote.streaming.ranges import RemoteBytes
-        from spikehouse.remote.protocol import RemoteFile
+        from spikehouse.transfer.remote_bytes import RemoteBytes
+        from spikehouse.transfer.remote_file import RemoteFile
         session = EcephysSession.from_nwb_path(RemoteBytes(RemoteFile({server.url!r}, "s.nwb")))
         group = session.api.file.root["units"]
         print(len(session.probes) > 0)
@@ -299,8 +299,8 @@ def test_streamed_session__interpreter_ends__no_crash(server, ending):
 FORKING = """
 import multiprocessing, sys, threading, warnings, zlib
 from spikehouse import EcephysSession
-from spikehouse.remote.protocol import RemoteFile
-from spikehouse.remote.streaming.ranges import RemoteBytes, StreamOptions
+from spikehouse.transfer.remote_file import RemoteFile
+from spikehouse.transfer.remote_bytes import RemoteBytes, StreamOptions
 
 warnings.simplefilter("ignore", DeprecationWarning)  # a fork beside threads, from Python 3.12 on
 # keeps little of what it read

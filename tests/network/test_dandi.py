@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from spikehouse.errors import NotFoundError
-from spikehouse.remote import Dandi
-from spikehouse.remote.http.client import HttpClient
+from spikehouse.survey import Dandi
+from spikehouse.transfer.client import HttpClient
 
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 N_BYTES = 2_317_463_664

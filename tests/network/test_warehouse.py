@@ -9,8 +9,8 @@ import pytest
 
 from spikehouse import EcephysProjectCache
 from spikehouse.errors import NotFoundError
-from spikehouse.remote import Warehouse
-from spikehouse.remote.http.client import HttpClient
+from spikehouse.survey import Warehouse
+from spikehouse.transfer.client import HttpClient
 
 
 @pytest.fixture(scope="module")

@@ -165,8 +165,8 @@ def test_get_units__leaves_out_units_outside_the_brain(
 def test_list_sessions__is_that_of_the_released_survey(shared_folder: Path) -> None:
     """The columns and their order, on the real tables; only heads of two are at hand."""
     from spikehouse.catalogue import list_probes, list_sessions
-    from spikehouse.remote.cache.folder import read_table
     from spikehouse.schema.cache_tables import CHANNELS, PROBES, SESSIONS, UNITS
+    from spikehouse.survey.folder import read_table
 
     facts = shared_folder / "facts"
     tables = SurveyTables(

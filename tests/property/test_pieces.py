@@ -7,7 +7,7 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spikehouse.remote.transfer.pieces import find_missing, plan_pieces, split_span
+from spikehouse.transfer.pieces import find_missing, plan_pieces, split_span
 
 SPANS = st.lists(st.tuples(st.integers(0, 300), st.integers(0, 300)), max_size=12)
 

@@ -16,8 +16,8 @@ from spikehouse.cli._common import open_cache
 from spikehouse.cli._printing import fit_widths, show_table
 from spikehouse.demo import Survey
 from spikehouse.errors import CacheError, InvalidArgumentError, SourceError
-from spikehouse.remote.http.patience import UnreachableError
-from spikehouse.remote.sources.fallback import ask_in_turn
+from spikehouse.survey.sources.fallback import ask_in_turn
+from spikehouse.transfer.retry import UnreachableError
 
 FROZEN = Path(__file__).parents[1] / "parity" / "project_tables" / "folder"
 Run = Callable[..., tuple[int, str, str]]

@@ -17,7 +17,7 @@ import pytest
 from spikehouse import EcephysProjectCache, EcephysSession
 from spikehouse.demo import Survey
 from spikehouse.errors import InvalidArgumentError
-from spikehouse.remote.manifest import create_manifest
+from spikehouse.survey.manifest import create_manifest
 
 Clone = Callable[[Any], Any]
 

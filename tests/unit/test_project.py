@@ -29,10 +29,10 @@ from spikehouse.errors import (
     TransferError,
 )
 from spikehouse.project import EcephysProjectCache, _sources
-from spikehouse.remote.http.client import HttpOptions
-from spikehouse.remote.protocol import LocalFile, RemoteFile
-from spikehouse.remote.sources.s3 import S3
 from spikehouse.session import EcephysSession
+from spikehouse.survey.sources.s3 import S3
+from spikehouse.transfer.client import HttpOptions
+from spikehouse.transfer.remote_file import LocalFile, RemoteFile
 
 if TYPE_CHECKING:
     from tests.unit.conftest import StandIn
@@ -634,7 +634,7 @@ def test_fixed__works_in_a_folder_nothing_can_be_written_to(
 
     for name in ["mkdir", "write_bytes", "write_text", "touch", "replace", "unlink"]:
         monkeypatch.setattr(Path, name, refuse)
-    monkeypatch.setattr("spikehouse.remote.disk.hold_lock", refuse)
+    monkeypatch.setattr("spikehouse.transfer.disk.hold_lock", refuse)
     assert len(EcephysProjectCache.fixed(manifest).get_session_table()) == 3
 
 

@@ -18,8 +18,8 @@ import pytest
 
 from spikehouse.errors import CacheError, SpikehouseError
 from spikehouse.project import EcephysProjectCache
-from spikehouse.remote.cache.verify import record_file
-from spikehouse.remote.disk import try_lock
+from spikehouse.survey.verify import record_file
+from spikehouse.transfer.disk import try_lock
 
 FROZEN = Path(__file__).parents[1] / "parity" / "project_tables" / "folder"
 SESSION, PROBE = 900000001, 810000007

@@ -14,7 +14,7 @@ from spikehouse.errors import InvalidArgumentError, NotFoundError
 from spikehouse.project import FetchPlan, describe_bytes, plan_items
 from spikehouse.project._choosing import choose_lfp, choose_numbers, list_values
 from spikehouse.project.plan import FileFacts
-from spikehouse.remote.cache.targets import Target
+from spikehouse.survey.targets import Target
 
 FOLDER = Path("/data")
 

@@ -100,7 +100,7 @@ def _analyze(
     structures: list[str] | None,
     options: MetricOptions,
 ) -> pd.DataFrame:
-    from spikehouse.remote.progress import count_steps
+    from spikehouse.transfer.progress import count_steps
 
     unit_ids = _select_units(session, structures)
     with count_steps("analysing", unit=" stimuli") as progress:

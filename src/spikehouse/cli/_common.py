@@ -104,7 +104,7 @@ def open_cache(
 ) -> EcephysProjectCache:
     """Open the cache for the given options; nothing is downloaded yet."""
     from spikehouse.project import DEFAULT_SOURCES, EcephysProjectCache
-    from spikehouse.remote.manifest import find_manifest
+    from spikehouse.survey.manifest import find_manifest
 
     names = sources or list(DEFAULT_SOURCES)
     manifest = None if cache is None else find_manifest(cache)

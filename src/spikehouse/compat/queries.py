@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import pandas as pd
 
 from spikehouse.errors import InvalidArgumentError, describe_choices
-from spikehouse.remote import Warehouse
+from spikehouse.survey import Warehouse
 
 __all__ = ["RmaEngine", "build_and_execute"]
 

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from spikehouse.labelled import Ids
-    from spikehouse.remote.streaming.ranges import RemoteBytes
     from spikehouse.stimuli import Missing
+    from spikehouse.transfer.remote_bytes import RemoteBytes
 
 __all__ = ["EcephysProjectCache", "EcephysSession"]
 

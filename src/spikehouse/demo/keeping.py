@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from spikehouse.errors import CacheError
-from spikehouse.remote.disk import hold_lock
+from spikehouse.transfer.disk import hold_lock
 
 __all__ = ["provide"]
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pandas as pd
 
 from spikehouse.demo.survey import Survey
-from spikehouse.remote.progress import count_steps
-from spikehouse.remote.protocol import LocalFile
+from spikehouse.transfer.progress import count_steps
+from spikehouse.transfer.remote_file import LocalFile
 
 __all__ = ["Demo"]
 

@@ -12,9 +12,9 @@ import h5py
 from spikehouse.errors import InvalidArgumentError, InvalidFileError, SpikehouseError
 from spikehouse.nwb._stored import LIBRARY_ERRORS
 from spikehouse.nwb._views import LocalBytes, View
-from spikehouse.remote.protocol import RemoteFile
-from spikehouse.remote.streaming.ranges import RemoteBytes
-from spikehouse.remote.transfer.checks import HDF5_SIGNATURE
+from spikehouse.transfer.checks import HDF5_SIGNATURE
+from spikehouse.transfer.remote_bytes import RemoteBytes
+from spikehouse.transfer.remote_file import RemoteFile
 
 _WHAT_TO_PASS = (
     "pass the path of a session file, its address (https://…, http://… or "
@@ -62,7 +62,7 @@ def _find_path(given: h5py.File | object) -> Path:
 
 
 def _find_address(text: str) -> RemoteFile:
-    from spikehouse.remote.sources import dandi, s3
+    from spikehouse.survey.sources import dandi, s3
 
     scheme, _, rest = text.partition(":")
     if not rest.startswith("//"):

@@ -21,7 +21,7 @@ import numpy.typing as npt
 from spikehouse.errors import InvalidFileError
 from spikehouse.nwb._guard import find, list_links, list_names
 from spikehouse.nwb._stored import user_block
-from spikehouse.remote.protocol import Span
+from spikehouse.transfer.remote_file import Span
 
 # an object header and the index of a group, which the library allocates together
 _HEADER_BYTES = 4 << 10

@@ -11,7 +11,7 @@ from pathlib import Path
 from spikehouse.errors import InvalidArgumentError, InvalidFileError
 from spikehouse.nwb._heap import SIGNATURE, check_collection
 from spikehouse.nwb._stored import FLOOR_BYTES, LARGEST_RATIO
-from spikehouse.remote.streaming.ranges import RemoteBytes
+from spikehouse.transfer.remote_bytes import RemoteBytes
 
 # bytes: the library reads metadata in smaller pieces than this, and data in larger ones
 _LARGEST_METADATA = 16 << 10

@@ -40,8 +40,8 @@ from spikehouse.nwb._opening import close_file, find_source, open_file
 from spikehouse.nwb._stored import LIBRARY_ERRORS, one_budget, reading, user_block
 from spikehouse.nwb._views import LocalBytes
 from spikehouse.nwb.rows import RowReader, read_whole
-from spikehouse.remote.protocol import Span
-from spikehouse.remote.streaming.ranges import RemoteBytes
+from spikehouse.transfer.remote_bytes import RemoteBytes
+from spikehouse.transfer.remote_file import Span
 
 NwbPath: TypeAlias = str | os.PathLike[str] | RemoteBytes | IO[Any] | h5py.File
 """A path, an address, an open remote file, an open file with a path, or an h5py.File."""

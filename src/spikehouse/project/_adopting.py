@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from spikehouse.errors import CacheError, InvalidFileError, SpikehouseError
 from spikehouse.project._choosing import MOVIES, N_SCENES
-from spikehouse.remote.cache.store import Store, Target
-from spikehouse.remote.cache.verify import compute_sha256, find_targets, record_file
-from spikehouse.remote.manifest import OWN_FOLDER
-from spikehouse.remote.protocol import LocalFile
-from spikehouse.remote.transfer.records import read_record
+from spikehouse.survey.store import Store, Target
+from spikehouse.survey.verify import compute_sha256, find_targets, record_file
+from spikehouse.transfer.records import OWN_FOLDER, read_record
+from spikehouse.transfer.remote_file import LocalFile
 
 if TYPE_CHECKING:
-    from spikehouse.remote.progress import FileProgress
+    from spikehouse.transfer.progress import FileProgress
 
 __all__ = ["Adoption", "adopt_folder"]
 

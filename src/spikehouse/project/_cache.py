@@ -20,14 +20,14 @@ from spikehouse.project._sources import (
     find_options,
     make_sources,
 )
-from spikehouse.remote.cache.folder import CacheFolder
-from spikehouse.remote.cache.store import Store
-from spikehouse.remote.http.client import HttpOptions
-from spikehouse.remote.manifest import create_manifest, read_manifest
-from spikehouse.remote.protocol import Source
-from spikehouse.remote.sources import dandi, s3
-from spikehouse.remote.sources.folder import Folder
-from spikehouse.remote.sources.warehouse import DEFAULT_HOST, Warehouse
+from spikehouse.survey.folder import CacheFolder
+from spikehouse.survey.manifest import create_manifest, read_manifest
+from spikehouse.survey.protocol import Source
+from spikehouse.survey.sources import dandi, s3
+from spikehouse.survey.sources.folder import Folder
+from spikehouse.survey.sources.warehouse import DEFAULT_HOST, Warehouse
+from spikehouse.survey.store import Store
+from spikehouse.transfer.client import HttpOptions
 
 __all__ = ["EcephysProjectCache"]
 
@@ -44,7 +44,7 @@ class EcephysProjectCache(ProjectSessions):
     ----------
     fetch_api
         Source of missing files: any object with the methods of
-        :class:`spikehouse.remote.Source`. By default the public bucket on S3, then the DANDI
+        :class:`spikehouse.survey.Source`. By default the public bucket on S3, then the DANDI
         Archive, then the Allen Institute's warehouse, as in :meth:`from_sources`.
     fetch_tries
         Number of tries after failures that seldom pass, such as an unreachable host. Failures
@@ -139,7 +139,7 @@ class EcephysProjectCache(ProjectSessions):
         ----------
         sources
             In order of preference: "s3", "dandi", "warehouse", paths of folders, or objects with
-            the methods of :class:`spikehouse.remote.Source`. If a source fails, the next one
+            the methods of :class:`spikehouse.survey.Source`. If a source fails, the next one
             resumes from the bytes that have arrived.
         manifest, version, cache, fetch_tries, progress
             See :class:`EcephysProjectCache`.

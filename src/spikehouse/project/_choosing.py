@@ -11,7 +11,7 @@ import pandas as pd
 from spikehouse.errors import InvalidArgumentError, NotFoundError, describe_choices
 from spikehouse.labelled import to_ids
 from spikehouse.project._tables import to_whole_number
-from spikehouse.remote.cache.store import Store, TableName, Target
+from spikehouse.survey.store import Store, TableName, Target
 
 N_SCENES = 118
 MOVIES = (1, 3)

@@ -9,9 +9,9 @@ from functools import partial
 from pathlib import Path
 
 from spikehouse.errors import SpikehouseError, TransferError
-from spikehouse.remote.cache.store import Store, Target
-from spikehouse.remote.progress import FileProgress, Progress
-from spikehouse.remote.threads import run_at_once
+from spikehouse.survey.store import Store, Target
+from spikehouse.transfer.progress import FileProgress, Progress
+from spikehouse.transfer.threads import run_at_once
 
 __all__ = ["fetch_targets"]
 

@@ -33,10 +33,10 @@ from spikehouse.project._housekeeping import (
 )
 from spikehouse.project._looking import gather_facts, measure_free_space
 from spikehouse.project.plan import FetchItem, FetchPlan, describe_bytes, plan_items
-from spikehouse.remote.cache.store import Target
-from spikehouse.remote.cache.verify import find_targets, repair_file, verify_files
-from spikehouse.remote.progress import Progress
-from spikehouse.remote.transfer.records import read_record
+from spikehouse.survey.store import Target
+from spikehouse.survey.verify import find_targets, repair_file, verify_files
+from spikehouse.transfer.progress import Progress
+from spikehouse.transfer.records import read_record
 
 if TYPE_CHECKING:
     import pandas as pd

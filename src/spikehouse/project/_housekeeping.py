@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from spikehouse.errors import CacheError, NotFoundError, describe_choices
-from spikehouse.remote.cache.store import Store, Target
-from spikehouse.remote.cache.verify import find_set_aside, find_targets
-from spikehouse.remote.disk import check_inside, explain_storage_errors, try_lock
-from spikehouse.remote.transfer.records import find_record
+from spikehouse.survey.store import Store, Target
+from spikehouse.survey.verify import find_set_aside, find_targets
+from spikehouse.transfer.disk import check_inside, explain_storage_errors, try_lock
+from spikehouse.transfer.records import find_record
 
 __all__ = ["Leftover", "find_files_of_session", "find_leftovers", "measure", "remove_leftovers"]
 

@@ -9,10 +9,11 @@ from pathlib import Path
 
 from spikehouse.errors import CacheError, NotFoundError, SourceError, TransferError
 from spikehouse.project.plan import FileFacts
-from spikehouse.remote.cache.store import Store, Target
-from spikehouse.remote.protocol import HasTableFiles, RemoteFile
-from spikehouse.remote.sources.fallback import name_source
-from spikehouse.remote.threads import call_at_once
+from spikehouse.survey.protocol import HasTableFiles
+from spikehouse.survey.sources.fallback import name_source
+from spikehouse.survey.store import Store, Target
+from spikehouse.transfer.remote_file import RemoteFile
+from spikehouse.transfer.threads import call_at_once
 
 __all__ = ["gather_facts", "measure_free_space"]
 

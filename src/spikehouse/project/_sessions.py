@@ -14,8 +14,8 @@ from spikehouse.catalogue.tables import mask_unregistered
 from spikehouse.project._fetching import ProjectFetching
 
 if TYPE_CHECKING:
-    from spikehouse.remote.streaming.ranges import RemoteBytes
     from spikehouse.session import EcephysSession
+    from spikehouse.transfer.remote_bytes import RemoteBytes
 
 __all__ = ["ProjectSessions"]
 

@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import TypeAlias
 
 from spikehouse.errors import InvalidArgumentError, describe_choices
-from spikehouse.remote.http.client import HttpOptions
-from spikehouse.remote.manifest import MANIFEST_NAMES, find_manifest
-from spikehouse.remote.protocol import Source
-from spikehouse.remote.sources import dandi, s3, warehouse
-from spikehouse.remote.sources.dandi import Dandi
-from spikehouse.remote.sources.folder import Folder
-from spikehouse.remote.sources.s3 import S3
-from spikehouse.remote.sources.warehouse import Warehouse
+from spikehouse.survey.manifest import MANIFEST_NAMES, find_manifest
+from spikehouse.survey.protocol import Source
+from spikehouse.survey.sources import dandi, s3, warehouse
+from spikehouse.survey.sources.dandi import Dandi
+from spikehouse.survey.sources.folder import Folder
+from spikehouse.survey.sources.s3 import S3
+from spikehouse.survey.sources.warehouse import Warehouse
+from spikehouse.transfer.client import HttpOptions
 
 __all__ = [
     "CACHE_VARIABLE",

@@ -20,7 +20,7 @@ from spikehouse.errors import (
     describe_value,
 )
 from spikehouse.labelled import to_id
-from spikehouse.remote.cache.store import Store
+from spikehouse.survey.store import Store
 
 __all__ = ["ProjectTables"]
 

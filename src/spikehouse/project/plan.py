@@ -13,7 +13,7 @@ from spikehouse.errors import printable
 if TYPE_CHECKING:
     import pandas as pd
 
-    from spikehouse.remote.cache.store import Target
+    from spikehouse.survey.store import Target
 
 __all__ = ["FetchItem", "FetchPlan", "FileFacts", "describe_bytes", "plan_items"]
 

@@ -65,7 +65,7 @@ class Recording:
 def open_cache(options: QuickstartOptions) -> EcephysProjectCache:
     """Open the cache of the chosen source."""
     from spikehouse.project import EcephysProjectCache
-    from spikehouse.remote.manifest import find_manifest
+    from spikehouse.survey.manifest import find_manifest
 
     manifest = None if options.cache is None else find_manifest(options.cache)
     if options.source == "demo":

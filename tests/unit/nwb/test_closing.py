@@ -18,8 +18,8 @@ from spikehouse.demo import Survey
 from spikehouse.errors import InvalidArgumentError
 from spikehouse.nwb.lfp import open_lfp
 from spikehouse.nwb.session_file import NwbSessionFile
-from spikehouse.remote.protocol import RemoteFile
-from spikehouse.remote.streaming.ranges import RemoteBytes
+from spikehouse.transfer.remote_bytes import RemoteBytes
+from spikehouse.transfer.remote_file import RemoteFile
 
 NWB = str(Path(spikehouse.__file__).parent / "nwb")
 SESSION = 900000001

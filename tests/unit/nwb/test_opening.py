@@ -13,7 +13,7 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
-from tests.unit.remote.ranged import RangedFile
+from tests.unit.transfer.ranged import RangedFile
 
 from spikehouse.demo import Survey
 from spikehouse.errors import InvalidArgumentError, InvalidFileError, NotFoundError

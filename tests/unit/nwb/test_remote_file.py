@@ -17,10 +17,10 @@ from spikehouse.nwb._remote import data_spans, header_spans, heap_spans, plan_ta
 from spikehouse.nwb.hdf5 import Hdf5File
 from spikehouse.nwb.rows import RowReader
 from spikehouse.nwb.units import RaggedColumn
-from spikehouse.remote.protocol import RemoteFile
-from spikehouse.remote.streaming.options import StreamOptions
-from spikehouse.remote.streaming.ranges import RemoteBytes
-from spikehouse.remote.streaming.spans import PlanRules
+from spikehouse.transfer.byte_ranges import PlanRules
+from spikehouse.transfer.remote_bytes import RemoteBytes
+from spikehouse.transfer.remote_file import RemoteFile
+from spikehouse.transfer.stream_options import StreamOptions
 
 TEXT = h5py.string_dtype()
 N_UNITS = 12

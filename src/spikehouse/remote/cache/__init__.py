@@ -1,1 +1,0 @@
-"""The cache folder: its files, its tables, and their verification."""

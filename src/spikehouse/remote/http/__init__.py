@@ -1,1 +1,0 @@
-"""HTTP client for one host that checks every answer."""

@@ -1,1 +1,0 @@
-"""Read a remote file over HTTP range requests and cache the bytes."""

@@ -1,1 +1,0 @@
-"""Download one file: byte ranges in parallel, resumable parts, checks, records."""

@@ -1,0 +1,233 @@
+"""Write files into the cache folder so that a name always stands for a complete file."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO
+
+from spikehouse.errors import CacheError, SpikehouseError
+from spikehouse.transfer.waiting import SPEAK_AFTER_S, say
+
+__all__ = [
+    "NO_FOLLOW",
+    "check_inside",
+    "check_space",
+    "explain_storage_errors",
+    "hold_lock",
+    "make_folder",
+    "sync_folder",
+    "try_lock",
+    "write_whole",
+]
+
+log = logging.getLogger(__name__)
+
+SPARE_BYTES = 1 << 20
+LOCK_POLL_S = 0.05
+EMPTY_MARK_S = 60.0
+# for os.open: never open what a symbolic link leads to; Windows has no such flag
+NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+# what file systems without flock answer: some network, FUSE and container mounts
+_NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP}
+_FORBIDDEN = {errno.EROFS, errno.EACCES, errno.EPERM}
+_IN_THE_WAY = {errno.ENOTDIR, errno.EEXIST, errno.EISDIR}
+
+
+@contextlib.contextmanager
+def explain_storage_errors(path: Path) -> Iterator[None]:
+    """Turn an OSError about a path into a CacheError with advice."""
+    try:
+        yield
+    except SpikehouseError:
+        raise
+    except OSError as error:
+        raise CacheError(_explain(error, path)) from error
+
+
+def _explain(error: OSError, path: Path) -> str:
+    if error.errno in _FULL:
+        return (
+            f"no space left on the disk of {path.parent} while writing {path.name}: "
+            "free some space, or choose another folder with manifest=…, "
+            "and call again"
+        )
+    if error.errno in _FORBIDDEN:
+        return (
+            f"{path} cannot be written ({error.strerror}): the cache folder is read-only or "
+            "belongs to someone else; choose another one with manifest=…"
+        )
+    if error.errno in _IN_THE_WAY:
+        return (
+            f"{path} cannot be written ({error.strerror}): a file stands where a folder should "
+            "be or the other way round; move it away or choose another folder with manifest=…"
+        )
+    if error.errno == errno.ELOOP:
+        return (
+            f"{path} cannot be written: it is a symbolic link, which this package never makes "
+            "there; remove the link, or choose another folder with manifest=…"
+        )
+    return f"{path} cannot be written: {error}"
+
+
+def check_inside(path: Path, folder: Path) -> Path:
+    """Check that a path lies inside a folder before writing or deleting it."""
+    # A symbolic link at `path` itself is allowed: it is replaced or deleted, never followed.
+    root = Path(os.path.realpath(folder))
+    real = Path(os.path.realpath(path.parent), path.name)
+    if path.name != ".." and root in real.parents:
+        return path
+    raise CacheError(
+        f"{path} lies outside the cache folder {folder} (it leads to {real}): nothing there is "
+        "written, replaced or deleted. Correct the entry in the manifest or remove the symbolic "
+        "link on the way, or open the cache by the manifest of the folder that holds the file"
+    )
+
+
+def make_folder(folder: Path) -> None:
+    """Create a folder and its parents."""
+    with explain_storage_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+
+
+def check_space(target: Path, n_bytes: int) -> None:
+    """Check that the disk of a file has enough free space."""
+    with explain_storage_errors(target):
+        free = shutil.disk_usage(target.parent).free
+    lacking = n_bytes + SPARE_BYTES - free
+    if lacking > 0:
+        raise CacheError(
+            f"{target.name} needs {_show_bytes(n_bytes)} more on the disk of {target.parent}, "
+            f"which has {_show_bytes(free)} left: free {_show_bytes(lacking)}, or choose another "
+            "folder with manifest=…, and call again"
+        )
+
+
+def _show_bytes(n: int) -> str:
+    return f"{n / 1e9:.2f} GB" if n >= 1e8 else f"{n / 1e6:.2f} MB"
+
+
+@contextlib.contextmanager
+def hold_lock(path: Path, *, is_stopped: Callable[[], bool] = lambda: False) -> Iterator[None]:
+    """Hold a lock between threads and processes, waiting until it is free."""
+    # The lock file is left in place: deleting it would let two waiting processes both believe they
+    # hold it. The lock of a process that died does not block others.
+    begun, is_told = time.monotonic(), False
+    while True:
+        with try_lock(path) as is_held:
+            if is_held:
+                yield
+                return
+        if not is_told and time.monotonic() - begun > SPEAK_AFTER_S:
+            is_told = True
+            mark = _mark_of(path)
+            hint = f"; if none runs any more on any machine, delete {mark}" if mark.exists() else ""
+            say(f"waiting for another process or thread that holds {path}{hint}")
+        if is_stopped():
+            raise CacheError(f"stopped while waiting for {path}")
+        time.sleep(LOCK_POLL_S)
+
+
+@contextlib.contextmanager
+def try_lock(path: Path) -> Iterator[bool]:
+    """Try to take a lock without waiting; yield whether it is held."""
+    # On a file system without `flock` the lock is the existence of `<path>.held`, which names its
+    # process and is ignored once that process has ended.
+    make_folder(path.parent)
+    with contextlib.ExitStack() as stack:
+        with explain_storage_errors(path):
+            is_held = _take_lock(path, stack)
+        yield is_held
+
+
+def _take_lock(path: Path, stack: contextlib.ExitStack) -> bool:
+    from filelock import SoftFileLock, Timeout, lock_descriptor, unlock_descriptor
+
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | NO_FOLLOW, 0o666)
+    stack.callback(os.close, descriptor)
+    try:
+        is_held = lock_descriptor(descriptor, blocking=False)
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+    else:
+        if is_held:
+            stack.callback(unlock_descriptor, descriptor)
+        return is_held
+    mark = _mark_of(path)
+    with contextlib.suppress(FileNotFoundError):
+        facts = mark.lstat()
+        # its process was killed before it wrote its name; filelock would wait for it for ever
+        if facts.st_size == 0 and time.time() - facts.st_mtime > EMPTY_MARK_S:
+            mark.unlink()
+    try:
+        stack.enter_context(SoftFileLock(mark, timeout=0))
+    except Timeout:
+        return False
+    return True
+
+
+def _mark_of(lock: Path) -> Path:
+    return Path(f"{lock}.held")
+
+
+@contextlib.contextmanager
+def write_whole(
+    target: Path, *, check: Callable[[Path], None] | None = None
+) -> Iterator[IO[bytes]]:
+    """Write a file that gets its name only when it is complete."""
+    # The bytes go to `<name>.part` beside the target, always a new file: an existing one, or a
+    # link, is deleted and not written through. On leaving the block they are flushed to the disk,
+    # checked and renamed; an error or Ctrl-C deletes the part and leaves the target as it was. The
+    # caller holds the lock of the target.
+    part = target.with_name(f"{target.name}.part")
+    try:
+        with explain_storage_errors(target):
+            part.unlink(missing_ok=True)
+            file = part.open("xb")
+        try:
+            yield file
+            with explain_storage_errors(target):
+                file.flush()
+                os.fsync(file.fileno())
+        finally:
+            # flushed by now, or about to be thrown away: closing has nothing to tell
+            with contextlib.suppress(OSError):
+                file.close()
+        if check is not None:
+            check(part)
+        with explain_storage_errors(target):
+            part.replace(target)
+            sync_folder(target.parent)
+    finally:
+        _remove_quietly(part)
+
+
+def sync_folder(folder: Path) -> None:
+    """Flush the names in a folder to the disk."""
+    # a rename survives a power cut only once the folder itself is on the disk; Windows cannot
+    if os.name != "posix":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        # some network file systems refuse; the file itself is safe
+        log.debug("cannot sync %s: %s", folder, error)
+    finally:
+        os.close(descriptor)
+
+
+def _remove_quietly(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        # never hide the error that brought us here
+        log.warning("cannot remove the unfinished %s: %s", path, error)

@@ -1,0 +1,142 @@
+"""Manifests: made, read, refused."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from pathlib import Path
+
+import pytest
+
+from spikehouse.errors import CacheError
+from spikehouse.survey.manifest import create_manifest, read_manifest
+
+
+def write(path: Path, entries: object) -> Path:
+    path.write_text(json.dumps(entries))
+    return path
+
+
+def test_create_manifest__is_the_one_of_the_released_survey(
+    shared_folder: Path, tmp_path: Path
+) -> None:
+    created = create_manifest(tmp_path / "new" / "manifest.json")
+    expected = json.loads((shared_folder / "facts" / "manifest.json").read_text())
+    assert json.loads(created.path.read_text()) == expected
+    assert created.version == "0.3.0"
+    assert not list(tmp_path.rglob("*.part"))
+
+
+def test_create_manifest__leaves_an_existing_one_alone(tmp_path: Path) -> None:
+    path = tmp_path / "manifest.json"
+    create_manifest(path)
+    before = path.stat().st_mtime_ns
+    create_manifest(path)
+    assert path.stat().st_mtime_ns == before
+
+
+def test_path_of__puts_ids_into_the_names(tmp_path: Path) -> None:
+    manifest = create_manifest(tmp_path / "manifest.json")
+    assert manifest.path_of("sessions") == tmp_path / "sessions.csv"
+    assert manifest.path_of("session_nwb", 7, 7) == tmp_path / "session_7" / "session_7.nwb"
+    assert manifest.path_of("probe_lfp_nwb", 7, 8) == tmp_path / "session_7" / "probe_8_lfp.nwb"
+    assert manifest.path_of("natural_scene", 5) == (
+        tmp_path / "natural_scene_templates" / "natural_scene_5.tiff"
+    )
+    assert manifest.path_of("typewise_analysis_metrics", "a_1.1") == (
+        tmp_path / "a_1.1_analysis_metrics.csv"
+    )
+
+
+def test_path_of__keeps_percent_signs_of_the_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "100%d full"
+    manifest = create_manifest(folder / "manifest.json")
+    assert manifest.path_of("session_nwb", 7, 7) == folder / "session_7" / "session_7.nwb"
+    assert manifest.path_of("units") == folder / "units.csv"
+
+
+def test_read_manifest__uses_the_names_it_gives(tmp_path: Path) -> None:
+    path = write(
+        tmp_path / "manifest.json",
+        {
+            "manifest": [
+                {"type": "manifest_version", "value": "0.3.0"},
+                {"key": "BASEDIR", "type": "dir", "spec": "/data/cache"},
+                {"key": "units", "type": "file", "spec": "all_units.csv", "parent_key": "BASEDIR"},
+            ]
+        },
+    )
+    manifest = read_manifest(path)
+    assert manifest.path_of("units") == Path("/data/cache/all_units.csv")
+    # what it does not mention lies where it always lies
+    assert manifest.path_of("sessions") == Path("/data/cache/sessions.csv")
+
+
+@pytest.mark.parametrize("version", ["0.2.1", "1.0.0"])
+def test_read_manifest__opens_another_version_with_a_notice(tmp_path: Path, version: str) -> None:
+    path = write(
+        tmp_path / "manifest.json", {"manifest": [{"type": "manifest_version", "value": version}]}
+    )
+    with pytest.warns(UserWarning, match=f"is of version {version}, not 0.3.0") as caught:
+        manifest = read_manifest(path)
+    assert len(caught) == 1
+    assert manifest.path_of("units") == tmp_path / "units.csv"
+
+
+def test_read_manifest__says_nothing_about_the_expected_version(tmp_path: Path) -> None:
+    path = write(
+        tmp_path / "manifest.json", {"manifest": [{"type": "manifest_version", "value": "0.2.1"}]}
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert read_manifest(path, version="0.2.1").version == "0.2.1"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("not json {", "is not a manifest: it is not JSON"),
+        ("", "is not a manifest: it is not JSON"),
+        ("[1, 2]", "it has no list named 'manifest'"),
+        ('{"manifest": 3}', "it has no list named 'manifest'"),
+        ('{"manifest": [3]}', "it has no list named 'manifest'"),
+        ('{"manifest": [{"type": "file"}]}', "an entry lacks its key or spec"),
+        (
+            '{"manifest": [{"type": "file", "key": "a", "spec": "b", "parent_key": "c"}]}',
+            "'a' lies in 'c', which no earlier entry names",
+        ),
+    ],
+)
+def test_read_manifest__refuses_what_is_none(tmp_path: Path, content: str, message: str) -> None:
+    path = tmp_path / "manifest.json"
+    path.write_text(content)
+    with pytest.raises(CacheError, match=message) as caught:
+        read_manifest(path)
+    assert str(path) in str(caught.value)
+    assert path.read_text() == content
+
+
+def test_read_manifest__refuses_a_binary_file(tmp_path: Path) -> None:
+    path = tmp_path / "manifest.json"
+    path.write_bytes(b"\x89HDF\r\n\x1a\n\xff\xfe")
+    with pytest.raises(CacheError, match="is not a manifest: it is not JSON"):
+        read_manifest(path)
+
+
+def test_read_manifest__refuses_a_folder(tmp_path: Path) -> None:
+    with pytest.raises(CacheError, match="cannot be read"):
+        read_manifest(tmp_path)
+
+
+def test_path_of__refuses_ids_the_pattern_does_not_take(tmp_path: Path) -> None:
+    path = write(
+        tmp_path / "manifest.json",
+        {
+            "manifest": [
+                {"type": "manifest_version", "value": "0.3.0"},
+                {"key": "session_nwb", "type": "file", "spec": "all.nwb"},
+            ]
+        },
+    )
+    with pytest.raises(CacheError, match=r"for 'session_nwb', which does not take \(7, 7\)"):
+        read_manifest(path).path_of("session_nwb", 7, 7)

@@ -1,0 +1,307 @@
+"""A remote file read like a local one."""
+
+from __future__ import annotations
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from spikehouse.errors import InvalidArgumentError, SourceError, TransferError
+from spikehouse.transfer.byte_ranges import PlanRules
+from spikehouse.transfer.client import ChangedError, UnreachableError
+from spikehouse.transfer.remote_bytes import RemoteBytes
+from spikehouse.transfer.remote_file import RemoteFile
+from spikehouse.transfer.stream_options import StreamOptions
+
+PAGE = 64
+RULES = PlanRules(
+    page=PAGE, free_gap=100, largest_gap=500, largest_request=1000, smallest_part=200, connections=4
+)
+OPTIONS = StreamOptions(
+    rules=RULES, memory_bytes=8 * PAGE, metadata_window=2 * PAGE, largest_window=8 * PAGE
+)
+CONTENT = np.random.default_rng(7).integers(0, 256, 20_011, dtype=np.uint8).tobytes()
+URL = "https://example.org/session_1.nwb"
+
+
+class Server:
+    """Hands out ranges in memory, counts and fails."""
+
+    def __init__(self, content: bytes = CONTENT, etag: str | None = '"1"') -> None:
+        self.content, self.etag = content, etag
+        self.asked: list[tuple[int, int]] = []
+        self.n_probes = 0
+        self.delay = 0.0
+        self.error: Exception | None = None
+        self.lock = threading.Lock()
+
+    def probe(self, remote: RemoteFile) -> RemoteFile:
+        self.n_probes += 1
+        if self.error is not None:
+            raise self.error
+        return replace(remote, size=len(self.content), etag=self.etag)
+
+    def read_range(self, remote: RemoteFile, start: int, stop: int) -> bytes:
+        with self.lock:
+            self.asked.append((start, stop))
+        time.sleep(self.delay)
+        if self.error is not None:
+            raise self.error
+        if remote.etag != self.etag:
+            raise ChangedError(f"{remote.url} has changed at the server since it was opened")
+        return self.content[start:stop]
+
+
+def open_bytes(server, cache=None, options=OPTIONS, **known):
+    remote = RemoteFile(URL, "session_1.nwb", **known)
+    return RemoteBytes(remote, options=options, cache=cache, client=server)
+
+
+def read(file, start, length):
+    buffer = bytearray(length)
+    n_read = file.read_into(start, memoryview(buffer))
+    return bytes(buffer[:n_read])
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["data", "metadata", "prefetch"]),
+            st.integers(0, len(CONTENT) + 50),
+            st.integers(0, 3000),
+        ),
+        max_size=12,
+    )
+)
+def test_read_into__any_order__the_bytes_of_the_file(steps):
+    file = open_bytes(Server())
+    for kind, start, length in steps:
+        if kind == "prefetch":
+            file.prefetch([(start, start + length)])
+            continue
+        buffer = bytearray(length)
+        reader = file.read_into if kind == "data" else file.read_metadata_into
+        n_read = reader(start, memoryview(buffer))
+        assert bytes(buffer[:n_read]) == CONTENT[start : start + length]
+        assert file._memory.held <= OPTIONS.memory_bytes
+    file.close()
+
+
+def test_read_into__asked_twice__fetched_once():
+    server = Server()
+    with_memory = open_bytes(server)
+    first = read(with_memory, 100, 200)
+    n_asked = len(server.asked)
+    assert read(with_memory, 120, 100) == first[20:120]
+    assert len(server.asked) == n_asked
+
+
+def test_read_into__two_threads_want_the_same__one_request():
+    server = Server()
+    server.delay = 0.05
+    file = open_bytes(server)
+    with ThreadPoolExecutor(8) as pool:
+        blocks = list(pool.map(lambda _: read(file, 640, 64), range(8)))
+    assert set(blocks) == {CONTENT[640:704]}
+    assert server.asked == [(640, 704)]
+
+
+def test_prefetch__then_read__no_further_request():
+    server = Server()
+    server.delay = 0.02
+    file = open_bytes(server)
+    file.prefetch([(1000, 1064), (1100, 1164), (5000, 5064)])
+    assert read(file, 1000, 64) + read(file, 5000, 64) == CONTENT[1000:1064] + CONTENT[5000:5064]
+    assert sorted(server.asked) == [(960, 1088), (1088, 1216), (4992, 5120)]
+
+
+def test_prefetch__fails__the_reader_asks_again():
+    server = Server()
+    file = open_bytes(server)
+    server.error = TransferError("broke off")
+    file.prefetch([(0, 64)])
+    while file._in_flight:
+        time.sleep(0.001)
+    server.error = None
+    assert read(file, 0, 64) == CONTENT[:64]
+
+
+def test_prefetch__more_than_memory_holds__is_cut_short():
+    server = Server()
+    file = open_bytes(server)
+    file.prefetch([(0, len(CONTENT))])
+    while file._in_flight:
+        time.sleep(0.001)
+    assert sum(stop - start for start, stop in server.asked) <= OPTIONS.memory_bytes // 2
+
+
+def test_read_into__fails__next_call_tries_again():
+    server = Server()
+    file = open_bytes(server)
+    server.error = SourceError(f"{URL} answers with status 500")
+    with pytest.raises(SourceError, match="status 500"):
+        read(file, 0, 10)
+    server.error = None
+    assert read(file, 0, 10) == CONTENT[:10]
+
+
+def test_read_metadata_into__windows_grow_where_pieces_lie_close():
+    server = Server()
+    file = open_bytes(server)
+    buffer = memoryview(bytearray(8))
+    for start in (0, 2 * PAGE, 4 * PAGE):
+        file.read_metadata_into(start, buffer)
+    assert server.asked[0] == (0, OPTIONS.metadata_window)
+    assert sum(stop - start for start, stop in server.asked) > 3 * OPTIONS.metadata_window
+
+
+def test_read_metadata_into__stays_when_data_passes_through():
+    server = Server()
+    file = open_bytes(server)
+    buffer = memoryview(bytearray(8))
+    file.read_metadata_into(0, buffer)
+    for start in range(2000, 18_000, 500):
+        read(file, start, 500)
+    n_asked = len(server.asked)
+    file.read_metadata_into(0, buffer)
+    assert len(server.asked) == n_asked
+
+
+def test_cache__second_opening__asks_nothing(tmp_path):
+    read(open_bytes(Server(), tmp_path), 300, 2000)
+    server = Server()
+    again = open_bytes(server, tmp_path)
+    assert read(again, 300, 2000) == CONTENT[300:2300]
+    assert (server.n_probes, server.asked, again.n_requests) == (0, [], 0)
+
+
+def test_cache__offline_and_long_ago__still_read(tmp_path, caplog):
+    old = replace(OPTIONS, trust_hours=0.0)
+    read(open_bytes(Server(), tmp_path), 0, 500)
+    server = Server()
+    server.error = UnreachableError("no network")
+    assert read(open_bytes(server, tmp_path, old), 0, 500) == CONTENT[:500]
+    assert "is read from the cache: no network" in caplog.text
+
+
+def test_cache__damaged_run__fetched_again(tmp_path):
+    read(open_bytes(Server(), tmp_path), 0, PAGE)
+    (run,) = tmp_path.glob("*/data-*")
+    run.write_bytes(run.read_bytes()[:-1] + b"?")
+    server = Server()
+    assert read(open_bytes(server, tmp_path), 0, PAGE) == CONTENT[:PAGE]
+    assert server.asked == [(0, PAGE)]
+
+
+def test_cache__written_by_another_process_meanwhile__used(tmp_path):
+    one, other = Server(), Server()
+    first, second = open_bytes(one, tmp_path), open_bytes(other, tmp_path)
+    read(first, 0, 1000)
+    assert read(second, 0, 1000) == CONTENT[:1000]
+    assert other.asked == []
+
+
+def test_cache__more_than_the_limit__evicted(tmp_path):
+    options = replace(OPTIONS, disk_bytes=4000)
+    file = open_bytes(Server(), tmp_path, options)
+    for start in range(0, 20_000, 1000):
+        read(file, start, 1000)
+    kept = sum(path.stat().st_size for path in tmp_path.glob("*/data-*"))
+    assert 0 < kept <= 5500
+
+
+def test_changed_at_the_server__says_so_and_reopening_starts_anew(tmp_path):
+    server = Server()
+    file = open_bytes(server, tmp_path)
+    read(file, 0, 100)
+    server.content, server.etag = bytes(len(CONTENT)), '"2"'
+    with pytest.raises(ChangedError, match="changed at the server"):
+        read(file, 10_000, 100)
+    n_asked = len(server.asked)
+    with pytest.raises(SourceError, match="changed at the server"):
+        read(file, 15_000, 100)
+    assert len(server.asked) == n_asked
+    again = open_bytes(server, tmp_path)
+    assert read(again, 0, 100) + read(again, 10_000, 100) == bytes(200)
+
+
+def test_remembered_version_is_out_of_date__opened_anew(tmp_path):
+    read(open_bytes(Server(), tmp_path), 0, 100)
+    for run in tmp_path.glob("*/*"):
+        run.unlink()
+    server = Server(bytes(500), etag='"2"')
+    file = open_bytes(server, tmp_path)
+    assert file.size == len(CONTENT)
+    assert read(file, 0, 100) == bytes(100)
+    assert (file.size, server.n_probes) == (500, 1)
+
+
+def test_probe_answered_by_a_page__nothing_is_remembered(tmp_path):
+    class Portal(Server):
+        def read_range(self, remote, start, stop):
+            raise SourceError(f"{remote.url} serves no ranges: fetch the file")
+
+    with pytest.raises(SourceError, match="serves no ranges"):
+        read(open_bytes(Portal(b"<html>"), tmp_path), 0, 5)
+    assert read(open_bytes(Server(), tmp_path), 0, 5) == CONTENT[:5]
+
+
+def test_trust_is_over__asked_once_and_remembered(tmp_path):
+    read(open_bytes(Server(), tmp_path), 0, 100)
+    server = Server()
+    open_bytes(server, tmp_path, replace(OPTIONS, trust_hours=0.0))
+    open_bytes(server, tmp_path)
+    assert (server.n_probes, server.asked) == (1, [])
+
+
+def test_keep_spans__recalled_for_this_version_only(tmp_path):
+    open_bytes(Server(), tmp_path).keep_spans("table", [(5, 9), (9, 12)])
+    known = {"size": len(CONTENT), "etag": '"1"'}
+    again = open_bytes(Server(), tmp_path, **known)
+    assert again.recall_spans("table") == [(5, 12)]
+    assert again.recall_spans("other") is None
+    other = open_bytes(Server(etag='"2"'), tmp_path, **{**known, "etag": '"2"'})
+    assert other.recall_spans("table") is None
+    (kept,) = tmp_path.glob("*/*.spans")
+    kept.write_text("[1, 2]")
+    assert again.recall_spans("table") is None
+
+
+def test_without_validator__kept_in_memory_only(tmp_path, caplog):
+    file = open_bytes(Server(etag=None), tmp_path)
+    assert read(file, 0, 100) == CONTENT[:100]
+    assert list(tmp_path.iterdir()) == []
+    assert "no strong ETag" in caplog.text
+
+
+def test_size_and_validator_known__opening_asks_nothing():
+    server = Server()
+    open_bytes(server, size=len(CONTENT), etag='"1"')
+    assert (server.n_probes, server.asked) == (0, [])
+
+
+def test_size_unknown_at_the_server__refused():
+    class Silent(Server):
+        def probe(self, remote):
+            return remote
+
+    with pytest.raises(SourceError, match="does not say how long"):
+        open_bytes(Silent())
+
+
+def test_closed__reading_says_so():
+    file = open_bytes(Server())
+    file.close()
+    with pytest.raises(InvalidArgumentError, match="was closed"):
+        read(file, 0, 1)
+
+
+def test_repr__address_and_size():
+    assert repr(open_bytes(Server())) == f"RemoteBytes('{URL}', 20011 bytes)"
