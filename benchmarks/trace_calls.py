@@ -36,6 +36,7 @@ class Trace:
         self.moves: set[tuple[tuple[str, str], tuple[str, str]]] = set()
 
     def __call__(self, frame: FrameType, event: str, _: object) -> None:
+        """Record one event of the profiler."""
         if event != "call" or (called := name_of(frame)) is None:
             return
         self.functions.add(called)
