@@ -32,7 +32,7 @@ from spikehouse.errors import (
 )
 from spikehouse.labelled import Ids, to_id, to_ids
 from spikehouse.lfp import mask_intervals
-from spikehouse.nwb import NwbPath, NwbSessionFile, ReadAhead, Selection
+from spikehouse.nwb import NwbPath, NwbSessionFile
 from spikehouse.schema import (
     CHANNELS,
     INVALID_TIMES,
@@ -51,6 +51,7 @@ from spikehouse.spikes import (
     warn_overlaps,
     warn_wide_bins,
 )
+from spikehouse.spikes.trains import ReadAhead, Selection
 from spikehouse.spikes.waveforms import LabelledWaveforms
 from spikehouse.stimuli import (
     Missing,

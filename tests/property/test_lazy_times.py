@@ -12,9 +12,9 @@ import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spikehouse.lfp import align, mask_intervals
-from spikehouse.nwb import _sorted, lazy_times
-from spikehouse.nwb.lazy_times import LazyTimes
+from spikehouse.lfp import align, lazy_times, mask_intervals
+from spikehouse.lfp.lazy_times import LazyTimes
+from spikehouse.nwb import _searchsorted
 from spikehouse.nwb.lfp import open_lfp
 
 N_SAMPLES, N_CHANNELS = 4000, 3
@@ -24,8 +24,8 @@ N_SAMPLES, N_CHANNELS = 4000, 3
 def small_blocks() -> Iterator[None]:
     """Make a recording of a few seconds one of many blocks."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_sorted, "BLOCK", 16)
-        patch.setattr(_sorted, "PIECE", 100)
+        patch.setattr(_searchsorted, "BLOCK", 16)
+        patch.setattr(_searchsorted, "PIECE", 100)
         patch.setattr(lazy_times, "LARGEST_READ", 600)
         yield
 

@@ -10,7 +10,7 @@ import pandas as pd
 import xarray as xr
 
 from spikehouse.errors import InvalidArgumentError
-from spikehouse.nwb.lazy_times import LazyTimes
+from spikehouse.lfp.lazy_times import LazyTimes
 
 
 def time_index(lfp: xr.DataArray) -> pd.Index:

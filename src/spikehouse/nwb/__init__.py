@@ -4,6 +4,5 @@ from __future__ import annotations
 
 from spikehouse.nwb.hdf5 import NwbPath
 from spikehouse.nwb.session_file import NwbSessionFile
-from spikehouse.nwb.units import ReadAhead, Selection
 
-__all__ = ["NwbPath", "NwbSessionFile", "ReadAhead", "Selection"]
+__all__ = ["NwbPath", "NwbSessionFile"]

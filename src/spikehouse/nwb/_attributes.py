@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from spikehouse.errors import InvalidFileError
-from spikehouse.nwb._kinds import describe_type, kind_of
-from spikehouse.nwb._stored import LARGEST_STRING, reading, to_text, where
+from spikehouse.nwb._check_size import LARGEST_STRING, reading, to_text, where
+from spikehouse.nwb._validate_columns import describe_type, kind_of
 
 # HDF5 reads an attribute whole, and each of its texts may have LARGEST_STRING bytes. The longest
 # list of texts in an NWB file is that of a table's column names.

@@ -10,7 +10,7 @@ from urllib.parse import quote, urlsplit
 import h5py
 
 from spikehouse.errors import InvalidArgumentError, InvalidFileError, SpikehouseError
-from spikehouse.nwb._stored import LIBRARY_ERRORS
+from spikehouse.nwb._check_size import LIBRARY_ERRORS
 from spikehouse.nwb._views import LocalBytes, View
 from spikehouse.transfer.checks import HDF5_SIGNATURE
 from spikehouse.transfer.remote_bytes import RemoteBytes

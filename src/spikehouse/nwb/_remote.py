@@ -19,8 +19,8 @@ import numpy as np
 import numpy.typing as npt
 
 from spikehouse.errors import InvalidFileError
-from spikehouse.nwb._guard import find, list_links, list_names
-from spikehouse.nwb._stored import user_block
+from spikehouse.nwb._check_size import user_block
+from spikehouse.nwb._safe_open import find, list_links, list_names
 from spikehouse.transfer.remote_file import Span
 
 # an object header and the index of a group, which the library allocates together

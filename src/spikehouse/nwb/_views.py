@@ -9,8 +9,8 @@ import zlib
 from pathlib import Path
 
 from spikehouse.errors import InvalidArgumentError, InvalidFileError
-from spikehouse.nwb._heap import SIGNATURE, check_collection
-from spikehouse.nwb._stored import FLOOR_BYTES, LARGEST_RATIO
+from spikehouse.nwb._check_size import FLOOR_BYTES, LARGEST_RATIO
+from spikehouse.nwb._vlen_strings import SIGNATURE, check_collection
 from spikehouse.transfer.remote_bytes import RemoteBytes
 
 # bytes: the library reads metadata in smaller pieces than this, and data in larger ones

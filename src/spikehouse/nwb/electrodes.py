@@ -10,9 +10,9 @@ import pandas as pd
 
 from spikehouse.errors import InvalidFileError
 from spikehouse.nwb._attributes import read_attribute, read_number
-from spikehouse.nwb._guard import find_group, list_names
-from spikehouse.nwb._kinds import check_table, check_unique
-from spikehouse.nwb._stored import where
+from spikehouse.nwb._check_size import where
+from spikehouse.nwb._safe_open import find_group, list_names
+from spikehouse.nwb._validate_columns import check_table, check_unique
 from spikehouse.nwb.hdf5 import Hdf5File
 from spikehouse.schema import PROBES
 

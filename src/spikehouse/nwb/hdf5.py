@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import math
 import os
 import weakref
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -21,25 +22,25 @@ from spikehouse.errors import (
 )
 from spikehouse.nwb import _remote
 from spikehouse.nwb._attributes import Scalar, read_names, read_value
-from spikehouse.nwb._guard import (
+from spikehouse.nwb._check_size import LIBRARY_ERRORS, one_budget, reading, user_block
+from spikehouse.nwb._opening import close_file, find_source, open_file
+from spikehouse.nwb._safe_open import (
     describe_members,
     find_dataset,
     find_group,
     list_names,
     member,
 )
-from spikehouse.nwb._heap import read_factorized, read_references
-from spikehouse.nwb._kinds import (
+from spikehouse.nwb._validate_columns import (
     check_column,
     check_ends,
     check_numbers,
     check_table,
     check_unique,
+    is_plain,
 )
-from spikehouse.nwb._opening import close_file, find_source, open_file
-from spikehouse.nwb._stored import LIBRARY_ERRORS, one_budget, reading, user_block
 from spikehouse.nwb._views import LocalBytes
-from spikehouse.nwb.rows import RowReader, read_whole
+from spikehouse.nwb._vlen_strings import read_factorized, read_references
 from spikehouse.transfer.remote_bytes import RemoteBytes
 from spikehouse.transfer.remote_file import Span
 
@@ -275,3 +276,50 @@ def column_names(group: h5py.Group) -> list[str]:
     known = set(members)
     # a repeated name would be read twice
     return [name for name in dict.fromkeys(members if named is None else named) if name in known]
+
+
+class RowReader:
+    """Read consecutive rows of one dataset from any thread."""
+
+    # Contiguous datasets, as in the released files, are read without HDF5, whose lock lets only
+    # one thread read at a time.
+
+    def __init__(self, file: Hdf5File, dataset: h5py.Dataset) -> None:
+        self._file = file
+        self._dataset = dataset
+        self._dtype = dataset.dtype
+        self._row_shape = dataset.shape[1:]
+        self.row_bytes = self._dtype.itemsize * math.prod(self._row_shape)
+        self._offset: int | None = dataset.id.get_offset() if is_plain(dataset) else None
+
+    def prefetch(self, spans: Iterable[tuple[int, int]]) -> None:
+        """Begin to download rows [start, stop) of a remote file."""
+        if self._offset is not None:
+            offset, length = self._offset, self.row_bytes
+            self._file.prefetch((offset + a * length, offset + b * length) for a, b in spans)
+
+    def read(self, start: int, stop: int) -> npt.NDArray[Any]:
+        """Read rows [start, stop)."""
+        with self._file.closing_told(), reading(self._dataset):
+            if self._offset is None:
+                return _native(np.asarray(self._dataset[start:stop]))
+            values = np.empty((stop - start, *self._row_shape), dtype=self._dtype)
+            if values.size:
+                self._fill(values, self._offset + start * self.row_bytes)
+            return _native(values)
+
+    def _fill(self, values: npt.NDArray[Any], first: int) -> None:
+        n_read = self._file.read_into(first, memoryview(values.data).cast("B"))
+        if n_read < values.nbytes:
+            raise OSError(f"the file ends {values.nbytes - n_read} bytes too soon")
+
+
+def read_whole(dataset: h5py.Dataset) -> npt.NDArray[Any]:
+    """Read all values of a dataset of numbers, in this machine's byte order."""
+    with reading(dataset):
+        return _native(np.asarray(dataset[()]))
+
+
+def _native(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    # pandas and compiled loops take only the machine's byte order
+    return values.astype(values.dtype.newbyteorder("="), copy=False)

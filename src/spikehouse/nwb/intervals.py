@@ -9,9 +9,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from spikehouse.errors import InvalidFileError
-from spikehouse.nwb._guard import find_group, list_names
-from spikehouse.nwb._kinds import check_table
-from spikehouse.nwb._stored import one_budget, where
+from spikehouse.nwb._check_size import one_budget, where
+from spikehouse.nwb._safe_open import find_group, list_names
+from spikehouse.nwb._validate_columns import check_table
 from spikehouse.nwb.hdf5 import Hdf5File, column_names
 from spikehouse.schema import INVALID_TIMES, OPTOGENETIC_EPOCHS
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from spikehouse.errors import InvalidFileError
 from spikehouse.nwb._attributes import Scalar, read_attribute
-from spikehouse.nwb._guard import find_dataset, member
+from spikehouse.nwb._safe_open import find_dataset, member
 from spikehouse.nwb.hdf5 import Hdf5File
 
 SUBJECT = "general/subject"

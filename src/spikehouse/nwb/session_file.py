@@ -15,8 +15,7 @@ import xarray as xr
 
 from spikehouse.catalogue import UnitFilter, filter_units
 from spikehouse.errors import InvalidArgumentError, NotFoundError, describe_choices, describe_value
-from spikehouse.nwb._kinds import check_table
-from spikehouse.nwb.csd import read_current_source_density
+from spikehouse.nwb._validate_columns import check_table
 from spikehouse.nwb.electrodes import mask_repeated_axis, read_channels, read_probes
 from spikehouse.nwb.hdf5 import Hdf5File, NwbPath
 from spikehouse.nwb.intervals import (
@@ -24,7 +23,7 @@ from spikehouse.nwb.intervals import (
     read_optogenetic_epochs,
     read_stimulus_presentations,
 )
-from spikehouse.nwb.lfp import open_lfp
+from spikehouse.nwb.lfp import open_lfp, read_current_source_density
 from spikehouse.nwb.metadata import read_rig, read_session_id, read_start_time, read_subject
 from spikehouse.nwb.timeseries import read_gaze, read_pupil, read_running_speed
 from spikehouse.nwb.units import UNITS, RaggedColumn, SpikeTimes, read_units

@@ -12,7 +12,7 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from spikehouse.nwb.units import ReadAhead, is_thread_safe
+from spikehouse.spikes.trains import ReadAhead, is_thread_safe
 
 Result = TypeVar("Result")
 SpikeTimes = Mapping[int, npt.NDArray[np.float64]]

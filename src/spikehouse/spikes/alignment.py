@@ -9,9 +9,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from spikehouse.labelled import Ids, align, to_ids
-from spikehouse.nwb.units import ReadAhead
 from spikehouse.schema import PRESENTATIONWISE_SPIKE_TIMES
 from spikehouse.spikes.counting import check_windows
+from spikehouse.spikes.trains import ReadAhead
 
 
 def align_spikes(

@@ -12,8 +12,8 @@ import pandas as pd
 
 from spikehouse.errors import InvalidArgumentError
 from spikehouse.labelled import Ids, to_ids
-from spikehouse.nwb.units import ReadAhead
 from spikehouse.spikes._engine import Rows, SpikeTimes, compiled_rows, run_units
+from spikehouse.spikes.trains import ReadAhead
 
 # with fewer edges a row, looking each of them up costs no more than computing bins
 MANY_EDGES = 8

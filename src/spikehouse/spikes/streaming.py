@@ -9,9 +9,9 @@ import numpy.typing as npt
 
 from spikehouse.errors import InvalidArgumentError
 from spikehouse.labelled import Ids, align, to_ids
-from spikehouse.nwb.units import ReadAhead
 from spikehouse.spikes._engine import Rows, SpikeTimes, compiled_rows, run_units
 from spikehouse.spikes.counting import check_windows
+from spikehouse.spikes.trains import ReadAhead
 
 
 def compute_mean_counts(

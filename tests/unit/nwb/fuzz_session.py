@@ -29,8 +29,7 @@ import h5py
 
 from spikehouse.errors import SpikehouseError
 from spikehouse.nwb import NwbSessionFile
-from spikehouse.nwb.csd import read_current_source_density
-from spikehouse.nwb.lfp import open_lfp
+from spikehouse.nwb.lfp import open_lfp, read_current_source_density
 
 MEMORY = 4 << 30
 # of computing, which a busy machine does not change

@@ -19,9 +19,8 @@ import spikehouse
 from spikehouse.demo import Survey
 from spikehouse.errors import InvalidFileError
 from spikehouse.nwb import NwbSessionFile
-from spikehouse.nwb._stored import LARGEST_STRING
-from spikehouse.nwb.csd import read_current_source_density
-from spikehouse.nwb.lfp import open_lfp
+from spikehouse.nwb._check_size import LARGEST_STRING
+from spikehouse.nwb.lfp import open_lfp, read_current_source_density
 
 Change = Callable[[h5py.File], None]
 TEXT = h5py.string_dtype()

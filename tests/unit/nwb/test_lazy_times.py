@@ -13,9 +13,9 @@ from xarray.core.indexing import PandasIndexingAdapter
 
 from spikehouse.errors import InvalidArgumentError, InvalidFileError
 from spikehouse.lfp import align, mask_intervals
-from spikehouse.nwb._sorted import BLOCK, SortedDataset
+from spikehouse.lfp.lazy_times import LazyTimes
+from spikehouse.nwb._searchsorted import BLOCK, SortedDataset
 from spikehouse.nwb.hdf5 import Hdf5File
-from spikehouse.nwb.lazy_times import LazyTimes
 from spikehouse.nwb.lfp import open_lfp
 
 N_SAMPLES = 400_000

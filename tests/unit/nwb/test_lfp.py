@@ -12,8 +12,7 @@ import xarray as xr
 
 from spikehouse.demo import Survey
 from spikehouse.errors import InvalidArgumentError, InvalidFileError
-from spikehouse.nwb.csd import read_current_source_density
-from spikehouse.nwb.lfp import open_lfp, plan_spans
+from spikehouse.nwb.lfp import open_lfp, plan_spans, read_current_source_density
 
 N_SAMPLES, N_CHANNELS = 2000, 6
 VALUES = np.arange(N_SAMPLES * N_CHANNELS, dtype=np.float32).reshape(N_SAMPLES, N_CHANNELS)

@@ -11,12 +11,11 @@ import numpy as np
 import pytest
 
 from spikehouse.errors import InvalidArgumentError, NotFoundError, SourceError
-from spikehouse.nwb import ReadAhead, Selection
-from spikehouse.nwb import units as units_module
 from spikehouse.nwb._remote import data_spans, header_spans, heap_spans, plan_tables
-from spikehouse.nwb.hdf5 import Hdf5File
-from spikehouse.nwb.rows import RowReader
+from spikehouse.nwb.hdf5 import Hdf5File, RowReader
 from spikehouse.nwb.units import RaggedColumn
+from spikehouse.spikes import trains as trains_module
+from spikehouse.spikes.trains import ReadAhead, Selection
 from spikehouse.transfer.byte_ranges import PlanRules
 from spikehouse.transfer.remote_bytes import RemoteBytes
 from spikehouse.transfer.remote_file import RemoteFile
@@ -175,7 +174,7 @@ def test_prefetch__neighbouring_units__one_range(server: Server, remote: Hdf5Fil
 def test_read_ahead__each_unit_once_and_in_batches(
     server: Server, remote: Hdf5File, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(units_module, "AHEAD_BYTES", 3 * 8 * PER_UNIT)
+    monkeypatch.setattr(trains_module, "AHEAD_BYTES", 3 * 8 * PER_UNIT)
     begun: list[list[int]] = []
     column = RaggedColumn(remote, "spike_times")
     prefetch = column.prefetch

@@ -18,8 +18,7 @@ from spikehouse.demo import Survey
 from spikehouse.errors import InvalidFileError
 from spikehouse.lfp import mask_intervals
 from spikehouse.nwb import NwbSessionFile
-from spikehouse.nwb.csd import CSD, read_current_source_density
-from spikehouse.nwb.lfp import open_lfp
+from spikehouse.nwb.lfp import CSD, open_lfp, read_current_source_density
 
 N_SAMPLES, N_CHANNELS = 50, 4
 SERIES = "acquisition/probe_7_lfp/probe_7_lfp_data"

@@ -15,7 +15,7 @@ import pandas as pd
 from h5py import h5t
 
 from spikehouse.errors import InvalidFileError
-from spikehouse.nwb._stored import reading, where
+from spikehouse.nwb._check_size import reading, where
 
 NUMBER_COLUMNS = frozenset(
     {

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from spikehouse.nwb import _heap
+from spikehouse.nwb import _vlen_strings
 
 
 def write(path: Path, columns: list[list[str]]) -> None:
@@ -29,12 +29,12 @@ def read(path: Path, name: str, *, library_may_help: bool) -> list[str]:
             return handle.read(length)
 
         if library_may_help:
-            codes, values = _heap.read_factorized(file[name], read_bytes)
+            codes, values = _vlen_strings.read_factorized(file[name], read_bytes)
         else:
             dataset = file[name]
             block = read_bytes(dataset.id.get_offset(), dataset.shape[0] * 16)
-            references = np.frombuffer(block, dtype=_heap._REFERENCE)
-            codes, values = _heap._resolve(references, read_bytes, path.stat().st_size)
+            references = np.frombuffer(block, dtype=_vlen_strings._REFERENCE)
+            codes, values = _vlen_strings._resolve(references, read_bytes, path.stat().st_size)
     assert len(set(values)) == len(values)
     return list(values[codes])
 
@@ -87,7 +87,7 @@ def test_read_factorized__a_damaged_heap_is_not_handed_to_the_library(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept: int
 ) -> None:
     # it would read for ever
-    monkeypatch.setattr(_heap, "_read_by_library", None)
+    monkeypatch.setattr(_vlen_strings, "_read_by_library", None)
     path = tmp_path / "strings.h5"
     write(path, [["gabors"] * 200 + ["flashes"] * 100])
     content = path.read_bytes()
@@ -105,7 +105,7 @@ def test_read_factorized__a_damaged_heap_is_not_handed_to_the_library(
                 return bytes(hole[offset : offset + length])
 
             try:
-                codes, values = _heap.read_factorized(file["c0"], read_bytes)
+                codes, values = _vlen_strings.read_factorized(file["c0"], read_bytes)
             except ValueError:
                 n_refused += 1
             else:
@@ -120,12 +120,12 @@ def test_check_collection__every_hole_ends(tmp_path: Path) -> None:
     content = path.read_bytes()
     start = content.index(b"GCOL")
     size = int.from_bytes(content[start + 8 : start + 16], "little")
-    _heap.check_collection(lambda offset, length: content[offset : offset + length], start)
+    _vlen_strings.check_collection(lambda offset, length: content[offset : offset + length], start)
     n_refused = 0
     for place in range(start + 16, start + size - 16, 8):
         hole = content[:place] + bytes(16) + content[place + 16 :]
         try:
-            _heap.check_collection(lambda a, n, hole=hole: hole[a : a + n], start)
+            _vlen_strings.check_collection(lambda a, n, hole=hole: hole[a : a + n], start)
         except ValueError:
             n_refused += 1
     assert n_refused > 100

@@ -28,7 +28,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from spikehouse.nwb._stored import FLOOR_BYTES, LARGEST_STRING, file_size
+from spikehouse.nwb._check_size import FLOOR_BYTES, LARGEST_STRING, file_size
 
 ByteReader = Callable[[int, int], bytes]
 """Takes an offset and a length, and returns these bytes of the file; fewer at its end."""

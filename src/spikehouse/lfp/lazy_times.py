@@ -3,19 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from typing import Any, Literal, Self
+from typing import Any, Literal, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from xarray.core.indexing import PandasIndexingAdapter
 
-from spikehouse.nwb._sorted import SortedDataset
+Side = Literal["left", "right"]
 
 # times: a selection up to this length (800 kB, 80 s of LFP) is read into an ordinary index
 LARGEST_READ = 100_000
 
 _METHODS = {"pad": "pad", "ffill": "pad", "backfill": "backfill", "bfill": "backfill"}
+
+
+class SortedTimes(Protocol):
+    """The times of a file that are searched without reading all of them."""
+
+    length: int
+
+    @property
+    def increases(self) -> bool:
+        """Whether the times read so far increase strictly."""
+
+    def read(self, start: int, stop: int) -> npt.NDArray[np.float64]:
+        """Read consecutive times."""
+
+    def read_all(self) -> npt.NDArray[np.float64]:
+        """Read all times and keep them."""
+
+    def take(self, positions: npt.ArrayLike) -> npt.NDArray[np.float64]:
+        """Read the times at positions."""
+
+    def search(self, values: npt.ArrayLike, side: Side) -> npt.NDArray[np.int64] | None:
+        """Search like ``numpy.searchsorted``; return None if the times do not increase."""
+
+    def same_as(self, other: Any) -> bool:  # noqa: ANN401 - of the same class
+        """Check whether another source has the same times."""
 
 
 class LazyTimes(pd.Index):
@@ -28,7 +53,7 @@ class LazyTimes(pd.Index):
     # is_unique) reads all times once and is pandas' own code, hence right.
     #
     # Invariants. The index is source[start:stop]; it never changes. A result equals that of an
-    # ordinary index of the same times: look-ups rely on the order that SortedDataset checks, and
+    # ordinary index of the same times: look-ups rely on the order that the source checks, and
     # when that is found wrong, or a key is unusual (NaN, text, a limit), the call goes to
     # ``_loaded``, the ordinary index, with its answers and errors. The one exception: disorder
     # within blocks that were never read goes unnoticed until everything is read. Selections of up
@@ -44,7 +69,7 @@ class LazyTimes(pd.Index):
 
     def __init__(
         self,
-        source: SortedDataset,
+        source: SortedTimes,
         start: int = 0,
         stop: int | None = None,
         name: Hashable = None,
@@ -153,9 +178,7 @@ class LazyTimes(pd.Index):
         """Whether the times read so far increase strictly."""
         return self._source.increases
 
-    def find(
-        self, values: npt.ArrayLike, side: Literal["left", "right"]
-    ) -> npt.NDArray[np.int64] | None:
+    def find(self, values: npt.ArrayLike, side: Side) -> npt.NDArray[np.int64] | None:
         """Search like ``searchsorted``; return None if the times do not increase."""
         found = self._source.search(values, side)
         return None if found is None else np.clip(found, self._start, self._stop) - self._start
@@ -173,7 +196,7 @@ class LazyTimes(pd.Index):
             raise KeyError(key)
         return position
 
-    def get_slice_bound(self, label: Any, side: Literal["left", "right"]) -> int:  # noqa: ANN401
+    def get_slice_bound(self, label: Any, side: Side) -> int:  # noqa: ANN401
         """Return the position where a slice of labels begins ("left") or ends ("right")."""
         found = self.find([label], side) if _is_time(label) else None
         return int(found[0]) if found is not None else self._loaded.get_slice_bound(label, side)

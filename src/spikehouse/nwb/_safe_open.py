@@ -8,7 +8,7 @@ import h5py
 from h5py import h5d, h5g, h5l, h5o
 
 from spikehouse.errors import InvalidFileError
-from spikehouse.nwb._stored import charge, reading, where
+from spikehouse.nwb._check_size import charge, reading, where
 
 # soft links that are followed to reach one object; NWB files need one
 LARGEST_DEPTH = 16

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from spikehouse.errors import InvalidFileError
-from spikehouse.nwb._guard import reopen
-from spikehouse.nwb._stored import reading
+from spikehouse.nwb._check_size import reading
+from spikehouse.nwb._safe_open import reopen
 from spikehouse.nwb.hdf5 import Hdf5File
 
 Floats = npt.NDArray[np.float64]

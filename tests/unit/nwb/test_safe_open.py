@@ -13,7 +13,32 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spikehouse.errors import InvalidFileError
-from spikehouse.nwb import _attributes, _guard, _kinds, _stored
+from spikehouse.nwb._attributes import (
+    LARGEST_ATTRIBUTE,
+    LARGEST_STRING,
+    MOST_TEXTS,
+    read_attribute,
+    read_names,
+    read_number,
+    read_value,
+)
+from spikehouse.nwb._check_size import FLOOR_BYTES, one_budget
+from spikehouse.nwb._safe_open import (
+    describe_members,
+    find,
+    find_dataset,
+    list_names,
+    member,
+    reopen,
+)
+from spikehouse.nwb._validate_columns import (
+    check_column,
+    check_ends,
+    check_numbers,
+    check_table,
+    check_unique,
+    is_plain,
+)
 
 Opener = Callable[[Callable[[h5py.File], None]], h5py.File]
 
@@ -55,11 +80,11 @@ def test_find__what_h5py_finds(opened: Opener) -> None:
 
     file = opened(write)
     for path in ("a/b/values", "/a/b/values", "a//./soft/values", "absolute", "twice", "a/hard"):
-        assert _guard.find(file, path) == file[path], path
-    assert _guard.find(file["a"], "/absolute") == file["absolute"]
-    assert _guard.find(file, "") == file["/"]
+        assert find(file, path) == file[path], path
+    assert find(file["a"], "/absolute") == file["absolute"]
+    assert find(file, "") == file["/"]
     for path in ("dangling", "a/none", "absolute/below", "none/none"):
-        assert _guard.find(file, path) is None, path
+        assert find(file, path) is None, path
 
 
 def test_find__external_link_is_not_followed(opened: Opener, secret: Path) -> None:
@@ -74,9 +99,9 @@ def test_find__external_link_is_not_followed(opened: Opener, secret: Path) -> No
     )
     for path in ("units", "units/values", "a", "/a/values"):
         with pytest.raises(InvalidFileError, match=re.escape(message)):
-            _guard.find(file, path)
+            find(file, path)
     with pytest.raises(InvalidFileError, match="was not followed"):
-        _guard.member(file, "units")
+        member(file, "units")
 
 
 def test_find__soft_links_in_circles(opened: Opener) -> None:
@@ -89,9 +114,9 @@ def test_find__soft_links_in_circles(opened: Opener) -> None:
     with pytest.raises(
         InvalidFileError, match=r"/[ab] is a soft link to '/[ab]', link number 17 of"
     ):
-        _guard.find(file, "a")
+        find(file, "a")
     with pytest.raises(InvalidFileError, match="the links are circular and were not followed"):
-        _guard.find(file, "c")
+        find(file, "c")
 
 
 def test_find__hard_links_in_circles_end_with_the_path(opened: Opener) -> None:
@@ -100,7 +125,7 @@ def test_find__hard_links_in_circles_end_with_the_path(opened: Opener) -> None:
         file["a/a"] = file["a"]
 
     file = opened(write)
-    assert _guard.find(file, "a/" * 1000) == file["a"]
+    assert find(file, "a/" * 1000) == file["a"]
 
 
 def test_find__values_in_another_file(opened: Opener, tmp_path: Path) -> None:
@@ -111,7 +136,7 @@ def test_find__values_in_another_file(opened: Opener, tmp_path: Path) -> None:
         file.create_dataset("values", shape=(4,), dtype="f8", external=[(outside, 0, 32)])
 
     with pytest.raises(InvalidFileError, match=r"/values keeps its values in the file .*passwords"):
-        _guard.find(opened(write), "values")
+        find(opened(write), "values")
 
 
 def test_find__virtual_dataset(opened: Opener, secret: Path) -> None:
@@ -122,7 +147,7 @@ def test_find__virtual_dataset(opened: Opener, secret: Path) -> None:
 
     message = rf"/values is a virtual dataset assembled from '{re.escape(str(secret))}'; it was"
     with pytest.raises(InvalidFileError, match=message):
-        _guard.find(opened(write), "values")
+        find(opened(write), "values")
 
 
 def test_list_names__those_that_are_no_utf8_are_left_out(opened: Opener) -> None:
@@ -131,8 +156,8 @@ def test_list_names__those_that_are_no_utf8_are_left_out(opened: Opener) -> None
         file["a/b"] = 1
 
     file = opened(write)
-    assert _guard.list_names(file) == ["a"]
-    assert _guard.describe_members(file) == "a"
+    assert list_names(file) == ["a"]
+    assert describe_members(file) == "a"
 
 
 def test_member__missing(opened: Opener) -> None:
@@ -142,9 +167,9 @@ def test_member__missing(opened: Opener) -> None:
     file = opened(write)
     message = r"/table has no dataset 'start_time'; the group holds id"
     with pytest.raises(InvalidFileError, match=message):
-        _guard.member(file["table"], "start_time")
+        member(file["table"], "start_time")
     with pytest.raises(InvalidFileError, match=": / has no dataset 'table'"):
-        _guard.member(file, "table")
+        member(file, "table")
 
 
 @pytest.mark.parametrize("chunks", [None, (1 << 20,)], ids=["contiguous", "chunked"])
@@ -157,9 +182,9 @@ def test_find_dataset__terabytes_declared_and_nothing_stored(
     message = r"/values declares 8796093022208 bytes.*the file holds (0|8796093022208): it is not"
     file = opened(write)
     with pytest.raises(InvalidFileError, match=message):
-        _guard.find_dataset(file, "values")
+        find_dataset(file, "values")
     # the way to it is sound
-    assert _guard.reopen(file, "values").shape == (1 << 40,)
+    assert reopen(file, "values").shape == (1 << 40,)
 
 
 def test_find_dataset__one_chunk_of_a_gigabyte(opened: Opener) -> None:
@@ -169,11 +194,11 @@ def test_find_dataset__one_chunk_of_a_gigabyte(opened: Opener) -> None:
         )
 
     with pytest.raises(InvalidFileError, match="/values declares 1073741824 bytes"):
-        _guard.find_dataset(opened(write), "values")
+        find_dataset(opened(write), "values")
 
 
 def test_find_dataset__beyond_the_end_of_the_file(opened: Opener, tmp_path: Path) -> None:
-    n_values = _stored.FLOOR_BYTES // 8 + 1
+    n_values = FLOOR_BYTES // 8 + 1
 
     def write(file: h5py.File) -> None:
         dataset = file.create_dataset("values", shape=(n_values,), dtype="f8")
@@ -193,7 +218,7 @@ def test_find_dataset__beyond_the_end_of_the_file(opened: Opener, tmp_path: Path
         # newer versions of HDF5 see it themselves, when it is opened
         pytest.raises(InvalidFileError, match=r"/values cannot be (opened|read).*(corrupt|cut sh)"),
     ):
-        _guard.find_dataset(file, "values")
+        find_dataset(file, "values")
 
 
 @pytest.mark.parametrize("is_bomb", [False, True])
@@ -201,7 +226,7 @@ def test_find_dataset__compressed_to_a_hundredth_passes_and_beyond_is_refused(
     opened: Opener, is_bomb: bool
 ) -> None:
     # of zeros deflate makes a thousandth
-    n_values = 3 * _stored.FLOOR_BYTES
+    n_values = 3 * FLOOR_BYTES
     values = np.zeros(n_values, np.uint8)
     if not is_bomb:
         values[::300] = np.arange(-(-n_values // 300)) % 251
@@ -213,11 +238,11 @@ def test_find_dataset__compressed_to_a_hundredth_passes_and_beyond_is_refused(
     stored = file["values"].id.get_storage_size()
     assert n_values / stored > (200 if is_bomb else 50)
     if not is_bomb:
-        assert _guard.find_dataset(file, "values").shape == (n_values,)
+        assert find_dataset(file, "values").shape == (n_values,)
         return
     message = rf"/values declares {n_values} bytes .* the file holds {stored}: .* 67108864 .* 100"
     with pytest.raises(InvalidFileError, match=message):
-        _guard.find_dataset(file, "values")
+        find_dataset(file, "values")
 
 
 def test_find_dataset__compressed_twice(opened: Opener) -> None:
@@ -232,7 +257,7 @@ def test_find_dataset__compressed_twice(opened: Opener) -> None:
     with pytest.raises(
         InvalidFileError, match="/values is compressed twice, which is not supported"
     ):
-        _guard.find_dataset(opened(write), "values")
+        find_dataset(opened(write), "values")
 
 
 def test_one_budget__the_same_values_under_many_names(opened: Opener) -> None:
@@ -243,18 +268,18 @@ def test_one_budget__the_same_values_under_many_names(opened: Opener) -> None:
             file[f"link{number}"] = file["values"]
 
     file = opened(write)
-    with _stored.one_budget():
+    with one_budget():
         for name in ("values", "more"):
-            _guard.find_dataset(file, name)
+            find_dataset(file, name)
     # each by itself is read as often as anybody likes
     for name in file:
-        _guard.find_dataset(file, name)
-    with _stored.one_budget():
+        find_dataset(file, name)
+    with one_budget():
         for number in range(2):
-            _guard.find_dataset(file, f"link{number}")
+            find_dataset(file, f"link{number}")
         message = "/values .*: several datasets share the same stored values"
         with pytest.raises(InvalidFileError, match=message):
-            _guard.find_dataset(file, "values")
+            find_dataset(file, "values")
 
 
 def test_one_budget__many_small_bombs(opened: Opener) -> None:
@@ -263,11 +288,11 @@ def test_one_budget__many_small_bombs(opened: Opener) -> None:
             file.create_dataset(f"b{number}", shape=(3 << 20,), dtype="f8", chunks=(1 << 17,))
 
     file = opened(write)
-    with _stored.one_budget():
+    with one_budget():
         for number in range(2):
-            _guard.find_dataset(file, f"b{number}")
+            find_dataset(file, f"b{number}")
         with pytest.raises(InvalidFileError, match="/b2 declares 25165824 bytes"):
-            _guard.find_dataset(file, "b2")
+            find_dataset(file, "b2")
 
 
 def test_find_dataset__null_dataspace(opened: Opener) -> None:
@@ -275,7 +300,7 @@ def test_find_dataset__null_dataspace(opened: Opener) -> None:
         file["values"] = h5py.Empty("f8")
 
     with pytest.raises(InvalidFileError, match="/values has no values: its dataspace is null"):
-        _guard.find_dataset(opened(write), "values")
+        find_dataset(opened(write), "values")
 
 
 def test_check_numbers__what_is_none(opened: Opener) -> None:
@@ -302,19 +327,19 @@ def test_check_numbers__what_is_none(opened: Opener) -> None:
         with pytest.raises(
             InvalidFileError, match=f"/{name} should hold numbers, but is of type {shown}"
         ):
-            _kinds.check_numbers(file[name])
-    _kinds.check_numbers(file["booleans"])
+            check_numbers(file[name])
+    check_numbers(file["booleans"])
     with pytest.raises(
         InvalidFileError, match=r"/numbers has shape \(2, 3\), where 1 dimension was"
     ):
-        _kinds.check_numbers(file["numbers"], n_dimensions=1)
+        check_numbers(file["numbers"], n_dimensions=1)
     with pytest.raises(InvalidFileError, match="/text should hold numbers, but is of type text"):
-        _kinds.check_column(file["text"], "start_time")
+        check_column(file["text"], "start_time")
     with pytest.raises(InvalidFileError, match="/booleans should hold text, but is of type bool"):
-        _kinds.check_column(file["booleans"], "stimulus_name")
+        check_column(file["booleans"], "stimulus_name")
     for name in ("pairs", "reference", "numbers"):
-        assert _kinds.check_column(file[name], "contrast") == "neither"
-    assert _kinds.check_column(file["text"], "contrast") == "text"
+        assert check_column(file[name], "contrast") == "neither"
+    assert check_column(file["text"], "contrast") == "text"
 
 
 def test_is_plain__bytes_that_need_converting(opened: Opener) -> None:
@@ -331,12 +356,12 @@ def test_is_plain__bytes_that_need_converting(opened: Opener) -> None:
         h5py.h5d.create(file.id, b"three", three_bytes, h5py.h5s.create_simple((3,)))
 
     file = opened(write)
-    assert _kinds.is_plain(file["plain"])
-    assert _kinds.is_plain(file["big_endian"])
+    assert is_plain(file["plain"])
+    assert is_plain(file["big_endian"])
     assert file["shifted"][()].tolist() == [1, -2, 3]
-    assert not _kinds.is_plain(file["shifted"])
+    assert not is_plain(file["shifted"])
     with pytest.raises(InvalidFileError, match=r"/three cannot be read .*i3"):
-        _kinds.check_numbers(file["three"])
+        check_numbers(file["three"])
 
 
 @pytest.fixture(scope="module")
@@ -355,15 +380,15 @@ def test_check_ends__accepts_what_cuts_the_rows(
     )
     values = np.array(ends, dtype=np.int64)
     if is_sound:
-        assert _kinds.check_ends(some_dataset, values, length).tolist() == [0, *ends]
+        assert check_ends(some_dataset, values, length).tolist() == [0, *ends]
     else:
         with pytest.raises(InvalidFileError, match="/units/spike_times_index"):
-            _kinds.check_ends(some_dataset, values, length)
+            check_ends(some_dataset, values, length)
 
 
 def test_check_ends__messages(some_dataset: h5py.Dataset) -> None:
     def check(ends: list[float], dtype: str, n_runs: int | None = None) -> None:
-        _kinds.check_ends(some_dataset, np.array(ends, dtype=dtype), 10, n_runs=n_runs)
+        check_ends(some_dataset, np.array(ends, dtype=dtype), 10, n_runs=n_runs)
 
     with pytest.raises(InvalidFileError, match="has the end index 18446744073709551615, but"):
         check([2**64 - 1], "u8")
@@ -378,11 +403,14 @@ def test_check_ends__messages(some_dataset: h5py.Dataset) -> None:
 
 
 def test_check_unique__messages(some_dataset: h5py.Dataset) -> None:
-    assert _kinds.check_unique(some_dataset, np.array([3, 1], np.uint8)).tolist() == [3, 1]
+    assert check_unique(some_dataset, np.array([3, 1], np.uint8)).tolist() == [
+        3,
+        1,
+    ]
     with pytest.raises(InvalidFileError, match="has 1 repeated id, for example 7: rows cannot be"):
-        _kinds.check_unique(some_dataset, np.array([7, 1, 7]))
+        check_unique(some_dataset, np.array([7, 1, 7]))
     with pytest.raises(InvalidFileError, match="ids should be whole numbers in one dimension"):
-        _kinds.check_unique(some_dataset, np.array([1.5]))
+        check_unique(some_dataset, np.array([1.5]))
 
 
 def test_check_table__messages(some_dataset: h5py.Dataset) -> None:
@@ -390,14 +418,14 @@ def test_check_table__messages(some_dataset: h5py.Dataset) -> None:
     with pytest.raises(
         InvalidFileError, match="/units has no column 'id', so it is not the expected table"
     ):
-        _kinds.check_table(group, {"a": [1]})
+        check_table(group, {"a": [1]})
     with pytest.raises(InvalidFileError, match=r"columns of different lengths: \{'id': 1, 'a': 2"):
-        _kinds.check_table(group, {"id": np.arange(1), "a": np.arange(2)})
+        check_table(group, {"id": np.arange(1), "a": np.arange(2)})
     with pytest.raises(
         InvalidFileError, match=r"start_time_index makes 'start_time' a ragged column"
     ):
-        _kinds.check_table(group, {"id": np.arange(1), "start_time": [np.arange(2)]})
-    _kinds.check_table(group, {"id": np.arange(1), "tags": [np.arange(2)]})
+        check_table(group, {"id": np.arange(1), "start_time": [np.arange(2)]})
+    check_table(group, {"id": np.arange(1), "tags": [np.arange(2)]})
 
 
 def test_read_attribute__kinds(opened: Opener) -> None:
@@ -412,28 +440,28 @@ def test_read_attribute__kinds(opened: Opener) -> None:
         file.attrs["nan"] = np.nan
         file.attrs.create("reference", file.ref, dtype=h5py.ref_dtype)
         file.attrs["words"] = ["a", "b"]
-        file.attrs["large"] = np.zeros(_attributes.LARGEST_ATTRIBUTE + 1, np.uint8)
-        file.attrs["long list"] = ["a"] * (_attributes.MOST_TEXTS + 1)
+        file.attrs["large"] = np.zeros(LARGEST_ATTRIBUTE + 1, np.uint8)
+        file.attrs["long list"] = ["a"] * (MOST_TEXTS + 1)
 
     file = opened(write)
     expected = {"word": "µV", "bytes": "mm", "number": 1.5, "yes": True, "one": 7, "none": None}
-    assert {name: _attributes.read_attribute(file, name) for name in expected} == expected
+    assert {name: read_attribute(file, name) for name in expected} == expected
     with pytest.raises(InvalidFileError, match=r"'many' has shape \(3,\), where one value was"):
-        _attributes.read_attribute(file, "many")
+        read_attribute(file, "many")
     for name in ("empty", "reference", "large", "long list"):
         with pytest.raises(InvalidFileError, match=f"the attribute '{name}' holds"):
-            _attributes.read_attribute(file, name)
+            read_attribute(file, name)
     for name, shown in {"word": "'µV'", "none": "None", "nan": "nan"}.items():
         message = f"the attribute '{name}' is {shown}, where a number was expected"
         with pytest.raises(InvalidFileError, match=message):
-            _attributes.read_number(file, name)
-    assert _attributes.read_number(file, "yes") == 1
-    assert _attributes.read_names(file, "words") == ["a", "b"]
-    assert _attributes.read_names(file, "none") is None
+            read_number(file, name)
+    assert read_number(file, "yes") == 1
+    assert read_names(file, "words") == ["a", "b"]
+    assert read_names(file, "none") is None
     with pytest.raises(
         InvalidFileError, match="the attribute 'many' should hold text, but is of type int64"
     ):
-        _attributes.read_names(file, "many")
+        read_names(file, "many")
 
 
 def test_read_value__kinds(opened: Opener) -> None:
@@ -441,11 +469,11 @@ def test_read_value__kinds(opened: Opener) -> None:
         file["word"] = "µV"
         file["number"] = 3
         file["many"] = ["a", "b"]
-        file["long"] = "a" * (_attributes.LARGEST_STRING + 1)
+        file["long"] = "a" * (LARGEST_STRING + 1)
 
     file = opened(write)
-    assert [_attributes.read_value(file[name]) for name in ("word", "number")] == ["µV", 3]
+    assert [read_value(file[name]) for name in ("word", "number")] == ["µV", 3]
     with pytest.raises(InvalidFileError, match=r"/many should hold one text or number.*\(2,\)"):
-        _attributes.read_value(file["many"])
+        read_value(file["many"])
     with pytest.raises(InvalidFileError, match="/long has a string of 1048577 bytes; at most"):
-        _attributes.read_value(file["long"])
+        read_value(file["long"])
