@@ -41,9 +41,9 @@ from spikehouse.survey.manifest import create_manifest
 from spikehouse.survey.protocol import Source
 from spikehouse.survey.store import Store
 from spikehouse.transfer.byte_ranges import PlanRules
-from spikehouse.transfer.client import HttpOptions
 from spikehouse.transfer.remote_bytes import RemoteBytes, StreamOptions
 from spikehouse.transfer.remote_file import RemoteFile
+from spikehouse.transfer.retry import HttpOptions
 
 T = TypeVar("T")
 DEADLINE_S = 15.0

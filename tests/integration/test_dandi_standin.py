@@ -17,7 +17,8 @@ import pytest
 from spikehouse.errors import ChecksumError, NotFoundError, SourceError
 from spikehouse.survey import Dandi, Folder
 from spikehouse.transfer import RemoteFile, download
-from spikehouse.transfer.client import HttpClient, HttpOptions
+from spikehouse.transfer.http import HttpClient
+from spikehouse.transfer.retry import HttpOptions
 
 STAND_IN = Path(__file__).resolve().parents[1] / "standins" / "dandi_server.py"
 N_BYTES = 300_000

@@ -17,7 +17,8 @@ from spikehouse.errors import NotFoundError, SourceError
 from spikehouse.survey import S3
 from spikehouse.survey.protocol import TABLE_FILES, TableFile
 from spikehouse.transfer import RemoteFile, download
-from spikehouse.transfer.client import HttpClient, HttpOptions
+from spikehouse.transfer.http import HttpClient
+from spikehouse.transfer.retry import HttpOptions
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("moto") is None, reason="needs moto[s3,server], which is not here"

@@ -24,10 +24,10 @@ from spikehouse import EcephysSession
 from spikehouse.demo import Survey
 from spikehouse.errors import InvalidArgumentError, InvalidFileError, SourceError
 from spikehouse.nwb.lfp import open_lfp
-from spikehouse.transfer.client import ChangedError, HttpOptions
-from spikehouse.transfer.remote_bytes import RemoteBytes
+from spikehouse.transfer.http import ChangedError
+from spikehouse.transfer.remote_bytes import RemoteBytes, StreamOptions
 from spikehouse.transfer.remote_file import RemoteFile
-from spikehouse.transfer.stream_options import StreamOptions
+from spikehouse.transfer.retry import HttpOptions
 
 OPTIONS = StreamOptions(http=HttpOptions(patience=0.2, connections=4))
 

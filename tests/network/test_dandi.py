@@ -6,7 +6,7 @@ import pytest
 
 from spikehouse.errors import NotFoundError
 from spikehouse.survey import Dandi
-from spikehouse.transfer.client import HttpClient
+from spikehouse.transfer.http import HttpClient
 
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 N_BYTES = 2_317_463_664

@@ -8,7 +8,7 @@ import pytest
 from spikehouse import EcephysProjectCache
 from spikehouse.errors import NotFoundError, SourceError
 from spikehouse.survey import S3
-from spikehouse.transfer.client import HttpClient
+from spikehouse.transfer.http import HttpClient
 
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 N_BYTES = 2_317_463_664

@@ -10,7 +10,7 @@ import pytest
 from spikehouse import EcephysProjectCache
 from spikehouse.errors import NotFoundError
 from spikehouse.survey import Warehouse
-from spikehouse.transfer.client import HttpClient
+from spikehouse.transfer.http import HttpClient
 
 
 @pytest.fixture(scope="module")

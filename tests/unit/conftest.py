@@ -15,7 +15,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from spikehouse.transfer.client import HttpOptions
+from spikehouse.transfer.retry import HttpOptions
 
 Route = Callable[["Handler"], None]
 

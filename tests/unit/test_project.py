@@ -31,8 +31,8 @@ from spikehouse.errors import (
 from spikehouse.project import EcephysProjectCache, _sources
 from spikehouse.session import EcephysSession
 from spikehouse.survey.sources.s3 import S3
-from spikehouse.transfer.client import HttpOptions
 from spikehouse.transfer.remote_file import LocalFile, RemoteFile
+from spikehouse.transfer.retry import HttpOptions
 
 if TYPE_CHECKING:
     from tests.unit.conftest import StandIn

@@ -21,7 +21,7 @@ import numpy.typing as npt
 from spikehouse.errors import InvalidFileError
 from spikehouse.nwb._check_size import user_block
 from spikehouse.nwb._safe_open import find, list_links, list_names
-from spikehouse.transfer.remote_file import Span
+from spikehouse.transfer.byte_ranges import ByteRange as Span
 
 # an object header and the index of a group, which the library allocates together
 _HEADER_BYTES = 4 << 10

@@ -41,8 +41,8 @@ from spikehouse.nwb._validate_columns import (
 )
 from spikehouse.nwb._views import LocalBytes
 from spikehouse.nwb._vlen_strings import read_factorized, read_references
+from spikehouse.transfer.byte_ranges import ByteRange as Span
 from spikehouse.transfer.remote_bytes import RemoteBytes
-from spikehouse.transfer.remote_file import Span
 
 NwbPath: TypeAlias = str | os.PathLike[str] | RemoteBytes | IO[Any] | h5py.File
 """A path, an address, an open remote file, an open file with a path, or an h5py.File."""

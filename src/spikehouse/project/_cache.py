@@ -27,7 +27,7 @@ from spikehouse.survey.sources import dandi, s3
 from spikehouse.survey.sources.folder import Folder
 from spikehouse.survey.sources.warehouse import DEFAULT_HOST, Warehouse
 from spikehouse.survey.store import Store
-from spikehouse.transfer.client import HttpOptions
+from spikehouse.transfer.retry import HttpOptions
 
 __all__ = ["EcephysProjectCache"]
 

@@ -16,7 +16,7 @@ from spikehouse.survey.sources.dandi import Dandi
 from spikehouse.survey.sources.folder import Folder
 from spikehouse.survey.sources.s3 import S3
 from spikehouse.survey.sources.warehouse import Warehouse
-from spikehouse.transfer.client import HttpOptions
+from spikehouse.transfer.retry import HttpOptions
 
 __all__ = [
     "CACHE_VARIABLE",

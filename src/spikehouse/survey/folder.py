@@ -15,11 +15,12 @@ from spikehouse.schema import Table
 from spikehouse.survey.manifest import Manifest
 from spikehouse.survey.parquet_cache import make_stamp, read_twin
 from spikehouse.survey.tables import read_table
-from spikehouse.transfer.client import HttpClient, HttpOptions
 from spikehouse.transfer.disk import check_inside
 from spikehouse.transfer.download import download
+from spikehouse.transfer.http import HttpClient
 from spikehouse.transfer.records import OWN_FOLDER, find_record
 from spikehouse.transfer.remote_file import Content, RemoteFile
+from spikehouse.transfer.retry import HttpOptions
 
 if TYPE_CHECKING:
     from spikehouse.transfer.progress import Progress

@@ -20,8 +20,8 @@ from spikehouse.survey.protocol import HasTableFiles, Source
 from spikehouse.survey.sources.csv_tables import select_units
 from spikehouse.survey.sources.fallback import ask_in_turn, name_source
 from spikehouse.survey.targets import ANY_METRICS, TABLES, TableName, Target, Targets
-from spikehouse.transfer.part_state import count_kept
 from spikehouse.transfer.remote_file import LocalFile, RemoteFile
+from spikehouse.transfer.sparse_file import count_kept
 
 if TYPE_CHECKING:
     from spikehouse.transfer.progress import Progress

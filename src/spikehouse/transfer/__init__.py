@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from spikehouse.transfer.download import download
-    from spikehouse.transfer.remote_bytes import RemoteBytes
+    from spikehouse.transfer.remote_bytes import RemoteBytes, StreamOptions
     from spikehouse.transfer.remote_file import Content, LocalFile, RemoteFile
     from spikehouse.transfer.retry import HttpOptions
-    from spikehouse.transfer.stream_options import StreamOptions
 
 __all__ = [
     "Content",
@@ -31,7 +30,7 @@ _HOMES = {
     "LocalFile": "spikehouse.transfer.remote_file",
     "RemoteBytes": "spikehouse.transfer.remote_bytes",
     "RemoteFile": "spikehouse.transfer.remote_file",
-    "StreamOptions": "spikehouse.transfer.stream_options",
+    "StreamOptions": "spikehouse.transfer.remote_bytes",
     "download": "spikehouse.transfer.download",
 }
 

@@ -1,6 +1,7 @@
-"""Plan the byte ranges to request: pure arithmetic on half-open byte ranges.
+"""Arithmetic on half-open byte ranges: what is missing, and which requests to send for it.
 
-All functions take ranges in any order and return them increasing and disjoint.
+A byte range is the first byte and the one behind the last. Ranges are given in any order and
+returned increasing and disjoint.
 """
 
 from __future__ import annotations
@@ -8,8 +9,28 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TypeAlias
 
-from spikehouse.transfer.remote_file import Span
+__all__ = [
+    "ByteRange",
+    "PlanRules",
+    "align",
+    "coalesce",
+    "count_bytes",
+    "halve",
+    "plan_download",
+    "plan_requests",
+    "split",
+    "subtract",
+    "unite",
+]
+
+ByteRange: TypeAlias = tuple[int, int]
+
+# of a download: several ranges per connection, so that a fast one takes more of them, and none so
+# long that the digest, which needs the bytes in order, falls behind
+RANGES_PER_CONNECTION = 4
+LARGEST_DOWNLOAD = 32 << 20
 
 
 @dataclass(frozen=True)
@@ -44,10 +65,17 @@ class PlanRules:
     connections: int = 6
 
 
-def unite(spans: Iterable[Span]) -> list[Span]:
+def count_bytes(ranges: Iterable[ByteRange]) -> int:
+    """Add up the lengths of byte ranges, counting overlaps twice."""
+    return sum(stop - start for start, stop in ranges)
+
+
+def unite(ranges: Iterable[ByteRange]) -> list[ByteRange]:
     """Merge byte ranges that overlap or touch."""
-    united: list[Span] = []
-    for start, stop in sorted(span for span in spans if span[0] < span[1]):
+    united: list[ByteRange] = []
+    for start, stop in sorted(ranges):
+        if start >= stop:
+            continue
         if united and start <= united[-1][1]:
             united[-1] = (united[-1][0], max(stop, united[-1][1]))
         else:
@@ -55,12 +83,12 @@ def unite(spans: Iterable[Span]) -> list[Span]:
     return united
 
 
-def subtract(spans: Iterable[Span], taken: Iterable[Span]) -> list[Span]:
+def subtract(ranges: Iterable[ByteRange], taken: Iterable[ByteRange]) -> list[ByteRange]:
     """Remove from byte ranges what other ranges cover."""
     holes = unite(taken)
-    left: list[Span] = []
+    left: list[ByteRange] = []
     position = 0
-    for start, stop in unite(spans):
+    for start, stop in unite(ranges):
         while position < len(holes) and holes[position][1] <= start:
             position += 1
         here = position
@@ -74,19 +102,19 @@ def subtract(spans: Iterable[Span], taken: Iterable[Span]) -> list[Span]:
     return left
 
 
-def align(spans: Iterable[Span], *, page: int, size: int) -> list[Span]:
+def align(ranges: Iterable[ByteRange], *, page: int, size: int) -> list[ByteRange]:
     """Extend byte ranges to whole pages within the file."""
     widened = (
-        (max(start, 0) // page * page, min(-(-stop // page) * page, size)) for start, stop in spans
+        (max(start, 0) // page * page, min(-(-stop // page) * page, size)) for start, stop in ranges
     )
     return unite(widened)
 
 
-def coalesce(spans: Iterable[Span], *, rules: PlanRules) -> list[Span]:
+def coalesce(ranges: Iterable[ByteRange], *, rules: PlanRules) -> list[ByteRange]:
     """Bridge gaps between byte ranges, the narrowest first, as far as the rules allow."""
-    apart = unite(spans)
+    apart = unite(ranges)
     gaps = [after[0] - before[1] for before, after in itertools.pairwise(apart)]
-    allowance = rules.most_waste * sum(stop - start for start, stop in apart)
+    allowance = rules.most_waste * count_bytes(apart)
     bridged = set()
     for place in sorted(range(len(gaps)), key=gaps.__getitem__):
         gap = gaps[place]
@@ -98,13 +126,12 @@ def coalesce(spans: Iterable[Span], *, rules: PlanRules) -> list[Span]:
     return unite([*apart, *((apart[place][1], apart[place + 1][0]) for place in bridged)])
 
 
-def split(spans: Iterable[Span], *, rules: PlanRules) -> list[Span]:
+def split(ranges: Iterable[ByteRange], *, rules: PlanRules) -> list[ByteRange]:
     """Cut long byte ranges at pages into parts of about equal length."""
-    given = list(spans)
-    total = sum(stop - start for start, stop in given)
-    fair = max(total // rules.connections, rules.smallest_part, rules.page)
+    given = list(ranges)
+    fair = max(count_bytes(given) // rules.connections, rules.smallest_part, rules.page)
     length = max(min(fair, rules.largest_request) // rules.page * rules.page, rules.page)
-    parts: list[Span] = []
+    parts: list[ByteRange] = []
     for start, stop in given:
         n_parts = -(-(stop - start) // length)
         step = -(-(stop - start) // n_parts)
@@ -114,9 +141,35 @@ def split(spans: Iterable[Span], *, rules: PlanRules) -> list[Span]:
 
 
 def plan_requests(
-    asked: Iterable[Span], cached: Iterable[Span], *, size: int, rules: PlanRules
-) -> list[Span]:
+    asked: Iterable[ByteRange], cached: Iterable[ByteRange], *, size: int, rules: PlanRules
+) -> list[ByteRange]:
     """Return the ranges to request: all that is asked and not cached, and bridged gaps."""
     missing = subtract(align(asked, page=rules.page, size=size), cached)
     aligned = align(missing, page=rules.page, size=size)
     return split(coalesce(aligned, rules=rules), rules=rules)
+
+
+def plan_download(
+    size: int, present: Iterable[ByteRange], *, connections: int, smallest: int
+) -> list[ByteRange]:
+    """Cut what is missing of a file into ranges that several connections take in turn."""
+    missing = subtract([(0, size)], present)
+    wanted = count_bytes(missing) // (max(connections, 1) * RANGES_PER_CONNECTION)
+    length = max(min(wanted, LARGEST_DOWNLOAD) // smallest, 1) * smallest
+    planned = []
+    for start, stop in missing:
+        while start < stop:
+            # up to the next multiple of `smallest`
+            end = min(start // smallest * smallest + length, stop)
+            planned.append((start, end))
+            start = end
+    return planned
+
+
+def halve(given: ByteRange, *, smallest: int) -> tuple[ByteRange, ByteRange] | None:
+    """Cut a byte range in two at a multiple of `smallest`; None where a half would be shorter."""
+    start, stop = given
+    middle = -(-(start + (stop - start) // 2) // smallest) * smallest
+    if middle - start < smallest or stop - middle < smallest:
+        return None
+    return (start, middle), (middle, stop)

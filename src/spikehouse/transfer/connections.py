@@ -18,7 +18,7 @@ from urllib3.util import Url, make_headers, parse_url
 
 from spikehouse.errors import SourceError
 from spikehouse.transfer.addresses import is_loopback
-from spikehouse.transfer.waiting import SPEAK_AFTER_S, announce_long_wait, say
+from spikehouse.transfer.progress import SPEAK_AFTER_S, announce_long_wait, say
 
 if TYPE_CHECKING:
     from spikehouse.transfer.retry import HttpOptions

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO
 
 from spikehouse.errors import CacheError, SpikehouseError
-from spikehouse.transfer.waiting import SPEAK_AFTER_S, say
+from spikehouse.transfer.progress import SPEAK_AFTER_S, say
 
 __all__ = [
     "NO_FOLLOW",

@@ -8,8 +8,14 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from spikehouse.errors import NotFoundError, SourceError, TransferError
-from spikehouse.transfer.answers import check_coding, check_head, read_length
-from spikehouse.transfer.client import HttpClient, iterate_blocks, retry
+from spikehouse.transfer.http import (
+    HttpClient,
+    check_coding,
+    check_head,
+    iterate_blocks,
+    read_length,
+)
+from spikehouse.transfer.retry import retry
 
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse

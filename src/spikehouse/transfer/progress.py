@@ -1,17 +1,28 @@
-"""Progress bars on stderr: one per file, and a total when there are several."""
+"""Progress bars on stderr, and messages between them."""
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
+import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Never
 
 if TYPE_CHECKING:
     from tqdm import tqdm
 
-__all__ = ["FileProgress", "Progress", "count_steps", "is_progress_shown"]
+__all__ = [
+    "SPEAK_AFTER_S",
+    "FileProgress",
+    "Progress",
+    "announce_long_wait",
+    "count_steps",
+    "is_progress_shown",
+    "say",
+]
 
 PROGRESS_VARIABLE = "SPIKEHOUSE_PROGRESS"
 
@@ -159,3 +170,35 @@ class Progress:
         bar.n = n
         bar.last_print_n = n
         bar.refresh()
+
+
+log = logging.getLogger(__name__)
+
+SPEAK_AFTER_S = 3.0
+
+_said: dict[str, float] = {}
+
+
+def say(text: str) -> None:
+    """Log a warning without damaging a progress bar."""
+    now = time.monotonic()
+    if now - _said.get(text, -SPEAK_AFTER_S) < SPEAK_AFTER_S:
+        return
+    _said.clear()
+    _said[text] = now
+    bars = sys.modules.get("tqdm")
+    with bars.tqdm.external_write_mode(sys.stderr) if bars else contextlib.nullcontext():
+        log.warning(text)
+
+
+@contextlib.contextmanager
+def announce_long_wait(text: str) -> Iterator[None]:
+    """Show a message if the ``with`` block lasts longer than 3 s."""
+    # several connections that wait for the same thing announce it once
+    timer = threading.Timer(SPEAK_AFTER_S, say, [text])
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()

@@ -8,28 +8,28 @@ import time
 import weakref
 from collections.abc import Callable, Iterable
 from concurrent.futures import CancelledError, Future
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 from spikehouse.errors import CacheError, InvalidArgumentError, SourceError, SpikehouseError
 from spikehouse.transfer.blocks import PageMemory, Run, RunStore, cached_pages
-from spikehouse.transfer.byte_ranges import align, plan_requests, unite
-from spikehouse.transfer.client import ChangedError, HttpClient
+from spikehouse.transfer.byte_ranges import ByteRange, PlanRules, align, plan_requests, unite
 from spikehouse.transfer.facts import (
     Facts,
     forget_facts,
+    read_facts,
     read_spans,
     write_facts,
     write_spans,
 )
-from spikehouse.transfer.forks import renew_in_child
-from spikehouse.transfer.identity import identify, probe
-from spikehouse.transfer.remote_file import RemoteFile, Span
-from spikehouse.transfer.stream_options import RangeClient, StreamOptions
+from spikehouse.transfer.http import ChangedError, HttpClient, renew_in_child
+from spikehouse.transfer.remote_file import RemoteFile, Version
+from spikehouse.transfer.retry import HttpOptions, UnreachableError
 from spikehouse.transfer.threads import DaemonPool
-from spikehouse.transfer.versions import Version
 
-__all__ = ["RangeClient", "RemoteBytes", "StreamOptions"]
+__all__ = ["RangeClient", "RemoteBytes", "StreamOptions", "identify", "probe"]
 
 log = logging.getLogger(__name__)
 
@@ -134,7 +134,7 @@ class RemoteBytes:
         """Fill a buffer with HDF5 metadata, fetching a window around it and pinning it."""
         return self._read(offset, buffer, is_metadata=True)
 
-    def prefetch(self, spans: Iterable[Span], *, is_metadata: bool = False) -> None:
+    def prefetch(self, spans: Iterable[ByteRange], *, is_metadata: bool = False) -> None:
         """Begin to fetch byte ranges that will be read, without waiting for them."""
         # Half of the memory limit is the most that is prefetched. Failures are not raised here:
         # the reader of the bytes asks again and gets the error.
@@ -152,11 +152,11 @@ class RemoteBytes:
             if missing:
                 self._submit(missing, is_metadata=is_metadata)
 
-    def recall_spans(self, key: str) -> list[Span] | None:
+    def recall_spans(self, key: str) -> list[ByteRange] | None:
         """Return the byte ranges stored by `keep_spans` for this version, or None."""
         return None if self._store is None else read_spans(self._store.folder, key)
 
-    def keep_spans(self, key: str, spans: Iterable[Span]) -> None:
+    def keep_spans(self, key: str, spans: Iterable[ByteRange]) -> None:
         """Store byte ranges under a key, to save a later opening the search for them."""
         if self._store is not None:
             write_spans(self._store.folder, key, unite(spans))
@@ -291,7 +291,7 @@ class RemoteBytes:
             future.add_done_callback(partial(self._land, start, stop))
         return futures
 
-    def _widen(self, start: int, stop: int) -> Span:
+    def _widen(self, start: int, stop: int) -> ByteRange:
         """Return a window around metadata that doubles with every earlier window close by."""
         # HDF5 asks for one piece of metadata after another, each in a request that the next one
         # waits for. Where some metadata lies there is more, with the small columns of a table in
@@ -393,3 +393,83 @@ class RemoteBytes:
 
 def _reopen(remote: RemoteFile, options: StreamOptions, cache: Path | None) -> RemoteBytes:
     return RemoteBytes(remote, options=options, cache=cache)
+
+
+_HOUR_S = 3600.0
+
+
+def identify(
+    remote: RemoteFile, client: RangeClient, cache: Path | None, *, trust_hours: float
+) -> tuple[RemoteFile, bool]:
+    """Return the file with size and validator, and whether these come from the record."""
+    # The server is asked only if nothing is given or recorded, or the record is older than
+    # `trust_hours`. An unreachable server is no failure if there is a record: cached bytes can be
+    # read offline. A wrong record shows at the first request, whose answer must have the recorded
+    # version.
+    if remote.size is not None and remote.etag is not None:
+        return remote, False
+    known = None if cache is None else read_facts(cache, remote.url)
+    if cache is None or known is None or remote.size not in (None, known.size):
+        return probe(remote, client), False
+    recalled = replace(remote, size=known.size, etag=known.etag, modified=known.modified)
+    if time.time() - known.checked_at < trust_hours * _HOUR_S:
+        return recalled, True
+    try:
+        probed = probe(remote, client)
+    except UnreachableError as error:
+        log.warning("%s is read from the cache: %s", remote.url, error)
+        return recalled, True
+    if probed == recalled:
+        write_facts(cache, remote.url, replace(known, checked_at=time.time()))
+    return probed, False
+
+
+def probe(remote: RemoteFile, client: RangeClient) -> RemoteFile:
+    """Ask the server for size and validator of a file."""
+    probed = client.probe(remote)
+    if probed.size is None:
+        raise SourceError(f"{remote.url}: the server does not say how long the file is")
+    return probed
+
+
+@dataclass(frozen=True)
+class StreamOptions:
+    """Options of streaming a remote file.
+
+    Attributes
+    ----------
+    rules
+        How byte ranges are combined into requests, and how many requests run at once.
+    memory_bytes
+        Limit for downloaded bytes in memory, HDF5 metadata not counted.
+    disk_bytes
+        Limit for streamed bytes in the cache folder, of all remote files together.
+    trust_hours
+        Time after the last confirmation by the server during which opening the file sends no
+        request [hour]. The first request for bytes checks the version in any case.
+    metadata_window
+        Number of bytes fetched around a piece of HDF5 metadata; it doubles with every further
+        piece that is missing close by.
+    largest_window
+        Limit of that doubling [bytes].
+    http
+        Timeouts, retries and connections.
+    """
+
+    rules: PlanRules = field(default_factory=PlanRules)
+    memory_bytes: int = 128 << 20
+    disk_bytes: int = 4 << 30
+    trust_hours: float = 24.0
+    metadata_window: int = 128 << 10
+    largest_window: int = 1 << 20
+    http: HttpOptions = field(default_factory=lambda: HttpOptions(connections=6))
+
+
+class RangeClient(Protocol):
+    """HTTP client as seen by RemoteBytes; tests pass a fake one."""
+
+    def probe(self, remote: RemoteFile) -> RemoteFile:
+        """Return the file with size and validators from the server."""
+
+    def read_range(self, remote: RemoteFile, start: int, stop: int) -> bytes:
+        """Read one byte range of the version that `remote` describes."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from spikehouse.errors import InvalidArgumentError, SourceError, TransferError
-from spikehouse.transfer.waiting import say
+from spikehouse.transfer.progress import say
 
 __all__ = ["HttpOptions", "RetryState", "TransientError", "UnreachableError", "retry"]
 

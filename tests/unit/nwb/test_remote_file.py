@@ -17,9 +17,8 @@ from spikehouse.nwb.units import RaggedColumn
 from spikehouse.spikes import trains as trains_module
 from spikehouse.spikes.trains import ReadAhead, Selection
 from spikehouse.transfer.byte_ranges import PlanRules
-from spikehouse.transfer.remote_bytes import RemoteBytes
+from spikehouse.transfer.remote_bytes import RemoteBytes, StreamOptions
 from spikehouse.transfer.remote_file import RemoteFile
-from spikehouse.transfer.stream_options import StreamOptions
 
 TEXT = h5py.string_dtype()
 N_UNITS = 12

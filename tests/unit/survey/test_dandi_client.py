@@ -15,8 +15,8 @@ from spikehouse.survey.protocol import TABLE_FILES, HasTableFiles, Source
 from spikehouse.survey.sources.dandi import DEFAULT_URL, DOWNLOAD_HOSTS, Dandi
 from spikehouse.survey.sources.dandi_api import Asset, DandisetFiles
 from spikehouse.survey.sources.s3 import S3
-from spikehouse.transfer.client import HttpOptions
 from spikehouse.transfer.remote_file import RemoteFile
+from spikehouse.transfer.retry import HttpOptions
 
 if TYPE_CHECKING:
     from tests.unit.conftest import StandIn

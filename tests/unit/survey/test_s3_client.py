@@ -23,8 +23,9 @@ from spikehouse.survey.sources.csv_tables import CsvTables, parse_csv
 from spikehouse.survey.sources.s3 import S3
 from spikehouse.survey.sources.warehouse import Warehouse
 from spikehouse.transfer.addresses import check_base_url, check_id, is_below
-from spikehouse.transfer.client import HttpClient, HttpOptions
+from spikehouse.transfer.http import HttpClient
 from spikehouse.transfer.remote_file import RemoteFile
+from spikehouse.transfer.retry import HttpOptions
 
 if TYPE_CHECKING:
     from tests.unit.conftest import Handler, StandIn

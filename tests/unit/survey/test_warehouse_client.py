@@ -15,7 +15,7 @@ import pytest
 from spikehouse.errors import InvalidArgumentError, NotFoundError, SourceError
 from spikehouse.schema.cache_tables import PROBES, SESSIONS, UNITS
 from spikehouse.survey.sources.warehouse import Warehouse
-from spikehouse.transfer.client import HttpOptions
+from spikehouse.transfer.retry import HttpOptions
 
 if TYPE_CHECKING:
     from tests.unit.conftest import Handler, StandIn

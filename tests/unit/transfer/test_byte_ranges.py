@@ -12,6 +12,9 @@ from spikehouse.transfer.byte_ranges import (
     PlanRules,
     align,
     coalesce,
+    count_bytes,
+    halve,
+    plan_download,
     plan_requests,
     subtract,
     unite,
@@ -92,3 +95,47 @@ def test_plan_requests__one_long_range__shared_by_the_connections():
 @pytest.mark.parametrize("span", [(990, 2000), (-5, 10)])
 def test_align__stays_within_the_file(span):
     assert align([span], page=16, size=SIZE) in ([(976, 1000)], [(0, 16)])
+
+
+@given(
+    size=st.integers(0, SIZE),
+    present=SPANS,
+    connections=st.integers(0, 9),
+    smallest=st.integers(1, 40),
+)
+def test_plan_download__every_missing_byte_once_cut_on_the_grid(
+    size, present, connections, smallest
+):
+    plan = plan_download(size, present, connections=connections, smallest=smallest)
+    assert cover(plan) == set(range(size)) - cover(present)
+    assert count_bytes(plan) == len(cover(plan))
+    assert plan == sorted(plan)
+    edges = {edge for gap in subtract([(0, size)], present) for edge in gap}
+    assert all(edge in edges or edge % smallest == 0 for found in plan for edge in found)
+
+
+def test_plan_download__gives_every_connection_several_ranges():
+    plan = plan_download(160, [], connections=4, smallest=10)
+    assert plan == [(start, start + 10) for start in range(0, 160, 10)]
+
+
+def test_plan_download__keeps_ranges_below_32_MiB():
+    plan = plan_download(10 << 30, [], connections=4, smallest=1 << 20)
+    assert {stop - start for start, stop in plan} == {32 << 20}
+
+
+@given(start=st.integers(0, 300), length=st.integers(0, 300), smallest=st.integers(1, 50))
+def test_halve__halves_cover_the_range(start, length, smallest):
+    halves = halve((start, start + length), smallest=smallest)
+    if halves is None:
+        assert length < 4 * smallest
+        return
+    (first, middle), (again, last) = halves
+    assert (first, middle, last) == (start, again, start + length)
+    assert middle % smallest == 0
+    assert min(middle - first, last - middle) >= smallest
+
+
+@pytest.mark.parametrize("given_range", [(0, 10), (0, 19), (5, 20), (9, 20)])
+def test_halve__leaves_short_ones_alone(given_range):
+    assert halve(given_range, smallest=10) is None

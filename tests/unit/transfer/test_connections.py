@@ -16,10 +16,11 @@ from urllib3.connection import HTTPConnection
 from urllib3.util import parse_url
 
 from spikehouse.errors import SourceError, TransferError
-from spikehouse.transfer import connections, waiting
-from spikehouse.transfer.client import HttpClient, HttpOptions, UnreachableError
+from spikehouse.transfer import connections, progress
 from spikehouse.transfer.connections import find_proxy
 from spikehouse.transfer.documents import fetch_bytes
+from spikehouse.transfer.http import HttpClient
+from spikehouse.transfer.retry import HttpOptions, UnreachableError
 
 Act = Callable[[socket.socket, bytes], None]
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n"
@@ -179,9 +180,9 @@ def test_fetch_bytes__of_odd_lengths_is_right_or_an_error(
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(waiting, "SPEAK_AFTER_S", 0.05)
+    monkeypatch.setattr(progress, "SPEAK_AFTER_S", 0.05)
     monkeypatch.setattr(connections, "SPEAK_AFTER_S", 0.05)
-    waiting._said.clear()
+    progress._said.clear()
 
 
 def silent(line: socket.socket, request: bytes) -> None:
@@ -254,10 +255,10 @@ def test_fetch_bytes__says_nothing_of_a_short_wait(
 def test_announce_long_wait__speaks_once_and_only_when_it_lasts(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    with waiting.announce_long_wait("waiting for nothing"):
+    with progress.announce_long_wait("waiting for nothing"):
         pass
     assert caplog.messages == []
-    with waiting.announce_long_wait("waiting for a while"):
+    with progress.announce_long_wait("waiting for a while"):
         deadline = time.monotonic() + 10
         while not caplog.messages and time.monotonic() < deadline:
             time.sleep(0.01)
@@ -271,7 +272,7 @@ def test_say__writes_between_progress_bars(capsys: pytest.CaptureFixture[str]) -
     logging.getLogger("spikehouse").addHandler(handler)
     try:
         with tqdm(total=10, desc="file"):
-            waiting.say("waiting for a host")
+            progress.say("waiting for a host")
     finally:
         logging.getLogger("spikehouse").removeHandler(handler)
     lines = capsys.readouterr().err.replace("\r", "\n").split("\n")

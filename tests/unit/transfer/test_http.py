@@ -16,13 +16,11 @@ from urllib3.util import parse_url
 
 from spikehouse.errors import SourceError
 from spikehouse.transfer.addresses import follow
-from spikehouse.transfer.answers import ChangedError
-from spikehouse.transfer.client import HttpClient, HttpOptions
 from spikehouse.transfer.documents import fetch_json
 from spikehouse.transfer.download import download
-from spikehouse.transfer.remote_file import RemoteFile
-from spikehouse.transfer.retry import TransientError
-from spikehouse.transfer.versions import Version
+from spikehouse.transfer.http import ChangedError, HttpClient
+from spikehouse.transfer.remote_file import RemoteFile, Version
+from spikehouse.transfer.retry import HttpOptions, TransientError
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 
 from spikehouse.errors import CacheError
-from spikehouse.transfer.part_state import count_kept, forget_part, read_state
-from spikehouse.transfer.parts import Part, open_part
-from spikehouse.transfer.versions import Version
+from spikehouse.transfer.remote_file import Version
+from spikehouse.transfer.sparse_file import Part, count_kept, forget_part, open_part, read_state
 
 VERSION = Version(1_200_000, etag='"one"', url="https://a.org/x", source="s3")
 BLOCK = 1 << 19

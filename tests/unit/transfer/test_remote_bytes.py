@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from spikehouse.errors import InvalidArgumentError, SourceError, TransferError
 from spikehouse.transfer.byte_ranges import PlanRules
-from spikehouse.transfer.client import ChangedError, UnreachableError
-from spikehouse.transfer.remote_bytes import RemoteBytes
+from spikehouse.transfer.http import ChangedError
+from spikehouse.transfer.remote_bytes import RemoteBytes, StreamOptions
 from spikehouse.transfer.remote_file import RemoteFile
-from spikehouse.transfer.stream_options import StreamOptions
+from spikehouse.transfer.retry import UnreachableError
 
 PAGE = 64
 RULES = PlanRules(

@@ -24,11 +24,11 @@ from spikehouse.errors import (
     SourceError,
     TransferError,
 )
-from spikehouse.transfer.client import HttpOptions
 from spikehouse.transfer.download import download
-from spikehouse.transfer.part_state import count_kept
 from spikehouse.transfer.records import read_record
 from spikehouse.transfer.remote_file import LocalFile
+from spikehouse.transfer.retry import HttpOptions
+from spikehouse.transfer.sparse_file import count_kept
 
 if TYPE_CHECKING:
     from tests.unit.conftest import Handler, StandIn

@@ -180,7 +180,7 @@ def test_say__says_the_same_once(
 
 @pytest.fixture
 def say() -> Callable[..., None]:
-    from spikehouse.transfer.waiting import _said, say
+    from spikehouse.transfer.progress import _said, say
 
     _said.clear()
     return say

@@ -18,9 +18,9 @@ import pytest
 
 from spikehouse.errors import CacheError, InvalidFileError, SourceError, TransferError
 from spikehouse.transfer.checks import check_hdf5
-from spikehouse.transfer.client import HttpOptions
 from spikehouse.transfer.download import download
 from spikehouse.transfer.remote_file import RemoteFile
+from spikehouse.transfer.retry import HttpOptions
 
 if TYPE_CHECKING:
     from tests.unit.conftest import Handler, StandIn

@@ -15,8 +15,9 @@ from spikehouse.survey.sources.dandi_api import Asset, DandiApi, DandisetFiles
 from spikehouse.survey.sources.layout import table_key
 from spikehouse.survey.sources.s3 import S3
 from spikehouse.transfer.addresses import check_base_url, check_id
-from spikehouse.transfer.client import HttpClient, HttpOptions
+from spikehouse.transfer.http import HttpClient
 from spikehouse.transfer.remote_file import Content, RemoteFile
+from spikehouse.transfer.retry import HttpOptions
 
 __all__ = ["Dandi"]
 

@@ -11,8 +11,8 @@ from urllib.parse import quote
 
 from spikehouse.errors import InvalidArgumentError, NotFoundError, SourceError
 from spikehouse.transfer.addresses import is_below
-from spikehouse.transfer.client import HttpClient
 from spikehouse.transfer.documents import fetch_json
+from spikehouse.transfer.http import HttpClient
 
 __all__ = ["Asset", "DandiApi", "DandisetFiles"]
 

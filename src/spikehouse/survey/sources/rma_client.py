@@ -12,9 +12,10 @@ from typing import Any
 from spikehouse.errors import NotFoundError, SourceError
 from spikehouse.survey.sources import rma
 from spikehouse.survey.sources.rma_rows import Row
-from spikehouse.transfer.client import HttpClient, HttpOptions
 from spikehouse.transfer.documents import fetch_json
+from spikehouse.transfer.http import HttpClient
 from spikehouse.transfer.progress import is_progress_shown
+from spikehouse.transfer.retry import HttpOptions
 from spikehouse.transfer.threads import call_at_once
 
 __all__ = ["RmaClient"]

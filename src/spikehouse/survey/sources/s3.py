@@ -18,9 +18,10 @@ from spikehouse.survey.sources.csv_tables import (
 )
 from spikehouse.survey.sources.layout import lfp_key, movie_key, scene_key, session_key, table_key
 from spikehouse.transfer.addresses import check_base_url, check_id
-from spikehouse.transfer.client import HttpClient, HttpOptions
 from spikehouse.transfer.documents import describe_body, fetch_bytes
+from spikehouse.transfer.http import HttpClient
 from spikehouse.transfer.remote_file import RemoteFile
+from spikehouse.transfer.retry import HttpOptions
 
 __all__ = ["S3"]
 

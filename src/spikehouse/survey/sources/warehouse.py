@@ -22,8 +22,8 @@ from spikehouse.survey.sources import rma
 from spikehouse.survey.sources.rma_client import PAGE_ROWS, RmaClient
 from spikehouse.survey.sources.rma_rows import Row, flatten_session, tabulate, unpack_bundles
 from spikehouse.transfer.addresses import is_below, is_loopback
-from spikehouse.transfer.client import HttpOptions
 from spikehouse.transfer.remote_file import RemoteFile
+from spikehouse.transfer.retry import HttpOptions
 
 __all__ = ["Warehouse"]
 

@@ -16,27 +16,33 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import json
 import logging
 import os
+import stat
 import threading
 import zlib
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from spikehouse.errors import CacheError
-from spikehouse.transfer.disk import NO_FOLLOW, explain_storage_errors
-from spikehouse.transfer.part_state import (
-    PartState,
-    forget_part,
-    part_of,
-    read_state,
-    state_of,
-    write_state,
-)
-from spikehouse.transfer.remote_file import Span
-from spikehouse.transfer.versions import Version
+from spikehouse.transfer.byte_ranges import ByteRange
+from spikehouse.transfer.disk import NO_FOLLOW, explain_storage_errors, write_whole
+from spikehouse.transfer.remote_file import Version
 
-__all__ = ["LARGEST_BLOCK", "Part", "open_part"]
+__all__ = [
+    "LARGEST_BLOCK",
+    "Part",
+    "PartState",
+    "count_kept",
+    "forget_part",
+    "open_part",
+    "part_of",
+    "read_state",
+    "state_of",
+    "write_state",
+]
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +66,7 @@ class Part:
         self.version = version
         self.block_bytes = block_bytes
         self.changed = threading.Condition()
-        self._done: dict[int, Span] = {}
+        self._done: dict[int, ByteRange] = {}
         self._front = 0
         self._file = -1
         self._lines = -1
@@ -78,7 +84,7 @@ class Part:
         """End of the contiguous finished bytes from the beginning of the file."""
         return self._front
 
-    def list_present(self) -> list[Span]:
+    def list_present(self) -> list[ByteRange]:
         """List the byte ranges of the finished blocks."""
         with self.changed:
             return list(self._done.values())
@@ -112,7 +118,7 @@ class Part:
                 if self._n_writing == 0:
                     self.changed.notify_all()
 
-    def finish_block(self, span: Span, checksum: int) -> None:
+    def finish_block(self, span: ByteRange, checksum: int) -> None:
         """Record that a block is completely written, with its CRC-32."""
         number = span[0] // self.block_bytes
         with self.changed, explain_storage_errors(self.target):
@@ -201,7 +207,7 @@ class Part:
             if self.version.is_resumable:
                 self._lines = os.open(state_of(self.target), os.O_WRONLY | os.O_APPEND | NO_FOLLOW)
 
-    def _mark(self, number: int, span: Span) -> None:
+    def _mark(self, number: int, span: ByteRange) -> None:
         self._done[number] = span
         while (block := self._done.get(self._front // self.block_bytes)) is not None:
             if block[1] <= self._front:
@@ -286,3 +292,116 @@ def _read_at(descriptor: int, buffer: memoryview, offset: int) -> memoryview:
             break
         filled += n
     return buffer[:filled]
+
+
+FORMAT = 1
+MAX_STATE_BYTES = 64 << 20
+
+
+@dataclass(frozen=True)
+class PartState:
+    """The content of a state file, not yet compared with the bytes of the part."""
+
+    # version of the remote file that the bytes belong to
+    version: Version
+    # length of a block [bytes]; the last one may be shorter
+    block_bytes: int
+    # block number → CRC-32
+    blocks: dict[int, int]
+
+    def span_of(self, number: int) -> ByteRange:
+        """Return the byte range of a block."""
+        start = number * self.block_bytes
+        return start, min(start + self.block_bytes, self.version.size or 0)
+
+
+def part_of(target: Path) -> Path:
+    """Return the path of the part of a file."""
+    return target.with_name(f"{target.name}.part")
+
+
+def state_of(target: Path) -> Path:
+    """Return the path of the state of a part."""
+    return target.with_name(f"{target.name}.part.json")
+
+
+def count_kept(target: Path) -> int:
+    """Count the bytes that a later download would resume from."""
+    state = read_state(target)
+    if state is None:
+        return 0
+    length = part_of(target).stat().st_size
+    spans = [state.span_of(number) for number in state.blocks]
+    return sum(stop - start for start, stop in spans if stop <= length)
+
+
+def forget_part(target: Path) -> None:
+    """Delete the part of a file and its state."""
+    with explain_storage_errors(target):
+        # the state first: a part without one is started over
+        state_of(target).unlink(missing_ok=True)
+        part_of(target).unlink(missing_ok=True)
+
+
+def read_state(target: Path) -> PartState | None:
+    """Read the state of a part; None if there is no usable one."""
+    place = state_of(target)
+    if not _is_ours(part_of(target)) or not place.is_file():
+        return None
+    try:
+        with place.open("rb") as file:
+            lines = file.read(MAX_STATE_BYTES).split(b"\n")
+        header = _parse_header(lines[0])
+    except (OSError, ValueError, RecursionError) as error:
+        log.warning("%s cannot be used, starting over: %s", place, error)
+        return None
+    # the last line has no end: it is empty, or torn
+    return PartState(*header, blocks=_parse_blocks(lines[1:-1], *header))
+
+
+def _is_ours(part: Path) -> bool:
+    """Return whether writing to the part changes no other file (it is no link)."""
+    try:
+        facts = part.lstat()
+    except OSError:
+        return False
+    return stat.S_ISREG(facts.st_mode) and facts.st_nlink == 1
+
+
+def _parse_header(line: bytes) -> tuple[Version, int]:
+    document = json.loads(line)
+    if not isinstance(document, dict) or document.get("format") != FORMAT:
+        raise ValueError(f"it is not the state of a part in format {FORMAT}")
+    size, block_bytes = document.get("size"), document.get("block_bytes")
+    if type(size) is not int or type(block_bytes) is not int or size < 0 or block_bytes < 1:
+        raise ValueError(f"its size is {size!r} and its block_bytes {block_bytes!r}")
+    names = [field.name for field in dataclasses.fields(Version) if field.name != "size"]
+    texts = {name: document.get(name) for name in names}
+    for name, value in texts.items():
+        if not isinstance(value, str) and (value is not None or name in {"url", "source"}):
+            raise ValueError(f"its {name} is {value!r}")
+    return Version(size=size, **texts), block_bytes  # type: ignore[arg-type]
+
+
+def _parse_blocks(lines: list[bytes], version: Version, block_bytes: int) -> dict[int, int]:
+    n_blocks = -(-(version.size or 0) // block_bytes)
+    blocks: dict[int, int] = {}
+    for line in lines:
+        try:
+            number, checksum = (int(text) for text in line.strip(b"[]").split(b","))
+        except ValueError:
+            # torn by a power loss: what follows cannot be told from rubbish
+            break
+        if 0 <= number < n_blocks:
+            blocks[number] = checksum
+    return blocks
+
+
+def write_state(target: Path, state: PartState) -> None:
+    """Write the state of a part, replacing the previous one."""
+    version = dataclasses.asdict(state.version)
+    document = {"format": FORMAT, "block_bytes": state.block_bytes, **version}
+    lines = [json.dumps(document).encode()]
+    lines += [b"[%d,%d]" % block for block in state.blocks.items()]
+    with write_whole(state_of(target)) as file:
+        file.write(b"\n".join(lines) + b"\n")
