@@ -9,8 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from warehouse_server import DemoWarehouse
 
-from spikehouse.demo import DemoWarehouse, Survey
+from spikehouse.demo import Survey
 from spikehouse.session import EcephysSession
 
 SCRIPTS = Path(__file__).parent / "allensdk_scripts"

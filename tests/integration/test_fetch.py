@@ -18,9 +18,10 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from warehouse_server import DemoWarehouse
 
 from spikehouse import EcephysProjectCache, cli
-from spikehouse.demo import DemoWarehouse, Survey
+from spikehouse.demo import Survey
 from spikehouse.errors import (
     CacheError,
     InvalidArgumentError,

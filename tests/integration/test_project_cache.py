@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from warehouse_server import DemoWarehouse
 
 from spikehouse import EcephysProjectCache
-from spikehouse.demo import DemoWarehouse, Survey
+from spikehouse.demo import Survey
 from spikehouse.errors import CacheError, InvalidArgumentError, SessionNotFoundError
 
 

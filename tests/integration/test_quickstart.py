@@ -13,8 +13,9 @@ import time
 from pathlib import Path
 
 import pytest
+from warehouse_server import DemoWarehouse
 
-from spikehouse.demo import DemoWarehouse, Survey
+from spikehouse.demo import Survey
 from spikehouse.errors import NotFoundError, SessionNotFoundError
 from spikehouse.quickstart import QuickstartOptions, run_quickstart
 
@@ -136,7 +137,7 @@ def test_command__serves_until_ctrl_c(tmp_path):
         assert re.fullmatch(r"Serving the demo survey \(tiny\) at http://127\.0\.0\.1:\d+\n", line)
         out = tmp_path / "out"
         host = line.strip().rpartition("/")[2]
-        words = ("--source", "warehouse", "--host", host, "--cache", str(tmp_path / "c"))
+        words = ("--source", "s3", "--host", host, "--cache", str(tmp_path / "c"))
         asking = spikehouse("quickstart", *words, "--out", str(out))
         # as soon as it has begun to do something, whatever it is
         asking.stdout.readline()

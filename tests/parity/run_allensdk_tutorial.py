@@ -26,9 +26,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-from spikehouse.demo import DemoWarehouse, Survey
+from spikehouse.demo import Survey
 
 HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent / "standins"))
+
+from warehouse_server import DemoWarehouse  # noqa: E402
+
 OUR_IMPORT = "from spikehouse import EcephysProjectCache"
 ALLENSDK_IMPORT = (
     "from allensdk.brain_observatory.ecephys.ecephys_project_cache import EcephysProjectCache"

@@ -32,8 +32,12 @@ from pathlib import Path
 import pandas as pd
 
 from spikehouse.compat.running import list_cells
-from spikehouse.demo import DemoWarehouse, Survey
+from spikehouse.demo import Survey
 from spikehouse.session import EcephysSession
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "standins"))
+
+from warehouse_server import DemoWarehouse
 
 IN_CHECKOUT = Path("doc_template", "examples_root", "examples", "nb")
 TIMEOUT_S = 1800

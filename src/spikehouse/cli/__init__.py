@@ -76,7 +76,7 @@ def quickstart(
     ),
     size: Annotated[str, typer.Option(help=f"Size of the demo survey: {SIZES}.")] = "small",
     host: Annotated[
-        str | None, typer.Option(help="HOST[:PORT] of another warehouse (--source warehouse).")
+        str | None, typer.Option(help="HOST[:PORT] of another server (--source s3 or warehouse).")
     ] = None,
 ) -> None:
     """Run the quick start: from the list of sessions to decoded images, with a report."""
@@ -101,16 +101,16 @@ def serve(
     size: Annotated[str, typer.Option(help=f"Size of the survey: {SIZES}.")] = "small",
     folder: Annotated[Path | None, typer.Option(help="Folder of the simulated files.")] = None,
 ) -> None:
-    """Serve the demo survey on this machine, like the warehouse, until Ctrl-C."""
+    """Serve the files of the demo survey on this machine, like the public bucket, until Ctrl-C."""
     with plain_errors("stopped"):
         from spikehouse.demo import Survey
         from spikehouse.demo import serve as serve_survey
 
         survey = Survey(size=size, folder=folder)  # type: ignore[arg-type]  # it checks
-        serve_survey(survey, port=port, announce=lambda address: _announce(size, address))
+        serve_survey(survey, port=port, announce=lambda url: _announce(size, url))
 
 
-def _announce(size: str, address: str) -> None:
-    # flushed, because scripts read the address from a pipe
-    sys.stdout.write(f"Serving the demo survey ({size}) at http://{address}\n")
+def _announce(size: str, url: str) -> None:
+    # flushed, because scripts read the URL from a pipe
+    sys.stdout.write(f"Serving the demo survey ({size}) at {url}\n")
     sys.stdout.flush()

@@ -1,7 +1,7 @@
-"""The demo survey: simulated sessions in the layout of the real ones, and a loopback warehouse.
+"""The demo survey: simulated sessions in the layout of the real ones, and a server for them.
 
-`Survey` makes tables, session files, LFP files and stimulus templates; `DemoWarehouse` and
-`serve` answer for it on this machine as the institute's warehouse does.
+`Survey` makes tables, session files, LFP files and stimulus templates; `serve` serves them on this
+machine as the public bucket does.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from spikehouse.demo.neurons import TRUTH_COLUMNS
 from spikehouse.demo.survey import DEFAULT_SEED, Survey
 
 if TYPE_CHECKING:
-    from spikehouse.demo.warehouse import DemoWarehouse, serve
+    from spikehouse.demo.server import serve
 
-__all__ = ["DEFAULT_SEED", "TRUTH_COLUMNS", "DemoWarehouse", "Survey", "serve"]
+__all__ = ["DEFAULT_SEED", "TRUTH_COLUMNS", "Survey", "serve"]
 
 
 def __getattr__(name: str) -> object:
     # the server is imported when it is used: most who simulate a session do not serve it
-    if name in {"DemoWarehouse", "serve"}:
-        from spikehouse.demo import warehouse
+    if name == "serve":
+        from spikehouse.demo.server import serve
 
-        return warehouse.DemoWarehouse if name == "DemoWarehouse" else warehouse.serve
+        return serve
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

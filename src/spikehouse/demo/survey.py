@@ -22,8 +22,9 @@ __all__ = ["DEFAULT_SEED", "Survey"]
 
 DEFAULT_SEED = 20191003
 TableName = Literal["sessions", "probes", "channels", "units"]
-TABLE_NAMES = ("sessions", "probes", "channels", "units")
+TABLE_NAMES: tuple[TableName, ...] = ("sessions", "probes", "channels", "units")
 N_SCENES = 118
+MOVIE_NUMBERS = (1, 3)
 Progress = Callable[[int, int], None]
 
 
@@ -379,6 +380,45 @@ class Survey:
 
         return self._provide(f"natural_movie_{number}.npy", write)
 
+    @cached_property
+    def files(self) -> dict[str, Callable[[], Path]]:
+        """The files by their key in the bucket: functions that return the path of each."""
+        from spikehouse.survey.sources.layout import (
+            METRICS_FILES,
+            lfp_key,
+            movie_key,
+            scene_key,
+            session_key,
+            session_metrics_key,
+            table_key,
+        )
+
+        sessions, probes = self.read_table("sessions"), self.read_table("probes")
+        with_lfp = probes.loc[probes["has_lfp_data"], "ecephys_session_id"]
+        files: dict[str, Callable[[], Path]] = {}
+        for name in TABLE_NAMES:
+            files[table_key(name)] = partial(self._write_table, name)
+        for kind, ids in sessions.groupby("session_type").groups.items():
+            key = table_key(METRICS_FILES[str(kind)])
+            files[key] = partial(self._write_metrics, str(kind), ids.tolist())
+        for n in self.session_ids:
+            files[session_key(n)] = partial(self.session_file, n)
+            files[session_metrics_key(n)] = partial(self._write_metrics, f"session_{n}", [n])
+        for probe_id, n in with_lfp.items():
+            files[lfp_key(n, probe_id)] = partial(self.lfp_file, probe_id)
+        files |= {scene_key(n): partial(self.scene_file, n) for n in range(N_SCENES)}
+        files |= {movie_key(n): partial(self.movie_file, n) for n in MOVIE_NUMBERS}
+        return files
+
+    def _write_table(self, name: TableName) -> Path:
+        return self._provide(f"{name}.csv", self.read_table(name).to_csv)
+
+    def _write_metrics(self, name: str, session_ids: list[int]) -> Path:
+        def write(path: Path) -> None:
+            pd.concat([self.read_analysis_metrics(n) for n in session_ids]).to_csv(path)
+
+        return self._provide(f"{name}_analysis_metrics.csv", write)
+
     # ---- keeping them
 
     def _find_plan(self, probe_id: int) -> SessionPlan:
@@ -402,8 +442,6 @@ def _edition() -> str:
     """
     digest = hashlib.sha256()
     for source in sorted(Path(__file__).parent.glob("*.py")):
-        if not source.name.startswith(
-            ("warehouse", "rma", "metrics", "source", "keeping", "__init__")
-        ):
+        if not source.name.startswith(("server", "metrics", "source", "keeping", "__init__")):
             digest.update(source.read_bytes())
     return digest.hexdigest()[:8]

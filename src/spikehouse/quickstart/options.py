@@ -37,7 +37,8 @@ class QuickstartOptions:
     size
         Size of the demo survey: ``"tiny"``, ``"small"`` or ``"full"``.
     host
-        ``HOST`` or ``HOST:PORT`` of another warehouse, such as ``spikehouse demo serve``.
+        ``HOST`` or ``HOST:PORT`` of another warehouse, or, with the source ``"s3"``, of a server of
+        the files of a bucket, such as ``spikehouse demo serve``.
     """
 
     source: str = "demo"
@@ -59,9 +60,9 @@ class QuickstartOptions:
                 f"unknown size of the demo survey {self.size!r}: "
                 f"{describe_choices(self.size, SIZES)}"
             )
-        if self.host is not None and self.source != "warehouse":
+        if self.host is not None and self.source not in ("s3", "warehouse"):
             raise InvalidArgumentError(
-                f"--host {self.host} needs --source warehouse, not --source {self.source}"
+                f"--host {self.host} needs --source s3 or warehouse, not --source {self.source}"
             )
 
     @property

@@ -75,6 +75,8 @@ def open_cache(options: QuickstartOptions) -> EcephysProjectCache:
         return EcephysProjectCache.from_sources(["dandi", "s3"], manifest=manifest)
     if options.host is None:
         return EcephysProjectCache.from_sources(options.source, manifest=manifest)
+    if options.source == "s3":
+        return EcephysProjectCache.from_s3(manifest, base_url=f"http://{options.host}/")
     return EcephysProjectCache.from_warehouse("http", options.host, manifest=manifest)
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from warehouse_server import DemoWarehouse
 
 from spikehouse.compat.queries import RmaEngine, build_and_execute
-from spikehouse.demo import DemoWarehouse, Survey
+from spikehouse.demo import Survey
 from spikehouse.errors import InvalidArgumentError
 
 

@@ -15,12 +15,12 @@ from spikehouse.quickstart.survey import open_cache
     ("choices", "message"),
     [
         (
-            {"source": "s3", "host": "127.0.0.1:1"},
-            r"--host 127\.0\.0\.1:1 needs --source warehouse",
+            {"source": "dandi", "host": "127.0.0.1:1"},
+            r"--host 127\.0\.0\.1:1 needs --source s3 or warehouse",
         ),
         ({"source": "warehose"}, "unknown source 'warehose': did you mean 'warehouse'"),
         ({"size": "smal"}, "unknown size of the demo survey 'smal': did you mean 'small'"),
-        ({"host": "localhost:1"}, "--host localhost:1 needs --source warehouse, not"),
+        ({"host": "localhost:1"}, "--host localhost:1 needs --source s3 or warehouse, not"),
     ],
 )
 def test_options__refuse_what_does_not_exist(choices, message):

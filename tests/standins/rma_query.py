@@ -5,18 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-__all__ = [
-    "DEFAULT_NUM_ROWS",
-    "Condition",
-    "Criteria",
-    "Include",
-    "Operator",
-    "OrderColumn",
-    "Query",
-    "Scalar",
-    "TabularColumn",
-]
-
 # Rows that the warehouse returns if a query does not specify their number.
 DEFAULT_NUM_ROWS = 50
 

@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from itertools import takewhile
 from typing import Literal, NoReturn, cast, get_args
 
-from spikehouse.demo.rma_query import (
+from rma_query import (
     Condition,
     Criteria,
     Include,
@@ -30,9 +30,8 @@ from spikehouse.demo.rma_query import (
     Scalar,
     TabularColumn,
 )
-from spikehouse.errors import InvalidArgumentError, describe_choices
 
-__all__ = ["MAX_DEPTH", "MAX_QUERY_CHARS", "parse_query"]
+from spikehouse.errors import InvalidArgumentError, describe_choices
 
 # http.server reads request lines of up to 64 KiB, so no valid query is longer.
 MAX_QUERY_CHARS = 65_536

@@ -4,10 +4,8 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from spikehouse.demo.rma import Association, Model, answer, parse_query
-from spikehouse.demo.rma_parser import MAX_DEPTH, MAX_QUERY_CHARS
-from spikehouse.demo.rma_query import (
+from rma_parser import MAX_DEPTH, MAX_QUERY_CHARS, parse_query
+from rma_query import (
     Condition,
     Criteria,
     Include,
@@ -15,6 +13,8 @@ from spikehouse.demo.rma_query import (
     Query,
     TabularColumn,
 )
+from rma_tables import Association, Model, answer
+
 from spikehouse.errors import InvalidArgumentError
 
 LABS = pd.DataFrame({"id": [1, 2], "name": ["north", "south"], "is_open": [True, False]})

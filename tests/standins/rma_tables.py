@@ -1,4 +1,9 @@
-"""Answer RMA queries from tables.
+"""Answer queries in RMA, the query language of the warehouse, from tables.
+
+RMA (RESTful Model Access) is what ``/api/v2/data/query.json?criteria=…`` understands::
+
+    model::EcephysChannel[id$in1,2],rma::criteria,ecephys_probe[name$eq'probeA'],
+    rma::include,structure,rma::options[start_row$eq0][num_rows$eq50][order$eq'id']
 
 Pure: a database is a mapping of model names to `Model`, each a DataFrame with its associations.
 A model whose key is no identifier cannot be asked for, only be reached by an association.
@@ -13,18 +18,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from rma_parser import parse_query
+from rma_query import Condition, Criteria, Include, Query, Scalar, TabularColumn
 
-from spikehouse.demo.rma_query import (
-    Condition,
-    Criteria,
-    Include,
-    Query,
-    Scalar,
-    TabularColumn,
-)
 from spikehouse.errors import InvalidArgumentError, NotFoundError, describe_choices
-
-__all__ = ["Association", "Database", "Model", "Selection", "select"]
 
 Mask = npt.NDArray[np.bool_]
 Row = dict[str, Any]
@@ -320,3 +317,34 @@ def _pick(row: Row, path: tuple[str, ...]) -> str | None:
         value = None if value is None else value[name]
     # the warehouse returns tabular rows as texts, as its database prints them
     return None if value is None else str(value)
+
+
+# --- answers
+
+
+def answer(text: str, database: Database) -> dict[str, Any]:
+    """Answer a query, given as the decoded text after ``criteria=``."""
+    try:
+        selection = select(parse_query(text), database)
+    except (InvalidArgumentError, NotFoundError) as error:
+        return make_failure(str(error))
+    return {
+        "success": True,
+        "id": 0,
+        "start_row": selection.start_row,
+        "num_rows": len(selection.rows),
+        "total_rows": selection.total_rows,
+        "msg": selection.rows,
+    }
+
+
+def make_failure(reason: str) -> dict[str, Any]:
+    """Return the answer to a query that failed for a reason."""
+    return {
+        "success": False,
+        "id": 0,
+        "start_row": 0,
+        "num_rows": 0,
+        "total_rows": 0,
+        "msg": reason,
+    }

@@ -1,28 +1,29 @@
-"""The tables of the simulated survey as models of the warehouse."""
+"""The tables and files of the simulated survey as models of the warehouse."""
 
 from __future__ import annotations
 
 import json
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import cached_property, partial
+from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
+from rma_tables import Association, Model
 
-from spikehouse.demo.rma_tables import Association, Model
-from spikehouse.demo.warehouse_files import (
-    DOWNLOAD_PATH,
-    ECEPHYS_PRODUCT_ID,
-    FILE_TYPE_NAMES,
-    ServedSurvey,
-    WellKnownFile,
-    list_files,
-)
-
-__all__ = ["WarehouseTables"]
+from spikehouse.demo.survey import MOVIE_NUMBERS, N_SCENES, Survey
 
 Frame = pd.DataFrame
+# Id of the product that the stimulus templates are attached to in the real warehouse.
+ECEPHYS_PRODUCT_ID = 714914585
+DOWNLOAD_PATH = "/api/v2/well_known_file_download/"
+FileKind = Literal["session", "lfp", "scene", "movie"]
+# The last digit of file ids, so these numbers may not change.
+_KIND_DIGITS: Mapping[FileKind, int] = {"session": 1, "lfp": 2, "scene": 3, "movie": 4}
+FILE_TYPE_NAMES: Mapping[int, str] = {1: "EcephysNwb", 2: "EcephysLfpNwb", 3: "Stimulus"}
 # Columns of the sessions table that come from other models of the warehouse.
 _DERIVED_SESSION_COLUMNS = ["age_in_days", "sex", "genotype", "has_nwb"]
 # Decimal numbers, which the warehouse sends as texts.
@@ -31,12 +32,62 @@ _DECIMAL_PROBE_COLUMNS = frozenset(
 )
 
 
+@dataclass(frozen=True)
+class WellKnownFile:
+    """A file that can be downloaded: its type, and the number of its session, probe or template."""
+
+    kind: FileKind
+    number: int
+
+    @property
+    def id(self) -> int:
+        """The id in the download link: ten times the number plus a digit for the kind."""
+        return 10 * self.number + _KIND_DIGITS[self.kind]
+
+    @property
+    def path(self) -> str:
+        """The path in the warehouse, whose name distinguishes the templates."""
+        match self.kind:
+            case "session":
+                return f"/demo/sessions/ecephys_session_{self.number}.nwb"
+            case "lfp":
+                return f"/demo/probes/probe_{self.number}_lfp.nwb"
+            case "scene":
+                return f"/demo/natural_scenes/{self.number}.tiff"
+            case "movie":
+                return f"/demo/natural_movies/natural_movie_{self.number}.npy"
+
+    def make(self, survey: Survey) -> Path:
+        """Return the path of the file on this machine, which is simulated first if necessary."""
+        match self.kind:
+            case "session":
+                return survey.session_file(self.number)
+            case "lfp":
+                return survey.lfp_file(self.number)
+            case "scene":
+                return survey.scene_file(self.number)
+            case "movie":
+                return survey.movie_file(self.number)
+
+
+def list_files(sessions: pd.DataFrame, probes: pd.DataFrame) -> list[WellKnownFile]:
+    """List all files that can be downloaded."""
+    with_nwb = sessions.loc[sessions["has_nwb"].astype(bool), "id"]
+    with_lfp = probes.loc[probes["use_lfp_data"].astype(bool), "id"]
+    return [
+        *(WellKnownFile("session", int(number)) for number in with_nwb),
+        *(WellKnownFile("lfp", int(number)) for number in with_lfp),
+        *(WellKnownFile("scene", number) for number in range(N_SCENES)),
+        *(WellKnownFile("movie", number) for number in MOVIE_NUMBERS),
+    ]
+
+
 class WarehouseTables:
     """The models of the warehouse for one survey; thread-safe."""
 
     # tables are read when they are first needed and kept in memory, some MB for a full-size survey
 
-    def __init__(self, survey: ServedSurvey) -> None:
+    def __init__(self, survey: Survey) -> None:
         self._survey = survey
         self._lock = threading.RLock()
         self._frames: dict[str, Frame] = {}
