@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import subprocess
-import sys
-import urllib.request
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.standins.dandi_server import Archive, serve_archive
 
 from spikehouse.errors import ChecksumError, NotFoundError, SourceError
 from spikehouse.survey import Dandi, Folder
-from spikehouse.transfer import RemoteFile, download
+from spikehouse.transfer import RemoteFile
+from spikehouse.transfer.download import download
 from spikehouse.transfer.http import HttpClient
 from spikehouse.transfer.retry import HttpOptions
 
-STAND_IN = Path(__file__).resolve().parents[1] / "standins" / "dandi_server.py"
 N_BYTES = 300_000
 HASTY = HttpOptions(
     patience=0.5, connect_timeout=2, answer_timeout=5, stall_timeout=2, backoff=0.01
@@ -53,40 +50,17 @@ FILES = {
 }
 
 
-class StandIn:
-    """The addresses of a stand-in that runs, and its files."""
-
-    def __init__(self, addresses: dict[str, str], folder: Path) -> None:
-        self.api = addresses["api"]
-        self.bucket = addresses["bucket"]
-        self.folder = folder
-
-    def read(self, path: str) -> bytes:
-        return (self.folder / path).read_bytes()
-
-    def list_requests(self) -> list[str]:
-        with urllib.request.urlopen(self.api.replace("/api/", "/_seen")) as answer:
-            seen: list[str] = json.load(answer)
-        return seen
-
-
 @pytest.fixture(scope="module")
-def archive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandIn]:
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Archive]:
     folder = tmp_path_factory.mktemp("archive")
     for dandiset, paths in FILES.items():
         for number, name in enumerate(paths):
             path = folder / dandiset / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(np.random.default_rng(int(dandiset) + number).bytes(N_BYTES))
-    # two files a page: the list of every dandiset has several
-    command = [sys.executable, str(STAND_IN), str(folder), "1"]
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None
-        assert process.stdin is not None
-        yield StandIn(json.loads(process.stdout.readline()), folder)
-        process.stdin.close()
+    # one file a page: the list of every dandiset has several
+    with serve_archive(folder, n_page=1) as archive:
+        yield archive
 
 
 @pytest.fixture(scope="module")
@@ -98,13 +72,17 @@ def tables(tmp_path_factory: pytest.TempPathFactory) -> Folder:
 
 
 @pytest.fixture
-def dandi(archive: StandIn, tables: Folder) -> Dandi:
+def dandi(archive: Archive, tables: Folder) -> Dandi:
     return Dandi(archive.api, tables=tables, hosts={archive.bucket}, options=HASTY)
 
 
-def test_get_session_data__knows_size_and_digest(dandi: Dandi, archive: StandIn) -> None:
+def read(archive: Archive, path: str) -> bytes:
+    return (archive.folder / path).read_bytes()
+
+
+def test_get_session_data__knows_size_and_digest(dandi: Dandi, archive: Archive) -> None:
     found = dandi.get_session_data(791319847)
-    body = archive.read("000021/sub-1/sub-1_ses-791319847.nwb")
+    body = read(archive, "000021/sub-1/sub-1_ses-791319847.nwb")
     assert found.size == len(body)
     assert found.sha256 == hashlib.sha256(body).hexdigest()
     assert (found.name, found.source) == ("session 791319847", "dandi")
@@ -113,12 +91,12 @@ def test_get_session_data__knows_size_and_digest(dandi: Dandi, archive: StandIn)
 
 
 def test_get_session_data__asks_for_the_list_once_page_by_page(
-    dandi: Dandi, archive: StandIn
+    dandi: Dandi, archive: Archive
 ) -> None:
-    n_before = len(archive.list_requests())
+    n_before = len(archive.server.seen)
     dandi.get_session_data(791319847)
     dandi.get_probe_lfp_data(805008600)
-    asked = archive.list_requests()[n_before:]
+    asked = archive.server.seen[n_before:]
     listing = "/api/dandisets/000021/versions/0.251116.2246/assets/?"
     assert [path.removeprefix(listing) for path in asked if path.startswith(listing)] == [
         "page_size=1000",
@@ -130,25 +108,27 @@ def test_get_session_data__asks_for_the_list_once_page_by_page(
 
 
 def test_get_probe_lfp_data__takes_the_newest_version_of_the_other_dandiset(
-    dandi: Dandi, archive: StandIn
+    dandi: Dandi, archive: Archive
 ) -> None:
-    n_before = len(archive.list_requests())
+    n_before = len(archive.server.seen)
     found = dandi.get_probe_lfp_data(773592315)
-    body = archive.read("000022/sub-2/sub-2_ses-766640955_probe-773592315_ecephys.nwb")
+    body = (
+        archive.folder / "000022/sub-2/sub-2_ses-766640955_probe-773592315_ecephys.nwb"
+    ).read_bytes()
     assert found.sha256 == hashlib.sha256(body).hexdigest()
-    assert archive.list_requests()[n_before:].count("/api/dandisets/000022/") == 1
+    assert archive.server.seen[n_before:].count("/api/dandisets/000022/") == 1
 
 
 def test_download__follows_the_archive_to_its_bucket(
-    dandi: Dandi, archive: StandIn, tmp_path: Path
+    dandi: Dandi, archive: Archive, tmp_path: Path
 ) -> None:
     target = tmp_path / "session.nwb"
     download(dandi.get_session_data(791319847), target, check=lambda path: None, options=HASTY)
-    assert target.read_bytes() == archive.read("000021/sub-1/sub-1_ses-791319847.nwb")
+    assert target.read_bytes() == read(archive, "000021/sub-1/sub-1_ses-791319847.nwb")
 
 
 def test_download__goes_to_no_host_that_was_not_declared(
-    dandi: Dandi, archive: StandIn, tmp_path: Path
+    dandi: Dandi, archive: Archive, tmp_path: Path
 ) -> None:
     astray = replace(dandi.get_session_data(791319847), hosts=frozenset({"127.0.0.1:1"}))
     with pytest.raises(SourceError, match=f"redirects to .*{archive.bucket}"):
@@ -163,13 +143,13 @@ def test_download__compares_the_published_digest(dandi: Dandi, tmp_path: Path) -
     assert not (tmp_path / "session.nwb").exists()
 
 
-def test_read_range__gives_bytes_of_the_bucket(dandi: Dandi, archive: StandIn) -> None:
+def test_read_range__gives_bytes_of_the_bucket(dandi: Dandi, archive: Archive) -> None:
     client = HttpClient(HASTY)
     found = client.probe(dandi.get_session_data(791319847))
     assert isinstance(found, RemoteFile)
     assert found.size == N_BYTES
     assert found.etag is not None
-    body = archive.read("000021/sub-1/sub-1_ses-791319847.nwb")
+    body = read(archive, "000021/sub-1/sub-1_ses-791319847.nwb")
     for start, stop in [(0, 1), (1000, 70_000), (N_BYTES - 5, N_BYTES)]:
         assert client.read_range(found, start, stop) == body[start:stop]
 
@@ -184,7 +164,7 @@ def test_get_session_data__says_what_the_archive_does_not_have(dandi: Dandi) -> 
 
 
 def test_get_session_data__says_that_a_version_is_not_there(
-    archive: StandIn, tables: Folder
+    archive: Archive, tables: Folder
 ) -> None:
     dandi = Dandi(archive.api, tables=tables, versions={"000021": "0.1.2"}, options=HASTY)
     with pytest.raises(

@@ -16,7 +16,8 @@ from spikehouse.demo import Survey
 from spikehouse.errors import NotFoundError, SourceError
 from spikehouse.survey import S3
 from spikehouse.survey.protocol import TABLE_FILES, TableFile
-from spikehouse.transfer import RemoteFile, download
+from spikehouse.transfer import RemoteFile
+from spikehouse.transfer.download import download
 from spikehouse.transfer.http import HttpClient
 from spikehouse.transfer.retry import HttpOptions
 

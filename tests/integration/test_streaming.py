@@ -5,20 +5,17 @@ from __future__ import annotations
 import contextlib
 import os
 import pickle
-import re
 import subprocess
 import sys
 import textwrap
-import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from tests.standins.file_server import Fault, FileServer
 
 from spikehouse import EcephysSession
 from spikehouse.demo import Survey
@@ -32,78 +29,11 @@ from spikehouse.transfer.retry import HttpOptions
 OPTIONS = StreamOptions(http=HttpOptions(patience=0.2, connections=4))
 
 
-class RangeServer(ThreadingHTTPServer):
-    """Serves ``content``; change its attributes to make it misbehave."""
-
-    daemon_threads = True
-
-    def __init__(self, content: bytes) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.content = content
-        self.etag: str | None = '"first"'
-        self.has_ranges = True
-        self.delay = 0.0
-        self.fault: Callable[[int, int], int | None] | None = None
-        self.asked: list[tuple[int, int]] = []
-        self.lock = threading.Lock()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}/session.nwb"
-
-    def handle_error(self, request: object, client_address: object) -> None:
-        """Say nothing: a client that hangs up is no news."""
-
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    server: RangeServer
-
-    def do_GET(self) -> None:
-        server = self.server
-        match = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range", ""))
-        start, stop = (int(match[1]), int(match[2]) + 1) if match else (0, len(server.content))
-        with server.lock:
-            server.asked.append((start, stop))
-        time.sleep(server.delay)
-        status = server.fault(start, stop) if server.fault else None
-        if status is not None:
-            self.answer(status, b"no")
-            return
-        expected = self.headers.get("If-Range")
-        if match is None or not server.has_ranges or expected not in (None, server.etag):
-            self.answer(200, server.content)
-            return
-        body = server.content[start:stop]
-        self.answer(206, body, f"bytes {start}-{start + len(body) - 1}/{len(server.content)}")
-
-    def answer(self, status: int, body: bytes, content_range: str | None = None) -> None:
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(body)))
-        if self.server.etag is not None:
-            self.send_header("ETag", self.server.etag)
-        if content_range is not None:
-            self.send_header("Content-Range", content_range)
-        self.end_headers()
-        with contextlib.suppress(ConnectionError):
-            self.wfile.write(body)
-
-    def log_message(self, *args: object) -> None:
-        """Say nothing."""
-
-
 @contextlib.contextmanager
-def serving(content: bytes) -> Iterator[RangeServer]:
-    """Serve bytes as long as the block runs."""
-    server = RangeServer(content)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
+def serving(content: bytes) -> Iterator[FileServer]:
+    with FileServer() as server:
+        server.routes["/session.nwb"] = content
         yield server
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 @pytest.fixture(scope="module")
@@ -112,13 +42,17 @@ def local_path() -> Path:
 
 
 @pytest.fixture
-def server(local_path: Path) -> Iterator[RangeServer]:
+def server(local_path: Path) -> Iterator[FileServer]:
     with serving(local_path.read_bytes()) as running:
         yield running
 
 
-def open_remote(server: RangeServer, cache: Path | None = None) -> RemoteBytes:
-    return RemoteBytes(RemoteFile(server.url, "session.nwb"), options=OPTIONS, cache=cache)
+def address(server: FileServer) -> str:
+    return server.url("/session.nwb")
+
+
+def open_remote(server: FileServer, cache: Path | None = None) -> RemoteBytes:
+    return RemoteBytes(RemoteFile(address(server), "session.nwb"), options=OPTIONS, cache=cache)
 
 
 def answers(session: EcephysSession) -> dict[str, object]:
@@ -158,15 +92,15 @@ def test_streamed_session__gives_what_the_file_on_disk_gives(server, local_path,
     streamed = EcephysSession.from_nwb_path(open_remote(server, tmp_path))
     assert_same(answers(streamed), from_disk)
     streamed.close()
-    n_asked = len(server.asked)
+    n_asked = len(server.requests)
     again = EcephysSession.from_nwb_path(open_remote(server, tmp_path))
     assert_same(answers(again), from_disk)
-    assert len(server.asked) == n_asked
+    assert len(server.requests) == n_asked
 
 
 def test_streamed_session__everything_cached__works_offline(local_path, tmp_path):
     with serving(local_path.read_bytes()) as server:
-        url = server.url
+        url = address(server)
         expected = answers(EcephysSession.from_nwb_path(open_remote(server, tmp_path)))
     remote = RemoteBytes(RemoteFile(url, "session.nwb"), options=OPTIONS, cache=tmp_path)
     assert_same(answers(EcephysSession.from_nwb_path(remote)), expected)
@@ -189,31 +123,31 @@ def test_streamed_lfp__windows_far_apart__fetched_together(tmp_path):
     probe_id = int(probes.index[probes["has_lfp_data"]][0])
     path = survey.lfp_file(probe_id)
     with serving(path.read_bytes()) as server, open_lfp(path, probe_id) as on_disk:
-        remote = RemoteBytes(RemoteFile(server.url, "lfp"), options=OPTIONS)
+        remote = RemoteBytes(RemoteFile(address(server), "lfp"), options=OPTIONS)
         with open_lfp(remote, probe_id) as lfp:
             rows = np.linspace(0, lfp.sizes["time"] - 1, 12).astype(int)
-            before = len(server.asked)
+            before = len(server.requests)
             picked = lfp.isel(time=rows, channel=[0, 2]).to_numpy()
             np.testing.assert_array_equal(picked, on_disk.isel(time=rows, channel=[0, 2]))
-            assert len(server.asked) - before <= 2 * len(rows)
+            assert len(server.requests) - before <= 2 * len(rows)
             start = float(lfp["time"][100])
             second = lfp.sel(time=slice(start, start + 1.0))
-            before = len(server.asked)
+            before = len(server.requests)
             np.testing.assert_array_equal(
                 second.to_numpy(), on_disk.sel(time=slice(start, start + 1.0))
             )
-            assert len(server.asked) - before <= 4
+            assert len(server.requests) - before <= 4
 
 
 def test_streamed_session__server_fails_midway__usable_afterwards(server, local_path):
     session = EcephysSession.from_nwb_path(open_remote(server))
     unit = session.units.index[0]
-    server.fault = lambda start, stop: 503
+    server.misbehave(Fault(status=503))
     with pytest.raises(
         SourceError, match=r"http://127.*/units/waveform_mean could not be downloaded: .*status 503"
     ):
         _ = session.mean_waveforms[unit]
-    server.fault = None
+    server.behave()
     expected = EcephysSession.from_nwb_path(local_path).mean_waveforms[unit]
     np.testing.assert_array_equal(session.mean_waveforms[unit].values, expected.values)
 
@@ -221,27 +155,27 @@ def test_streamed_session__server_fails_midway__usable_afterwards(server, local_
 def test_streamed_session__server_fails_while_hdf5_reads__usable_afterwards(server):
     session = EcephysSession.from_nwb_path(
         RemoteBytes(
-            RemoteFile(server.url, "session.nwb"),
+            RemoteFile(address(server), "session.nwb"),
             options=replace(OPTIONS, metadata_window=16 << 10, largest_window=16 << 10),
         )
     )
-    server.fault = lambda start, stop: 500
+    server.misbehave(Fault(status=500))
     with pytest.raises(SourceError, match=r"http://127.*status 500"):
         _ = session.units
-    server.fault = None
+    server.behave()
     assert len(session.units) > 0
 
 
 def test_streamed_session__file_changes_at_the_server__never_mixed(server):
     session = EcephysSession.from_nwb_path(open_remote(server))
     _ = session.units
-    server.etag = '"second"'
+    server.right = Fault(version=1)
     with pytest.raises(ChangedError, match="has changed at the server"):
         _ = session.mean_waveforms[session.units.index[0]]
 
 
 def test_streamed_session__server_without_ranges__says_to_fetch(server):
-    server.has_ranges = False
+    server.right = Fault(ranges="no")
     with pytest.raises(SourceError, match=r"serves no ranges .*: download it, and give its path"):
         EcephysSession.from_nwb_path(open_remote(server))
 
@@ -270,13 +204,13 @@ def test_streamed_session__repr__as_from_disk(server, local_path):
     assert repr(streamed) == repr(EcephysSession.from_nwb_path(local_path))
 
 
-def test_remote_bytes__pickled__opened_again(server, tmp_path):
+def test_remote_bytes__pickled__opened_again(server, local_path, tmp_path):
     remote = open_remote(server, tmp_path)
     copy = pickle.loads(pickle.dumps(remote))
     blocks = [bytearray(1000), bytearray(1000)]
     for file, block in zip((remote, copy), blocks, strict=True):
         file.read_into(5000, memoryview(block))
-    assert blocks[0] == blocks[1] == server.content[5000:6000]
+    assert blocks[0] == blocks[1] == local_path.read_bytes()[5000:6000]
 
 
 @pytest.mark.parametrize("ending", ["", "session.close()", "del session", "raise SystemExit(0)"])
@@ -285,7 +219,8 @@ def test_streamed_session__interpreter_ends__no_crash(server, ending):
         from spikehouse import EcephysSession
         from spikehouse.transfer.remote_bytes import RemoteBytes
         from spikehouse.transfer.remote_file import RemoteFile
-        session = EcephysSession.from_nwb_path(RemoteBytes(RemoteFile({server.url!r}, "s.nwb")))
+        remote = RemoteBytes(RemoteFile({address(server)!r}, "s.nwb"))
+        session = EcephysSession.from_nwb_path(remote)
         group = session.api.file.root["units"]
         print(len(session.probes) > 0)
         {ending}
@@ -351,4 +286,6 @@ assert [*found, digest()] == [expected] * 7
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks on this system")
 @pytest.mark.parametrize("parent", ["idle", "reading"])
 def test_streamed_session__in_forked_processes__reads_on(server, parent):
-    subprocess.run([sys.executable, "-c", FORKING, server.url, parent], check=True, timeout=100)
+    subprocess.run(
+        [sys.executable, "-c", FORKING, address(server), parent], check=True, timeout=100
+    )
