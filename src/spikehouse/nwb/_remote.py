@@ -21,7 +21,7 @@ import numpy.typing as npt
 from spikehouse.errors import InvalidFileError
 from spikehouse.nwb._check_size import user_block
 from spikehouse.nwb._safe_open import find, list_links, list_names
-from spikehouse.transfer.byte_ranges import ByteRange as Span
+from spikehouse.transfer.byte_ranges import ByteRange
 
 # an object header and the index of a group, which the library allocates together
 _HEADER_BYTES = 4 << 10
@@ -37,18 +37,16 @@ Table: TypeAlias = tuple[h5py.Group, Sequence[str]]
 """A DynamicTable and the names of the columns to read."""
 
 
-def header_spans(groups: Iterable[h5py.Group]) -> list[Span]:
+def header_ranges(groups: Iterable[h5py.Group]) -> Iterator[ByteRange]:
     """Find the byte ranges of the object headers of the groups' members, without opening them."""
-    spans = []
     for group in groups:
         base = user_block(group)
         for address in list_links(group, addresses=True).values():
             if address is not None:
-                spans.append((base + address, base + address + _HEADER_BYTES))
-    return spans
+                yield base + address, base + address + _HEADER_BYTES
 
 
-def data_spans(dataset: h5py.Dataset, start: int, stop: int) -> list[Span]:
+def data_ranges(dataset: h5py.Dataset, start: int, stop: int) -> list[ByteRange]:
     """Find the byte ranges of rows of a dataset; none if only the library knows them."""
     if not dataset.shape or start >= stop:
         return []
@@ -81,9 +79,9 @@ class TablePlan:
     """Byte ranges of the columns of tables."""
 
     # every column, and behind a column of references the strings it probably refers to
-    columns: list[Span]
+    columns: list[ByteRange]
     # the references among them: reading these tells where the strings are
-    references: list[Span]
+    references: list[ByteRange]
 
 
 def plan_tables(tables: Sequence[Table]) -> TablePlan:
@@ -92,11 +90,11 @@ def plan_tables(tables: Sequence[Table]) -> TablePlan:
     members = [dict(_datasets(group)) for group, _ in tables]
     offsets = (dataset.id.get_offset() for found in members for dataset in found.values())
     starts = sorted(offset for offset in offsets if offset is not None)
-    columns: list[Span] = []
-    references: list[Span] = []
+    columns: list[ByteRange] = []
+    references: list[ByteRange] = []
     for found, (_, names) in zip(members, tables, strict=True):
         for dataset in (found[name] for name in names if name in found):
-            here = data_spans(dataset, 0, len(dataset))
+            here = data_ranges(dataset, 0, len(dataset))
             columns.extend(here)
             if is_strings(dataset) and dataset.id.get_offset() is not None:
                 references.extend(here)
@@ -104,7 +102,7 @@ def plan_tables(tables: Sequence[Table]) -> TablePlan:
     return TablePlan(columns, references)
 
 
-def _strings_after(span: Span, starts: list[int]) -> Span:
+def _strings_after(span: ByteRange, starts: list[int]) -> ByteRange:
     """Guess the byte range of the strings that were written with a column of references."""
     start, stop = span
     place = bisect_left(starts, stop)
@@ -113,7 +111,7 @@ def _strings_after(span: Span, starts: list[int]) -> Span:
     return (stop, following) if is_likely else (stop, stop)
 
 
-def heap_spans(block: bytes, base: int) -> list[Span]:
+def heap_ranges(block: bytes, base: int) -> list[ByteRange]:
     """Find the byte ranges of the collections that references point into; they may overlap."""
     n_bytes = len(block) // _REFERENCE.itemsize * _REFERENCE.itemsize
     references = np.frombuffer(block[:n_bytes], dtype=_REFERENCE)

@@ -50,7 +50,7 @@ class SortedDataset:
         self._file = file
         self._name = name
         # taken now, because the file may be gone or changed later
-        self._identity = (*file.identity, name)
+        self._identity = (*file.reader.identity, name)
         dataset = reopen(file.root, name)
         self.length: int = dataset.shape[0]
         # from the first byte of the file, user block included; None if the dataset is chunked
@@ -230,7 +230,7 @@ class SortedDataset:
         bounds = [(int(run[0]) * BLOCK, int(run[-1] + 1) * BLOCK) for run in runs]
         if self._offset is not None:
             begin = self._offset
-            self._file.prefetch(
+            self._file.reader.prefetch(
                 (begin + ITEM * start, begin + ITEM * stop) for start, stop in bounds
             )
         for run, (start, stop) in zip(runs, bounds, strict=True):

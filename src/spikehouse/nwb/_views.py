@@ -1,78 +1,63 @@
-"""The file object that HDF5 reads through, on disk or remote: it checks what it hands over."""
+"""The file object that HDF5 reads through: it checks what it hands over."""
 
 from __future__ import annotations
 
 import io
-import os
-import threading
 import zlib
-from pathlib import Path
 
-from spikehouse.errors import InvalidArgumentError, InvalidFileError
-from spikehouse.nwb._check_size import FLOOR_BYTES, LARGEST_RATIO
+import h5py
+
+from spikehouse.errors import InvalidFileError, SpikehouseError
+from spikehouse.nwb._byte_readers import ByteReader
+from spikehouse.nwb._check_size import FLOOR_BYTES, LARGEST_RATIO, LIBRARY_ERRORS
 from spikehouse.nwb._vlen_strings import SIGNATURE, check_collection
-from spikehouse.transfer.remote_bytes import RemoteBytes
+from spikehouse.transfer.checks import HDF5_SIGNATURE
 
 # bytes: the library reads metadata in smaller pieces than this, and data in larger ones
 _LARGEST_METADATA = 16 << 10
 # bytes: a string heap has at least 4 kB, and a smaller chunk unpacks to at most a megabyte
 _SMALLEST = 1 << 10
 _PIECE = 1 << 16
+# HDF5 sets no limit; MATLAB's user block has 512 bytes
+_LARGEST_USER_BLOCK = 1 << 20
 
 
-class _Handle(io.FileIO):
-    """A file that is closed with the last reference to it."""
+def open_file(source: ByteReader) -> h5py.File:
+    """Open a file for reading, without a lock: others may have it open at the same time."""
+    _check_signature(source)
+    try:
+        return h5py.File(View(source), mode="r")
+    except SpikehouseError:
+        raise
+    except LIBRARY_ERRORS as error:
+        raise InvalidFileError(
+            f"{source.url} begins like an HDF5 file but cannot be opened: {error}. "
+            "It may have been cut short; compare its size with the source's and download it again"
+        ) from error
 
-    # A reading thread holds a reference: if the descriptor were closed meanwhile, the system could
-    # give its number to another file.
 
-    def __del__(self) -> None:
-        self.close()
+def close_file(file: h5py.File, source: ByteReader) -> None:
+    """Close the bytes and the HDF5 file."""
+    # the bytes first, so that no thread waits for a server while it holds HDF5's lock
+    source.close()
+    file.close()
 
 
-class LocalBytes:
-    """Random access to a file on disk with the interface of ``RemoteBytes``; thread-safe."""
+def _check_signature(source: ByteReader) -> None:
+    def read(offset: int) -> bytes:
+        head = bytearray(len(HDF5_SIGNATURE))
+        return bytes(head[: source.read_metadata_into(offset, memoryview(head))])
 
-    def __init__(self, path: Path) -> None:
-        self.url = str(path)
-        if path.is_dir():
-            raise InvalidFileError(f"{path} is a folder: pass the session file in it")
-        if path.exists() and not path.is_file():  # opening a pipe would block
-            raise InvalidFileError(f"{path} is not a regular file")
-        handle = _Handle(path)
-        self._handle: _Handle | None = handle
-        self._lock = threading.Lock()
-        self.size = handle.seek(0, io.SEEK_END)
-
-    def close(self) -> None:
-        self._handle = None
-
-    def read_into(self, offset: int, buffer: memoryview) -> int:
-        handle = self._handle
-        if handle is None:
-            raise InvalidArgumentError(f"{self.url} was closed; open the session again")
-        n_filled = self._read_some(handle, offset, buffer)
-        # one system call returns two gigabytes at most
-        while n_filled < len(buffer):
-            n_read = self._read_some(handle, offset + n_filled, buffer[n_filled:])
-            if not n_read:
-                break
-            n_filled += n_read
-        return n_filled
-
-    read_metadata_into = read_into
-
-    if hasattr(os, "preadv"):
-
-        def _read_some(self, handle: _Handle, offset: int, buffer: memoryview) -> int:
-            return os.preadv(handle.fileno(), [buffer], offset)
-
-    else:
-
-        def _read_some(self, handle: _Handle, offset: int, buffer: memoryview) -> int:
-            with self._lock:  # on Windows threads share one file position
-                handle.seek(offset)
-                return handle.readinto(buffer) or 0
+    head = read(0)
+    # a user block of 512, 1024, 2048, … bytes may come first
+    place, found = 512, head
+    while found != HDF5_SIGNATURE and place <= min(_LARGEST_USER_BLOCK, source.size):
+        found = read(place)
+        place *= 2
+    if found == HDF5_SIGNATURE:
+        return
+    looks = "it is empty" if not head else f"it begins with {head!r}"
+    raise InvalidFileError(f"{source.url} is not an HDF5 file: {looks} ({source.size} bytes)")
 
 
 class View(io.RawIOBase):
@@ -85,7 +70,7 @@ class View(io.RawIOBase):
     # valid is not checked again. Unlike the budget, which sees what is declared, this sees what is
     # stored.
 
-    def __init__(self, source: LocalBytes | RemoteBytes) -> None:
+    def __init__(self, source: ByteReader) -> None:
         super().__init__()
         self._source = source
         self._position = 0
@@ -145,7 +130,7 @@ class View(io.RawIOBase):
         return bytes(block[: self._source.read_metadata_into(offset, memoryview(block))])
 
 
-def _check_packed(source: LocalBytes | RemoteBytes, start: int, packed: memoryview) -> None:
+def _check_packed(source: ByteReader, start: int, packed: memoryview) -> None:
     unpacker, n_bytes = zlib.decompressobj(), 0
     largest = FLOOR_BYTES + LARGEST_RATIO * len(packed)
     for first in range(0, len(packed), _PIECE):

@@ -22,8 +22,8 @@ from spikehouse.errors import (
 )
 from spikehouse.nwb import _remote
 from spikehouse.nwb._attributes import Scalar, read_names, read_value
+from spikehouse.nwb._byte_readers import find_reader
 from spikehouse.nwb._check_size import LIBRARY_ERRORS, one_budget, reading, user_block
-from spikehouse.nwb._opening import close_file, find_source, open_file
 from spikehouse.nwb._safe_open import (
     describe_members,
     find_dataset,
@@ -39,9 +39,9 @@ from spikehouse.nwb._validate_columns import (
     check_unique,
     is_plain,
 )
-from spikehouse.nwb._views import LocalBytes
+from spikehouse.nwb._views import close_file, open_file
 from spikehouse.nwb._vlen_strings import read_factorized, read_references
-from spikehouse.transfer.byte_ranges import ByteRange as Span
+from spikehouse.transfer.byte_ranges import ByteRange
 from spikehouse.transfer.remote_bytes import RemoteBytes
 
 NwbPath: TypeAlias = str | os.PathLike[str] | RemoteBytes | IO[Any] | h5py.File
@@ -54,37 +54,32 @@ class Hdf5File:
     def __init__(self, path: NwbPath) -> None:
         # columns by table whose download has begun
         self._begun: dict[str, set[str]] = {}
-        source = find_source(path)
-        self.remote = source if isinstance(source, RemoteBytes) else None
+        self.reader = find_reader(path)
         # of a remote file the name only; see ``source``
-        self.path = Path(source.name) if isinstance(source, RemoteBytes) else source
-        self._bytes = source if isinstance(source, RemoteBytes) else LocalBytes(source)
+        self.path = Path(self.reader.name)
         try:
-            self._file = open_file(self._bytes)
+            self._file = open_file(self.reader)
         except BaseException:
-            if isinstance(self._bytes, LocalBytes):
-                self._bytes.close()
+            if self.reader is not path:
+                self.reader.close()
             raise
         self._base = user_block(self._file)
         # a session that is not closed explicitly must not keep its file open
-        self._closing = weakref.finalize(self, close_file, self._file, self._bytes)
+        self._closing = weakref.finalize(self, close_file, self._file, self.reader)
         self.prefetch_members(self._file)
 
     def __reduce__(self) -> tuple[type[Hdf5File], tuple[Path | RemoteBytes]]:
         return Hdf5File, (self.source,)
 
     @property
-    def source(self) -> Path | RemoteBytes:
-        """The path or remote file that opens this file again."""
-        return self.path if self.remote is None else self.remote
+    def is_remote(self) -> bool:
+        """Whether the file is on a server."""
+        return isinstance(self.reader, RemoteBytes)
 
     @property
-    def identity(self) -> tuple[str | int, ...]:
-        """Path or URL, size and version: differs between any two files."""
-        if self.remote is not None:
-            return self.remote.url, str(self.remote.remote.etag), self.remote.size
-        facts = self.path.stat()
-        return str(self.path.resolve()), facts.st_size, facts.st_mtime_ns
+    def source(self) -> Path | RemoteBytes:
+        """The path or remote file that opens this file again."""
+        return self.reader if isinstance(self.reader, RemoteBytes) else self.path
 
     @property
     def is_open(self) -> bool:
@@ -120,51 +115,37 @@ class Hdf5File:
     def read_bytes(self, offset: int, length: int) -> bytes:
         """Read bytes at an offset; fewer at the end of the file."""
         block = bytearray(length)
-        return bytes(block[: self.read_into(offset, memoryview(block))])
-
-    def read_into(self, offset: int, buffer: memoryview) -> int:
-        """Read bytes at an offset into a buffer; return how many, fewer at the end of the file."""
-        return self._bytes.read_into(offset, buffer)
-
-    def prefetch(self, spans: Iterable[Span]) -> None:
-        """Begin to download byte ranges [start, stop) of a remote file."""
-        if self.remote is not None:
-            self.remote.prefetch(spans)
+        return bytes(block[: self.reader.read_into(offset, memoryview(block))])
 
     def prefetch_rows(self, dataset: h5py.Dataset, *runs: tuple[int, int]) -> None:
         """Begin to download rows [start, stop) of a dataset of a remote file."""
-        if self.remote is not None:
-            spans = [span for run in runs for span in _remote.data_spans(dataset, *run)]
-            self.remote.prefetch(spans)
+        self.reader.prefetch(span for run in runs for span in _remote.data_ranges(dataset, *run))
 
     def prefetch_members(self, *groups: h5py.Group) -> None:
         """Begin to download the object headers of the groups' members."""
-        if self.remote is not None:
-            self.remote.prefetch(_remote.header_spans(groups), is_metadata=True)
+        self.reader.prefetch(_remote.header_ranges(groups), is_metadata=True)
 
     def prefetch_tables(self, tables: Sequence[_remote.Table]) -> None:
         """Begin to download columns of tables together, and the strings they refer to."""
-        if self.remote is None:
-            return
         # columns whose download has begun are not looked up again
         new = [t for t in tables if not self._begun.get(str(t[0].name), set()) >= set(t[1])]
         self._begun.update({str(group.name): set(names) for group, names in new})
         if not new:
             return
         key = "\n".join(f"{group.name}: {', '.join(names)}" for group, names in new)
-        known = self.remote.recall_spans(key)
+        known = self.reader.recall_spans(key)
         if known is not None:
-            self.remote.prefetch(known)
+            self.reader.prefetch(known)
             return
         self.prefetch_members(*(group for group, _ in new))
         plan = _remote.plan_tables(new)
-        self.remote.prefetch(plan.columns)
-        heaps: list[Span] = []
+        self.reader.prefetch(plan.columns)
+        heaps: list[ByteRange] = []
         for start, stop in plan.references:
             block = self.read_bytes(start, stop - start)
-            heaps.extend(_remote.heap_spans(block, self._base))
-        self.remote.prefetch(heaps)
-        self.remote.keep_spans(key, [*plan.columns, *heaps])
+            heaps.extend(_remote.heap_ranges(block, self._base))
+        self.reader.prefetch(heaps)
+        self.reader.keep_spans(key, [*plan.columns, *heaps])
 
     def group(self, path: str) -> h5py.Group:
         """Open a required group."""
@@ -242,9 +223,8 @@ class Hdf5File:
         # one listing instead of one look-up per column, each of which may be ragged
         members = set(list_names(group))
         names = column_names(group) if columns is None else columns
-        if self.remote is not None:
-            wanted = {"id", *names, *(f"{name}_index" for name in names)}
-            self.prefetch_tables([(group, sorted(wanted & members))])
+        wanted = {"id", *names, *(f"{name}_index" for name in names)}
+        self.prefetch_tables([(group, sorted(wanted & members))])
         table: dict[str, Any] = {}
         if "id" in members:
             table["id"] = self._read_column(group, "id")
@@ -296,7 +276,7 @@ class RowReader:
         """Begin to download rows [start, stop) of a remote file."""
         if self._offset is not None:
             offset, length = self._offset, self.row_bytes
-            self._file.prefetch((offset + a * length, offset + b * length) for a, b in spans)
+            self._file.reader.prefetch((offset + a * length, offset + b * length) for a, b in spans)
 
     def read(self, start: int, stop: int) -> npt.NDArray[Any]:
         """Read rows [start, stop)."""
@@ -309,7 +289,7 @@ class RowReader:
             return _native(values)
 
     def _fill(self, values: npt.NDArray[Any], first: int) -> None:
-        n_read = self._file.read_into(first, memoryview(values.data).cast("B"))
+        n_read = self._file.reader.read_into(first, memoryview(values.data).cast("B"))
         if n_read < values.nbytes:
             raise OSError(f"the file ends {values.nbytes - n_read} bytes too soon")
 

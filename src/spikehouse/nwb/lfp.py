@@ -90,7 +90,7 @@ class DatasetArray(BackendArray):
         return DatasetArray, (self._file, self._name)
 
     def __dask_tokenize__(self) -> tuple[str | int, ...]:
-        return *self._file.identity, self._name
+        return *self._file.reader.identity, self._name
 
     def close(self) -> None:
         """Close the file; reading afterwards raises."""

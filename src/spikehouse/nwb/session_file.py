@@ -84,7 +84,7 @@ class NwbSessionFile:
     @property
     def path(self) -> str:
         """The path or address of the file."""
-        return str(self.file.path) if self.file.remote is None else self.file.remote.url
+        return self.file.reader.url
 
     def close(self) -> None:
         """Close the file."""
@@ -97,9 +97,9 @@ class NwbSessionFile:
     def get_nwbfile(self) -> Any:  # noqa: ANN401 - a class of a package that may be absent
         """Open the file with pynwb, for packages that need its objects."""
         # not used for reading here: pynwb builds its whole tree of objects, which takes seconds
-        if self.file.remote is not None:
+        if self.file.is_remote:
             raise InvalidArgumentError(
-                f"pynwb would read all of {self.file.remote.url} in small pieces, one request "
+                f"pynwb would read all of {self.path} in small pieces, one request "
                 "each; download the file and open it from disk"
             )
         try:
@@ -237,7 +237,7 @@ class NwbSessionFile:
             return given() if callable(given) else given
         # the place of LFP files in a cache
         beside = self.file.path.parent / f"probe_{probe_id}_lfp.nwb"
-        if self.file.remote is None and beside.exists():
+        if not self.file.is_remote and beside.exists():
             return beside
         recorded = "" if probes.loc[probe_id, "has_lfp_data"] else "; none was released"
         raise NotFoundError(

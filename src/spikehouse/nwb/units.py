@@ -67,7 +67,7 @@ class RaggedColumn(Mapping[int, npt.NDArray[Any]]):
 
     def plan_batches(self, unit_ids: Sequence[int], *, most_bytes: int) -> list[list[int]]:
         """Split units into batches of at most this size; no batches for a file on disk."""
-        if self._file.remote is None:
+        if not self._file.is_remote:
             return []
         batches: list[list[int]] = []
         held = most_bytes

@@ -108,6 +108,11 @@ class RemoteBytes:
         return self.remote.size or 0
 
     @property
+    def identity(self) -> tuple[str | int, ...]:
+        """URL, version and size: differs between any two files."""
+        return self.url, str(self.remote.etag), self.size
+
+    @property
     def is_open(self) -> bool:
         """Whether the file can be read."""
         return self._closing.alive

@@ -16,10 +16,12 @@ import pytest
 from tests.unit.transfer.ranged import RangedFile
 
 from spikehouse.demo import Survey
-from spikehouse.errors import InvalidArgumentError, InvalidFileError, NotFoundError
-from spikehouse.nwb import _opening
+from spikehouse.errors import InvalidArgumentError, InvalidFileError, NotFoundError, SourceError
+from spikehouse.nwb import _byte_readers
 from spikehouse.nwb.hdf5 import Hdf5File
 from spikehouse.session import EcephysSession
+from spikehouse.transfer.remote_bytes import RemoteBytes
+from spikehouse.transfer.remote_file import RemoteFile
 
 if TYPE_CHECKING:
     from tests.unit.conftest import StandIn
@@ -215,11 +217,16 @@ def test_from_nwb_path__a_folder(path: Path) -> None:
         EcephysSession.from_nwb_path(path.parent)
 
 
-def test_find_address__of_the_public_bucket() -> None:
-    found = _opening._find_address("s3://allen-brain-observatory/visual coding/session_1.nwb")
-    host = "https://allen-brain-observatory.s3.us-west-2.amazonaws.com"
-    assert found.url == f"{host}/visual%20coding/session_1.nwb"
-    assert found.name == "session_1.nwb"
+def test_from_nwb_path__an_address_of_the_public_bucket(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Unreachable(RemoteBytes):
+        def __init__(self, remote: RemoteFile) -> None:
+            raise SourceError(f"no answer from {remote.url}, asked for {remote.name}")
+
+    monkeypatch.setattr(_byte_readers, "RemoteBytes", Unreachable)
+    host = r"https://allen-brain-observatory\.s3\.us-west-2\.amazonaws\.com"
+    message = rf"{host}/visual%20coding/session_1\.nwb, asked for session_1\.nwb$"
+    with pytest.raises(SourceError, match=message):
+        EcephysSession.from_nwb_path("s3://allen-brain-observatory/visual coding/session_1.nwb")
 
 
 @pytest.mark.parametrize("block", [512, 1024, 1 << 20])

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from spikehouse.errors import InvalidArgumentError, NotFoundError, SourceError
-from spikehouse.nwb._remote import data_spans, header_spans, heap_spans, plan_tables
+from spikehouse.nwb._remote import data_ranges, header_ranges, heap_ranges, plan_tables
 from spikehouse.nwb.hdf5 import Hdf5File, RowReader
 from spikehouse.nwb.units import RaggedColumn
 from spikehouse.spikes import trains as trains_module
@@ -106,17 +106,17 @@ def test_read_table__remote__as_from_disk(path: Path, remote: Hdf5File) -> None:
 def test_header_spans__where_the_library_finds_the_objects(path: Path) -> None:
     with h5py.File(path) as file:
         expected = {h5py.h5o.get_info(file[f"units/{name}"].id).addr for name in file["units"]}
-        assert {start for start, _ in header_spans([file["units"]])} == expected
+        assert {start for start, _ in header_ranges([file["units"]])} == expected
 
 
 def test_data_spans__chunks_of_the_rows_only(path: Path) -> None:
     with h5py.File(path) as file:
-        assert len(data_spans(file["chunked"], 600, 1100)) == 2
-        assert data_spans(file["grid"], 0, 10) == []
-        (span,) = data_spans(file["units/spike_times"], 3, 5)
+        assert len(data_ranges(file["chunked"], 600, 1100)) == 2
+        assert data_ranges(file["grid"], 0, 10) == []
+        (span,) = data_ranges(file["units/spike_times"], 3, 5)
         assert span[0] == file["units/spike_times"].id.get_offset() + 24
         assert span[1] - span[0] == 16
-        assert data_spans(file["units/spike_times"], 5, 5) == []
+        assert data_ranges(file["units/spike_times"], 5, 5) == []
 
 
 def test_plan_tables__references_and_the_strings_they_point_at(path: Path, server: Server) -> None:
@@ -126,15 +126,14 @@ def test_plan_tables__references_and_the_strings_they_point_at(path: Path, serve
         ((start, stop),) = plan.references
         assert start == group["color"].id.get_offset()
         assert (start, stop) in plan.columns
-        heaps = heap_spans(server.content[start:stop], 0)
+        heaps = heap_ranges(server.content[start:stop], 0)
         assert all(server.content[a : a + 4] == b"GCOL" for a, _ in heaps)
 
 
 def test_prefetch_tables__then_read__no_further_request(server: Server, remote: Hdf5File) -> None:
     group = remote.group("intervals/flashes_presentations")
     remote.prefetch_tables([(group, ["start_time", "stop_time", "color", "id"])])
-    assert remote.remote is not None
-    while remote.remote._in_flight:
+    while remote.reader._in_flight:
         pass
     n_asked = len(server.asked)
     remote.read_table(group, columns=["start_time", "stop_time", "color"])
@@ -143,7 +142,7 @@ def test_prefetch_tables__then_read__no_further_request(server: Server, remote: 
 
 def test_prefetch__file_on_disk__nothing_to_do(path: Path) -> None:
     local = Hdf5File(path)
-    local.prefetch([(0, 10)])
+    local.reader.prefetch([(0, 10)])
     local.prefetch_members(local.root)
     local.prefetch_tables([(local.group("units"), ["id"])])
     local.prefetch_rows(local.root["chunked"], (0, 10))
@@ -211,8 +210,9 @@ def test_row_reader__bytes_do_not_come__names_dataset_and_address(
 
 
 def test_hdf5_file__remote__says_what_it_was_opened_from(remote: Hdf5File) -> None:
-    assert remote.source is remote.remote
-    assert remote.identity[:2] == ("https://h/s.nwb", '"1"')
+    assert remote.is_remote
+    assert remote.source is remote.reader
+    assert remote.reader.identity[:2] == ("https://h/s.nwb", '"1"')
     assert str(remote.path) == "s.nwb"
     remote.close()
     assert not remote.is_open
