@@ -29,9 +29,9 @@ from spikehouse.spikes import (
     align_spikes,
     compute_condition_statistics,
     compute_mean_counts,
+    compute_time_domain,
     concatenate_spikes,
     count_spikes,
-    time_domain,
 )
 
 EDGES = np.linspace(0, 0.25, 51)
@@ -86,25 +86,22 @@ def print_jobs(spikes, scenes, theirs: dict[str, float], repeats: int) -> None:
     """Print the table of jobs."""
     units = list(spikes)
     few = units[:: max(len(units) // N_UNITS, 1)][:N_UNITS]
-    starts, stops = scenes["start_time"].to_numpy(float), scenes["stop_time"].to_numpy(float)
-    ids, conditions = scenes.index.to_numpy(), scenes["stimulus_condition_id"].to_numpy()
-    window = {"start_time": starts, "stop_time": stops}
-    domain = time_domain(EDGES, starts)
-    shape = (len(units), len(starts), len(EDGES) - 1)
-    n_spikes = len(align_spikes(spikes, few, **window, presentation_ids=ids))
+    domain = compute_time_domain(EDGES, scenes["start_time"])
+    shape = (len(units), len(scenes), len(EDGES) - 1)
+    n_spikes = len(align_spikes(spikes, few, scenes))
     jobs: dict[str, tuple[str, Callable[[], object], Callable[[], object] | None]] = {
         "align": (
-            f"align_spikes, {len(ids)} scenes × {len(few)} units, {n_spikes} rows",
-            lambda: align_spikes(spikes, few, **window, presentation_ids=ids),
+            f"align_spikes, {len(scenes)} scenes × {len(few)} units, {n_spikes} rows",
+            lambda: align_spikes(spikes, few, scenes),
             lambda: write((n_spikes, 4), np.float64),
         ),
         "statistics": (
-            f"compute_condition_statistics, {len(ids)} scenes × {len(few)} units",
-            lambda: compute_condition_statistics(spikes, few, **window, condition_ids=conditions),
+            f"compute_condition_statistics, {len(scenes)} scenes × {len(few)} units",
+            lambda: compute_condition_statistics(spikes, few, scenes),
             None,
         ),
         "counts": (
-            f"count_spikes, {len(ids)} scenes × {len(EDGES) - 1} bins × {len(units)} units",
+            f"count_spikes, {len(scenes)} scenes × {len(EDGES) - 1} bins × {len(units)} units",
             lambda: count_spikes(spikes, units, domain),
             lambda: write(shape, np.uint16),
         ),
@@ -138,7 +135,7 @@ def print_scaling(spikes, onsets: np.ndarray, repeats: int) -> None:
         for part in (2, 5)
     ]
     for n_units, n_rows, n_bins in cases:
-        domain = time_domain(np.linspace(0, 0.25, n_bins + 1), onsets[:n_rows])
+        domain = compute_time_domain(np.linspace(0, 0.25, n_bins + 1), onsets[:n_rows])
         chosen = units[:n_units]
         seconds = clock(lambda d=domain, u=chosen: count_spikes(spikes, u, d), repeats)[1]
         size = n_units * n_rows * n_bins
@@ -151,7 +148,7 @@ def print_scaling(spikes, onsets: np.ndarray, repeats: int) -> None:
 def print_streaming(spikes, onsets: np.ndarray, repeats: int) -> None:
     """Print time and memory of the mean over every presentation of the session."""
     units = list(spikes)[:600]
-    domain = time_domain(np.linspace(-0.1, 0.5, 61), onsets)
+    domain = compute_time_domain(np.linspace(-0.1, 0.5, 61), onsets)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     seconds = clock(lambda: compute_mean_counts(spikes, units, domain), repeats)[1]
     more = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024

@@ -22,11 +22,11 @@ import xarray as xr
 from matplotlib.figure import Figure
 from sklearn.model_selection import StratifiedKFold
 
-from spikehouse import EcephysSession, decode, design_matrix, plots
+from spikehouse import EcephysSession, compute_design_matrix, decode, plots
 from spikehouse.analysis import compute_receptive_field_maps
 from spikehouse.decoding import DecodingResult
 from spikehouse.demo import Survey
-from spikehouse.lfp import align
+from spikehouse.lfp import align_lfp
 
 DPI = 75
 MAX_BYTES = 100_000
@@ -74,7 +74,7 @@ class Demo:
     def rates(self, stimulus: str) -> tuple[xr.DataArray, pd.DataFrame]:
         """Give firing rates [spikes/s], presentations × units, and the presentations."""
         shown = self.session.get_stimulus_table(stimulus, missing="nan")
-        counts = design_matrix(self.session, shown, self.session.units.index)
+        counts = compute_design_matrix(self.session, self.session.units.index, shown)
         return counts / xr.DataArray(shown["duration"]), shown
 
     def best(self, *columns: str) -> int:
@@ -317,7 +317,7 @@ def draw_lfp(demo: Demo) -> Figure:
     lfp = demo.session.get_lfp(demo.probe_id)
     depths = demo.session.channels["probe_vertical_position"]
     lfp = lfp.sel(channel=[c for c in lfp["channel"].to_numpy() if c in depths.index])
-    mean = align(lfp, flashes, (-0.1, 0.4)).mean("stimulus_presentation_id")
+    mean = align_lfp(lfp, flashes, window=(-0.1, 0.4)).mean("stimulus_presentation_id")
     figure, (left, right) = _figure((9.0, 3.8), 2)
     plots.plot_lfp_heatmap(
         mean, depths=depths, stimulus_duration=0.25, ax=left, title="mean over flashes"

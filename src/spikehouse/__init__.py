@@ -12,21 +12,27 @@ if TYPE_CHECKING:
     from spikehouse.decoding import decode
     from spikehouse.project import EcephysProjectCache
     from spikehouse.session import EcephysSession
-    from spikehouse.spikes import design_matrix
+    from spikehouse.spikes import compute_design_matrix
 
 __version__ = "0.1.0"
 
-__all__ = ["EcephysProjectCache", "EcephysSession", "__version__", "decode", "design_matrix"]
+__all__ = [
+    "EcephysProjectCache",
+    "EcephysSession",
+    "__version__",
+    "compute_design_matrix",
+    "decode",
+]
 
 _HOMES = {
     "EcephysProjectCache": "spikehouse.project",
     "EcephysSession": "spikehouse.session",
     "decode": "spikehouse.decoding",
-    "design_matrix": "spikehouse.spikes",
+    "compute_design_matrix": "spikehouse.spikes",
 }
 
 
-# packages that are public under their own name: spikehouse.lfp.align needs no further import
+# packages that are public under their own name: spikehouse.lfp.align_lfp needs no further import
 _PACKAGES = ("analysis", "compat", "decoding", "demo", "errors", "lfp", "plots", "schema",
              "spikes", "stimuli")  # fmt: skip
 

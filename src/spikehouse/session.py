@@ -42,12 +42,12 @@ from spikehouse.schema import (
 )
 from spikehouse.spikes import (
     align_spikes,
-    bin_centres,
     check_bin_edges,
+    compute_bin_centres,
     compute_condition_statistics,
     compute_mean_counts,
+    compute_time_domain,
     count_spikes,
-    time_domain,
     warn_overlaps,
     warn_wide_bins,
 )
@@ -57,14 +57,14 @@ from spikehouse.stimuli import (
     Missing,
     Presentations,
     build_presentations,
-    condition_table,
-    inter_presentation_intervals,
-    intervals_with_tag,
-    parameter_values,
-    presentation_table,
-    run_bounds,
-    stimulus_epochs,
-    stimulus_names,
+    compute_inter_presentation_intervals,
+    find_run_bounds,
+    find_stimulus_epochs,
+    list_conditions,
+    list_parameter_values,
+    list_presentations,
+    list_stimulus_names,
+    select_tagged_intervals,
 )
 
 if TYPE_CHECKING:
@@ -395,7 +395,7 @@ class EcephysSession:
     def _spike_times(self) -> Mapping[int, npt.NDArray[np.float64]]:
         unit_ids = self.units.index.tolist()
         names = {"all_probes", *self.probes["description"]}
-        if len(intervals_with_tag(self.invalid_times, names)):
+        if len(select_tagged_intervals(self.invalid_times, names)):
             warnings.warn(
                 "spikes are missing or wrong in some intervals of this session: see "
                 "session.invalid_times, and exclude these intervals where it matters",
@@ -508,9 +508,9 @@ class EcephysSession:
         Notes
         -----
         ``session.get_lfp(probe_id).sel(time=slice(100, 101))`` reads one second, ``.load()`` reads
-        everything, and ``spikehouse.lfp.align`` reads windows around stimuli. What was read is not
-        cached: call ``.load()`` on a selection that is used more than once. Samples of all channels
-        are stored together, so reading one channel passes over the whole file. Arithmetic on
+        everything, and ``spikehouse.lfp.align_lfp`` reads windows around stimuli. What was read is
+        not cached: call ``.load()`` on a selection that is used more than once. Samples of all
+        channels are stored together, so reading one passes over the whole file. Arithmetic on
         ``lfp.time`` reads all times, 96 MB for a released probe.
 
         Selecting by time assumes that times increase. This is checked on all times that are read,
@@ -526,7 +526,7 @@ class EcephysSession:
         if not mask_invalid_intervals:
             return lfp
         names = {"all_probes", str(self.probes.loc[probe_id, "description"])}
-        wrong = intervals_with_tag(self.invalid_times, names)
+        wrong = select_tagged_intervals(self.invalid_times, names)
         return mask_intervals(lfp, wrong["start_time"], wrong["stop_time"]) if len(wrong) else lfp
 
     def get_current_source_density(self, probe_id: int) -> xr.DataArray:
@@ -635,7 +635,7 @@ class EcephysSession:
 
         Presentations that overlap an invalid interval have the name ``invalid_presentation``.
         """
-        return presentation_table(self._presentations)
+        return list_presentations(self._presentations)
 
     @property
     def num_stimulus_presentations(self) -> int:
@@ -645,12 +645,12 @@ class EcephysSession:
     @cached_property
     def stimulus_conditions(self) -> pd.DataFrame:
         """The distinct sets of parameters, numbered in order of first appearance."""
-        return condition_table(self._presentations)
+        return list_conditions(self._presentations)
 
     @property
     def stimulus_names(self) -> list[str]:
         """The names of the stimuli in order of first appearance."""
-        return stimulus_names(self._presentations)
+        return list_stimulus_names(self._presentations)
 
     def get_stimulus_table(
         self,
@@ -692,7 +692,7 @@ class EcephysSession:
                 f"stimulus_names is {describe_value(names)}; pass a name, a list of "
                 "names, or None for all"
             )
-        return presentation_table(
+        return list_presentations(
             self._presentations,
             names=names,
             detailed=include_detailed_parameters,
@@ -717,12 +717,12 @@ class EcephysSession:
         DataFrame
             start_time, stop_time, duration [s], stimulus_name, stimulus_block.
         """
-        return stimulus_epochs(self._presentations, duration_thresholds=duration_thresholds)
+        return find_stimulus_epochs(self._presentations, duration_thresholds=duration_thresholds)
 
     @cached_property
     def inter_presentation_intervals(self) -> pd.DataFrame:
         """Intervals [s] between presentations by (from_presentation_id, to_presentation_id)."""
-        return inter_presentation_intervals(self._presentations)
+        return compute_inter_presentation_intervals(self._presentations)
 
     def get_inter_presentation_intervals_for_stimulus(
         self, stimulus_names: str | Collection[str]
@@ -773,7 +773,7 @@ class EcephysSession:
             If an id is not in this session.
         """
         rows = self._select_presentations(stimulus_presentation_ids)
-        return parameter_values(self._presentations, rows, drop_nulls=drop_nulls)
+        return list_parameter_values(self._presentations, rows, drop_nulls=drop_nulls)
 
     def get_parameter_values_for_stimulus(
         self, stimulus_name: str, drop_nulls: bool = True
@@ -833,7 +833,7 @@ class EcephysSession:
                 stacklevel=2,
             )
         acronyms = table["ecephys_structure_acronym"].to_numpy(dtype=object)
-        intervals = run_bounds(acronyms)
+        intervals = find_run_bounds(acronyms)
         return acronyms[intervals[:-1]], intervals
 
     # ---- spikes aligned to stimuli
@@ -905,7 +905,7 @@ class EcephysSession:
         if binarize:
             warn_wide_bins(edges, threshold=large_bin_size_threshold)
         onsets = self._windows(presentations)["start_time"]
-        domain = time_domain(edges, onsets, callback=time_domain_callback)
+        domain = compute_time_domain(edges, onsets, callback=time_domain_callback)
         warn_overlaps(domain)
         counts = count_spikes(self.spike_times, units, domain, dtype=dtype, binarize=binarize)
         return xr.DataArray(
@@ -913,7 +913,7 @@ class EcephysSession:
             dims=["stimulus_presentation_id", "time_relative_to_stimulus_onset", "unit_id"],
             coords={
                 "stimulus_presentation_id": self._presentations.ids[presentations],
-                "time_relative_to_stimulus_onset": bin_centres(edges),
+                "time_relative_to_stimulus_onset": compute_bin_centres(edges),
                 "unit_id": np.asarray(units, dtype=np.int64),
             },
             name="spike_counts",
@@ -947,13 +947,10 @@ class EcephysSession:
             If an id comes twice, or a presentation's times are not finite or it stops before it
             starts.
         """
-        windows = self._windows(self._select_presentations(stimulus_presentation_ids))
         return align_spikes(
             self.spike_times,
             self._select_units(unit_ids),
-            start_time=windows["start_time"],
-            stop_time=windows["stop_time"],
-            presentation_ids=windows.index,
+            self._windows(self._select_presentations(stimulus_presentation_ids)),
         )
 
     def conditionwise_spike_statistics(
@@ -990,13 +987,11 @@ class EcephysSession:
         """
         rows = self._select_presentations(stimulus_presentation_ids)
         rows = rows[~self._presentations.is_invalid[rows]]
-        windows = self._windows(rows)
+        conditions = self._presentations.condition[rows]
         return compute_condition_statistics(
             self.spike_times,
             self._select_units(unit_ids),
-            start_time=windows["start_time"],
-            stop_time=windows["stop_time"],
-            condition_ids=self._presentations.condition[rows],
+            self._windows(rows).assign(stimulus_condition_id=conditions),
             use_rates=use_rates,
         )
 
@@ -1130,8 +1125,8 @@ class EcephysSession:
             raise InvalidArgumentError(
                 f"mean_over is {mean_over!r}; {describe_choices(mean_over, get_args(MeanOver))}"
             )
-        domain = time_domain(edges, self._windows(rows)["start_time"], callback=callback)
-        coords["time_relative_to_stimulus_onset"] = bin_centres(edges)
+        domain = compute_time_domain(edges, self._windows(rows)["start_time"], callback=callback)
+        coords["time_relative_to_stimulus_onset"] = compute_bin_centres(edges)
         coords["unit_id"] = np.asarray(units, dtype=np.int64)
         means = compute_mean_counts(self.spike_times, units, domain, groups=groups)
         return xr.DataArray(means, dims=list(coords), coords=coords, name="mean_spike_counts")

@@ -20,7 +20,7 @@ from spikehouse.decoding import (
     decode_over_time,
 )
 from spikehouse.session import EcephysSession
-from spikehouse.spikes import design_matrix
+from spikehouse.spikes import compute_design_matrix
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "tutorials" / "decode-orientation.md"
 N_TRIALS, N_NEURONS, N_SPIKES = 200, 1000, 153_635
@@ -122,7 +122,7 @@ def test_decode_over_time__nothing_is_told_at_the_start_of_the_window(recordings
     by_neuron = dict(enumerate(np.split(absolute[order], bounds)))
     trials = pd.DataFrame({"start_time": np.arange(float(N_TRIALS)), "orientation": orientation})
     curve = decode_over_time(
-        by_neuron, trials, list(by_neuron), "orientation",
+        by_neuron, list(by_neuron), trials, "orientation",
         windows=[(0, 0.03), (0.05, 0.1), (0, 0.2)], cv="stratified",
     )  # fmt: skip
     early, late, whole = curve.mean("fold").to_numpy()
@@ -136,7 +136,7 @@ def test_decode__images_from_a_session_by_blocks_and_areas(shared_session_path):
     session = EcephysSession.from_nwb_path(shared_session_path)
     scenes = session.get_stimulus_table("natural_scenes")
     with pytest.warns(UserWarning, match="spikes are missing or wrong in some intervals"):
-        design = design_matrix(session, scenes, session.units.index.to_numpy())
+        design = compute_design_matrix(session, session.units.index.to_numpy(), scenes)
     blocks = scenes["stimulus_block"]
     options = {"estimator": "poisson-naive-bayes", "cv": "blocked", "groups": blocks}
     result = decode(design, scenes["frame"], **options)

@@ -72,10 +72,8 @@ def test_align_spikes__as_many_as_are_counted(
 ) -> None:
     starts, stops = [row[0] for row in rows], [row[-1] for row in rows]
     spikes = {unit: np.array(train) for unit, train in enumerate(trains)}
-    listed = align_spikes(
-        spikes, list(spikes), start_time=starts, stop_time=stops,
-        presentation_ids=range(len(rows)),
-    )  # fmt: skip
+    shown = pd.DataFrame({"start_time": starts, "stop_time": stops})
+    listed = align_spikes(spikes, list(spikes), shown)
     counts = count_spikes(spikes, list(spikes), np.column_stack([starts, stops]))[:, 0, :]
     for row in range(len(rows)):
         for unit in spikes:

@@ -6,6 +6,7 @@ from unittest import mock
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -100,10 +101,10 @@ def test_condition_statistics__equals_numpy_on_each_group(trains, domain, rates,
     spikes = as_spikes(trains)
     starts, stops = domain[:, 0], domain[:, -1]
     conditions = np.array([random.randrange(3) * 7 for _ in domain])
-    table = compute_condition_statistics(
-        spikes, list(spikes), start_time=starts, stop_time=stops, condition_ids=conditions,
-        use_rates=rates,
-    )  # fmt: skip
+    shown = pd.DataFrame(
+        {"start_time": starts, "stop_time": stops, "stimulus_condition_id": conditions}
+    )
+    table = compute_condition_statistics(spikes, list(spikes), shown, use_rates=rates)
     counts = count_spikes(spikes, list(spikes), np.column_stack([starts, stops]))[:, 0, :]
     values = counts / (stops - starts)[:, None] if rates else counts
     assert len(table) == len(spikes) * len(np.unique(conditions))

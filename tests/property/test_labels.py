@@ -77,9 +77,7 @@ FIELD = xr.DataArray(
     {"elevation": [-20, -10, 0, 10], "azimuth": [10, 20, 30, 40, 50]},
     ("elevation", "azimuth"),
 )
-SPIKES = spikes.align_spikes(
-    TIMES, UNITS, start_time=STARTS, stop_time=STOPS, presentation_ids=SHOWN
-)
+SPIKES = spikes.align_spikes(TIMES, UNITS, TABLE)
 CSD = lfp.compute_csd(LFP[:50], DEPTH).rename(time="time_from_presentation_onset")
 ACCURACIES = xr.DataArray(
     RNG.uniform(0, 1, (4, 5)), {"n_units": [1, 2, 5, 10], "draw": np.arange(5)}, ("n_units", "draw")
@@ -97,16 +95,6 @@ def spiking(function: Callable[..., Any]) -> Callable[..., Any]:
 # function → how it is called, and its labelled things; the first keeps its order
 Case = tuple[Callable[..., Any], dict[str, Any]]
 CASES: dict[str, Case] = {
-    "analysis.compute_average_speed times": (
-        lambda **given: analysis.compute_average_speed(
-            **given, start_time=[0, 9], stop_time=[5.5, 30]
-        ),
-        {"times": STARTS, "velocity": STOPS},
-    ),
-    "analysis.compute_average_speed": (
-        lambda **given: analysis.compute_average_speed(SAMPLES, SAMPLES**2, **given),
-        {"start_time": STARTS, "stop_time": STOPS},
-    ),
     "analysis.StimulusResponses": (
         lambda presentations, counts: analysis.StimulusResponses.from_counts(
             counts, presentations, UNITS
@@ -199,29 +187,15 @@ CASES: dict[str, Case] = {
     ),
     "decoding.decode_over_time": (
         lambda presentations, **given: decoding.decode_over_time(
-            TIMES, presentations, UNITS, **given, span=(0, 0.2), bin_width=0.1, n_jobs=1
+            TIMES, UNITS, presentations, **given, span=(0, 0.2), bin_width=0.1, n_jobs=1
         ),
         {"presentations": STARTS.to_frame("start_time"), "targets": ORIENTATION, "groups": BLOCK},
-    ),
-    "spikes.align_spikes": (
-        lambda **given: spikes.align_spikes(TIMES, UNITS, **given),
-        {
-            "start_time": STARTS, "stop_time": STOPS,
-            "presentation_ids": pd.Series(np.arange(N), SHOWN),
-        },
-    ),
-    "spikes.compute_condition_statistics": (
-        lambda **given: spikes.compute_condition_statistics(TIMES, UNITS, **given),
-        {
-            "start_time": STARTS, "stop_time": STOPS, "condition_ids": BLOCK,
-            "duration": STOPS - STARTS,
-        },
     ),
     "spikes.compute_mean_counts": (
         spiking(spikes.compute_mean_counts), {"domain": EDGES, "groups": BLOCK}
     ),
     "lfp.compute_csd": (
-        lambda **given: lfp.compute_csd(LFP[:50], **given), {"vertical_positions": DEPTH}
+        lambda **given: lfp.compute_csd(LFP[:50], **given), {"depths": DEPTH}
     ),
     "lfp.compute_evoked_lfp": (
         lambda **given: lfp.compute_evoked_lfp(LFP, **given, window=(0, 0.1))["mean"],
@@ -229,7 +203,7 @@ CASES: dict[str, Case] = {
     ),
     "lfp.mask_intervals": (
         lambda **given: lfp.mask_intervals(LFP, **given),
-        {"start_times": STARTS, "stop_times": STARTS + (STOPS - STARTS) / 2},
+        {"start_time": STARTS, "stop_time": STARTS + (STOPS - STARTS) / 2},
     ),
     "plots.plot_behavior": (
         lambda **given: plots.plot_behavior(LFP[:, 0].drop_vars("channel"), **given)[0],
@@ -281,7 +255,8 @@ CASES: dict[str, Case] = {
 APART = {
     "analysis.compute_conditionwise_psth", "common.peak_times", "contrast.contrast_curve",
     "gratings.preferred_columns", "gratings.tuning_curves", "variability.firing_rate",
-    "spikes.design_matrix", "spikes.time_domain", "lfp.align", "plots.plot_probes",
+    "analysis.compute_average_speed", "spikes.compute_time_domain", "lfp.align_lfp",
+    "plots.plot_probes",
     "plots.plot_raster", "stimuli.build_presentations",
 }  # fmt: skip
 LABELLED = ("ArrayLike", "NDArray", "Floats", "DataArray", "DataFrame", "Series", "Design")

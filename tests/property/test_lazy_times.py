@@ -12,7 +12,7 @@ import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spikehouse.lfp import align, lazy_times, mask_intervals
+from spikehouse.lfp import align_lfp, lazy_times, mask_intervals
 from spikehouse.lfp.lazy_times import LazyTimes
 from spikehouse.nwb import _searchsorted
 from spikehouse.nwb.lfp import open_lfp
@@ -292,8 +292,10 @@ OPERATIONS: dict[str, Callable[[xr.DataArray], Any]] = {
     "deepcopy": lambda a: copy.deepcopy(a).sel(time=slice(3, 3.1)),
     "pickle": lambda a: pickle.loads(pickle.dumps(a)).sel(time=slice(3, 3.1)),
     "pickled part": lambda a: pickle.loads(pickle.dumps(a.isel(time=slice(9, None)))),
-    "align": lambda a: align(a, [3.0, 4.1, 99.0], (-0.01, 0.05)),
-    "align part": lambda a: align(a.isel(time=slice(900, None)), [3.0, 4.1], (-0.01, 0.05)),
+    "align": lambda a: align_lfp(a, [3.0, 4.1, 99.0], window=(-0.01, 0.05)),
+    "align part": lambda a: align_lfp(
+        a.isel(time=slice(900, None)), [3.0, 4.1], window=(-0.01, 0.05)
+    ),
     "mask": lambda a: mask_intervals(a, [3.0, 2.9, 5.0], [3.1, 3.05, 5.2]),
     "mask reversed": lambda a: mask_intervals(a, [3.0, 5.0], [3.1, 5.2])[3500:300:-7],
     "mask part": lambda a: mask_intervals(a.isel(time=slice(900, None)), [3.0], [3.1]),

@@ -8,7 +8,7 @@ import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spikehouse.lfp import align, mask_intervals
+from spikehouse.lfp import align_lfp, mask_intervals
 from spikehouse.nwb.lfp import open_lfp, plan_spans
 
 N_SAMPLES, N_CHANNELS = 3000, 9
@@ -83,10 +83,10 @@ def test_plan_spans__holds_every_row_and_no_large_gap(rows, largest_gap) -> None
 
 @settings(deadline=None, max_examples=50)
 @given(onsets=st.lists(st.floats(1.9, 4.5), max_size=6), start=st.floats(-0.1, 0.1))
-def test_align__is_the_nearest_sample_or_nan(pair, onsets, start) -> None:
+def test_align_lfp__is_the_nearest_sample_or_nan(pair, onsets, start) -> None:
     lazy, eager = pair
-    aligned = align(lazy, onsets, (start, start + 0.05))
-    xr.testing.assert_equal(aligned, align(eager, onsets, (start, start + 0.05)))
+    aligned = align_lfp(lazy, onsets, window=(start, start + 0.05))
+    xr.testing.assert_equal(aligned, align_lfp(eager, onsets, window=(start, start + 0.05)))
     times, interval = eager.time.values, aligned.attrs["sampling_interval"]
     for place, onset in enumerate(onsets):
         for step, relative in enumerate(aligned.time_relative_to_onset.values):

@@ -56,7 +56,8 @@ WAVEFORM = xr.DataArray(
     dims=("channel_id", "time"),
     coords={"channel_id": CHANNELS, "time": np.arange(20) / 3e4},
 )
-SPIKE = {"spike_times": SPIKES, "unit_ids": UNITS}
+EDGES = np.arange(0, 0.51, 0.1)
+SPIKE = {"spikes_or_session": SPIKES, "unit_ids": UNITS}
 
 
 # of one stimulus each
@@ -65,7 +66,7 @@ METRICS = ("dot_motion", "drifting_gratings", "flashes", "natural_movies", "natu
 
 
 def call_analysis() -> dict[str, dict[str, Any]]:
-    psth = analysis.compute_conditionwise_psth(SPIKES, UNITS, TABLE, np.arange(0, 0.51, 0.1))
+    psth = analysis.compute_conditionwise_psth(SPIKES, UNITS, TABLE, bin_edges=EDGES)
     light = pd.DataFrame(
         {"start_time": ONSETS, "stop_time": ONSETS + 0.01, "condition": "a", "level": 1.0,
          "stimulus_name": "pulse", "duration": 0.01}
@@ -85,9 +86,10 @@ def call_analysis() -> dict[str, dict[str, Any]]:
         "OptotagOptions": dataclasses.asdict(analysis.OptotagOptions()),
         "StimulusResponses": responses,
         "adjust_p_values": {"p_values": np.array([0.1, 0.2, np.nan]), "axis": -1},
-        "compute_average_speed": {"times": TIMES, "velocity": TIMES,
-                                  "start_time": np.array([0.0, 1.0]),
-                                  "stop_time": np.array([1.0, 2.0])},
+        "compute_average_speed": {
+            "running_speed": pd.DataFrame({"start_time": TIMES, "velocity": TIMES}),
+            "presentations": TABLE,
+        },
         "compute_metrics": {"analyses": "gabors", "respond": lambda name, trial_duration: made,
                             "shown": ["gabors"]},
         "compute_conditionwise_psth": SPIKE | {"presentations": TABLE, "bin_edges": [0.0, 0.1]},
@@ -98,11 +100,11 @@ def call_analysis() -> dict[str, dict[str, Any]]:
         "list_analyses": {"shown": ["gabors"]},
         "compute_noise_correlations": {"counts": DESIGN, "conditions": LABELS, "unit_ids": UNITS},
         "compute_onset_latency": SPIKE | {"onsets": ONSETS, "options": None},
-        "optotag": {"session_or_spike_times": SPIKES, "unit_ids": UNITS, "epochs": light},
+        "compute_optotagging": {"spikes_or_session": SPIKES, "unit_ids": UNITS, "epochs": light},
         "compute_rasters_by_condition": SPIKE | {"presentations": TABLE, "window": None},
-        "compute_receptive_field_maps": {"responses": made, "window": 0.249},
+        "compute_receptive_field_maps": {"responses": made, "duration": 0.249},
         "compute_signal_correlations": {"counts": DESIGN, "conditions": LABELS},
-        "smooth_rates": {"rates": psth, "kernel_width": 0.2},
+        "smooth_rates": {"rates": psth, "sigma": 0.2},
     }  # fmt: skip
 
 
@@ -116,7 +118,7 @@ def call_decoding() -> dict[str, dict[str, Any]]:
         "decode_by_area": draws | {"areas": ["a", "a", "b", "b"], "min_units": 2},
         "decode_by_unit_count": draws | {"n_units": [2]},
         "decode_over_time": {
-            "session_or_spike_times": SPIKES, "presentations": TABLE, "unit_ids": UNITS,
+            "spikes_or_session": SPIKES, "presentations": TABLE, "unit_ids": UNITS,
             "targets": "orientation", "windows": [(0.0, 0.5)], "cv": 3, "n_jobs": 1,
         },
     }  # fmt: skip
@@ -125,25 +127,23 @@ def call_decoding() -> dict[str, dict[str, Any]]:
 def call_lfp() -> dict[str, dict[str, Any]]:
     windows = {"lfp": LFP, "onsets": [1.0, 2.0], "window": (-0.1, 0.3)}
     return {
-        "align": windows,
+        "align_lfp": windows,
         "compute_band_power": {"lfp": LFP, "bands": {"a": (4, 10)}, "segment_length": 1.0},
-        "compute_csd": {"lfp": LFP, "vertical_positions": POSITIONS, "smoothing_um": 0.0},
+        "compute_csd": {"lfp": LFP, "depths": POSITIONS, "sigma_um": 0.0},
         "compute_evoked_lfp": windows | {"conditions": [0, 1]},
         "compute_spectrum": {"lfp": LFP, "segment_length": 1.0},
-        "mask_intervals": {"lfp": LFP, "start_times": [1.0], "stop_times": [2.0]},
+        "mask_intervals": {"lfp": LFP, "start_time": [1.0], "stop_time": [2.0]},
     }
 
 
 def call_plots() -> dict[str, dict[str, Any]]:
-    psth = analysis.compute_conditionwise_psth(SPIKES, UNITS, TABLE, np.arange(0, 0.51, 0.1))
+    psth = analysis.compute_conditionwise_psth(SPIKES, UNITS, TABLE, bin_edges=EDGES)
     mean = psth.mean("stimulus_condition_id")
     evoked = LFP.isel(time=slice(0, 100))
     csd = lfp.compute_csd(evoked, POSITIONS)
     confusion = decoding.decode(COUNTS, LABELS, n_jobs=1).confusion
     curve = decoding.decode_by_unit_count(COUNTS, LABELS, n_units=[2, 3], n_draws=2, n_jobs=1)
-    listed = spikes.align_spikes(
-        SPIKES, UNITS, start_time=ONSETS, stop_time=ONSETS + 1, presentation_ids=IDS
-    )
+    listed = spikes.align_spikes(SPIKES, UNITS, TABLE)
     field = xr.DataArray(np.eye(3), {"elevation": [0, 10, 20], "azimuth": [0, 10, 20]})
     star = xr.DataArray(np.ones((4, 2)), {"orientation": [0, 90, 180, 270],
                                           "temporal_frequency": [1, 2]})  # fmt: skip
@@ -173,20 +173,19 @@ def call_plots() -> dict[str, dict[str, Any]]:
 
 
 def call_spikes() -> dict[str, dict[str, Any]]:
-    windows = SPIKE | {"start_time": ONSETS, "stop_time": ONSETS + 1.0}
+    shown = SPIKE | {"presentations": TABLE}
     domain = ONSETS[:, None] + [0.0, 0.5, 1.0]
     return {
-        "align_spikes": windows | {"presentation_ids": IDS},
-        "bin_centres": {"edges": np.array([0.0, 1.0])},
+        "align_spikes": shown,
+        "compute_bin_centres": {"bin_edges": np.array([0.0, 1.0])},
         "check_bin_edges": {"bin_edges": [0.0, 1.0]},
         "check_windows": {"windows": domain, "noun": "trial"},
         "concatenate_spikes": SPIKE,
-        "compute_condition_statistics": windows | {"condition_ids": LABELS},
+        "compute_condition_statistics": shown,
         "count_spikes": SPIKE | {"domain": domain, "dtype": None},
-        "design_matrix": {"session_or_spike_times": SPIKES, "presentations": TABLE,
-                          "unit_ids": UNITS},
+        "compute_design_matrix": shown,
         "compute_mean_counts": SPIKE | {"domain": domain, "groups": LABELS},
-        "time_domain": {"bin_edges": [0.0, 1.0], "onsets": ONSETS, "callback": None},
+        "compute_time_domain": {"bin_edges": [0.0, 1.0], "onsets": ONSETS, "callback": None},
     }  # fmt: skip
 
 
@@ -337,7 +336,7 @@ def test_guard__leaves_wrong_calls_to_python() -> None:
     ("call", "message"),
     [
         (lambda: analysis.adjust_p_values(0.5), "p_values is the single number 0.5; give those"),
-        (lambda: lfp.compute_band_power(LFP, {}), "bands is empty; name at least one"),
+        (lambda: lfp.compute_band_power(LFP, bands={}), "bands is empty; name at least one"),
         (lambda: lfp.compute_csd(LFP / 0, POSITIONS), "the potential is infinite in"),
         (
             lambda: analysis.compute_noise_correlations(

@@ -44,36 +44,31 @@ def windows(shown: pd.DataFrame) -> pd.DataFrame:
 CALLS: dict[str, Call] = {
     "count_spikes": lambda t, p: spikes.count_spikes(t, UNITS, windows(p)),
     "compute_mean_counts": lambda t, p: spikes.compute_mean_counts(t, UNITS, windows(p)),
-    "design_matrix": lambda t, p: spikes.design_matrix(t, p, UNITS),
-    "align_spikes": lambda t, p: spikes.align_spikes(
-        t, UNITS, start_time=p["start_time"], stop_time=p["stop_time"], presentation_ids=p.index
-    ),
-    "compute_condition_statistics": lambda t, p: spikes.compute_condition_statistics(
-        t, UNITS, start_time=p["start_time"], stop_time=p["stop_time"],
-        condition_ids=p["stimulus_condition_id"],
-    ),
+    "compute_design_matrix": lambda t, p: spikes.compute_design_matrix(t, UNITS, p),
+    "align_spikes": lambda t, p: spikes.align_spikes(t, UNITS, p),
+    "compute_condition_statistics": lambda t, p: spikes.compute_condition_statistics(t, UNITS, p),
     "firing_rate": lambda t, p: variability.firing_rate(t, UNITS, windows(p)),
     "stimulus_blocks": lambda t, p: variability.stimulus_blocks(
         p["start_time"], p["stop_time"], longest_interval=1.5
     ),
     "compute_average_speed": lambda t, p: analysis.compute_average_speed(
-        np.arange(N), np.arange(N), start_time=p["start_time"], stop_time=p["stop_time"]
+        pd.DataFrame({"start_time": np.arange(N), "velocity": 1.0}), p
     ),
     "StimulusResponses": lambda t, p: respond(t, p).shown_counts,
     "psth_of": lambda t, p: respond(t, p).psth_of(np.array([0, 1]), [0, 0.1, 0.2]),
     "compute_timescales": lambda t, p: timescale.compute_timescales(respond(t, p)),
     "compute_rasters_by_condition": lambda t, p: analysis.compute_rasters_by_condition(t, UNITS, p),
     "decode_over_time": lambda t, p: decoding.decode_over_time(
-        t, p, UNITS, "stimulus_condition_id", bin_width=0.2, n_jobs=1
+        t, UNITS, p, "stimulus_condition_id", bin_width=0.2, n_jobs=1
     ),
-    "optotag": lambda t, p: analysis.optotag(t, UNITS, p),
+    "compute_optotagging": lambda t, p: analysis.compute_optotagging(t, UNITS, p),
     "build_spike_histogram": lambda t, p: build_spike_histogram(windows(p), t, UNITS),
 }  # fmt: skip
 # of these only the start matters
 ONSETS: dict[str, Call] = {
-    "time_domain": lambda t, p: spikes.time_domain([0, 0.1], p["start_time"]),
+    "compute_time_domain": lambda t, p: spikes.compute_time_domain([0, 0.1], p["start_time"]),
     "compute_conditionwise_psth": lambda t, p: analysis.compute_conditionwise_psth(
-        t, UNITS, p, [0, 0.1, 0.3]
+        t, UNITS, p, bin_edges=[0, 0.1, 0.3]
     ),
     "compute_evoked_responses": lambda t, p: analysis.compute_evoked_responses(
         t, UNITS, p["start_time"]
@@ -124,7 +119,7 @@ def test_spike_times__in_any_order_give_the_same_answer(name: str) -> None:
 def test_spike_times__that_are_missing_are_refused() -> None:
     for times in ([np.nan], [3.0, np.nan, 1.0]):
         with pytest.raises(InvalidArgumentError, match=r"1 of the . spike times of unit 7 are NaN"):
-            spikes.design_matrix({7: np.array(times)}, SHOWN, [7])
+            spikes.compute_design_matrix({7: np.array(times)}, [7], SHOWN)
 
 
 @pytest.mark.parametrize("name", ["compute_conditionwise_psth", "compute_rasters_by_condition"])

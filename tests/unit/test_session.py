@@ -14,7 +14,7 @@ import pytest
 from spikehouse.demo import Survey
 from spikehouse.errors import InvalidArgumentError, NotFoundError
 from spikehouse.session import EcephysSession
-from spikehouse.spikes import design_matrix
+from spikehouse.spikes import compute_design_matrix
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:spikes are missing or wrong:UserWarning"),
@@ -128,9 +128,9 @@ def test_presentationwise_spike_counts__binarized_wide_bins_warn(session: Ecephy
     assert counts.max() <= 1
 
 
-def test_design_matrix__equals_listed_spikes(session: EcephysSession) -> None:
+def test_compute_design_matrix__equals_listed_spikes(session: EcephysSession) -> None:
     table = session.get_stimulus_table("natural_scenes")
-    design = design_matrix(session, table, session.units.index.values)
+    design = compute_design_matrix(session, session.units.index.values, table)
     listed = session.presentationwise_spike_times(table.index.values)
     assert int(design.sum()) == len(listed)
     busiest = listed.groupby(["stimulus_presentation_id", "unit_id"]).size()
@@ -197,7 +197,7 @@ def test_conditionwise_spike_statistics__by_hand(session: EcephysSession) -> Non
     flashes = session.get_stimulus_table("flashes")
     units = session.units.index[:3]
     found = session.conditionwise_spike_statistics(flashes.index, units)
-    design = design_matrix(session, flashes, units)
+    design = compute_design_matrix(session, units, flashes)
     for condition, rows in flashes.groupby("stimulus_condition_id"):
         counts = design.sel(stimulus_presentation_id=rows.index)
         for unit in units:

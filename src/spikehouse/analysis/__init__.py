@@ -29,7 +29,7 @@ if TYPE_CHECKING:
         list_analyses,
     )
     from spikehouse.analysis.movies import compute_natural_movies_metrics
-    from spikehouse.analysis.optotagging import OptotagOptions, optotag
+    from spikehouse.analysis.optotagging import OptotagOptions, compute_optotagging
     from spikehouse.analysis.receptive_fields import (
         compute_receptive_field_maps,
         compute_receptive_field_metrics,
@@ -60,6 +60,7 @@ __all__ = [
     "compute_natural_scenes_metrics",
     "compute_noise_correlations",
     "compute_onset_latency",
+    "compute_optotagging",
     "compute_rasters_by_condition",
     "compute_receptive_field_maps",
     "compute_receptive_field_metrics",
@@ -67,7 +68,6 @@ __all__ = [
     "compute_static_gratings_metrics",
     "compute_timescales",
     "list_analyses",
-    "optotag",
     "smooth_rates",
 ]
 
@@ -96,7 +96,7 @@ _HOMES = {
     "compute_static_gratings_metrics": "gratings",
     "compute_timescales": "timescale",
     "list_analyses": "metrics",
-    "optotag": "optotagging",
+    "compute_optotagging": "optotagging",
     "smooth_rates": "responses",
 }
 

@@ -143,12 +143,12 @@ def common_metrics(
     suffix: str,
     preferred: Positions,
     is_blank: Bools | None = None,
-    psth_resolution: float = 0.001,
+    bin_width: float = 0.001,
 ) -> pd.DataFrame:
     """Compute the metrics that every stimulus has: index ``unit_id``, columns ``<name>_<suffix>``.
 
     - time_to_peak [s]: `peak_times` of the response to the preferred condition, in bins of
-      ``psth_resolution`` [s], smoothed by a Gaussian of 10 ms unless published;
+      ``bin_width`` [s], smoothed by a Gaussian of 10 ms unless published;
     - fano: `fano_factor` at the preferred condition;
     - firing_rate [spikes/s]: `firing_rate` over `stimulus_blocks`;
     - lifetime_sparseness: `lifetime_sparseness` of the mean responses (of the sums if published),
@@ -160,7 +160,7 @@ def common_metrics(
     the published tables do (Siegle et al. 2021, doi:10.1038/s41586-020-03171-x).
     """
     table = trial_metrics(responses, suffix=suffix, preferred=preferred, is_blank=is_blank)
-    edges = psth_edges(responses.trial_duration, resolution=psth_resolution)
+    edges = psth_edges(responses.trial_duration, resolution=bin_width)
     psth = preferred_psth(responses, preferred, edges)
     peaks = peak_times(psth, edges, definition=responses.definition)
     table.insert(0, f"time_to_peak_{suffix}", peaks)

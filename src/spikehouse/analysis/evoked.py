@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
@@ -13,11 +13,10 @@ from spikehouse.analysis._ranges import is_flat
 from spikehouse.analysis.responses import check_window
 from spikehouse.errors import InvalidArgumentError, describe_choices, guard_public
 from spikehouse.labelled import Ids, to_ids
-from spikehouse.spikes import count_spikes, time_domain
+from spikehouse.spikes import Spikes, compute_time_domain, count_spikes
 
 __all__ = ["adjust_p_values", "compute_evoked_responses"]
 
-SpikeTimes = Mapping[int, npt.NDArray[np.float64]]
 Test = Literal["wilcoxon", "t", "sign-flip"]
 
 # sign flips are done in parts of about this many bytes
@@ -25,7 +24,7 @@ PART_BYTES = 32 * 1024 * 1024
 
 
 def compute_evoked_responses(
-    spike_times: SpikeTimes,
+    spikes_or_session: Spikes,
     unit_ids: Ids,
     onsets: npt.ArrayLike,
     *,
@@ -40,8 +39,8 @@ def compute_evoked_responses(
 
     Parameters
     ----------
-    spike_times
-        Unit id → sorted times [s].
+    spikes_or_session
+        Unit id → sorted times [s], or a session.
     unit_ids
         Ids of the units.
     onsets
@@ -105,7 +104,9 @@ def compute_evoked_responses(
         )
     units = to_ids(unit_ids, "unit_id")
     evoked, before = (
-        count_spikes(spike_times, units, time_domain(bound, onsets))[:, 0].astype(np.float64)
+        count_spikes(spikes_or_session, units, compute_time_domain(bound, onsets))[:, 0].astype(
+            np.float64
+        )
         for bound in bounds
     )
     # differences of counts are whole numbers: ranks and shuffles see ties as such

@@ -57,7 +57,7 @@ def compute_flashes_metrics(
     *,
     definition: Definition = "corrected",
     color_column: str = "color",
-    psth_resolution: float = 0.001,
+    bin_width: float = 0.001,
 ) -> pd.DataFrame:
     """Compute the metrics of every unit from the flashes.
 
@@ -69,7 +69,7 @@ def compute_flashes_metrics(
         ``"corrected"``, or ``"published"`` for the numbers of the released tables.
     color_column
         Parameter that is 1 for a bright and −1 for a dark flash.
-    psth_resolution
+    bin_width
         Bins of the histogram for sustained_idx_fl and time_to_peak_fl [s].
 
     Returns
@@ -95,7 +95,7 @@ def compute_flashes_metrics(
         )
     colors = conditions[color_column].to_numpy(dtype=np.float64)
     preferred = responses.preferred_conditions()
-    edges = psth_edges(responses.trial_duration, resolution=psth_resolution)
+    edges = psth_edges(responses.trial_duration, resolution=bin_width)
     psth = preferred_psth(responses, preferred, edges)
     common = trial_metrics(responses, suffix="fl", preferred=preferred)
     table = pd.DataFrame(

@@ -14,9 +14,10 @@ import xarray as xr
 from spikehouse.analysis.definitions import Definition, check_definition
 from spikehouse.analysis.responses import check_unit_ids
 from spikehouse.errors import InvalidArgumentError, guard_public
-from spikehouse.labelled import Ids, align, rows_first, to_ids
+from spikehouse.labelled import Ids, rows_first, to_ids
 from spikehouse.schema import require_columns
-from spikehouse.spikes import check_windows, count_spikes, time_domain
+from spikehouse.spikes import compute_time_domain, count_spikes
+from spikehouse.spikes.counting import read_windows
 
 __all__ = ["StimulusResponses", "compute_average_speed"]
 
@@ -68,7 +69,7 @@ class StimulusResponses:
     def __post_init__(self) -> None:
         check_definition(self.definition)
         _check_presentations(self.presentations, self.stimulus_name)
-        check_windows(self.presentations[["start_time", "stop_time"]])
+        read_windows(self.presentations)
         if not (np.isfinite(self.trial_duration) and self.trial_duration > 0):
             raise InvalidArgumentError(
                 f"trial_duration is {self.trial_duration}; give the length of a response [s], "
@@ -116,7 +117,6 @@ class StimulusResponses:
         units = check_unit_ids(unit_ids)
         counts = rows_first(counts)
         _check_presentations(presentations, "a table of counts")
-        check_windows(presentations[["start_time", "stop_time"]])
         if presentations.empty:
             raise InvalidArgumentError("there are no presentations; pass one row for each")
         if isinstance(counts, xr.DataArray) and counts.ndim == 2:
@@ -225,7 +225,7 @@ class StimulusResponses:
         if self.given_counts is not None:
             return np.concatenate([self.given_counts, self.given_counts])
         # both at once: the spikes are read once for them
-        trials = time_domain(np.array([0.0, self.trial_duration]), self.onsets)
+        trials = compute_time_domain(np.array([0.0, self.trial_duration]), self.onsets)
         shown = self.presentations[["start_time", "stop_time"]].to_numpy(dtype=np.float64)
         if self.definition == "published":
             trials[:, 1], shown = _just_after(trials[:, 1]), _just_after(shown)
@@ -253,15 +253,7 @@ class StimulusResponses:
         """Mean speed of the animal in each presentation [cm/s], NaN if unknown."""
         if self.running_speed is None:
             return np.full(len(self.presentations), np.nan)
-        require_columns(
-            self.running_speed, "start_time", "velocity", what="the table of running speed"
-        )
-        return compute_average_speed(
-            self.running_speed["start_time"].to_numpy(dtype=np.float64),
-            self.running_speed["velocity"].to_numpy(dtype=np.float64),
-            start_time=self.onsets,
-            stop_time=self.presentations["stop_time"].to_numpy(dtype=np.float64),
-        )
+        return compute_average_speed(self.running_speed, self.presentations)
 
     def preferred_conditions(
         self, is_candidate: npt.NDArray[np.bool_] | None = None
@@ -349,7 +341,7 @@ class StimulusResponses:
         ndarray, shape (n_onsets, n_bins, n_units)
             With the bounds of the definition: half-open, or closed at both ends (published).
         """
-        domain = time_domain(bin_edges, onsets)
+        domain = compute_time_domain(bin_edges, onsets)
         units = np.asarray(unit_ids).tolist()
         if self.definition == "corrected":
             return count_spikes(self.spike_times, units, domain)
@@ -376,38 +368,32 @@ def _just_after(times: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 
 def compute_average_speed(
-    times: npt.NDArray[np.float64],
-    velocity: npt.NDArray[np.float64],
-    *,
-    start_time: npt.NDArray[np.float64],
-    stop_time: npt.NDArray[np.float64],
+    running_speed: pd.DataFrame, presentations: pd.DataFrame
 ) -> npt.NDArray[np.float64]:
-    """Average the running speed over intervals.
+    """Average the running speed over presentations.
 
     Parameters
     ----------
-    times
-        When each sample begins [s], shape (n_samples,).
-    velocity
-        The samples [cm/s]; those that are NaN are left out.
-    start_time, stop_time
-        The intervals [s], shape (n,).
+    running_speed
+        start_time [s] and velocity [cm/s] of each sample, as ``session.running_speed``; samples
+        that are NaN are left out.
+    presentations
+        start_time, stop_time [s].
 
     Returns
     -------
-    ndarray, shape (n,)
+    ndarray, shape (n_presentations,)
         The mean of the samples that begin in [start, stop) [cm/s]; NaN where there is none.
 
     Raises
     ------
     InvalidArgumentError
-        If an interval is not finite or stops before it starts, or labels differ.
+        If a column is missing, or a presentation is not finite or stops before it starts.
     """
-    times, velocity = map(np.asarray, align(times=times, velocity=velocity))
-    start_time, stop_time = align(start_time=start_time, stop_time=stop_time)
-    windows = check_windows(
-        pd.DataFrame({"start_time": start_time, "stop_time": stop_time}), noun="interval"
-    )
+    require_columns(running_speed, "start_time", "velocity", what="the table of running speed")
+    times = running_speed["start_time"].to_numpy(dtype=np.float64)
+    velocity = running_speed["velocity"].to_numpy(dtype=np.float64)
+    windows = read_windows(presentations)
     if not len(windows):
         return np.empty(0)
     start_time, stop_time = windows.T

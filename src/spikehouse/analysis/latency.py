@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,11 +10,9 @@ import pandas as pd
 
 from spikehouse.errors import InvalidArgumentError, guard_public
 from spikehouse.labelled import Ids, to_ids
-from spikehouse.spikes import compute_mean_counts, count_spikes, time_domain
+from spikehouse.spikes import Spikes, compute_mean_counts, compute_time_domain, count_spikes
 
 __all__ = ["LatencyOptions", "compute_onset_latency"]
-
-SpikeTimes = Mapping[int, npt.NDArray[np.float64]]
 
 # counts of all presentations are held for so many bytes of units at a time
 PART_BYTES = 64 * 1024 * 1024
@@ -79,7 +76,7 @@ class _Bins:
 
 
 def compute_onset_latency(
-    spike_times: SpikeTimes,
+    spikes_or_session: Spikes,
     unit_ids: Ids,
     onsets: npt.ArrayLike,
     *,
@@ -91,8 +88,8 @@ def compute_onset_latency(
 
     Parameters
     ----------
-    spike_times
-        Unit id → sorted times [s].
+    spikes_or_session
+        Unit id → sorted times [s], or a session.
     unit_ids
         Ids of the units.
     onsets
@@ -147,8 +144,8 @@ def compute_onset_latency(
         raise InvalidArgumentError(f"n_resamples is {n_resamples}; give 0 or more")
     units = to_ids(unit_ids, "unit_id").tolist()
     bins = _make_bins(chosen)
-    domain = time_domain(bins.edges, onsets)
-    means = compute_mean_counts(spike_times, units, domain) if len(domain) else None
+    domain = compute_time_domain(bins.edges, onsets)
+    means = compute_mean_counts(spikes_or_session, units, domain) if len(domain) else None
     n_bins = len(bins.edges) - 1
     sums = np.zeros((len(units), n_bins), dtype=np.int64)
     if means is not None:
@@ -159,7 +156,7 @@ def compute_onset_latency(
     if n_resamples:
         is_found = table["latency"].notna()
         found = table.index[is_found].tolist()
-        low, high = _bootstrap(spike_times, found, domain, bins, n_resamples, seed)
+        low, high = _bootstrap(spikes_or_session, found, domain, bins, n_resamples, seed)
         for name, bound in (("latency_low", low), ("latency_high", high)):
             table[name] = np.nan
             table.loc[is_found, name] = bound
@@ -245,7 +242,7 @@ def _find_segments(
 
 
 def _bootstrap(
-    spike_times: SpikeTimes,
+    spikes_or_session: Spikes,
     units: list[int],
     domain: npt.NDArray[np.float64],
     bins: _Bins,
@@ -263,7 +260,7 @@ def _bootstrap(
     n_part = max(PART_BYTES // (8 * n_bins * (n_rows + n_resamples)), 1)
     for start in range(0, len(units), n_part):
         here = units[start : start + n_part]
-        counts = count_spikes(spike_times, here, domain, dtype=np.float64)
+        counts = count_spikes(spikes_or_session, here, domain, dtype=np.float64)
         # draws × (bins · units), one matrix product
         sums = weights @ counts.reshape(n_rows, -1)
         rows = np.rint(sums).astype(np.int64).reshape(n_resamples, n_bins, len(here))

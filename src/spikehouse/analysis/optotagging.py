@@ -14,11 +14,9 @@ from spikehouse.analysis.evoked import adjust_p_values
 from spikehouse.analysis.responses import check_unit_ids
 from spikehouse.errors import InvalidArgumentError, NotFoundError, describe_choices, guard_public
 from spikehouse.labelled import Ids
-from spikehouse.spikes import align_spikes, check_windows, count_spikes
+from spikehouse.spikes import SpikeTimes, align_spikes, check_windows, count_spikes
 
-__all__ = ["HasLaser", "OptotagOptions", "list_pulses", "optotag"]
-
-SpikeTimes = Mapping[int, npt.NDArray[np.float64]]
+__all__ = ["HasLaser", "OptotagOptions", "compute_optotagging", "list_pulses"]
 
 _NEEDED = ("start_time", "stop_time", "stimulus_name")
 # what the files say of a train: "2.5 ms pulses at 10 Hz"
@@ -29,7 +27,7 @@ class HasLaser(Protocol):
     """An object with spikes, units and laser pulses, such as a session."""
 
     @property
-    def spike_times(self) -> Mapping[int, npt.NDArray[np.float64]]:
+    def spike_times(self) -> SpikeTimes:
         """Unit id → sorted times [s]."""
         ...
 
@@ -89,8 +87,8 @@ class OptotagOptions:
             )
 
 
-def optotag(
-    session_or_spike_times: HasLaser | SpikeTimes,
+def compute_optotagging(
+    spikes_or_session: HasLaser | SpikeTimes,
     unit_ids: Ids | None = None,
     epochs: pd.DataFrame | None = None,
     *,
@@ -102,8 +100,8 @@ def optotag(
 
     Parameters
     ----------
-    session_or_spike_times
-        A session, or unit id → sorted times [s].
+    spikes_or_session
+        Unit id → sorted times [s], or a session.
     unit_ids
         Ids of the units; all of the session if None.
     epochs
@@ -158,7 +156,7 @@ def optotag(
     jitter as signs of direct activation.
     """
     chosen = OptotagOptions() if options is None else options
-    spike_times, units, table = _unpack(session_or_spike_times, unit_ids, epochs)
+    spike_times, units, table = _unpack(spikes_or_session, unit_ids, epochs)
     pulses = list_pulses(_select(table, conditions))
     missing = [name for name in by if name not in pulses]
     if missing:
@@ -324,10 +322,10 @@ def _find_spikes(
     onsets: npt.NDArray[np.float64],
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
     """Count each pulse's spikes and return the time of the first, NaN without one."""
-    spikes = align_spikes(
-        spike_times, units, start_time=pieces[..., 0].ravel(), stop_time=pieces[..., 1].ravel(),
-        presentation_ids=np.arange(len(onsets)).repeat(2),
-    )  # fmt: skip
+    parts = pd.DataFrame(
+        pieces.reshape(-1, 2), np.arange(len(onsets)).repeat(2), ["start_time", "stop_time"]
+    )
+    spikes = align_spikes(spike_times, units, parts)
     pulse = spikes["stimulus_presentation_id"].to_numpy(dtype=np.int64)
     place = pd.Index(units).get_indexer(pd.Index(spikes["unit_id"]))
     counts = np.zeros((len(onsets), len(units)), dtype=np.int64)

@@ -68,7 +68,7 @@ class _Positions:
 
 
 def compute_receptive_field_maps(
-    responses: StimulusResponses, *, window: float = MAP_WINDOW_S
+    responses: StimulusResponses, *, duration: float = MAP_WINDOW_S
 ) -> xr.DataArray:
     """Average the responses of units to every position of the stimulus.
 
@@ -76,7 +76,7 @@ def compute_receptive_field_maps(
     ----------
     responses
         Responses to a stimulus with x_position and y_position [degrees], such as gabors.
-    window
+    duration
         How long spikes are counted from the onset [s].
 
     Returns
@@ -89,16 +89,16 @@ def compute_receptive_field_maps(
     Raises
     ------
     InvalidArgumentError
-        If the stimulus had no positions or the window is not positive.
+        If the stimulus had no positions or the duration is not positive.
 
     Notes
     -----
-    All orientations of a position are averaged. Blank sweeps are left out. The default window is
-    the published one, for trials of 0.25 s. Responses made of counts have no window: the counts
-    are taken as they are.
+    All orientations of a position are averaged. Blank sweeps are left out. The default duration is
+    the published one, for trials of 0.25 s. Responses made of counts have none: the counts are
+    taken as they are.
     """
     positions = _find_positions(responses)
-    sums = _count_by_position(responses, positions, window)
+    sums = _count_by_position(responses, positions, duration)
     with np.errstate(invalid="ignore", divide="ignore"):
         means = sums / positions.n_shown
     return xr.DataArray(
@@ -114,7 +114,7 @@ def compute_receptive_field_maps(
         name="receptive_fields",
         attrs={
             "units": "spikes per presentation",
-            "window_s": window,
+            "duration_s": duration,
             "source": f"presentations of {responses.stimulus_name}",
         },
     )
@@ -285,19 +285,19 @@ def _find_positions(responses: StimulusResponses) -> _Positions:
 
 
 def _count_by_position(
-    responses: StimulusResponses, positions: _Positions, window: float
+    responses: StimulusResponses, positions: _Positions, duration: float
 ) -> npt.NDArray[np.int64]:
     """Count spikes of all presentations at a position, shape (n_units, n_rows, n_columns)."""
-    if not (np.isfinite(window) and window > 0):
+    if not (np.isfinite(duration) and duration > 0):
         raise InvalidArgumentError(
-            f"window is {window}; give the time from the onset in which spikes are counted [s], "
+            f"duration is {duration}; give how long spikes are counted from the onset [s], "
             "for instance 0.249"
         )
     if responses.given_counts is not None:
         counts = responses.counts[positions.is_located]
     else:
         # published maps are of two bins: a spike on the edge between them counts in both
-        edges = np.linspace(0.0, window, 3 if responses.definition == "published" else 2)
+        edges = np.linspace(0.0, duration, 3 if responses.definition == "published" else 2)
         onsets = responses.onsets[positions.is_located]
         counts = responses.count_bins(edges, onsets, responses.unit_ids).sum(axis=1)
     n_pixels = positions.x.size * positions.y.size

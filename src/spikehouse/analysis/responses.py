@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -11,14 +9,16 @@ import xarray as xr
 
 from spikehouse.errors import InvalidArgumentError, guard_public
 from spikehouse.labelled import Ids, to_ids
+from spikehouse.schema import require_columns
 from spikehouse.spikes import (
+    Spikes,
     align_spikes,
-    bin_centres,
     check_bin_edges,
-    check_windows,
+    compute_bin_centres,
     compute_mean_counts,
-    time_domain,
+    compute_time_domain,
 )
+from spikehouse.spikes.counting import read_windows
 
 __all__ = [
     "check_unit_ids",
@@ -28,27 +28,27 @@ __all__ = [
     "smooth_rates",
 ]
 
-SpikeTimes = Mapping[int, npt.NDArray[np.float64]]
 TIME = "time_relative_to_stimulus_onset"
+_NEEDED = ("start_time", "stimulus_condition_id")
 
 # what a kernel leaves out beyond this many widths is less than 1e-4 of it
 N_WIDTHS = 4.0
 
 
 def compute_conditionwise_psth(
-    spike_times: SpikeTimes,
+    spikes_or_session: Spikes,
     unit_ids: Ids,
     presentations: pd.DataFrame,
-    bin_edges: npt.ArrayLike,
     *,
+    bin_edges: npt.ArrayLike,
     use_rates: bool = True,
 ) -> xr.DataArray:
     """Average the responses of units to every condition, in time bins around the onset.
 
     Parameters
     ----------
-    spike_times
-        Unit id → sorted times [s].
+    spikes_or_session
+        Unit id → sorted times [s], or a session.
     unit_ids
         Ids of the units, in the order of the result.
     presentations
@@ -80,13 +80,14 @@ def compute_conditionwise_psth(
     Unit by unit: the counts of all presentations are never in memory, only the result.
     """
     edges = check_bin_edges(bin_edges)
-    onsets, conditions = _read_columns(presentations, "start_time", "stimulus_condition_id")
+    require_columns(presentations, *_NEEDED, what="the table of presentations")
+    onsets, conditions = (presentations[name] for name in _NEEDED)
     is_shown = conditions.notna()
     shown = to_ids(conditions[is_shown], "stimulus_condition_id")
     ids, groups = np.unique(shown, return_inverse=True)
     units = to_ids(unit_ids, "unit_id")
-    domain = time_domain(edges, onsets[is_shown])
-    values = compute_mean_counts(spike_times, units, domain, groups=groups)
+    domain = compute_time_domain(edges, onsets[is_shown])
+    values = compute_mean_counts(spikes_or_session, units, domain, groups=groups)
     if use_rates:
         widths = np.diff(edges)[:, None]
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -96,7 +97,7 @@ def compute_conditionwise_psth(
         dims=("stimulus_condition_id", TIME, "unit_id"),
         coords={
             "stimulus_condition_id": ids,
-            TIME: bin_centres(edges),
+            TIME: compute_bin_centres(edges),
             "unit_id": units,
             "n_presentations": ("stimulus_condition_id", np.bincount(groups, minlength=len(ids))),
         },
@@ -108,14 +109,14 @@ def compute_conditionwise_psth(
     )
 
 
-def smooth_rates(rates: xr.DataArray, *, kernel_width: float, dim: str = TIME) -> xr.DataArray:
+def smooth_rates(rates: xr.DataArray, *, sigma: float, dim: str = TIME) -> xr.DataArray:
     """Smooth responses in time with a Gaussian.
 
     Parameters
     ----------
     rates
         Rates or counts with evenly spaced times.
-    kernel_width
+    sigma
         Standard deviation of the Gaussian [s]; cut off at four of them.
     dim
         Name of the dimension of time, with coordinates [s].
@@ -123,7 +124,7 @@ def smooth_rates(rates: xr.DataArray, *, kernel_width: float, dim: str = TIME) -
     Returns
     -------
     DataArray
-        The same shape, coordinates and unit, float64; ``attrs`` has ``kernel_width`` [s].
+        The same shape, coordinates and unit, float64; ``attrs`` has ``sigma`` [s].
 
     Raises
     ------
@@ -138,10 +139,9 @@ def smooth_rates(rates: xr.DataArray, *, kernel_width: float, dim: str = TIME) -
     """
     from scipy.ndimage import gaussian_filter1d
 
-    if not (np.isfinite(kernel_width) and kernel_width > 0):
+    if not (np.isfinite(sigma) and sigma > 0):
         raise InvalidArgumentError(
-            f"kernel_width is {kernel_width}; give the standard deviation of the Gaussian [s], "
-            "for instance 0.01"
+            f"sigma is {sigma}; give the standard deviation of the Gaussian [s], for instance 0.01"
         )
     step = _find_step(rates, dim)
     axis = rates.get_axis_num(dim)
@@ -150,21 +150,19 @@ def smooth_rates(rates: xr.DataArray, *, kernel_width: float, dim: str = TIME) -
 
     def smooth(array: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         return np.asarray(
-            gaussian_filter1d(
-                array, kernel_width / step, axis=axis, mode="constant", truncate=N_WIDTHS
-            )
+            gaussian_filter1d(array, sigma / step, axis=axis, mode="constant", truncate=N_WIDTHS)
         )
 
     weights = smooth(is_known.astype(np.float64))
     smoothed = smooth(np.where(is_known, values, 0.0))
     with np.errstate(divide="ignore", invalid="ignore"):
         result = rates.copy(data=np.where(is_known, smoothed / weights, np.nan))
-    result.attrs = {**rates.attrs, "kernel_width": float(kernel_width)}
+    result.attrs = {**rates.attrs, "sigma": float(sigma)}
     return result
 
 
 def compute_rasters_by_condition(
-    spike_times: SpikeTimes,
+    spikes_or_session: Spikes,
     unit_ids: Ids,
     presentations: pd.DataFrame,
     *,
@@ -174,8 +172,8 @@ def compute_rasters_by_condition(
 
     Parameters
     ----------
-    spike_times
-        Unit id → sorted times [s].
+    spikes_or_session
+        Unit id → sorted times [s], or a session.
     unit_ids
         Ids of the units.
     presentations
@@ -201,17 +199,17 @@ def compute_rasters_by_condition(
     NotFoundError
         If there is no such unit.
     """
-    begins, shown = _read_columns(presentations, "start_time", "stimulus_condition_id")
+    require_columns(presentations, *_NEEDED, what="the table of presentations")
+    begins, shown = (presentations[name] for name in _NEEDED)
     if shown.isna().any():
         raise InvalidArgumentError(
             f"{int(shown.isna().sum())} presentations have no stimulus_condition_id; leave "
             "them out: presentations.dropna(subset='stimulus_condition_id')"
         )
     if window is None:
-        _read_columns(presentations, "stop_time")
-        windows = check_windows(presentations[["start_time", "stop_time"]])
+        windows = read_windows(presentations)
     else:
-        windows = time_domain(check_window(window), begins)
+        windows = compute_time_domain(check_window(window), begins)
     onsets = begins.to_numpy(dtype=np.float64)
     conditions = to_ids(shown, "stimulus_condition_id")
     order = np.lexsort((onsets, conditions))
@@ -219,10 +217,8 @@ def compute_rasters_by_condition(
     row[order] = np.arange(len(order))
     units = check_unit_ids(unit_ids)
     # numbers for ids: the rows of the table are found without looking ids up
-    spikes = align_spikes(
-        spike_times, units, start_time=windows[:, 0], stop_time=windows[:, 1],
-        presentation_ids=np.arange(len(onsets)),
-    )  # fmt: skip
+    table = pd.DataFrame(windows, columns=["start_time", "stop_time"])
+    spikes = align_spikes(spikes_or_session, units, table)
     place = spikes["stimulus_presentation_id"].to_numpy()
     times = spikes.index.to_numpy(dtype=np.float64)
     unit_place = pd.Index(units).get_indexer(pd.Index(spikes["unit_id"]))
@@ -243,16 +239,6 @@ def compute_rasters_by_condition(
         "first_rows": dict(zip(ids.tolist(), first.tolist(), strict=True)),
     }
     return table
-
-
-def _read_columns(table: pd.DataFrame, *names: str) -> list[pd.Series]:
-    missing = [name for name in names if name not in table]
-    if missing:
-        raise InvalidArgumentError(
-            f"presentations has no column {', '.join(missing)}; give the table that "
-            "session.get_stimulus_table(...) returns"
-        )
-    return [table[name] for name in names]
 
 
 def check_unit_ids(unit_ids: Ids) -> list[int]:

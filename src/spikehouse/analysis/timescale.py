@@ -12,7 +12,7 @@ from spikehouse.analysis._ranges import TOLERANCE, is_flat
 from spikehouse.analysis.inputs import StimulusResponses
 from spikehouse.errors import InvalidArgumentError, guard_public
 from spikehouse.labelled import align
-from spikehouse.spikes import count_spikes, time_domain
+from spikehouse.spikes import compute_time_domain, count_spikes
 
 __all__ = [
     "TimescaleFit",
@@ -239,7 +239,7 @@ def compute_timescales(
     responses: StimulusResponses,
     *,
     bin_width: float = 0.025,
-    window: float | None = None,
+    duration: float | None = None,
     alpha: float = 0.05,
 ) -> pd.DataFrame:
     """Compute the intrinsic timescale of every unit.
@@ -250,7 +250,7 @@ def compute_timescales(
         Responses to one stimulus; trials of a second or more, such as drifting gratings.
     bin_width
         Width of the bins in which spikes are counted [s].
-    window
+    duration
         How long spikes are counted from the onset [s]; the trial's duration if None.
     alpha
         A timescale is given where p_value is no larger.
@@ -264,7 +264,7 @@ def compute_timescales(
     Raises
     ------
     InvalidArgumentError
-        If there are no presentations, or fewer than five bins in the window.
+        If there are no presentations, or fewer than five bins in this time.
 
     Notes
     -----
@@ -286,14 +286,14 @@ def compute_timescales(
         raise InvalidArgumentError(
             f"{responses.stimulus_name} has no presentations here; timescales need some"
         )
-    length = responses.trial_duration if window is None else window
+    length = responses.trial_duration if duration is None else duration
     edges = np.arange(int(length / bin_width + 1e-9) + 1) * bin_width
     if len(edges) < MIN_LAGS + 2:
         raise InvalidArgumentError(
             f"{length} s hold {len(edges) - 1} bins of {bin_width} s; an exponential needs "
             f"{MIN_LAGS + 1}. Use shorter bins or longer trials"
         )
-    domain = time_domain(edges, responses.onsets)
+    domain = compute_time_domain(edges, responses.onsets)
     units = np.asarray(responses.unit_ids).tolist()
     lags = np.asarray(edges[1:-1], dtype=np.float64)
     fits = [TimescaleFit(*np.empty((5, 0)))]

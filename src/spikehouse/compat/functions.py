@@ -10,9 +10,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from spikehouse.labelled import Ids
-from spikehouse.spikes import count_spikes, time_domain
+from spikehouse.spikes import compute_time_domain, count_spikes
 from spikehouse.spikes.counting import TimeDomainCallback
-from spikehouse.stimuli import run_bounds
+from spikehouse.stimuli import find_run_bounds
 
 __all__ = [
     "array_intervals",
@@ -25,7 +25,6 @@ __all__ = [
 _EMPTY_TEXTS = ("", "null")
 
 
-# the arguments keep AllenSDK's names: inside, `time_domain` is the edges, not the function
 def build_spike_histogram(
     time_domain: npt.ArrayLike,
     spike_times: Mapping[int, npt.NDArray[np.float64]],
@@ -52,7 +51,7 @@ def build_time_window_domain(
     callback: TimeDomainCallback | None = None,
 ) -> npt.NDArray[np.float64]:
     """Add bin edges [s] to every offset [s]; returns (offsets, edges)."""
-    return time_domain(bin_edges, offsets, callback=callback)
+    return compute_time_domain(bin_edges, offsets, callback=callback)
 
 
 def removed_unused_stimulus_presentation_columns(
@@ -87,4 +86,4 @@ def nan_intervals(
 ) -> npt.NDArray[np.int64]:
     """Find the runs of equal consecutive values in an array with missing values."""
     del nan_like  # has no effect in AllenSDK either: "null" is a value like any other
-    return run_bounds(array)
+    return find_run_bounds(array)

@@ -30,7 +30,7 @@ def decode(
     ----------
     design
         Spike counts (or other numbers), presentations × units: an array, a DataFrame, or a
-        DataArray as returned by ``spikehouse.spikes.design_matrix``.
+        DataArray as returned by ``spikehouse.spikes.compute_design_matrix``.
     targets
         Label of each presentation (image number, orientation …), in the order of the design.
     estimator

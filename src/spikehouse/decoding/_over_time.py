@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,17 +15,17 @@ from spikehouse.decoding._inputs import Targets
 from spikehouse.decoding._plans import make_plan
 from spikehouse.errors import InvalidArgumentError, NotFoundError, describe_choices
 from spikehouse.labelled import Ids, to_ids
-from spikehouse.spikes import check_windows, count_spikes, time_domain
-from spikehouse.spikes.design import HasSpikeTimes
+from spikehouse.spikes import Spikes, check_windows, compute_time_domain, count_spikes
+from spikehouse.spikes.trains import get_spike_times
 
 TIME_DIMENSION = "time_relative_to_stimulus_onset"
 ROUNDING = 1e-9
 
 
 def decode_over_time(
-    session_or_spike_times: HasSpikeTimes | Mapping[int, npt.NDArray[np.float64]],
-    presentations: pd.DataFrame,
+    spikes_or_session: Spikes,
     unit_ids: Ids,
+    presentations: pd.DataFrame,
     targets: Targets | str,
     *,
     windows: Sequence[tuple[float, float]] | npt.ArrayLike | None = None,
@@ -43,13 +43,13 @@ def decode_over_time(
 
     Parameters
     ----------
-    session_or_spike_times
-        A session, or a mapping of unit id → sorted spike times [s].
+    spikes_or_session
+        Unit id → sorted times [s], or a session.
+    unit_ids
+        Ids of the units to decode from.
     presentations
         Stimulus table with start_time [s], and stop_time [s] if ``span`` is None; index:
         presentation ids.
-    unit_ids
-        Ids of the units to decode from.
     targets
         Label of each presentation, or the name of a column of ``presentations``.
     windows
@@ -106,14 +106,14 @@ def decode_over_time(
     >>> import pandas as pd
     >>> shown = pd.DataFrame({"start_time": np.arange(40.0), "frame": np.tile([0, 1], 20)})
     >>> times = {7: shown["start_time"][shown["frame"] == 1].to_numpy() + 0.12}
-    >>> curve = decode_over_time(times, shown, [7], "frame", span=(0, 0.2), bin_width=0.1)
+    >>> curve = decode_over_time(times, [7], shown, "frame", span=(0, 0.2), bin_width=0.1)
     >>> curve.mean("fold").values
     array([0.5, 1. ])
     """
     bounds = _make_windows(presentations, windows, span, bin_width, step)
     truth = _column(presentations, targets, "targets")
     blocks = None if groups is None else _column(presentations, groups, "groups")
-    edges, counts = _count(session_or_spike_times, presentations, unit_ids, bounds)
+    edges, counts = _count(spikes_or_session, unit_ids, presentations, bounds)
     whole = pd.DataFrame(counts.sum(axis=1), index=presentations.index)
     plan = make_plan(whole, truth, estimator=estimator, cv=cv, groups=blocks, seed=seed)
     scores = plan.run(
@@ -211,22 +211,19 @@ def _column(presentations: pd.DataFrame, given: Targets | str, name: str) -> Tar
 
 
 def _count(
-    session_or_spike_times: HasSpikeTimes | Mapping[int, npt.NDArray[np.float64]],
-    presentations: pd.DataFrame,
+    spikes_or_session: Spikes,
     unit_ids: Ids,
+    presentations: pd.DataFrame,
     bounds: npt.NDArray[np.float64],
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[Any]]:
     """Count spikes between all edges once; a window is the sum of its bins."""
-    if isinstance(session_or_spike_times, Mapping):
-        spike_times = session_or_spike_times
-    else:
-        spike_times = session_or_spike_times.spike_times
+    spike_times = get_spike_times(spikes_or_session)
     units = to_ids(unit_ids, "unit_id").tolist()
     unknown = [unit for unit in units if unit not in spike_times]
     if unknown:
         raise NotFoundError(f"no unit {unknown[0]!r}; {describe_choices(unknown[0], spike_times)}")
     edges = np.unique(bounds)
-    domain = time_domain(edges, _times(presentations, "start_time"))
+    domain = compute_time_domain(edges, _times(presentations, "start_time"))
     return edges, count_spikes(spike_times, units, domain)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from spikehouse.errors import guard_public
-from spikehouse.lfp.alignment import align
+from spikehouse.lfp.alignment import align_lfp
 from spikehouse.lfp.bands import BANDS, compute_band_power, compute_spectrum
 from spikehouse.lfp.csd import compute_csd
 from spikehouse.lfp.evoked import compute_evoked_lfp
@@ -11,7 +11,7 @@ from spikehouse.lfp.masking import mask_intervals
 
 __all__ = [
     "BANDS",
-    "align",
+    "align_lfp",
     "compute_band_power",
     "compute_csd",
     "compute_evoked_lfp",

@@ -23,11 +23,11 @@ ON_A_SAMPLE = 0.01
 OUT_OF_ORDER = "the recording's times are out of order: lfp.sortby('time')"
 
 
-def align(
+def align_lfp(
     lfp: xr.DataArray,
     onsets: pd.Series[float] | npt.ArrayLike,
-    window: tuple[float, float],
     *,
+    window: tuple[float, float],
     method: Literal["nearest"] = "nearest",
 ) -> xr.DataArray:
     """Cut windows around onsets out of a recording.

@@ -109,8 +109,8 @@ def compute_spectrum(lfp: xr.DataArray, *, segment_length: float = 2.0) -> xr.Da
 
 def compute_band_power(
     lfp: xr.DataArray,
-    bands: Mapping[str, tuple[float, float]] = BANDS,
     *,
+    bands: Mapping[str, tuple[float, float]] = BANDS,
     segment_length: float = 2.0,
 ) -> xr.DataArray:
     """Compute the power of every channel in frequency bands.

@@ -21,11 +21,11 @@ UM = 1e-6
 
 def compute_csd(
     lfp: xr.DataArray,
-    vertical_positions: pd.Series | npt.ArrayLike | None = None,
+    depths: pd.Series | npt.ArrayLike | None = None,
     *,
     dim: str = "channel",
     conductivity: float | None = None,
-    smoothing_um: float = 0.0,
+    sigma_um: float = 0.0,
     edges: Edges = "nan",
 ) -> xr.DataArray:
     """Compute the current source density from a potential along a probe.
@@ -35,7 +35,7 @@ def compute_csd(
     lfp
         Potential [V] with a dimension of channels, best the response averaged over presentations:
         :func:`spikehouse.lfp.compute_evoked_lfp`.
-    vertical_positions
+    depths
         Positions of the channels [µm] above the probe's tip: a Series by channel id, such as
         ``session.channels["probe_vertical_position"]``, which may have further channels; or an
         array, shape (n_channels,). If None, the coordinate ``vertical_position`` of ``lfp``.
@@ -44,7 +44,7 @@ def compute_csd(
     conductivity
         Conductivity of the tissue [S/m], assumed the same everywhere; about 0.3 in cortex. If
         None, the result is not multiplied by it.
-    smoothing_um
+    sigma_um
         Standard deviation of a Gaussian that smooths the potential in depth first [µm]; 0 for
         none.
     edges
@@ -90,13 +90,11 @@ def compute_csd(
     """
     if edges not in METHODS:
         raise InvalidArgumentError(f"edges={edges!r}; {describe_choices(edges, METHODS)}")
-    if not (np.isfinite(smoothing_um) and smoothing_um >= 0):
-        raise InvalidArgumentError(
-            f"smoothing_um is {smoothing_um}; give a width [µm], or 0 for none"
-        )
+    if not (np.isfinite(sigma_um) and sigma_um >= 0):
+        raise InvalidArgumentError(f"sigma_um is {sigma_um}; give a width [µm], or 0 for none")
     if conductivity is not None and not (np.isfinite(conductivity) and conductivity > 0):
         raise InvalidArgumentError(f"conductivity is {conductivity}; give it in S/m, such as 0.3")
-    positions = _find_positions(lfp, vertical_positions, dim)
+    positions = _find_positions(lfp, depths, dim)
     moved = lfp.transpose(..., dim)
     values = moved.to_numpy().astype(np.float64)
     if np.isinf(values).any():
@@ -105,7 +103,7 @@ def compute_csd(
             "put NaN where it is not known: lfp.where(np.isfinite(lfp))"
         )
     is_known = np.asarray(np.isfinite(values.reshape(-1, len(positions))).any(axis=0))
-    depths, operator = _make_operator(positions, is_known, smoothing_um, edges)
+    depths, operator = _make_operator(positions, is_known, sigma_um, edges)
     # channels that are never known have no weight, and 0 times NaN would be NaN
     density = values[..., is_known] @ operator.T * (1.0 if conductivity is None else conductivity)
     others = moved.dims[:-1]
@@ -123,7 +121,7 @@ def compute_csd(
         "units": "V/m^2" if conductivity is None else "A/m^3",
         "sign": "sinks are negative",
         "spacing_um": float(depths[1] - depths[0]),
-        "smoothing_um": float(smoothing_um),
+        "sigma_um": float(sigma_um),
         "edges": edges,
         "n_interpolated": int((~is_known).sum()),
     }
@@ -142,12 +140,12 @@ def _find_positions(
         names = [name for name in POSITIONS if name in lfp.coords]
         if not names:
             raise InvalidArgumentError(
-                "the depths of the channels are not known: give vertical_positions [µm], "
+                "the depths of the channels are not known: give depths [µm], "
                 "session.channels['probe_vertical_position']"
             )
         given = lfp[names[0]].to_numpy()
     if isinstance(given, pd.Series) and dim in lfp.indexes:
-        given = look_up(lfp.indexes[dim], given, name="vertical_positions")
+        given = look_up(lfp.indexes[dim], given, name="depths")
     positions = np.asarray(given, dtype=np.float64)
     if positions.shape != (lfp.sizes[dim],) or not np.isfinite(positions).all():
         raise InvalidArgumentError(
@@ -160,7 +158,7 @@ def _find_positions(
 def _make_operator(
     positions: npt.NDArray[np.float64],
     is_known: npt.NDArray[np.bool_],
-    smoothing_um: float,
+    sigma_um: float,
     edges: Edges,
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Return the depths [µm] and the matrix (depths × known channels) from potential to density."""
@@ -181,8 +179,8 @@ def _make_operator(
     depths = np.linspace(known[0], known[-1], n_steps + 1)
     spline = CubicSpline(known, np.eye(len(known)))
     operator = spline(depths) @ averages
-    if smoothing_um:
-        apart = (depths[:, None] - depths) / smoothing_um
+    if sigma_um:
+        apart = (depths[:, None] - depths) / sigma_um
         weights = np.exp(-0.5 * apart**2)
         operator = weights / weights.sum(axis=1, keepdims=True) @ operator
     spacing = (depths[1] - depths[0]) * UM

@@ -8,8 +8,8 @@ import pandas as pd
 import xarray as xr
 
 from spikehouse.errors import InvalidArgumentError
-from spikehouse.labelled import align as align_labels
-from spikehouse.lfp.alignment import align
+from spikehouse.labelled import align
+from spikehouse.lfp.alignment import align_lfp
 
 # what the windows that are in memory together take, about
 BATCH_BYTES = 32 * 1024 * 1024
@@ -18,8 +18,8 @@ BATCH_BYTES = 32 * 1024 * 1024
 def compute_evoked_lfp(
     lfp: xr.DataArray,
     onsets: pd.Series[float] | npt.ArrayLike,
-    window: tuple[float, float],
     *,
+    window: tuple[float, float],
     conditions: npt.ArrayLike | None = None,
 ) -> xr.Dataset:
     """Average the field potential around onsets.
@@ -54,7 +54,7 @@ def compute_evoked_lfp(
     Notes
     -----
     Samples that are NaN, in masked intervals or outside the recording, are left out, one by one.
-    Windows are those of :func:`spikehouse.lfp.align`. About 32 MB of them are in memory at a
+    Windows are those of :func:`spikehouse.lfp.align_lfp`. About 32 MB of them are in memory at a
     time, in order of their onsets: of a probe's 4.6 GB only the windows are read. Means and sums
     of squares of the batches are put together exactly (Chan, Golub & LeVeque).
 
@@ -62,7 +62,7 @@ def compute_evoked_lfp(
     ----------
     Chan, Golub & LeVeque (1983), Am. Stat. 37, 242, doi:10.1080/00031305.1983.10483115.
     """
-    onsets, conditions = align_labels(onsets=onsets, conditions=conditions)
+    onsets, conditions = align(onsets=onsets, conditions=conditions)
     times = np.atleast_1d(np.asarray(onsets, dtype=np.float64))
     if not times.size:
         raise InvalidArgumentError("there are no onsets to average around; give their times [s]")
@@ -86,11 +86,11 @@ def _average(
 ) -> xr.Dataset:
     ordered = np.sort(onsets)
     # the first window by itself says how large they are
-    first = align(lfp, ordered[:1], window)
+    first = align_lfp(lfp, ordered[:1], window=window)
     n, mean, squares = _summarise(first.to_numpy().astype(np.float64))
     n_batch = max(BATCH_BYTES // (8 * max(first.size, 1)), 1)
     for start in range(1, len(ordered), n_batch):
-        windows = align(lfp, ordered[start : start + n_batch], window)
+        windows = align_lfp(lfp, ordered[start : start + n_batch], window=window)
         n_here, mean_here, squares_here = _summarise(windows.to_numpy().astype(np.float64))
         n_both = n + n_here
         share = n_here / np.maximum(n_both, 1)

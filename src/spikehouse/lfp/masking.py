@@ -82,7 +82,7 @@ def _is_within(positions: npt.NDArray[np.int64], spans: Spans) -> npt.NDArray[np
 
 
 def mask_intervals(
-    lfp: xr.DataArray, start_times: npt.ArrayLike, stop_times: npt.ArrayLike
+    lfp: xr.DataArray, start_time: npt.ArrayLike, stop_time: npt.ArrayLike
 ) -> xr.DataArray:
     """Set a recording to NaN within intervals, without reading it.
 
@@ -90,10 +90,8 @@ def mask_intervals(
     ----------
     lfp
         A recording with a dimension ``time`` [s]; it is not changed.
-    start_times
-        Start of each interval [s].
-    stop_times
-        End of each interval [s].
+    start_time, stop_time
+        Start and end of each interval [s].
 
     Returns
     -------
@@ -114,12 +112,12 @@ def mask_intervals(
     Of a time axis that is read on selection only what decides where the intervals begin and end
     is read; nothing is kept for each sample.
     """
-    start_times, stop_times = align(start_times=start_times, stop_times=stop_times)
-    starts = np.atleast_1d(np.asarray(start_times, dtype=np.float64))
-    stops = np.atleast_1d(np.asarray(stop_times, dtype=np.float64))
+    start_time, stop_time = align(start_time=start_time, stop_time=stop_time)
+    starts = np.atleast_1d(np.asarray(start_time, dtype=np.float64))
+    stops = np.atleast_1d(np.asarray(stop_time, dtype=np.float64))
     if starts.ndim != 1 or starts.shape != stops.shape:
         raise InvalidArgumentError(
-            f"{starts.size} start_times and {stops.size} stop_times: intervals need one of each"
+            f"{starts.size} start times and {stops.size} stop times: intervals need one of each"
         )
     wrong = np.flatnonzero(~(starts <= stops))
     if wrong.size:

@@ -55,7 +55,7 @@ def plot_lfp_heatmap(
     ----------
     lfp
         Potential [V], dims ``channel`` and time [s]: a part of ``session.get_lfp(probe_id)``, or
-        the mean over windows of :func:`spikehouse.lfp.align`.
+        the mean over windows of :func:`spikehouse.lfp.align_lfp`.
     depths
         Position of each channel along the probe [µm from the tip], all different; index:
         channels. Default: channels in the given order, the first at the bottom.

@@ -15,7 +15,7 @@ from spikehouse.quickstart import figures
 from spikehouse.quickstart.log import Log
 from spikehouse.quickstart.stimuli import BLANK, Decodable, list_presentations
 from spikehouse.quickstart.survey import Recording
-from spikehouse.spikes import design_matrix
+from spikehouse.spikes import compute_design_matrix
 
 TIME_STEP = 0.01
 PSTH_WINDOW = (-0.1, 0.5)
@@ -84,7 +84,7 @@ def show_scene_spikes(
         stimulus_presentation_ids=presentations.index.values, unit_ids=unit_ids
     )
     log.table(spikes, f"{len(spikes):,} spikes during {stimulus.title}", max_rows=6)
-    design = design_matrix(session, presentations, unit_ids)
+    design = compute_design_matrix(session, unit_ids, presentations)
     log.fields(
         {
             "design": f"{design.shape[0]} presentations × {design.shape[1]} units",
@@ -106,7 +106,7 @@ def show_scene_spikes(
         file=recording.file,
         rows=f"stimulus presentations {_span(presentations)} ({stimulus.stimulus_name})",
         units=recording.unit_rule,
-        function="EcephysSession.presentationwise_spike_times(…), spikes.design_matrix(…)",
+        function="EcephysSession.presentationwise_spike_times(…), spikes.compute_design_matrix(…)",
     )
     return design, presentations, stimulus
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
@@ -12,10 +12,9 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from spikehouse.spikes.trains import ReadAhead, is_thread_safe
+from spikehouse.spikes.trains import ReadAhead, SpikeTimes, is_thread_safe
 
 Result = TypeVar("Result")
-SpikeTimes = Mapping[int, npt.NDArray[np.float64]]
 
 # numpy needs about 60 ns an edge and unit; loading the compiled loops takes as long as 5 million,
 # and starting the threads, once they are loaded, as long as 20 thousand

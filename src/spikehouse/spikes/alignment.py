@@ -2,39 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from spikehouse.labelled import Ids, align, to_ids
+from spikehouse.labelled import Ids, to_ids
 from spikehouse.schema import PRESENTATIONWISE_SPIKE_TIMES
-from spikehouse.spikes.counting import check_windows
-from spikehouse.spikes.trains import ReadAhead
+from spikehouse.spikes.counting import read_windows
+from spikehouse.spikes.trains import ReadAhead, Spikes, get_spike_times
 
 
 def align_spikes(
-    spike_times: Mapping[int, npt.NDArray[np.float64]],
+    spikes_or_session: Spikes,
     unit_ids: Ids,
-    *,
-    start_time: npt.ArrayLike,
-    stop_time: npt.ArrayLike,
-    presentation_ids: npt.ArrayLike,
+    presentations: pd.DataFrame,
 ) -> pd.DataFrame:
     """List the spikes that fall into presentations.
 
     Parameters
     ----------
-    spike_times
-        Unit id → sorted times [s].
+    spikes_or_session
+        Unit id → sorted times [s], or a session.
     unit_ids
         Ids of the units.
-    start_time, stop_time
-        Shape (n_presentations,) [s]; a spike belongs to [start, stop). Any order; presentations
-        may overlap, and a spike then appears once for each.
-    presentation_ids
-        Shape (n_presentations,).
+    presentations
+        Index stimulus_presentation_id; start_time, stop_time [s]; a spike belongs to [start,
+        stop). Any order; presentations may overlap, and a spike then appears once for each.
 
     Returns
     -------
@@ -46,23 +39,20 @@ def align_spikes(
     Raises
     ------
     InvalidArgumentError
-        If a presentation's times are not finite or it stops before it starts.
+        If a column is missing, or a presentation's times are not finite or it stops before it
+        starts.
 
     Notes
     -----
     Time and memory are linear in the spikes found; nothing is looked up for the others.
     """
-    start_time, stop_time, presentation_ids = align(
-        start_time=start_time, stop_time=stop_time, presentation_ids=presentation_ids
-    )
-    presentations = to_ids(presentation_ids, "stimulus_presentation_id")
-    columns = {"start": np.asarray(start_time), "stop": np.asarray(stop_time)}
-    windows = check_windows(pd.DataFrame(columns, index=presentations))
+    ids = to_ids(presentations, "stimulus_presentation_id")
+    windows = read_windows(presentations)
     starts, edges = windows[:, 0], windows.ravel()
     units = to_ids(unit_ids, "unit_id").tolist()
     numbers = np.arange(len(starts), dtype=np.int32)
     times, rows, sizes = [np.empty(0)], [numbers[:0]], [0]
-    trains = ReadAhead(spike_times, units)
+    trains = ReadAhead(get_spike_times(spikes_or_session), units)
     for position in range(len(units)):
         train = np.asarray(trains[position], dtype=np.float64)
         first, end = np.searchsorted(train, edges, side="left").reshape(-1, 2).T
@@ -82,7 +72,7 @@ def align_spikes(
     places = np.repeat(np.arange(len(sizes) - 1, dtype=np.int32), sizes[1:])[order]
     return pd.DataFrame(
         {
-            "stimulus_presentation_id": presentations[row],
+            "stimulus_presentation_id": ids[row],
             "unit_id": np.asarray(units, dtype=np.int64)[places],
             "time_since_stimulus_presentation_onset": time - starts[row],
         },

@@ -12,8 +12,9 @@ import pandas as pd
 
 from spikehouse.errors import InvalidArgumentError
 from spikehouse.labelled import Ids, to_ids
-from spikehouse.spikes._engine import Rows, SpikeTimes, compiled_rows, run_units
-from spikehouse.spikes.trains import ReadAhead
+from spikehouse.schema import require_columns
+from spikehouse.spikes._engine import Rows, compiled_rows, run_units
+from spikehouse.spikes.trains import ReadAhead, Spikes, SpikeTimes, get_spike_times
 
 # with fewer edges a row, looking each of them up costs no more than computing bins
 MANY_EDGES = 8
@@ -104,7 +105,13 @@ def check_windows(
     )
 
 
-def time_domain(
+def read_windows(presentations: pd.DataFrame) -> npt.NDArray[np.float64]:
+    """Return start and stop [s] of the presentations of a stimulus table, checked."""
+    require_columns(presentations, "start_time", "stop_time", what="the table of presentations")
+    return check_windows(presentations[["start_time", "stop_time"]])
+
+
+def compute_time_domain(
     bin_edges: npt.ArrayLike,
     onsets: npt.ArrayLike | pd.Series[float],
     *,
@@ -148,12 +155,12 @@ def time_domain(
     return check_windows(changed)
 
 
-def bin_centres(edges: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def compute_bin_centres(bin_edges: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Compute the centres of bins.
 
     Parameters
     ----------
-    edges
+    bin_edges
         Shape (n_bins + 1,) [s].
 
     Returns
@@ -161,24 +168,24 @@ def bin_centres(edges: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     ndarray of float64, shape (n_bins,)
         Half-way between the edges [s].
     """
-    return edges[:-1] + np.diff(edges) / 2
+    return bin_edges[:-1] + np.diff(bin_edges) / 2
 
 
 def warn_wide_bins(
-    edges: npt.NDArray[np.float64], *, threshold: float, stacklevel: int = 3
+    bin_edges: npt.NDArray[np.float64], *, threshold: float, stacklevel: int = 3
 ) -> None:
     """Warn where binarizing would lose spikes.
 
     Parameters
     ----------
-    edges
+    bin_edges
         Shape (n_bins + 1,) [s].
     threshold
         Widest bin [s] without a warning.
     stacklevel
         Number of stack frames up to the line that the warning names, as in `warnings.warn`.
     """
-    widest = float(np.diff(edges).max())
+    widest = float(np.diff(bin_edges).max())
     if widest > threshold:
         warnings.warn(
             f"binarizing bins of up to {widest:g} s says only whether there was a spike; "
@@ -210,7 +217,7 @@ def warn_overlaps(domain: npt.NDArray[np.float64], *, stacklevel: int = 3) -> No
 
 
 def count_spikes(
-    spike_times: SpikeTimes,
+    spikes_or_session: Spikes,
     unit_ids: Ids,
     domain: npt.NDArray[np.float64],
     *,
@@ -221,8 +228,8 @@ def count_spikes(
 
     Parameters
     ----------
-    spike_times
-        Unit id → sorted times [s].
+    spikes_or_session
+        Unit id → sorted times [s], or a session.
     unit_ids
         Ids of the units, in the order of the result.
     domain
@@ -253,6 +260,7 @@ def count_spikes(
     inside the rows and the bins; the compiled loops use all cores. Memory: the result and one
     unit's spikes a core.
     """
+    spike_times = get_spike_times(spikes_or_session)
     units = to_ids(unit_ids, "unit_id").tolist()
     domain = check_windows(domain)
     n_rows, n_edges = domain.shape

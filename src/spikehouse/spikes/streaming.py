@@ -9,13 +9,13 @@ import numpy.typing as npt
 
 from spikehouse.errors import InvalidArgumentError
 from spikehouse.labelled import Ids, align, to_ids
-from spikehouse.spikes._engine import Rows, SpikeTimes, compiled_rows, run_units
+from spikehouse.spikes._engine import Rows, compiled_rows, run_units
 from spikehouse.spikes.counting import check_windows
-from spikehouse.spikes.trains import ReadAhead
+from spikehouse.spikes.trains import ReadAhead, Spikes, SpikeTimes, get_spike_times
 
 
 def compute_mean_counts(
-    spike_times: SpikeTimes,
+    spikes_or_session: Spikes,
     unit_ids: Ids,
     domain: npt.NDArray[np.float64],
     *,
@@ -25,8 +25,8 @@ def compute_mean_counts(
 
     Parameters
     ----------
-    spike_times
-        Unit id → sorted times [s].
+    spikes_or_session
+        Unit id → sorted times [s], or a session.
     unit_ids
         Ids of the units, in the order of the result.
     domain
@@ -57,6 +57,7 @@ def compute_mean_counts(
     """
     domain, groups = align(domain=domain, groups=groups)
     domain = check_windows(domain)
+    spike_times = get_spike_times(spikes_or_session)
     units = to_ids(unit_ids, "unit_id").tolist()
     targets = _check_groups(groups, len(domain))
     n_groups = 1 if groups is None else int(targets.max(initial=-1)) + 1
@@ -122,14 +123,14 @@ def _check_groups(groups: npt.ArrayLike | None, n_rows: int) -> npt.NDArray[np.i
 
 
 def concatenate_spikes(
-    spike_times: SpikeTimes, unit_ids: Ids
+    spikes_or_session: Spikes, unit_ids: Ids
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
     """Concatenate the spikes of units, for code that takes flat arrays.
 
     Parameters
     ----------
-    spike_times
-        Unit id → sorted times [s].
+    spikes_or_session
+        Unit id → sorted times [s], or a session.
     unit_ids
         Ids of the units, in the order of the result.
 
@@ -145,7 +146,7 @@ def concatenate_spikes(
     Every unit is read once. Memory: for a moment twice the result, 8 bytes a spike.
     """
     units = to_ids(unit_ids, "unit_id").tolist()
-    ahead = ReadAhead(spike_times, units)
+    ahead = ReadAhead(get_spike_times(spikes_or_session), units)
     trains = [np.asarray(ahead[position], dtype=np.float64) for position in range(len(units))]
     offsets = np.zeros(len(trains) + 1, dtype=np.int64)
     np.cumsum([len(train) for train in trains], out=offsets[1:])

@@ -24,6 +24,28 @@ from spikehouse.errors import (
 AHEAD_BYTES = 24 << 20
 
 
+SpikeTimes = Mapping[int, npt.NDArray[np.float64]]
+
+
+class HasSpikeTimes(Protocol):
+    """An object with spike times by unit id, such as a session."""
+
+    @property
+    def spike_times(self) -> SpikeTimes:
+        """Unit id → sorted times [s]."""
+        ...
+
+
+Spikes = SpikeTimes | HasSpikeTimes
+
+
+def get_spike_times(spikes_or_session: Spikes) -> SpikeTimes:
+    """Return the spike times of a session; return spike times unchanged."""
+    if isinstance(spikes_or_session, Mapping):
+        return spikes_or_session
+    return spikes_or_session.spike_times
+
+
 def is_thread_safe(mapping: Mapping[int, Any]) -> bool:
     """Check whether threads may read from a mapping at the same time; False if unknown."""
     return isinstance(mapping, dict) or getattr(mapping, "is_thread_safe", False) is True

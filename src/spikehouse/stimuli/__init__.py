@@ -4,33 +4,33 @@ from __future__ import annotations
 
 from spikehouse.errors import guard_public
 from spikehouse.stimuli.epochs import (
-    inter_presentation_intervals,
-    parameter_values,
-    run_bounds,
-    stimulus_epochs,
+    compute_inter_presentation_intervals,
+    find_run_bounds,
+    find_stimulus_epochs,
+    list_parameter_values,
 )
 from spikehouse.stimuli.presentations import (
     Missing,
     Presentations,
     build_presentations,
-    condition_table,
-    intervals_with_tag,
-    presentation_table,
-    stimulus_names,
+    list_conditions,
+    list_presentations,
+    list_stimulus_names,
+    select_tagged_intervals,
 )
 
 __all__ = [
     "Missing",
     "Presentations",
     "build_presentations",
-    "condition_table",
-    "inter_presentation_intervals",
-    "intervals_with_tag",
-    "parameter_values",
-    "presentation_table",
-    "run_bounds",
-    "stimulus_epochs",
-    "stimulus_names",
+    "compute_inter_presentation_intervals",
+    "find_run_bounds",
+    "find_stimulus_epochs",
+    "list_conditions",
+    "list_parameter_values",
+    "list_presentations",
+    "list_stimulus_names",
+    "select_tagged_intervals",
 ]
 
 guard_public(globals())

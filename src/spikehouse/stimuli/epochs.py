@@ -9,13 +9,13 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from spikehouse.stimuli.presentations import Presentations, presentation_table
+from spikehouse.stimuli.presentations import Presentations, list_presentations
 
 # shortest epoch [s] that counts
 SHORTEST = {"spontaneous_activity": 90.0}
 
 
-def run_bounds(array: npt.ArrayLike) -> npt.NDArray[np.int64]:
+def find_run_bounds(array: npt.ArrayLike) -> npt.NDArray[np.int64]:
     """Find the runs of equal consecutive values.
 
     Parameters
@@ -43,7 +43,7 @@ def run_bounds(array: npt.ArrayLike) -> npt.NDArray[np.int64]:
     return np.concatenate([[0], np.flatnonzero(is_new) + 1, [len(values)]])
 
 
-def stimulus_epochs(
+def find_stimulus_epochs(
     presentations: Presentations, *, duration_thresholds: Mapping[str, float] | None = None
 ) -> pd.DataFrame:
     """Find the epochs in which one kind of stimulus was shown.
@@ -63,9 +63,9 @@ def stimulus_epochs(
         stimulus_name, stimulus_block. Shorter epochs are left out together with their row
         numbers.
     """
-    table = presentation_table(presentations)
+    table = list_presentations(presentations)
     labels = np.where(presentations.is_invalid, -2, presentations.stimulus_block.codes)
-    bounds = run_bounds(labels)
+    bounds = find_run_bounds(labels)
     first, last = bounds[:-1], bounds[1:] - 1
     start = presentations.start_time[first]
     stop = presentations.stop_time[last]
@@ -83,7 +83,7 @@ def stimulus_epochs(
     return epochs[epochs["duration"] >= shortest.astype(float)]
 
 
-def inter_presentation_intervals(presentations: Presentations) -> pd.DataFrame:
+def compute_inter_presentation_intervals(presentations: Presentations) -> pd.DataFrame:
     """Compute the time between consecutive presentations.
 
     Parameters
@@ -105,7 +105,7 @@ def inter_presentation_intervals(presentations: Presentations) -> pd.DataFrame:
     return pd.DataFrame({"interval": interval}, index=index)
 
 
-def parameter_values(
+def list_parameter_values(
     presentations: Presentations, rows: npt.NDArray[Any], *, drop_nulls: bool = True
 ) -> dict[str, npt.NDArray[Any]]:
     """List the distinct values of each parameter.

@@ -130,7 +130,7 @@ def build_presentations(table: pd.DataFrame, invalid_times: pd.DataFrame) -> Pre
         ids=table.index.to_numpy(dtype=np.int64),
         start_time=start,
         stop_time=stop,
-        is_invalid=_touches(start, stop, intervals_with_tag(invalid_times, {"stimulus"})),
+        is_invalid=_touches(start, stop, select_tagged_intervals(invalid_times, {"stimulus"})),
         condition=number_rows(list(columns.values()), len(table)),
         stimulus_block=block,
         parameters=columns,
@@ -173,7 +173,7 @@ def _sorted_names(columns: Mapping[str, Parameter]) -> list[str]:
     return first + sorted(set(columns) - set(first))
 
 
-def intervals_with_tag(invalid_times: pd.DataFrame, tags: Collection[str]) -> pd.DataFrame:
+def select_tagged_intervals(invalid_times: pd.DataFrame, tags: Collection[str]) -> pd.DataFrame:
     """Select the invalid intervals that have at least one of the given tags.
 
     Parameters
@@ -210,7 +210,7 @@ def _touches(
     return touched
 
 
-def stimulus_names(presentations: Presentations) -> list[str]:
+def list_stimulus_names(presentations: Presentations) -> list[str]:
     """List the stimuli of a session.
 
     Parameters
@@ -235,7 +235,7 @@ def _visible_names(presentations: Presentations) -> Parameter:
     )
 
 
-def presentation_table(
+def list_presentations(
     presentations: Presentations,
     *,
     names: Collection[str] | None = None,
@@ -331,7 +331,7 @@ def _write(
     return written
 
 
-def condition_table(presentations: Presentations) -> pd.DataFrame:
+def list_conditions(presentations: Presentations) -> pd.DataFrame:
     """Return the stimulus conditions: the distinct sets of parameters.
 
     Parameters

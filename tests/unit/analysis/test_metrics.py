@@ -88,12 +88,10 @@ def test_stimulus_responses__says_what_is_missing() -> None:
         make_responses(trial_duration=-1)
 
 
-def test_average_speed__half_open_and_without_unknown_samples() -> None:
+def test_compute_average_speed__half_open_and_without_unknown_samples() -> None:
     means = compute_average_speed(
-        np.array([0.0, 1.0, 2.0, 3.0]),
-        np.array([4.0, 2.0, np.nan, 10.0]),
-        start_time=np.array([0.0, 1.0, 2.0, 9.0]),
-        stop_time=np.array([2.0, 3.0, 3.0, 10.0]),
+        pd.DataFrame({"start_time": [0.0, 1, 2, 3], "velocity": [4, 2, np.nan, 10]}),
+        pd.DataFrame({"start_time": [0.0, 1, 2, 9], "stop_time": [2.0, 3, 3, 10]}),
     )
     np.testing.assert_array_equal(means, [3.0, 2.0, np.nan, np.nan])
 

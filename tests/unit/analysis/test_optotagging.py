@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from scipy.stats import binomtest
 
-from spikehouse.analysis.optotagging import OptotagOptions, list_pulses, optotag
+from spikehouse.analysis.optotagging import OptotagOptions, compute_optotagging, list_pulses
 from spikehouse.demo.plan import draw_plan
 from spikehouse.demo.simulation import start_simulation
 from spikehouse.demo.sizes import get_size
@@ -33,7 +33,7 @@ def epochs() -> pd.DataFrame:
     return make_epochs(10.0 + np.arange(20))
 
 
-def test_optotag__by_hand(epochs: pd.DataFrame) -> None:
+def test_compute_optotagging__by_hand(epochs: pd.DataFrame) -> None:
     onsets = epochs["start_time"].to_numpy()
     late = np.sort(np.r_[onsets + 0.0085, onsets + 0.0086])
     spikes = {
@@ -43,7 +43,7 @@ def test_optotag__by_hand(epochs: pd.DataFrame) -> None:
         8: onsets + 0.0005,  # artifact of the onset
         9: onsets + 0.0095,  # … of the end
     }
-    table = optotag(spikes, list(spikes), epochs)
+    table = compute_optotagging(spikes, list(spikes), epochs)
     assert table.index.names == ["unit_id", "stimulus_name", "duration", "level"]
     assert (table["n_pulses"] == 20).all()
     tagged = table.loc[5].iloc[0]
@@ -65,80 +65,80 @@ def test_optotag__by_hand(epochs: pd.DataFrame) -> None:
     assert table["is_tagged"].tolist() == [True, False, False, False, False]
 
 
-def test_optotag__short_pulses_leave_a_gap_at_their_end() -> None:
+def test_compute_optotagging__short_pulses_leave_a_gap_at_their_end() -> None:
     onsets = 10.0 + np.arange(5)
     spikes = {1: np.sort(np.r_[onsets + 0.0045, onsets + 0.0065])}
-    table = optotag(spikes, [1], make_epochs(onsets, duration=0.005))
+    table = compute_optotagging(spikes, [1], make_epochs(onsets, duration=0.005))
     # 1–4 and 6–10 ms are left
     assert table["evoked_rate"].item() == pytest.approx(1 / 0.007)
     assert table["latency"].item() == pytest.approx(0.0065)
 
 
-def test_optotag__ramps_tag_nobody() -> None:
+def test_compute_optotagging__ramps_tag_nobody() -> None:
     onsets = 10.0 + 2 * np.arange(20)
     spikes = {1: np.sort((onsets[:, None] + 0.003 + 0.05 * np.arange(19)).ravel())}
-    table = optotag(spikes, [1], make_epochs(onsets, duration=1.0))
+    table = compute_optotagging(spikes, [1], make_epochs(onsets, duration=1.0))
     assert table["p_adjusted"].item() < 1e-3
     assert table["latency"].item() == pytest.approx(0.003)
     assert not table["is_tagged"].item()
 
 
-def test_optotag__conditions_and_by(epochs: pd.DataFrame) -> None:
+def test_compute_optotagging__conditions_and_by(epochs: pd.DataFrame) -> None:
     weak = make_epochs(100.0 + np.arange(4), level=1.3)
     both = pd.concat([epochs, weak.assign(stimulus_name="other")])
     spikes = {3: epochs["start_time"].to_numpy() + 0.004, 2: np.array([])}
-    table = optotag(spikes, [3, 2], both)
+    table = compute_optotagging(spikes, [3, 2], both)
     assert table.index.tolist() == [
         (3, "other", 0.01, 1.3), (3, "pulse", 0.01, 2.0),
         (2, "other", 0.01, 1.3), (2, "pulse", 0.01, 2.0),
     ]  # fmt: skip
     assert table["n_pulses"].tolist() == [4, 20, 4, 20]
-    chosen = optotag(spikes, [3, 2], both, conditions=["pulse"])
+    chosen = compute_optotagging(spikes, [3, 2], both, conditions=["pulse"])
     pd.testing.assert_frame_equal(chosen, table.iloc[[1, 3]])
-    together = optotag(spikes, [3, 2], both, by=())
+    together = compute_optotagging(spikes, [3, 2], both, by=())
     assert together.index.tolist() == [3, 2]
     assert together["n_pulses"].tolist() == [24, 24]
     assert together.index.name == "unit_id"
 
 
-def test_optotag__a_session_will_do(epochs: pd.DataFrame) -> None:
+def test_compute_optotagging__a_session_will_do(epochs: pd.DataFrame) -> None:
     class Session:
         def __init__(self) -> None:
             self.spike_times = {4: np.array([1.0]), 1: np.array([])}
             self.units = pd.DataFrame(index=pd.Index([4, 1], name="unit_id"))
             self.optogenetic_stimulation_epochs = epochs
 
-    table = optotag(Session())
+    table = compute_optotagging(Session())
     assert table.index.get_level_values("unit_id").tolist() == [4, 1]
-    pd.testing.assert_frame_equal(table, optotag(Session().spike_times, [4, 1], epochs))
-    assert len(optotag(Session(), [1])) == 1
+    pd.testing.assert_frame_equal(table, compute_optotagging(Session().spike_times, [4, 1], epochs))
+    assert len(compute_optotagging(Session(), [1])) == 1
 
 
-def test_optotag__one_pulse_and_no_units(epochs: pd.DataFrame) -> None:
-    one = optotag({1: epochs["start_time"].to_numpy() + 0.004}, [1], epochs[:1])
+def test_compute_optotagging__one_pulse_and_no_units(epochs: pd.DataFrame) -> None:
+    one = compute_optotagging({1: epochs["start_time"].to_numpy() + 0.004}, [1], epochs[:1])
     assert np.isnan(one["jitter"].item())
     assert one["latency"].item() == pytest.approx(0.004)
-    none = optotag({}, [], epochs)
+    none = compute_optotagging({}, [], epochs)
     assert none.empty
     assert list(none.columns) == list(one.columns)
 
 
-def test_optotag__errors(epochs: pd.DataFrame) -> None:
+def test_compute_optotagging__errors(epochs: pd.DataFrame) -> None:
     with pytest.raises(NotFoundError, match="no optogenetic stimulation epochs: this session has"):
-        optotag({}, [], epochs[:0])
+        compute_optotagging({}, [], epochs[:0])
     with pytest.raises(NotFoundError, match=r"stimulus_name 'puls': did you mean 'pulse'\?"):
-        optotag({}, [], epochs, conditions=["puls"])
+        compute_optotagging({}, [], epochs, conditions=["puls"])
     with pytest.raises(InvalidArgumentError, match="unit 1 is 2 times among the 3 unit_ids"):
-        optotag({}, [1, 2, 1], epochs)
+        compute_optotagging({}, [1, 2, 1], epochs)
     with pytest.raises(InvalidArgumentError, match="give unit_ids and epochs as well, or a sess"):
-        optotag({1: np.array([])}, [1])
+        compute_optotagging({1: np.array([])}, [1])
     with pytest.raises(InvalidArgumentError, match="have no column start_time; give the table"):
-        optotag({}, [], epochs.drop(columns="start_time"))
+        compute_optotagging({}, [], epochs.drop(columns="start_time"))
     with pytest.raises(InvalidArgumentError, match=r"no column 'levels'; did you mean 'level'"):
-        optotag({}, [], epochs, by=["levels"])
+        compute_optotagging({}, [], epochs, by=["levels"])
     epochs.loc[3, "stop_time"] = 0
     with pytest.raises(InvalidArgumentError, match=r"laser pulse 3 lasts from 13 to 0 s.*\(1 of 2"):
-        optotag({}, [], epochs)
+        compute_optotagging({}, [], epochs)
     with pytest.raises(InvalidArgumentError, match=r"baseline=\(-0.01, 0.01\): it must end after"):
         OptotagOptions(baseline=(-0.01, 0.01))
     with pytest.raises(InvalidArgumentError, match=r"artifact=0.02 s leaves nothing of a response"):
@@ -155,13 +155,13 @@ def test_list_pulses__trains_are_taken_apart(epochs: pd.DataFrame) -> None:
 
 
 @pytest.mark.parametrize("session_id", [900000002, 900000003, 900000001])
-def test_optotag__the_demos_neurons(session_id: int) -> None:
+def test_compute_optotagging__the_demos_neurons(session_id: int) -> None:
     """All units that carry the opsin are found by nine pulses of 10 ms, and no other."""
     simulation = start_simulation(draw_plan(SEED, session_id, get_size("small")))
     units = simulation.plan.units
     spikes = dict(zip(units.index.tolist(), simulation.iterate_spike_times(), strict=True))
     by = ["stimulus_name", "duration"]
-    table = optotag(spikes, units.index.tolist(), simulation.timeline.laser, by=by)
+    table = compute_optotagging(spikes, units.index.tolist(), simulation.timeline.laser, by=by)
     square = table.xs(("pulse", 0.01), level=by)
     is_tagged = units["is_optotagged"].astype(bool)
     assert square["is_tagged"].tolist() == is_tagged.tolist()

@@ -113,10 +113,10 @@ def test_receptive_field_maps__count_in_the_window_only():
     trains = {100: np.array([onset - 1e-6, onset, onset + 0.2489, onset + 0.249])}
     one = StimulusResponses("gabors", responses.presentations, [100], trains, 0.25)
     assert compute_receptive_field_maps(one).values.sum() == 2
-    assert compute_receptive_field_maps(one, window=0.25).values.sum() == 3
-    assert compute_receptive_field_maps(one, window=0.1).attrs["window_s"] == 0.1
-    with pytest.raises(InvalidArgumentError, match=r"window is 0\.0; give the time"):
-        compute_receptive_field_maps(one, window=0.0)
+    assert compute_receptive_field_maps(one, duration=0.25).values.sum() == 3
+    assert compute_receptive_field_maps(one, duration=0.1).attrs["duration_s"] == 0.1
+    with pytest.raises(InvalidArgumentError, match=r"duration is 0\.0; give how long"):
+        compute_receptive_field_maps(one, duration=0.0)
 
 
 def test_receptive_field_maps__say_when_there_are_no_positions():

@@ -14,7 +14,7 @@ from spikehouse.analysis.responses import (
     smooth_rates,
 )
 from spikehouse.errors import InvalidArgumentError
-from spikehouse.spikes import count_spikes, time_domain
+from spikehouse.spikes import compute_time_domain, count_spikes
 
 TIME = "time_relative_to_stimulus_onset"
 
@@ -35,7 +35,7 @@ SPIKES = {2: np.array([0.125, 0.25, 1.0, 2.0, 2.125, 3.9]), 1: np.array([])}
 
 
 def test_conditionwise_psth__by_hand(presentations: pd.DataFrame) -> None:
-    psth = compute_conditionwise_psth(SPIKES, [2, 1], presentations, [0, 0.25, 0.5])
+    psth = compute_conditionwise_psth(SPIKES, [2, 1], presentations, bin_edges=[0, 0.25, 0.5])
     assert psth.dims == ("stimulus_condition_id", TIME, "unit_id")
     assert psth.stimulus_condition_id.values.tolist() == [4, 7]
     assert psth[TIME].values.tolist() == [0.125, 0.375]
@@ -51,8 +51,10 @@ def test_conditionwise_psth__counts_equal_those_of_every_presentation(
 ) -> None:
     spikes = {unit: np.sort(rng.uniform(-1, 5, 80)) for unit in range(5)}
     edges = np.linspace(-0.5, 0.5, 21)
-    psth = compute_conditionwise_psth(spikes, range(5), presentations, edges, use_rates=False)
-    counts = count_spikes(spikes, range(5), time_domain(edges, presentations["start_time"]))
+    psth = compute_conditionwise_psth(
+        spikes, range(5), presentations, bin_edges=edges, use_rates=False
+    )
+    counts = count_spikes(spikes, range(5), compute_time_domain(edges, presentations["start_time"]))
     for position, condition in enumerate([4, 7]):
         shown = (presentations["stimulus_condition_id"] == condition).to_numpy()
         np.testing.assert_allclose(psth[position], counts[shown].mean(axis=0), rtol=1e-15)
@@ -60,22 +62,22 @@ def test_conditionwise_psth__counts_equal_those_of_every_presentation(
 
 def test_conditionwise_psth__without_condition_is_left_out(presentations: pd.DataFrame) -> None:
     presentations["stimulus_condition_id"] = [7.0, np.nan, 7.0, np.nan]
-    psth = compute_conditionwise_psth(SPIKES, [2], presentations, [0, 0.5])
+    psth = compute_conditionwise_psth(SPIKES, [2], presentations, bin_edges=[0, 0.5])
     assert psth.stimulus_condition_id.values.tolist() == [7]
-    empty = compute_conditionwise_psth(SPIKES, [2], presentations.iloc[:0], [0, 0.5])
+    empty = compute_conditionwise_psth(SPIKES, [2], presentations.iloc[:0], bin_edges=[0, 0.5])
     assert empty.sizes == {"stimulus_condition_id": 0, TIME: 1, "unit_id": 1}
 
 
 def test_conditionwise_psth__a_bin_of_no_width_has_no_rate(presentations: pd.DataFrame) -> None:
-    psth = compute_conditionwise_psth(SPIKES, [2], presentations, [0, 0, 0.5])
+    psth = compute_conditionwise_psth(SPIKES, [2], presentations, bin_edges=[0, 0, 0.5])
     assert np.isnan(psth[:, 0]).all()
     assert np.isfinite(psth[:, 1]).all()
 
 
 def test_conditionwise_psth__missing_column(presentations: pd.DataFrame) -> None:
     table = presentations.drop(columns="stimulus_condition_id")
-    with pytest.raises(InvalidArgumentError, match="no column stimulus_condition_id; give the tab"):
-        compute_conditionwise_psth(SPIKES, [2], table, [0, 0.5])
+    with pytest.raises(InvalidArgumentError, match="no column 'stimulus_condition_id'; it has"):
+        compute_conditionwise_psth(SPIKES, [2], table, bin_edges=[0, 0.5])
 
 
 def make_rates(values: np.ndarray, step: float = 0.01) -> xr.DataArray:
@@ -85,31 +87,31 @@ def make_rates(values: np.ndarray, step: float = 0.01) -> xr.DataArray:
 
 def test_smooth_rates__equals_brute_force(rng: np.random.Generator) -> None:
     values = rng.random((3, 40))
-    smooth = smooth_rates(make_rates(values), kernel_width=0.02)
+    smooth = smooth_rates(make_rates(values), sigma=0.02)
     apart = np.abs(np.arange(40)[:, None] - np.arange(40))
     weights = np.where(apart <= 8, np.exp(-0.5 * (apart / 2) ** 2), 0)
     expected = values @ (weights / weights.sum(axis=1, keepdims=True)).T
     np.testing.assert_allclose(smooth, expected, rtol=1e-12)
-    assert smooth.attrs == {"a": 1, "kernel_width": 0.02}
+    assert smooth.attrs == {"a": 1, "sigma": 0.02}
 
 
 def test_smooth_rates__constants_stay_and_nan_does_not_spread() -> None:
     values = np.full((2, 30), 7.0)
     values[0, 12:15] = np.nan
-    smooth = smooth_rates(make_rates(values), kernel_width=0.05)
+    smooth = smooth_rates(make_rates(values), sigma=0.05)
     np.testing.assert_array_equal(np.isnan(smooth), np.isnan(values))
     np.testing.assert_allclose(smooth.values[~np.isnan(values)], 7.0, rtol=1e-12)
 
 
 def test_smooth_rates__errors() -> None:
     rates = make_rates(np.zeros((1, 5)))
-    with pytest.raises(InvalidArgumentError, match="kernel_width is 0; give the standard devi"):
-        smooth_rates(rates, kernel_width=0)
+    with pytest.raises(InvalidArgumentError, match="sigma is 0; give the standard devi"):
+        smooth_rates(rates, sigma=0)
     uneven = rates.assign_coords({TIME: [0, 1, 2, 4, 5]})
     with pytest.raises(InvalidArgumentError, match="1 to 2 s apart; smoothing needs evenly"):
-        smooth_rates(uneven, kernel_width=1)
+        smooth_rates(uneven, sigma=1)
     with pytest.raises(InvalidArgumentError, match="a dimension 'when' with two times or more"):
-        smooth_rates(rates, kernel_width=1, dim="when")
+        smooth_rates(rates, sigma=1, dim="when")
 
 
 def test_rasters_by_condition__by_hand(presentations: pd.DataFrame) -> None:

@@ -61,7 +61,7 @@ def recording(rng):
 
 def test_decode_over_time__rises_at_the_latency(recording):
     times, shown = recording
-    curve = decode_over_time(times, shown, list(times), "orientation", span=(-0.1, 0.25), cv=4)
+    curve = decode_over_time(times, list(times), shown, "orientation", span=(-0.1, 0.25), cv=4)
     assert curve.dims == ("time_relative_to_stimulus_onset", "fold")
     np.testing.assert_allclose(curve.window_start, [-0.1, -0.05, 0, 0.05, 0.1, 0.15, 0.2])
     np.testing.assert_allclose(curve.window_stop - curve.window_start, 0.05)
@@ -78,7 +78,7 @@ def test_decode_over_time__each_window_is_a_decode_of_its_counts(recording):
     times, shown = recording
     windows = [(0.0, 0.1), (0.05, 0.2), (0.0, 0.25), (-0.2, -0.1)]
     curve = decode_over_time(
-        times, shown, list(times), shown["orientation"], windows=windows, cv="blocked",
+        times, list(times), shown, shown["orientation"], windows=windows, cv="blocked",
         groups="stimulus_block",
     )  # fmt: skip
     for window, accuracies in zip(windows, curve, strict=True):
@@ -94,7 +94,7 @@ def test_decode_over_time__each_window_is_a_decode_of_its_counts(recording):
 def test_decode_over_time__default_windows_end_with_the_shortest_presentation(recording):
     times, shown = recording
     shown.loc[703, "stop_time"] -= 0.02
-    curve = decode_over_time(times, shown, [100], "orientation", step=0.025, estimator=FAST)
+    curve = decode_over_time(times, [100], shown, "orientation", step=0.025, estimator=FAST)
     np.testing.assert_allclose(curve.window_stop[[0, -1]], [0.05, 0.225])
     assert curve.sizes["time_relative_to_stimulus_onset"] == 8
 
@@ -104,8 +104,8 @@ def test_decode_over_time__takes_whatever_has_spike_times(recording):
         spike_times = recording[0]
 
     options = {"span": (0, 0.2), "estimator": FAST}
-    by_session = decode_over_time(Session(), recording[1], [100, 103], "orientation", **options)
-    by_times = decode_over_time(recording[0], recording[1], [100, 103], "orientation", **options)
+    by_session = decode_over_time(Session(), [100, 103], recording[1], "orientation", **options)
+    by_times = decode_over_time(recording[0], [100, 103], recording[1], "orientation", **options)
     xr.testing.assert_identical(by_session, by_times)
 
 
@@ -129,18 +129,18 @@ def test_decode_over_time__refuses_invalid_arguments(recording, options, message
     times, shown = recording
     options = {"targets": "orientation"} | options
     with pytest.raises(InvalidArgumentError, match=message):
-        decode_over_time(times, shown, list(times), options.pop("targets"), **options)
+        decode_over_time(times, list(times), shown, options.pop("targets"), **options)
 
 
 def test_decode_over_time__refuses_unknown_units_and_missing_times(recording):
     times, shown = recording
     with pytest.raises(NotFoundError, match="no unit 9; did you mean 100"):
-        decode_over_time(times, shown, [9], "orientation")
+        decode_over_time(times, [9], shown, "orientation")
     with pytest.raises(InvalidArgumentError, match="presentations has no column stop_time"):
-        decode_over_time(times, shown.drop(columns="stop_time"), [100], "orientation")
+        decode_over_time(times, [100], shown.drop(columns="stop_time"), "orientation")
     shown.loc[705, "start_time"] = np.nan
     with pytest.raises(InvalidArgumentError, match="presentation 705 has bin 0 from nan to nan s"):
-        decode_over_time(times, shown, [100], "orientation", span=(0, 1))
+        decode_over_time(times, [100], shown, "orientation", span=(0, 1))
 
 
 def test_decode_by_unit_count__more_units_tell_more(rng):

@@ -75,8 +75,8 @@ def test_compute_band_power__a_sine_is_in_its_band() -> None:
 
 
 def test_compute_band_power__bands_add_up(lfp: xr.DataArray) -> None:
-    parts = compute_band_power(lfp, {"low": (1, 40), "high": (40, 250)})
-    together = compute_band_power(lfp, {"all": (1, 250)})
+    parts = compute_band_power(lfp, bands={"low": (1, 40), "high": (40, 250)})
+    together = compute_band_power(lfp, bands={"all": (1, 250)})
     np.testing.assert_allclose(parts.sum("band"), together[0])
 
 
@@ -87,11 +87,11 @@ def test_bands__touch_and_rise() -> None:
 
 def test_compute_band_power__errors(lfp: xr.DataArray) -> None:
     with pytest.raises(InvalidArgumentError, match=r"band 'x' from 100 to 300 Hz: it must rise fr"):
-        compute_band_power(lfp, {"x": (100, 300)})
+        compute_band_power(lfp, bands={"x": (100, 300)})
     with pytest.raises(
         InvalidArgumentError, match=r"hold a multiple of 0.5 Hz, the inverse of seg"
     ):
-        compute_band_power(lfp, {"x": (1.1, 1.2)})
+        compute_band_power(lfp, bands={"x": (1.1, 1.2)})
     with pytest.raises(InvalidArgumentError, match=r"segment_length is 60 s, 30000 samples of 0.0"):
         compute_band_power(lfp, segment_length=60.0)
     with pytest.raises(InvalidArgumentError, match="times are out of order"):

@@ -112,10 +112,10 @@ def test_compute_csd__a_sample_with_nan_is_nan(rng: np.random.Generator) -> None
 
 def test_compute_csd__smoothing(rng: np.random.Generator) -> None:
     z = DEPTHS * 1e-6
-    line = compute_csd(make_potential((7 * z + 2)[None]), smoothing_um=20)
+    line = compute_csd(make_potential((7 * z + 2)[None]), sigma_um=20)
     np.testing.assert_allclose(line[0, 4:-4], 0, atol=1e-3)
     noise = make_potential(rng.standard_normal((200, 12)))
-    rough, smooth = (compute_csd(noise, smoothing_um=width).std() for width in (0, 60))
+    rough, smooth = (compute_csd(noise, sigma_um=width).std() for width in (0, 60))
     assert smooth < 0.2 * rough
 
 
@@ -130,7 +130,7 @@ def test_compute_csd__other_dimensions_stay(rng: np.random.Generator) -> None:
 
 def test_compute_csd__errors() -> None:
     potential = make_potential(np.zeros((2, 12)))
-    with pytest.raises(InvalidArgumentError, match=r"depths of the channels are not known: give v"):
+    with pytest.raises(InvalidArgumentError, match=r"depths of the channels are not known: give d"):
         compute_csd(potential.drop_vars("vertical_position"))
     with pytest.raises(InvalidArgumentError, match=r"12 channels need as many finite positions"):
         compute_csd(potential, [1.0, 2.0])
@@ -142,8 +142,8 @@ def test_compute_csd__errors() -> None:
         compute_csd(potential * np.nan)
     with pytest.raises(InvalidArgumentError, match="edges='zero'; Valid: 'nan', 'repeat'"):
         compute_csd(potential, edges="zero")
-    with pytest.raises(InvalidArgumentError, match="smoothing_um is -1; give a width"):
-        compute_csd(potential, smoothing_um=-1)
+    with pytest.raises(InvalidArgumentError, match="sigma_um is -1; give a width"):
+        compute_csd(potential, sigma_um=-1)
     with pytest.raises(InvalidArgumentError, match="conductivity is 0; give it in S/m"):
         compute_csd(potential, conductivity=0)
 
@@ -168,7 +168,7 @@ def test_compute_csd__is_the_stored_one_on_the_demos_file(tmp_path: Path) -> Non
     session = EcephysSession.from_nwb_path(path, api_kwargs=options)
     lfp = session.get_lfp(first)
     onsets = session.get_stimulus_table("flashes")["start_time"]
-    evoked = compute_evoked_lfp(lfp, onsets, (-0.1, 0.25))["mean"]
+    evoked = compute_evoked_lfp(lfp, onsets, window=(-0.1, 0.25))["mean"]
     positions = session.channels.loc[lfp["channel"], "probe_vertical_position"]
     csd = compute_csd(evoked, positions)
     stored = session.get_current_source_density(first)
@@ -199,7 +199,7 @@ def test_compute_csd__is_the_stored_one_with_the_released_spacing() -> None:
     values[:, [7, sink + 1, sink - 6]] = np.nan
     coords = {"time": times, "channel": channels}
     lfp = xr.DataArray(values, dims=("time", "channel"), coords=coords)
-    evoked = compute_evoked_lfp(lfp, onsets, (-0.1, 0.25))["mean"]
+    evoked = compute_evoked_lfp(lfp, onsets, window=(-0.1, 0.25))["mean"]
     csd = compute_csd(evoked, depths)
     correlation, scale = compare(csd, stored)
     assert correlation > 0.97

@@ -8,7 +8,7 @@ import xarray as xr
 
 from spikehouse.demo import Survey
 from spikehouse.errors import InvalidArgumentError
-from spikehouse.lfp import align, mask_intervals
+from spikehouse.lfp import align_lfp, mask_intervals
 from spikehouse.nwb.lfp import open_lfp
 
 NAN = np.nan
@@ -145,7 +145,7 @@ def test_mask_intervals__closes_the_file(lazy: xr.DataArray) -> None:
 
 
 def test_mask_intervals__wrong_input(lfp: xr.DataArray) -> None:
-    with pytest.raises(InvalidArgumentError, match="2 start_times and 1 stop_times"):
+    with pytest.raises(InvalidArgumentError, match="2 start times and 1 stop times"):
         mask_intervals(lfp, [1, 2], [3])
     with pytest.raises(InvalidArgumentError, match=r"has a dimension 'time'.*'channel'"):
         mask_intervals(lfp.isel(time=0), [1], [3])
@@ -153,10 +153,10 @@ def test_mask_intervals__wrong_input(lfp: xr.DataArray) -> None:
         mask_intervals(lfp.drop_vars("time"), [1], [3])
 
 
-def test_align__nearest_samples_by_presentation(lfp: xr.DataArray) -> None:
+def test_align_lfp__nearest_samples_by_presentation(lfp: xr.DataArray) -> None:
     index = pd.Index([3647, 3650], name="stimulus_presentation_id")
     onsets = pd.Series([6.02, 5.28], index=index)
-    aligned = align(lfp, onsets, (-0.1, 0.2))
+    aligned = align_lfp(lfp, onsets, window=(-0.1, 0.2))
     assert aligned.dims == ("stimulus_presentation_id", "time_relative_to_onset", "channel")
     assert aligned.name == "LFP"
     np.testing.assert_array_equal(aligned.stimulus_presentation_id, [3647, 3650])
@@ -167,84 +167,84 @@ def test_align__nearest_samples_by_presentation(lfp: xr.DataArray) -> None:
     assert aligned.attrs["sampling_interval"] == pytest.approx(0.1)
 
 
-def test_align__plain_onsets_are_numbered(lfp: xr.DataArray) -> None:
-    aligned = align(lfp, [5.5], (0, 0.1))
+def test_align_lfp__plain_onsets_are_numbered(lfp: xr.DataArray) -> None:
+    aligned = align_lfp(lfp, [5.5], window=(0, 0.1))
     assert aligned.dims == ("onset", "time_relative_to_onset", "channel")
     np.testing.assert_array_equal(aligned.onset, [0])
     np.testing.assert_array_equal(aligned[0, :, 0], [5])
-    assert align(lfp, 5.5, (0, 0.1)).shape == (1, 1, 2)
+    assert align_lfp(lfp, 5.5, window=(0, 0.1)).shape == (1, 1, 2)
 
 
-def test_align__beyond_the_recording_is_nan(lfp: xr.DataArray) -> None:
-    aligned = align(lfp, [4.82, 6.88, 100.0], (0, 0.4)).sel(channel=10)
+def test_align_lfp__beyond_the_recording_is_nan(lfp: xr.DataArray) -> None:
+    aligned = align_lfp(lfp, [4.82, 6.88, 100.0], window=(0, 0.4)).sel(channel=10)
     np.testing.assert_array_equal(
         aligned, [[NAN, 0, 0, 1], [19, 19, NAN, NAN], [NAN, NAN, NAN, NAN]]
     )
 
 
-def test_align__a_gap_of_the_recording_is_nan(lfp: xr.DataArray) -> None:
-    aligned = align(lfp.isel(time=np.r_[0:3, 10:20]), [5.18], (0, 0.9)).sel(channel=10)
+def test_align_lfp__a_gap_of_the_recording_is_nan(lfp: xr.DataArray) -> None:
+    aligned = align_lfp(lfp.isel(time=np.r_[0:3, 10:20]), [5.18], window=(0, 0.9)).sel(channel=10)
     np.testing.assert_array_equal(aligned[0], [2, 2] + [NAN] * 6 + [10])
 
 
-def test_align__the_later_of_two_equally_close_samples() -> None:
+def test_align_lfp__the_later_of_two_equally_close_samples() -> None:
     lfp = xr.DataArray([1.0, 2.0, 3.0], dims="time", coords={"time": [0.0, 1.0, 2.0]})
-    np.testing.assert_array_equal(align(lfp, [0.5, 1.5], (0, 1)), [[2], [3]])
+    np.testing.assert_array_equal(align_lfp(lfp, [0.5, 1.5], window=(0, 1)), [[2], [3]])
 
 
-def test_align__reads_shared_samples_once(lazy: xr.DataArray, reads: Reads) -> None:
-    aligned = align(lazy.sel(channel=11), [5.5, 5.4, 5.5], (0, 0.3))
+def test_align_lfp__reads_shared_samples_once(lazy: xr.DataArray, reads: Reads) -> None:
+    aligned = align_lfp(lazy.sel(channel=11), [5.5, 5.4, 5.5], window=(0, 0.3))
     np.testing.assert_array_equal(aligned, [[105, 106, 107], [104, 105, 106], [105, 106, 107]])
     assert reads.n_values == 4
 
 
-def test_align__masked_samples_are_nan(lazy: xr.DataArray) -> None:
-    aligned = align(mask_intervals(lazy, [5.55], [5.65]), [5.5], (0, 0.3))
+def test_align_lfp__masked_samples_are_nan(lazy: xr.DataArray) -> None:
+    aligned = align_lfp(mask_intervals(lazy, [5.55], [5.65]), [5.5], window=(0, 0.3))
     np.testing.assert_array_equal(aligned[0, :, 0], [5, NAN, 7])
 
 
-def test_align__no_onsets_give_an_empty_array(lfp: xr.DataArray, lazy: xr.DataArray) -> None:
+def test_align_lfp__no_onsets_give_an_empty_array(lfp: xr.DataArray, lazy: xr.DataArray) -> None:
     none = pd.Series([], index=pd.Index([], name="stimulus_presentation_id"), dtype=float)
     for array in (lfp, lazy):
-        aligned = align(array, none, (0, 0.3))
+        aligned = align_lfp(array, none, window=(0, 0.3))
         assert aligned.shape == (0, 3, 2)
         assert aligned.dtype == np.float32
 
 
-def test_align__does_not_change_the_input(lfp: xr.DataArray) -> None:
+def test_align_lfp__does_not_change_the_input(lfp: xr.DataArray) -> None:
     before = lfp.copy(deep=True)
-    aligned = align(lfp, lfp.time.values, (0, 0.1))
+    aligned = align_lfp(lfp, lfp.time.values, window=(0, 0.1))
     aligned[:] = 0
     xr.testing.assert_identical(lfp, before)
 
 
-def test_align__wrong_input(lfp: xr.DataArray) -> None:
+def test_align_lfp__wrong_input(lfp: xr.DataArray) -> None:
     with pytest.raises(InvalidArgumentError, match=r"window=\(0.2, 0.2\).*for instance"):
-        align(lfp, [5.5], (0.2, 0.2))
+        align_lfp(lfp, [5.5], window=(0.2, 0.2))
     with pytest.raises(InvalidArgumentError, match="window="):
-        align(lfp, [5.5], (0, NAN))
+        align_lfp(lfp, [5.5], window=(0, NAN))
     with pytest.raises(InvalidArgumentError, match=r"2 of 3 onsets are not finite.* position 1"):
-        align(lfp, [5.5, NAN, NAN], (0, 0.2))
+        align_lfp(lfp, [5.5, NAN, NAN], window=(0, 0.2))
     with pytest.raises(InvalidArgumentError, match=r"onsets has shape \(1, 1\)"):
-        align(lfp, [[5.5]], (0, 0.2))
+        align_lfp(lfp, [[5.5]], window=(0, 0.2))
     with pytest.raises(InvalidArgumentError, match=r"method='linear'.*Valid: 'nearest'"):
-        align(lfp, [5.5], (0, 0.2), method="linear")
+        align_lfp(lfp, [5.5], window=(0, 0.2), method="linear")
     with pytest.raises(InvalidArgumentError, match=r"out of order: lfp.sortby"):
-        align(lfp[::-1], [5.5], (0, 0.2))
+        align_lfp(lfp[::-1], [5.5], window=(0, 0.2))
     with pytest.raises(InvalidArgumentError, match="has 1 samples"):
-        align(lfp[:1], [5.5], (0, 0.2))
+        align_lfp(lfp[:1], [5.5], window=(0, 0.2))
     with pytest.raises(InvalidArgumentError, match="the time of the one before"):
-        align(lfp.assign_coords(time=np.zeros(20)), [5.5], (0, 0.2))
+        align_lfp(lfp.assign_coords(time=np.zeros(20)), [5.5], window=(0, 0.2))
 
 
 def test_mask_and_align__dask_stays_lazy(lfp: xr.DataArray) -> None:
     pytest.importorskip("dask.array", reason="Dask is not installed")
     chunked = mask_intervals(lfp.chunk(time=6), [5.55], [5.65])
-    aligned = align(chunked, [5.5, 6.88], (0, 0.3))
+    aligned = align_lfp(chunked, [5.5, 6.88], window=(0, 0.3))
     assert chunked.chunks is not None
     assert aligned.chunks is not None
     xr.testing.assert_allclose(
-        aligned, align(mask_intervals(lfp, [5.55], [5.65]), [5.5, 6.88], (0, 0.3))
+        aligned, align_lfp(mask_intervals(lfp, [5.55], [5.65]), [5.5, 6.88], window=(0, 0.3))
     )
 
 
@@ -260,7 +260,7 @@ def check_tutorial(path: Path, onsets: pd.Series) -> None:
         lfp.sel(time=window).sel(channel=channels + 1, method="nearest"),
         whole.sel(time=window, channel=channels),
     )
-    aligned = align(lfp, onsets, (-0.1, 0.5))
+    aligned = align_lfp(lfp, onsets, window=(-0.1, 0.5))
     times = (onsets.to_numpy()[:, np.newaxis] + aligned.time_relative_to_onset.values).ravel()
     expected = whole.sel(time=times, method="nearest").values.reshape(aligned.shape)
     np.testing.assert_array_equal(aligned, expected)
@@ -276,7 +276,7 @@ def test_tutorial__on_a_file_of_allensdk(shared_folder: Path) -> None:
     # its flashes come after the recording was cut
     with h5py.File(shared_folder / "data" / "session_999000001.nwb") as file:
         starts = file["intervals/flashes_presentations/start_time"][()]
-    assert np.isnan(align(open_lfp(path), starts, (-0.1, 0.5))).all()
+    assert np.isnan(align_lfp(open_lfp(path), starts, window=(-0.1, 0.5))).all()
 
 
 def test_tutorial__on_the_demo(tmp_path: Path) -> None:
@@ -291,7 +291,9 @@ def test_tutorial__on_the_demo(tmp_path: Path) -> None:
     check_tutorial(path, pd.Series(starts, index=index))
     channels = survey.read_table("channels").loc[open_lfp(path).channel.values]
     of_one = channels.index[channels["ecephys_structure_acronym"] == "CA1"]
-    flashes = align(open_lfp(path).sel(channel=of_one), pd.Series(starts, index=index), (-0.1, 0.5))
+    flashes = align_lfp(
+        open_lfp(path).sel(channel=of_one), pd.Series(starts, index=index), window=(-0.1, 0.5)
+    )
     assert flashes.sizes["channel"] == len(of_one) > 0
     np.testing.assert_array_equal(flashes.stimulus_presentation_id, index)
     assert not np.isnan(flashes).any()

@@ -12,7 +12,7 @@ import xarray as xr
 from xarray.core.indexing import PandasIndexingAdapter
 
 from spikehouse.errors import InvalidArgumentError, InvalidFileError
-from spikehouse.lfp import align, mask_intervals
+from spikehouse.lfp import align_lfp, mask_intervals
 from spikehouse.lfp.lazy_times import LazyTimes
 from spikehouse.nwb._searchsorted import BLOCK, SortedDataset
 from spikehouse.nwb.hdf5 import Hdf5File
@@ -79,7 +79,7 @@ def test_open_lfp__masked_aligned_and_shown_without_reading_all_times(
     write: Write, reads: Reads
 ) -> None:
     lfp = mask_intervals(open_lfp(write()), [50.0, 200.0], [60.0, 201.0])
-    aligned = align(lfp, [100.0, 110.0], (-0.1, 0.5))
+    aligned = align_lfp(lfp, [100.0, 110.0], window=(-0.1, 0.5))
     assert aligned.shape == (2, 750, 2)
     lfp.copy(deep=True).rename(time="t").transpose().isel(channel=0, t=slice(5, None))
     repr(lfp)
@@ -148,7 +148,7 @@ def test_sel__times_out_of_order_that_were_read_give_pandas_answer(
         with pytest.raises(KeyError):
             array.sel(time=slice(100.0001, 101))
     with pytest.raises(InvalidArgumentError, match="out of order"):
-        align(lfp, [100.0], (0, 0.1))
+        align_lfp(lfp, [100.0], window=(0, 0.1))
     masked = mask_intervals(lfp, [149.9999], [150.00001]).isel(channel=0)
     np.testing.assert_array_equal(
         np.flatnonzero(np.isnan(masked)), np.flatnonzero(np.isclose(times, 150, atol=1e-5, rtol=0))
@@ -170,7 +170,7 @@ def test_sel__equal_or_missing_times_are_left_to_pandas(write: Write) -> None:
     times[1] = times[0]
     lfp = open_lfp(write(times))
     assert lfp.sel(time=slice(3, 4)).sizes["time"] == 1251
-    assert align(lfp, [100.0], (0, 0.1)).notnull().all()
+    assert align_lfp(lfp, [100.0], window=(0, 0.1)).notnull().all()
     times[1] = np.nan
     lfp = open_lfp(write(times, name="nan.nwb"))
     with pytest.raises(KeyError):

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from spikehouse.quickstart import Log
-from spikehouse.spikes import align_spikes, count_spikes, time_domain
+from spikehouse.spikes import align_spikes, compute_time_domain, count_spikes
 
 UNIT_IDS = [11, 12, 13, 14, 15, 16, 21]
 FLASHES = pd.DataFrame(
@@ -83,7 +83,9 @@ class FakeSession:
         import xarray as xr
 
         onsets = self._starts(stimulus_presentation_ids)
-        counts = count_spikes(self.spike_times, list(unit_ids), time_domain(bin_edges, onsets))
+        counts = count_spikes(
+            self.spike_times, list(unit_ids), compute_time_domain(bin_edges, onsets)
+        )
         return xr.DataArray(
             counts,
             coords={
@@ -96,13 +98,10 @@ class FakeSession:
 
     def presentationwise_spike_times(self, *, stimulus_presentation_ids, unit_ids):
         start = self._starts(stimulus_presentation_ids)
-        return align_spikes(
-            self.spike_times,
-            list(unit_ids),
-            start_time=start,
-            stop_time=start + 0.25,
-            presentation_ids=np.asarray(stimulus_presentation_ids),
+        shown = pd.DataFrame(
+            {"start_time": start, "stop_time": start + 0.25}, index=stimulus_presentation_ids
         )
+        return align_spikes(self.spike_times, list(unit_ids), shown)
 
     def __enter__(self):
         return self

@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 
 from spikehouse.errors import InvalidArgumentError
-from spikehouse.spikes import _engine, check_bin_edges, count_spikes, time_domain, warn_overlaps
+from spikehouse.spikes import (
+    _engine,
+    check_bin_edges,
+    compute_time_domain,
+    count_spikes,
+    warn_overlaps,
+)
 
 
 def test_count_spikes__a_spike_on_an_inner_edge_counts_once() -> None:
@@ -60,20 +66,20 @@ def test_check_bin_edges__says_what_is_wrong(edges: list[float], message: str) -
         check_bin_edges(edges)
 
 
-def test_time_domain__callback_of_another_shape() -> None:
+def test_compute_time_domain__callback_of_another_shape() -> None:
     with pytest.raises(InvalidArgumentError, match=r"must keep the shape \(2, 3\).*gave \(2, 2\)"):
-        time_domain([0, 1, 2], [0, 10], callback=lambda domain: domain[:, 1:])
+        compute_time_domain([0, 1, 2], [0, 10], callback=lambda domain: domain[:, 1:])
 
 
-def test_time_domain__callback_out_of_order() -> None:
+def test_compute_time_domain__callback_out_of_order() -> None:
     with pytest.raises(
         InvalidArgumentError, match=r"presentation at position 0 has bin 0 from 2 to 1 s.*2 of 2"
     ):
-        time_domain([0, 1, 2], [0, 10], callback=lambda domain: domain[:, ::-1])
+        compute_time_domain([0, 1, 2], [0, 10], callback=lambda domain: domain[:, ::-1])
 
 
 def test_warn_overlaps__one_short_warning() -> None:
-    domain = time_domain([0.0, 2.0], np.arange(1000.0))
+    domain = compute_time_domain([0.0, 2.0], np.arange(1000.0))
     with pytest.warns(UserWarning, match="999 of 1000 windows run into the next one, by up to 1 s"):
         warn_overlaps(domain)
 
@@ -81,15 +87,15 @@ def test_warn_overlaps__one_short_warning() -> None:
 def test_warn_overlaps__touching_windows_are_fine() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        warn_overlaps(time_domain([0.0, 1.0], np.arange(10.0)))
+        warn_overlaps(compute_time_domain([0.0, 1.0], np.arange(10.0)))
 
 
 def test_warn_overlaps__order_of_rows_does_not_matter() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        warn_overlaps(time_domain([0.0, 1.0], [2.0, 1.0, 0.0]))
+        warn_overlaps(compute_time_domain([0.0, 1.0], [2.0, 1.0, 0.0]))
     with pytest.warns(UserWarning, match="1 of 3 windows"):
-        warn_overlaps(time_domain([0.0, 1.0], [2.0, 0.5, 0.0]))
+        warn_overlaps(compute_time_domain([0.0, 1.0], [2.0, 0.5, 0.0]))
 
 
 @pytest.mark.parametrize(

@@ -37,11 +37,12 @@ class Trains(Mapping):
 
 def test_compiled_rows__small_work_does_not_import_numba() -> None:
     code = """
-import sys, numpy as np
+import sys, numpy as np, pandas as pd
 from spikehouse.spikes import *
 spikes, domain = {1: np.arange(9.0)}, np.array([[0.0, 1.0, 2.0]])
 count_spikes(spikes, [1], domain); compute_mean_counts(spikes, [1], domain)
-compute_condition_statistics(spikes, [1], start_time=[0], stop_time=[2], condition_ids=[0])
+table = pd.DataFrame({"start_time": [0], "stop_time": [2], "stimulus_condition_id": [0]})
+compute_condition_statistics(spikes, [1], table)
 sys.exit("numba" in sys.modules)
 """
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from spikehouse.compat.functions import array_intervals, nan_intervals
-from spikehouse.stimuli import run_bounds
+from spikehouse.stimuli import find_run_bounds
 
 
 @pytest.mark.parametrize(
@@ -15,9 +15,9 @@ from spikehouse.stimuli import run_bounds
         (["VISp", "VISp", "CA1"], [0, 2, 3]),
     ],
 )
-def test_run_bounds__of_equal_runs(values: list[object], bounds: list[int]) -> None:
-    assert run_bounds(values).tolist() == bounds
-    assert run_bounds(np.array(values, dtype=object)).tolist() == bounds
+def test_find_run_bounds__of_equal_runs(values: list[object], bounds: list[int]) -> None:
+    assert find_run_bounds(values).tolist() == bounds
+    assert find_run_bounds(np.array(values, dtype=object)).tolist() == bounds
     assert array_intervals(values).tolist() == bounds
 
 
@@ -31,10 +31,10 @@ def test_run_bounds__of_equal_runs(values: list[object], bounds: list[int]) -> N
         ([], [0]),
     ],
 )
-def test_run_bounds__missing_values_are_equal(values: list[object], bounds: list[int]) -> None:
-    assert run_bounds(np.array(values, dtype=object)).tolist() == bounds
+def test_find_run_bounds__missing_values_are_equal(values: list[object], bounds: list[int]) -> None:
+    assert find_run_bounds(np.array(values, dtype=object)).tolist() == bounds
     assert nan_intervals(np.array(values, dtype=object)).tolist() == bounds
 
 
-def test_run_bounds__nan_among_floats() -> None:
-    assert run_bounds([np.nan, np.nan, 1.0, np.nan]).tolist() == [0, 2, 3, 4]
+def test_find_run_bounds__nan_among_floats() -> None:
+    assert find_run_bounds([np.nan, np.nan, 1.0, np.nan]).tolist() == [0, 2, 3, 4]

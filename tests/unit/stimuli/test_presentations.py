@@ -7,9 +7,9 @@ import pytest
 from spikehouse.errors import InvalidFileError, NotFoundError
 from spikehouse.stimuli import (
     build_presentations,
-    condition_table,
-    presentation_table,
-    stimulus_names,
+    list_conditions,
+    list_presentations,
+    list_stimulus_names,
 )
 
 NOTHING_INVALID = pd.DataFrame({"start_time": [], "stop_time": [], "tags": []})
@@ -40,26 +40,26 @@ def raw_table() -> pd.DataFrame:
 
 def test_build_presentations__old_names_are_translated() -> None:
     presentations = build_presentations(raw_table(), NOTHING_INVALID)
-    assert stimulus_names(presentations) == [
+    assert list_stimulus_names(presentations) == [
         "spontaneous", "flashes", "drifting_gratings", "natural_scenes",
     ]  # fmt: skip
-    assert list(presentation_table(presentations).columns) == [
+    assert list(list_presentations(presentations).columns) == [
         "stimulus_block", "start_time", "stop_time", "stimulus_name", "color", "frame",
         "orientation", "spatial_frequency", "duration", "stimulus_condition_id",
     ]  # fmt: skip
 
 
-def test_presentation_table__mixed_table_keeps_null() -> None:
-    table = presentation_table(build_presentations(raw_table(), NOTHING_INVALID))
+def test_list_presentations__mixed_table_keeps_null() -> None:
+    table = list_presentations(build_presentations(raw_table(), NOTHING_INVALID))
     assert table["color"].tolist() == ["null", 1.0, -1.0, "null", "null"]
     assert table["spatial_frequency"].tolist() == ["null", (0.0, 0.0), (0.0, 0.0), 0.04, "null"]
     assert table["stimulus_block"].tolist() == ["null", 0.0, 0.0, 1.0, 2.0]
     assert table["duration"].tolist() == [10.0, 0.5, 0.5, 0.5, 0.5]
 
 
-def test_presentation_table__one_stimulus_has_numbers() -> None:
+def test_list_presentations__one_stimulus_has_numbers() -> None:
     presentations = build_presentations(raw_table(), NOTHING_INVALID)
-    gratings = presentation_table(
+    gratings = list_presentations(
         presentations, names=["drifting_gratings"], unused=False, numeric=True
     )
     assert gratings["spatial_frequency"].dtype == np.float64
@@ -67,29 +67,29 @@ def test_presentation_table__one_stimulus_has_numbers() -> None:
     assert gratings.index.tolist() == [3]
 
 
-def test_presentation_table__missing_nan_is_typed() -> None:
-    table = presentation_table(build_presentations(raw_table(), NOTHING_INVALID), missing="nan")
+def test_list_presentations__missing_nan_is_typed() -> None:
+    table = list_presentations(build_presentations(raw_table(), NOTHING_INVALID), missing="nan")
     assert table["color"].dtype == np.float64
     assert table["frame"].tolist()[-1] == 17.0
     assert np.isnan(table["frame"].tolist()[0])
 
 
-def test_presentation_table__color_triplets_are_a_detail() -> None:
+def test_list_presentations__color_triplets_are_a_detail() -> None:
     presentations = build_presentations(raw_table(), NOTHING_INVALID)
-    detailed = presentation_table(presentations, detailed=True)
+    detailed = list_presentations(presentations, detailed=True)
     assert detailed["color_triplet"].tolist() == ["null"] * 3 + ["[1.0, 1.0, 1.0]", "null"]
     assert detailed["mask"].tolist() == ["null"] + ["None"] * 4
 
 
-def test_presentation_table__conditions_are_numbered_by_first_appearance() -> None:
+def test_list_presentations__conditions_are_numbered_by_first_appearance() -> None:
     presentations = build_presentations(raw_table(), NOTHING_INVALID)
-    assert presentation_table(presentations)["stimulus_condition_id"].tolist() == [0, 1, 2, 3, 4]
-    conditions = condition_table(presentations)
+    assert list_presentations(presentations)["stimulus_condition_id"].tolist() == [0, 1, 2, 3, 4]
+    conditions = list_conditions(presentations)
     assert conditions.index.name == "stimulus_condition_id"
     assert conditions["color"].tolist() == ["null", 1.0, -1.0, "null", "null"]
 
 
-def test_presentation_table__touching_an_invalid_interval() -> None:
+def test_list_presentations__touching_an_invalid_interval() -> None:
     invalid = pd.DataFrame(
         {
             "start_time": [11.5, 20.0],
@@ -97,7 +97,7 @@ def test_presentation_table__touching_an_invalid_interval() -> None:
             "tags": [["EcephysSession", "1", "stimulus"], ["EcephysProbe", "2", "probeA"]],
         }
     )
-    table = presentation_table(build_presentations(raw_table(), invalid))
+    table = list_presentations(build_presentations(raw_table(), invalid))
     assert table["stimulus_name"].tolist() == [
         "spontaneous", "flashes", "invalid_presentation", "drifting_gratings", "natural_scenes",
     ]  # fmt: skip
@@ -113,10 +113,10 @@ def test_presentation_table__touching_an_invalid_interval() -> None:
     assert table["stimulus_condition_id"].tolist()[3:] == [3, 4]
 
 
-def test_presentation_table__unknown_stimulus() -> None:
+def test_list_presentations__unknown_stimulus() -> None:
     presentations = build_presentations(raw_table(), NOTHING_INVALID)
     with pytest.raises(NotFoundError, match=r"no stimulus 'flash': did you mean 'flashes'\?"):
-        presentation_table(presentations, names=["flash"])
+        list_presentations(presentations, names=["flash"])
 
 
 @pytest.mark.parametrize(
@@ -135,12 +135,12 @@ def test_presentation_table__unknown_stimulus() -> None:
 )
 def test_build_presentations__every_old_name(old: str, new: str) -> None:
     table = raw_table().assign(stimulus_name=old)
-    assert stimulus_names(build_presentations(table, NOTHING_INVALID)) == [new]
+    assert list_stimulus_names(build_presentations(table, NOTHING_INVALID)) == [new]
 
 
 def test_build_presentations__shuffled_movie_gets_the_other_movies_number() -> None:
     names = ["", "natural_movie_1_more_repeats", "natural_movie_shuffled", "", ""]
-    found = stimulus_names(
+    found = list_stimulus_names(
         build_presentations(raw_table().assign(stimulus_name=names), NOTHING_INVALID)
     )
     assert found[2] == "natural_movie_one_shuffled"

@@ -191,7 +191,7 @@ class Flashes(StimulusAnalysis):
 
     def _compute_metrics(self) -> pd.DataFrame:
         return compute_flashes_metrics(
-            self._responses, definition="published", psth_resolution=self._psth_resolution
+            self._responses, definition="published", bin_width=self._psth_resolution
         )
 
     def _find_panel(self, stimulus_condition_id: int) -> tuple[int, int, int] | None:
