@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from spikehouse.session import EcephysSession
     from spikehouse.spikes import compute_design_matrix
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "EcephysProjectCache",

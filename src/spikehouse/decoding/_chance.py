@@ -96,18 +96,10 @@ def decode_against_chance(
         Label of each presentation; see :func:`decode`.
     n_resamples
         Number of shuffles; the smallest possible p value is ``1 / (n_resamples + 1)``.
-    estimator
-        Name of a classifier, or a model; see :func:`decode`.
-    cv
-        Cross-validation; see :func:`decode`. Folds are made again for each shuffle, because they
-        may depend on the labels.
-    groups
-        Stimulus block of each presentation; see :func:`decode`. With blocks, labels are shuffled
-        only within each block.
-    seed
-        Seed of the shuffles, of shuffled folds and of the model.
-    n_jobs
-        Number of cores; None or -1 for all. It does not change the result.
+    estimator, cv, groups, seed, n_jobs
+        As for :func:`decode`. Folds are made again for each shuffle, because they may depend on the
+        labels. With ``groups``, labels are shuffled only within each block. The seed is also that
+        of the shuffles.
     progress
         Function called after each decoding with the number done and the total; the true labels
         are decoded first.

@@ -62,17 +62,9 @@ def decode_over_time(
         Duration of each window [s].
     step
         Time from the start of one window to the next [s]; default: ``bin_width``.
-    estimator
-        Name of a classifier, or a model; see :func:`decode`.
-    cv
-        Cross-validation; see :func:`decode`. The folds are the same for every window.
-    groups
-        Block of each presentation, see :func:`decode`, or the name of a column of
-        ``presentations`` such as ``"stimulus_block"``.
-    seed
-        Seed of shuffled folds and of the model.
-    n_jobs
-        Number of cores; None or -1 for all. It does not change the result.
+    estimator, cv, groups, seed, n_jobs
+        As for :func:`decode`; ``groups`` may also be the name of a column of ``presentations``
+        such as ``"stimulus_block"``. The folds are the same for every window.
     progress
         Function called after each window with the number done and the total.
 

@@ -61,12 +61,12 @@ class DecodingResult:
     cv: str
     notes: tuple[str, ...] = ()
 
-    def confusion_table(self, *, normalized: bool = False) -> pd.DataFrame:
+    def confusion_table(self, *, is_normalized: bool = False) -> pd.DataFrame:
         """Return the confusion matrix as a table.
 
         Parameters
         ----------
-        normalized
+        is_normalized
             Return the fraction of the presentations of each actual class instead of their number.
 
         Returns
@@ -82,7 +82,7 @@ class DecodingResult:
             columns=classes.rename("predicted"),
             copy=True,  # pandas 2 would return a view of the result's own array
         )
-        if not normalized:
+        if not is_normalized:
             return table
         totals = table.sum(axis=1)
         return table.div(totals.where(totals > 0), axis=0)

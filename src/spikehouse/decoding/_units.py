@@ -46,16 +46,9 @@ def decode_by_unit_count(
         Numbers of units to draw. Default: 1, 2, 5, 10, 20, 50 … and all.
     n_draws
         Number of random subsets of each size.
-    estimator
-        Name of a classifier, or a model; see :func:`decode`.
-    cv
-        Cross-validation; see :func:`decode`. The folds are the same for every draw.
-    groups
-        Stimulus block of each presentation; see :func:`decode`.
-    seed
-        Seed of the draws, of shuffled folds and of the model.
-    n_jobs
-        Number of cores; None or -1 for all. It does not change the result.
+    estimator, cv, groups, seed, n_jobs
+        As for :func:`decode`. The folds are the same for every draw; the seed is also that of the
+        draws.
     progress
         Function called after each decoding with the number done and the total.
 
@@ -140,16 +133,9 @@ def decode_by_area(
         Smallest area to include if ``n_units`` is None.
     area_column
         Column with the area if ``areas`` is a table.
-    estimator
-        Name of a classifier, or a model; see :func:`decode`.
-    cv
-        Cross-validation; see :func:`decode`. The folds are the same for every area.
-    groups
-        Stimulus block of each presentation; see :func:`decode`.
-    seed
-        Seed of the draws, of shuffled folds and of the model.
-    n_jobs
-        Number of cores; None or -1 for all. It does not change the result.
+    estimator, cv, groups, seed, n_jobs
+        As for :func:`decode`. The folds are the same for every area; the seed is also that of the
+        draws.
     progress
         Function called after each decoding with the number done and the total.
 

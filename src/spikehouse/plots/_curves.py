@@ -34,8 +34,8 @@ def plot_decoding_curve(
     shuffled: xr.DataArray | None = None,
     spread: Spread = "sd",
     is_log: bool = False,
-    ax: Axes | None = None,
     along_label: str | None = None,
+    ax: Axes | None = None,
     title: str | None = None,
 ) -> Axes:
     """Draw the accuracy of decoding against the time window or the number of units.
@@ -58,12 +58,10 @@ def plot_decoding_curve(
         ``"range"`` minimum to maximum.
     is_log
         Use a logarithmic x axis.
-    ax
-        Axes to draw on; None makes a new figure.
     along_label
         Label of the x axis with its unit; there are defaults for the usual dimensions.
-    title
-        Title of the axes, left-aligned.
+    ax, title
+        Axes to draw on (None makes a new figure), and their title.
 
     Returns
     -------

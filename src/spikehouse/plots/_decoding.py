@@ -32,10 +32,10 @@ TICK_EVERY = 10
 def plot_confusion(
     confusion: xr.DataArray,
     *,
-    ax: Axes | None = None,
     class_name: str = "class",
     label_names: Mapping[Any, str] | None = None,
     is_normalized: bool = False,
+    ax: Axes | None = None,
     title: str | None = None,
 ) -> Axes:
     """Draw a confusion matrix.
@@ -44,8 +44,6 @@ def plot_confusion(
     ----------
     confusion
         Number of presentations, dims ``(actual, predicted)``: ``DecodingResult.confusion``.
-    ax
-        Axes to draw on; None makes a new figure.
     class_name
         Name of a class for the axis labels, such as "image" or "orientation (°)".
     label_names
@@ -53,8 +51,8 @@ def plot_confusion(
     is_normalized
         Draw percentages of the presentations of each actual class instead of counts; the row of a
         class without test presentations is grey.
-    title
-        Title of the axes, left-aligned.
+    ax, title
+        Axes to draw on (None makes a new figure), and their title.
 
     Returns
     -------
@@ -98,9 +96,9 @@ def plot_class_accuracies(
     accuracies: pd.Series,
     *,
     chance: float,
-    ax: Axes | None = None,
     class_name: str = "class",
     marked: Mapping[Any, str] | None = None,
+    ax: Axes | None = None,
     title: str | None = None,
 ) -> Axes:
     """Draw the accuracy of each class, sorted from best to worst.
@@ -111,14 +109,12 @@ def plot_class_accuracies(
         Fraction correct for each class: ``DecodingResult.per_class_accuracy``. NaN is left out.
     chance
         Chance level, a dashed line.
-    ax
-        Axes to draw on; None makes a new figure.
     class_name
         Name of a class for the axis label, such as "image".
     marked
         Classes to highlight → text to write beside them.
-    title
-        Title of the axes, left-aligned.
+    ax, title
+        Axes to draw on (None makes a new figure), and their title.
 
     Returns
     -------
@@ -164,10 +160,8 @@ def plot_image(
     ----------
     template
         Image, rows × columns, 0 (black) to 255 (white).
-    ax
-        Axes to draw on; None makes a new figure.
-    title
-        Title of the axes, left-aligned.
+    ax, title
+        Axes to draw on (None makes a new figure), and their title.
 
     Returns
     -------

@@ -64,10 +64,8 @@ def plot_lfp_heatmap(
     reach
         Potential at both ends of the colours [µV]; default: the 99.5th percentile of the absolute
         values.
-    ax
-        Axes to draw on; None makes a new figure.
-    title
-        Title of the axes, left-aligned.
+    ax, title
+        Axes to draw on (None makes a new figure), and their title.
 
     Returns
     -------
@@ -101,7 +99,7 @@ def plot_lfp_traces(
     *,
     depths: pd.Series | None = None,
     stimulus_duration: float | None = None,
-    step: float | None = None,
+    spacing: float | None = None,
     ax: Axes | None = None,
     title: str | None = None,
 ) -> Axes:
@@ -117,13 +115,11 @@ def plot_lfp_traces(
         channels. Lines are in that order, equally spaced.
     stimulus_duration
         Duration of the stimulus [s], if times are relative to its onset; marked above the axes.
-    step
+    spacing
         Distance between lines [µV]; default: twice the 99th percentile of the absolute deviations
         from each channel's mean.
-    ax
-        Axes to draw on; None makes a new figure.
-    title
-        Title of the axes, left-aligned.
+    ax, title
+        Axes to draw on (None makes a new figure), and their title.
 
     Returns
     -------
@@ -133,7 +129,7 @@ def plot_lfp_traces(
     Raises
     ------
     InvalidArgumentError
-        If the dimensions do not fit, there are no finite or too many values, ``step`` is not
+        If the dimensions do not fit, there are no finite or too many values, ``spacing`` is not
         positive, or depths are missing or equal.
 
     Notes
@@ -143,11 +139,11 @@ def plot_lfp_traces(
     dim = find_time(lfp, name="lfp")
     potential = _load(lfp, ("channel", dim), name="lfp")
     values, _, heights = _sort_channels(potential, depths)
-    _check_reach(step, name="step")
+    _check_reach(spacing, name="spacing")
     known = np.isfinite(values)
     counts = np.maximum(known.sum(axis=1, keepdims=True), 1)
     values = values - np.where(known, values, 0.0).sum(axis=1, keepdims=True) / counts
-    distance = step or _nice(2 * largest_size(values, name="lfp", quantile=0.99))
+    distance = spacing or _nice(2 * largest_size(values, name="lfp", quantile=0.99))
     ax = get_axes(ax, size=(7.0, 4.6))
     times = potential[dim].to_numpy()
     for number, row in enumerate(values):
@@ -165,7 +161,7 @@ def plot_csd(
     csd: xr.DataArray,
     *,
     depths: npt.ArrayLike | None = None,
-    unit: str | None = None,
+    density_unit: str | None = None,
     stimulus_duration: float | None = None,
     reach: float | None = None,
     ax: Axes | None = None,
@@ -183,16 +179,14 @@ def plot_csd(
     depths
         Position of each virtual channel along the probe [µm from the tip], all different; replaces
         the coordinate.
-    unit
+    density_unit
         Unit of ``csd``, such as ``"V/cm²"``; default: ``csd.attrs["units"]``.
     stimulus_duration
         Duration of the stimulus [s]; marked above the axes.
     reach
         Density at both ends of the colours; default: the 99.5th percentile of the absolute values.
-    ax
-        Axes to draw on; None makes a new figure.
-    title
-        Title of the axes, left-aligned.
+    ax, title
+        Axes to draw on (None makes a new figure), and their title.
 
     Returns
     -------
@@ -213,9 +207,9 @@ def plot_csd(
             f"csd has the dimensions {tuple(csd.dims)}; needed: one of virtual channels and {dim!r}"
         )
     density = _load(csd, (others[0], dim), name="csd", scale=1.0)
-    measured_in = unit or csd.attrs.get("units")
+    measured_in = density_unit or csd.attrs.get("units")
     if not measured_in:
-        raise InvalidArgumentError("csd has no attribute 'units'; add unit='V/cm²'")
+        raise InvalidArgumentError("csd has no attribute 'units'; add density_unit='V/cm²'")
     _check_reach(reach)
     heights = _csd_depths(density, others[0], depths)
     order = np.argsort(heights, kind="stable")

@@ -27,8 +27,8 @@ def plot_receptive_field(
     center: tuple[float, float] | None = None,
     widths: tuple[float, float] | None = None,
     angle: float = 0.0,
-    ax: Axes | None = None,
     response_label: str = "spikes per presentation",
+    ax: Axes | None = None,
     title: str | None = None,
 ) -> Axes:
     """Draw the receptive field of one unit.
@@ -50,12 +50,10 @@ def plot_receptive_field(
         standard deviations of a fit.
     angle
         Anticlockwise rotation of the ellipse [°].
-    ax
-        Axes to draw on; None makes a new figure.
     response_label
         Label of the colour bar, with the unit of the response.
-    title
-        Title of the axes, left-aligned.
+    ax, title
+        Axes to draw on (None makes a new figure), and their title.
 
     Returns
     -------

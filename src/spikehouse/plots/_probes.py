@@ -41,8 +41,8 @@ def plot_probes(
     units: pd.DataFrame,
     channels: pd.DataFrame | None = None,
     *,
-    probe: str = "probe_description",
-    channel_probe: str = "probe_id",
+    probe_name_column: str = "probe_description",
+    probe_id_column: str = "probe_id",
     ax: Axes | None = None,
     title: str | None = None,
 ) -> Axes:
@@ -56,14 +56,12 @@ def plot_probes(
     channels
         Table of channels such as ``session.channels``, with the same columns, for the boundaries
         between structures. Without it, a legend names the structures.
-    probe
+    probe_name_column
         Column of ``units`` with the names of the probes.
-    channel_probe
+    probe_id_column
         Column of ``units`` and ``channels`` with the ids of the probes.
-    ax
-        Axes to draw on; None makes a new figure.
-    title
-        Title of the axes, left-aligned.
+    ax, title
+        Axes to draw on (None makes a new figure), and their title.
 
     Returns
     -------
@@ -77,19 +75,19 @@ def plot_probes(
     InvalidArgumentError
         If a column is missing, there are no units, or a position is not a finite number.
     """
-    _check_columns(units, (DEPTH, STRUCTURE, channel_probe, probe), "units")
+    _check_columns(units, (DEPTH, STRUCTURE, probe_id_column, probe_name_column), "units")
     if channels is not None:
-        _check_columns(channels, (DEPTH, STRUCTURE, channel_probe), "channels")
-    probes = units.drop_duplicates(channel_probe).sort_values(probe, kind="stable")
-    ids, names = probes[channel_probe].tolist(), probes[probe].astype(str).tolist()
-    stretches = {} if channels is None else _find_stretches(channels, ids, channel_probe)
+        _check_columns(channels, (DEPTH, STRUCTURE, probe_id_column), "channels")
+    probes = units.drop_duplicates(probe_id_column).sort_values(probe_name_column, kind="stable")
+    ids, names = probes[probe_id_column].tolist(), probes[probe_name_column].astype(str).tolist()
+    stretches = {} if channels is None else _find_stretches(channels, ids, probe_id_column)
     # without channels, neighbouring structures are found from the units
-    known = stretches or _find_stretches(units, ids, channel_probe)
+    known = stretches or _find_stretches(units, ids, probe_id_column)
     colors = _structure_colors(units, known)
     markers = _structure_markers(colors) if not stretches else dict.fromkeys(colors, "o")
     ax = get_axes(ax, size=(1.2 + 1.7 * max(len(ids), 2), 6.4))
     for column, probe_id in enumerate(ids):
-        part = units[units[channel_probe] == probe_id]
+        part = units[units[probe_id_column] == probe_id]
         depths = part[DEPTH].to_numpy(dtype=np.float64)
         places, acronyms = column + _swarm(depths), np.array(_acronyms(part))
         for name in dict.fromkeys(acronyms.tolist()):
@@ -102,7 +100,7 @@ def plot_probes(
     low, high = ax.get_ylim()
     for column, probe_id in enumerate(ids):
         _name_stretches(ax, column, stretches.get(probe_id, []), colors, (high - low) * NAME_STEP)
-    counts = units.groupby(channel_probe).size()
+    counts = units.groupby(probe_id_column).size()
     ax.set_xticks(
         range(len(ids)), [f"{n}\n{counts[i]} units" for n, i in zip(names, ids, strict=True)]
     )

@@ -40,13 +40,13 @@ MISSING_COLOR = "#8a8a8a"
 def plot_psth_heatmap(
     mean_counts: xr.DataArray,
     *,
-    ax: Axes | None = None,
     depths: pd.Series | None = None,
     order: Literal["given", "peak"] | Ids = "given",
     are_rates: bool | None = None,
     is_normalized: bool = False,
     stimulus_duration: float | None = None,
     rate_max: float | None = None,
+    ax: Axes | None = None,
     title: str | None = None,
 ) -> Axes:
     """Draw the peristimulus time histogram of many units as one heat map.
@@ -57,8 +57,6 @@ def plot_psth_heatmap(
         Mean spike counts per presentation, dims ``time_relative_to_stimulus_onset`` (bin centres
         [s], equally spaced) and ``unit_id``: the mean over presentations of
         ``presentationwise_spike_counts``.
-    ax
-        Axes to draw on; None makes a new figure.
     depths
         Position of each unit along the probe [µm from the tip]; index: unit ids. Units are sorted
         by depth, the tip at the bottom.
@@ -77,8 +75,8 @@ def plot_psth_heatmap(
     rate_max
         Firing rate at the upper end of the colours [spikes/s]; default: the 98th percentile, so
         that one fast unit does not leave all others dark.
-    title
-        Title of the axes, left-aligned.
+    ax, title
+        Axes to draw on (None makes a new figure), and their title.
 
     Returns
     -------
@@ -135,8 +133,8 @@ def plot_psth_heatmap(
 def plot_population_psth(
     mean_counts: Mapping[str, xr.DataArray],
     *,
-    ax: Axes | None = None,
     stimulus_duration: float | None = None,
+    ax: Axes | None = None,
     title: str | None = None,
 ) -> Axes:
     """Draw the mean firing rate of a population over time, one line per condition.
@@ -146,12 +144,10 @@ def plot_population_psth(
     mean_counts
         Name of each condition → mean spike counts per presentation, as in
         :func:`plot_psth_heatmap`.
-    ax
-        Axes to draw on; None makes a new figure.
     stimulus_duration
         Duration of the stimulus [s]; marked above the axes.
-    title
-        Title of the axes, left-aligned.
+    ax, title
+        Axes to draw on (None makes a new figure), and their title.
 
     Returns
     -------
@@ -192,8 +188,8 @@ def plot_raster(
     rows: str = "stimulus_presentation_id",
     row_order: Ids | None = None,
     groups: pd.Series | None = None,
-    ax: Axes | None = None,
     stimulus_duration: float | None = None,
+    ax: Axes | None = None,
     title: str | None = None,
 ) -> Axes:
     """Draw every spike as a tick, one row per presentation or unit.
@@ -212,12 +208,10 @@ def plot_raster(
         Condition of each row; index: the rows. Rows of one condition are drawn together in one
         colour, with a label. Conditions are sorted by value, or by category if ``groups`` is
         categorical. Rows without a value (NaN or "null", such as blank sweeps) come last, in grey.
-    ax
-        Axes to draw on; None makes a new figure.
     stimulus_duration
         Duration of the stimulus [s]; marked above the axes.
-    title
-        Title of the axes, left-aligned.
+    ax, title
+        Axes to draw on (None makes a new figure), and their title.
 
     Returns
     -------

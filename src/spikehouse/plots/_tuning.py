@@ -47,11 +47,11 @@ def plot_tuning_curve(
     values: npt.ArrayLike,
     *,
     groups: npt.ArrayLike | None = None,
-    ax: Axes | None = None,
     value_label: str = "orientation (°)",
     response_label: str = RATE_LABEL,
     group_label: str = "",
     scale: Scale = "linear",
+    ax: Axes | None = None,
     title: str | None = None,
 ) -> Axes:
     """Draw the mean response of one unit against a parameter of the stimulus.
@@ -66,14 +66,12 @@ def plot_tuning_curve(
     groups
         Second parameter, shape (n_presentations,), one line for each value. Presentations with NaN
         are left out, except blank sweeps.
-    ax
-        Axes to draw on; None makes a new figure.
     value_label, response_label, group_label
         Labels of the parameter, the response and the second parameter, with their units.
     scale
         Scale of the x axis: ``"linear"``, ``"log"``, or ``"even"`` for equally spaced values.
-    title
-        Title of the axes, left-aligned.
+    ax, title
+        Axes to draw on (None makes a new figure), and their title.
 
     Returns
     -------
@@ -132,8 +130,8 @@ def plot_star(
     rings: str = "temporal_frequency",
     blank: float | None = None,
     period: float = 360.0,
-    ax: Axes | None = None,
     response_label: str = RATE_LABEL,
+    ax: Axes | None = None,
     title: str | None = None,
 ) -> PolarAxes:
     """Draw the mean responses of one unit to gratings as a star.
@@ -152,12 +150,10 @@ def plot_star(
     period
         Period of the orientation [°]: 360 for drifting gratings, 180 for static ones (each is drawn
         twice).
-    ax
-        Polar axes to draw on; None makes a new figure.
     response_label
         Label of the colour bar, with the unit of the response.
-    title
-        Title of the axes, left-aligned.
+    ax, title
+        Polar axes to draw on (None makes a new figure), and their title.
 
     Returns
     -------

@@ -54,10 +54,8 @@ def plot_waveform_lines(
         peak-to-peak amplitude.
     n_channels
         Maximum number of channels to draw.
-    ax
-        Axes to draw on; None makes a new figure.
-    title
-        Title of the axes, left-aligned.
+    ax, title
+        Axes to draw on (None makes a new figure), and their title.
 
     Returns
     -------
@@ -112,10 +110,8 @@ def plot_waveform_heatmap(
         largest peak-to-peak amplitude.
     n_channels
         Maximum number of channels to draw.
-    ax
-        Axes to draw on; None makes a new figure.
-    title
-        Title of the axes, left-aligned.
+    ax, title
+        Axes to draw on (None makes a new figure), and their title.
 
     Returns
     -------

@@ -260,7 +260,7 @@ def test_confusion_table__is_labelled_and_normalized(rng):
     assert counts.index.tolist() == counts.columns.tolist() == [0, 10, 20, 30]
     assert (counts.index.name, counts.columns.name) == ("actual", "predicted")
     assert counts.to_numpy().sum() == 36
-    shares = result.confusion_table(normalized=True)
+    shares = result.confusion_table(is_normalized=True)
     np.testing.assert_allclose(shares.loc[:20].sum(axis=1), 1)
     assert shares.loc[30].isna().all()
     np.testing.assert_allclose(np.diag(shares), result.per_class_accuracy)

@@ -201,7 +201,7 @@ def test_plot_lfp_heatmap__without_depths_around_an_onset(lfp, ax, render):
 
 
 def test_plot_lfp_traces__around_their_means(lfp, ax, render):
-    plots.plot_lfp_traces(lfp, depths=LFP_DEPTHS, step=10.0, ax=ax)
+    plots.plot_lfp_traces(lfp, depths=LFP_DEPTHS, spacing=10.0, ax=ax)
     render(ax)
     np.testing.assert_allclose(ax.lines[0].get_ydata(), [-6, 2, 2, 2])
     mean = 7 / 3
@@ -239,8 +239,8 @@ def test_plot_lfp__refuses_a_whole_recording_and_impossible_scales(lfp):
         plots.plot_lfp_heatmap(much)
     with pytest.raises(InvalidArgumentError, match="reach must be a number above 0, not 0"):
         plots.plot_lfp_heatmap(lfp, reach=0.0)
-    with pytest.raises(InvalidArgumentError, match="step must be a number above 0, not -1"):
-        plots.plot_lfp_traces(lfp, step=-1.0)
+    with pytest.raises(InvalidArgumentError, match="spacing must be a number above 0, not -1"):
+        plots.plot_lfp_traces(lfp, spacing=-1.0)
 
 
 @pytest.fixture
@@ -257,7 +257,7 @@ def csd():
 
 
 def test_plot_csd__says_what_sinks_and_sources_are(csd, ax, render):
-    assert plots.plot_csd(csd, unit="V/cm²", reach=4.0, stimulus_duration=0.05, ax=ax) is ax
+    assert plots.plot_csd(csd, density_unit="V/cm²", reach=4.0, stimulus_duration=0.05, ax=ax) is ax
     render(ax)
     mesh = ax.collections[0]
     drawn = np.ma.filled(mesh.get_array(), -99).reshape(2, 3)
@@ -280,7 +280,7 @@ def test_plot_csd__takes_unit_and_depths_from_where_they_are(csd, ax, render):
 @pytest.mark.parametrize(
     ("change", "options", "message"),
     [
-        (lambda c: c, {"unit": None}, "csd has no attribute 'units'; add unit="),
+        (lambda c: c, {"density_unit": None}, "csd has no attribute 'units'; add density_unit="),
         (lambda c: c.drop_vars("vertical_position"), {}, "no coordinate 'vertical_position'"),
         (lambda c: c, {"depths": [1.0]}, r"shape \(1,\); csd has 2 virtual channels"),
         (lambda c: c, {"depths": [1.0, 1.0]}, "does not increase"),
@@ -290,7 +290,7 @@ def test_plot_csd__takes_unit_and_depths_from_where_they_are(csd, ax, render):
 )
 def test_plot_csd__refuses(csd, change, options, message):
     with pytest.raises(InvalidArgumentError, match=message):
-        plots.plot_csd(change(csd), **({"unit": "V/cm²"} | options))
+        plots.plot_csd(change(csd), **({"density_unit": "V/cm²"} | options))
     assert not plt.get_fignums()
 
 
