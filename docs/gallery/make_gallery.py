@@ -333,7 +333,9 @@ def draw_csd(demo: Demo) -> Figure:
     """Draw the current source density that the file holds."""
     csd = demo.session.get_current_source_density(demo.probe_id)
     figure, ax = _figure((6.4, 4.4))
-    plots.plot_csd(csd, unit="V/cm²", stimulus_duration=0.25, ax=ax, title="flashes, as stored")
+    plots.plot_csd(
+        csd, density_unit="V/cm²", stimulus_duration=0.25, ax=ax, title="flashes, as stored"
+    )
     return figure
 
 
