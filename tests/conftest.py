@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hypothesis import settings
+
+from spikehouse.demo import Survey
 
 # how long an example takes depends on what else the machine does
 settings.register_profile("spikehouse", deadline=None)
@@ -20,12 +23,45 @@ def rng() -> np.random.Generator:
     return np.random.default_rng(791319847)
 
 
+@pytest.fixture(scope="session")
+def survey_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return where simulated files are kept: each is made once, whichever worker needs it first."""
+    base = tmp_path_factory.getbasetemp()
+    return (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "demo"
+
+
 @pytest.fixture(scope="session", autouse=True)
-def own_cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Keep simulated files and caches of the tests out of the user's own cache folder."""
+def own_cache_folder(
+    survey_folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[None]:
+    """Keep the caches of the tests out of the user's own; simulated files are shared in them."""
+    folder = tmp_path_factory.mktemp("cache")
+    survey_folder.mkdir(exist_ok=True)
+    (folder / "spikehouse").mkdir()
+    # without the right to make links a worker simulates its own
+    with contextlib.suppress(OSError):
+        (folder / "spikehouse" / "demo").symlink_to(survey_folder, target_is_directory=True)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("XDG_CACHE_HOME", str(folder))
         yield
+
+
+@pytest.fixture(scope="session")
+def survey(survey_folder: Path) -> Survey:
+    """Return the tiny survey; tests only read its files."""
+    return Survey(size="tiny", folder=survey_folder)
+
+
+@pytest.fixture(scope="session")
+def session_path(survey: Survey) -> Path:
+    """Return the tiny survey's first session file."""
+    return survey.session_file(900000001)
+
+
+@pytest.fixture(scope="session")
+def small_survey(survey_folder: Path) -> Survey:
+    """Return the small survey, whose units have enough spikes to be compared with the truth."""
+    return Survey(size="small", folder=survey_folder)
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,6 @@ import xarray as xr
 
 from spikehouse import EcephysProjectCache, EcephysSession
 from spikehouse.cli import main
-from spikehouse.demo import Survey
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [
@@ -95,20 +94,19 @@ def run_shell(
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 @pytest.mark.filterwarnings("ignore:spikes are missing or wrong:UserWarning")
-def test_page__every_block_runs(page, tmp_path, monkeypatch, capsys):
+def test_page__every_block_runs(session_path, page, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("SPIKEHOUSE_PROGRESS", "0")
     monkeypatch.chdir(tmp_path)
     plt.switch_backend("Agg")
-    survey = Survey(size="tiny")
     names: dict[str, object] = {"manifest": tmp_path / "manifest.json"}
     if page.parent.name == "how-to":
-        names["session"] = EcephysSession.from_nwb_path(survey.session_file(900000001))
+        names["session"] = EcephysSession.from_nwb_path(session_path)
         for folder in ("allensdk", "data"):
             manifest = tmp_path / folder / "manifest.json"
             with EcephysProjectCache.from_demo(manifest, size="tiny") as cache:
                 cache.get_session_data(900000001).close()
-    shutil.copy(survey.session_file(900000001), tmp_path / "session_900000001.nwb")
+    shutil.copy(session_path, tmp_path / "session_900000001.nwb")
     for line, language, code in blocks(page):
         if language == "python":
             run_python(code, names, page=page, line=line)

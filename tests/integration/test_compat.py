@@ -11,16 +11,10 @@ from pathlib import Path
 import pytest
 from warehouse_server import DemoWarehouse
 
-from spikehouse.demo import Survey
 from spikehouse.session import EcephysSession
 
 SCRIPTS = Path(__file__).parent / "allensdk_scripts"
 N_SESSIONS = 12
-
-
-@pytest.fixture(scope="module")
-def survey(tmp_path_factory):
-    return Survey(size="tiny", folder=tmp_path_factory.mktemp("demo"))
 
 
 @pytest.fixture(scope="module")

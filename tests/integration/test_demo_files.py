@@ -11,17 +11,10 @@ import h5py
 import numpy as np
 import pytest
 
-from spikehouse.demo import Survey
-
 pynwb = pytest.importorskip("pynwb", reason="pynwb is not installed (extra nwb)")
 
 SESSION_ID = 900000002
 PARITY = Path(__file__).parents[1] / "parity" / "read_demo_with_allensdk.py"
-
-
-@pytest.fixture(scope="module")
-def survey(tmp_path_factory):
-    return Survey(size="tiny", folder=tmp_path_factory.mktemp("demo"))
 
 
 @pytest.fixture(scope="module")

@@ -43,11 +43,6 @@ def _no_bars(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module")
-def survey(tmp_path_factory: pytest.TempPathFactory) -> Survey:
-    return Survey(size="tiny", folder=tmp_path_factory.mktemp("survey"))
-
-
-@pytest.fixture(scope="module")
 def bucket(survey: Survey, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Lay two sessions and the tables out as in the bucket."""
     folder = tmp_path_factory.mktemp("bucket")

@@ -18,11 +18,6 @@ from spikehouse.errors import CacheError, InvalidArgumentError, SessionNotFoundE
 
 
 @pytest.fixture(scope="module")
-def survey(tmp_path_factory: pytest.TempPathFactory) -> Survey:
-    return Survey(size="tiny", folder=tmp_path_factory.mktemp("survey"))
-
-
-@pytest.fixture(scope="module")
 def warehouse(survey: Survey) -> Iterator[DemoWarehouse]:
     with DemoWarehouse(survey) as warehouse:
         yield warehouse

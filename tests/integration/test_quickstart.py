@@ -15,17 +15,11 @@ from pathlib import Path
 import pytest
 from warehouse_server import DemoWarehouse
 
-from spikehouse.demo import Survey
 from spikehouse.errors import NotFoundError, SessionNotFoundError
 from spikehouse.quickstart import QuickstartOptions, run_quickstart
 
 FIGURES = ("psth.png", "raster.png", "confusion.png", "images.png")
 FUNCTIONAL_CONNECTIVITY = 900000009
-
-
-@pytest.fixture(scope="module")
-def survey(tmp_path_factory):
-    return Survey(size="tiny", folder=tmp_path_factory.mktemp("demo"))
 
 
 @pytest.fixture(scope="module")

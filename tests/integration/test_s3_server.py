@@ -73,11 +73,6 @@ def fill(folder: Path, survey: Survey) -> None:
 
 
 @pytest.fixture(scope="module")
-def survey(tmp_path_factory: pytest.TempPathFactory) -> Survey:
-    return Survey(size="tiny", folder=tmp_path_factory.mktemp("survey"))
-
-
-@pytest.fixture(scope="module")
 def bucket(survey: Survey, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bucket]:
     folder = tmp_path_factory.mktemp("bucket")
     log = tmp_path_factory.mktemp("log") / "log"

@@ -18,7 +18,6 @@ import pytest
 from tests.standins.file_server import Fault, FileServer
 
 from spikehouse import EcephysSession
-from spikehouse.demo import Survey
 from spikehouse.errors import InvalidArgumentError, InvalidFileError, SourceError
 from spikehouse.nwb.lfp import open_lfp
 from spikehouse.transfer.http import ChangedError
@@ -36,14 +35,9 @@ def serving(content: bytes) -> Iterator[FileServer]:
         yield server
 
 
-@pytest.fixture(scope="module")
-def local_path() -> Path:
-    return Survey(size="tiny").session_file(900000001)
-
-
 @pytest.fixture
-def server(local_path: Path) -> Iterator[FileServer]:
-    with serving(local_path.read_bytes()) as running:
+def server(session_path: Path) -> Iterator[FileServer]:
+    with serving(session_path.read_bytes()) as running:
         yield running
 
 
@@ -87,8 +81,8 @@ def assert_same(left: dict[str, object], right: dict[str, object]) -> None:
             assert value == right[name], name
 
 
-def test_streamed_session__gives_what_the_file_on_disk_gives(server, local_path, tmp_path):
-    from_disk = answers(EcephysSession.from_nwb_path(local_path))
+def test_streamed_session__gives_what_the_file_on_disk_gives(server, session_path, tmp_path):
+    from_disk = answers(EcephysSession.from_nwb_path(session_path))
     streamed = EcephysSession.from_nwb_path(open_remote(server, tmp_path))
     assert_same(answers(streamed), from_disk)
     streamed.close()
@@ -98,8 +92,8 @@ def test_streamed_session__gives_what_the_file_on_disk_gives(server, local_path,
     assert len(server.requests) == n_asked
 
 
-def test_streamed_session__everything_cached__works_offline(local_path, tmp_path):
-    with serving(local_path.read_bytes()) as server:
+def test_streamed_session__everything_cached__works_offline(session_path, tmp_path):
+    with serving(session_path.read_bytes()) as server:
         url = address(server)
         expected = answers(EcephysSession.from_nwb_path(open_remote(server, tmp_path)))
     remote = RemoteBytes(RemoteFile(url, "session.nwb"), options=OPTIONS, cache=tmp_path)
@@ -117,8 +111,7 @@ def test_streamed_session__spikes_of_many_units__few_requests(server):
     assert remote.n_requests - before < len(units)
 
 
-def test_streamed_lfp__windows_far_apart__fetched_together(tmp_path):
-    survey = Survey(size="tiny", folder=tmp_path)
+def test_streamed_lfp__windows_far_apart__fetched_together(survey):
     probes = survey.read_table("probes")
     probe_id = int(probes.index[probes["has_lfp_data"]][0])
     path = survey.lfp_file(probe_id)
@@ -139,7 +132,7 @@ def test_streamed_lfp__windows_far_apart__fetched_together(tmp_path):
             assert len(server.requests) - before <= 4
 
 
-def test_streamed_session__server_fails_midway__usable_afterwards(server, local_path):
+def test_streamed_session__server_fails_midway__usable_afterwards(server, session_path):
     session = EcephysSession.from_nwb_path(open_remote(server))
     unit = session.units.index[0]
     server.misbehave(Fault(status=503))
@@ -148,7 +141,7 @@ def test_streamed_session__server_fails_midway__usable_afterwards(server, local_
     ):
         _ = session.mean_waveforms[unit]
     server.behave()
-    expected = EcephysSession.from_nwb_path(local_path).mean_waveforms[unit]
+    expected = EcephysSession.from_nwb_path(session_path).mean_waveforms[unit]
     np.testing.assert_array_equal(session.mean_waveforms[unit].values, expected.values)
 
 
@@ -199,18 +192,18 @@ def test_streamed_session__closed__says_so(server):
         _ = trains[units.index[0]]
 
 
-def test_streamed_session__repr__as_from_disk(server, local_path):
+def test_streamed_session__repr__as_from_disk(server, session_path):
     streamed = EcephysSession.from_nwb_path(open_remote(server))
-    assert repr(streamed) == repr(EcephysSession.from_nwb_path(local_path))
+    assert repr(streamed) == repr(EcephysSession.from_nwb_path(session_path))
 
 
-def test_remote_bytes__pickled__opened_again(server, local_path, tmp_path):
+def test_remote_bytes__pickled__opened_again(server, session_path, tmp_path):
     remote = open_remote(server, tmp_path)
     copy = pickle.loads(pickle.dumps(remote))
     blocks = [bytearray(1000), bytearray(1000)]
     for file, block in zip((remote, copy), blocks, strict=True):
         file.read_into(5000, memoryview(block))
-    assert blocks[0] == blocks[1] == local_path.read_bytes()[5000:6000]
+    assert blocks[0] == blocks[1] == session_path.read_bytes()[5000:6000]
 
 
 @pytest.mark.parametrize("ending", ["", "session.close()", "del session", "raise SystemExit(0)"])

@@ -78,12 +78,7 @@ class Asked:
 
 
 @pytest.fixture(scope="module")
-def demo_survey(tmp_path_factory: pytest.TempPathFactory) -> Survey:
-    return Survey(size="tiny", folder=tmp_path_factory.mktemp("parity"))
-
-
-@pytest.fixture(scope="module")
-def opened(demo_survey: Survey, request: pytest.FixtureRequest) -> Callable[[str], Asked]:
+def opened(survey: Survey, request: pytest.FixtureRequest) -> Callable[[str], Asked]:
     made: dict[str, Asked] = {}
 
     def make(stem: str) -> Asked:
@@ -93,8 +88,8 @@ def opened(demo_survey: Survey, request: pytest.FixtureRequest) -> Callable[[str
             is_same = ASKED["digest_spikes"](adapter.spikes) == frozen["spikes"]
             return Asked(stem, EcephysSession(api=adapter), is_same=is_same, is_same_edition=True)
         number = int(stem.split("_")[1])
-        if number in demo_survey.session_ids:
-            path = demo_survey.session_file(number)
+        if number in survey.session_ids:
+            path = survey.session_file(number)
         else:
             path = request.getfixturevalue("shared_folder") / "data" / f"{stem}.nwb"
         return Asked(

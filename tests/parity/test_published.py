@@ -50,9 +50,8 @@ def test_published_fields__are_those_of_the_released_table(
         assert agrees.mean(axis=0).min() >= 0.99
 
 
-def test_published_fields__are_those_of_maps_of_whole_numbers(tmp_path: Path) -> None:
+def test_published_fields__are_those_of_maps_of_whole_numbers(survey: Survey) -> None:
     """Unit by unit, on a simulated session, from counts."""
-    survey = Survey(size="tiny", folder=tmp_path)
     session = EcephysSession.from_nwb_path(survey.session_file(survey.session_ids[0]))
     gabors = session.get_stimulus_table("gabors", missing="nan")
     units = session.units.index.to_numpy()

@@ -57,11 +57,6 @@ def name_questions() -> list[tuple[str, str]]:
 # ---- the files, their frozen answers, and the sessions on them
 
 
-@pytest.fixture(scope="module")
-def demo_survey(tmp_path_factory: pytest.TempPathFactory) -> Survey:
-    return Survey(size="tiny", folder=tmp_path_factory.mktemp("parity"))
-
-
 REPEATED, REPEATING = "dorsal_ventral_ccf_coordinate", "left_right_ccf_coordinate"
 
 
@@ -95,20 +90,20 @@ class Asked:
 
 @pytest.fixture(scope="module")
 def ask_of(
-    demo_survey: Survey, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+    survey: Survey, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
 ) -> Any:
     asked: dict[str, Asked] = {}
 
     def find_files(stem: str) -> tuple[Path, Path | None]:
         lfp_name = LFP_FILES[stem]
         session_id = int(stem.split("_")[1])
-        if session_id not in demo_survey.session_ids:
+        if session_id not in survey.session_ids:
             folder = request.getfixturevalue("shared_folder") / "data"
             return folder / f"{stem}.nwb", folder / lfp_name if lfp_name else None
-        path = demo_survey.session_file(session_id)
+        path = survey.session_file(session_id)
         if lfp_name is None:
             return path, None
-        return path, demo_survey.lfp_file(ASKED["read_probe_id"](lfp_name))
+        return path, survey.lfp_file(ASKED["read_probe_id"](lfp_name))
 
     def give(stem: str) -> Asked:
         if stem not in asked:

@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from spikehouse.demo import Survey
 from spikehouse.session import EcephysSession
 
 LEFT_RIGHT = "left_right_ccf_coordinate"
@@ -20,20 +19,14 @@ DORSAL_VENTRAL = "dorsal_ventral_ccf_coordinate"
 REPEATS = "repeats the dorsal–ventral coordinate of its channels"
 
 
-@pytest.fixture(scope="module")
-def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    survey = Survey(size="tiny", folder=tmp_path_factory.mktemp("survey"))
-    return survey.session_file(survey.session_ids[0])
-
-
 @pytest.fixture
-def changed(source: Path, tmp_path: Path) -> Iterator[Callable[..., EcephysSession]]:
+def changed(session_path: Path, tmp_path: Path) -> Iterator[Callable[..., EcephysSession]]:
     """Give a function that changes a copy of a session file and opens it."""
     opened = []
 
     def change_and_open(change: Callable[[h5py.File], None], **options: Any) -> EcephysSession:
         path = tmp_path / "session_1.nwb"
-        path.write_bytes(source.read_bytes())
+        path.write_bytes(session_path.read_bytes())
         with h5py.File(path, "r+") as file:
             change(file)
         opened.append(EcephysSession.from_nwb_path(path, api_kwargs=options))
@@ -163,9 +156,9 @@ def test_channels__a_right_coordinate_stays(changed: Callable[..., EcephysSessio
 
 
 def test_channels__the_coordinate_of_a_cache(
-    changed: Callable[..., EcephysSession], source: Path
+    changed: Callable[..., EcephysSession], session_path: Path
 ) -> None:
-    with EcephysSession.from_nwb_path(source) as opened:
+    with EcephysSession.from_nwb_path(session_path) as opened:
         ids = opened.channels.index
     table = pd.DataFrame({LEFT_RIGHT: np.arange(len(ids)) / 2}, index=ids)
     session = changed(lambda file: None, external_channel_columns=lambda: table)

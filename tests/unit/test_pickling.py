@@ -15,7 +15,6 @@ import pandas as pd
 import pytest
 
 from spikehouse import EcephysProjectCache, EcephysSession
-from spikehouse.demo import Survey
 from spikehouse.errors import InvalidArgumentError
 from spikehouse.survey.manifest import create_manifest
 
@@ -29,18 +28,12 @@ def pickled(given: Any) -> Any:
 CLONES = pytest.mark.parametrize("clone", [pickled, copy.deepcopy, copy.copy])
 
 
-@pytest.fixture(scope="module")
-def survey(tmp_path_factory: pytest.TempPathFactory) -> Survey:
-    return Survey(size="tiny", folder=tmp_path_factory.mktemp("survey"))
-
-
 @pytest.fixture
-def session(survey: Survey, monkeypatch: pytest.MonkeyPatch) -> Iterator[EcephysSession]:
-    path = survey.session_file(survey.session_ids[0])
-    monkeypatch.chdir(path.parent)
+def session(session_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[EcephysSession]:
+    monkeypatch.chdir(session_path.parent)
     filters = {"isi_violations_maximum": 0.2}
     # opened by a relative path
-    with EcephysSession.from_nwb_path(path.name, api_kwargs=filters) as session:
+    with EcephysSession.from_nwb_path(session_path.name, api_kwargs=filters) as session:
         session.spike_times  # noqa: B018 - what was read must not travel
         yield session
     monkeypatch.undo()
@@ -173,7 +166,7 @@ def test_cache__that_keeps_nothing_gets_a_folder_of_its_own() -> None:
 
 
 @CLONES
-def test_cache__its_sessions_know_it(tmp_path: Path, survey: Survey, clone: Clone) -> None:
+def test_cache__its_sessions_know_it(tmp_path: Path, clone: Clone) -> None:
     with EcephysProjectCache.from_demo(tmp_path / "m.json", size="tiny") as project:
         session = project.get_session_data(project.get_session_table().index[0])
         again = clone(session)

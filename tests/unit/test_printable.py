@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from spikehouse import errors
 from spikehouse.cli._printing import echo, show_table
-from spikehouse.demo import Survey
 from spikehouse.errors import SpikehouseError, printable
 from spikehouse.quickstart import Log
 from spikehouse.session import EcephysSession
@@ -50,9 +49,11 @@ def test_errors__are_printable(kind):
     assert text == "no file \\x1b[2J\\x1b]0;title\\x07\\u202e\\x9b31m\nof http://***@c"
 
 
-def test_session__says_what_its_file_says_without_escapes(tmp_path: Path, capsys):
+def test_session__says_what_its_file_says_without_escapes(
+    session_path: Path, tmp_path: Path, capsys
+):
     path = tmp_path / "session.nwb"
-    shutil.copy(Survey(size="tiny").session_file(900000001), path)
+    shutil.copy(session_path, path)
     with h5py.File(path, "r+") as file:
         del file["general/stimulus"], file["general/subject/genotype"]
         file["general/stimulus"] = f"type{ESCAPE}"

@@ -11,7 +11,6 @@ import h5py
 import numpy as np
 import pytest
 
-from spikehouse.demo import Survey
 from spikehouse.errors import InvalidArgumentError, NotFoundError
 from spikehouse.session import EcephysSession
 from spikehouse.spikes import compute_design_matrix
@@ -47,9 +46,11 @@ def test_metadata__without_a_cache(session: EcephysSession) -> None:
 
 
 @pytest.mark.parametrize("is_simulated", [True, False])
-def test_is_simulated__the_file_decides(tmp_path: Path, is_simulated: bool) -> None:
+def test_is_simulated__the_file_decides(
+    session_path: Path, tmp_path: Path, is_simulated: bool
+) -> None:
     path = tmp_path / "session.nwb"
-    shutil.copy(Survey(size="tiny").session_file(900000001), path)
+    shutil.copy(session_path, path)
     if not is_simulated:
         with h5py.File(path, "r+") as file:
             for name in ("general/institution", "session_description"):

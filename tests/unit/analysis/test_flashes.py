@@ -8,7 +8,6 @@ import pytest
 
 from spikehouse.analysis.flashes import compute_flashes_metrics, on_off_ratio, sustained_index
 from spikehouse.analysis.inputs import StimulusResponses
-from spikehouse.demo import Survey
 from spikehouse.errors import InvalidArgumentError
 from spikehouse.session import EcephysSession
 
@@ -73,13 +72,12 @@ def test_compute_flashes_metrics__no_color():
         compute_flashes_metrics(make_flashes([-1, 1], {1: [5.1]}), color_column="shade")
 
 
-def test_compute_flashes_metrics__finds_what_demo_neurons_prefer_and_when():
+def test_compute_flashes_metrics__finds_what_demo_neurons_prefer_and_when(small_survey):
     # stated errors: from 22 flashes of a color the right one in 8 of 10 units that prefer one;
     # the smoothed peak 10 to 40 ms after the true onset latency in the middle of the units
-    survey = Survey(size="small")
-    session_id = survey.session_ids[0]
-    session = EcephysSession.from_nwb_path(survey.session_file(session_id))
-    truth = survey.truth(session_id).loc[session.units.index]
+    session_id = small_survey.session_ids[0]
+    session = EcephysSession.from_nwb_path(small_survey.session_file(session_id))
+    truth = small_survey.truth(session_id).loc[session.units.index]
     truth = truth[truth["is_visual"].to_numpy(dtype=bool)]
     responses = StimulusResponses(
         "flashes",

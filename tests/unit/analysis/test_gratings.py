@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import itertools
 import warnings
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -239,9 +238,8 @@ def test_compute_static_gratings_metrics__of_equal_responses_prefers_the_smalles
     assert table["g_osi_sg"].iloc[0] == pytest.approx(0, abs=1e-12)
 
 
-def open_demo(folder: Path, session_id: int) -> tuple[EcephysSession, pd.DataFrame]:
-    survey = Survey(size="small", folder=folder)
-    session = EcephysSession.from_nwb_path(str(survey.session_file(session_id)))
+def open_demo(survey: Survey, session_id: int) -> tuple[EcephysSession, pd.DataFrame]:
+    session = EcephysSession.from_nwb_path(survey.session_file(session_id))
     return session, survey.truth(session_id).loc[session.units.index]
 
 
@@ -257,8 +255,8 @@ def apart(found, truth, period):
     return np.abs((found - truth + period / 2) % period - period / 2)
 
 
-def test_gratings__recover_what_the_demo_neurons_prefer(tmp_path):
-    session, truth = open_demo(tmp_path, 900000001)
+def test_gratings__recover_what_the_demo_neurons_prefer(small_survey):
+    session, truth = open_demo(small_survey, 900000001)
     drifting = compute_drifting_gratings_metrics(respond(session, "drifting_gratings", 2.0))
     static = compute_static_gratings_metrics(respond(session, "static_gratings", 0.25))
 
@@ -281,8 +279,8 @@ def test_gratings__recover_what_the_demo_neurons_prefer(tmp_path):
     assert (error <= 0.25).mean() >= 0.9
 
 
-def test_f1_f0_dg__grows_with_the_modulation_of_the_demo_neurons(tmp_path):
-    session, truth = open_demo(tmp_path, 900000001)
+def test_f1_f0_dg__grows_with_the_modulation_of_the_demo_neurons(small_survey):
+    session, truth = open_demo(small_survey, 900000001)
     table = compute_drifting_gratings_metrics(respond(session, "drifting_gratings", 2.0))
     # three trials: few spikes at random times have a large ratio, too
     busy = truth["is_visual"] & (truth["firing_rate"] > 3) & (truth["drive"] > 1.2)

@@ -141,16 +141,6 @@ def test_compute_metrics__no_such_analysis() -> None:
 # --- a session, and the command
 
 
-@pytest.fixture(scope="module")
-def survey(tmp_path_factory: pytest.TempPathFactory) -> Survey:
-    return Survey(size="tiny", folder=tmp_path_factory.mktemp("survey"))
-
-
-@pytest.fixture(scope="module")
-def session_path(survey: Survey) -> Path:
-    return survey.session_file(survey.session_ids[0])
-
-
 def test_analyze__all_published_columns(session_path: Path, survey: Survey) -> None:
     session = EcephysSession.from_nwb_path(session_path)
     table = session.analyze(options=MetricOptions(n_resamples=50))

@@ -12,7 +12,6 @@ from spikehouse.analysis.movies import (
     movie_reliability,
     movie_repeats,
 )
-from spikehouse.demo import Survey
 from spikehouse.session import EcephysSession
 
 FRAME = 1 / 30
@@ -98,11 +97,12 @@ def test_compute_natural_movies_metrics__own_suffix():
     assert table.columns[0] == "fano_nm3"
 
 
-def test_compute_natural_movies_metrics__visual_demo_neurons_are_the_reliable_ones():
-    survey = Survey(size="small")
-    session_id = survey.session_ids[0]
-    session = EcephysSession.from_nwb_path(survey.session_file(session_id))
-    is_visual = survey.truth(session_id).loc[session.units.index, "is_visual"].to_numpy(dtype=bool)
+def test_compute_natural_movies_metrics__visual_demo_neurons_are_the_reliable_ones(small_survey):
+    session_id = small_survey.session_ids[0]
+    session = EcephysSession.from_nwb_path(small_survey.session_file(session_id))
+    is_visual = (
+        small_survey.truth(session_id).loc[session.units.index, "is_visual"].to_numpy(dtype=bool)
+    )
     responses = StimulusResponses(
         "natural_movie_one",
         session.get_stimulus_table("natural_movie_one", missing="nan"),

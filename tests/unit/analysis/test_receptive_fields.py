@@ -21,7 +21,6 @@ from spikehouse.analysis.rf_shapes import (
     threshold_rf,
 )
 from spikehouse.analysis.rf_significance import permutation_p_values, resampling_p_values
-from spikehouse.demo import Survey
 from spikehouse.errors import InvalidArgumentError
 from spikehouse.session import EcephysSession
 
@@ -495,17 +494,14 @@ def test_compute_receptive_field_metrics__refuses_what_cannot_be_meant():
 
 
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("demo")))
-        survey = Survey(size="small")
-        session_id = survey.session_ids[0]
-        session = EcephysSession.from_nwb_path(survey.session_file(session_id))
+def demo(small_survey):
+    session_id = small_survey.session_ids[0]
+    session = EcephysSession.from_nwb_path(small_survey.session_file(session_id))
     table = session.get_stimulus_table("gabors", missing="nan")
     unit_ids = session.units.index.tolist()
     trains = {unit: session.spike_times[unit] for unit in unit_ids}
     responses = StimulusResponses("gabors", table, unit_ids, trains, 0.25)
-    return responses, survey.truth(session_id).loc[unit_ids]
+    return responses, small_survey.truth(session_id).loc[unit_ids]
 
 
 def test_compute_receptive_field_metrics__finds_the_true_centres_of_simulated_units(demo):

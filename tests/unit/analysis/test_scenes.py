@@ -8,7 +8,6 @@ import pytest
 
 from spikehouse.analysis.inputs import StimulusResponses
 from spikehouse.analysis.scenes import compute_natural_scenes_metrics, image_selectivity
-from spikehouse.demo import Survey
 from spikehouse.demo.neurons import N_FEATURES, make_image_features
 from spikehouse.errors import InvalidArgumentError
 from spikehouse.session import EcephysSession
@@ -104,13 +103,12 @@ def test_compute_natural_scenes_metrics__no_frame_or_only_blanks():
         compute_natural_scenes_metrics(make_scenes([-1, -1], {1: [5.1]}))
 
 
-def test_compute_natural_scenes_metrics__finds_the_images_demo_neurons_prefer():
+def test_compute_natural_scenes_metrics__finds_the_images_demo_neurons_prefer(small_survey):
     # stated error: the most effective of 118 images in half of the units, from 10 trials each;
     # one of the five most effective in nine of ten
-    survey = Survey(size="small")
-    session_id = survey.session_ids[0]
-    session = EcephysSession.from_nwb_path(survey.session_file(session_id))
-    truth = survey.truth(session_id).loc[session.units.index]
+    session_id = small_survey.session_ids[0]
+    session = EcephysSession.from_nwb_path(small_survey.session_file(session_id))
+    truth = small_survey.truth(session_id).loc[session.units.index]
     truth = truth[truth["is_visual"].to_numpy(dtype=bool)]
     responses = StimulusResponses(
         "natural_scenes",
@@ -122,7 +120,7 @@ def test_compute_natural_scenes_metrics__finds_the_images_demo_neurons_prefer():
     )
     table = compute_natural_scenes_metrics(responses)
     weights = truth[[f"feature_{i}" for i in range(N_FEATURES)]].to_numpy()
-    drive = make_image_features(survey.seed) @ weights.T
+    drive = make_image_features(small_survey.seed) @ weights.T
     found = drive[table["pref_image_ns"], np.arange(len(truth))]
     rank = (drive > found).sum(axis=0)
     assert np.mean(table["pref_image_ns"].to_numpy() == truth["preferred_image"]) >= 0.5

@@ -6,7 +6,6 @@ import pytest
 from warehouse_server import DemoWarehouse
 
 from spikehouse.compat.queries import RmaEngine, build_and_execute
-from spikehouse.demo import Survey
 from spikehouse.errors import InvalidArgumentError
 
 
@@ -29,8 +28,7 @@ def test_build_and_execute__says_what_it_cannot(query, arguments, message):
         build_and_execute(query, **arguments)
 
 
-def test_rma_engine__gives_rows_and_tables(tmp_path):
-    survey = Survey(size="tiny", folder=tmp_path)
+def test_rma_engine__gives_rows_and_tables(survey):
     with DemoWarehouse(survey) as warehouse:
         engine = RmaEngine(scheme="http", host=warehouse.address)
         rows = engine.get_rma_list("criteria=model::EcephysProbe")

@@ -12,7 +12,6 @@ from spikehouse import session as ours
 from spikehouse.compat import stimulus_analysis as sa
 from spikehouse.compat.functions import build_spike_histogram
 from spikehouse.compat.sessions import EcephysSession, ParameterText
-from spikehouse.demo import Survey
 from spikehouse.project import EcephysProjectCache
 
 COLUMNS = ("phase", "size", "spatial_frequency")
@@ -36,19 +35,14 @@ NUMBER_FILTERS = ("==", "!=", "eq", "values", "masks", "query ==", "query !=", "
 
 
 @pytest.fixture(scope="module")
-def path(tmp_path_factory):
-    return Survey(size="tiny", folder=tmp_path_factory.mktemp("demo")).session_file(900000001)
+def session(session_path):
+    return EcephysSession.from_nwb_path(session_path)
 
 
 @pytest.fixture(scope="module")
-def session(path):
-    return EcephysSession.from_nwb_path(path)
-
-
-@pytest.fixture(scope="module")
-def raw(path):
+def raw(session_path):
     """What the file has, by presentation id: AllenSDK's columns."""
-    return ours.EcephysSession.from_nwb_path(path).api.get_stimulus_presentations()
+    return ours.EcephysSession.from_nwb_path(session_path).api.get_stimulus_presentations()
 
 
 @pytest.mark.parametrize("name", COLUMNS)
@@ -76,8 +70,8 @@ def test_number_filters__select_the_same(session, way, kind):
     assert selected.equals(table[table["spatial_frequency"] == "0.04"])
 
 
-def test_tables__of_spikehouse_itself_hold_numbers(path, session):
-    numbers = ours.EcephysSession.from_nwb_path(path)
+def test_tables__of_spikehouse_itself_hold_numbers(session_path, session):
+    numbers = ours.EcephysSession.from_nwb_path(session_path)
     table = numbers.get_stimulus_table("gabors")
     assert table["spatial_frequency"].dtype == np.float64
     typed = session.get_stimulus_table("static_gratings", missing="nan")
@@ -151,8 +145,11 @@ def test_parameter_text__is_its_text_and_its_value():
     assert (str(again), again.value) == ("[0.0, 0.0]", (0.0, 0.0))
 
 
-def test_presentationwise_spike_counts__are_unsigned_as_in_allensdk(session, path):
-    plain, shown = ours.EcephysSession.from_nwb_path(path), session.get_stimulus_table("flashes")
+def test_presentationwise_spike_counts__are_unsigned_as_in_allensdk(session, session_path):
+    plain, shown = (
+        ours.EcephysSession.from_nwb_path(session_path),
+        session.get_stimulus_table("flashes"),
+    )
     for options, dtypes in (({}, ("int16", "uint16")), ({"binarize": True}, ("int8", "uint8"))):
         counts = [
             one.presentationwise_spike_counts([0, 0.001], shown, one.units, **options)

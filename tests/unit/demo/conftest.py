@@ -1,27 +1,14 @@
-"""One tiny survey for all tests of the demo: its files are simulated once."""
+"""The spikes of small sessions, without files around them."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
-from spikehouse.demo import Survey
 from spikehouse.demo.plan import draw_plan
 from spikehouse.demo.simulation import start_simulation
 from spikehouse.demo.sizes import get_size
 
 SEED = 20191003
-
-
-@pytest.fixture(scope="session")
-def survey_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("demo")
-
-
-@pytest.fixture(scope="session")
-def survey(survey_folder: Path) -> Survey:
-    return Survey(size="tiny", folder=survey_folder)
 
 
 class Recording:

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -159,12 +157,14 @@ def compare(csd: xr.DataArray, stored: xr.DataArray) -> tuple[float, float]:
     return float(np.corrcoef(x, y)[0, 1]), float((x @ y) / (x @ x))
 
 
-def test_compute_csd__is_the_stored_one_on_the_demos_file(tmp_path: Path) -> None:
-    survey = Survey(size="small", folder=tmp_path)
-    session_id = survey.session_ids[0]
-    path = survey.session_file(session_id)
+def test_compute_csd__is_the_stored_one_on_the_demos_file(small_survey: Survey) -> None:
+    session_id = small_survey.session_ids[0]
+    path = small_survey.session_file(session_id)
     first = int(EcephysSession.from_nwb_path(path).probes.index[0])
-    options = {"probe_lfp_paths": {first: survey.lfp_file(first)}, "filter_by_validity": False}
+    options = {
+        "probe_lfp_paths": {first: small_survey.lfp_file(first)},
+        "filter_by_validity": False,
+    }
     session = EcephysSession.from_nwb_path(path, api_kwargs=options)
     lfp = session.get_lfp(first)
     onsets = session.get_stimulus_table("flashes")["start_time"]

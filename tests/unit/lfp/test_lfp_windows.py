@@ -279,8 +279,7 @@ def test_tutorial__on_a_file_of_allensdk(shared_folder: Path) -> None:
     assert np.isnan(align_lfp(open_lfp(path), starts, window=(-0.1, 0.5))).all()
 
 
-def test_tutorial__on_the_demo(tmp_path: Path) -> None:
-    survey = Survey(size="tiny", folder=tmp_path)
+def test_tutorial__on_the_demo(survey: Survey) -> None:
     probes = survey.read_table("probes")
     probe_id = int(probes.index[probes["has_lfp_data"].astype(bool)][0])
     session_id = int(probes.loc[probe_id, "ecephys_session_id"])

@@ -44,13 +44,7 @@ def stream(path: Path) -> RemoteBytes:
 
 
 @pytest.fixture(scope="module")
-def path() -> Path:
-    return Survey(size="tiny").session_file(SESSION)
-
-
-@pytest.fixture(scope="module")
-def lfp_path() -> Path:
-    survey = Survey(size="tiny")
+def lfp_path(survey: Survey) -> Path:
     return survey.lfp_file(int(survey.read_plan(SESSION).probes.index[0]))
 
 
@@ -129,10 +123,10 @@ def assert_told(start: Callable[[], tuple[Callable[[], Any], Callable[[], None]]
 @pytest.mark.parametrize("is_remote", [False, True], ids=["on disk", "remote"])
 @pytest.mark.parametrize("name", READS)
 def test_close__while_a_reader_is_anywhere__is_told_so(
-    path: Path, name: str, is_remote: bool
+    session_path: Path, name: str, is_remote: bool
 ) -> None:
     def start() -> tuple[Callable[[], Any], Callable[[], None]]:
-        file = NwbSessionFile(stream(path) if is_remote else path)
+        file = NwbSessionFile(stream(session_path) if is_remote else session_path)
         return lambda: READS[name](file), file.close
 
     assert_told(start)
@@ -149,11 +143,11 @@ def test_close__while_lfp_is_read__is_told_so(lfp_path: Path, is_remote: bool) -
 
 @pytest.mark.skipif(not hasattr(os, "preadv"), reason="Windows reads with a lock held")
 def test_close__just_before_bytes_are_read__never_reads_another_file(
-    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    session_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "other").write_bytes(b"\xff" * path.stat().st_size)
+    (tmp_path / "other").write_bytes(b"\xff" * session_path.stat().st_size)
     opened = []
-    file = NwbSessionFile(path)
+    file = NwbSessionFile(session_path)
     unit, expected = next(iter(file.get_spike_times().items()))
     spikes = file.get_spike_times()
     preadv = os.preadv

@@ -26,16 +26,6 @@ Change = Callable[[h5py.File], None]
 TEXT = h5py.string_dtype()
 
 
-@pytest.fixture(scope="module")
-def survey(tmp_path_factory: pytest.TempPathFactory) -> Survey:
-    return Survey(size="tiny", folder=tmp_path_factory.mktemp("survey"))
-
-
-@pytest.fixture(scope="module")
-def session_path(survey: Survey) -> Path:
-    return survey.session_file(survey.session_ids[0])
-
-
 @pytest.fixture
 def secret(tmp_path: Path) -> Path:
     path = tmp_path / "secret.h5"

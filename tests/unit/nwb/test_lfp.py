@@ -361,8 +361,7 @@ def test_read_current_source_density__parts_that_do_not_fit(tmp_path: Path) -> N
         read_current_source_density(path)
 
 
-def test_open_lfp__the_demos_files(tmp_path: Path) -> None:
-    survey = Survey(size="tiny", folder=tmp_path)
+def test_open_lfp__the_demos_files(survey: Survey) -> None:
     probes = survey.read_table("probes")
     probe_id = int(probes.index[probes["has_lfp_data"].astype(bool)][0])
     path = survey.lfp_file(probe_id)

@@ -15,7 +15,6 @@ import pandas as pd
 import pytest
 from tests.unit.transfer.ranged import RangedFile
 
-from spikehouse.demo import Survey
 from spikehouse.errors import InvalidArgumentError, InvalidFileError, NotFoundError, SourceError
 from spikehouse.nwb import _byte_readers
 from spikehouse.nwb.hdf5 import Hdf5File
@@ -30,18 +29,8 @@ Rewrite = Callable[[Path, Path], None]
 
 
 @pytest.fixture(scope="module")
-def survey(tmp_path_factory: pytest.TempPathFactory) -> Survey:
-    return Survey(size="tiny", folder=tmp_path_factory.mktemp("survey"))
-
-
-@pytest.fixture(scope="module")
-def path(survey: Survey) -> Path:
-    return survey.session_file(survey.session_ids[0])
-
-
-@pytest.fixture(scope="module")
-def expected(path: Path) -> dict[str, Any]:
-    with EcephysSession.from_nwb_path(path) as session:
+def expected(session_path: Path) -> dict[str, Any]:
+    with EcephysSession.from_nwb_path(session_path) as session:
         return read_everything(session)
 
 
@@ -124,9 +113,9 @@ def add_columns(old: Path, new: Path) -> None:
 
 
 @pytest.fixture(params=[put_behind_user_block, turn_bytes, add_columns], ids=lambda f: f.__name__)
-def rewritten(path: Path, tmp_path: Path, request: pytest.FixtureRequest) -> Path:
-    new = tmp_path / path.name
-    request.param(path, new)
+def rewritten(session_path: Path, tmp_path: Path, request: pytest.FixtureRequest) -> Path:
+    new = tmp_path / session_path.name
+    request.param(session_path, new)
     return new
 
 
@@ -151,23 +140,26 @@ def test_from_nwb_path__the_same_from_an_address(
 
 @pytest.fixture(params=["path", "text", "home", "open", "text file", "h5py", "changed"])
 def given(
-    path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    session_path: Path,
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> Iterator[Any]:
     kind = request.param
     if kind in ("path", "text"):
-        yield path if kind == "path" else str(path)
+        yield session_path if kind == "path" else str(session_path)
     elif kind == "home":
-        monkeypatch.setenv("HOME", str(path.parent))
-        yield f"~/{path.name}"
+        monkeypatch.setenv("HOME", str(session_path.parent))
+        yield f"~/{session_path.name}"
     elif kind in ("open", "text file"):
-        with path.open("rb" if kind == "open" else "r") as file:
+        with session_path.open("rb" if kind == "open" else "r") as file:
             yield file
     elif kind == "h5py":
-        with h5py.File(path) as file:
+        with h5py.File(session_path) as file:
             yield file
     else:
-        copied = tmp_path / path.name
-        copied.write_bytes(path.read_bytes())
+        copied = tmp_path / session_path.name
+        copied.write_bytes(session_path.read_bytes())
         with h5py.File(copied, "r+") as file:
             file["scratch"] = np.arange(10)
             yield file
@@ -200,21 +192,21 @@ def test_from_nwb_path__says_what_to_pass(given: Any, message: str) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_from_nwb_path__h5py_files_without_a_path(path: Path) -> None:
+def test_from_nwb_path__h5py_files_without_a_path(session_path: Path) -> None:
     with (
-        h5py.File(io.BytesIO(path.read_bytes())) as file,
+        h5py.File(io.BytesIO(session_path.read_bytes())) as file,
         pytest.raises(InvalidArgumentError, match="has no path on this machine"),
     ):
         EcephysSession.from_nwb_path(file)
-    file = h5py.File(path)
+    file = h5py.File(session_path)
     file.close()
     with pytest.raises(InvalidArgumentError, match=r"the h5py\.File is closed: pass the path"):
         EcephysSession.from_nwb_path(file)
 
 
-def test_from_nwb_path__a_folder(path: Path) -> None:
+def test_from_nwb_path__a_folder(session_path: Path) -> None:
     with pytest.raises(InvalidFileError, match="is a folder: pass the session file in it"):
-        EcephysSession.from_nwb_path(path.parent)
+        EcephysSession.from_nwb_path(session_path.parent)
 
 
 def test_from_nwb_path__an_address_of_the_public_bucket(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -240,36 +232,39 @@ def test_hdf5_file__user_blocks(tmp_path: Path, block: int) -> None:
 
 
 def test_from_nwb_path__other_packages_open_the_file_beside_it(
-    path: Path, expected: dict[str, Any]
+    session_path: Path, expected: dict[str, Any]
 ) -> None:
     pynwb = pytest.importorskip("pynwb", reason="pynwb is not installed (extra nwb)")
-    with EcephysSession.from_nwb_path(path) as session:
-        with h5py.File(path) as file:
+    with EcephysSession.from_nwb_path(session_path) as session:
+        with h5py.File(session_path) as file:
             assert file["identifier"][()].decode() == str(session.ecephys_session_id)
         with (
             pytest.warns(),
-            pynwb.NWBHDF5IO(str(path), "r", load_namespaces=True) as reader,
+            pynwb.NWBHDF5IO(str(session_path), "r", load_namespaces=True) as reader,
         ):
             assert reader.read().identifier == str(session.ecephys_session_id)
         check_equal(read_everything(session), expected)
 
 
 @pytest.mark.parametrize("locking", [None, True, False])
-def test_from_nwb_path__the_file_is_open_already(path: Path, locking: bool | None) -> None:
-    with h5py.File(path, locking=locking), EcephysSession.from_nwb_path(path) as session:
+def test_from_nwb_path__the_file_is_open_already(session_path: Path, locking: bool | None) -> None:
+    with (
+        h5py.File(session_path, locking=locking),
+        EcephysSession.from_nwb_path(session_path) as session,
+    ):
         assert session.num_probes == 2
 
 
-def test_from_nwb_path__takes_no_lock(path: Path) -> None:
+def test_from_nwb_path__takes_no_lock(session_path: Path) -> None:
     fcntl = pytest.importorskip("fcntl", reason="locks of POSIX")
-    with path.open("rb") as handle:
+    with session_path.open("rb") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
-        with EcephysSession.from_nwb_path(path) as session:
+        with EcephysSession.from_nwb_path(session_path) as session:
             assert session.num_probes == 2
 
 
-def test_ids__a_table_is_named_in_one_line(path: Path) -> None:
-    with EcephysSession.from_nwb_path(path) as session:
+def test_ids__a_table_is_named_in_one_line(session_path: Path) -> None:
+    with EcephysSession.from_nwb_path(session_path) as session:
         ids = session.units.index.to_series()
         reads: list[Callable[[Any], Any]] = [
             session.spike_times.__getitem__,

@@ -151,11 +151,6 @@ def test_open_lfp__as_pynwb_writes_and_reads_it(tmp_path: Path) -> None:
         np.testing.assert_allclose(lfp.values, again.get_data_in_units(), atol=1e-10)
 
 
-@pytest.fixture(scope="module")
-def survey(tmp_path_factory: pytest.TempPathFactory) -> Survey:
-    return Survey(size="tiny", folder=tmp_path_factory.mktemp("survey"))
-
-
 RUNNING = "processing/running/running_speed"
 GAZE = "processing/raw_gaze_mapping"
 READERS: dict[str, Callable[[NwbSessionFile], Any]] = {
@@ -169,20 +164,18 @@ READERS: dict[str, Callable[[NwbSessionFile], Any]] = {
 
 
 @pytest.mark.parametrize("series", READERS)
-def test_series__in_their_unit(survey: Survey, tmp_path: Path, series: str) -> None:
-    source = survey.session_file(survey.session_ids[0])
-    path = tmp_path / source.name
-    path.write_bytes(source.read_bytes())
+def test_series__in_their_unit(session_path: Path, tmp_path: Path, series: str) -> None:
+    path = tmp_path / session_path.name
+    path.write_bytes(session_path.read_bytes())
     with h5py.File(path, "r+") as file:
         file[f"{series}/data"].attrs.update({"conversion": 0.5, "offset": 3.0})
-    found, expected = (READERS[series](NwbSessionFile(p)) for p in (path, source))
+    found, expected = (READERS[series](NwbSessionFile(p)) for p in (path, session_path))
     np.testing.assert_allclose(found, expected * 0.5 + 3)
 
 
-def test_running_speed__times_from_a_rate(survey: Survey, tmp_path: Path) -> None:
-    source = survey.session_file(survey.session_ids[0])
-    path = tmp_path / source.name
-    path.write_bytes(source.read_bytes())
+def test_running_speed__times_from_a_rate(session_path: Path, tmp_path: Path) -> None:
+    path = tmp_path / session_path.name
+    path.write_bytes(session_path.read_bytes())
     with h5py.File(path, "r+") as file:
         for name, start in (("running_speed", 0.0), ("running_speed_end_times", 0.02)):
             series = file[f"processing/running/{name}"]
