@@ -40,6 +40,7 @@ from spikehouse.schema import (
     PROBES,
     require_columns,
 )
+from spikehouse.session_source import SessionSource
 from spikehouse.spikes import (
     align_spikes,
     check_bin_edges,
@@ -90,8 +91,9 @@ class EcephysSession:
     Parameters
     ----------
     api
-        The adapter that reads the data: an object with AllenSDK's methods (``get_units``,
-        ``get_spike_times``, …). Only the methods that are needed are called.
+        The adapter that reads the data: an object with the methods of
+        ``spikehouse.session_source.SessionSource`` (``get_units``, ``get_spike_times``, …). Only
+        those that are needed are called.
     test
         Call the adapter's ``test`` method now.
 
@@ -104,7 +106,7 @@ class EcephysSession:
     900000001
     """
 
-    def __init__(self, api: Any, *, test: bool = False) -> None:  # noqa: ANN401 - duck-typed
+    def __init__(self, api: SessionSource, *, test: bool = False) -> None:
         self.api = api
         self._warned_of_eyes = False
         if test:
@@ -252,8 +254,7 @@ class EcephysSession:
     @cached_property
     def session_start_time(self) -> dt.datetime:
         """The start time of the recording, with its offset from UTC."""
-        start: dt.datetime = self.api.get_session_start_time()
-        return start
+        return self.api.get_session_start_time()
 
     @cached_property
     def _metadata(self) -> dict[str, Any]:
@@ -296,9 +297,8 @@ class EcephysSession:
         return bool(self._metadata.get("is_simulated", False))
 
     @cached_property
-    def _rig_metadata(self) -> dict[str, Any] | None:
-        rig: dict[str, Any] | None = self.api.get_rig_metadata()
-        return rig
+    def _rig_metadata(self) -> Mapping[str, Any] | None:
+        return self.api.get_rig_metadata()
 
     @property
     def rig_geometry_data(self) -> pd.DataFrame | None:
@@ -335,12 +335,12 @@ class EcephysSession:
     @cached_property
     def probes(self) -> pd.DataFrame:
         """The probes, one row each; columns are described in ``schema.PROBES``."""
-        return self._read_table("get_probes", PROBES.empty())
+        return _or_empty(self.api.get_probes(), PROBES.empty())
 
     @cached_property
     def channels(self) -> pd.DataFrame:
         """The valid channels, one row each; columns are described in ``schema.CHANNELS``."""
-        table = self._read_table("get_channels", CHANNELS.empty())
+        table = _or_empty(self.api.get_channels(), CHANNELS.empty())
         # adapters written for AllenSDK have only the older name of this column
         if "ecephys_structure_acronym" not in table and "structure_acronym" in table:
             table = table.assign(ecephys_structure_acronym=table["structure_acronym"])
@@ -349,7 +349,7 @@ class EcephysSession:
     @cached_property
     def units(self) -> pd.DataFrame:
         """The units that pass the filters, with channel and probe; columns: ``schema.UNITS``."""
-        units = self._read_table("get_units", _no_rows("peak_channel_id"))
+        units = _or_empty(self.api.get_units(), _no_rows("peak_channel_id"))
         return join_units(units, self.channels, self.probes)
 
     @cached_property
@@ -358,7 +358,7 @@ class EcephysSession:
 
         Only a session from a project cache has metrics; one opened by path has none.
         """
-        metrics: pd.DataFrame = self.api.get_unit_metrics()
+        metrics = self.api.get_unit_metrics()
         return self.units.join(metrics[[name for name in metrics if name not in self.units]])
 
     @property
@@ -431,7 +431,9 @@ class EcephysSession:
     @cached_property
     def running_speed(self) -> pd.DataFrame:
         """The running speed: start_time, end_time [s] and velocity [cm/s] of each interval."""
-        return self._read_table("get_running_speed", _no_rows("start_time", "end_time", "velocity"))
+        return _or_empty(
+            self.api.get_running_speed(), _no_rows("start_time", "end_time", "velocity")
+        )
 
     def get_pupil_data(self) -> pd.DataFrame | None:
         """Return the ellipses fitted to pupil, eye and corneal reflection.
@@ -518,7 +520,7 @@ class EcephysSession:
         ``lfp.indexes["time"].is_monotonic_increasing`` checks all of them.
         """
         probe_id = to_id(probe_id, "probe_id")
-        lfp: xr.DataArray = (
+        lfp = (
             self.api.get_lfp(probe_id)
             if chunks is None
             else self.api.get_lfp(probe_id, chunks=chunks)
@@ -548,8 +550,7 @@ class EcephysSession:
         NotFoundError
             If there is no such probe, or no LFP file of it.
         """
-        density: xr.DataArray = self.api.get_current_source_density(to_id(probe_id, "probe_id"))
-        return density
+        return self.api.get_current_source_density(to_id(probe_id, "probe_id"))
 
     # ---- invalid times
 
@@ -558,7 +559,7 @@ class EcephysSession:
         """The intervals in which data are invalid: start_time, stop_time [s], tags."""
         if not hasattr(self.api, "get_invalid_times"):
             return INVALID_TIMES.empty()
-        return self._read_table("get_invalid_times", INVALID_TIMES.empty())
+        return _or_empty(self.api.get_invalid_times(), INVALID_TIMES.empty())
 
     def get_invalid_times(self) -> pd.DataFrame:
         """Return the intervals in which data are invalid.
@@ -620,12 +621,13 @@ class EcephysSession:
     @cached_property
     def optogenetic_stimulation_epochs(self) -> pd.DataFrame:
         """The laser pulses; columns are described in ``schema.OPTOGENETIC_EPOCHS``."""
-        return self._read_table("get_optogenetic_stimulation", OPTOGENETIC_EPOCHS.empty())
+        return _or_empty(self.api.get_optogenetic_stimulation(), OPTOGENETIC_EPOCHS.empty())
 
     @cached_property
     def _presentations(self) -> Presentations:
-        table = self._read_table(
-            "get_stimulus_presentations", _no_rows("start_time", "stop_time", "stimulus_name")
+        table = _or_empty(
+            self.api.get_stimulus_presentations(),
+            _no_rows("start_time", "stop_time", "stimulus_name"),
         )
         return build_presentations(table, self.invalid_times)
 
@@ -1093,11 +1095,6 @@ class EcephysSession:
             progress=progress,
         )
 
-    def _read_table(self, method: str, no_rows: pd.DataFrame) -> pd.DataFrame:
-        """Read a table from the adapter; ``no_rows`` if it is None or has no columns."""
-        table: pd.DataFrame | None = getattr(self.api, method)()
-        return no_rows if table is None or not len(table.columns) else table
-
     @property
     def _running_if_measured(self) -> pd.DataFrame | None:
         try:
@@ -1150,6 +1147,11 @@ class EcephysSession:
             return [int(unit) for unit in self.units.index]
         found = _check_ids(ids, self.units.index, name="unit_id", one="unit")
         return [int(unit) for unit in found]
+
+
+def _or_empty(table: pd.DataFrame | None, no_rows: pd.DataFrame) -> pd.DataFrame:
+    """Return a table of the adapter, or ``no_rows`` if it is None or has no columns."""
+    return no_rows if table is None or not len(table.columns) else table
 
 
 def _no_rows(*columns: str) -> pd.DataFrame:

@@ -14,7 +14,7 @@ from spikehouse.nwb._check_size import where
 from spikehouse.nwb._safe_open import find_group, list_names
 from spikehouse.nwb._validate_columns import check_table, check_unique
 from spikehouse.nwb.hdf5 import Hdf5File
-from spikehouse.schema import PROBES
+from spikehouse.schema import CHANNELS, PROBES
 
 DEVICES = "general/devices"
 GROUPS = "general/extracellular_ephys"
@@ -22,26 +22,14 @@ ELECTRODES = "general/extracellular_ephys/electrodes"
 
 OUTSIDE_THE_BRAIN = ("", "None", "nan")
 
-# NWB calls the common-coordinate-framework axes x (posterior), y (inferior) and z (right)
+# names in the file; NWB calls the common-coordinate-framework axes x (posterior), y (inferior)
+# and z (right), and newer files have probe_channel_number for local_index
 _RENAMES = {
-    "x": "anterior_posterior_ccf_coordinate",
-    "y": "dorsal_ventral_ccf_coordinate",
-    "z": "left_right_ccf_coordinate",
-    # the name in the released files; newer ones use probe_channel_number
-    "local_index": "probe_channel_number",
+    column.source.removeprefix("electrodes/"): column.name
+    for column in CHANNELS.columns
+    if column.source.startswith("electrodes/")
 }
-CHANNEL_COLUMNS = (
-    "anterior_posterior_ccf_coordinate",
-    "dorsal_ventral_ccf_coordinate",
-    "filtering",
-    "left_right_ccf_coordinate",
-    "probe_channel_number",
-    "probe_horizontal_position",
-    "probe_id",
-    "probe_vertical_position",
-    "structure_acronym",
-    "valid_data",
-)
+_VERTICAL, _LATERAL = _RENAMES["y"], _RENAMES["z"]
 NOT_REGISTERED = -1000.0
 
 
@@ -83,30 +71,29 @@ def read_channels(file: Hdf5File) -> pd.DataFrame:
     wanted = [n for n in list_names(group) if n not in {"group", "group_name", "imp", "id"}]
     frame = file.read_frame(group, columns=wanted)
     check_table(group, frame, required=["location"])
-    acronyms = frame.pop("location").astype(object)
     frame = frame.rename(columns=_RENAMES)
+    acronyms = frame["structure_acronym"].astype(object)
     frame["structure_acronym"] = acronyms.mask(acronyms.isin(OUTSIDE_THE_BRAIN), None)
-    for name in CHANNEL_COLUMNS[:2] + CHANNEL_COLUMNS[3:4]:
+    for name in (_RENAMES["x"], _VERTICAL, _LATERAL):
         if name in frame:
             frame[name] = frame[name].mask(frame[name] == NOT_REGISTERED)
     if "valid_data" not in frame:
         frame["valid_data"] = True
-    return frame[[name for name in CHANNEL_COLUMNS if name in frame]]
+    return frame[[name for name in (*CHANNELS.column_names, "valid_data") if name in frame]]
 
 
 def mask_repeated_axis(channels: pd.DataFrame, file_name: str) -> pd.DataFrame:
     """Set the left–right coordinate to NaN if it equals the dorsal–ventral one on every channel."""
     # A fault of the released session files.
-    vertical, lateral = CHANNEL_COLUMNS[1], CHANNEL_COLUMNS[3]
-    if vertical not in channels or lateral not in channels:
+    if _VERTICAL not in channels or _LATERAL not in channels:
         return channels
-    known = channels[[vertical, lateral]].dropna(how="all")
-    if known.empty or not (known[vertical] == known[lateral]).all():
+    known = channels[[_VERTICAL, _LATERAL]].dropna(how="all")
+    if known.empty or not (known[_VERTICAL] == known[_LATERAL]).all():
         return channels
     warnings.warn(
         f"{file_name} repeats the dorsal–ventral coordinate of its channels as the left–right one, "
-        f"a fault of the released files: {lateral} is NaN. The tables of a cache are correct: "
+        f"a fault of the released files: {_LATERAL} is NaN. The tables of a cache are correct: "
         "EcephysProjectCache().get_session_data(session_id), or .get_channels()",
-        stacklevel=9,  # the caller's line that asks a session for its channels
+        stacklevel=8,  # the caller's line that asks a session for its channels
     )
-    return channels.assign(**{lateral: np.nan})
+    return channels.assign(**{_LATERAL: np.nan})

@@ -105,16 +105,15 @@ def read_invalid_times(file: Hdf5File) -> pd.DataFrame:
     if group is None:
         return INVALID_TIMES.empty()
     frame = file.read_frame(group, columns=INVALID_TIMES.column_names)
-    check_table(group, frame, required=INVALID_TIMES.column_names)
-    tags: list[Any] = [[str(tag) for tag in row] for row in frame["tags"]]
-    return frame.assign(tags=tags)
+    tags: list[Any] = [[str(tag) for tag in row] for row in frame.get("tags", ())]
+    return INVALID_TIMES.conform(frame.assign(tags=tags) if tags else frame, origin=where(group))
 
 
 def read_optogenetic_epochs(file: Hdf5File) -> pd.DataFrame:
     """Read the laser pulses of optotagging; no rows if the session had none."""
     for name in _OPTOGENETIC_TABLES:
         group = file.find(f"{OPTOTAGGING}/{name}")
-        if group is None:
-            continue
-        return file.read_frame(group, columns=OPTOGENETIC_EPOCHS.column_names)
+        if group is not None:
+            frame = file.read_frame(group, columns=OPTOGENETIC_EPOCHS.column_names)
+            return OPTOGENETIC_EPOCHS.conform(frame, origin=where(group))
     return OPTOGENETIC_EPOCHS.empty()

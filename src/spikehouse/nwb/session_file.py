@@ -27,6 +27,7 @@ from spikehouse.nwb.lfp import open_lfp, read_current_source_density
 from spikehouse.nwb.metadata import read_rig, read_session_id, read_start_time, read_subject
 from spikehouse.nwb.timeseries import read_gaze, read_pupil, read_running_speed
 from spikehouse.nwb.units import UNITS, RaggedColumn, SpikeTimes, read_units
+from spikehouse.schema import CHANNELS
 
 TableGiver = Callable[[], pd.DataFrame]
 LfpPath = NwbPath | Callable[[], NwbPath]
@@ -138,18 +139,17 @@ class NwbSessionFile:
             known = external.loc[external.index.intersection(channels.index)]
             for name in known.columns:
                 channels[name] = known[name].reindex(channels.index)
-        return mask_repeated_axis(channels, self.file.path.name)
+        channels = mask_repeated_axis(channels, self.file.path.name)
+        if "ecephys_structure_acronym" not in channels:
+            channels["ecephys_structure_id"] = np.nan
+            channels["ecephys_structure_acronym"] = channels["structure_acronym"]
+        return CHANNELS.conform(channels, origin=self.path)
 
     def get_channels(self) -> pd.DataFrame:
         """Read the channels; the filters decide whether invalid ones are included."""
         channels = self._all_channels
         if self.filters.filter_by_validity:
             channels = channels[channels["valid_data"].astype(bool)].drop(columns="valid_data")
-        if "ecephys_structure_acronym" not in channels:
-            channels = channels.assign(
-                ecephys_structure_id=np.nan,
-                ecephys_structure_acronym=channels["structure_acronym"],
-            )
         return channels
 
     def get_units(self) -> pd.DataFrame:

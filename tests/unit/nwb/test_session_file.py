@@ -7,6 +7,7 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+import pandas as pd
 import pytest
 
 from spikehouse.catalogue import UnitFilter
@@ -290,3 +291,21 @@ def test_get_lfp__probe_without_lfp(small_file: Path) -> None:
     damage(small_file, none_released)
     with pytest.raises(NotFoundError, match=r"none was released\. Get"):
         NwbSessionFile(small_file).get_lfp(5)
+
+
+def test_get_channels__types_of_the_data_dictionary_whatever_the_file_stores(
+    small_file: Path,
+) -> None:
+    expected = NwbSessionFile(small_file).get_channels()
+    electrodes = "general/extracellular_ephys/electrodes"
+    with h5py.File(small_file, "r+") as file:
+        for name, dtype in (("x", "f4"), ("probe_vertical_position", "f8"), ("probe_id", "i4")):
+            values = file[f"{electrodes}/{name}"][()]
+            del file[f"{electrodes}/{name}"]
+            file[f"{electrodes}/{name}"] = values.astype(dtype)
+    pd.testing.assert_frame_equal(NwbSessionFile(small_file).get_channels(), expected)
+    with h5py.File(small_file, "r+") as file:
+        del file[f"{electrodes}/probe_vertical_position"]
+    message = r"has no channels column 'probe_vertical_position'; it has 'anterior"
+    with pytest.raises(InvalidFileError, match=message):
+        NwbSessionFile(small_file).get_channels()
