@@ -18,7 +18,7 @@ __all__ = ["DEFAULT_SEED", "TRUTH_COLUMNS", "Survey", "serve"]
 
 
 def __getattr__(name: str) -> object:
-    # the server is imported when it is used: most who simulate a session do not serve it
+    # imported when it is used, because most users of the survey do not serve it
     if name == "serve":
         from spikehouse.demo.server import serve
 

@@ -1,4 +1,4 @@
-"""Where probes go and what the structures along them are like.
+"""Structures along the probes, and the average responses of their units.
 
 Structure ids are those of the Allen Mouse Brain Common Coordinate Framework. Latencies and
 receptive-field widths follow the order of the mouse visual hierarchy (Siegle et al. 2021,
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from spikehouse.demo.streams import make_rng
+from spikehouse.demo.sessions import make_rng
 
 __all__ = [
     "N_CHANNELS",
@@ -25,7 +25,7 @@ __all__ = [
 ]
 
 N_CHANNELS = 384
-# The reference electrodes of a Neuropixels phase 3A probe record no brain signal.
+# Reference electrodes of a Neuropixels phase 3A probe, which record no signal of the brain.
 REFERENCE_CHANNELS = (36, 75, 112, 151, 188, 227, 264, 303, 340, 379)
 COLUMNS_UM = (43, 11, 59, 27)
 ROW_UM = 20
@@ -33,26 +33,16 @@ ROW_UM = 20
 
 @dataclass(frozen=True)
 class Structure:
-    """A brain structure as the simulation knows it.
-
-    Attributes
-    ----------
-    id
-        In the CCF ontology.
-    latency_ms
-        Mean onset latency of visual responses.
-    rf_width_deg
-        Mean standard deviation of receptive fields.
-    p_visual
-        Share of units with a visual response.
-    median_rate_hz
-        Median of the log-normal distribution of firing rates.
-    """
+    """A brain structure and the average response of its units."""
 
     id: int
+    # mean onset latency
     latency_ms: float = 0.0
+    # mean standard deviation of receptive fields
     rf_width_deg: float = 0.0
+    # share of units with a visual response
     p_visual: float = 0.0
+    # median of the log-normal distribution of firing rates
     median_rate_hz: float = 2.0
 
 
@@ -78,7 +68,7 @@ STRUCTURES = {
     "VPM": Structure(733, 90.0, 25.0, 0.03, 2.5),
 }
 
-# From the surface down, with the share of the in-brain channels each takes on average.
+# From the surface down, with the average share of the channels in the brain.
 PROBE_AREAS: dict[str, tuple[tuple[str, float], ...]] = {
     "A": (("VISam", 0.28), ("CA1", 0.18), ("DG", 0.2), ("LP", 0.2), ("TH", 0.14)),
     "B": (("VISpm", 0.3), ("SUB", 0.17), ("ProS", 0.1), ("DG", 0.13), ("APN", 0.2), ("MB", 0.1)),
@@ -96,7 +86,7 @@ ENTRY_UM = {
     "E": (7900, 1250, 9050),
     "F": (7500, 1020, 8700),
 }
-# Unit vectors from the tip to the entry, as the rig's arms are tilted.
+# Unit vectors from the tip to the entry.
 DIRECTION = {
     "A": (-0.22, -0.93, -0.29),
     "B": (-0.05, -0.95, -0.31),
@@ -109,44 +99,15 @@ NOT_REGISTERED = -1000
 
 
 def get_positions(channels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Give where channels sit on a Neuropixels 1.0 probe.
-
-    Parameters
-    ----------
-    channels
-        Channel numbers, 0 at the tip.
-
-    Returns
-    -------
-    horizontal, vertical
-        Positions [µm] in the staggered four-column layout, the first row at 20.
-    """
+    """Return horizontal and vertical positions [µm] of channels on a Neuropixels 1.0 probe."""
+    # a staggered layout of four columns; channel 0 is at the tip, the first row at 20 µm
     channels = np.asarray(channels, dtype=np.int64)
     horizontal = np.asarray(COLUMNS_UM, dtype=np.int64)[channels % 4]
     return horizontal, ROW_UM * (channels // 2 + 1)
 
 
 def draw_channels(seed: int, session_id: int, letter: str) -> tuple[pd.DataFrame, int]:
-    """Draw the structures along one probe.
-
-    Parameters
-    ----------
-    seed
-        Seed of the survey.
-    session_id
-        The session.
-    letter
-        The probe, A–F.
-
-    Returns
-    -------
-    channels
-        One row for each of the 374 recording channels, from the tip up: local_index, positions,
-        CCF coordinates (−1000 outside the brain) [µm], structure id and acronym (missing outside
-        the brain).
-    surface
-        The channel at the surface of the brain.
-    """
+    """Draw the recording channels of a probe, from the tip up, and the channel at the surface."""
     rng = make_rng(seed, session_id, "anatomy", letter)
     surface = int(rng.integers(318, 348))
     names = [name for name, _ in PROBE_AREAS[letter]]
@@ -154,7 +115,7 @@ def draw_channels(seed: int, session_id: int, letter: str) -> tuple[pd.DataFrame
     shares = shares * rng.uniform(0.88, 1.12, size=shares.size)
     bounds = surface - np.rint(surface * np.cumsum(shares) / shares.sum()).astype(int)
     number = np.arange(N_CHANNELS)
-    # bounds falls from the lower edge of the first structure to 0, the tip
+    # bounds decreases from the lower edge of the first structure to 0, the tip
     which = len(names) - 1 - np.searchsorted(bounds[::-1], number, side="right") + 1
     outside = number >= surface
     acronyms = np.array([*names, None], dtype=object)[np.where(outside, len(names), which)]

@@ -1,4 +1,4 @@
-"""What the mouse does: bouts of running, pupil and gaze, and a slow arousal shared by all."""
+"""Running, pupil and gaze, and an arousal signal shared by all units."""
 
 from __future__ import annotations
 
@@ -6,81 +6,50 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from spikehouse.demo.streams import make_rng
+from spikehouse.demo.sessions import make_rng
 
 __all__ = ["EyeTracking", "Running", "draw_arousal", "draw_eye_tracking", "draw_running"]
 
-# Circumference of the path on the 16.5 cm wheel, at two thirds of its radius.
+# Two thirds of the radius of the 16.5 cm wheel, where the mouse runs.
 WHEEL_RADIUS_CM = 5.5036
 AROUSAL_STEP_S = 0.5
 
 
 @dataclass(frozen=True)
 class Running:
-    """The wheel.
+    """Rotation of the wheel and running speed."""
 
-    Attributes
-    ----------
-    times
-        Edges of the samples [s]; sample k lasts from times[k] to times[k + 1].
-    rotation
-        Turn of the wheel in each sample [rad].
-    speed
-        Running speed [cm/s].
-    """
-
+    # edges of the samples [s]: sample k lasts from times[k] to times[k + 1]
     times: np.ndarray
+    # [rad] in each sample
     rotation: np.ndarray
+    # [cm/s]
     speed: np.ndarray
 
 
 @dataclass(frozen=True)
 class EyeTracking:
-    """Fits of the eye camera, one row a frame.
+    """Ellipses fitted to the frames of the eye camera; NaN while the eye was shut."""
 
-    Attributes
-    ----------
-    times
-        Of the frames [s].
-    ellipses
-        ``"pupil"``, ``"eye"``, ``"cr"`` → (frames, 5): center_x, center_y, width, height (half
-        axes) [pixels], phi [rad]; NaN while the eye was shut.
-    gaze_deg
-        (frames, 2) azimuth and elevation of the gaze on the screen [degrees].
-    areas
-        ``"eye"``, ``"pupil"`` → area [cm²].
-    """
-
+    # of the frames [s]
     times: np.ndarray
+    # pupil, eye, cr → (frames, 5): center x, center y, half axes [pixels], phi [rad]
     ellipses: dict[str, np.ndarray]
+    # (frames, 2): azimuth and elevation on the screen [degrees]
     gaze_deg: np.ndarray
+    # eye, pupil → [cm²]
     areas: dict[str, np.ndarray]
 
 
 def _smooth(values: np.ndarray, n: int) -> np.ndarray:
-    """Average over n samples, without losing length."""
+    """Compute a running mean over n samples."""
     kernel = np.ones(n) / n
     padded = np.concatenate([np.full(n, values[0]), values, np.full(n, values[-1])])
     return np.convolve(padded, kernel, mode="same")[n:-n]
 
 
 def draw_running(seed: int, session_id: int, duration_s: float, hz: float) -> Running:
-    """Draw running in bouts with rest between them.
-
-    Parameters
-    ----------
-    seed, session_id
-        Which session.
-    duration_s
-        Length of the recording [s].
-    hz
-        Samples a second.
-
-    Returns
-    -------
-    Running
-        From a little after the start of the recording to its end.
-    """
+    """Draw running in bouts with rest between them."""
     rng = make_rng(seed, session_id, "running")
     n = int((duration_s - 0.5) * hz)
     times = 0.35 + np.arange(n + 1) / hz
@@ -97,24 +66,11 @@ def draw_running(seed: int, session_id: int, duration_s: float, hz: float) -> Ru
 
 
 def draw_arousal(seed: int, session_id: int, duration_s: float) -> np.ndarray:
-    """Draw the fluctuation all neurons share.
-
-    Parameters
-    ----------
-    seed, session_id
-        Which session.
-    duration_s
-        Length of the recording [s].
-
-    Returns
-    -------
-    numpy.ndarray
-        One value every half second, mean 0 and standard deviation 1.
-    """
+    """Draw the fluctuation that all units share, one value every half second, standardized."""
     rng = make_rng(seed, session_id, "arousal")
     n = int(duration_s / AROUSAL_STEP_S) + 2
     noise = rng.standard_normal(n)
-    # fast and slow: seconds and minutes
+    # fluctuations within seconds and within minutes
     mixed = _smooth(noise, 3) * 1.7 + _smooth(rng.standard_normal(n), 61) * 5.0
     return np.asarray((mixed - mixed.mean()) / mixed.std())
 
@@ -122,7 +78,7 @@ def draw_arousal(seed: int, session_id: int, duration_s: float) -> np.ndarray:
 def _jitter(
     rng: np.random.Generator, n: int, axes: tuple[float, float], width: float
 ) -> list[np.ndarray]:
-    """Draw both half axes of an ellipse that hardly changes."""
+    """Draw both half axes of an ellipse of nearly constant size."""
     return [axis + width * rng.standard_normal(n) for axis in axes]
 
 
@@ -135,24 +91,7 @@ def draw_eye_tracking(
     running: Running,
     arousal: np.ndarray,
 ) -> EyeTracking:
-    """Draw pupil, eye and corneal reflection, and where the eye looks.
-
-    Parameters
-    ----------
-    seed, session_id
-        Which session.
-    duration_s
-        Length of the recording [s].
-    hz
-        Frames a second.
-    running, arousal
-        The pupil grows with both.
-
-    Returns
-    -------
-    EyeTracking
-        One row a frame.
-    """
+    """Draw pupil, eye, corneal reflection and gaze; the pupil grows with running and arousal."""
     rng = make_rng(seed, session_id, "eye")
     n = int((duration_s - 0.6) * hz)
     times = 0.4 + np.arange(n) / hz
@@ -162,7 +101,7 @@ def draw_eye_tracking(
     saccade = rng.random(n) < 0.35 / hz
     jumps = np.where(saccade[:, None], rng.normal(0, 5.0, size=(n, 2)), 0.0)
     steps = np.flatnonzero(saccade)
-    # every saccade goes to a new place around the middle of the screen
+    # every saccade goes to a new position around the middle of the screen
     place = np.concatenate([np.zeros((1, 2)), jumps[steps]])
     gaze = place[np.searchsorted(steps, np.arange(n), side="right")]
     gaze += 0.35 * rng.standard_normal((n, 2))

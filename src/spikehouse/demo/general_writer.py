@@ -1,4 +1,4 @@
-"""Write what session and LFP files share: animal, probes, electrodes."""
+"""Write the parts that session and LFP files share: animal, probes, electrodes."""
 
 from __future__ import annotations
 
@@ -34,36 +34,14 @@ COLUMN_DESCRIPTIONS = {
 
 
 def write_module(writer: NwbWriter, name: str, description: str) -> None:
-    """Write a processing module.
-
-    Parameters
-    ----------
-    writer
-        The file.
-    name
-        Of the module.
-    description
-        What is in it.
-    """
+    """Write an empty processing module."""
     writer.mark(f"processing/{name}", CORE, "ProcessingModule", description=description)
 
 
 def write_general(
     writer: NwbWriter, plan: SessionPlan, channels: pd.DataFrame, *, description: str
 ) -> None:
-    """Write the parts a session file and an LFP file have in common.
-
-    Parameters
-    ----------
-    writer
-        The empty file.
-    plan
-        The session.
-    channels
-        Rows of the plan's channels that the file has; only their probes are written.
-    description
-        Of the file.
-    """
+    """Write what session and LFP files have in common, for the probes of some channels."""
     facts = plan.facts
     scalars = {
         "identifier": str(facts.id),
@@ -90,7 +68,7 @@ def _write_subject(writer: NwbWriter, facts: SessionFacts) -> None:
         "genotype": facts.genotype,
         "sex": facts.sex,
         "species": "Mus musculus",
-        "strain": "Transgenic" if facts.driver else "C57BL/6J",
+        "strain": "Transgenic" if "-IRES" in facts.genotype else "C57BL/6J",
         "subject_id": str(facts.subject_id),
     }
     for name, text in texts.items():
@@ -157,7 +135,7 @@ def _write_electrodes(writer: NwbWriter, plan: SessionPlan, channels: pd.DataFra
         "valid_data": np.ones(n, dtype=bool),
         "x": anterior,
         "y": dorsal,
-        # a slip of the released files that readers must expect: z repeats y
+        # an error of the released files that readers must expect: z repeats y
         "z": dorsal,
         "imp": np.full(n, np.nan),
         "filtering": np.full(n, AP_FILTER, dtype=object),

@@ -1,7 +1,7 @@
-"""The clock on which rates are built: bins that begin with the presentations.
+"""Divide a session into bins, in which rates are computed.
 
-Every presentation, and every pause between two, is cut into bins of equal length, so a response
-starts exactly with its stimulus (plus the latency, which is added to the spikes afterwards).
+Every presentation, and every pause between two, is divided into bins of equal length, so a response
+starts exactly with its stimulus (the latency is added to the spikes afterwards).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 
 from spikehouse.demo.behavior import AROUSAL_STEP_S, Running
 from spikehouse.demo.neurons import N_FEATURES
-from spikehouse.demo.streams import make_rng
+from spikehouse.demo.sessions import make_rng
 from spikehouse.demo.timeline import Timeline
 
 __all__ = ["N_PROFILE_BINS", "PROFILE_STEP_S", "RateGrid", "make_grid", "make_movie_features"]
@@ -21,72 +21,40 @@ PROFILE_STEP_S = 0.0125
 N_PROFILE_BINS = 200
 GAP_STEP_S = 0.025
 N_OFF_BINS = 16
-# A pulse of light that ends leaves an answer of its own; movies flow on without one.
-STATIC_STIMULI = ("flashes",)
-MOVIES = ("natural_movie_one", "natural_movie_three")
+# Stimuli with an off response.
+OFF_STIMULI = ("flashes",)
 
 
 @dataclass(frozen=True)
 class RateGrid:
-    """Bins of the session and what they have in common for all units.
+    """Bins of the session, and the quantities per bin that all units share."""
 
-    Attributes
-    ----------
-    edges
-        (bins + 1) [s].
-    n_bins_of
-        Bins of each segment; segments are presentations and the pauses between them, in order.
-    profile
-        (bins) index into a unit's response profile: rest, then after onset, then after offset.
-    segment_of
-        (presentations) the segment of each presentation.
-    off_segment_of
-        Presentation row → segment after it, for the stimuli that leave an off response.
-    knot_of
-        (bins) index into the half-second knots of slow gain.
-    modulated
-        Bins of drifting gratings.
-    cosine, sine
-        (those bins) of the grating's temporal phase.
-    speed
-        (knots) running speed, standardised.
-    arousal
-        (knots) shared fluctuation, standardised.
-    scene_features
-        (natural scene presentations, features) what was on the retina, eye movements included.
-    """
-
+    # (bins + 1) [s]
     edges: np.ndarray
+    # number of bins of each segment; segments are presentations and pauses, in order
     n_bins_of: np.ndarray
+    # (bins) index into the response profile of a unit: rest, after onset, after offset
     profile: np.ndarray
+    # (presentations) segment of each presentation
     segment_of: np.ndarray
+    # row of a presentation with an off response → segment after it
     off_segment_of: dict[int, int]
+    # (bins) index of the half-second knots of slow gain
     knot_of: np.ndarray
+    # bins of drifting gratings, and the temporal phase of the grating in each
     modulated: np.ndarray
     cosine: np.ndarray
     sine: np.ndarray
+    # (knots) running speed, standardized
     speed: np.ndarray
+    # (knots) shared fluctuation, standardized
     arousal: np.ndarray
+    # (presentations of natural scenes, features), with jitter
     scene_features: np.ndarray
 
 
 def make_movie_features(seed: int, n_frames: int, movie: str) -> np.ndarray:
-    """Give what each movie frame is like in the space neurons are tuned in.
-
-    Parameters
-    ----------
-    seed
-        Seed of the survey.
-    n_frames
-        Frames of the movie.
-    movie
-        Which movie.
-
-    Returns
-    -------
-    numpy.ndarray
-        (frames, features), smooth in time, standard deviation about 1.
-    """
+    """Draw the features of each movie frame: (frames, features), smooth in time."""
     rng = make_rng(seed, "movie features", movie)
     n_knots = n_frames // 9 + 4
     knots = rng.standard_normal((n_knots, N_FEATURES)) * 1.25
@@ -104,28 +72,10 @@ def make_grid(
     *,
     feature_jitter: float,
 ) -> RateGrid:
-    """Cut a session into bins.
-
-    Parameters
-    ----------
-    seed, session_id
-        Which session.
-    timeline
-        What is shown.
-    running, arousal
-        What the mouse does.
-    image_features
-        (118, features) of the natural scenes.
-    feature_jitter
-        Standard deviation of their scatter from trial to trial. All neurons share it, as they
-        share eye movements: it bounds how well any population can tell images apart.
-
-    Returns
-    -------
-    RateGrid
-        About half a million bins in the full size.
-    """
-    edges, n_bins_of, profile, segment_of, off_segment_of = _cut(timeline)
+    """Divide a session into bins, about half a million in the full size."""
+    # all units share the jitter of the image features, as they share eye movements: it limits how
+    # well any population can discriminate images
+    edges, n_bins_of, profile, segment_of, off_segment_of = _make_bins(timeline)
     centre = (edges[:-1] + edges[1:]) / 2
     knot_of = np.minimum((centre / AROUSAL_STEP_S).astype(np.int32), arousal.size - 1)
     at = AROUSAL_STEP_S * np.arange(arousal.size)
@@ -160,7 +110,7 @@ def _jitter_scenes(
     return np.asarray(np.where(frame[:, None] < 0, np.nan, seen))
 
 
-def _cut(
+def _make_bins(
     timeline: Timeline,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[int, int]]:
     shown = timeline.presentations
@@ -183,7 +133,7 @@ def _cut(
     is_movie = np.zeros(n_segments, dtype=bool)
     is_movie[position] = [name.startswith("natural_movie") for name in names]
     leaves_off = np.zeros(n_segments, dtype=bool)
-    leaves_off[pause] = np.isin(names[has_pause], STATIC_STIMULI)
+    leaves_off[pause] = np.isin(names[has_pause], OFF_STIMULI)
     step = np.where(is_stimulus | leaves_off, PROFILE_STEP_S, GAP_STEP_S)
     n_bins_of = np.maximum(1, np.rint((end - begin) / step)).astype(np.int64)
     n_bins_of[is_movie] = 1
@@ -195,9 +145,9 @@ def _cut(
     profile = np.where(np.repeat(is_stimulus, n_bins_of), after_onset, 0)
     off = np.repeat(leaves_off, n_bins_of) & (within < N_OFF_BINS)
     profile = np.where(off, 1 + N_PROFILE_BINS + within, profile)
-    # a movie frame is answered steadily: the last bin of the profile
+    # the response to a movie frame is the steady one: the last bin of the profile
     profile = np.where(np.repeat(is_movie, n_bins_of), N_PROFILE_BINS, profile)
-    rows = np.flatnonzero(has_pause & np.isin(names, STATIC_STIMULI))
+    rows = np.flatnonzero(has_pause & np.isin(names, OFF_STIMULI))
     off_segment_of = {int(row): int(position[row]) + 1 for row in rows}
     return edges, n_bins_of, profile.astype(np.int32), position, off_segment_of
 
@@ -205,7 +155,7 @@ def _cut(
 def _find_modulated(
     timeline: Timeline, n_bins_of: np.ndarray, segment_of: np.ndarray, centre: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Find the bins of drifting gratings and the gratings' temporal phase there."""
+    """Return the bins of drifting gratings and the temporal phase of the grating in each."""
     shown = timeline.presentations
     first = np.concatenate([[0], np.cumsum(n_bins_of)])
     bins, angles = [], []

@@ -1,8 +1,8 @@
-"""Natural scenes and movies that never were: dead leaves under a 1/f veil.
+"""Simulated natural scenes and movies: overlapping ellipses and 1/f noise (dead leaves).
 
-Photographs consist of things in front of other things. Discs of power-law sizes that occlude one
-another reproduce their statistics: edges, scale invariance, and a spectrum that falls with
-frequency (Lee, Mumford & Huang 2001, https://doi.org/10.1023/A:1011109015675).
+Photographs consist of objects in front of others. Discs of power-law sizes that occlude one another
+reproduce their statistics: edges, scale invariance, and a spectrum that falls with frequency (Lee,
+Mumford & Huang 2001, https://doi.org/10.1023/A:1011109015675).
 """
 
 from __future__ import annotations
@@ -11,33 +11,33 @@ from pathlib import Path
 
 import numpy as np
 
-from spikehouse.demo.streams import make_rng
+from spikehouse.demo.sessions import make_rng
 
-__all__ = ["make_scene", "write_movie"]
+__all__ = ["make_scene", "write_movie", "write_scene"]
 
 SCENE_SHAPE = (918, 1174)
 MOVIE_SHAPE = (304, 608)
-N_LEAVES = 650
+N_ELLIPSES = 650
 MIN_RADIUS, MAX_RADIUS = 12.0, 260.0
 N_BACKDROP, SHRINK = 80, 5
 MOVIE_MARGIN = 2.2
 
 
-def _make_veil(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
-    """Make texture with a 1/f spectrum by adding up noise of every scale."""
-    veil: np.ndarray = np.zeros(shape, dtype=np.float32)
+def _make_texture(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
+    """Make a texture with a 1/f spectrum as a sum of noise at several scales."""
+    texture_field: np.ndarray = np.zeros(shape, dtype=np.float32)
     step = 128
     while step >= 8:
         rows, columns = shape[0] // step + 3, shape[1] // step + 3
         coarse = rng.standard_normal((rows, columns), dtype=np.float32)
-        veil += step**0.5 * _enlarge(coarse, step, shape)
+        texture_field += step**0.5 * _enlarge(coarse, step, shape)
         step //= 4
-    veil += rng.standard_normal(shape, dtype=np.float32)
-    return np.asarray(veil / veil.std())
+    texture_field += rng.standard_normal(shape, dtype=np.float32)
+    return np.asarray(texture_field / texture_field.std())
 
 
 def _enlarge(coarse: np.ndarray, step: int, shape: tuple[int, int]) -> np.ndarray:
-    """Interpolate a coarse grid linearly, one axis after the other."""
+    """Interpolate a coarse grid linearly along both axes."""
 
     def along(values: np.ndarray, n: int) -> np.ndarray:
         at = np.arange(n, dtype=np.float32) / step
@@ -50,22 +50,22 @@ def _enlarge(coarse: np.ndarray, step: int, shape: tuple[int, int]) -> np.ndarra
 
 
 def _make_backdrop(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
-    """Cover everything with big things far away: a coarse picture, enlarged out of focus."""
+    """Draw large ellipses, out of focus, that cover the whole image."""
     coarse: np.ndarray = np.full(
         (shape[0] // SHRINK + 3, shape[1] // SHRINK + 3), 0.4, dtype=np.float32
     )
     radii = rng.uniform(90, 420, size=N_BACKDROP) / SHRINK
     flat = np.zeros_like(coarse)
-    _paint(rng, coarse, np.sort(radii)[::-1], flat)
+    _draw_ellipses(rng, coarse, np.sort(radii)[::-1], flat)
     for axis in (0, 1, 0, 1):
         coarse = (np.roll(coarse, 1, axis) + 2 * coarse + np.roll(coarse, -1, axis)) / 4
     return _enlarge(coarse, SHRINK, shape)
 
 
-def _paint(
-    rng: np.random.Generator, canvas: np.ndarray, radii: np.ndarray, veil: np.ndarray
+def _draw_ellipses(
+    rng: np.random.Generator, canvas: np.ndarray, radii: np.ndarray, texture_field: np.ndarray
 ) -> None:
-    """Paint shaded, textured ellipses over one another, in the order given."""
+    """Draw shaded, textured ellipses over one another, in the given order."""
     shape = canvas.shape
     for radius in radii:
         y, x = rng.uniform(0, shape[0]), rng.uniform(0, shape[1])
@@ -83,22 +83,22 @@ def _paint(
         inside = along * along + aside * aside < np.float32(radius * radius)
         box = (slice(top, bottom), slice(left, right))
         colour = shade * (1 + np.float32(slope[0]) * down + np.float32(slope[1]) * across)
-        colour = colour + np.float32(texture) * veil[box]
+        colour = colour + np.float32(texture) * texture_field[box]
         np.copyto(canvas[box], colour.astype(np.float32), where=inside)
 
 
-def _make_leaves(rng: np.random.Generator, shape: tuple[int, int], n_leaves: int) -> np.ndarray:
-    """Cover a canvas with leaves of all sizes, under light that changes across it."""
+def _draw_picture(rng: np.random.Generator, shape: tuple[int, int], n_ellipses: int) -> np.ndarray:
+    """Draw ellipses of all sizes under slowly varying light."""
     canvas = _make_backdrop(rng, shape)
-    veil = _make_veil(rng, shape)
-    # radii of density r⁻³ make the picture look alike at every scale
-    share = rng.random(n_leaves)
+    texture_field = _make_texture(rng, shape)
+    # with radii of density r⁻³ the statistics of the image are the same at every scale
+    share = rng.random(n_ellipses)
     low, high = MIN_RADIUS**-2, MAX_RADIUS**-2
     radii = np.sort((low + share * (high - low)) ** -0.5)
-    # big ones behind on the whole, in a mixed order
-    order = np.argsort(-radii * np.exp(rng.normal(0, 0.6, n_leaves)))
-    _paint(rng, canvas, radii[order], veil)
-    return np.asarray(canvas + np.float32(0.05) * veil)
+    # large ellipses tend to be behind small ones
+    order = np.argsort(-radii * np.exp(rng.normal(0, 0.6, n_ellipses)))
+    _draw_ellipses(rng, canvas, radii[order], texture_field)
+    return np.asarray(canvas + np.float32(0.05) * texture_field)
 
 
 def _to_bytes(values: np.ndarray) -> np.ndarray:
@@ -106,44 +106,26 @@ def _to_bytes(values: np.ndarray) -> np.ndarray:
 
 
 def make_scene(seed: int, number: int) -> np.ndarray:
-    """Make a natural scene.
-
-    Parameters
-    ----------
-    seed
-        Seed of the survey.
-    number
-        Of the scene.
-
-    Returns
-    -------
-    numpy.ndarray
-        (918, 1174) uint8.
-    """
+    """Make a natural scene: (918, 1174) uint8."""
     rng = make_rng(seed, "scene", number)
-    n_leaves = int(N_LEAVES * rng.uniform(0.35, 1.3))
-    return _to_bytes(_make_leaves(rng, SCENE_SHAPE, n_leaves))
+    n_ellipses = int(N_ELLIPSES * rng.uniform(0.35, 1.3))
+    return _to_bytes(_draw_picture(rng, SCENE_SHAPE, n_ellipses))
+
+
+def write_scene(seed: int, number: int, path: Path) -> None:
+    """Write a natural scene as a TIFF file."""
+    from tifffile import imwrite
+
+    imwrite(path, make_scene(seed, number), metadata=None, software="", datetime=False)
 
 
 def write_movie(seed: int, number: int, n_frames: int, path: Path) -> None:
-    """Write a natural movie: a camera that pans over a scene and zooms.
-
-    Parameters
-    ----------
-    seed
-        Seed of the survey.
-    number
-        Of the movie.
-    n_frames
-        How many frames.
-    path
-        Of the new ``.npy`` file, (frames, 304, 608) uint8; frames are written one by one.
-    """
+    """Write a natural movie, a scene seen by a panning and zooming camera: (frames, 304, 608)."""
     rng = make_rng(seed, "movie", number)
     height, width = MOVIE_SHAPE
     shape = (int(height * MOVIE_MARGIN), int(width * MOVIE_MARGIN))
-    scene = _make_leaves(rng, shape, N_LEAVES)
-    # the path of the camera: slow waves, different in each direction
+    scene = _draw_picture(rng, shape, N_ELLIPSES)
+    # the camera moves in slow waves, which differ between pan and zoom
     at = np.arange(n_frames) / 30.0
     waves = rng.uniform(0.03, 0.12, size=3), rng.uniform(0, 2 * np.pi, size=3)
     pan_y, pan_x, zoom = (

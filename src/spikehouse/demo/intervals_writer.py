@@ -1,4 +1,4 @@
-"""Write a session's tables of intervals: stimuli, invalid times, the laser."""
+"""Write the interval tables of a session: stimuli, invalid times, light pulses."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import pandas as pd
 
 from spikehouse.demo.nwb_writer import CORE, Column, NwbWriter, Ragged, make_tags
 from spikehouse.demo.plan import SessionPlan
+from spikehouse.demo.sessions import make_rng
 from spikehouse.demo.stimuli import STIMULUS_COLUMNS
-from spikehouse.demo.streams import make_rng
 from spikehouse.demo.timeline import Timeline
 
 __all__ = ["draw_invalid_times", "write_invalid_times", "write_laser", "write_presentations"]
@@ -37,20 +37,12 @@ DESCRIPTIONS = {
 SPONTANEOUS_INDEX = -99
 
 
-def _one_tag(n: int, tag: str) -> Ragged:
+def _repeat_tag(n: int, tag: str) -> Ragged:
     return Ragged(np.full(n, tag, dtype=object), np.arange(1, n + 1), "user-defined tags")
 
 
 def write_presentations(writer: NwbWriter, timeline: Timeline) -> None:
-    """Write the stimulus times and one table for each stimulus.
-
-    Parameters
-    ----------
-    writer
-        The file.
-    timeline
-        What is shown when.
-    """
+    """Write the stimulus times and one table for each stimulus."""
     shown = timeline.presentations
     times = shown["start_time"].to_numpy()
     module = "Stimulus Times processing"
@@ -72,7 +64,7 @@ def write_presentations(writer: NwbWriter, timeline: Timeline) -> None:
             "stop_time": Column(of_stimulus["stop_time"].to_numpy(), STOP),
         }
         references = writer.make_references(STIMULUS_TIMES, rows)
-        tags = _one_tag(rows.size, "stimulus_time_interval")
+        tags = _repeat_tag(rows.size, "stimulus_time_interval")
         writer.write_table(
             f"intervals/{name}_presentations",
             np.arange(rows.size),
@@ -95,21 +87,7 @@ def _make_columns(name: str, rows: pd.DataFrame, timeline: Timeline) -> dict[str
 
 
 def draw_invalid_times(plan: SessionPlan, timeline: Timeline) -> pd.DataFrame:
-    """Draw the intervals of a session in which something went wrong.
-
-    Parameters
-    ----------
-    plan
-        The session.
-    timeline
-        What is shown when.
-
-    Returns
-    -------
-    pandas.DataFrame
-        start_time, stop_time, tags (tuple of scope, id, label); not in order of time, and empty
-        for most sessions.
-    """
+    """Draw the invalid intervals of a session, with tags (scope, id, label); empty for most."""
     columns = ["start_time", "stop_time", "tags"]
     if not plan.facts.has_invalid_times:
         return pd.DataFrame(columns=columns)
@@ -139,20 +117,12 @@ def draw_invalid_times(plan: SessionPlan, timeline: Timeline) -> pd.DataFrame:
             ("EcephysSession", session, "all_probes"),
         ),
     ]
-    # the released files list them in the order they were found, not in order of time
+    # the released files list them in the order they were found in
     return pd.DataFrame([rows[0], rows[2], rows[1]], columns=columns)
 
 
 def write_invalid_times(writer: NwbWriter, invalid: pd.DataFrame) -> None:
-    """Write the table of invalid times; nothing if there are none.
-
-    Parameters
-    ----------
-    writer
-        The file.
-    invalid
-        As from `draw_invalid_times`.
-    """
+    """Write the table of invalid times, unless it is empty."""
     if invalid.empty:
         return
     columns: dict[str, Column | Ragged] = {
@@ -170,15 +140,7 @@ def write_invalid_times(writer: NwbWriter, invalid: pd.DataFrame) -> None:
 
 
 def write_laser(writer: NwbWriter, laser: pd.DataFrame) -> None:
-    """Write the light pulses.
-
-    Parameters
-    ----------
-    writer
-        The file.
-    laser
-        As in `Timeline`.
-    """
+    """Write the light pulses."""
     writer.mark(
         "processing/optotagging",
         CORE,
@@ -193,7 +155,7 @@ def write_laser(writer: NwbWriter, laser: pd.DataFrame) -> None:
         name: Column(laser[name].to_numpy(dtype=object if name in texts else float))
         for name in ("start_time", "condition", "level", "stop_time", "stimulus_name", "duration")
     }
-    columns["tags"] = _one_tag(len(laser), "optical_stimulation")
+    columns["tags"] = _repeat_tag(len(laser), "optical_stimulation")
     columns["timeseries"] = writer.make_references(series, np.arange(len(laser)))
     writer.write_table(
         "processing/optotagging/optogenetic_stimulation",

@@ -1,8 +1,8 @@
-"""Local field potentials: a 1/f background, theta in CA1, and sinks locked to stimuli.
+"""Local field potentials: a 1/f background, theta in CA1, and responses to stimuli.
 
-The responses begin as a current source density, sinks with their return currents in the layers
-of cortex; the potential is its double integral over depth. Potential and density therefore agree
-by construction: CSD = −d²φ/dz², in V/cm².
+The responses are defined as a current source density, sinks with their return currents in the
+layers of cortex; the potential is its double integral over depth. Both therefore agree:
+CSD = −d²φ/dz², in V/cm².
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import pandas as pd
 from spikehouse.demo.anatomy import N_CHANNELS, STRUCTURES
 from spikehouse.demo.behavior import draw_running
 from spikehouse.demo.plan import SessionPlan
-from spikehouse.demo.streams import make_rng
+from spikehouse.demo.sessions import make_rng
 from spikehouse.demo.timeline import Timeline
 
 __all__ = ["CSD_TIMES", "FieldModel", "iterate_lfp", "make_csd", "make_field_model"]
@@ -24,7 +24,7 @@ __all__ = ["CSD_TIMES", "FieldModel", "iterate_lfp", "make_csd", "make_field_mod
 STEP_CM = 1e-3
 DEPTH_UM = 10.0 * np.arange(N_CHANNELS)
 CSD_TIMES = np.linspace(-0.1, 0.25, 875)
-SLAB = 16_384
+SLAB_SAMPLES = 16_384
 # Depth in the layer stack (0 surface, 1 white matter), delay after the area's latency [s], time
 # constant [s], strength of the sink [V/cm²]: input to layer 4, then layers 2/3 and 5.
 SINKS = ((0.42, -0.006, 0.012, 4.0), (0.2, 0.012, 0.022, 2.2), (0.66, 0.02, 0.03, 1.6))
@@ -34,7 +34,7 @@ TIME_CONSTANTS_S = (0.003, 0.012, 0.05, 0.3)
 BACKGROUND_V, CHANNEL_NOISE_V, THETA_V = 55e-6, 5e-6, 130e-6
 THETA_HZ = 7.4
 RESPONSE_S = 0.3
-# How strongly onsets move the field, relative to a flash; movies flow.
+# Response to the onset of each stimulus relative to a flash; movies evoke none.
 ONSET_GAIN = {
     "flashes": 1.0,
     "drifting_gratings": 0.6,
@@ -48,46 +48,23 @@ OFF_GAIN = 0.45
 
 @dataclass(frozen=True)
 class FieldModel:
-    """The field along one probe.
+    """Profiles of sinks and sources along a probe, every 10 µm from the tip up."""
 
-    Attributes
-    ----------
-    sinks
-        (sinks, 384) current source density of each, at its peak [V/cm²], every 10 µm from the
-        tip up.
-    potentials
-        (sinks, 384) the potential each makes [V].
-    delays_s, constants_s
-        When after a stimulus each begins, and how fast it goes.
-    sources
-        (background sources, 384) their potential profiles [V].
-    theta
-        (384) amplitude of theta, with its reversal through the layers of CA1 [V].
-    """
-
+    # (sinks, 384) current source density of each at its peak [V/cm²]
     sinks: np.ndarray
+    # (sinks, 384) potential of each [V]
     potentials: np.ndarray
+    # delay after a stimulus, and time constant
     delays_s: np.ndarray
     constants_s: np.ndarray
+    # (background sources, 384) potential of each [V]
     sources: np.ndarray
+    # (384) amplitude [V]; theta reverses its sign in the layers of CA1
     theta: np.ndarray
 
 
 def make_field_model(plan: SessionPlan, probe_id: int) -> FieldModel:
-    """Lay out sinks and sources along a probe.
-
-    Parameters
-    ----------
-    plan
-        The session.
-    probe_id
-        The probe.
-
-    Returns
-    -------
-    FieldModel
-        Profiles every 10 µm from the tip up.
-    """
+    """Draw the sinks and sources along a probe."""
     rng = make_rng(plan.seed, probe_id, "field")
     channels = plan.channels[plan.channels["ecephys_probe_id"] == probe_id]
     area = str(channels["ecephys_structure_acronym"].dropna().iloc[-1])
@@ -96,7 +73,7 @@ def make_field_model(plan: SessionPlan, probe_id: int) -> FieldModel:
     densities = []
     for depth, _, _, strength in SINKS:
         centre = high - depth * (high - low)
-        densities.append(-strength * rng.uniform(0.85, 1.15) * _make_triple(centre))
+        densities.append(-strength * rng.uniform(0.85, 1.15) * _make_sink(centre))
     sinks = np.array(densities)
     potentials = -np.cumsum(np.cumsum(sinks, axis=1), axis=1) * STEP_CM**2
     centres = rng.uniform(0, DEPTH_UM[-1], size=N_SOURCES)
@@ -116,14 +93,14 @@ def make_field_model(plan: SessionPlan, probe_id: int) -> FieldModel:
 
 
 def _find_extent(channels: pd.DataFrame, area: str) -> tuple[float, float]:
-    """Find the lowest and highest depth [µm above the tip] of a structure."""
+    """Return the lowest and highest position [µm above the tip] of a structure."""
     of_area = channels[channels["ecephys_structure_acronym"] == area]
     vertical = of_area["probe_vertical_position"]
     return float(vertical.min()), float(vertical.max())
 
 
-def _make_triple(centre_um: float) -> np.ndarray:
-    """Make a peak with half its return current on either side: no net current, no dipole."""
+def _make_sink(centre_um: float) -> np.ndarray:
+    """Compute a sink with half its return current on either side: no net current, no dipole."""
 
     def peak(at: float) -> np.ndarray:
         return np.asarray(np.exp(-0.5 * ((DEPTH_UM - at) / SINK_WIDTH_UM) ** 2))
@@ -138,51 +115,38 @@ def _make_theta(channels: pd.DataFrame) -> np.ndarray:
     low, high = _find_extent(channels, "CA1")
     middle = (low + high) / 2
     spread = np.exp(-0.5 * ((DEPTH_UM - middle) / 350) ** 2)
-    # theta turns over between the pyramidal layer and the dendrites below it
+    # theta reverses between the pyramidal layer and the dendrites below it
     return np.asarray(THETA_V * spread * -np.tanh((DEPTH_UM - middle - 80) / 110))
 
 
 def _respond(model: FieldModel, since: np.ndarray) -> np.ndarray:
-    """Give the time course of each sink, 1 at its peak: (sinks, times)."""
+    """Compute the time course of each sink, with a peak of 1: (sinks, times)."""
     after = (since - model.delays_s[:, None]) / model.constants_s[:, None]
     after = np.clip(after, 0, 40)
     return np.asarray(after * np.exp(1 - after))
 
 
 def make_csd(plan: SessionPlan, probe_id: int) -> np.ndarray:
-    """Give the current source density around a flash, averaged over flashes.
-
-    Parameters
-    ----------
-    plan
-        The session.
-    probe_id
-        The probe.
-
-    Returns
-    -------
-    numpy.ndarray
-        (875 times, 384 virtual channels) [V/cm²]; sinks are negative.
-    """
+    """Compute the current source density around a flash: (875 times, 384 channels) [V/cm²]."""
     model = make_field_model(plan, probe_id)
     rng = make_rng(plan.seed, probe_id, "csd")
     course = _respond(model, CSD_TIMES)
     density = np.einsum("kt,kz->tz", course, model.sinks)
-    # what averaging leaves of the background, smooth in depth and time
+    # the rest of the background after averaging, smooth in depth and time
     coarse = rng.standard_normal((CSD_TIMES.size // 25 + 2, N_CHANNELS // 8 + 2))
-    noise = _stretch(_stretch(coarse, 25, CSD_TIMES.size).T, 8, N_CHANNELS).T
+    noise = _interpolate_rows(_interpolate_rows(coarse, 25, CSD_TIMES.size).T, 8, N_CHANNELS).T
     return np.asarray(density + 0.08 * noise)
 
 
-def _stretch(coarse: np.ndarray, step: int, n: int) -> np.ndarray:
-    """Interpolate rows linearly, ``step`` of them for each that is there."""
+def _interpolate_rows(coarse: np.ndarray, step: int, n: int) -> np.ndarray:
+    """Interpolate rows linearly, ``step`` new ones for each."""
     at = np.arange(n) / step
     low = at.astype(int)
     return np.asarray(coarse[low] + (at - low)[:, None] * (coarse[low + 1] - coarse[low]))
 
 
 def _find_events(timeline: Timeline) -> tuple[np.ndarray, np.ndarray]:
-    """Find what moves the field: (times [s], strength), in order."""
+    """Return the times [s] and strengths of the events that evoke responses, in order."""
     shown = timeline.presentations
     gains = shown["name"].map(ONSET_GAIN).fillna(0.0).to_numpy(dtype=float)
     rows = np.flatnonzero(gains > 0)
@@ -198,26 +162,7 @@ def _find_events(timeline: Timeline) -> tuple[np.ndarray, np.ndarray]:
 def iterate_lfp(
     plan: SessionPlan, probe_id: int, timeline: Timeline, times: np.ndarray, channels: np.ndarray
 ) -> Iterator[np.ndarray]:
-    """Give the potential, a slab of time after the other.
-
-    Parameters
-    ----------
-    plan
-        The session.
-    probe_id
-        The probe.
-    timeline
-        What is shown when.
-    times
-        Of the samples [s].
-    channels
-        Channel numbers on the probe.
-
-    Yields
-    ------
-    numpy.ndarray
-        (at most 16384 samples, channels) float32 [V].
-    """
+    """Yield the potential [V] in slabs of at most 16384 samples: (samples, channels) float32."""
     from scipy.signal import lfilter
 
     model = make_field_model(plan, probe_id)
@@ -232,8 +177,8 @@ def iterate_lfp(
     decay = np.exp(-1 / (rate * np.array(TIME_CONSTANTS_S)))
     state = rng.standard_normal((decay.size, N_SOURCES)) * decay[:, None]
     phase = float(rng.uniform(0, 2 * np.pi))
-    for start in range(0, times.size, SLAB):
-        at = times[start : start + SLAB]
+    for start in range(0, times.size, SLAB_SAMPLES):
+        at = times[start : start + SLAB_SAMPLES]
         background = np.zeros((N_SOURCES, at.size))
         for index, pole in enumerate(decay):
             kick = rng.standard_normal((N_SOURCES, at.size)) * np.sqrt(1 - pole**2)
@@ -250,7 +195,7 @@ def iterate_lfp(
         signals = np.concatenate([background, course, theta[None]]).astype(np.float32)
         slab = CHANNEL_NOISE_V * rng.standard_normal((at.size, channels.size), dtype=np.float32)
         slab = slab.astype(np.float32)
-        # sums in a fixed order: the same bits whatever the number of threads
+        # sums in a fixed order give the same bits for any number of threads
         for signal, profile in zip(signals, profiles, strict=True):
             slab += signal[:, None] * profile
         yield slab
@@ -263,7 +208,7 @@ def _add_events(
     onsets: np.ndarray,
     strength: np.ndarray,
 ) -> None:
-    """Add the response to every event that reaches into a slab."""
+    """Add the responses to all events that reach into a slab."""
     first = np.searchsorted(onsets, at[0] - RESPONSE_S)
     last = np.searchsorted(onsets, at[-1])
     for event in range(int(first), int(last)):

@@ -13,13 +13,12 @@ from spikehouse.demo.general_writer import ELECTRODES, write_general, write_modu
 from spikehouse.demo.lfp import CSD_TIMES, DEPTH_UM, iterate_lfp, make_csd
 from spikehouse.demo.nwb_writer import CORE, EXTENSION, TABLES, NwbWriter
 from spikehouse.demo.plan import SessionPlan
-from spikehouse.demo.streams import make_rng
+from spikehouse.demo.sessions import make_rng
 from spikehouse.demo.timeline import Timeline, make_timeline
 
 __all__ = ["write_lfp"]
 
-# The LFP keeps channels 2, 6, 10, … : none of them is a reference. The last would be above the
-# cement and is left out.
+# The LFP has channels 2, 6, 10, …, none of which is a reference, except those above the cement.
 FIRST_CHANNEL, LAST_CHANNEL = 2, 380
 SHANK_MIDDLE_UM = 24.0
 
@@ -30,23 +29,7 @@ def write_lfp(
     path: Path,
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
-    """Simulate the LFP of a probe and write it.
-
-    Parameters
-    ----------
-    plan
-        The session.
-    probe_id
-        The probe.
-    path
-        Of the new file.
-    progress
-        Called with (samples done, samples in all).
-
-    Notes
-    -----
-    Samples are written slab by slab: memory stays below 350 MB in every size.
-    """
+    """Simulate the LFP of a probe and write it in slabs, with at most 350 MB of memory."""
     timeline = make_timeline(plan)
     times = _make_times(plan, probe_id, timeline)
     channels = plan.channels[plan.channels["ecephys_probe_id"] == probe_id]
@@ -64,7 +47,7 @@ def write_lfp(
         shape = (times.size, len(kept))
         data = file.create_dataset(f"{series}/data", shape=shape, dtype="float32")
         writer.write_series(series, None, times, "volts", kind="ElectricalSeries")
-        # beside the LFP group as well, as in the released files
+        # a second path to the series, as in the released files
         file[f"acquisition/{name}_data"] = h5py.SoftLink(f"/{series}")
         _write_region(writer, series, len(kept), probe_id)
         _write_csd(writer, plan, probe_id)
@@ -77,7 +60,7 @@ def write_lfp(
 
 
 def _make_times(plan: SessionPlan, probe_id: int, timeline: Timeline) -> np.ndarray:
-    """Give the sample times: all, or those around the flashes in the smaller sizes."""
+    """Return the sample times: all, or those around the flashes in the smaller sizes."""
     probe = plan.probes.loc[[probe_id]].iloc[0]
     rate = float(probe["lfp_sampling_rate"] / probe["lfp_temporal_subsampling_factor"])
     offset = float(make_rng(plan.seed, probe_id, "lfp start").uniform(0, 1 / rate))

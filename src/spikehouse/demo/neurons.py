@@ -1,4 +1,4 @@
-"""Draw the units of a probe: where they are, what they prefer, how well they were isolated."""
+"""Draw the units of a probe: position, tuning, and other properties."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import pandas as pd
 
 from spikehouse.demo.anatomy import STRUCTURES
 from spikehouse.demo.quality import Columns, draw_quality, draw_waveform_shape
+from spikehouse.demo.sessions import make_rng
 from spikehouse.demo.sizes import SizeOptions
-from spikehouse.demo.streams import make_rng
 
-__all__ = ["N_FEATURES", "TRUTH_COLUMNS", "draw_units", "make_image_features"]
+__all__ = ["N_FEATURES", "N_SCENES", "TRUTH_COLUMNS", "draw_units", "make_image_features"]
 
 N_SCENES = 118
 N_FEATURES = 8
@@ -24,11 +24,11 @@ SPATIAL_FREQUENCIES = np.array([0.02, 0.04, 0.08, 0.16, 0.32])
 
 TRUTH_COLUMNS = {
     "structure": "structure acronym; missing outside the brain",
-    "is_visual": "whether the unit answers visual stimuli at all",
+    "is_visual": "whether the unit responds to visual stimuli",
     "is_passing": "whether the unit passes the default filters",
     "is_narrow": "whether its waveform is narrow (fast-spiking)",
-    "is_optotagged": "whether it carries the opsin and answers the laser",
-    "opto_latency_s": "mean latency of the answer to a light pulse [s]; missing if not optotagged",
+    "is_optotagged": "whether it expresses the opsin and responds to the laser",
+    "opto_latency_s": "mean latency of responses to light pulses [s]; missing if not optotagged",
     "firing_rate": "mean rate over the whole recording [spikes/s]",
     "latency_s": "onset latency of visual responses [s]; 0 if not visual",
     "refractory_s": "dead time after a spike [s]",
@@ -36,10 +36,10 @@ TRUTH_COLUMNS = {
     "drive": "size of visual responses relative to the baseline",
     "transience": "share of a response that has decayed in the steady state, 0–1",
     "decay_s": "time constant of that decay [s]",
-    "on_gain": "answer to a bright flash relative to the drive",
-    "off_gain": "answer to a dark flash relative to the drive",
+    "on_gain": "response to a bright flash relative to the drive",
+    "off_gain": "response to a dark flash relative to the drive",
     "preferred_direction": "preferred direction of drifting gratings [degrees, 0–360)",
-    "preferred_orientation": "the same without its sign [degrees, 0–180)",
+    "preferred_orientation": "preferred direction modulo 180 [degrees, 0–180)",
     "tuning_width": "standard deviation of orientation tuning [degrees]",
     "orientation_strength": "tuned share of the response to gratings, 0–1",
     "direction_strength": "loss of response in the opposite direction, 0–1",
@@ -64,7 +64,7 @@ TRUTH_COLUMNS = {
 
 @dataclass(frozen=True)
 class ProbeContext:
-    """What the units of a probe depend on."""
+    """Session, probe and size that the units of a probe depend on."""
 
     seed: int
     session_id: int
@@ -74,42 +74,16 @@ class ProbeContext:
 
 
 def make_image_features(seed: int) -> np.ndarray:
-    """Give the natural scenes' place in the space neurons are tuned in.
-
-    Parameters
-    ----------
-    seed
-        Seed of the survey. The same images have the same features in every session.
-
-    Returns
-    -------
-    numpy.ndarray
-        (118 images, features), standard normal.
-    """
+    """Draw the features of the natural scenes, the same in every session: (118, features)."""
     return make_rng(seed, "image features").standard_normal((N_SCENES, N_FEATURES))
 
 
 def draw_units(context: ProbeContext, channels: pd.DataFrame) -> pd.DataFrame:
-    """Draw the units of one probe.
-
-    Parameters
-    ----------
-    context
-        Session, probe, size.
-    channels
-        The probe's channels, as from `draw_channels` with an ``id`` column.
-
-    Returns
-    -------
-    pandas.DataFrame
-        One row a unit, in no special order of depth: the columns of `TRUTH_COLUMNS`, the quality
-        and waveform metrics under their names in units.csv, ``ecephys_channel_id`` and
-        ``peak_index`` (local index of the peak channel).
-    """
+    """Draw the units of a probe: truth, metrics as named in units.csv, and peak channels."""
     rng = make_rng(context.seed, context.session_id, "units", context.letter)
     rows, passing = _draw_places(rng, context, channels)
     peak = channels.iloc[rows].reset_index(drop=True)
-    # arrays in a dict: a data frame takes a hundred times longer to gain a column
+    # a dict of arrays, because adding a column to a data frame takes a hundred times as long
     units: Columns = {
         "ecephys_channel_id": peak["id"].to_numpy(),
         "peak_index": peak["local_index"].to_numpy(),
@@ -133,7 +107,7 @@ def _draw_places(
     """Draw the peak channel of each unit (by row) and whether it passes the filters."""
     size = context.size
     acronyms = channels["ecephys_structure_acronym"].to_numpy()
-    weights = np.array([_weigh(name) for name in acronyms])
+    weights = np.array([_weigh_channel(name) for name in acronyms])
     fixed_visp = context.letter == "C" and size.n_visp_units > 0
     if not fixed_visp:
         n_units = int(rng.integers(size.n_units_range[0], size.n_units_range[1] + 1))
@@ -154,7 +128,7 @@ def _draw_places(
     return np.concatenate([first, second])[order], passing[order]
 
 
-def _weigh(acronym: str | None) -> float:
+def _weigh_channel(acronym: str | None) -> float:
     if acronym is None:
         return 0.35
     return 1.6 if acronym in VISUAL_CORTEX else UNIT_WEIGHTS.get(acronym, 0.8)
@@ -194,7 +168,7 @@ def _draw_identity(rng: np.random.Generator, units: Columns, context: ProbeConte
 
 
 def _ensure_tagged(tagged: np.ndarray, units: Columns, in_cortex: np.ndarray) -> None:
-    """See to it that two well isolated units of VISp answer the laser in every Cre session."""
+    """Make at least two passing units respond to the laser."""
     good = np.flatnonzero(in_cortex & units["is_passing"])
     missing = 2 - int(tagged[good].sum())
     untagged = good[~tagged[good]]
@@ -234,7 +208,7 @@ def _draw_tuning(rng: np.random.Generator, units: Columns) -> None:
 
 
 def _draw_receptive_fields(rng: np.random.Generator, units: Columns) -> None:
-    """Lay receptive fields out in order along the probe, structure by structure."""
+    """Draw receptive fields that move in order along the probe, in each structure."""
     n = units["is_passing"].size
     azimuth, elevation, width = (np.zeros(n) for _ in range(3))
     depth = units["peak_index"].astype(float)
@@ -258,7 +232,7 @@ def _draw_image_tuning(rng: np.random.Generator, units: Columns, features: np.nd
     weights /= np.sqrt((weights**2).sum(axis=1, keepdims=True))
     gain = np.exp(rng.normal(np.log(1.1), 0.3, size=n))
     gain = np.where(units["is_visual"], gain, 0.1 * gain)
-    # einsum and not BLAS: the same bits whatever the number of threads
+    # einsum instead of BLAS gives the same bits for any number of threads
     score = np.einsum("if,uf->ui", features, weights)
     response = np.exp(gain[:, None] * score)
     mean, square = response.mean(axis=1), (response**2).mean(axis=1)

@@ -1,4 +1,4 @@
-"""The plan of a session: its probes, channels and units, drawn before any spike is."""
+"""The plan of a session: probes, channels and units, drawn before any spikes."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ import pandas as pd
 from spikehouse.demo.anatomy import draw_channels
 from spikehouse.demo.neurons import TRUTH_COLUMNS, ProbeContext, draw_units
 from spikehouse.demo.quality import CSV_METRICS
-from spikehouse.demo.sessions import SessionFacts, get_session_facts
+from spikehouse.demo.sessions import SessionFacts, get_session_facts, make_rng
 from spikehouse.demo.sizes import SizeOptions
-from spikehouse.demo.streams import make_rng
 
 __all__ = ["SessionPlan", "draw_plan", "find_session_of_probe", "make_table"]
 
@@ -27,19 +26,7 @@ UNIT_CSV_COLUMNS = sorted((*CSV_METRICS, *EPOCHS, "ecephys_channel_id"))
 
 @dataclass(frozen=True)
 class SessionPlan:
-    """What a session consists of.
-
-    Attributes
-    ----------
-    facts
-        What is fixed about the session.
-    size
-        How much of it is simulated.
-    seed
-        Seed of the survey.
-    probes, channels, units
-        One row each, ids in the index; `units` has the metrics and the truth.
-    """
+    """Probes, channels and units of a session; units have the metrics and the truth."""
 
     facts: SessionFacts
     size: SizeOptions
@@ -55,27 +42,12 @@ class SessionPlan:
 
 
 def draw_plan(seed: int, session_id: int, size: SizeOptions) -> SessionPlan:
-    """Draw the probes, channels and units of a session.
-
-    Parameters
-    ----------
-    seed
-        Seed of the survey.
-    session_id
-        The session.
-    size
-        How much is simulated.
-
-    Returns
-    -------
-    SessionPlan
-        The plan; equal arguments give equal plans.
-    """
+    """Draw the probes, channels and units of a session."""
     facts = get_session_facts(session_id)
     number = session_id % 100
     rng = make_rng(seed, session_id, "probes")
     probes, channels, units = [], [], []
-    # all six letters are drawn in every size, so that a probe keeps its numbers
+    # drawn for all six probes in every size, so that a probe has the same rate in each
     rates = 30_000 + rng.normal(-0.03, 0.04, size=6)
     next_unit = UNIT_ID_START + number * 100_000 + int(rng.integers(0, 500))
     for index, letter in enumerate("ABCDEF"):
@@ -126,36 +98,12 @@ def _describe_probe(
 
 
 def find_session_of_probe(probe_id: int) -> int:
-    """Give the session a probe would belong to, by how the ids are made.
-
-    Parameters
-    ----------
-    probe_id
-        Of the probe.
-
-    Returns
-    -------
-    int
-        A session id; whether it and the probe exist is another question.
-    """
+    """Return the session id that belongs to a probe id, whether or not they exist."""
     return SESSION_ID_START + (int(probe_id) - PROBE_ID_START) // 1_000
 
 
 def make_table(plan: SessionPlan, name: str) -> pd.DataFrame:
-    """Give the rows a session adds to one of the survey's CSV tables.
-
-    Parameters
-    ----------
-    plan
-        The session.
-    name
-        ``"sessions"``, ``"probes"``, ``"channels"`` or ``"units"``.
-
-    Returns
-    -------
-    pandas.DataFrame
-        The columns of that CSV, ``id`` in the index.
-    """
+    """Return the rows of a session in one of the CSV tables."""
     if name == "sessions":
         return _make_session_row(plan.facts)
     if name == "probes":

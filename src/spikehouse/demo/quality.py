@@ -1,4 +1,4 @@
-"""Draw how well units were isolated and what their waveforms look like."""
+"""Draw the quality metrics and waveform metrics of units."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ __all__ = [
     "draw_waveform_shape",
 ]
 
-# A table being built: column name → one value a unit.
+# Column name → one value per unit.
 Columns = dict[str, np.ndarray]
-# The metric columns of units.csv, in its order (the ids and epoch names come besides).
+# The metric columns of units.csv, in its order, without ids and epoch names.
 CSV_METRICS = (
     "PT_ratio",
     "amplitude",
@@ -41,46 +41,22 @@ CSV_METRICS = (
     "velocity_above",
     "velocity_below",
 )
-# What the session file calls some of them.
+# Names in the session file that differ.
 FILE_NAMES = {"duration": "waveform_duration", "halfwidth": "waveform_halfwidth"}
 MAX_CONTAMINATION = 0.9
 
 
 def compute_contamination(isi_violations: np.ndarray) -> np.ndarray:
-    """Find the share of foreign spikes that gives a rate of interval violations.
-
-    Parameters
-    ----------
-    isi_violations
-        Rate of violations relative to the unit's rate, as in the quality metrics.
-
-    Returns
-    -------
-    numpy.ndarray
-        Share of spikes from an independent source, at most 0.9.
-
-    Notes
-    -----
-    With a share f of independent spikes among clean ones, f·(1 − f) + f²/2 of the expected
-    coincidences happen, so f = 1 − sqrt(1 − 2·v). Rates of 0.5 and more need bursts as well;
-    here they get the largest share.
-    """
+    """Compute the share of spikes of other neurons that explains a rate of ISI violations."""
+    # With a share f of independent spikes among clean ones, f·(1 − f) + f²/2 of the expected
+    # coincidences happen, so f = 1 − sqrt(1 − 2·v). Rates from 0.5 need bursts as well; here they
+    # get the largest share.
     share = 1 - np.sqrt(np.clip(1 - 2 * isi_violations, 0, None))
     return np.asarray(np.minimum(share, MAX_CONTAMINATION))
 
 
 def draw_quality(rng: np.random.Generator, units: Columns, *, is_outside: np.ndarray) -> None:
-    """Add the quality metrics, so that exactly the units marked as passing pass the filters.
-
-    Parameters
-    ----------
-    rng
-        Where the numbers come from.
-    units
-        Units of one probe with ``is_passing`` and ``firing_rate``; gains the metric columns.
-    is_outside
-        Units outside the brain, which fail whatever their metrics.
-    """
+    """Add quality metrics with which exactly the units marked as passing pass the filters."""
     n = units["is_passing"].size
     fails = ~units["is_passing"]
     reasons = rng.random((4, n)) < np.array([0.17, 0.62, 0.27, 0.26])[:, None]
@@ -112,15 +88,7 @@ def draw_quality(rng: np.random.Generator, units: Columns, *, is_outside: np.nda
 
 
 def draw_waveform_shape(rng: np.random.Generator, units: Columns) -> None:
-    """Add the waveform metrics: duration, halfwidth, slopes, spread, velocities.
-
-    Parameters
-    ----------
-    rng
-        Where the numbers come from.
-    units
-        Units of one probe with ``is_narrow``, ``quality`` and ``snr``; gains the columns.
-    """
+    """Add the waveform metrics: duration, halfwidth, slopes, spread, velocities."""
     n = units["is_passing"].size
     narrow = units["is_narrow"]
     duration = np.where(narrow, rng.normal(0.26, 0.045, size=n), rng.normal(0.58, 0.1, size=n))

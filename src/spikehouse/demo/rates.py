@@ -1,4 +1,4 @@
-"""From a unit's tuning to its firing rate over the session."""
+"""Compute the firing rate of a unit over the session from its tuning."""
 
 from __future__ import annotations
 
@@ -24,28 +24,16 @@ FLOOR = 0.02
 
 @dataclass(frozen=True)
 class RateModel:
-    """What is needed to give the rate of any unit of a session.
-
-    Attributes
-    ----------
-    grid
-        The bins.
-    rows_of
-        Stimulus → rows of its presentations among all.
-    shown
-        Stimulus → what neurons see of it, in the order of those rows.
-    movies
-        Stimulus → features of its frames, by presentation.
-    off_rows, off_segments
-        Presentations that leave an off response and the segments it falls into.
-    n_segments
-        Segments of the grid.
-    """
+    """The stimuli of a session, as needed to compute the rate of any unit."""
 
     grid: RateGrid
+    # stimulus → rows of its presentations
     rows_of: dict[str, np.ndarray]
+    # stimulus → parameters of those presentations
     shown: dict[str, Shown]
+    # stimulus → features of the frames of those presentations
     movies: dict[str, np.ndarray]
+    # presentations with an off response, and the segments it falls into
     off_rows: np.ndarray
     off_segments: np.ndarray
     n_segments: int
@@ -54,22 +42,7 @@ class RateModel:
 def make_rate_model(
     grid: RateGrid, timeline: Timeline, get_movie: Callable[[str, int], np.ndarray]
 ) -> RateModel:
-    """Gather what the rates of a session's units have in common.
-
-    Parameters
-    ----------
-    grid
-        The bins.
-    timeline
-        What is shown.
-    get_movie
-        Gives the features of a movie's frames, from its name and number of frames.
-
-    Returns
-    -------
-    RateModel
-        For `compute_rate`.
-    """
+    """Collect the parameters of the stimuli that units respond to."""
     names = timeline.presentations["name"].to_numpy(dtype=object)
     row = timeline.presentations["row"].to_numpy()
     rows_of: dict[str, np.ndarray] = {}
@@ -89,22 +62,7 @@ def make_rate_model(
 
 
 def tune_orientation(unit: Unit, direction: np.ndarray, *, is_moving: bool) -> np.ndarray:
-    """Give how well directions suit a unit.
-
-    Parameters
-    ----------
-    unit
-        The unit.
-    direction
-        [degrees]; missing for blank sweeps, which suit nobody.
-    is_moving
-        Whether the opposite direction is another stimulus.
-
-    Returns
-    -------
-    numpy.ndarray
-        1 at the best direction.
-    """
+    """Compute the response to directions [degrees] relative to the best; 0 for blank sweeps."""
     apart = np.abs((direction - unit["preferred_direction"] + 180) % 360 - 180)
     width = unit["tuning_width"]
     same = np.exp(-0.5 * (apart / width) ** 2)
@@ -114,7 +72,7 @@ def tune_orientation(unit: Unit, direction: np.ndarray, *, is_moving: bool) -> n
     return np.nan_to_num(1 - strength + strength * (same + opposite))
 
 
-def _tune_octaves(values: np.ndarray, preferred: float, width: float) -> np.ndarray:
+def _tune_log_gaussian(values: np.ndarray, preferred: float, width: float) -> np.ndarray:
     return np.asarray(np.exp(-0.5 * (np.log2(values / preferred) / width) ** 2))
 
 
@@ -122,24 +80,24 @@ def _get_weights(unit: Unit) -> np.ndarray:
     return np.array([unit[f"feature_{i}"] for i in range(N_FEATURES)])
 
 
-def _answer_features(unit: Unit, features: np.ndarray, share: float) -> np.ndarray:
+def _respond_to_features(unit: Unit, features: np.ndarray, share: float) -> np.ndarray:
     score = np.einsum("pf,f->p", features, _get_weights(unit))
     gain = unit["image_gain"]
     return np.asarray(share * np.exp(gain * score - gain**2 / 2))
 
 
-def _answer(name: str, unit: Unit, model: RateModel) -> np.ndarray:
-    """Give a unit's answer to every presentation of a stimulus, relative to its drive."""
-    # blank sweeps have no parameters, and nobody answers them
-    return np.asarray(np.nan_to_num(_answer_shown(name, unit, model)))
+def _compute_response(name: str, unit: Unit, model: RateModel) -> np.ndarray:
+    """Compute the response of a unit to every presentation of a stimulus, relative to its drive."""
+    # the parameters of blank sweeps are NaN; no unit responds to them
+    return np.asarray(np.nan_to_num(_compute_response_to_shown(name, unit, model)))
 
 
-def _answer_shown(name: str, unit: Unit, model: RateModel) -> np.ndarray:
+def _compute_response_to_shown(name: str, unit: Unit, model: RateModel) -> np.ndarray:
     shown = model.shown[name]
     if name in model.movies:
-        return _answer_features(unit, model.movies[name], MOVIE_SHARE)
+        return _respond_to_features(unit, model.movies[name], MOVIE_SHARE)
     if name == "natural_scenes":
-        return _answer_features(unit, model.grid.scene_features, SCENE_SHARE)
+        return _respond_to_features(unit, model.grid.scene_features, SCENE_SHARE)
     if name == "gabors":
         width = unit["rf_width"] ** 2 + GABOR_RADIUS_DEG**2
         apart = (shown["x"] - unit["rf_x_position"]) ** 2 + (
@@ -152,13 +110,13 @@ def _answer_shown(name: str, unit: Unit, model: RateModel) -> np.ndarray:
         return np.asarray(FLASH_SHARE * gain)
     if name == "static_gratings":
         tuned = tune_orientation(unit, shown["orientation"], is_moving=False)
-        tuned = tuned * _tune_octaves(shown["sf"], unit["preferred_sf"], 1.0)
+        tuned = tuned * _tune_log_gaussian(shown["sf"], unit["preferred_sf"], 1.0)
         phase = np.cos(2 * np.pi * (shown["phase"] - unit["preferred_phase"]))
         return np.asarray(GRATING_SHARE * tuned * (1 + unit["f1_modulation"] * phase))
     tuned = tune_orientation(unit, shown["direction"], is_moving=True)
     if name == "dot_motion":
-        return np.asarray(tuned * _tune_octaves(shown["speed"], unit["preferred_speed"], 1.2))
-    tuned = tuned * _tune_octaves(shown["tf"], unit["preferred_tf"], 1.1)
+        return np.asarray(tuned * _tune_log_gaussian(shown["speed"], unit["preferred_speed"], 1.2))
+    tuned = tuned * _tune_log_gaussian(shown["tf"], unit["preferred_tf"], 1.1)
     power = shown["contrast"] ** 2
     # relative to the usual contrast of 0.8
     saturated = power / (power + unit["contrast_50"] ** 2) * (1 + unit["contrast_50"] ** 2 / 0.64)
@@ -166,7 +124,7 @@ def _answer_shown(name: str, unit: Unit, model: RateModel) -> np.ndarray:
 
 
 def _make_profile(unit: Unit) -> np.ndarray:
-    """Give the shape of responses: rest, after onset, after offset."""
+    """Compute the time course of responses: rest, after onset, after offset."""
     at = PROFILE_STEP_S * np.arange(N_PROFILE_BINS)
     transience = unit["transience"]
     onset = 1 + transience * (2.5 * np.exp(-at / unit["decay_s"]) - 0.8)
@@ -177,7 +135,7 @@ def _make_profile(unit: Unit) -> np.ndarray:
 def _make_gain(
     unit: Unit, grid: RateGrid, rng: np.random.Generator, duration_s: float
 ) -> np.ndarray:
-    """Give the slow gain at the knots: running, arousal, drift, and absence."""
+    """Compute the slow gain at the knots from running, arousal, drift and presence."""
     n = grid.arousal.size
     at = AROUSAL_STEP_S * np.arange(n) / duration_s
     phase = rng.random(3)
@@ -190,7 +148,7 @@ def _make_gain(
     gain = np.exp(log_gain)
     present = unit["presence_ratio"]
     if present < 0.95:
-        # the neuron drifted out of reach of the electrodes, or into it
+        # the unit was lost, or first recorded, during the session
         edge = present if rng.random() < 0.5 else 1 - present
         sign = 1 if edge == present else -1
         gain = gain / (1 + np.exp(np.clip(sign * (at - edge) / 0.004, -60, 60)))
@@ -198,30 +156,15 @@ def _make_gain(
 
 
 def compute_rate(unit: Unit, model: RateModel, rng: np.random.Generator) -> np.ndarray:
-    """Give the firing rate of a unit, at no latency.
-
-    Parameters
-    ----------
-    unit
-        The unit.
-    model
-        The session.
-    rng
-        The unit's own random generator: draws its drift.
-
-    Returns
-    -------
-    numpy.ndarray
-        (bins) rate relative to a resting rate of about 1.
-    """
+    """Compute the rate of a unit in each bin, without latency; the resting rate is about 1."""
     grid = model.grid
     drive = unit["drive"]
     amplitude = np.zeros(model.n_segments, dtype=np.float32)
     for name, rows in model.rows_of.items():
-        amplitude[grid.segment_of[rows]] = drive * _answer(name, unit, model)
+        amplitude[grid.segment_of[rows]] = drive * _compute_response(name, unit, model)
     flashes = model.rows_of.get("flashes")
     if flashes is not None and model.off_rows.size:
-        # at the end of a bright flash the screen gets darker, and the other way round
+        # at the end of a bright flash the screen gets darker, of a dark one brighter
         color = model.shown["flashes"]["color"][np.searchsorted(flashes, model.off_rows)]
         gain = np.where(color > 0, unit["off_gain"], unit["on_gain"])
         amplitude[model.off_segments] = 1.2 * drive * gain

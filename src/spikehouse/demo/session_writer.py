@@ -1,4 +1,4 @@
-"""Write a simulated session as an NWB file."""
+"""Simulate a session and write it as an NWB file."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from spikehouse.demo.nwb_writer import CORE, EXTENSION, Column, NwbWriter, Ragge
 from spikehouse.demo.plan import SessionPlan
 from spikehouse.demo.quality import FILE_NAMES
 from spikehouse.demo.simulation import Simulation, start_simulation
-from spikehouse.demo.waveforms import N_SAMPLES
+from spikehouse.demo.spiketrains import N_SAMPLES
 
 __all__ = ["write_session"]
 
@@ -46,22 +46,9 @@ SCREEN_DISTANCE_CM = 15.0
 
 
 def write_session(plan: SessionPlan, path: Path, progress: Progress | None = None) -> None:
-    """Simulate a session and write it.
-
-    Parameters
-    ----------
-    plan
-        The session.
-    path
-        Of the new file.
-    progress
-        Called with (done, total) as the work goes on.
-
-    Notes
-    -----
-    All spike times are held in memory (0.5 GB in the full size), because how many there are is
-    known only once they are drawn; amplitudes and waveforms pass through.
-    """
+    """Simulate a session and write it."""
+    # all spike times are held in memory (0.5 GB in the full size), because their number is known
+    # only once they are drawn; amplitudes and waveforms are written unit by unit
     report = progress or (lambda _done, _total: None)
     total = 3 * len(plan.units)
     simulation = start_simulation(plan)
@@ -97,18 +84,22 @@ def _write_units(writer: NwbWriter, simulation: Simulation, report: Callable[[in
         description="Sorted units with their quality and waveform metrics",
         kind=(CORE, "Units"),
     )
-    # colnames lists the big columns too, although they are written piece by piece
+    # colnames also lists the large columns, which are written unit by unit
     names = np.array([*columns, *UNIT_DESCRIPTIONS], dtype=object)
     table.attrs.create("colnames", names, dtype=h5py.string_dtype())
     ends = np.cumsum(n_spikes)
-    _stream(writer, "spike_times", iter(spikes), ends, "float64")
+    _write_unit_by_unit(writer, "spike_times", iter(spikes), ends, "float64")
     amplitudes = simulation.iterate_amplitudes(n_spikes)
-    _stream(writer, "spike_amplitudes", amplitudes, ends, "float64", lambda n: report(n_units + n))
+    _write_unit_by_unit(
+        writer, "spike_amplitudes", amplitudes, ends, "float64", lambda n: report(n_units + n)
+    )
     rows = N_CHANNELS * np.arange(1, n_units + 1)
     waveforms = simulation.iterate_waveforms()
     dtype = plan.size.waveform_dtype
-    _stream(writer, "waveform_mean", waveforms, rows, dtype, lambda n: report(2 * n_units + n))
-    # what the schema wants to read here, in the released files too; the numbers are µV
+    _write_unit_by_unit(
+        writer, "waveform_mean", waveforms, rows, dtype, lambda n: report(2 * n_units + n)
+    )
+    # required by the schema and found in the released files; the values are in µV
     writer.file["units/waveform_mean"].attrs["unit"] = "volts"
 
 
@@ -119,7 +110,7 @@ UNIT_DESCRIPTIONS = {
 }
 
 
-def _stream(
+def _write_unit_by_unit(
     writer: NwbWriter,
     name: str,
     parts: Iterator[np.ndarray],
@@ -127,7 +118,7 @@ def _stream(
     dtype: str,
     report: Callable[[int], None] | None = None,
 ) -> None:
-    """Write a ragged column unit by unit into a contiguous dataset made beforehand."""
+    """Write a ragged column unit by unit into a contiguous dataset."""
     path = f"units/{name}"
     samples = (N_SAMPLES,) if name == "waveform_mean" else ()
     dataset = writer.file.create_dataset(path, shape=(int(ends[-1]), *samples), dtype=dtype)
@@ -147,7 +138,7 @@ def _make_unit_columns(plan: SessionPlan) -> dict[str, Column | Ragged]:
     columns: dict[str, Column | Ragged] = {
         "peak_channel_id": Column(units["ecephys_channel_id"].to_numpy(dtype=np.int64)),
         "local_index": Column(index),
-        # the sorter's numbers have holes where clusters were merged
+        # numbers are missing where clusters were merged
         "cluster_id": Column(index + index // 7),
     }
     for name in UNIT_COLUMNS:
@@ -156,7 +147,7 @@ def _make_unit_columns(plan: SessionPlan) -> dict[str, Column | Ragged]:
     return columns
 
 
-# ---- running, eyes, rig
+# ---- running, eye tracking, rig
 
 
 def _write_running(writer: NwbWriter, running: Running) -> None:
@@ -206,7 +197,7 @@ def _write_eye_tracking(writer: NwbWriter, plan: SessionPlan, simulation: Simula
 
 
 def _write_gaze(writer: NwbWriter, kind: str, tracking: EyeTracking) -> None:
-    """Write where the mouse looks; the filtered version leaves out frames near blinks."""
+    """Write the gaze; the filtered version omits frames near blinks."""
     name = f"{kind}_gaze_mapping"
     write_module(writer, name, f"Gaze mapping processing module {kind} outputs")
     keep: Any = slice(None)

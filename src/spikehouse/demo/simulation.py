@@ -1,4 +1,4 @@
-"""Simulate the spikes of a session's units, in threads."""
+"""Simulate the spikes of the units of a session, in threads."""
 
 from __future__ import annotations
 
@@ -16,34 +16,20 @@ from spikehouse.demo.grid import make_grid, make_movie_features
 from spikehouse.demo.neurons import make_image_features
 from spikehouse.demo.plan import SessionPlan
 from spikehouse.demo.rates import RateModel, Unit, make_rate_model
-from spikehouse.demo.spiketrains import draw_amplitudes, draw_spike_times
+from spikehouse.demo.spiketrains import draw_amplitudes, draw_spike_times, make_waveform
 from spikehouse.demo.timeline import Timeline, make_timeline
-from spikehouse.demo.waveforms import make_waveform
 
 __all__ = ["Simulation", "map_in_order", "start_simulation"]
 
 T = TypeVar("T")
 R = TypeVar("R")
-# Results waiting to be written, for each thread: bounds memory.
+# Results per thread that are computed ahead; limits memory.
 N_AHEAD = 4
 MAX_THREADS = 8
 
 
 def map_in_order(function: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:
-    """Apply a function in threads; give the results in order, computing only a few ahead.
-
-    Parameters
-    ----------
-    function
-        Must not depend on what the other calls do.
-    items
-        Its arguments.
-
-    Yields
-    ------
-    R
-        One result an item.
-    """
+    """Apply a function in threads and yield the results in order, computing only a few ahead."""
     n_threads = min(MAX_THREADS, os.cpu_count() or 1)
     with ThreadPoolExecutor(n_threads) as pool:
         left = iter(items)
@@ -55,21 +41,7 @@ def map_in_order(function: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:
 
 @dataclass(frozen=True)
 class Simulation:
-    """A session about to be simulated.
-
-    Attributes
-    ----------
-    plan
-        Its units.
-    timeline
-        What is shown.
-    running, arousal
-        What the mouse does.
-    model
-        What the rates of all units have in common.
-    units
-        (unit id, parameters) in the order of the plan.
-    """
+    """The plan of a session, its stimuli and behavior, and the parameters of its units by id."""
 
     plan: SessionPlan
     timeline: Timeline
@@ -79,7 +51,7 @@ class Simulation:
     units: list[tuple[int, Unit]]
 
     def iterate_spike_times(self) -> Iterator[np.ndarray]:
-        """Give the spike times [s] of one unit after the other."""
+        """Yield the spike times [s] of each unit."""
         seed, session_id = self.plan.seed, self.plan.facts.id
 
         def draw(item: tuple[int, Unit]) -> np.ndarray:
@@ -95,13 +67,7 @@ class Simulation:
         return map_in_order(draw, self.units)
 
     def iterate_amplitudes(self, n_spikes: Sequence[int]) -> Iterator[np.ndarray]:
-        """Give the spike amplitudes [V] of one unit after the other.
-
-        Parameters
-        ----------
-        n_spikes
-            Number of spikes of each unit.
-        """
+        """Yield the spike amplitudes [V] of each unit, given their numbers of spikes."""
         seed, session_id = self.plan.seed, self.plan.facts.id
 
         def draw(item: tuple[tuple[int, Unit], int]) -> np.ndarray:
@@ -111,7 +77,7 @@ class Simulation:
         return map_in_order(draw, list(zip(self.units, n_spikes, strict=True)))
 
     def iterate_waveforms(self) -> Iterator[np.ndarray]:
-        """Give the mean waveform [V], (384, 82), of one unit after the other."""
+        """Yield the mean waveform [µV] of each unit: (384, 82)."""
         seed, session_id = self.plan.seed, self.plan.facts.id
         dtype = self.plan.size.waveform_dtype
 
@@ -123,18 +89,7 @@ class Simulation:
 
 
 def start_simulation(plan: SessionPlan) -> Simulation:
-    """Prepare what the units of a session share.
-
-    Parameters
-    ----------
-    plan
-        The session.
-
-    Returns
-    -------
-    Simulation
-        Spikes are drawn when they are asked for.
-    """
+    """Prepare the simulation of a session; spikes are drawn when they are iterated."""
     seed, session_id = plan.seed, plan.facts.id
     timeline = make_timeline(plan)
     running = draw_running(seed, session_id, timeline.duration_s, plan.size.running_hz)

@@ -1,20 +1,27 @@
-"""From rates to spikes: time rescaling, dead time, contamination, light."""
+"""Draw spikes from rates (with dead time, contamination, light pulses), and their waveforms."""
 
 from __future__ import annotations
 
 import numpy as np
 import pandas as pd
 
+from spikehouse.demo.anatomy import N_CHANNELS, REFERENCE_CHANNELS, get_positions
 from spikehouse.demo.rates import RateModel, Unit, compute_rate
-from spikehouse.demo.streams import make_rng
+from spikehouse.demo.sessions import make_rng
 
-__all__ = ["draw_amplitudes", "draw_spike_times"]
+__all__ = ["N_SAMPLES", "draw_amplitudes", "draw_spike_times", "make_waveform"]
 
 LASER_SATURATION = 2.0
-# Direct answers to light come within 1–9 ms of it.
+# Direct responses to light come within 1–9 ms.
 OPTO_WINDOW_S = (0.0011, 0.0088)
 RAMP_RATE_HZ = 55.0
 N_TRAIN_PULSES = 10
+N_SAMPLES = 82
+SAMPLING_HZ = 30_000.0
+TROUGH_SAMPLE = 20
+NOISE_UV = 0.35
+# A velocity of 1 s/m would delay the spike by a hundredth of a millisecond over 10 µm.
+MAX_DELAY_MS = 0.4
 
 
 def draw_spike_times(
@@ -26,43 +33,22 @@ def draw_spike_times(
     model: RateModel,
     laser: pd.DataFrame,
 ) -> np.ndarray:
-    """Draw the spikes of one unit.
-
-    Parameters
-    ----------
-    unit
-        Its parameters.
-    unit_id
-        Names its own random stream: the result does not depend on other units or on threads.
-    seed, session_id
-        Which session.
-    model
-        The session.
-    laser
-        Light pulses, for units that carry the opsin.
-
-    Returns
-    -------
-    numpy.ndarray
-        Sorted times [s]; their number is the unit's firing rate times the recording.
-
-    Notes
-    -----
-    Given how many there are, the spikes of a Poisson process are independent draws from its rate.
-    Sorted uniform numbers are therefore mapped through the inverse of the integrated rate; spikes
-    too soon after the one before are dropped, and the surplus drawn for that is thinned again.
-    """
+    """Draw the sorted spike times [s] of a unit; their number follows from its firing rate."""
+    # Given their number, the spikes of a Poisson process are independent draws from its rate.
+    # Sorted uniform numbers are mapped through the inverse of the integrated rate; spikes within
+    # the dead time are dropped, and the surplus drawn for that is thinned again. The random stream
+    # is the unit's own, so the result does not depend on other units or on threads.
     rng = make_rng(seed, session_id, unit_id)
     rate = compute_rate(unit, model, rng)
     edges = model.grid.edges
     total = np.concatenate([[0.0], np.cumsum(rate * np.diff(edges))])
-    opto = _answer_light(unit, laser, rng)
+    opto = _draw_light_spikes(unit, laser, rng)
     n = max(0, round(unit["firing_rate"] * float(edges[-1])) - opto.size)
     n_foreign = round(unit["contamination"] * n)
     own = _draw_with_dead_time(rng, rate, total, edges, n - n_foreign, unit)
     foreign = np.interp(_draw_sorted(rng, n_foreign), total / total[-1], edges)
     times = np.sort(np.concatenate([own, foreign])) if n_foreign else own
-    # the latency carries the last spikes past the end of the recording
+    # with the latency, the last spikes are after the end of the recording
     times = times + unit["latency_s"]
     times = times[: times.searchsorted(edges[-1])]
     if opto.size:
@@ -71,7 +57,7 @@ def draw_spike_times(
 
 
 def _draw_sorted(rng: np.random.Generator, n: int) -> np.ndarray:
-    """Draw n sorted uniform numbers, as normalised sums of exponential ones."""
+    """Draw n sorted uniform numbers, as normalized sums of exponential ones."""
     sums = np.cumsum(rng.standard_exponential(n + 1))
     return np.asarray(sums[:-1] / sums[-1])
 
@@ -85,7 +71,7 @@ def _draw_with_dead_time(
     unit: Unit,
 ) -> np.ndarray:
     width = np.diff(edges)
-    # the mean rate a spike sees around itself
+    # mean rate around a spike
     seen = float((rate * rate * width).sum() / total[-1]) * n / total[-1]
     lost = unit["refractory_s"] * seen
     n_drawn = int(n * (1 + 1.2 * lost + lost**2) + 4 * np.sqrt(n * lost)) + 2 if n else 0
@@ -99,8 +85,8 @@ def _draw_with_dead_time(
     return np.asarray(times)
 
 
-def _answer_light(unit: Unit, laser: pd.DataFrame, rng: np.random.Generator) -> np.ndarray:
-    """Draw the spikes light evokes directly."""
+def _draw_light_spikes(unit: Unit, laser: pd.DataFrame, rng: np.random.Generator) -> np.ndarray:
+    """Draw the spikes that light pulses evoke directly."""
     if not unit["is_optotagged"]:
         return np.empty(0)
     onsets, chances = [], []
@@ -124,7 +110,7 @@ def _answer_light(unit: Unit, laser: pd.DataFrame, rng: np.random.Generator) -> 
 
 
 def _insert(times: np.ndarray, opto: np.ndarray, refractory_s: float) -> np.ndarray:
-    """Put light-evoked spikes in and drop the background spikes right beside them."""
+    """Add light-evoked spikes and drop other spikes within the dead time around them."""
     right = np.searchsorted(opto, times)
     padded = np.concatenate([[-np.inf], opto, [np.inf]])
     apart = np.minimum(times - padded[right], padded[right + 1] - times)
@@ -132,25 +118,8 @@ def _insert(times: np.ndarray, opto: np.ndarray, refractory_s: float) -> np.ndar
 
 
 def draw_amplitudes(unit: Unit, unit_id: int, n: int, *, seed: int, session_id: int) -> np.ndarray:
-    """Draw the amplitude of every spike.
-
-    Parameters
-    ----------
-    unit
-        Its parameters: the distribution is normal, cut off from below at the share of missed
-        spikes that ``amplitude_cutoff`` estimates.
-    unit_id
-        The unit.
-    n
-        Spikes.
-    seed, session_id
-        With the unit's id, they name the random stream.
-
-    Returns
-    -------
-    numpy.ndarray
-        Amplitudes [V].
-    """
+    """Draw the amplitude [V] of every spike."""
+    # a normal distribution without its lowest part, the share that amplitude_cutoff estimates
     from scipy.special import ndtri
 
     rng = make_rng(seed, session_id, unit_id, "amplitudes")
@@ -158,3 +127,35 @@ def draw_amplitudes(unit: Unit, unit_id: int, n: int, *, seed: int, session_id: 
     score = ndtri(missed + (1 - missed) * rng.random(n))
     mean = 1e-6 * unit["amplitude"]
     return np.asarray(np.maximum(mean * (1 + 0.17 * score), 1e-6))
+
+
+def _make_shape(unit: Unit, delay_ms: np.ndarray) -> np.ndarray:
+    """Compute the waveform in time: a trough, then a slower peak."""
+    ms = 1000 / SAMPLING_HZ * (np.arange(N_SAMPLES) - TROUGH_SAMPLE) - delay_ms[:, None]
+    half = max(unit["halfwidth"], 0.08) / 2.355
+    trough = -np.exp(-0.5 * (ms / half) ** 2)
+    after = ms - unit["duration"]
+    width = np.where(after < 0, 0.45, 0.9) * max(unit["duration"], 0.15)
+    peak = unit["PT_ratio"] * np.exp(-0.5 * (after / width) ** 2)
+    # the peak begins after the trough
+    peak *= 1 / (1 + np.exp(-np.clip((ms - half) / 0.03, -60, 60)))
+    before = 0.08 * np.exp(-0.5 * ((ms + 3 * half) / (1.4 * half)) ** 2)
+    return np.asarray(trough + peak + before)
+
+
+def make_waveform(unit: Unit, unit_id: int, *, seed: int, session_id: int) -> np.ndarray:
+    """Make the mean waveform [µV] of a unit, (384, 82), zero on the reference channels."""
+    rng = make_rng(seed, session_id, unit_id, "waveform")
+    wave = NOISE_UV * rng.standard_normal((N_CHANNELS, N_SAMPLES))
+    horizontal, vertical = get_positions(np.arange(N_CHANNELS))
+    peak = int(unit["peak_index"])
+    above = (vertical - vertical[peak]).astype(float)
+    apart = np.hypot(0.7 * (horizontal - horizontal[peak]), above)
+    near = np.flatnonzero(apart < 320)
+    # the amplitude falls to 12 % at the edge of the spread, as the metric defines it
+    size = unit["amplitude"] * np.exp(-apart[near] / (0.5 * unit["spread"] + 8))
+    speed = np.where(above[near] > 0, unit["velocity_above"], unit["velocity_below"])
+    delay = np.clip(np.nan_to_num(speed) * above[near] / 1000, -MAX_DELAY_MS, MAX_DELAY_MS)
+    wave[near] += size[:, None] * _make_shape(unit, delay) / (1 + unit["PT_ratio"])
+    wave[list(REFERENCE_CHANNELS)] = 0
+    return np.asarray(wave)

@@ -1,30 +1,39 @@
-"""The simulated survey: twelve sessions, made when they are asked for."""
+"""The simulated survey: twelve sessions, simulated when they are needed."""
 
 from __future__ import annotations
 
+import ast
+import contextlib
 import hashlib
+import logging
 from collections.abc import Callable
 from functools import cache, cached_property, partial
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pandas as pd
 
-from spikehouse.demo.keeping import provide
-from spikehouse.demo.metrics import list_analysed_units, make_analysis_metrics
+from spikehouse.demo.neurons import N_SCENES
 from spikehouse.demo.plan import SessionPlan, draw_plan, find_session_of_probe, make_table
 from spikehouse.demo.sessions import SESSIONS, get_session_facts
 from spikehouse.demo.sizes import Size, get_size
-from spikehouse.errors import InvalidArgumentError, NotFoundError, describe_choices
+from spikehouse.errors import CacheError, InvalidArgumentError, NotFoundError, describe_choices
+from spikehouse.transfer.disk import hold_lock
+
+if TYPE_CHECKING:
+    from spikehouse.analysis import StimulusResponses
 
 __all__ = ["DEFAULT_SEED", "Survey"]
+
+logger = logging.getLogger(__name__)
 
 DEFAULT_SEED = 20191003
 TableName = Literal["sessions", "probes", "channels", "units"]
 TABLE_NAMES: tuple[TableName, ...] = ("sessions", "probes", "channels", "units")
-N_SCENES = 118
 MOVIE_NUMBERS = (1, 3)
+# stimuli in the released tables of metrics; functional_connectivity lacks the last two
+METRICS_OF = ("_dg", "_fl", "_rf", "_ns", "_sg")
 Progress = Callable[[int, int], None]
 
 
@@ -37,15 +46,15 @@ class Survey:
         ``"tiny"`` (two probes, two minutes), ``"small"`` (three probes, 25 minutes, at most
         40 MB a file) or ``"full"`` (six probes, 2.5 hours, about 2 GB a session).
     seed
-        Other seeds give other animals with the same ids.
+        Seed of the simulation; another seed gives other animals with the same ids.
     folder
-        Where simulated files are kept; the user's cache folder by default.
+        Folder of the simulated files; default: the user's cache folder.
 
     Notes
     -----
-    Tables cost no simulation; metrics are computed from the session's file. A file is simulated
-    when it is first asked for, written under a temporary name and renamed: what has its final name
-    is complete. Two threads or processes that ask for the same file wait for one another.
+    Tables need no simulation; metrics are computed from the file of the session. A file is
+    simulated when it is first needed, written under a temporary name and then renamed, so it is
+    complete if it exists. Threads and processes that need the same file wait for the first of them.
 
     The same seed, size and id give the same bytes.
 
@@ -73,7 +82,7 @@ class Survey:
         self._metrics: dict[int, pd.DataFrame] = {}
 
     def __reduce__(self) -> tuple[Callable[[], Survey], tuple[()]]:
-        # the plans are drawn again: they follow from the seed
+        # the plans are drawn again, because they follow from the seed
         return partial(Survey, size=self.size, seed=self.seed, folder=self._folder), ()
 
     def __repr__(self) -> str:
@@ -81,14 +90,14 @@ class Survey:
 
     @cached_property
     def folder(self) -> Path:
-        """Where the files of this size and seed are kept."""
+        """Folder of the files of this size and seed."""
         if self._folder is not None:
             root = self._folder
         else:
             from platformdirs import user_cache_path
 
             root = user_cache_path("spikehouse") / "demo"
-        return root / f"{self.size}_{self.seed}_{_edition()}"
+        return root / f"{self.size}_{self.seed}_{compute_edition(Path(__file__).parent)}"
 
     @property
     def session_ids(self) -> list[int]:
@@ -98,7 +107,7 @@ class Survey:
     # ---- tables
 
     def read_table(self, name: TableName) -> pd.DataFrame:
-        """Give one of the survey's four tables.
+        """Return one of the four tables of the survey.
 
         Parameters
         ----------
@@ -108,8 +117,8 @@ class Survey:
         Returns
         -------
         pandas.DataFrame
-            All rows, unfiltered: the columns of that CSV file in a cache folder, ids in the
-            index ``id``. Missing structures are None, missing CCF coordinates −1000.
+            All rows, unfiltered, with the columns of the CSV file in a cache folder and the ids in
+            the index ``id``. Missing structures are None, missing CCF coordinates −1000.
 
         Raises
         ------
@@ -125,12 +134,12 @@ class Survey:
         return self._tables[name].copy()
 
     def read_plan(self, session_id: int) -> SessionPlan:
-        """Give the plan of a session: everything about it but the signals.
+        """Return the plan of a session: everything but the signals.
 
         Parameters
         ----------
         session_id
-            The session.
+            Id of the session.
 
         Returns
         -------
@@ -148,18 +157,18 @@ class Survey:
         return self._plans[facts.id]
 
     def read_analysis_metrics(self, session_id: int) -> pd.DataFrame:
-        """Give the stimulus metrics of a session's units.
+        """Return the stimulus metrics of the units of a session.
 
         Parameters
         ----------
         session_id
-            The session.
+            Id of the session.
 
         Returns
         -------
         pandas.DataFrame
-            Index ``ecephys_unit_id``; columns as in a session's analysis metrics CSV. As in the
-            real data there are rows for units that the units table does not have.
+            Index ``ecephys_unit_id``; columns as in the analysis metrics CSV of a session. As in
+            the real data, there are rows for units that the units table does not have.
 
         Raises
         ------
@@ -168,24 +177,23 @@ class Survey:
 
         Notes
         -----
-        Computed from the session's file, which is simulated if need be, with the published
-        definitions: ``session.analyze(definition="published")`` gives the same, but for the draws
-        of p_value_rf. They are kept in memory. Two seconds for a small session, minutes for a full
-        one.
+        Computed from the file of the session with the published definitions, and kept in memory:
+        ``session.analyze(definition="published")`` gives the same, except for the random numbers
+        of p_value_rf. It takes two seconds for a small session, minutes for a full one.
         """
         plan = self.read_plan(session_id)
         number = plan.facts.id
         if number not in self._metrics:
-            self._metrics[number] = make_analysis_metrics(plan, self.session_file(number))
+            self._metrics[number] = _make_analysis_metrics(plan, self.session_file(number))
         return self._metrics[number].copy()
 
     def list_analysed_units(self, session_id: int) -> list[int]:
-        """List the units that `read_analysis_metrics` has, without computing anything.
+        """List the units in `read_analysis_metrics`, without computing the metrics.
 
         Parameters
         ----------
         session_id
-            The session.
+            Id of the session.
 
         Returns
         -------
@@ -197,15 +205,15 @@ class Survey:
         SessionNotFoundError
             If there is no such session.
         """
-        return list_analysed_units(self.read_plan(session_id))
+        return _list_analysed_units(self.read_plan(session_id))
 
     def truth(self, session_id: int) -> pd.DataFrame:
-        """Give the parameters a session's units were simulated with.
+        """Return the parameters that the units of a session were simulated with.
 
         Parameters
         ----------
         session_id
-            The session.
+            Id of the session.
 
         Returns
         -------
@@ -222,14 +230,14 @@ class Survey:
     # ---- files
 
     def session_file(self, session_id: int, *, progress: Progress | None = None) -> Path:
-        """Give the NWB file of a session, simulating it if need be.
+        """Return the path of the NWB file of a session, which is simulated first if necessary.
 
         Parameters
         ----------
         session_id
-            The session.
+            Id of the session.
         progress
-            Called with (done, total) while it is simulated.
+            Function that is called with (done, total) during the simulation.
 
         Returns
         -------
@@ -257,14 +265,14 @@ class Survey:
         return self._provide(f"session_{plan.facts.id}.nwb", write)
 
     def lfp_file(self, probe_id: int, *, progress: Progress | None = None) -> Path:
-        """Give the LFP file of a probe, simulating it if need be.
+        """Return the path of the LFP file of a probe, which is simulated first if necessary.
 
         Parameters
         ----------
         probe_id
-            The probe.
+            Id of the probe.
         progress
-            Called with (done, total) while it is simulated.
+            Function that is called with (done, total) during the simulation.
 
         Returns
         -------
@@ -280,7 +288,7 @@ class Survey:
 
         Notes
         -----
-        The smaller sizes keep the minutes around the flashes and fewer channels; full keeps all
+        The smaller sizes have fewer channels and only the minutes around the flashes; full has all
         (4.5 GB).
         """
         plan = self._find_plan(probe_id)
@@ -299,12 +307,12 @@ class Survey:
         return self._provide(f"probe_{probe_id}_lfp.nwb", write)
 
     def read_scene(self, number: int) -> np.ndarray:
-        """Make the template of a natural scene.
+        """Return a natural scene.
 
         Parameters
         ----------
         number
-            0 … 117.
+            Number from 0 to 117.
 
         Returns
         -------
@@ -318,17 +326,15 @@ class Survey:
         """
         from spikehouse.demo.images import make_scene
 
-        if not 0 <= number < N_SCENES:
-            raise NotFoundError(f"there is no natural scene {number}: they are numbered 0 to 117")
-        return make_scene(self.seed, int(number))
+        return make_scene(self.seed, _check_scene(number))
 
     def scene_file(self, number: int) -> Path:
-        """Give the template of a natural scene as a TIFF file.
+        """Return the path of a natural scene as a TIFF file.
 
         Parameters
         ----------
         number
-            0 … 117.
+            Number from 0 to 117.
 
         Returns
         -------
@@ -340,18 +346,15 @@ class Survey:
         NotFoundError
             If there is no such scene.
         """
+        from spikehouse.demo.images import write_scene
 
-        def write(path: Path) -> None:
-            from tifffile import imwrite
-
-            imwrite(path, self.read_scene(number), metadata=None, software="", datetime=False)
-
-        if not 0 <= number < N_SCENES:
-            self.read_scene(number)
-        return self._provide(f"natural_scene_{number}.tiff", write)
+        return self._provide(
+            f"natural_scene_{_check_scene(number)}.tiff",
+            lambda path: write_scene(self.seed, number, path),
+        )
 
     def movie_file(self, number: int) -> Path:
-        """Give the template of a natural movie as a NumPy file.
+        """Return the path of a natural movie as a NumPy file.
 
         Parameters
         ----------
@@ -382,7 +385,7 @@ class Survey:
 
     @cached_property
     def files(self) -> dict[str, Callable[[], Path]]:
-        """The files by their key in the bucket: functions that return the path of each."""
+        """Functions that return the path of each file, by its key in the bucket."""
         from spikehouse.survey.sources.layout import (
             METRICS_FILES,
             lfp_key,
@@ -419,7 +422,7 @@ class Survey:
 
         return self._provide(f"{name}_analysis_metrics.csv", write)
 
-    # ---- keeping them
+    # ---- cached files
 
     def _find_plan(self, probe_id: int) -> SessionPlan:
         """Find the session of a probe; draws no other session's plan if the probe exists."""
@@ -430,18 +433,102 @@ class Survey:
         raise NotFoundError(f"the demo survey has no probe {probe_id}: {choices}")
 
     def _provide(self, name: str, write: Callable[[Path], None]) -> Path:
-        return provide(self.folder / name, write)
+        """Return the path of a cached file, after calling ``write`` if it does not exist."""
+        # under a lock: other threads and processes wait for the first one that writes it
+        path = self.folder / name
+        if path.exists():
+            return path
+        with contextlib.ExitStack() as stack:
+            try:
+                stack.enter_context(hold_lock(path.with_name(f".{name}.lock")))
+            except CacheError as error:
+                raise CacheError(
+                    f"cannot keep simulated files in {self.folder} ({error}); give Survey a folder "
+                    "you may write to"
+                ) from error
+            if not path.exists():
+                logger.info("simulating %s", path)
+                temporary = path.with_name(f".{path.stem}.part{path.suffix}")
+                try:
+                    # left by a process that was stopped; nobody is writing it, because of the lock
+                    temporary.unlink(missing_ok=True)
+                    write(temporary)
+                    temporary.replace(path)
+                finally:
+                    temporary.unlink(missing_ok=True)
+        return path
+
+
+def _check_scene(number: int) -> int:
+    if not 0 <= number < N_SCENES:
+        raise NotFoundError(
+            f"there is no natural scene {number}: they are numbered 0 to {N_SCENES - 1}"
+        )
+    return int(number)
+
+
+def _list_analysed_units(plan: SessionPlan) -> list[int]:
+    """List the units of a session that have metrics; the units table lacks the last two."""
+    last = int(plan.units.index[-1])
+    return [*plan.units.index.tolist(), last + 3, last + 7]
+
+
+def _make_analysis_metrics(plan: SessionPlan, session_file: Path) -> pd.DataFrame:
+    """Compute the published metrics of a session from its file."""
+    # as in the real tables, there are units of an earlier sorting that the units table does not
+    # have: copies of the first two
+    from spikehouse.analysis import MetricOptions, StimulusResponses, compute_metrics
+    from spikehouse.session import EcephysSession
+
+    units = plan.units.index.tolist()
+    with EcephysSession.from_nwb_path(session_file) as session:
+        # from the file, because units that a session filters out have metrics too
+        spike_times = session.api.get_spike_times()
+
+        def respond(name: str, duration: float) -> StimulusResponses:
+            shown = session.get_stimulus_table(name, missing="nan")
+            return StimulusResponses(
+                name, shown, units, spike_times, duration, session.running_speed
+            )
+
+        options = MetricOptions(definition="published")
+        table = compute_metrics(None, respond, shown=session.stimulus_names, options=options)
+    table = table.loc[[*units, *units[:2]]].set_axis(_list_analysed_units(plan))
+    kept = [name for name in table.columns.astype(str) if name.endswith(METRICS_OF)]
+    return table[kept].rename_axis("ecephys_unit_id").sort_index(axis="columns")
 
 
 @cache
-def _edition() -> str:
-    """Tell the simulation's versions apart by its own source.
-
-    It is part of the folder's name, so that files of another version are left alone, and nobody
-    has to remember to count a number up.
-    """
-    digest = hashlib.sha256()
-    for source in sorted(Path(__file__).parent.glob("*.py")):
-        if not source.name.startswith(("server", "metrics", "source", "keeping", "__init__")):
-            digest.update(source.read_bytes())
+def compute_edition(folder: Path) -> str:
+    """Compute a digest of the simulation, given the folder of its source code."""
+    # Part of the name of the folder of simulated files, so that files of another version are left
+    # alone and nobody has to remember to increase a number. Docstrings, comments, imports and the
+    # place of a function do not count; neither do the modules that cache and serve files.
+    statements: list[str] = []
+    for source in folder.glob("*.py"):
+        if source.name not in ("__init__.py", "server.py", "source.py", "survey.py"):
+            module = ast.parse(source.read_text("utf-8"))
+            statements += [_describe(node) for node in module.body if not _is_wording(node)]
+    digest = hashlib.sha256("\n".join(sorted(statements)).encode())
+    digest.update((folder / "specification.json").read_bytes())
     return digest.hexdigest()[:8]
+
+
+def _describe(node: object) -> str:
+    """Describe a node of the syntax tree; unlike `ast.dump`, the same in all Python versions."""
+    if isinstance(node, list):
+        return f"[{','.join(_describe(item) for item in node if not _is_wording(item))}]"
+    if not isinstance(node, ast.AST):
+        return repr(node)
+    fields = {name: value for name, value in vars(node).items() if name in node._fields}
+    described = (f"{name}={_describe(value)}" for name, value in fields.items() if value != [])
+    return f"{type(node).__name__}({','.join(described)})"
+
+
+def _is_wording(node: object) -> bool:
+    """Check whether a statement is a docstring, an import, or ``__all__``."""
+    if isinstance(node, ast.Expr):
+        return isinstance(node.value, ast.Constant)
+    if isinstance(node, ast.Assign):
+        return isinstance(node.targets[0], ast.Name) and node.targets[0].id == "__all__"
+    return isinstance(node, ast.Import | ast.ImportFrom)

@@ -1,4 +1,4 @@
-"""When everything happens: blocks of stimuli, spontaneous periods, laser pulses."""
+"""Times of stimulus blocks, spontaneous periods and light pulses."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import numpy as np
 import pandas as pd
 
 from spikehouse.demo.plan import SessionPlan
+from spikehouse.demo.sessions import make_rng
 from spikehouse.demo.stimuli import FRAME_S, Sequence, make_sequences
-from spikehouse.demo.streams import make_rng
 
 __all__ = ["Timeline", "make_timeline"]
 
-# A stimulus shows its next block; a number is a spontaneous period (index into
-# SizeOptions.spontaneous_s), "gap" the pause between blocks.
+# The name of a stimulus stands for its next block, a number for a spontaneous period (an index of
+# SizeOptions.spontaneous_s), "gap" for a pause between blocks.
 Step = str | int
 BRAIN_OBSERVATORY: tuple[Step, ...] = (
     0, "gabors", 1, "flashes", "gap", "drifting_gratings", "gap", "natural_movie_three", "gap",
@@ -31,50 +31,30 @@ FUNCTIONAL_CONNECTIVITY: tuple[Step, ...] = (
     "natural_movie_one_shuffled", "gap", "drifting_gratings_75_repeats", "gap",
     "natural_movie_one_more_repeats", "gap", "dot_motion", 2,
 )  # fmt: skip
-# Frames are late by a few microseconds, and no two by the same.
+# Frames are late by a few microseconds, each by a different time.
 JITTER_S = 6e-6
-# The recording goes on a little after the last light pulse.
+# From the last light pulse to the end of the recording.
 TAIL_S = 3.0
 LASER_PERIOD_S = 2.0
-MOVIE_FRAME_LIMIT_S = 0.05
 
 
 @dataclass(frozen=True)
 class Timeline:
-    """Everything that happens in a session, on the clock of its recording [s].
+    """Stimuli and light pulses of a session, on the clock of its recording [s]."""
 
-    Attributes
-    ----------
-    presentations
-        One row each in order of time: name, start_time, stop_time, stimulus_block (NaN for
-        spontaneous), and ``row``, its place among the presentations of its stimulus.
-    sequences
-        Parameters by stimulus name, in the same order as those rows.
-    laser
-        Light pulses: start_time, stop_time, duration, level, condition, stimulus_name.
-    duration_s
-        Length of the recording, which begins at 0.
-    """
-
+    # name, start_time, stop_time, stimulus_block (NaN for spontaneous), and row, the position
+    # among the presentations of the stimulus; in order of time
     presentations: pd.DataFrame
+    # stimulus → parameters, in the order of those rows
     sequences: dict[str, Sequence]
+    # start_time, stop_time, duration, level, condition, stimulus_name
     laser: pd.DataFrame
+    # the recording begins at 0
     duration_s: float
 
 
 def make_timeline(plan: SessionPlan) -> Timeline:
-    """Lay out a session in time.
-
-    Parameters
-    ----------
-    plan
-        The session.
-
-    Returns
-    -------
-    Timeline
-        Presentations, their parameters, and the laser.
-    """
+    """Place the stimulus blocks, spontaneous periods and light pulses in time."""
     facts, size = plan.facts, plan.size
     is_first_set = facts.session_type == "brain_observatory_1.1"
     steps = BRAIN_OBSERVATORY if is_first_set else FUNCTIONAL_CONNECTIVITY
@@ -85,7 +65,7 @@ def make_timeline(plan: SessionPlan) -> Timeline:
         lambda name: make_rng(plan.seed, facts.id, "stimulus", name), size, names=names
     )
     rng = make_rng(plan.seed, facts.id, "timeline")
-    blocks = list(_lay_out(rng, plan, steps, sequences))
+    blocks = list(_place_blocks(rng, plan, steps, sequences))
     presentations = pd.concat(blocks, ignore_index=True)
     end = float(presentations["stop_time"].iloc[-1])
     laser = _make_laser(make_rng(plan.seed, facts.id, "laser"), end, size.n_optotagging)
@@ -93,7 +73,7 @@ def make_timeline(plan: SessionPlan) -> Timeline:
     return Timeline(presentations, sequences, laser, duration)
 
 
-def _lay_out(
+def _place_blocks(
     rng: np.random.Generator,
     plan: SessionPlan,
     steps: tuple[Step, ...],
@@ -109,14 +89,14 @@ def _lay_out(
             n_rows, _ = done["spontaneous"]
             done["spontaneous"] = (n_rows + 1, 0)
             start, stop = np.array([clock]), np.array([clock + length])
-            yield _frame("spontaneous", start, stop, np.nan, np.array([n_rows]))
+            yield _make_block("spontaneous", start, stop, np.nan, np.array([n_rows]))
             clock += length
             continue
         sequence = sequences[step]
         first, n_blocks = done[step]
         n = sequence.splits[n_blocks]
         start, stop, clock = _draw_times(rng, sequence, n, clock)
-        yield _frame(step, start, stop, float(block), np.arange(first, first + n))
+        yield _make_block(step, start, stop, float(block), np.arange(first, first + n))
         done[step] = (first + n, n_blocks + 1)
         block += 1
 
@@ -128,11 +108,11 @@ def _draw_times(
     edges = clock + np.concatenate([[0.0], np.cumsum(period)])
     gap = (sequence.n_frames_period - sequence.n_frames_on) * FRAME_S
     stop = edges[1:] - gap
-    # after the last presentation the screen is grey at once: no pause belongs to the block
+    # a block has no pause after its last presentation
     return edges[:-1], stop, float(stop[-1])
 
 
-def _frame(
+def _make_block(
     name: str, start: np.ndarray, stop: np.ndarray, block: float, rows: np.ndarray
 ) -> pd.DataFrame:
     return pd.DataFrame(
@@ -147,7 +127,7 @@ def _frame(
 
 
 def _make_laser(rng: np.random.Generator, end: float, n_pulses: int) -> pd.DataFrame:
-    """Draw the light pulses: short, a little longer, trains and slow ramps at three levels."""
+    """Draw the light pulses: short and longer pulses, trains and slow ramps at three levels."""
     kinds = (
         ("a single square pulse", "pulse", 0.005),
         ("a single square pulse", "pulse", 0.01),

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 import time
+from pathlib import Path
 
 import h5py
 import numpy as np
 import pandas as pd
 import pytest
 
+from spikehouse import demo
 from spikehouse.demo import DEFAULT_SEED, TRUTH_COLUMNS, Survey
 from spikehouse.demo.sizes import SIZES
+from spikehouse.demo.survey import compute_edition
 from spikehouse.errors import (
     CacheError,
     InvalidArgumentError,
@@ -311,3 +315,35 @@ def test_read_analysis_metrics__follow_the_truth(tmp_path):
 def test_truth__every_column_is_described(survey):
     assert list(survey.truth(900000001)) == list(TRUTH_COLUMNS)
     assert all(TRUTH_COLUMNS.values())
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "counts"),
+    [
+        ("anatomy.py", '"""Return horizontal', '"""Compute horizontal', False),
+        ("anatomy.py", "# Unit vectors", "# Vectors", False),
+        ("anatomy.py", "import numpy as np", "import os\nimport numpy as np", False),
+        ("anatomy.py", "ROW_UM = 20", "ROW_UM = 21", True),
+        ("anatomy.py", "ROW_UM = 20", "", True),
+        ("specification.json", "A Neuropixels probe.", "A probe.", True),
+        ("server.py", "HOST =", "ADDRESS =", False),
+    ],
+)
+def test_compute_edition__counts_what_changes_the_files(tmp_path, name, old, new, counts):
+    shutil.copytree(Path(demo.__file__).parent, tmp_path / "demo")
+    before = compute_edition(tmp_path / "demo")
+    text = (tmp_path / "demo" / name).read_text("utf-8")
+    assert text.count(old) >= 1
+    (tmp_path / "demo" / name).write_text(text.replace(old, new, 1), "utf-8")
+    compute_edition.cache_clear()
+    assert (compute_edition(tmp_path / "demo") != before) == counts
+
+
+def test_compute_edition__does_not_depend_on_where_a_function_is(tmp_path):
+    for folder, first in [("a", "x"), ("b", "y")]:
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "specification.json").write_text("{}")
+        (tmp_path / folder / f"{first}.py").write_text('"""Doc."""\nA = 1\n\ndef f(): return 2\n')
+    (tmp_path / "b" / "y.py").write_text("from z import f\n__all__ = ['A']\nA = 1\n")
+    (tmp_path / "b" / "z.py").write_text('def f():\n    """Doc."""\n    return 2  # two\n')
+    assert compute_edition(tmp_path / "a") == compute_edition(tmp_path / "b")
