@@ -14,7 +14,9 @@ from hypothesis import settings
 from spikehouse.demo import Survey
 
 # how long an example takes depends on what else the machine does
-settings.register_profile("spikehouse", deadline=None)
+settings.register_profile("spikehouse", deadline=None, max_examples=30)
+# before a release: pytest --hypothesis-profile thorough tests/property
+settings.register_profile("thorough", deadline=None, max_examples=500)
 settings.load_profile("spikehouse")
 
 

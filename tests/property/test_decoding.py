@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -30,7 +30,6 @@ def log_joint(train, labels, row, label, smoothing):
     return total
 
 
-@settings(max_examples=60, deadline=None)
 @given(counts=COUNTS, data=st.data(), smoothing=st.sampled_from([0.01, 0.5, 1.0, 3.0]))
 def test_poisson_naive_bayes__is_the_formula(counts, data, smoothing):
     n_rows = len(counts)
@@ -46,7 +45,6 @@ def test_poisson_naive_bayes__is_the_formula(counts, data, smoothing):
     assert np.isfinite(model.predict_log_proba(counts)).all()
 
 
-@settings(max_examples=30, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1))
 def test_decode__order_of_units_does_not_matter(seed):
     rng = np.random.default_rng(seed)
@@ -59,7 +57,6 @@ def test_decode__order_of_units_does_not_matter(seed):
     assert result.confusion.sum() == 40
 
 
-@settings(max_examples=100, deadline=None)
 @given(data=st.data(), gap=st.integers(0, 4))
 def test_blocked_k_fold__tests_every_row_once_and_no_block_in_part(data, gap):
     blocks = np.array(data.draw(st.lists(st.integers(0, 6), min_size=4, max_size=40)))
@@ -79,7 +76,6 @@ def test_blocked_k_fold__tests_every_row_once_and_no_block_in_part(data, gap):
             assert (row in train) == (not is_near)
 
 
-@settings(max_examples=60, deadline=None)
 @given(
     blocks=st.lists(st.integers(0, 3), min_size=1, max_size=30),
     seed=st.integers(0, 2**32 - 1),

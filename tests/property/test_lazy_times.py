@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from spikehouse.lfp import align_lfp, lazy_times, mask_intervals
@@ -106,7 +106,6 @@ def resolve(label: Any, times: np.ndarray) -> Any:
     return float(times[label[1]]) if isinstance(label, tuple) else label
 
 
-@settings(deadline=None, max_examples=150)
 @given(
     wanted=st.lists(labels, max_size=30),
     method=st.sampled_from([None, "nearest", "pad", "ffill", "backfill", "bfill"]),
@@ -127,7 +126,6 @@ def test_get_indexer__equals_pandas(path, eager, times, wanted, method, toleranc
         assert_same(*(outcome(lambda i=index, x=label: i.get_loc(x)) for index in (lazy, ordinary)))
 
 
-@settings(deadline=None, max_examples=150)
 @given(
     bounds=st.tuples(st.none() | labels, st.none() | labels),
     step=st.sampled_from([None, 1, 3, -1, -7]),
@@ -144,7 +142,6 @@ def test_sel__slices_equal_pandas(path, eager, times, bounds, step) -> None:
 positions = st.integers(-N_SAMPLES, N_SAMPLES - 1)
 
 
-@settings(deadline=None, max_examples=150)
 @given(
     key=st.one_of(
         positions,
@@ -168,7 +165,6 @@ def test_isel__equals_pandas(path, eager, key, again) -> None:
         assert_same(*(a.isel(time=again) for a in results))
 
 
-@settings(deadline=None, max_examples=60)
 @given(wanted=st.lists(st.floats(1.9, 7.0), max_size=200), side=st.sampled_from(["left", "right"]))
 def test_find__equals_searchsorted(path, times, wanted, side) -> None:
     index = open_lfp(path).indexes["time"]

@@ -5,7 +5,7 @@ import h5py
 import numpy as np
 import pytest
 import xarray as xr
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from spikehouse.lfp import align_lfp, mask_intervals
@@ -34,7 +34,6 @@ def indices(length: int) -> st.SearchStrategy:
     return st.one_of(positions, st.slices(length), st.lists(positions, max_size=12))
 
 
-@settings(deadline=None, max_examples=150)
 @given(
     first=st.tuples(indices(N_SAMPLES), indices(N_CHANNELS)),
     gap=st.sampled_from([0, 36, 3600, 10**6]),
@@ -52,7 +51,6 @@ def test_open_lfp__lazy_equals_eager(pair, first, gap, block, is_masked) -> None
         xr.testing.assert_equal(lazy[first].load(), eager[first])
 
 
-@settings(deadline=None, max_examples=50)
 @given(
     rows=st.tuples(indices(N_SAMPLES), st.slices(5)),
     points=st.lists(st.tuples(st.integers(0, N_SAMPLES - 1), st.integers(0, 8)), min_size=1),
@@ -81,7 +79,6 @@ def test_plan_spans__holds_every_row_and_no_large_gap(rows, largest_gap) -> None
     assert all(later[0] - earlier[1] > largest_gap for earlier, later in pairwise(spans))
 
 
-@settings(deadline=None, max_examples=50)
 @given(onsets=st.lists(st.floats(1.9, 4.5), max_size=6), start=st.floats(-0.1, 0.1))
 def test_align_lfp__is_the_nearest_sample_or_nan(pair, onsets, start) -> None:
     lazy, eager = pair

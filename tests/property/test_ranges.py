@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -84,7 +84,6 @@ def pair(responses: Floats) -> Floats:
 
 @pytest.mark.parametrize("name", INDICES)
 @given(responses=RESPONSES)
-@settings(max_examples=60, deadline=None)
 def test_index__is_in_its_range_or_nan(name: str, responses: Floats) -> None:
     index, lowest, highest, _ = INDICES[name]
     found = np.asarray(index(responses), dtype=np.float64)
@@ -93,7 +92,6 @@ def test_index__is_in_its_range_or_nan(name: str, responses: Floats) -> None:
 
 @pytest.mark.parametrize("name", [n for n, (*_, is_from_zero) in INDICES.items() if is_from_zero])
 @given(responses=RESPONSES, place=st.integers(0, 1), below=st.floats(1e-6, 1e3))
-@settings(max_examples=20, deadline=None)
 def test_index_of_responses_from_zero_up__refuses_negative_ones(
     name: str, responses: Floats, place: int, below: float
 ) -> None:
@@ -104,7 +102,6 @@ def test_index_of_responses_from_zero_up__refuses_negative_ones(
 
 @pytest.mark.parametrize("name", UNDEFINED_IF_EQUAL)
 @given(value=st.floats(1e-3, 1e3), n_roundings=st.integers(0, 3))
-@settings(max_examples=60, deadline=None)
 def test_index_of_differences__is_nan_where_responses_differ_by_rounding(
     name: str, value: float, n_roundings: int
 ) -> None:
@@ -118,7 +115,6 @@ def test_index_of_differences__is_nan_where_responses_differ_by_rounding(
 
 
 @given(n_before=st.lists(st.integers(0, 9), min_size=3, max_size=3), more=st.integers(1, 3))
-@settings(max_examples=30, deadline=None)
 def test_evoked_responses__equal_differences_have_no_spread(n_before: list[int], more: int) -> None:
     # rates of windows of 0.3 s: equal differences of counts become unequal by rounding
     onsets = 10.0 * np.arange(1, 4)

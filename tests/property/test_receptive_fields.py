@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import scipy.ndimage as ndi
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -30,7 +30,6 @@ def threshold_one(smooth, threshold):
     return labels == 1 + int(np.argmax(peaks))
 
 
-@settings(deadline=None, max_examples=60)
 @given(maps=MAPS, threshold=st.floats(0.05, 3), definition=st.sampled_from(DEFINITIONS))
 def test_threshold_rf__is_each_map_by_itself(maps, threshold, definition):
     found = threshold_rf(maps, threshold, definition=definition)
@@ -45,7 +44,6 @@ def test_threshold_rf__is_each_map_by_itself(maps, threshold, definition):
             assert found.center_x[unit] == np.around(center_x, 4)
 
 
-@settings(deadline=None, max_examples=40)
 @given(maps=MAPS, data=st.data())
 def test_smooth_maps__stays_between_the_known_values(maps, data):
     is_known = data.draw(hnp.arrays(bool, maps.shape))
@@ -60,7 +58,6 @@ def test_smooth_maps__stays_between_the_known_values(maps, data):
             assert np.isnan(own).all()
 
 
-@settings(deadline=None, max_examples=60)
 @given(counts=COUNTS, data=st.data())
 def test_count_as_large__is_the_sum_over_groups(counts, data):
     n = len(counts)
@@ -83,7 +80,6 @@ def test_count_as_large__is_the_sum_over_groups(counts, data):
     np.testing.assert_array_equal(found, (statistics >= least).sum(axis=0))
 
 
-@settings(deadline=None, max_examples=40)
 @given(counts=COUNTS, data=st.data())
 def test_permutation_p_values__does_not_depend_on_the_company_or_names(counts, data):
     group = data.draw(hnp.arrays(np.int64, len(counts), elements=st.integers(0, 3)))
@@ -94,7 +90,6 @@ def test_permutation_p_values__does_not_depend_on_the_company_or_names(counts, d
     np.testing.assert_array_equal(again, p[order])
 
 
-@settings(deadline=None, max_examples=30)
 @given(counts=COUNTS, data=st.data())
 def test_resampling_p_values__is_what_plain_numpy_gives(counts, data):
     group = data.draw(hnp.arrays(np.int64, len(counts), elements=st.integers(0, 3)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -22,7 +22,6 @@ COUNTS = arrays(
 
 
 @given(counts=COUNTS, data=st.data())
-@settings(max_examples=150, deadline=None)
 def test_mean_by_value__is_the_mean_of_each_group(
     counts: npt.NDArray[np.int64], data: st.DataObject
 ) -> None:
@@ -37,7 +36,6 @@ def test_mean_by_value__is_the_mean_of_each_group(
 
 
 @given(counts=COUNTS)
-@settings(max_examples=150, deadline=None)
 def test_preferred_value__is_the_first_largest(counts: npt.NDArray[np.int64]) -> None:
     values = np.arange(len(counts)) * 45.0
     # sevenths round, so that equal means must be found equal
@@ -54,7 +52,6 @@ def test_preferred_value__is_the_first_largest(counts: npt.NDArray[np.int64]) ->
     turn=st.integers(0, 7),
     gain=st.floats(0.01, 100),
 )
-@settings(max_examples=150, deadline=None)
 def test_selectivity__does_not_depend_on_gain_or_direction(
     counts: npt.NDArray[np.int64], turn: int, gain: float
 ) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
@@ -100,7 +100,6 @@ def test_decode__processes_do_not_change_a_bit(rng, monkeypatch, estimator):
     pd.testing.assert_frame_equal(apart.predictions, alone.predictions)
 
 
-@settings(max_examples=25, deadline=None)
 @given(
     n_classes=st.integers(2, 5),
     n_folds=st.integers(2, 6),

@@ -23,7 +23,7 @@ from spikehouse.transfer.remote_file import RemoteFile
 
 NWB = str(Path(spikehouse.__file__).parent / "nwb")
 SESSION = 900000001
-N_MOMENTS = 12
+N_MOMENTS = 5
 
 
 class Disk:

@@ -461,7 +461,7 @@ FUZZ = Path(__file__).with_name("fuzz_session.py")
 
 @pytest.mark.parametrize(
     ("kind", "n_seeds"),
-    [("cut", 4), ("values", 12), ("any", 12), ("holes", 16), ("any of lfp", 12)],
+    [("cut", 3), ("values", 6), ("any", 6), ("holes", 8), ("any of lfp", 6)],
 )
 @pytest.mark.skipif(sys.platform == "win32", reason="limits of memory and time are POSIX's")
 def test_read__damaged_at_random(

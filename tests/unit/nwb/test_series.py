@@ -11,7 +11,7 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from spikehouse.demo import Survey
@@ -42,7 +42,6 @@ def write_lfp(path: Path, stored: Any, **parts: Any) -> Path:
     return path
 
 
-@settings(max_examples=40, deadline=None)
 @given(
     dtype=st.sampled_from(["i2", ">i2", "u1", "i4", "f4", ">f4", "f8"]),
     conversion=st.sampled_from([None, 1.0, CONVERSION, -2.0]),
