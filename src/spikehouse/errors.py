@@ -42,11 +42,6 @@ __all__ = [
     "SourceError",
     "SpikehouseError",
     "TransferError",
-    "copying",
-    "describe_choices",
-    "describe_value",
-    "guard_public",
-    "printable",
 ]
 
 N_LISTED = 8
@@ -59,20 +54,7 @@ _CREDENTIALS = re.compile(r"(?<=://)\S*@(?=[\w.\[])")
 
 
 def printable(text: object, *, keep: str = "") -> str:
-    """Escape characters that could control a terminal, and hide passwords in URLs.
-
-    Parameters
-    ----------
-    text
-        Text from a file, a server or the name of a folder.
-    keep
-        Characters that are not escaped, such as line breaks of the package's own messages.
-
-    Returns
-    -------
-    str
-        Text with control characters, bidirectional marks and lone surrogates escaped.
-    """
+    """Escape characters that could control a terminal, and hide passwords in URLs."""
     shown = _CREDENTIALS.sub("***@", str(text))
     if shown.isprintable():
         return shown
@@ -137,25 +119,7 @@ class TransferError(SpikehouseError, ConnectionError):
 
 @contextlib.contextmanager
 def copying(whole: str, part: object) -> Iterator[None]:
-    """Raise a clear error if an object cannot be pickled or copied because of one of its parts.
-
-    Parameters
-    ----------
-    whole
-        Name of the object, for the message.
-    part
-        The part that the body of the ``with`` statement pickles or copies.
-
-    Yields
-    ------
-    None
-        Nothing.
-
-    Raises
-    ------
-    InvalidArgumentError
-        If the body raises any exception.
-    """
+    """Raise a clear error if an object cannot be pickled or copied because of one of its parts."""
     try:
         yield
     except Exception as error:
@@ -167,17 +131,7 @@ def copying(whole: str, part: object) -> Iterator[None]:
 
 
 def guard_public(namespace: dict[str, Any]) -> None:
-    """Have the functions of ``__all__`` raise errors of this package about what they are given.
-
-    What other packages raise while such a function works becomes an InvalidArgumentError that says
-    what was given; the error itself is its ``__cause__``. Calls that do not fit the signature
-    remain Python's TypeError. Dataclasses are guarded where they check themselves.
-
-    Parameters
-    ----------
-    namespace
-        ``globals()``, at the end of the module.
-    """
+    """Have the functions of ``__all__`` raise errors of this package about what they are given."""
     for name in namespace["__all__"]:
         found = namespace.get(name)
         # a wrapper would change whose line a warning names
@@ -214,18 +168,7 @@ def _guard(function: Callable[..., Any], name: str) -> Callable[..., Any]:
 
 
 def describe_value(value: object) -> str:
-    """Describe an invalid argument in one line of a message.
-
-    Parameters
-    ----------
-    value
-        The argument.
-
-    Returns
-    -------
-    str
-        Type and shape of a table or an array, otherwise the repr, at most 80 characters.
-    """
+    """Describe an invalid argument in one line of a message."""
     shape = getattr(value, "shape", ())
     if shape:
         return f"a {type(value).__name__} of shape {shape}"
@@ -234,21 +177,7 @@ def describe_value(value: object) -> str:
 
 
 def describe_choices(value: object, valid: Iterable[object]) -> str:
-    """List the valid values for an invalid one, the most similar first.
-
-    Parameters
-    ----------
-    value
-        The invalid value.
-    valid
-        The valid values.
-
-    Returns
-    -------
-    str
-        ``"did you mean 'flashes'? Valid: 'flashes', 'gabors', …"``; numbers are compared by
-        distance, other values by spelling. At most eight valid values are listed.
-    """
+    """List the valid values for an invalid one, the most similar first."""
     choices = list(valid)
     if not choices:
         return "there are none here"

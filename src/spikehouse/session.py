@@ -43,15 +43,13 @@ from spikehouse.schema import (
 from spikehouse.session_source import SessionSource
 from spikehouse.spikes import (
     align_spikes,
-    check_bin_edges,
     compute_bin_centres,
     compute_condition_statistics,
     compute_mean_counts,
     compute_time_domain,
     count_spikes,
-    warn_overlaps,
-    warn_wide_bins,
 )
+from spikehouse.spikes.counting import check_bin_edges, warn_overlaps, warn_wide_bins
 from spikehouse.spikes.trains import ReadAhead, Selection
 from spikehouse.spikes.waveforms import LabelledWaveforms
 from spikehouse.stimuli import (
@@ -70,7 +68,7 @@ from spikehouse.stimuli import (
 
 if TYPE_CHECKING:
     from spikehouse.analysis import MetricOptions, StimulusResponses
-    from spikehouse.analysis.definitions import Definition
+    from spikehouse.analysis.checks import Definition
 
 log = logging.getLogger(__name__)
 
@@ -637,7 +635,7 @@ class EcephysSession:
 
         Presentations that overlap an invalid interval have the name ``invalid_presentation``.
         """
-        return list_presentations(self._presentations)
+        return self._list_presentations()
 
     @property
     def num_stimulus_presentations(self) -> int:
@@ -694,8 +692,7 @@ class EcephysSession:
                 f"stimulus_names is {describe_value(names)}; pass a name, a list of "
                 "names, or None for all"
             )
-        return list_presentations(
-            self._presentations,
+        return self._list_presentations(
             names=names,
             detailed=include_detailed_parameters,
             unused=include_unused_parameters,
@@ -909,7 +906,7 @@ class EcephysSession:
         onsets = self._windows(presentations)["start_time"]
         domain = compute_time_domain(edges, onsets, callback=time_domain_callback)
         warn_overlaps(domain)
-        counts = count_spikes(self.spike_times, units, domain, dtype=dtype, binarize=binarize)
+        counts = self._count_spikes(units, domain, dtype=dtype, binarize=binarize)
         return xr.DataArray(
             counts,
             dims=["stimulus_presentation_id", "time_relative_to_stimulus_onset", "unit_id"],
@@ -1127,6 +1124,18 @@ class EcephysSession:
         coords["unit_id"] = np.asarray(units, dtype=np.int64)
         means = compute_mean_counts(self.spike_times, units, domain, groups=groups)
         return xr.DataArray(means, dims=list(coords), coords=coords, name="mean_spike_counts")
+
+    # the next two are overridden in compat
+    def _count_spikes(
+        self,
+        units: list[int],
+        domain: npt.NDArray[np.float64],
+        **options: Any,  # noqa: ANN401 - of count_spikes
+    ) -> npt.NDArray[Any]:
+        return count_spikes(self.spike_times, units, domain, **options)
+
+    def _list_presentations(self, **options: Any) -> pd.DataFrame:  # noqa: ANN401
+        return list_presentations(self._presentations, **options)
 
     def _windows(self, rows: npt.NDArray[np.int64]) -> pd.DataFrame:
         """Return start and stop [s] of presentations by id."""

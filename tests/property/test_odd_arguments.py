@@ -179,7 +179,6 @@ def call_spikes() -> dict[str, dict[str, Any]]:
         "align_spikes": shown,
         "compute_bin_centres": {"bin_edges": np.array([0.0, 1.0])},
         "check_bin_edges": {"bin_edges": [0.0, 1.0]},
-        "check_windows": {"windows": domain, "noun": "trial"},
         "concatenate_spikes": SPIKE,
         "compute_condition_statistics": shown,
         "count_spikes": SPIKE | {"domain": domain, "dtype": None},
@@ -301,7 +300,7 @@ def list_functions() -> Iterator[tuple[str, Any]]:
     ]
     for module in (importlib.import_module(f"spikehouse.{name}") for name in names):
         public = getattr(module, "__all__", ())
-        if module.__name__.endswith((".common", ".definitions", "_kernels", "._ranges")):
+        if module.__name__.endswith((".common", ".checks", "_kernels")):
             continue  # parts of others
         for name in public:
             if inspect.isfunction(getattr(module, name)) and not name.startswith("warn_"):

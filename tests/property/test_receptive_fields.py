@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from spikehouse.analysis import _kernels
-from spikehouse.analysis.definitions import DEFINITIONS
+from spikehouse.analysis.checks import DEFINITIONS
 from spikehouse.analysis.rf_shapes import smooth_maps, threshold_rf
 from spikehouse.analysis.rf_significance import permutation_p_values, resampling_p_values
 

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from spikehouse.analysis.definitions import Definition
+from spikehouse.analysis.checks import Definition
 from spikehouse.analysis.inputs import StimulusResponses
 from spikehouse.analysis.running import running_modulation
 from spikehouse.analysis.variability import (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from spikehouse.analysis.definitions import Definition
+from spikehouse.analysis.checks import Definition
 from spikehouse.errors import InvalidArgumentError, guard_public
 from spikehouse.labelled import align, rows_first
 

@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
-from spikehouse.analysis._ranges import TOLERANCE, is_flat
+from spikehouse.analysis.checks import TOLERANCE, is_flat
 from spikehouse.errors import InvalidArgumentError, guard_public
 from spikehouse.labelled import Ids, align, rows_first, to_ids
 

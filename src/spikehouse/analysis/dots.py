@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from spikehouse.analysis.checks import Definition
 from spikehouse.analysis.common import common_metrics
-from spikehouse.analysis.definitions import Definition
 from spikehouse.analysis.gratings import condition_values, preferred_columns
 from spikehouse.analysis.inputs import StimulusResponses
 from spikehouse.errors import guard_public

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from spikehouse.analysis._ranges import is_flat
+from spikehouse.analysis.checks import is_flat
 from spikehouse.analysis.responses import check_window
 from spikehouse.errors import InvalidArgumentError, describe_choices, guard_public
 from spikehouse.labelled import Ids, to_ids

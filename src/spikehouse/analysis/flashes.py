@@ -6,9 +6,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from spikehouse.analysis._ranges import check_not_negative
+from spikehouse.analysis.checks import Definition, check_not_negative
 from spikehouse.analysis.common import peak_times, preferred_psth, psth_edges, trial_metrics
-from spikehouse.analysis.definitions import Definition
 from spikehouse.analysis.inputs import StimulusResponses
 from spikehouse.errors import InvalidArgumentError, guard_public
 from spikehouse.labelled import align, rows_first

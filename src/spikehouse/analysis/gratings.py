@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from spikehouse.analysis.checks import Definition
 from spikehouse.analysis.common import common_metrics, trial_metrics
 from spikehouse.analysis.contrast import c50
-from spikehouse.analysis.definitions import Definition
 from spikehouse.analysis.inputs import StimulusResponses
 from spikehouse.analysis.temporal import f1_f0, modulation_index
 from spikehouse.analysis.tuning import (

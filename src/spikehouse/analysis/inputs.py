@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
-from spikehouse.analysis.definitions import Definition, check_definition
+from spikehouse.analysis.checks import Definition, check_definition
 from spikehouse.analysis.responses import check_unit_ids
 from spikehouse.errors import InvalidArgumentError, guard_public
 from spikehouse.labelled import Ids, rows_first, to_ids

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from spikehouse.analysis.definitions import Definition, check_definition
+from spikehouse.analysis.checks import Definition, check_definition
 from spikehouse.analysis.dots import compute_dot_motion_metrics
 from spikehouse.analysis.flashes import compute_flashes_metrics
 from spikehouse.analysis.gratings import (

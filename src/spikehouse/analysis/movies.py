@@ -6,8 +6,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from spikehouse.analysis.checks import Definition
 from spikehouse.analysis.common import trial_metrics
-from spikehouse.analysis.definitions import Definition
 from spikehouse.analysis.inputs import StimulusResponses
 from spikehouse.analysis.variability import reliability
 from spikehouse.errors import InvalidArgumentError, guard_public

@@ -14,7 +14,8 @@ from spikehouse.analysis.evoked import adjust_p_values
 from spikehouse.analysis.responses import check_unit_ids
 from spikehouse.errors import InvalidArgumentError, NotFoundError, describe_choices, guard_public
 from spikehouse.labelled import Ids
-from spikehouse.spikes import SpikeTimes, align_spikes, check_windows, count_spikes
+from spikehouse.spikes import SpikeTimes, align_spikes, count_spikes
+from spikehouse.spikes.counting import check_windows
 
 __all__ = ["HasLaser", "OptotagOptions", "compute_optotagging", "list_pulses"]
 

@@ -12,8 +12,8 @@ import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
+from spikehouse.analysis.checks import Definition
 from spikehouse.analysis.common import common_metrics
-from spikehouse.analysis.definitions import Definition
 from spikehouse.analysis.inputs import StimulusResponses
 from spikehouse.analysis.rf_gaussian import fit_2d_gaussian
 from spikehouse.analysis.rf_shapes import invert_rf, is_rf_inverted, rf_on_screen, threshold_rf

@@ -13,12 +13,11 @@ from spikehouse.schema import require_columns
 from spikehouse.spikes import (
     Spikes,
     align_spikes,
-    check_bin_edges,
     compute_bin_centres,
     compute_mean_counts,
     compute_time_domain,
 )
-from spikehouse.spikes.counting import read_windows
+from spikehouse.spikes.counting import check_bin_edges, read_windows
 
 __all__ = [
     "check_unit_ids",

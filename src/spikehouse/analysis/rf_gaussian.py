@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from spikehouse.analysis.definitions import Definition
+from spikehouse.analysis.checks import Definition
 from spikehouse.analysis.rf_shapes import stack_maps
 from spikehouse.errors import guard_public
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from spikehouse.analysis.definitions import Definition
+from spikehouse.analysis.checks import Definition
 from spikehouse.errors import InvalidArgumentError, guard_public
 from spikehouse.labelled import align
 

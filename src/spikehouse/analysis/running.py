@@ -7,8 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from spikehouse.analysis._ranges import TOLERANCE, check_not_negative
-from spikehouse.analysis.definitions import Definition
+from spikehouse.analysis.checks import TOLERANCE, Definition, check_not_negative
 from spikehouse.analysis.variability import moments
 from spikehouse.errors import InvalidArgumentError, guard_public
 from spikehouse.labelled import align

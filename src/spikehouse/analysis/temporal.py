@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from spikehouse.analysis._ranges import check_not_negative, is_flat
-from spikehouse.analysis.definitions import Definition, check_definition
+from spikehouse.analysis.checks import Definition, check_definition, check_not_negative, is_flat
 from spikehouse.errors import InvalidArgumentError, guard_public
 from spikehouse.labelled import align
 

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from spikehouse.analysis._ranges import TOLERANCE, is_flat
+from spikehouse.analysis.checks import TOLERANCE, is_flat
 from spikehouse.analysis.inputs import StimulusResponses
 from spikehouse.errors import InvalidArgumentError, guard_public
 from spikehouse.labelled import align

@@ -9,8 +9,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from spikehouse.analysis._ranges import check_not_negative
-from spikehouse.analysis.definitions import Definition
+from spikehouse.analysis.checks import Definition, check_not_negative
 from spikehouse.errors import InvalidArgumentError, guard_public
 from spikehouse.labelled import align, rows_first
 

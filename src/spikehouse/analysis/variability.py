@@ -8,11 +8,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from spikehouse.analysis._ranges import TOLERANCE, check_not_negative, is_flat
-from spikehouse.analysis.definitions import Definition
+from spikehouse.analysis.checks import TOLERANCE, Definition, check_not_negative, is_flat
 from spikehouse.errors import InvalidArgumentError, guard_public
 from spikehouse.labelled import Ids, align, to_ids
-from spikehouse.spikes import check_windows, count_spikes
+from spikehouse.spikes import count_spikes
+from spikehouse.spikes.counting import check_windows
 
 __all__ = [
     "fano_factor",

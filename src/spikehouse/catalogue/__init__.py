@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from spikehouse.catalogue.filters import LISTED_UNITS, UnitFilter, filter_units
-from spikehouse.catalogue.metrics import annotate_metrics, tidy_metrics
-from spikehouse.catalogue.session_units import join_units
+from spikehouse.catalogue.metrics import annotate_metrics, join_units, tidy_metrics
 from spikehouse.catalogue.tables import (
     COUNTED_COLUMNS,
     SurveyTables,

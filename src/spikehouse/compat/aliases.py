@@ -24,7 +24,6 @@ _ANALYSIS = f"{_ECEPHYS}.stimulus_analysis"
 _CLASSES = "spikehouse.compat.stimulus_analysis"
 _FUNCTIONS = f"{_CLASSES}.functions"
 _FIELDS = f"{_CLASSES}.fields"
-_TIMESCALE = f"{_CLASSES}.timescale"
 
 _SESSIONS = "spikehouse.compat.sessions"
 _FIGURES = "spikehouse.compat.figures"
@@ -93,11 +92,11 @@ OFFERED: Mapping[str, Mapping[str, str]] = {
     },
     f"{_ANALYSIS}.stimulus_analysis": {
         "StimulusAnalysis": _CLASSES,
-        "calculate_time_delayed_correlation": _TIMESCALE,
+        "calculate_time_delayed_correlation": _FUNCTIONS,
         "deg2rad": _FUNCTIONS,
         "dsi": _FUNCTIONS,
         "fano_factor": _FUNCTIONS,
-        "fit_exp": _TIMESCALE,
+        "fit_exp": _FUNCTIONS,
         "get_fr": _FUNCTIONS,
         "lifetime_sparseness": _FUNCTIONS,
         "osi": _FUNCTIONS,

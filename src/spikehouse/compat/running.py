@@ -15,10 +15,19 @@ from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any
 
-from spikehouse.compat.operands import OPERAND, as_operand, wrap_lists
+import numpy as np
+
 from spikehouse.errors import InvalidFileError
 
-__all__ = ["choose_backend", "list_cells", "run_cells", "run_script"]
+__all__ = [
+    "OPERAND",
+    "as_operand",
+    "choose_backend",
+    "list_cells",
+    "run_cells",
+    "run_script",
+    "wrap_lists",
+]
 
 Notify = Callable[[str], None]
 
@@ -140,3 +149,46 @@ def _as_main(
         yield
     finally:
         sys.argv[:], sys.path[:], sys.modules["__main__"] = before
+
+
+# the name under which a notebook's namespace holds `as_operand`
+OPERAND = "__spikehouse_operand__"
+
+_LOGICAL = (ast.BitAnd, ast.BitOr, ast.BitXor)
+
+
+def wrap_lists(tree: ast.Module) -> int:
+    """Wrap list literals beside ``&``, ``|`` or ``^`` in :func:`as_operand`; return how many."""
+    # Python has no such operators for lists, so the other side can only be an array or a table,
+    # for which a list of booleans has always meant an array of them.
+    wrapper = _ListWrapper()
+    wrapper.visit(tree)
+    return wrapper.n_lists
+
+
+def as_operand(values: list[object]) -> object:
+    """Convert a list of booleans to an array, and return any other list unchanged."""
+    if all(isinstance(value, (bool, np.bool_)) for value in values):
+        return np.asarray(values, dtype=bool)
+    return values
+
+
+class _ListWrapper(ast.NodeTransformer):
+    """Wrap and count the lists beside logical operators."""
+
+    def __init__(self) -> None:
+        self.n_lists = 0
+
+    def visit_BinOp(self, node: ast.BinOp) -> ast.AST:
+        self.generic_visit(node)
+        if isinstance(node.op, _LOGICAL):
+            node.left, node.right = self._wrap(node.left), self._wrap(node.right)
+        return node
+
+    def _wrap(self, operand: ast.expr) -> ast.expr:
+        if not isinstance(operand, (ast.List, ast.ListComp)):
+            return operand
+        self.n_lists += 1
+        call = ast.Call(ast.Name(OPERAND, ast.Load()), [operand], [])
+        # tracebacks point at the list
+        return ast.fix_missing_locations(ast.copy_location(call, operand))

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import xarray as xr
 
 from spikehouse import project, session
 from spikehouse.compat.functions import as_unsigned
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from spikehouse.labelled import Ids
-    from spikehouse.stimuli import Missing
     from spikehouse.transfer.remote_bytes import RemoteBytes
 
 __all__ = ["EcephysProjectCache", "EcephysSession"]
@@ -61,24 +59,14 @@ class EcephysSession(session.EcephysSession):
     # Here these texts are also equal to the number: table["phase"] == "0.0" and
     # table["phase"] == 0.0 select the same rows. Counts are unsigned, as AllenSDK's are.
 
-    def presentationwise_spike_counts(
+    def _count_spikes(
         self,
-        bin_edges: npt.ArrayLike,
-        stimulus_presentation_ids: Ids | None = None,
-        unit_ids: Ids | None = None,
-        binarize: bool = False,
-        dtype: npt.DTypeLike | None = None,
-        *arguments: Any,  # noqa: ANN401 - handed on
+        units: list[int],
+        domain: npt.NDArray[np.float64],
         **options: Any,  # noqa: ANN401
-    ) -> xr.DataArray:
-        """Count spikes around the onset of presentations; counts are unsigned, as in AllenSDK."""
-        counts = super().presentationwise_spike_counts(
-            bin_edges, stimulus_presentation_ids, unit_ids, binarize, dtype, *arguments, **options
-        )
-        is_mean = counts.dtype.kind == "f"
-        if dtype is not None or is_mean:
-            return counts
-        return counts.copy(data=as_unsigned(counts.to_numpy()))
+    ) -> npt.NDArray[Any]:
+        counts = super()._count_spikes(units, domain, **options)
+        return counts if options["dtype"] is not None else as_unsigned(counts)
 
     @cached_property
     def _texts(self) -> dict[str, dict[Any, ParameterText]]:
@@ -97,32 +85,14 @@ class EcephysSession(session.EcephysSession):
             table[name] = pd.Series(written, index=table.index, dtype=object)
         return table
 
-    @cached_property
-    def stimulus_presentations(self) -> pd.DataFrame:
-        """The presentations with text where AllenSDK has text."""
-        return self._write_text(super().stimulus_presentations)
+    def _list_presentations(self, **options: Any) -> pd.DataFrame:  # noqa: ANN401
+        table = super()._list_presentations(**options)
+        return table if options.get("missing") == "nan" else self._write_text(table)
 
     @cached_property
     def stimulus_conditions(self) -> pd.DataFrame:
         """The stimulus conditions with text where AllenSDK has text."""
         return self._write_text(super().stimulus_conditions)
-
-    def get_stimulus_table(
-        self,
-        stimulus_names: str | Collection[str] | None = None,
-        include_detailed_parameters: bool = False,
-        include_unused_parameters: bool = False,
-        *,
-        missing: Missing = "null",
-    ) -> pd.DataFrame:
-        """Return presentations, with text where AllenSDK has text if ``missing`` is "null"."""
-        table = super().get_stimulus_table(
-            stimulus_names,
-            include_detailed_parameters,
-            include_unused_parameters,
-            missing=missing,
-        )
-        return self._write_text(table) if missing == "null" else table
 
     def get_stimulus_parameter_values(
         self, stimulus_presentation_ids: Ids | None = None, drop_nulls: bool = True

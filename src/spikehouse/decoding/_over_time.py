@@ -15,7 +15,8 @@ from spikehouse.decoding._inputs import Targets
 from spikehouse.decoding._plans import make_plan
 from spikehouse.errors import InvalidArgumentError, NotFoundError, describe_choices
 from spikehouse.labelled import Ids, to_ids
-from spikehouse.spikes import Spikes, check_windows, compute_time_domain, count_spikes
+from spikehouse.spikes import Spikes, compute_time_domain, count_spikes
+from spikehouse.spikes.counting import check_windows
 from spikehouse.spikes.trains import get_spike_times
 
 TIME_DIMENSION = "time_relative_to_stimulus_onset"

@@ -11,7 +11,7 @@ import pandas as pd
 import xarray as xr
 
 from spikehouse.errors import InvalidArgumentError, describe_choices
-from spikehouse.lfp._times import is_increasing, search_times, time_index
+from spikehouse.lfp.lazy_times import is_increasing, search_times, time_index
 
 METHODS = ("nearest",)
 # intervals looked at to find the sampling interval, in runs spread over the recording: the median

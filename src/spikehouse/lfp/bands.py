@@ -11,8 +11,8 @@ import pandas as pd
 import xarray as xr
 
 from spikehouse.errors import InvalidArgumentError
-from spikehouse.lfp._times import is_increasing, time_index
 from spikehouse.lfp.alignment import OUT_OF_ORDER, _sampling_interval
+from spikehouse.lfp.lazy_times import is_increasing, time_index
 
 # Oscillations of the cortex, as Buzsáki & Draguhn (2004), Science 304, 1926, Fig. 1,
 # doi:10.1126/science.1099745 draw the limits [Hz].

@@ -8,7 +8,10 @@ from typing import Any, Literal, Protocol, Self
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import xarray as xr
 from xarray.core.indexing import PandasIndexingAdapter
+
+from spikehouse.errors import InvalidArgumentError
 
 Side = Literal["left", "right"]
 
@@ -289,3 +292,32 @@ def _is_tolerance(tolerance: object, method: str | None) -> bool:
         return True
     given = np.asarray(tolerance)
     return method is not None and given.dtype.kind in "iuf" and given.ndim == 0
+
+
+def time_index(lfp: xr.DataArray) -> pd.Index:
+    """Return the times [s] of a recording; raise InvalidArgumentError if it has none."""
+    if "time" not in lfp.dims or "time" not in lfp.coords:
+        raise InvalidArgumentError(
+            f"an LFP has a dimension 'time' with coordinates in seconds; this array has dimensions "
+            f"{tuple(lfp.dims)} and coordinates {tuple(lfp.coords)}"
+        )
+    return lfp.get_index("time")
+
+
+def is_increasing(times: pd.Index) -> bool:
+    """Return whether times are in order; of a lazy axis, as far as it was read."""
+    if isinstance(times, LazyTimes) and times.is_increasing:
+        return True
+    return bool(times.is_monotonic_increasing)
+
+
+def search_times(
+    times: pd.Index, wanted: npt.NDArray[np.float64], side: Literal["left", "right"]
+) -> npt.NDArray[np.int64] | None:
+    """Return how many times are below each value; None if the times are out of order."""
+    found = times.find(wanted, side) if isinstance(times, LazyTimes) else None
+    if found is not None:
+        return found
+    if not times.is_monotonic_increasing:
+        return None
+    return np.searchsorted(times.to_numpy(), wanted, side).astype(np.int64)

@@ -13,7 +13,7 @@ from xarray.core import indexing
 
 from spikehouse.errors import InvalidArgumentError
 from spikehouse.labelled import align
-from spikehouse.lfp._times import search_times, time_index
+from spikehouse.lfp.lazy_times import search_times, time_index
 
 Spans = npt.NDArray[np.int64]
 

@@ -33,6 +33,11 @@ def null_as_nan(values: npt.ArrayLike) -> npt.NDArray[np.object_]:
     return np.where(array == "null", np.nan, array)
 
 
+def short(name: object) -> str:
+    """Return a name as text, numbers with a fraction in few digits."""
+    return f"{name:g}" if isinstance(name, float) else str(name)
+
+
 def get_axes(ax: Axes | None, *, size: tuple[float, float]) -> Axes:
     """Return the given axes, or those of a new figure (size in inches)."""
     if ax is not None:
@@ -107,6 +112,26 @@ def mark_stimulus(
     )  # fmt: skip
 
 
+def draw_scale(ax: Axes, size: float, *, x: float) -> None:
+    """Draw a vertical scale bar [µV] to the right of the axes."""
+    across = ax.get_yaxis_transform()
+    ax.plot(
+        [x, x], [0.0, size], transform=across, color=INK, linewidth=2.0, solid_capstyle="butt",
+        clip_on=False,
+    )  # fmt: skip
+    ax.annotate(
+        f"{size:g} µV", (x, size / 2), xycoords=across, xytext=(4, 0), textcoords="offset points",
+        va="center", fontsize="small", color=INK, annotation_clip=False,
+    )  # fmt: skip
+
+
+def add_legend(ax: Axes, **options: Any) -> None:  # noqa: ANN401 - of Axes.legend
+    """Draw a legend to the right of the axes."""
+    ax.legend(
+        frameon=False, fontsize="small", loc="upper left", bbox_to_anchor=(1.0, 1.0), **options
+    )
+
+
 def add_colorbar(
     mappable: ScalarMappable,
     ax: Axes,
@@ -115,12 +140,14 @@ def add_colorbar(
     is_cut: bool = False,
     is_cut_below: bool = False,
     pad: float = 0.02,
+    cax: Axes | None = None,
 ) -> None:
     """Draw a slim colour bar, with a pointed end if values are off the scale."""
     figure = ax.get_figure()
     if figure is None:  # Axes that were removed from their figure
         return
     extend = ("both" if is_cut else "min") if is_cut_below else ("max" if is_cut else "neither")
-    bar = figure.colorbar(mappable, ax=ax, extend=extend, pad=pad, fraction=0.05, aspect=30)
+    place: dict[str, Any] = {"ax": ax, "pad": pad, "fraction": 0.05, "aspect": 30}
+    bar = figure.colorbar(mappable, extend=extend, **(place if cax is None else {"cax": cax}))
     bar.set_label(label, fontsize="small")
     bar.ax.tick_params(labelsize="small")

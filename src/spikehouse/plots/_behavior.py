@@ -11,12 +11,19 @@ import pandas as pd
 import xarray as xr
 
 from spikehouse.errors import InvalidArgumentError
-from spikehouse.plots._axes import CONDITION_COLORS, INK, SEQUENTIAL, tidy, write_centered
-from spikehouse.plots._grid import edges_around, find_time, select_dims
+from spikehouse.plots._axes import (
+    CONDITION_COLORS,
+    INK,
+    SEQUENTIAL,
+    add_colorbar,
+    tidy,
+    write_centered,
+)
+from spikehouse.plots._grid import edges_around, find_known, find_time, highest_rate, select_dims
+from spikehouse.schema import require_columns
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.cm import ScalarMappable
 
 RUNNING_LABEL = "running speed\n(cm/s)"
 PUPIL_LABEL = "pupil area\n(px²)"
@@ -77,8 +84,7 @@ def plot_behavior(
     has_units = "unit_id" in activity.dims
     rates = select_dims(activity, (dim, "unit_id") if has_units else (dim,), name="activity")
     edges = edges_around(rates[dim].to_numpy(), name=f"{dim} of activity")
-    if not np.isfinite(rates.to_numpy().astype(np.float64)).any():
-        raise InvalidArgumentError("activity holds no finite value: nothing to draw")
+    known = find_known(rates.to_numpy().astype(np.float64), name="activity")
     behavior = [
         (series, what, label, color)
         for series, what, label, color in (
@@ -87,15 +93,14 @@ def plot_behavior(
         )
         if series is not None
     ]
-    missing = [] if epochs is None else [c for c in _EPOCH_COLUMNS if c not in epochs.columns]
-    if missing:
-        raise InvalidArgumentError(f"epochs has no column {missing[0]!r}")
+    if epochs is not None:
+        require_columns(epochs, *_EPOCH_COLUMNS, what="epochs")
     panels = _get_panels(axes, len(behavior), has_units=has_units)
     for ax, (series, what, label, color) in zip(panels, behavior, strict=False):
         _draw_series(ax, series, (edges[0], edges[-1]), what=what, color=color)
         ax.set_ylabel(label)
     if has_units:
-        _draw_units(panels[-1], rates, edges, rate_max)
+        _draw_units(panels[-1], rates, edges, highest_rate(known, rate_max))
     else:
         centres = rates[dim].to_numpy()
         panels[-1].plot(centres, rates.to_numpy(), color=INK, linewidth=1.0)
@@ -145,12 +150,8 @@ def _draw_series(
     ax.plot(times[is_shown], values, color=color, linewidth=0.9)
 
 
-def _draw_units(
-    ax: Axes, rates: xr.DataArray, edges: npt.NDArray[np.float64], rate_max: float | None
-) -> None:
+def _draw_units(ax: Axes, rates: xr.DataArray, edges: npt.NDArray[np.float64], top: float) -> None:
     values = rates.to_numpy().astype(np.float64)
-    known = values[np.isfinite(values)]
-    top = rate_max if rate_max is not None else max(float(np.percentile(known, 98)), 1.0)
     n_units = values.shape[1]
     mesh = ax.pcolormesh(
         edges, np.arange(n_units + 1), values.T, cmap=SEQUENTIAL, vmin=0.0, vmax=top,
@@ -159,18 +160,10 @@ def _draw_units(
     ax.set_ylim(n_units, 0)
     ax.set_yticks([])
     ax.set_ylabel(f"{n_units} unit" if n_units == 1 else f"{n_units} units")
-    _add_inside_colorbar(ax, mesh, is_cut=bool(known.max() > top))
-
-
-def _add_inside_colorbar(ax: Axes, mesh: ScalarMappable, *, is_cut: bool) -> None:
-    """Draw a colour bar outside the axes, so that the panels stay aligned."""
-    figure = ax.get_figure()
-    if figure is None:
-        return
+    # outside the axes, so that the panels stay aligned
     place = ax.inset_axes((1.01, 0.0, 0.012, 1.0))
-    bar = figure.colorbar(mesh, cax=place, extend="max" if is_cut else "neither")
-    bar.set_label("firing rate (spikes/s)", fontsize="small")
-    bar.ax.tick_params(labelsize="small")
+    is_cut = bool(np.nanmax(values) > top)
+    add_colorbar(mesh, ax, "firing rate (spikes/s)", is_cut=is_cut, cax=place)
 
 
 def _finish(

@@ -9,7 +9,15 @@ import numpy as np
 import xarray as xr
 
 from spikehouse.errors import InvalidArgumentError, describe_choices
-from spikehouse.plots._axes import FAINT, INK, LINE_MARKERS, get_axes, line_colors, tidy
+from spikehouse.plots._axes import (
+    FAINT,
+    INK,
+    LINE_MARKERS,
+    add_legend,
+    get_axes,
+    line_colors,
+    tidy,
+)
 from spikehouse.plots._grid import TIMES
 
 if TYPE_CHECKING:
@@ -114,7 +122,7 @@ def plot_decoding_curve(
     what = f"\nmean {SPREADS[spread]} of {n_repeats}" if n_repeats > 1 else ""
     ax.set_ylabel(f"decoded right (% of presentations){what}")
     if any(curves) or shuffled is not None or chance is not None:
-        ax.legend(frameon=False, fontsize="small", loc="upper left", bbox_to_anchor=(1.0, 1.0))
+        add_legend(ax)
     return tidy(ax, title=title)
 
 

@@ -83,9 +83,20 @@ def look_up(ids: npt.ArrayLike, table: pd.Series, *, name: str) -> npt.NDArray[n
     return found
 
 
+def find_known(values: npt.NDArray[np.float64], *, name: str) -> npt.NDArray[np.float64]:
+    """Return the finite values; raise InvalidArgumentError if there are none."""
+    known: npt.NDArray[np.float64] = values[np.isfinite(values)]
+    if not known.size:
+        raise InvalidArgumentError(f"{name} holds no finite value: nothing to draw")
+    return known
+
+
+def highest_rate(known: npt.NDArray[np.float64], rate_max: float | None) -> float:
+    """Return the rate [spikes/s] at the end of the colours: the 98th percentile, 1 at least."""
+    return rate_max if rate_max is not None else max(float(np.percentile(known, 98)), 1.0)
+
+
 def largest_size(values: npt.NDArray[np.float64], *, name: str, quantile: float = 1.0) -> float:
     """Return the limit of a symmetric colour scale; 1 if all values are zero."""
-    sizes = np.abs(values[np.isfinite(values)])
-    if not sizes.size:
-        raise InvalidArgumentError(f"{name} holds no finite value: nothing to draw")
+    sizes = np.abs(find_known(values, name=name))
     return float(np.quantile(sizes, quantile)) or float(sizes.max()) or 1.0

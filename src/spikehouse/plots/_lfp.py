@@ -16,6 +16,7 @@ from spikehouse.plots._axes import (
     INK,
     NO_VALUE_COLOR,
     add_colorbar,
+    draw_scale,
     get_axes,
     mark_stimulus,
     tidy,
@@ -23,6 +24,7 @@ from spikehouse.plots._axes import (
 from spikehouse.plots._grid import (
     TIP_LABEL,
     edges_around,
+    find_known,
     find_time,
     largest_size,
     look_up,
@@ -153,7 +155,7 @@ def plot_lfp_traces(
     names: npt.NDArray[Any] = potential["channel"].to_numpy() if heights is None else heights
     _tick_channels(ax, names, distance)
     _label_axes(ax, dim, TIP_LABEL if heights is not None else f"{len(values)} channels")
-    _draw_scale(ax, distance)
+    draw_scale(ax, distance, x=1.02)
     return tidy(ax, title=title, is_marked=stimulus_duration is not None)
 
 
@@ -235,8 +237,7 @@ def _load(
             f"Select a time window first: {name}.sel({dims[1]}=slice(100, 101))"
         )
     loaded = select_dims(array, dims, name=name).astype(np.float64) * scale
-    if not np.isfinite(loaded.to_numpy()).any():
-        raise InvalidArgumentError(f"{name} holds no finite value: nothing to draw")
+    find_known(loaded.to_numpy(), name=name)
     return loaded
 
 
@@ -326,15 +327,3 @@ def _label_axes(ax: Axes, dim: str, label: str) -> None:
 def _nice(size: float) -> float:
     decade = 10.0 ** np.floor(np.log10(size))
     return float(np.ceil(size / decade) * decade)
-
-
-def _draw_scale(ax: Axes, size: float) -> None:
-    """Draw a vertical scale bar [µV] to the right of the axes."""
-    ax.plot(
-        [1.02, 1.02], [0.0, size], transform=ax.get_yaxis_transform(), color=INK, linewidth=2.0,
-        solid_capstyle="butt", clip_on=False,
-    )  # fmt: skip
-    ax.annotate(
-        f"{size:g} µV", (1.02, size / 2), xycoords=ax.get_yaxis_transform(), xytext=(4, 0),
-        textcoords="offset points", va="center", fontsize="small", color=INK, annotation_clip=False,
-    )  # fmt: skip

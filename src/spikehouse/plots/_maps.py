@@ -11,7 +11,7 @@ import xarray as xr
 from spikehouse.errors import InvalidArgumentError
 from spikehouse.labelled import align
 from spikehouse.plots._axes import NO_VALUE_COLOR, SEQUENTIAL, add_colorbar, get_axes, tidy
-from spikehouse.plots._grid import edges_around, select_dims
+from spikehouse.plots._grid import edges_around, find_known, select_dims
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -80,8 +80,7 @@ def plot_receptive_field(
     turned = tuple(slice(None, None, -1 if _goes_down(field[name]) else 1) for name in PLACE)
     field, inside = field[turned], None if inside is None else inside[turned]
     values = field.to_numpy().astype(np.float64)
-    if not np.isfinite(values).any():
-        raise InvalidArgumentError("receptive_field holds no finite value: nothing to draw")
+    find_known(values, name="receptive_field")
     azimuth = edges_around(field["azimuth"].to_numpy(), name="azimuth")
     elevation = edges_around(field["elevation"].to_numpy(), name="elevation")
     if widths is not None and center is None:

@@ -12,8 +12,17 @@ import numpy.typing as npt
 import pandas as pd
 
 from spikehouse.errors import InvalidArgumentError
-from spikehouse.plots._axes import CONDITION_COLORS, FAINT, INK, LINE_MARKERS, get_axes, tidy
+from spikehouse.plots._axes import (
+    CONDITION_COLORS,
+    FAINT,
+    INK,
+    LINE_MARKERS,
+    add_legend,
+    get_axes,
+    tidy,
+)
 from spikehouse.plots._grid import TIP_LABEL
+from spikehouse.schema import require_columns
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -113,11 +122,7 @@ def plot_probes(
 
 
 def _check_columns(table: pd.DataFrame, needed: tuple[str, ...], name: str) -> None:
-    missing = [column for column in needed if column not in table.columns]
-    if missing:
-        raise InvalidArgumentError(
-            f"{name} has no column {missing[0]!r}; it has {', '.join(map(repr, table.columns))}"
-        )
+    require_columns(table, *needed, what=name)
     if table.empty:
         raise InvalidArgumentError(f"{name} has no rows: nothing to draw")
     depths = table[DEPTH].to_numpy(dtype=np.float64)
@@ -237,7 +242,4 @@ def _add_legend(ax: Axes, colors: dict[str, str], markers: dict[str, str]) -> No
         for name, color in colors.items()
         if name
     ]
-    ax.legend(
-        handles=handles, frameon=False, fontsize="small", loc="upper left",
-        bbox_to_anchor=(1.0, 1.0),
-    )  # fmt: skip
+    add_legend(ax, handles=handles)

@@ -21,10 +21,12 @@ from spikehouse.plots._axes import (
     get_axes,
     mark_stimulus,
     null_as_nan,
+    short,
     tidy,
     write_centered,
 )
-from spikehouse.plots._grid import look_up
+from spikehouse.plots._grid import find_known, highest_rate, look_up
+from spikehouse.schema import require_columns
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -223,11 +225,7 @@ def plot_raster(
     InvalidArgumentError
         If a column is missing, or a row has no value in ``groups``.
     """
-    missing = [name for name in (rows, SINCE_ONSET) if name not in spikes.columns]
-    if missing:
-        raise InvalidArgumentError(
-            f"spikes has no column {missing[0]!r}; it has {', '.join(map(repr, spikes.columns))}"
-        )
+    require_columns(spikes, rows, SINCE_ONSET, what="spikes")
     order = _row_order(spikes[rows], row_order, groups)
     codes, names = None, list[Any]()
     if groups is not None:
@@ -246,19 +244,8 @@ def plot_raster(
     else:
         write_centered(ax, "no spikes")
     if codes is not None:
-        missing_name = "blank" if rows == "stimulus_presentation_id" else "none"
-        _name_groups(
-            ax,
-            codes,
-            [
-                missing_name
-                if pd.isna(name)
-                else f"{name:g}"
-                if isinstance(name, float)
-                else str(name)
-                for name in names
-            ],
-        )
+        missing = "blank" if rows == "stimulus_presentation_id" else "none"
+        _name_groups(ax, codes, [missing if pd.isna(name) else short(name) for name in names])
     noun = {"stimulus_presentation_id": "presentations", "unit_id": "units"}.get(rows, rows)
     ax.set_ylabel(f"{len(order)} {noun}")
     ax.set_xlabel(TIME_LABEL)
@@ -303,14 +290,11 @@ def _scale_rates(
     values: npt.NDArray[np.float64], rate_max: float | None, *, is_normalized: bool
 ) -> tuple[npt.NDArray[np.float64], float, str]:
     """Return the values to draw, the upper end of the colours, and the label of the colours."""
-    known = values[np.isfinite(values)]
-    if not known.size:
-        raise InvalidArgumentError("mean_counts holds no finite value: nothing to draw")
+    known = find_known(values, name="mean_counts")
     if is_normalized:
         peaks = np.where(np.isfinite(values), values, 0.0).max(axis=1, keepdims=True)
         return values / np.where(peaks > 0, peaks, 1.0), 1.0, "firing rate (share of the peak)"
-    top = rate_max if rate_max is not None else max(float(np.percentile(known, 98)), 1.0)
-    return values, top, "firing rate (spikes/s)"
+    return values, highest_rate(known, rate_max), "firing rate (spikes/s)"
 
 
 def _as_rates(

@@ -21,9 +21,10 @@ from spikehouse.plots._axes import (
     get_polar_axes,
     line_colors,
     null_as_nan,
+    short,
     tidy,
 )
-from spikehouse.plots._grid import select_dims
+from spikehouse.plots._grid import find_known, select_dims
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -106,7 +107,7 @@ def plot_tuning_curve(
         x = np.searchsorted(places, stats.index) if scale == "even" else stats.index.to_numpy()
         marker = LINE_MARKERS[number % len(LINE_MARKERS)]
         ax.errorbar(
-            x, stats["mean"].to_numpy(), yerr=stats["error"].to_numpy(), label=_short(name),
+            x, stats["mean"].to_numpy(), yerr=stats["error"].to_numpy(), label=short(name),
             color=color, marker=marker, markersize=4.5, linewidth=1.3, elinewidth=1.0, capsize=2.0,
         )  # fmt: skip
     blank = table.loc[table["value"].isna(), "response"].dropna()
@@ -177,9 +178,7 @@ def plot_star(
     grid = select_dims(means, ("orientation", rings), name="means")
     angles, width = _wedges(grid["orientation"].to_numpy(), period)
     values = grid.to_numpy().astype(np.float64)
-    known = values[np.isfinite(values)]
-    if not known.size:
-        raise InvalidArgumentError("means holds no finite value: nothing to draw")
+    known = find_known(values, name="means")
     given = known if blank is None else np.append(known, blank)
     norm = Normalize(min(0.0, float(np.nanmin(given))), float(np.nanmax(given)) or 1.0)
     polar = get_polar_axes(ax, size=(5.4, 4.6))
@@ -258,10 +257,6 @@ def _set_value_ticks(ax: Axes, places: npt.NDArray[np.float64], scale: str) -> N
     every = -(-len(places) // MAX_VALUE_TICKS)
     at = (np.arange(len(places)) if scale == "even" else places)[::every]
     ax.set_xticks(at, [f"{value:g}" for value in places[::every]])
-
-
-def _short(name: object) -> str:
-    return f"{name:g}" if isinstance(name, float) else str(name)
 
 
 def _wedges(orientations: npt.NDArray[Any], period: float) -> tuple[npt.NDArray[np.float64], float]:

@@ -16,10 +16,18 @@ from spikehouse.plots._axes import (
     INK,
     NO_VALUE_COLOR,
     add_colorbar,
+    draw_scale,
     get_axes,
     tidy,
 )
-from spikehouse.plots._grid import TIP_LABEL, edges_around, largest_size, look_up, select_dims
+from spikehouse.plots._grid import (
+    TIP_LABEL,
+    edges_around,
+    find_known,
+    largest_size,
+    look_up,
+    select_dims,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -81,7 +89,7 @@ def plot_waveform_lines(
             color=CONDITION_COLORS[1] if is_peak else INK, zorder=3 if is_peak else 2,
         )  # fmt: skip
     _label_rows(ax, labels, step=step, has_depths=depths is not None)
-    _draw_scale(ax, step)
+    draw_scale(ax, step, x=1.03)
     ax.set_xlim(time_ms[0], time_ms[-1])
     ax.set_xlabel(TIME_MS_LABEL)
     return tidy(ax, title=title)
@@ -160,8 +168,7 @@ def _around_peak(
         rows, names = rows.isel(channel_id=order), [f"{heights[i]:.0f}" for i in order]
         channels = channels[order]
     values = rows.to_numpy().astype(np.float64)
-    if not np.isfinite(values).any():
-        raise InvalidArgumentError("waveform holds no finite value: nothing to draw")
+    find_known(values, name="waveform")
     if peak_channel is None:
         peak = int(np.ptp(_known(values), axis=1).argmax())
     elif peak_channel in channels:
@@ -195,15 +202,3 @@ def _label_rows(ax: Axes, labels: list[str], *, step: float, has_depths: bool) -
     noun = "channel" if len(labels) == 1 else "channels"
     where = f", {TIP_LABEL}" if has_depths else " (channel_id)"
     ax.set_ylabel(f"{len(labels)} {noun}{where}")
-
-
-def _draw_scale(ax: Axes, size: float) -> None:
-    """Draw a vertical scale bar [µV] to the right of the axes."""
-    ax.plot(
-        [1.03, 1.03], [0.0, size], transform=ax.get_yaxis_transform(), color=INK, linewidth=2.0,
-        solid_capstyle="butt", clip_on=False,
-    )  # fmt: skip
-    ax.annotate(
-        f"{size:g} µV", (1.03, size / 2), xycoords=ax.get_yaxis_transform(), xytext=(4, 0),
-        textcoords="offset points", va="center", fontsize="small", color=INK, annotation_clip=False,
-    )  # fmt: skip

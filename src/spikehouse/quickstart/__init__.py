@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from spikehouse.quickstart.log import Log
 from spikehouse.quickstart.options import QuickstartOptions
 from spikehouse.quickstart.run import run_quickstart
 
-__all__ = ["Log", "QuickstartOptions", "run_quickstart"]
+__all__ = ["QuickstartOptions", "run_quickstart"]

@@ -12,7 +12,7 @@ import pandas as pd
 import xarray as xr
 
 from spikehouse.decoding import DecodingResult
-from spikehouse.quickstart.files import write_whole
+from spikehouse.quickstart.report import write_whole
 from spikehouse.quickstart.stimuli import Decodable
 from spikehouse.quickstart.survey import Recording
 

@@ -73,13 +73,7 @@ class Section:
 
 
 class Log:
-    """Print the steps of a run and keep them for the report.
-
-    Parameters
-    ----------
-    stream
-        Stream to print to; None for the standard output.
-    """
+    """Print the steps of a run and keep them for the report."""
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream
@@ -93,18 +87,7 @@ class Log:
 
     @contextmanager
     def step(self, title: str) -> Iterator[None]:
-        """Begin a section, and print its duration at the end.
-
-        Parameters
-        ----------
-        title
-            Title of the section.
-
-        Yields
-        ------
-        None
-            Nothing; blocks logged in the ``with`` statement belong to the section.
-        """
+        """Begin a section, and print its duration at the end."""
         section = Section(title)
         self.sections.append(section)
         heading = f"{len(self.sections)}. {title}"
@@ -118,37 +101,15 @@ class Log:
         self._print(f"[{section.seconds:.1f} s]")
 
     def say(self, text: str) -> None:
-        """Log a text.
-
-        Parameters
-        ----------
-        text
-            The text, one or more sentences.
-        """
+        """Log a text."""
         self._add(Text(text), text)
 
     def notice(self, text: str) -> None:
-        """Log a highlighted text about something unexpected.
-
-        Parameters
-        ----------
-        text
-            The text, one or more sentences.
-        """
+        """Log a highlighted text about something unexpected."""
         self._add(Text(text, is_notice=True), f"Note: {text}")
 
     def table(self, frame: pd.DataFrame, caption: str, *, max_rows: int = 20) -> None:
-        """Log a table, or the first and last rows of a long one.
-
-        Parameters
-        ----------
-        frame
-            Table to print.
-        caption
-            Caption of the table.
-        max_rows
-            Maximum number of rows to show.
-        """
+        """Log a table, or the first and last rows of a long one."""
         shown = frame
         if len(frame) > max_rows:
             half = max_rows // 2
@@ -158,64 +119,26 @@ class Log:
         self._add(TableBlock(caption, shown), f"{caption}:\n{text}")
 
     def fields(self, values: Mapping[str, object]) -> None:
-        """Log names and values, one per line.
-
-        Parameters
-        ----------
-        values
-            Mapping of name → value.
-        """
+        """Log names and values, one per line."""
         texts = {name: str(value) for name, value in values.items()}
         width = max(map(len, texts), default=0)
         lines = [f"  {name:<{width}}  {text}" for name, text in texts.items()]
         self._add(Fields(texts), "\n".join(lines))
 
     def figure(self, path: Path, caption: str) -> None:
-        """Log a figure that was written to a file.
-
-        Parameters
-        ----------
-        path
-            File of the figure.
-        caption
-            Caption of the figure.
-        """
+        """Log a figure that was written to a file."""
         self._add(FigureBlock(path, caption), f"Wrote {path}")
 
     def origin(self, what: str, *, file: str, rows: str, units: str, function: str) -> None:
-        """Record the origin of numbers for the report; it is not printed.
-
-        Parameters
-        ----------
-        what
-            The numbers, such as "mean accuracy".
-        file, rows, units
-            File, rows and units they were computed from.
-        function
-            Public function that computed them.
-        """
+        """Record the origin of numbers for the report; it is not printed."""
         self.sections[-1].blocks.append(Origin(what, file, rows, units, function))
 
     def headline(self, name: str, value: str) -> None:
-        """Record a number for the top of the report.
-
-        Parameters
-        ----------
-        name
-            Name of the number.
-        value
-            The number as text.
-        """
+        """Record a number for the top of the report."""
         self.headlines[name] = value
 
     def end(self, text: str) -> None:
-        """Print the last line of a run.
-
-        Parameters
-        ----------
-        text
-            The line to print.
-        """
+        """Print the last line of a run."""
         self._print(f"\n{text}")
 
     def _add(self, block: Block, printed: str) -> None:

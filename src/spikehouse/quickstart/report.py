@@ -12,8 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from spikehouse.errors import printable
-from spikehouse.quickstart.files import write_whole
+from spikehouse.errors import CacheError, printable
 from spikehouse.quickstart.log import (
     Block,
     Fields,
@@ -203,3 +202,32 @@ def _footer(options: QuickstartOptions) -> str:
         f"<p>Python {platform.python_version()}, {_escape(listed)}; "
         f"{_escape(platform.platform(terse=True))}.</p></footer>"
     )
+
+
+def make_folder(folder: Path) -> Path:
+    """Create the output folder if it does not exist."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CacheError(
+            f"the output folder {folder} cannot be created: {error.strerror}; "
+            "choose another with --out"
+        ) from error
+    return folder
+
+
+def write_whole(path: Path, content: bytes) -> Path:
+    """Write a file atomically, by renaming a temporary file."""
+    part = path.with_name(f".{path.name}.part")
+    try:
+        # always a new file: what stands there may be a link to another one
+        part.unlink(missing_ok=True)
+        with part.open("xb") as file:
+            file.write(content)
+        part.replace(path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise CacheError(
+            f"{path} cannot be written: {error.strerror}; choose another folder with --out"
+        ) from error
+    return path

@@ -6,10 +6,9 @@ import contextlib
 from pathlib import Path
 
 from spikehouse.quickstart import responses, stimuli, survey
-from spikehouse.quickstart.files import make_folder
 from spikehouse.quickstart.log import Log
 from spikehouse.quickstart.options import QuickstartOptions
-from spikehouse.quickstart.report import write_report
+from spikehouse.quickstart.report import make_folder, write_report
 from spikehouse.quickstart.survey import Recording
 
 

@@ -6,15 +6,11 @@ from spikehouse.errors import guard_public
 from spikehouse.spikes.alignment import align_spikes
 from spikehouse.spikes.counting import (
     check_bin_edges,
-    check_windows,
     compute_bin_centres,
     compute_time_domain,
     count_spikes,
-    warn_overlaps,
-    warn_wide_bins,
 )
-from spikehouse.spikes.design import compute_design_matrix
-from spikehouse.spikes.statistics import compute_condition_statistics
+from spikehouse.spikes.statistics import compute_condition_statistics, compute_design_matrix
 from spikehouse.spikes.streaming import compute_mean_counts, concatenate_spikes
 from spikehouse.spikes.trains import Spikes, SpikeTimes
 
@@ -23,7 +19,6 @@ __all__ = [
     "Spikes",
     "align_spikes",
     "check_bin_edges",
-    "check_windows",
     "compute_bin_centres",
     "compute_condition_statistics",
     "compute_design_matrix",
@@ -31,8 +26,6 @@ __all__ = [
     "compute_time_domain",
     "concatenate_spikes",
     "count_spikes",
-    "warn_overlaps",
-    "warn_wide_bins",
 ]
 
 guard_public(globals())

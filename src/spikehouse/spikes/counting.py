@@ -66,26 +66,7 @@ def check_bin_edges(bin_edges: npt.ArrayLike) -> npt.NDArray[np.float64]:
 def check_windows(
     windows: npt.ArrayLike | pd.DataFrame, *, noun: str = "presentation"
 ) -> npt.NDArray[np.float64]:
-    """Check that windows are finite and do not stop before they start.
-
-    Parameters
-    ----------
-    windows
-        Shape (n_presentations, n_edges) [s]: starts and stops, or the edges of bins. The index of
-        a table names the presentation in errors.
-    noun
-        What the windows belong to, for messages of errors.
-
-    Returns
-    -------
-    ndarray of float64, shape (n_presentations, n_edges)
-        The same edges.
-
-    Raises
-    ------
-    InvalidArgumentError
-        If an edge is not finite or comes before the one to its left.
-    """
+    """Check that windows are finite and do not stop before they start."""
     edges = np.asarray(windows, dtype=np.float64)
     if edges.ndim != 2:
         raise InvalidArgumentError(
@@ -174,17 +155,7 @@ def compute_bin_centres(bin_edges: npt.NDArray[np.float64]) -> npt.NDArray[np.fl
 def warn_wide_bins(
     bin_edges: npt.NDArray[np.float64], *, threshold: float, stacklevel: int = 3
 ) -> None:
-    """Warn where binarizing would lose spikes.
-
-    Parameters
-    ----------
-    bin_edges
-        Shape (n_bins + 1,) [s].
-    threshold
-        Widest bin [s] without a warning.
-    stacklevel
-        Number of stack frames up to the line that the warning names, as in `warnings.warn`.
-    """
+    """Warn where binarizing would lose spikes."""
     widest = float(np.diff(bin_edges).max())
     if widest > threshold:
         warnings.warn(
@@ -195,15 +166,7 @@ def warn_wide_bins(
 
 
 def warn_overlaps(domain: npt.NDArray[np.float64], *, stacklevel: int = 3) -> None:
-    """Warn once where a row's window runs into the next one's.
-
-    Parameters
-    ----------
-    domain
-        Shape (n_presentations, n_bins + 1) [s].
-    stacklevel
-        Number of stack frames up to the line that the warning names, as in `warnings.warn`.
-    """
+    """Warn once where a row's window runs into the next one's."""
     # rows may come in any order: what counts is the next one in time
     ordered = domain[np.argsort(domain[:, 0], kind="stable")]
     ends_minus_starts = ordered[:-1, -1] - ordered[1:, 0]

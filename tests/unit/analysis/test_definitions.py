@@ -7,9 +7,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from spikehouse.analysis.checks import DEFINITIONS, Definition
 from spikehouse.analysis.common import peak_times
 from spikehouse.analysis.contrast import c50
-from spikehouse.analysis.definitions import DEFINITIONS, Definition
 from spikehouse.analysis.rf_gaussian import fit_2d_gaussian
 from spikehouse.analysis.running import running_modulation
 from spikehouse.analysis.temporal import modulation_index

@@ -22,7 +22,7 @@ from spikehouse.analysis import (
     compute_metrics,
     list_analyses,
 )
-from spikehouse.analysis.definitions import DEFINITIONS
+from spikehouse.analysis.checks import DEFINITIONS
 from spikehouse.analysis.flashes import compute_flashes_metrics
 from spikehouse.analysis.gratings import (
     compute_drifting_gratings_metrics,

@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 
 from spikehouse.compat import stimulus_analysis as sa
-from spikehouse.compat.stimulus_analysis import fields, functions, timescale
+from spikehouse.compat.stimulus_analysis import fields, functions
 from spikehouse.errors import InvalidArgumentError, NotFoundError
 from spikehouse.session import EcephysSession
 
@@ -336,7 +336,7 @@ def test_running_speed__does_not_need_a_trial_duration(session: EcephysSession) 
 
 def test_functions__refuse_what_does_not_fit() -> None:
     with pytest.raises(InvalidArgumentError, match="a decay needs all of at least three"):
-        timescale.fit_exp(np.full((2, 3, 3), np.nan))
+        functions.fit_exp(np.full((2, 3, 3), np.nan))
     assert fields.gaussian_moments_2d(np.zeros((9, 9))) is None
     assert fields.fit_2d_gaussian(np.zeros((9, 9)))[1] is False
     assert isinstance(fields.convert_pixels_to_degrees(2.5), float)

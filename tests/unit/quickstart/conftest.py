@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from spikehouse.quickstart import Log
+from spikehouse.quickstart.log import Log
 from spikehouse.spikes import align_spikes, compute_time_domain, count_spikes
 
 UNIT_IDS = [11, 12, 13, 14, 15, 16, 21]

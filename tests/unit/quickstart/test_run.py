@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from spikehouse.errors import CacheError, InvalidFileError, NotFoundError, SessionNotFoundError
-from spikehouse.quickstart import Log, QuickstartOptions, run_quickstart
+from spikehouse.quickstart import QuickstartOptions, run_quickstart
+from spikehouse.quickstart.log import Log
 
 FIGURES = ("psth.png", "raster.png", "confusion.png", "images.png")
 

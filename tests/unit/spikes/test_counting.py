@@ -6,13 +6,8 @@ import numpy as np
 import pytest
 
 from spikehouse.errors import InvalidArgumentError
-from spikehouse.spikes import (
-    _engine,
-    check_bin_edges,
-    compute_time_domain,
-    count_spikes,
-    warn_overlaps,
-)
+from spikehouse.spikes import _engine, compute_time_domain, count_spikes
+from spikehouse.spikes.counting import check_bin_edges, warn_overlaps
 
 
 def test_count_spikes__a_spike_on_an_inner_edge_counts_once() -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from spikehouse.compat.stimulus_analysis.base import StimulusAnalysis
-from spikehouse.compat.stimulus_analysis.dots import DotMotion
-from spikehouse.compat.stimulus_analysis.gratings import DriftingGratings, StaticGratings
+from spikehouse.compat.stimulus_analysis.gratings import (
+    DotMotion,
+    DriftingGratings,
+    StaticGratings,
+)
 from spikehouse.compat.stimulus_analysis.images import Flashes, NaturalMovies, NaturalScenes
 from spikehouse.compat.stimulus_analysis.receptive_field_mapping import ReceptiveFieldMapping
 

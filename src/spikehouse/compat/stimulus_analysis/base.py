@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -12,19 +13,45 @@ import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
+from spikehouse import session
 from spikehouse.analysis import StimulusResponses
 from spikehouse.analysis.common import psth_edges
-from spikehouse.compat.stimulus_analysis.inputs import UnitFilter, filter_units, open_session
-from spikehouse.compat.stimulus_analysis.timescale import (
+from spikehouse.compat.sessions import EcephysSession
+from spikehouse.compat.stimulus_analysis.functions import (
     calculate_time_delayed_correlation,
     fit_exp,
 )
-from spikehouse.errors import NotFoundError, describe_choices
-from spikehouse.session import EcephysSession
+from spikehouse.errors import InvalidArgumentError, NotFoundError, describe_choices
+from spikehouse.labelled import to_ids
 
-__all__ = ["StimulusAnalysis"]
+__all__ = [
+    "StimulusAnalysis",
+    "UnitFilter",
+    "filter_units",
+    "list_metrics",
+    "list_values",
+    "open_session",
+]
 
 _SPONTANEOUS = ("spontaneous", "spontaneous_activity")
+
+
+def list_metrics(suffix: str, names: str) -> list[tuple[str, type]]:
+    """Return names and types of metrics: truth values, the number of an image, else numbers."""
+    types = {"on_screen": bool, "pref_image": np.int64}
+    return [
+        (f"{name}_{suffix}", bool if name.endswith("_multi") else types.get(name, np.float64))
+        for name in names.split()
+    ]
+
+
+def list_values(column: str) -> tuple[Any, Any]:
+    """Return two attributes: the distinct values of a parameter in increasing order, their number.
+
+    ``column`` is the attribute that holds the name of the parameter's column.
+    """
+    values = cached_property(lambda one: np.asarray(one._list_values(getattr(one, column))))
+    return values, property(lambda one: len(getattr(one, str(values.attrname))))
 
 
 class StimulusAnalysis:
@@ -32,8 +59,14 @@ class StimulusAnalysis:
 
     # everything is computed when it is first asked for and kept; the session is never changed
 
+    # AllenSDK's name of the stimulus
+    name: str
+    # names and types of the metrics
+    METRICS_COLUMNS: list[tuple[str, type]]
     # name of this class's settings in params
     _section: ClassVar[str] = ""
+    # names of the stimulus, in any capitals
+    _keys: ClassVar[tuple[str, ...]] = ()
     # name of a parameter in spikehouse.analysis → column of the presentations
     _columns: Mapping[str, str]
 
@@ -61,7 +94,7 @@ class StimulusAnalysis:
     # ---- units and presentations
 
     @property
-    def ecephys_session(self) -> EcephysSession:
+    def ecephys_session(self) -> session.EcephysSession:
         """The session."""
         return self._ecephys_session
 
@@ -80,11 +113,6 @@ class StimulusAnalysis:
     def unit_count(self) -> int:
         """Number of units."""
         return len(self.unit_ids)
-
-    @property
-    def name(self) -> str:
-        """AllenSDK's name of the stimulus."""
-        raise NotImplementedError
 
     @property
     def trial_duration(self) -> float:
@@ -139,7 +167,7 @@ class StimulusAnalysis:
     @classmethod
     def known_stimulus_keys(cls) -> list[str]:
         """List the names of the stimulus, in any capitals."""
-        raise NotImplementedError
+        return list(cls._keys)
 
     # ---- responses
 
@@ -219,11 +247,6 @@ class StimulusAnalysis:
         return replace(responses, presentations=kept.rename(columns=renamed))
 
     # ---- metrics
-
-    @property
-    def METRICS_COLUMNS(self) -> list[tuple[str, type]]:
-        """Names and types of the metrics."""
-        raise NotImplementedError
 
     @property
     def metrics_names(self) -> list[str]:
@@ -313,3 +336,51 @@ class StimulusAnalysis:
 
     def _find_blanks(self, column: str) -> pd.Index[int]:
         return self.stimulus_conditions.index[self.stimulus_conditions[column] == "null"]
+
+
+UnitFilter = Mapping[str, Any] | Sequence[int] | npt.NDArray[Any] | pd.Series
+
+
+def open_session(given: Any) -> session.EcephysSession:  # noqa: ANN401 - three kinds
+    """Return a session from a session, the path of its NWB file, or an adapter."""
+    if isinstance(given, session.EcephysSession):
+        return given
+    if isinstance(given, (str, os.PathLike)):
+        return EcephysSession.from_nwb_path(given)
+    if hasattr(given, "get_stimulus_presentations"):
+        return EcephysSession(api=given)
+    raise TypeError(
+        f"a stimulus analysis cannot be made of a {type(given).__name__}: pass an EcephysSession, "
+        "the path of its NWB file, or an adapter (EcephysSessionApi)"
+    )
+
+
+def filter_units(units: pd.DataFrame, chosen: UnitFilter | None) -> pd.DataFrame:
+    """Select units by ids, or by a mapping of columns to one or several values."""
+    if chosen is None:
+        return units
+    if not isinstance(chosen, Mapping):
+        return _pick_units(units, chosen)
+    if "unit_id" in chosen:
+        return _pick_units(units, chosen["unit_id"])
+    for column, value in chosen.items():
+        if column not in units:
+            raise NotFoundError(
+                f"units have no column {column!r} to filter by: {describe_choices(column, units)}"
+            )
+        values = [value] if np.isscalar(value) or value is None else value
+        units = units[units[column].isin(values)]
+    return units
+
+
+def _pick_units(units: pd.DataFrame, ids: Any) -> pd.DataFrame:  # noqa: ANN401 - ids of any kind
+    wanted = to_ids(ids, "unit_id")
+    if len(np.unique(wanted)) < len(wanted):
+        raise InvalidArgumentError("the filter holds a unit more than once; pass each id once")
+    absent = [unit for unit in wanted.tolist() if unit not in units.index]
+    if absent:
+        raise NotFoundError(
+            f"{len(absent)} of {len(wanted)} units of the filter are not in this session; there is "
+            f"no unit {absent[0]!r}: {describe_choices(absent[0], units.index.tolist())}"
+        )
+    return units.loc[wanted]

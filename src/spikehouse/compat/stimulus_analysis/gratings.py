@@ -1,24 +1,25 @@
-"""AllenSDK's analyses of drifting and static gratings."""
+"""AllenSDK's analyses of drifting and static gratings, and of moving dots."""
 
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from spikehouse.analysis.dots import compute_dot_motion_metrics
 from spikehouse.analysis.gratings import (
     compute_drifting_gratings_metrics,
     compute_static_gratings_metrics,
 )
-from spikehouse.compat.stimulus_analysis.base import StimulusAnalysis
+from spikehouse.compat.stimulus_analysis.base import StimulusAnalysis, list_metrics, list_values
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["DriftingGratings", "StaticGratings"]
+__all__ = ["DotMotion", "DriftingGratings", "StaticGratings"]
 
 _CONTRAST = "drifting_gratings_contrast"
 
@@ -26,7 +27,20 @@ _CONTRAST = "drifting_gratings_contrast"
 class DriftingGratings(StimulusAnalysis):
     """The metrics of drifting gratings, with C50 (contrast at half of the maximal response)."""
 
-    _section: ClassVar[str] = "drifting_gratings"
+    name = "Drifting Gratings"
+    _section = "drifting_gratings"
+    _keys = ("drifting_gratings", "drifting_gratings_75_repeats")
+    # directions [degrees]
+    orivals, number_ori = list_values("_col_ori")
+    # temporal frequencies [Hz]
+    tfvals, number_tf = list_values("_col_tf")
+    # contrasts
+    contrastvals, number_contrast = list_values("_col_contrast")
+    METRICS_COLUMNS = list_metrics(
+        "dg",
+        "pref_ori pref_ori_multi pref_tf pref_tf_multi c50 f1_f0 mod_idx g_osi g_dsi "
+        "firing_rate fano lifetime_sparseness run_pval run_mod",
+    )
 
     def __init__(
         self,
@@ -42,49 +56,9 @@ class DriftingGratings(StimulusAnalysis):
         self._columns = {"orientation": col_ori, "temporal_frequency": col_tf}
 
     @property
-    def name(self) -> str:
-        """AllenSDK's name of the stimulus."""
-        return "Drifting Gratings"
-
-    @classmethod
-    def known_stimulus_keys(cls) -> list[str]:
-        """List the names of the stimulus, in any capitals."""
-        return ["drifting_gratings", "drifting_gratings_75_repeats"]
-
-    @property
     def null_condition(self) -> pd.Index[int]:
         """Ids of the conditions that are blank sweeps."""
         return self._find_blanks(self._col_tf)
-
-    @cached_property
-    def orivals(self) -> npt.NDArray[Any]:
-        """Directions [degrees], increasing."""
-        return np.asarray(self._list_values(self._col_ori))
-
-    @property
-    def number_ori(self) -> int:
-        """Number of directions."""
-        return len(self.orivals)
-
-    @cached_property
-    def tfvals(self) -> npt.NDArray[Any]:
-        """Temporal frequencies [Hz], increasing."""
-        return np.asarray(self._list_values(self._col_tf))
-
-    @property
-    def number_tf(self) -> int:
-        """Number of temporal frequencies."""
-        return len(self.tfvals)
-
-    @cached_property
-    def contrastvals(self) -> npt.NDArray[Any]:
-        """Contrasts, increasing."""
-        return np.asarray(self._list_values(self._col_contrast))
-
-    @property
-    def number_contrast(self) -> int:
-        """Number of contrasts."""
-        return len(self.contrastvals)
 
     @cached_property
     def stim_table_contrast(self) -> pd.DataFrame:
@@ -105,26 +79,6 @@ class DriftingGratings(StimulusAnalysis):
         return self.ecephys_session.conditionwise_spike_statistics(
             self.stim_table_contrast.index.to_numpy(), self.unit_ids
         )
-
-    @property
-    def METRICS_COLUMNS(self) -> list[tuple[str, type]]:
-        """Names and types of the metrics."""
-        return [
-            ("pref_ori_dg", np.float64),
-            ("pref_ori_multi_dg", bool),
-            ("pref_tf_dg", np.float64),
-            ("pref_tf_multi_dg", bool),
-            ("c50_dg", np.float64),
-            ("f1_f0_dg", np.float64),
-            ("mod_idx_dg", np.float64),
-            ("g_osi_dg", np.float64),
-            ("g_dsi_dg", np.float64),
-            ("firing_rate_dg", np.float64),
-            ("fano_dg", np.float64),
-            ("lifetime_sparseness_dg", np.float64),
-            ("run_pval_dg", np.float64),
-            ("run_mod_dg", np.float64),
-        ]
 
     def _compute_metrics(self) -> pd.DataFrame:
         contrast = None
@@ -159,7 +113,20 @@ class DriftingGratings(StimulusAnalysis):
 class StaticGratings(StimulusAnalysis):
     """The metrics of static gratings."""
 
-    _section: ClassVar[str] = "static_gratings"
+    name = "Static Gratings"
+    _section = "static_gratings"
+    _keys = ("static_gratings",)
+    # orientations [degrees]
+    orivals, number_ori = list_values("_col_ori")
+    # spatial frequencies [cycles/degree]
+    sfvals, number_sf = list_values("_col_sf")
+    # phases [cycles]
+    phasevals, number_phase = list_values("_col_phase")
+    METRICS_COLUMNS = list_metrics(
+        "sg",
+        "pref_sf pref_sf_multi pref_ori pref_ori_multi pref_phase pref_phase_multi g_osi "
+        "time_to_peak firing_rate fano lifetime_sparseness run_pval run_mod",
+    )
 
     def __init__(
         self,
@@ -175,68 +142,9 @@ class StaticGratings(StimulusAnalysis):
         self._columns = {"orientation": col_ori, "spatial_frequency": col_sf, "phase": col_phase}
 
     @property
-    def name(self) -> str:
-        """AllenSDK's name of the stimulus."""
-        return "Static Gratings"
-
-    @classmethod
-    def known_stimulus_keys(cls) -> list[str]:
-        """List the names of the stimulus, in any capitals."""
-        return ["static_gratings"]
-
-    @property
     def null_condition(self) -> pd.Index[int]:
         """Ids of the conditions that are blank sweeps."""
         return self._find_blanks(self._col_sf)
-
-    @cached_property
-    def orivals(self) -> npt.NDArray[Any]:
-        """Orientations [degrees], increasing."""
-        return np.asarray(self._list_values(self._col_ori))
-
-    @property
-    def number_ori(self) -> int:
-        """Number of orientations."""
-        return len(self.orivals)
-
-    @cached_property
-    def sfvals(self) -> npt.NDArray[Any]:
-        """Spatial frequencies [cycles/degree], increasing."""
-        return np.asarray(self._list_values(self._col_sf))
-
-    @property
-    def number_sf(self) -> int:
-        """Number of spatial frequencies."""
-        return len(self.sfvals)
-
-    @cached_property
-    def phasevals(self) -> npt.NDArray[Any]:
-        """Phases [cycles], increasing."""
-        return np.asarray(self._list_values(self._col_phase))
-
-    @property
-    def number_phase(self) -> int:
-        """Number of phases."""
-        return len(self.phasevals)
-
-    @property
-    def METRICS_COLUMNS(self) -> list[tuple[str, type]]:
-        """Names and types of the metrics."""
-        return [
-            ("pref_sf_sg", np.float64),
-            ("pref_sf_multi_sg", bool),
-            ("pref_ori_sg", np.float64),
-            ("pref_ori_multi_sg", bool),
-            ("pref_phase_sg", np.float64),
-            ("pref_phase_multi_sg", bool),
-            ("g_osi_sg", np.float64),
-            ("time_to_peak_sg", np.float64),
-            ("firing_rate_sg", np.float64),
-            ("fano_sg", np.float64),
-            ("lifetime_sparseness_sg", np.float64),
-            ("run_pval_sg", np.float64),
-            ("run_mod_sg", np.float64),
-        ]
 
     def _compute_metrics(self) -> pd.DataFrame:
         return compute_static_gratings_metrics(self._responses, definition="published")
@@ -260,6 +168,38 @@ class StaticGratings(StimulusAnalysis):
             unit_id,
             {self._col_sf: "spatial frequency (cycles/°)", self._col_ori: "orientation (°)"},
         )
+
+
+class DotMotion(StimulusAnalysis):
+    """The metrics of moving dots."""
+
+    name = "Dot Motion"
+    _section = "dot_motion"
+    _keys = ("motion_stimulus", "dot_motion")
+    # directions [degrees]
+    directions, number_directions = list_values("_col_dir")
+    # speeds, in the unit of the file
+    speeds, number_speeds = list_values("_col_speed")
+    METRICS_COLUMNS = list_metrics(
+        "dm",
+        "pref_speed pref_speed_multi pref_dir pref_dir_multi firing_rate fano time_to_peak "
+        "lifetime_sparseness run_mod run_pval",
+    )
+
+    def __init__(
+        self,
+        ecephys_session: Any,  # noqa: ANN401 - see the base
+        col_dir: str = "Dir",
+        col_speeds: str = "Speed",
+        trial_duration: float | None = 1.0,
+        **kwargs: Any,  # noqa: ANN401
+    ) -> None:
+        super().__init__(ecephys_session, trial_duration, **kwargs)
+        self._col_dir, self._col_speed = col_dir, col_speeds
+        self._columns = {"Dir": col_dir, "Speed": col_speeds}
+
+    def _compute_metrics(self) -> pd.DataFrame:
+        return compute_dot_motion_metrics(self._responses, definition="published")
 
 
 def _place(

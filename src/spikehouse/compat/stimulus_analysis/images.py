@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +12,7 @@ import pandas as pd
 from spikehouse.analysis.flashes import compute_flashes_metrics
 from spikehouse.analysis.movies import compute_natural_movies_metrics
 from spikehouse.analysis.scenes import compute_natural_scenes_metrics
-from spikehouse.compat.stimulus_analysis.base import StimulusAnalysis
+from spikehouse.compat.stimulus_analysis.base import StimulusAnalysis, list_metrics, list_values
 
 __all__ = ["Flashes", "NaturalMovies", "NaturalScenes"]
 
@@ -20,7 +20,14 @@ __all__ = ["Flashes", "NaturalMovies", "NaturalScenes"]
 class NaturalScenes(StimulusAnalysis):
     """The metrics of natural scenes."""
 
-    _section: ClassVar[str] = "natural_scenes"
+    name = "Natural Scenes"
+    _section = "natural_scenes"
+    _keys = ("natural_scenes", "Natural_Images", "Natural Images")
+    METRICS_COLUMNS = list_metrics(
+        "ns",
+        "pref_image pref_images_multi image_selectivity firing_rate fano time_to_peak "
+        "lifetime_sparseness run_pval run_mod",
+    )
 
     def __init__(
         self,
@@ -32,16 +39,6 @@ class NaturalScenes(StimulusAnalysis):
         super().__init__(ecephys_session, trial_duration, **kwargs)
         self._col_image = col_image
         self._columns = {"frame": col_image}
-
-    @property
-    def name(self) -> str:
-        """AllenSDK's name of the stimulus."""
-        return "Natural Scenes"
-
-    @classmethod
-    def known_stimulus_keys(cls) -> list[str]:
-        """List the names of the stimulus, in any capitals."""
-        return ["natural_scenes", "Natural_Images", "Natural Images"]
 
     @property
     def null_condition(self) -> pd.Index[int]:
@@ -74,21 +71,6 @@ class NaturalScenes(StimulusAnalysis):
         """Number of images without the blank sweep."""
         return len(self.images_nonblank)
 
-    @property
-    def METRICS_COLUMNS(self) -> list[tuple[str, type]]:
-        """Names and types of the metrics."""
-        return [
-            ("pref_image_ns", np.int64),
-            ("pref_images_multi_ns", bool),
-            ("image_selectivity_ns", np.float64),
-            ("firing_rate_ns", np.float64),
-            ("fano_ns", np.float64),
-            ("time_to_peak_ns", np.float64),
-            ("lifetime_sparseness_ns", np.float64),
-            ("run_pval_ns", np.float64),
-            ("run_mod_ns", np.float64),
-        ]
-
     def _compute_metrics(self) -> pd.DataFrame:
         return compute_natural_scenes_metrics(self._responses, definition="published")
 
@@ -96,7 +78,18 @@ class NaturalScenes(StimulusAnalysis):
 class NaturalMovies(StimulusAnalysis):
     """The metrics of one natural movie, by default the first that was shown."""
 
-    _section: ClassVar[str] = "natural_movies"
+    name = "Natural Movies"
+    _section = "natural_movies"
+    _keys = (
+        "natural_movies",
+        "natural_movie_1",
+        "natural_movie_3",
+        "natural_movie_one",
+        "natural_movie_three",
+        "natural_movie_one_more_repeats",
+        "natural_movie_one_shuffled",
+    )
+    METRICS_COLUMNS = list_metrics("nm", "fano firing_rate lifetime_sparseness run_pval run_mod")
 
     def __init__(
         self,
@@ -108,30 +101,6 @@ class NaturalMovies(StimulusAnalysis):
             ecephys_session, 1 / 30 if trial_duration is None else trial_duration, **kwargs
         )
 
-    @property
-    def name(self) -> str:
-        """AllenSDK's name of the stimulus."""
-        return "Natural Movies"
-
-    @classmethod
-    def known_stimulus_keys(cls) -> list[str]:
-        """List the names of the stimulus, in any capitals."""
-        return [
-            "natural_movies",
-            "natural_movie_1",
-            "natural_movie_3",
-            "natural_movie_one",
-            "natural_movie_three",
-            "natural_movie_one_more_repeats",
-            "natural_movie_one_shuffled",
-        ]
-
-    @property
-    def METRICS_COLUMNS(self) -> list[tuple[str, type]]:
-        """Names and types of the metrics."""
-        names = ("fano", "firing_rate", "lifetime_sparseness", "run_pval", "run_mod")
-        return [(f"{name}_nm", np.float64) for name in names]
-
     def _compute_metrics(self) -> pd.DataFrame:
         return compute_natural_movies_metrics(self._responses, definition="published")
 
@@ -139,7 +108,16 @@ class NaturalMovies(StimulusAnalysis):
 class Flashes(StimulusAnalysis):
     """The metrics of full-field flashes."""
 
-    _section: ClassVar[str] = "flashes"
+    name = "Flashes"
+    _section = "flashes"
+    _keys = ("flash", "flashes")
+    # colors: −1 is dark, 1 bright
+    colors, number_colors = list_values("_col_color")
+    METRICS_COLUMNS = list_metrics(
+        "fl",
+        "on_off_ratio sustained_idx firing_rate time_to_peak fano lifetime_sparseness "
+        "run_pval run_mod",
+    )
 
     def __init__(
         self,
@@ -152,42 +130,8 @@ class Flashes(StimulusAnalysis):
         self._col_color = col_color
         self._columns = {"color": col_color}
 
-    @property
-    def name(self) -> str:
-        """AllenSDK's name of the stimulus."""
-        return "Flashes"
-
-    @classmethod
-    def known_stimulus_keys(cls) -> list[str]:
-        """List the prefixes of the stimulus' names, in any capitals."""
-        return ["flash", "flashes"]
-
     def _is_known(self, shown: str) -> bool:
         return shown.startswith(tuple(self.known_stimulus_keys()))
-
-    @cached_property
-    def colors(self) -> npt.NDArray[Any]:
-        """Colors, increasing: −1 is dark, 1 bright."""
-        return np.asarray(self._list_values(self._col_color))
-
-    @property
-    def number_colors(self) -> int:
-        """Number of colors."""
-        return len(self.colors)
-
-    @property
-    def METRICS_COLUMNS(self) -> list[tuple[str, type]]:
-        """Names and types of the metrics."""
-        return [
-            ("on_off_ratio_fl", np.float64),
-            ("sustained_idx_fl", np.float64),
-            ("firing_rate_fl", np.float64),
-            ("time_to_peak_fl", np.float64),
-            ("fano_fl", np.float64),
-            ("lifetime_sparseness_fl", np.float64),
-            ("run_pval_fl", np.float64),
-            ("run_mod_fl", np.float64),
-        ]
 
     def _compute_metrics(self) -> pd.DataFrame:
         return compute_flashes_metrics(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +14,7 @@ from spikehouse.analysis.receptive_fields import (
     compute_receptive_field_maps,
     compute_receptive_field_metrics,
 )
-from spikehouse.compat.stimulus_analysis.base import StimulusAnalysis
+from spikehouse.compat.stimulus_analysis.base import StimulusAnalysis, list_metrics, list_values
 from spikehouse.errors import NotFoundError, describe_choices
 
 if TYPE_CHECKING:
@@ -30,7 +30,18 @@ class ReceptiveFieldMapping(StimulusAnalysis):
     # numpy's global generator: numpy.random.seed(n) there and seed=n here give the same p-values.
     # session.analyze("gabors") has a permutation test instead.
 
-    _section: ClassVar[str] = "receptive_field_mapping"
+    name = "Receptive Field Mapping"
+    _section = "receptive_field_mapping"
+    _keys = ("receptive_field_mapping", "gabor", "gabors")
+    # positions along y [degrees from the centre of the screen]
+    elevations, number_elevations = list_values("_col_pos_y")
+    # positions along x [degrees from the centre of the screen]
+    azimuths, number_azimuths = list_values("_col_pos_x")
+    METRICS_COLUMNS = list_metrics(
+        "rf",
+        "azimuth elevation width height area p_value on_screen firing_rate fano time_to_peak "
+        "lifetime_sparseness run_mod run_pval",
+    )
 
     def __init__(
         self,
@@ -51,38 +62,8 @@ class ReceptiveFieldMapping(StimulusAnalysis):
         self._mask_threshold = mask_threshold
         self._seed = seed
 
-    @property
-    def name(self) -> str:
-        """AllenSDK's name of the stimulus."""
-        return "Receptive Field Mapping"
-
-    @classmethod
-    def known_stimulus_keys(cls) -> list[str]:
-        """List the prefixes of the stimulus' names."""
-        return ["receptive_field_mapping", "gabor", "gabors"]
-
     def _is_known(self, shown: str) -> bool:
         return shown.startswith(tuple(self.known_stimulus_keys()))
-
-    @cached_property
-    def elevations(self) -> npt.NDArray[Any]:
-        """Positions along y [degrees from the centre of the screen], increasing."""
-        return np.asarray(self._list_values(self._col_pos_y))
-
-    @cached_property
-    def azimuths(self) -> npt.NDArray[Any]:
-        """Positions along x [degrees from the centre of the screen], increasing."""
-        return np.asarray(self._list_values(self._col_pos_x))
-
-    @property
-    def number_elevations(self) -> int:
-        """Number of positions along y."""
-        return len(self.elevations)
-
-    @property
-    def number_azimuths(self) -> int:
-        """Number of positions along x."""
-        return len(self.azimuths)
 
     @cached_property
     def receptive_fields(self) -> xr.Dataset:
@@ -117,25 +98,6 @@ class ReceptiveFieldMapping(StimulusAnalysis):
                 f"{describe_choices(unit_id, self.unit_ids.tolist())}"
             )
         return np.asarray(self.receptive_fields["spike_counts"].sel(unit_id=unit_id))
-
-    @property
-    def METRICS_COLUMNS(self) -> list[tuple[str, type]]:
-        """Names and types of the metrics."""
-        return [
-            ("azimuth_rf", np.float64),
-            ("elevation_rf", np.float64),
-            ("width_rf", np.float64),
-            ("height_rf", np.float64),
-            ("area_rf", np.float64),
-            ("p_value_rf", np.float64),
-            ("on_screen_rf", bool),
-            ("firing_rate_rf", np.float64),
-            ("fano_rf", np.float64),
-            ("time_to_peak_rf", np.float64),
-            ("lifetime_sparseness_rf", np.float64),
-            ("run_mod_rf", np.float64),
-            ("run_pval_rf", np.float64),
-        ]
 
     def _compute_metrics(self) -> pd.DataFrame:
         return compute_receptive_field_metrics(

@@ -1,13 +1,38 @@
-"""Checks on the responses that an index is defined for: not negative, and not flat."""
+"""Checks of arguments: the definition of the metrics, negative responses, and flat ones."""
 
 from __future__ import annotations
+
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from spikehouse.errors import InvalidArgumentError
+from spikehouse.errors import InvalidArgumentError, describe_choices
 
-__all__ = ["TOLERANCE", "check_not_negative", "is_flat"]
+__all__ = [
+    "DEFINITIONS",
+    "TOLERANCE",
+    "Definition",
+    "check_definition",
+    "check_not_negative",
+    "is_flat",
+]
+
+Definition = Literal["corrected", "published"]
+"""``"published"`` computes the numbers of the released tables, faults included; ``"corrected"``,
+the default everywhere, a better number where there is one."""
+
+DEFINITIONS: tuple[Definition, ...] = ("corrected", "published")
+
+
+def check_definition(definition: str) -> None:
+    """Raise InvalidArgumentError unless the definition is one of ``DEFINITIONS``."""
+    if definition not in DEFINITIONS:
+        raise InvalidArgumentError(
+            f"there is no definition {definition!r} of the metrics: "
+            f"{describe_choices(definition, DEFINITIONS)}"
+        )
+
 
 # Values that differ by less than this part of the largest differ by rounding.
 TOLERANCE = 1e-9
