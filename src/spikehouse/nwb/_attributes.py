@@ -53,6 +53,14 @@ def read_number(node: h5py.HLObject, name: str) -> float:
     )
 
 
+def read_text(node: h5py.HLObject, name: str) -> str:
+    """Read a required attribute as text."""
+    value = read_attribute(node, name)
+    if value is None:
+        raise InvalidFileError(f"{where(node)} has no attribute {name!r}")
+    return str(value)
+
+
 def read_names(node: h5py.HLObject, name: str) -> list[str] | None:
     """Read an attribute that holds a list of texts; return None if it is absent."""
     value = _attribute(node, name)

@@ -21,6 +21,7 @@ import numpy.typing as npt
 from spikehouse.errors import InvalidFileError
 from spikehouse.nwb._check_size import user_block
 from spikehouse.nwb._safe_open import find, list_links, list_names
+from spikehouse.nwb._vlen_strings import REFERENCE, has_references
 from spikehouse.transfer.byte_ranges import ByteRange
 
 # an object header and the index of a group, which the library allocates together
@@ -29,8 +30,6 @@ _HEADER_BYTES = 4 << 10
 _HEAP_BYTES = 64 << 10
 # strings take at most this many times the bytes of the references, which are stored before them
 _STRINGS_PER_REFERENCE = 8
-# length, address of the collection, index within it: HDF5 File Format Specification, III.E
-_REFERENCE = np.dtype([("length", "<u4"), ("address", "<u8"), ("index", "<u4")])
 _MOST_CHUNKS = 4096
 
 Table: TypeAlias = tuple[h5py.Group, Sequence[str]]
@@ -68,12 +67,6 @@ def data_ranges(dataset: h5py.Dataset, start: int, stop: int) -> list[ByteRange]
     return spans
 
 
-def is_strings(dataset: h5py.Dataset) -> bool:
-    """Check whether a dataset holds references to variable-length strings."""
-    found = h5py.check_string_dtype(dataset.dtype)
-    return found is not None and found.length is None
-
-
 @dataclass(frozen=True)
 class TablePlan:
     """Byte ranges of the columns of tables."""
@@ -96,7 +89,7 @@ def plan_tables(tables: Sequence[Table]) -> TablePlan:
         for dataset in (found[name] for name in names if name in found):
             here = data_ranges(dataset, 0, len(dataset))
             columns.extend(here)
-            if is_strings(dataset) and dataset.id.get_offset() is not None:
+            if has_references(dataset):
                 references.extend(here)
                 columns.extend(_strings_after(span, starts) for span in here)
     return TablePlan(columns, references)
@@ -113,8 +106,8 @@ def _strings_after(span: ByteRange, starts: list[int]) -> ByteRange:
 
 def heap_ranges(block: bytes, base: int) -> list[ByteRange]:
     """Find the byte ranges of the collections that references point into; they may overlap."""
-    n_bytes = len(block) // _REFERENCE.itemsize * _REFERENCE.itemsize
-    references = np.frombuffer(block[:n_bytes], dtype=_REFERENCE)
+    n_bytes = len(block) // REFERENCE.itemsize * REFERENCE.itemsize
+    references = np.frombuffer(block[:n_bytes], dtype=REFERENCE)
     addresses: npt.NDArray[np.uint64] = np.unique(references["address"][references["length"] > 0])
     return [(base + at, base + at + _HEAP_BYTES) for at in addresses.tolist()]
 

@@ -33,7 +33,7 @@ from spikehouse.nwb._check_size import FLOOR_BYTES, LARGEST_STRING, file_size
 ByteReader = Callable[[int, int], bytes]
 """Takes an offset and a length, and returns these bytes of the file; fewer at its end."""
 
-_REFERENCE = np.dtype([("length", "<u4"), ("address", "<u8"), ("index", "<u4")])
+REFERENCE = np.dtype([("length", "<u4"), ("address", "<u8"), ("index", "<u4")])
 SIGNATURE = b"GCOL"
 # in words of eight bytes: the header of a collection, and that of an object in it
 _HEADER = 2
@@ -82,13 +82,13 @@ def read_references(
     """Read and check the references of a dataset of variable-length strings."""
     # None if the dataset is of another type, or not stored in one piece. ``base`` is the size of
     # the file's user block: addresses in the file count from its end.
-    if not _has_references(dataset):
+    if not has_references(dataset):
         return None
-    asked = dataset.size * _REFERENCE.itemsize
+    asked = dataset.size * REFERENCE.itemsize
     block = read_bytes(dataset.id.get_offset(), asked)
     if len(block) != asked:
         raise ValueError(f"the file ends {asked - len(block)} bytes too soon")
-    references = np.frombuffer(bytearray(block), dtype=_REFERENCE)
+    references = np.frombuffer(bytearray(block), dtype=REFERENCE)
     references["address"] += np.uint64(base)
     lengths = references["length"]
     _check_lengths(
@@ -97,14 +97,14 @@ def read_references(
     return references
 
 
-def _has_references(dataset: h5py.Dataset) -> bool:
+def has_references(dataset: h5py.Dataset) -> bool:
     """Check that a dataset consists of contiguous references of 16 bytes to text."""
     text = h5py.check_string_dtype(dataset.dtype)
     return (
         text is not None
         and text.length is None
         and dataset.id.get_offset() is not None
-        and dataset.id.get_storage_size() == dataset.size * _REFERENCE.itemsize
+        and dataset.id.get_storage_size() == dataset.size * REFERENCE.itemsize
     )
 
 

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import warnings
 
-import h5py
 import numpy as np
 import pandas as pd
 
-from spikehouse.errors import InvalidFileError
-from spikehouse.nwb._attributes import read_attribute, read_number
-from spikehouse.nwb._check_size import where
+from spikehouse.nwb._attributes import read_attribute, read_number, read_text
 from spikehouse.nwb._safe_open import find_group, list_names
 from spikehouse.nwb._validate_columns import check_table, check_unique
 from spikehouse.nwb.hdf5 import Hdf5File
@@ -46,7 +43,7 @@ def read_probes(file: Hdf5File) -> pd.DataFrame:
             {
                 "id": int(read_number(group, "probe_id")),
                 "description": name,
-                "location": _location(group),
+                "location": read_text(group, "location"),
                 "sampling_rate": float(read_number(device, "sampling_rate")),
                 "lfp_sampling_rate": float(read_number(group, "lfp_sampling_rate")),
                 "has_lfp_data": bool(read_number(group, "has_lfp_data")),
@@ -56,13 +53,6 @@ def read_probes(file: Hdf5File) -> pd.DataFrame:
         return PROBES.empty()
     check_unique(groups, np.array([row["id"] for row in rows]))
     return pd.DataFrame(rows).set_index("id")
-
-
-def _location(group: h5py.Group) -> str:
-    found = read_attribute(group, "location")
-    if found is None:
-        raise InvalidFileError(f"{where(group)} has no attribute 'location'")
-    return str(found)
 
 
 def read_channels(file: Hdf5File) -> pd.DataFrame:

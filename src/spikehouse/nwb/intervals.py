@@ -64,27 +64,20 @@ def _read_presentations(file: Hdf5File) -> pd.DataFrame:
 def _stack(pieces: list[Any], lengths: list[int]) -> Any:  # noqa: ANN401 - array or Categorical
     """Concatenate a column of several tables, with missing values for tables without it."""
     present = [piece for piece in pieces if piece is not None]
-    if all(isinstance(piece, pd.Categorical) for piece in present):
+    is_text = [isinstance(piece, pd.Categorical) for piece in present]
+    if all(is_text):
         return _stack_categories(pieces, lengths)
-    if any(isinstance(piece, pd.Categorical) for piece in present):
-        stacked = [
-            np.full(n, np.nan, dtype=object) if piece is None else np.asarray(piece, dtype=object)
-            for piece, n in zip(pieces, lengths, strict=True)
-        ]
-        return np.concatenate(stacked)
-    if len(present) == len(pieces):
+    if len(present) == len(pieces) and not any(is_text):
         return np.concatenate(pieces)
-    if all(piece.dtype == np.bool_ for piece in present):
-        stacked = [
-            np.full(n, np.nan, dtype=object) if piece is None else piece.astype(object)
+    # neither text beside numbers nor a boolean beside NaN has a type of its own
+    is_mixed = any(is_text) or all(piece.dtype == np.bool_ for piece in present)
+    dtype = np.dtype(object if is_mixed else np.float64)
+    return np.concatenate(
+        [
+            np.full(n, np.nan, dtype) if piece is None else np.asarray(piece, dtype)
             for piece, n in zip(pieces, lengths, strict=True)
         ]
-        return np.concatenate(stacked)
-    stacked = [
-        np.full(n, np.nan) if piece is None else piece
-        for piece, n in zip(pieces, lengths, strict=True)
-    ]
-    return np.concatenate(stacked)
+    )
 
 
 def _stack_categories(pieces: list[Any], lengths: list[int]) -> pd.Categorical:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from typing import Any
 
 import h5py
@@ -19,7 +20,7 @@ from xarray.indexes import PandasIndex
 from spikehouse.errors import InvalidArgumentError, InvalidFileError
 from spikehouse.lfp.lazy_times import LazyTimes, UnreadTimes
 from spikehouse.nwb._check_size import reading
-from spikehouse.nwb._safe_open import describe_members, find_dataset, list_names, reopen
+from spikehouse.nwb._safe_open import list_names, member, reopen
 from spikehouse.nwb._searchsorted import SortedDataset
 from spikehouse.nwb._validate_columns import check_numbers, check_whole
 from spikehouse.nwb.electrodes import ELECTRODES
@@ -200,7 +201,7 @@ def open_lfp(
         _require_dask(chunks)
     file = Hdf5File(path)
     probe_id, series = _find_series(file, probe_id)
-    data = _member(file, series, "data")
+    data = _member(series, "data")
     if data.ndim != 2:
         raise InvalidFileError(
             f"{file.path}: {data.name} has shape {data.shape} where (time, channel) was expected"
@@ -228,7 +229,7 @@ def _open_times(file: Hdf5File, series: h5py.Group) -> pd.Index:
     even = find_even_times(series)
     if even is not None:
         return pd.Index(even, copy=False, name="time")
-    dataset = _member(file, series, "timestamps")
+    dataset = _member(series, "timestamps")
     if SortedDataset.fits(dataset):
         return LazyTimes(SortedDataset(file, dataset.name), name="time")
     # making the index here avoids a copy of the times
@@ -279,13 +280,8 @@ def _find_series(file: Hdf5File, probe_id: int | None) -> tuple[int, h5py.Group]
     return chosen, series
 
 
-def _member(file: Hdf5File, group: h5py.Group, name: str) -> h5py.Dataset:
-    found = find_dataset(group, name)
-    if found is None:
-        raise InvalidFileError(
-            f"{file.path} has no dataset {group.name}/{name}; the group holds "
-            f"{describe_members(group)}"
-        )
+def _member(group: h5py.Group, name: str) -> h5py.Dataset:
+    found = member(group, name)
     check_numbers(found)
     return found
 
@@ -294,7 +290,7 @@ def _channel_ids(file: Hdf5File, series: h5py.Group) -> npt.NDArray[np.int64]:
     ids = check_whole(file.group(ELECTRODES), file.read_array(f"{ELECTRODES}/id"))
     if "electrodes" not in list_names(series):
         return ids
-    rows = check_whole(series, read_whole(_member(file, series, "electrodes")))
+    rows = check_whole(series, read_whole(_member(series, "electrodes")))
     if rows.size and not 0 <= rows.min() <= rows.max() < len(ids):
         raise InvalidFileError(
             f"{file.path}: {series.name}/electrodes points at rows {rows.min()} to {rows.max()} "
@@ -307,19 +303,12 @@ def read_current_source_density(path: NwbPath) -> xr.DataArray:
     """Read the current source density [V/cm²] around the onset of flashes from an LFP file."""
     # The second spatial derivative of the mean response, not smoothed in space; 2.7 MB for a
     # released probe. Times are in s from the onset, positions in µm.
-    file = Hdf5File(path)
-    try:
-        return _read_csd(file)
-    finally:
-        file.close()
-
-
-def _read_csd(file: Hdf5File) -> xr.DataArray:
-    name = f"{CSD}/current_source_density"
-    values = read_values(file, name).T
-    times = read_times(file, name)
-    vertical = file.read_array(f"{CSD}/virtual_electrode_y_positions")
-    horizontal = file.read_array(f"{CSD}/virtual_electrode_x_positions")
+    with closing(Hdf5File(path)) as file:
+        name = f"{CSD}/current_source_density"
+        values = read_values(file, name).T
+        times = read_times(file, name)
+        vertical = file.read_array(f"{CSD}/virtual_electrode_y_positions")
+        horizontal = file.read_array(f"{CSD}/virtual_electrode_x_positions")
     if values.shape != (len(vertical), len(times)) or len(vertical) != len(horizontal):
         raise InvalidFileError(
             f"{file.path}: /{name}/data has shape {values.shape[::-1]}, but there are "

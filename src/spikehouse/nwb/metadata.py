@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from spikehouse.errors import InvalidFileError
-from spikehouse.nwb._attributes import Scalar, read_attribute
+from spikehouse.nwb._attributes import Scalar, read_attribute, read_text
 from spikehouse.nwb._safe_open import find_dataset, member
 from spikehouse.nwb.hdf5 import Hdf5File
 
@@ -110,7 +110,4 @@ def read_rig(file: Hdf5File) -> dict[str, Any] | None:
             )
         columns[f"{name}_{unit}"] = values
     geometry = pd.DataFrame(columns, index=["x", "y", "z"])
-    equipment = read_attribute(group, "equipment")
-    if equipment is None:
-        raise InvalidFileError(f"{file.path}: /{RIG} has no attribute 'equipment'")
-    return {"geometry": geometry, "equipment": str(equipment)}
+    return {"geometry": geometry, "equipment": read_text(group, "equipment")}

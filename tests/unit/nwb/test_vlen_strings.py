@@ -21,20 +21,14 @@ def write(path: Path, columns: list[list[str]]) -> None:
             )
 
 
-def read(path: Path, name: str, *, library_may_help: bool) -> list[str]:
+def read(path: Path, name: str) -> list[str]:
     with h5py.File(path, "r") as file, path.open("rb") as handle:
 
         def read_bytes(offset: int, length: int) -> bytes:
             handle.seek(offset)
             return handle.read(length)
 
-        if library_may_help:
-            codes, values = _vlen_strings.read_factorized(file[name], read_bytes)
-        else:
-            dataset = file[name]
-            block = read_bytes(dataset.id.get_offset(), dataset.shape[0] * 16)
-            references = np.frombuffer(block, dtype=_vlen_strings._REFERENCE)
-            codes, values = _vlen_strings._resolve(references, read_bytes, path.stat().st_size)
+        codes, values = _vlen_strings.read_factorized(file[name], read_bytes)
     assert len(set(values)) == len(values)
     return list(values[codes])
 
@@ -48,10 +42,13 @@ def read(path: Path, name: str, *, library_may_help: bool) -> list[str]:
     ],
     ids=["constant", "mixed", "runs"],
 )
-def test_resolve__equals_library(tmp_path: Path, column: list[str]) -> None:
+def test_read_factorized__the_library_is_not_needed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, column: list[str]
+) -> None:
+    monkeypatch.setattr(_vlen_strings, "_read_by_library", None)
     path = tmp_path / "strings.h5"
     write(path, [["other"] * 50, column, ["after"] * 80])
-    assert read(path, "c1", library_may_help=False) == column
+    assert read(path, "c1") == column
 
 
 @pytest.mark.parametrize(
@@ -62,7 +59,7 @@ def test_resolve__equals_library(tmp_path: Path, column: list[str]) -> None:
 def test_read_factorized__unusual_columns(tmp_path: Path, column: list[str]) -> None:
     path = tmp_path / "strings.h5"
     write(path, [["other"] * 50, column, ["after"] * 80])
-    assert read(path, "c1", library_may_help=True) == column
+    assert read(path, "c1") == column
 
 
 @settings(
@@ -78,8 +75,8 @@ def test_read_factorized__unusual_columns(tmp_path: Path, column: list[str]) -> 
 def test_read_factorized__equals_library(tmp_path: Path, column: list[str]) -> None:
     path = tmp_path / "strings.h5"
     write(path, [column, column[::-1]])
-    assert read(path, "c0", library_may_help=True) == column
-    assert read(path, "c1", library_may_help=True) == column[::-1]
+    assert read(path, "c0") == column
+    assert read(path, "c1") == column[::-1]
 
 
 @pytest.mark.parametrize("kept", [0, 1, 2, 3])
@@ -136,4 +133,4 @@ def test_read_factorized__compressed_column(tmp_path: Path) -> None:
     column = np.array(["flashes", "gabors"] * 100, dtype=object)
     with h5py.File(path, "w") as file:
         file.create_dataset("c0", data=column, dtype=h5py.string_dtype(), compression="gzip")
-    assert read(path, "c0", library_may_help=True) == list(column)
+    assert read(path, "c0") == list(column)
