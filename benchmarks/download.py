@@ -26,7 +26,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from spikehouse.transfer.checks import check_hdf5
-from spikehouse.transfer.download import download
+from spikehouse.transfer.downloads import download
 from spikehouse.transfer.remote_file import RemoteFile
 
 DEFAULT_SIZE = 1_700_000_000

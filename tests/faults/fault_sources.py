@@ -17,7 +17,7 @@ from spikehouse.survey.sources import rma_client
 from spikehouse.survey.sources.dandi import Dandi
 from spikehouse.survey.sources.s3 import S3
 from spikehouse.survey.sources.warehouse import Warehouse
-from spikehouse.transfer import download, sparse_file
+from spikehouse.transfer import downloader, downloads
 from spikehouse.transfer.retry import HttpOptions
 
 SourceName = Literal["warehouse", "s3", "dandi"]
@@ -115,10 +115,10 @@ def serve_everything(server: FaultyServer, versions: tuple[bytes, ...]) -> None:
 
 def cut_small(patch: Callable[[object, str, int], None] = setattr) -> None:
     """Fetch a small file in as many pieces as a large one."""
-    patch(sparse_file, "SMALLEST_BLOCK", SMALL_BLOCK)
-    patch(download, "FIRST_BYTES", SMALL_BLOCK)
+    patch(downloader, "BLOCK_BYTES", SMALL_BLOCK)
+    patch(downloads, "FIRST_BYTES", SMALL_BLOCK)
     # and give up on what has no end before it is as long
-    patch(download, "MAX_FILE_BYTES", 4 << 20)
+    patch(downloader, "MAX_FILE_BYTES", 4 << 20)
     patch(rma_client, "MAX_PAGE_BYTES", 4 << 20)
 
 

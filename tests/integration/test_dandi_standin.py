@@ -14,7 +14,7 @@ from tests.standins.dandi_server import Archive, serve_archive
 from spikehouse.errors import ChecksumError, NotFoundError, SourceError
 from spikehouse.survey import Dandi, Folder
 from spikehouse.transfer import RemoteFile
-from spikehouse.transfer.download import download
+from spikehouse.transfer.downloads import download
 from spikehouse.transfer.http import HttpClient
 from spikehouse.transfer.retry import HttpOptions
 

@@ -17,7 +17,7 @@ from spikehouse.errors import NotFoundError, SourceError
 from spikehouse.survey import S3
 from spikehouse.survey.protocol import TABLE_FILES, TableFile
 from spikehouse.transfer import RemoteFile
-from spikehouse.transfer.download import download
+from spikehouse.transfer.downloads import download
 from spikehouse.transfer.http import HttpClient
 from spikehouse.transfer.retry import HttpOptions
 

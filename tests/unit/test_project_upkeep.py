@@ -217,7 +217,7 @@ def test_list_files__names_what_is_there(project: EcephysProjectCache) -> None:
     files = project.list_files().set_index("file")
     assert files.loc[f"session_{SESSION}/session_{SESSION}.nwb", "kind"] == "session"
     assert files.loc["session_7/session_7.nwb.part", "kind"] == "part"
-    assert files.loc[".spikehouse/blocks", "kind"] == "blocks"
+    assert files.loc[".spikehouse/blocks", "kind"] == "streamed"
     assert files.loc["units.csv", "source"] == "folder"
 
 

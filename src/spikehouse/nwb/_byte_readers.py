@@ -28,7 +28,7 @@ _PUBLIC_BUCKET = "s3://allen-brain-observatory/"
 class ByteReader(Protocol):
     """Random access to the bytes of a file, shared by threads: LocalBytes or RemoteBytes."""
 
-    # what is read ahead of time is only downloaded: a local reader does not iterate over ``spans``
+    # what is read ahead of time is only downloaded: a local reader does not iterate over ``ranges``
 
     @property
     def name(self) -> str:
@@ -52,13 +52,13 @@ class ByteReader(Protocol):
     def read_metadata_into(self, offset: int, buffer: memoryview) -> int:
         """Fill a buffer with HDF5 metadata, which lies close to more of it."""
 
-    def prefetch(self, spans: Iterable[ByteRange], *, is_metadata: bool = False) -> None:
+    def prefetch(self, ranges: Iterable[ByteRange], *, is_metadata: bool = False) -> None:
         """Begin to download byte ranges [start, stop) that will be read."""
 
-    def recall_spans(self, key: str) -> list[ByteRange] | None:
+    def recall_ranges(self, key: str) -> list[ByteRange] | None:
         """Return the byte ranges that were kept under a key, or None."""
 
-    def keep_spans(self, key: str, spans: Iterable[ByteRange]) -> None:
+    def keep_ranges(self, key: str, ranges: Iterable[ByteRange]) -> None:
         """Keep byte ranges under a key, to save a later opening the search for them."""
 
     def close(self) -> None:
@@ -97,13 +97,13 @@ class LocalBytes:
     def close(self) -> None:
         self._handle = None
 
-    def prefetch(self, spans: Iterable[ByteRange], *, is_metadata: bool = False) -> None:
+    def prefetch(self, ranges: Iterable[ByteRange], *, is_metadata: bool = False) -> None:
         pass
 
-    def recall_spans(self, key: str) -> list[ByteRange]:  # noqa: ARG002 - nothing to download
+    def recall_ranges(self, key: str) -> list[ByteRange]:  # noqa: ARG002 - nothing to download
         return []
 
-    def keep_spans(self, key: str, spans: Iterable[ByteRange]) -> None:
+    def keep_ranges(self, key: str, ranges: Iterable[ByteRange]) -> None:
         pass
 
     def read_into(self, offset: int, buffer: memoryview) -> int:

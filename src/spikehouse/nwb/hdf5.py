@@ -133,7 +133,7 @@ class Hdf5File:
         if not new:
             return
         key = "\n".join(f"{group.name}: {', '.join(names)}" for group, names in new)
-        known = self.reader.recall_spans(key)
+        known = self.reader.recall_ranges(key)
         if known is not None:
             self.reader.prefetch(known)
             return
@@ -145,7 +145,7 @@ class Hdf5File:
             block = self.read_bytes(start, stop - start)
             heaps.extend(_remote.heap_ranges(block, self._base))
         self.reader.prefetch(heaps)
-        self.reader.keep_spans(key, [*plan.columns, *heaps])
+        self.reader.keep_ranges(key, [*plan.columns, *heaps])
 
     def group(self, path: str) -> h5py.Group:
         """Open a required group."""

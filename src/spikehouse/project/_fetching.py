@@ -248,7 +248,7 @@ class ProjectFetching(ProjectFiles):
         -------
         DataFrame
             One row per file; columns file, n_bytes, kind ("session", "lfp", "scene", "movie",
-            "table"; "part", "blocks", "repair", "replaced" for leftovers), source, fetched_at.
+            "table"; "part", "streamed", "repair", "replaced" for leftovers), source, fetched_at.
             The last two are empty without a record.
         """
         import pandas as pd

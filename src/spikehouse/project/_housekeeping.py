@@ -15,10 +15,11 @@ from spikehouse.survey.store import Store, Target
 from spikehouse.survey.verify import find_set_aside, find_targets
 from spikehouse.transfer.disk import check_inside, explain_storage_errors, try_lock
 from spikehouse.transfer.records import find_record
+from spikehouse.transfer.sparse_file import read_header
 
 __all__ = ["Leftover", "find_files_of_session", "find_leftovers", "measure", "remove_leftovers"]
 
-Kind: TypeAlias = Literal["part", "blocks", "repair", "replaced", "session"]
+Kind: TypeAlias = Literal["part", "streamed", "repair", "replaced", "session"]
 # an interrupted download is usually resumed on the same day [s]
 STALE_S = 86_400.0
 
@@ -27,7 +28,7 @@ STALE_S = 86_400.0
 class Leftover:
     """Files that may be removed together."""
 
-    # "part": unfinished download. "blocks": streamed bytes. "repair": unfinished replacement.
+    # "part": unfinished download. "streamed": what streams keep. "repair": unfinished replacement.
     # "replaced": changed file that a repair kept as `<name>.bad-<n>`. "session": file of a session
     # to remove.
     kind: Kind
@@ -58,9 +59,8 @@ def find_leftovers(store: Store) -> list[Leftover]:
     """List what may be removed without losing a file of the data set."""
     parts = [_describe_part(store, target) for target in find_targets(store, suffix=".part")]
     own = store.folder.own
-    folders: list[tuple[Kind, Path]] = [("blocks", own / "blocks"), ("repair", own / "repair")]
+    folders: list[tuple[Kind, Path]] = [("streamed", own / "blocks"), ("repair", own / "repair")]
     caches = [
-        # streamed bytes are a cache: they may be removed at any time
         Leftover(kind, (path,), measure(path), is_recent=False)
         for kind, path in folders
         if path.exists()
@@ -78,11 +78,15 @@ def _describe_part(store: Store, target: Target) -> Leftover:
     paths = [path for path in paths if path.exists()]
     written_at = max((path.stat().st_mtime for path in paths), default=0.0)
     lock = store.folder.lock_for(target.path)
+    header = read_header(target.path)
+    # a cache: it may be removed at any time
+    is_streamed = header is not None and header.begun_by == "stream"
+    is_fresh = not is_streamed and abs(time.time() - written_at) < STALE_S
     return Leftover(
-        "part",
+        "streamed" if is_streamed else "part",
         tuple(paths),
         sum(measure(path) for path in paths),
-        is_recent=abs(time.time() - written_at) < STALE_S or _is_held(lock),
+        is_recent=is_fresh or _is_held(lock),
         lock=lock,
     )
 

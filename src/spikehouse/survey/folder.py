@@ -15,8 +15,8 @@ from spikehouse.schema import Table
 from spikehouse.survey.manifest import Manifest
 from spikehouse.survey.parquet_cache import make_stamp, read_twin
 from spikehouse.survey.tables import read_table
-from spikehouse.transfer.disk import check_inside
-from spikehouse.transfer.download import download
+from spikehouse.transfer.disk import check_inside, lock_of
+from spikehouse.transfer.downloads import download
 from spikehouse.transfer.http import HttpClient
 from spikehouse.transfer.records import OWN_FOLDER, find_record
 from spikehouse.transfer.remote_file import Content, RemoteFile
@@ -100,7 +100,7 @@ class CacheFolder:
 
     def lock_for(self, path: Path) -> Path:
         """Return the path of the lock of a file."""
-        return self.own / "locks" / f"{self._flatten(path)}.lock"
+        return lock_of(path, self.manifest.folder)
 
     def explain_absence(self, path: Path) -> CacheError:
         """Return the error for a missing file where nothing may be downloaded."""

@@ -165,10 +165,13 @@ class Store(Targets):
         found = _find_address(target, source)
         if isinstance(found, LocalFile):
             return found.ready()
-        blocks = self.folder.own / "blocks"
-        self.folder.check_inside(blocks / "x")
         # not probed: RemoteBytes recalls size and ETag of the last time
-        return RemoteBytes(found, options=StreamOptions(), cache=blocks)
+        return RemoteBytes(
+            found,
+            options=StreamOptions(),
+            cache=target.path,
+            folder=self.folder.manifest.folder,
+        )
 
     def _ask(self, target: Target, act: Callable[[Source], T]) -> T:
         if not self.sources:

@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from spikehouse.transfer.downloads import download
     from spikehouse.transfer.remote_bytes import RemoteBytes, StreamOptions
     from spikehouse.transfer.remote_file import Content, LocalFile, RemoteFile
     from spikehouse.transfer.retry import HttpOptions
@@ -20,6 +21,7 @@ __all__ = [
     "RemoteBytes",
     "RemoteFile",
     "StreamOptions",
+    "download",
 ]
 
 _HOMES = {
@@ -29,6 +31,7 @@ _HOMES = {
     "RemoteBytes": "spikehouse.transfer.remote_bytes",
     "RemoteFile": "spikehouse.transfer.remote_file",
     "StreamOptions": "spikehouse.transfer.remote_bytes",
+    "download": "spikehouse.transfer.downloads",
 }
 
 

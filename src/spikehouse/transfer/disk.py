@@ -17,10 +17,12 @@ from spikehouse.transfer.progress import SPEAK_AFTER_S, say
 
 __all__ = [
     "NO_FOLLOW",
+    "OWN_FOLDER",
     "check_inside",
     "check_space",
     "explain_storage_errors",
     "hold_lock",
+    "lock_of",
     "make_folder",
     "sync_folder",
     "try_lock",
@@ -29,6 +31,8 @@ __all__ = [
 
 log = logging.getLogger(__name__)
 
+# for locks, records and copies of this package, in the cache folder
+OWN_FOLDER = ".spikehouse"
 SPARE_BYTES = 1 << 20
 LOCK_POLL_S = 0.05
 EMPTY_MARK_S = 60.0
@@ -89,6 +93,14 @@ def check_inside(path: Path, folder: Path) -> Path:
         "written, replaced or deleted. Correct the entry in the manifest or remove the symbolic "
         "link on the way, or open the cache by the manifest of the folder that holds the file"
     )
+
+
+def lock_of(target: Path, folder: Path | None) -> Path:
+    """Return the path of the lock of a file, which all in a cache folder have in one place."""
+    if folder is None:
+        return target.with_name(f".{target.name}.lock")
+    name = target.relative_to(folder) if target.is_relative_to(folder) else Path(target.name)
+    return folder / OWN_FOLDER / "locks" / f"{'__'.join(name.parts)}.lock"
 
 
 def make_folder(folder: Path) -> None:

@@ -9,14 +9,13 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from spikehouse.transfer.disk import make_folder, write_whole
+from spikehouse.transfer.disk import OWN_FOLDER, make_folder, write_whole
 
 __all__ = ["OWN_FOLDER", "FileRecord", "find_record", "read_record", "write_record"]
 
 log = logging.getLogger(__name__)
 
 MAX_RECORD_BYTES = 1 << 16
-OWN_FOLDER = ".spikehouse"
 
 
 @dataclass(frozen=True)

@@ -164,12 +164,21 @@ def retry(
     options: HttpOptions,
     has_met: bool = False,
     sleep: Callable[[float], object] = time.sleep,
+    progress: Callable[[], int] = lambda: 0,
+    may_retry: Callable[[], bool] = lambda: True,
 ) -> T:
     """Call a function again after failures that may pass, and return its result."""
+    # the only loop that asks a URL again. Tries that made `progress` are not counted; where
+    # `may_retry` is False the failure is final
     retries = RetryState(options, has_met=has_met)
     while True:
+        before = progress()
         try:
             return attempt()
         except (TransientError, TransferError) as error:
+            if not may_retry():
+                raise
+            if progress() > before:
+                retries.restart()
             if sleep(retries.next_wait(error)):
                 raise

@@ -17,7 +17,7 @@ from urllib3.util import parse_url
 from spikehouse.errors import SourceError
 from spikehouse.transfer.addresses import follow
 from spikehouse.transfer.documents import fetch_json
-from spikehouse.transfer.download import download
+from spikehouse.transfer.downloads import download
 from spikehouse.transfer.http import ChangedError, HttpClient
 from spikehouse.transfer.remote_file import RemoteFile, Version
 from spikehouse.transfer.retry import HttpOptions, TransientError

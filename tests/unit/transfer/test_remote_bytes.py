@@ -58,9 +58,9 @@ class Server:
         return self.content[start:stop]
 
 
-def open_bytes(server, cache=None, options=OPTIONS, **known):
+def open_bytes(server, cache=None, options=OPTIONS, folder=None, **known):
     remote = RemoteFile(URL, "session_1.nwb", **known)
-    return RemoteBytes(remote, options=options, cache=cache, client=server)
+    return RemoteBytes(remote, options=options, cache=cache, folder=folder, client=server)
 
 
 def read(file, start, length):
@@ -193,8 +193,8 @@ def test_cache__offline_and_long_ago__still_read(tmp_path, caplog):
 
 def test_cache__damaged_run__fetched_again(tmp_path):
     read(open_bytes(Server(), tmp_path), 0, PAGE)
-    (run,) = tmp_path.glob("*/data-*")
-    run.write_bytes(run.read_bytes()[:-1] + b"?")
+    (part,) = tmp_path.glob("*.part")
+    part.write_bytes(part.read_bytes()[:-1] + b"?")
     server = Server()
     assert read(open_bytes(server, tmp_path), 0, PAGE) == CONTENT[:PAGE]
     assert server.asked == [(0, PAGE)]
@@ -209,12 +209,18 @@ def test_cache__written_by_another_process_meanwhile__used(tmp_path):
 
 
 def test_cache__more_than_the_limit__evicted(tmp_path):
-    options = replace(OPTIONS, disk_bytes=4000)
-    file = open_bytes(Server(), tmp_path, options)
-    for start in range(0, 20_000, 1000):
-        read(file, start, 1000)
-    kept = sum(path.stat().st_size for path in tmp_path.glob("*/data-*"))
-    assert 0 < kept <= 5500
+    content = np.random.default_rng(8).bytes(1 << 20)
+    options = replace(OPTIONS, disk_bytes=400_000)
+    for number in range(4):
+        file = open_bytes(Server(content), tmp_path / f"file_{number}", options, folder=tmp_path)
+        for start in range(0, 150_000, 10_000):
+            assert read(file, start, 10_000) == content[start : start + 10_000]
+    # the first was used least recently
+    assert [path.name for path in sorted(tmp_path.glob("*.part"))] == ["file_2.part", "file_3.part"]
+    for start in range(0, 1 << 20, 10_000):
+        assert read(file, start, 10_000) == content[start : start + 10_000]
+    (last,) = tmp_path.glob("*.part")
+    assert 400_000 <= last.stat().st_blocks * 512 < 460_000
 
 
 def test_changed_at_the_server__says_so_and_reopening_starts_anew(tmp_path):
@@ -234,8 +240,9 @@ def test_changed_at_the_server__says_so_and_reopening_starts_anew(tmp_path):
 
 def test_remembered_version_is_out_of_date__opened_anew(tmp_path):
     read(open_bytes(Server(), tmp_path), 0, 100)
-    for run in tmp_path.glob("*/*"):
-        run.unlink()
+    (journal,) = tmp_path.glob("*.part.json")
+    header = journal.read_text().splitlines()[0]
+    journal.write_text(f"{header}\n")
     server = Server(bytes(500), etag='"2"')
     file = open_bytes(server, tmp_path)
     assert file.size == len(CONTENT)
@@ -261,17 +268,16 @@ def test_trust_is_over__asked_once_and_remembered(tmp_path):
     assert (server.n_probes, server.asked) == (1, [])
 
 
-def test_keep_spans__recalled_for_this_version_only(tmp_path):
-    open_bytes(Server(), tmp_path).keep_spans("table", [(5, 9), (9, 12)])
+def test_keep_ranges__recalled_for_this_version_only(tmp_path):
+    file = open_bytes(Server(), tmp_path)
+    read(file, 0, 100)
+    file.keep_ranges("table", [(5, 9), (9, 12)])
     known = {"size": len(CONTENT), "etag": '"1"'}
     again = open_bytes(Server(), tmp_path, **known)
-    assert again.recall_spans("table") == [(5, 12)]
-    assert again.recall_spans("other") is None
+    assert again.recall_ranges("table") == [(5, 12)]
+    assert again.recall_ranges("other") is None
     other = open_bytes(Server(etag='"2"'), tmp_path, **{**known, "etag": '"2"'})
-    assert other.recall_spans("table") is None
-    (kept,) = tmp_path.glob("*/*.spans")
-    kept.write_text("[1, 2]")
-    assert again.recall_spans("table") is None
+    assert other.recall_ranges("table") is None
 
 
 def test_without_validator__kept_in_memory_only(tmp_path, caplog):

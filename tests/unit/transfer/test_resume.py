@@ -24,7 +24,7 @@ from spikehouse.errors import (
     SourceError,
     TransferError,
 )
-from spikehouse.transfer.download import download
+from spikehouse.transfer.downloads import download
 from spikehouse.transfer.records import read_record
 from spikehouse.transfer.remote_file import LocalFile
 from spikehouse.transfer.retry import HttpOptions
@@ -170,7 +170,7 @@ def test_download__checks_what_is_there(
     with caplog.at_level(logging.WARNING):
         assert fetch(served, target) == BODY
     if damage != "longer":
-        assert "blocks are damaged and are fetched again" in caplog.text
+        assert "ranges are damaged and are fetched again" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -490,7 +490,7 @@ SCRIPT = """
 import sys
 from pathlib import Path
 from spikehouse.transfer.remote_file import RemoteFile
-from spikehouse.transfer.download import download
+from spikehouse.transfer.downloads import download
 download(RemoteFile(sys.argv[1], "file"), Path(sys.argv[2]), check=lambda path: None)
 """
 
@@ -533,7 +533,7 @@ def test_download__state_says_what_the_part_is(served: RangedFile, target: Path)
     assert document["etag"] == '"one"'
     assert document["size"] == len(BODY)
     assert document["url"] == served.remote().url
-    assert all(len(json.loads(line)) == 2 for line in lines)
+    assert all(len(json.loads(line)) == 3 for line in lines)
 
 
 def test_download__says_once_that_it_waits(

@@ -18,7 +18,7 @@ import pytest
 
 from spikehouse.errors import CacheError, InvalidFileError, SourceError, TransferError
 from spikehouse.transfer.checks import check_hdf5
-from spikehouse.transfer.download import download
+from spikehouse.transfer.downloads import download
 from spikehouse.transfer.remote_file import RemoteFile
 from spikehouse.transfer.retry import HttpOptions
 
@@ -304,7 +304,7 @@ SCRIPT = """
 import sys
 from pathlib import Path
 from spikehouse.transfer.remote_file import RemoteFile
-from spikehouse.transfer.download import download
+from spikehouse.transfer.downloads import download
 download(RemoteFile(sys.argv[1], "file"), Path(sys.argv[2]), check=lambda path: None)
 """
 
