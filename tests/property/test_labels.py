@@ -141,20 +141,20 @@ CASES: dict[str, Case] = {
         lambda **given: timescale.fit_timescale(np.arange(1, 9) / 10, **given),
         {"autocorrelation": 1 / MEANS.T, "weights": MEANS.T},
     ),
-    "tuning.direction_selectivity": (
-        tuning.direction_selectivity, {"responses": MEANS, "angles": LEVEL}
+    "analysis.compute_direction_selectivity": (
+        tuning.compute_direction_selectivity, {"responses": MEANS, "angles": LEVEL}
     ),
     "tuning.mean_by_value": (tuning.mean_by_value, {"responses": MEANS, "values": LEVEL // 90}),
-    "tuning.orientation_selectivity": (
-        tuning.orientation_selectivity, {"responses": MEANS, "angles": LEVEL}
+    "analysis.compute_orientation_selectivity": (
+        tuning.compute_orientation_selectivity, {"responses": MEANS, "angles": LEVEL}
     ),
     "tuning.preferred_value": (tuning.preferred_value, {"values": LEVEL, "means": MEANS}),
     "tuning.resultant_length": (
         lambda **given: tuning.resultant_length(**given, harmonic=1),
         {"responses": MEANS, "angles": LEVEL},
     ),
-    "variability.fano_factor": (
-        variability.fano_factor, {"counts": COUNTS, "is_trial": COUNTS > 5}
+    "analysis.compute_fano_factor": (
+        variability.compute_fano_factor, {"counts": COUNTS, "is_trial": COUNTS > 5}
     ),
     "variability.stimulus_blocks": (
         lambda **given: variability.stimulus_blocks(**given, longest_interval=1.1),
@@ -354,8 +354,8 @@ def test_functions__refuse_labels_of_others(name: str) -> None:
 
 @pytest.mark.parametrize(
     "name", ["analysis.compute_noise_correlations", "analysis.compute_signal_correlations",
-             "decoding.decode", "tuning.orientation_selectivity", "tuning.mean_by_value",
-             "variability.fano_factor"]
+             "decoding.decode", "analysis.compute_orientation_selectivity", "tuning.mean_by_value",
+             "analysis.compute_fano_factor"]
 )  # fmt: skip
 def test_functions__go_by_names_of_dimensions(name: str) -> None:
     call, things = CASES[name]
@@ -365,6 +365,6 @@ def test_functions__go_by_names_of_dimensions(name: str) -> None:
     labelled = {key: to_xarray(thing) for key, thing in things.items()}
     moved = {first: labelled[first]} | {key: shuffle(labelled[key], rng) for key in others}
     assert is_same(name, moved, expected)
-    if name != "variability.fano_factor":
+    if name != "analysis.compute_fano_factor":
         assert is_same(name, moved | {first: moved[first].T}, expected)
         assert is_same(name, things | {first: things[first].T}, expected)

@@ -20,10 +20,14 @@ from spikehouse.analysis.scenes import image_selectivity
 from spikehouse.analysis.temporal import f1_f0, modulation_index
 from spikehouse.analysis.timescale import delayed_correlations, fit_timescale
 from spikehouse.analysis.tuning import (
-    direction_selectivity,
-    orientation_selectivity,
+    compute_direction_selectivity,
+    compute_orientation_selectivity,
 )
-from spikehouse.analysis.variability import fano_factor, lifetime_sparseness, reliability
+from spikehouse.analysis.variability import (
+    compute_fano_factor,
+    compute_lifetime_sparseness,
+    reliability,
+)
 from spikehouse.errors import InvalidArgumentError
 
 Floats = npt.NDArray[np.float64]
@@ -36,10 +40,20 @@ HALVES = np.repeat([0.0, 2.0], [3, 5])
 
 # index of N responses of a unit, lowest and highest value, whether it is for responses from 0 up
 INDICES: dict[str, tuple[Index, float, float, bool]] = {
-    "orientation_selectivity": (lambda r: orientation_selectivity(ANGLES, r), 0, 1, True),
-    "direction_selectivity": (lambda r: direction_selectivity(ANGLES, r), 0, 1, True),
-    "lifetime_sparseness": (lifetime_sparseness, 0, 1, True),
-    "fano_factor": (fano_factor, 0, np.inf, True),
+    "compute_orientation_selectivity": (
+        lambda r: compute_orientation_selectivity(ANGLES, r),
+        0,
+        1,
+        True,
+    ),
+    "compute_direction_selectivity": (
+        lambda r: compute_direction_selectivity(ANGLES, r),
+        0,
+        1,
+        True,
+    ),
+    "compute_lifetime_sparseness": (compute_lifetime_sparseness, 0, 1, True),
+    "compute_fano_factor": (compute_fano_factor, 0, np.inf, True),
     "reliability": (lambda r: reliability(r.reshape(2, -1)), -1, 1, False),
     "image_selectivity": (image_selectivity, -1, 1, False),
     "sustained_index": (sustained_index, 0, 1, True),

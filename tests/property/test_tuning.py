@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from spikehouse.analysis.tuning import (
-    direction_selectivity,
+    compute_direction_selectivity,
+    compute_orientation_selectivity,
     has_ties,
     mean_by_value,
-    orientation_selectivity,
     preferred_value,
 )
 
@@ -56,7 +56,7 @@ def test_selectivity__does_not_depend_on_gain_or_direction(
     counts: npt.NDArray[np.int64], turn: int, gain: float
 ) -> None:
     angles = np.arange(0, 360, 45)
-    for index in (orientation_selectivity, direction_selectivity):
+    for index in (compute_orientation_selectivity, compute_direction_selectivity):
         here = index(angles, counts)
         np.testing.assert_array_equal(np.isnan(here), counts.sum(axis=0) == 0)
         assert ((here >= 0) & (here <= 1 + 1e-12) | np.isnan(here)).all()

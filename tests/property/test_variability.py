@@ -13,8 +13,8 @@ from spikehouse.analysis.movies import movie_repeats
 from spikehouse.analysis.running import running_modulation
 from spikehouse.analysis.scenes import image_selectivity
 from spikehouse.analysis.variability import (
-    fano_factor,
-    lifetime_sparseness,
+    compute_fano_factor,
+    compute_lifetime_sparseness,
     reliability,
 )
 
@@ -23,8 +23,8 @@ count_arrays = hnp.arrays(np.int64, hnp.array_shapes(**sides), elements=st.integ
 
 
 @given(count_arrays)
-def test_fano_factor__as_numpy(counts):
-    found = fano_factor(counts)
+def test_compute_fano_factor__as_numpy(counts):
+    found = compute_fano_factor(counts)
     for unit, trials in enumerate(counts.T):
         if len(trials) < 2 or not trials.any():
             assert np.isnan(found[unit])
@@ -33,19 +33,21 @@ def test_fano_factor__as_numpy(counts):
 
 
 @given(count_arrays, st.data())
-def test_fano_factor__masked_trials_might_as_well_not_be_there(counts, data):
+def test_compute_fano_factor__masked_trials_might_as_well_not_be_there(counts, data):
     rows = data.draw(hnp.arrays(bool, len(counts)))
     mask = np.repeat(rows[:, None], counts.shape[1], axis=1)
-    np.testing.assert_allclose(fano_factor(counts, is_trial=mask), fano_factor(counts[rows]))
+    np.testing.assert_allclose(
+        compute_fano_factor(counts, is_trial=mask), compute_fano_factor(counts[rows])
+    )
 
 
 @given(count_arrays, st.randoms(use_true_random=False))
-def test_lifetime_sparseness__bounded_and_blind_to_order_and_scale(means, random):
-    found = lifetime_sparseness(means)
+def test_compute_lifetime_sparseness__bounded_and_blind_to_order_and_scale(means, random):
+    found = compute_lifetime_sparseness(means)
     known = found[~np.isnan(found)]
     assert ((known > -1e-12) & (known < 1 + 1e-12)).all()
     order = random.sample(range(len(means)), len(means))
-    np.testing.assert_allclose(lifetime_sparseness(means[order] * 3.7), found, atol=1e-12)
+    np.testing.assert_allclose(compute_lifetime_sparseness(means[order] * 3.7), found, atol=1e-12)
 
 
 @given(

@@ -41,6 +41,11 @@ if TYPE_CHECKING:
     )
     from spikehouse.analysis.scenes import compute_natural_scenes_metrics
     from spikehouse.analysis.timescale import compute_timescales
+    from spikehouse.analysis.tuning import (
+        compute_direction_selectivity,
+        compute_orientation_selectivity,
+    )
+    from spikehouse.analysis.variability import compute_fano_factor, compute_lifetime_sparseness
 
 __all__ = [
     "ANALYSES",
@@ -51,16 +56,20 @@ __all__ = [
     "adjust_p_values",
     "compute_average_speed",
     "compute_conditionwise_psth",
+    "compute_direction_selectivity",
     "compute_dot_motion_metrics",
     "compute_drifting_gratings_metrics",
     "compute_evoked_responses",
+    "compute_fano_factor",
     "compute_flashes_metrics",
+    "compute_lifetime_sparseness",
     "compute_metrics",
     "compute_natural_movies_metrics",
     "compute_natural_scenes_metrics",
     "compute_noise_correlations",
     "compute_onset_latency",
     "compute_optotagging",
+    "compute_orientation_selectivity",
     "compute_rasters_by_condition",
     "compute_receptive_field_maps",
     "compute_receptive_field_metrics",
@@ -80,15 +89,20 @@ _HOMES = {
     "adjust_p_values": "evoked",
     "compute_average_speed": "inputs",
     "compute_conditionwise_psth": "responses",
+    "compute_direction_selectivity": "tuning",
     "compute_dot_motion_metrics": "dots",
     "compute_drifting_gratings_metrics": "gratings",
     "compute_evoked_responses": "evoked",
+    "compute_fano_factor": "variability",
     "compute_flashes_metrics": "flashes",
+    "compute_lifetime_sparseness": "variability",
     "compute_metrics": "metrics",
     "compute_natural_movies_metrics": "movies",
     "compute_natural_scenes_metrics": "scenes",
     "compute_noise_correlations": "correlations",
     "compute_onset_latency": "latency",
+    "compute_optotagging": "optotagging",
+    "compute_orientation_selectivity": "tuning",
     "compute_rasters_by_condition": "responses",
     "compute_receptive_field_maps": "receptive_fields",
     "compute_receptive_field_metrics": "receptive_fields",
@@ -96,7 +110,6 @@ _HOMES = {
     "compute_static_gratings_metrics": "gratings",
     "compute_timescales": "timescale",
     "list_analyses": "metrics",
-    "compute_optotagging": "optotagging",
     "smooth_rates": "responses",
 }
 

@@ -12,9 +12,9 @@ from spikehouse.analysis.checks import Definition
 from spikehouse.analysis.inputs import StimulusResponses
 from spikehouse.analysis.running import running_modulation
 from spikehouse.analysis.variability import (
-    fano_factor,
+    compute_fano_factor,
+    compute_lifetime_sparseness,
     firing_rate,
-    lifetime_sparseness,
     stimulus_blocks,
 )
 from spikehouse.errors import InvalidArgumentError
@@ -127,9 +127,9 @@ def trial_metrics(
     if responses.has_spike_times:
         rates = firing_rate(responses.spike_times, units, blocks)
     columns = {
-        "fano": fano_factor(trials.counts, is_trial=is_trial, definition=definition),
+        "fano": compute_fano_factor(trials.counts, is_trial=is_trial, definition=definition),
         "firing_rate": rates,
-        "lifetime_sparseness": lifetime_sparseness(tuning[shown]),
+        "lifetime_sparseness": compute_lifetime_sparseness(tuning[shown]),
         "run_pval": running.p_value,
         "run_mod": running.run_mod,
     }
@@ -149,10 +149,10 @@ def common_metrics(
 
     - time_to_peak [s]: `peak_times` of the response to the preferred condition, in bins of
       ``bin_width`` [s], smoothed by a Gaussian of 10 ms unless published;
-    - fano: `fano_factor` at the preferred condition;
+    - fano: `compute_fano_factor` at the preferred condition;
     - firing_rate [spikes/s]: `firing_rate` over `stimulus_blocks`;
-    - lifetime_sparseness: `lifetime_sparseness` of the mean responses (of the sums if published),
-      without the conditions where ``is_blank``;
+    - lifetime_sparseness: `compute_lifetime_sparseness` of the mean responses (of the sums if
+      published), without the conditions where ``is_blank``;
     - run_pval, run_mod: `running_modulation` at the preferred condition.
 
     ``preferred`` is the position of each unit's preferred condition. fano, run_pval and run_mod

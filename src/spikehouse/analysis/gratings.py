@@ -14,10 +14,10 @@ from spikehouse.analysis.contrast import c50
 from spikehouse.analysis.inputs import StimulusResponses
 from spikehouse.analysis.temporal import f1_f0, modulation_index
 from spikehouse.analysis.tuning import (
-    direction_selectivity,
+    compute_direction_selectivity,
+    compute_orientation_selectivity,
     has_ties,
     mean_by_value,
-    orientation_selectivity,
     preferred_position,
     preferred_value,
 )
@@ -68,8 +68,8 @@ def compute_drifting_gratings_metrics(
           contrast stimulus);
         - f1_f0_dg, mod_idx_dg (`f1_f0` and `modulation_index` of the average trial at the
           preferred condition; published f1_f0_dg is the mean over the trials with spikes);
-        - g_osi_dg, g_dsi_dg (`orientation_selectivity` and `direction_selectivity` at the
-          preferred temporal frequency; NaN also if a direction was not shown at it);
+        - g_osi_dg, g_dsi_dg (`compute_orientation_selectivity`, `compute_direction_selectivity`
+          at the preferred temporal frequency; NaN also if a direction was not shown at it);
         - firing_rate_dg, fano_dg, lifetime_sparseness_dg, run_pval_dg, run_mod_dg
           (`trial_metrics`).
 
@@ -103,8 +103,8 @@ def compute_drifting_gratings_metrics(
     columns["c50_dg"] = _c50_at(contrast, responses, np.asarray(columns["pref_ori_dg"]))
     columns["f1_f0_dg"], columns["mod_idx_dg"] = _modulation(responses, condition, frequency)
     angles, curves = tuning_curves(responses, orientation, fixed=(frequency,))
-    columns["g_osi_dg"] = orientation_selectivity(angles, curves, definition=definition)
-    columns["g_dsi_dg"] = direction_selectivity(angles, curves, definition=definition)
+    columns["g_osi_dg"] = compute_orientation_selectivity(angles, curves, definition=definition)
+    columns["g_dsi_dg"] = compute_direction_selectivity(angles, curves, definition=definition)
     table = trial_metrics(responses, suffix="dg", preferred=condition, is_blank=is_blank)
     shared = ["firing_rate_dg", "fano_dg", "lifetime_sparseness_dg", "run_pval_dg", "run_mod_dg"]
     return pd.concat([pd.DataFrame(columns, index=table.index), table[shared]], axis=1)
@@ -131,8 +131,8 @@ def compute_static_gratings_metrics(
         - pref_sf_sg [cycles/degree], pref_ori_sg [degrees], pref_phase_sg [cycles]
           (`preferred_value` of the mean responses), pref_sf_multi_sg, pref_ori_multi_sg,
           pref_phase_multi_sg (`has_ties`, bool);
-        - g_osi_sg (`orientation_selectivity` at the preferred spatial frequency and phase; NaN
-          also if an orientation was not shown with them);
+        - g_osi_sg (`compute_orientation_selectivity` at the preferred spatial frequency and phase;
+          NaN also if an orientation was not shown with them);
         - time_to_peak_sg [s], firing_rate_sg, fano_sg, lifetime_sparseness_sg, run_pval_sg,
           run_mod_sg (`common_metrics`).
 
@@ -159,7 +159,7 @@ def compute_static_gratings_metrics(
     parameters = {"pref_sf": frequency, "pref_ori": orientation, "pref_phase": phase}
     columns = preferred_columns(responses, parameters, is_blank=is_blank, suffix="sg")
     angles, curves = tuning_curves(responses, orientation, fixed=(frequency, phase))
-    columns["g_osi_sg"] = orientation_selectivity(angles, curves, definition=definition)
+    columns["g_osi_sg"] = compute_orientation_selectivity(angles, curves, definition=definition)
     table = common_metrics(responses, suffix="sg", preferred=condition, is_blank=is_blank)
     shared = ["time_to_peak", "firing_rate", "fano", "lifetime_sparseness", "run_pval", "run_mod"]
     names = [f"{name}_sg" for name in shared]

@@ -14,10 +14,10 @@ from spikehouse.errors import InvalidArgumentError, guard_public
 from spikehouse.labelled import align, rows_first
 
 __all__ = [
-    "direction_selectivity",
+    "compute_direction_selectivity",
+    "compute_orientation_selectivity",
     "has_ties",
     "mean_by_value",
-    "orientation_selectivity",
     "preferred_position",
     "preferred_value",
     "resultant_length",
@@ -50,37 +50,77 @@ def resultant_length(angles: npt.ArrayLike, responses: npt.ArrayLike, *, harmoni
     return np.asarray(lengths, dtype=np.float64)
 
 
-def orientation_selectivity(
+def compute_orientation_selectivity(
     angles: npt.ArrayLike, responses: npt.ArrayLike, *, definition: Definition = "corrected"
 ) -> Floats:
-    """Compute the global orientation selectivity index (g_osi): ``|Σ r(θ) exp(2iθ)| / Σ r(θ)``.
+    """Compute the global orientation selectivity index (g_osi) of units.
 
-    One minus the circular variance of orientation, from 0 (all orientations alike) to 1 (a response
-    to one only). ``angles`` in degrees; ``responses`` of shape (n_angles,) or (n_angles, n_units).
-    NaN without a response, where one is NaN (an angle never shown), and where the angles are not
-    balanced: equal responses to them would not give 0. ``definition="published"`` gives a (biased)
-    number then. Ringach et al. 2002, doi:10.1523/JNEUROSCI.22-13-05639.2002.
+    Parameters
+    ----------
+    angles
+        Angles θ of the stimulus [degrees], shape (n_angles,).
+    responses
+        Responses r to them, shape (n_angles,) or (n_angles, n_units), not negative.
+    definition
+        ``"corrected"``: NaN where the angles are not balanced, because equal responses to them
+        would not give 0. ``"published"``: a (biased) number then.
+
+    Returns
+    -------
+    ndarray of float64, shape () or (n_units,)
+        ``|Σ r(θ) exp(2iθ)| / Σ r(θ)``, one minus the circular variance: from 0 (all orientations
+        alike) to 1 (a response to one only). NaN without a response, or where one is NaN.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If lengths or labels differ, or a response is negative.
+
+    References
+    ----------
+    Ringach et al. (2002), J. Neurosci. 22, 5639, doi:10.1523/JNEUROSCI.22-13-05639.2002.
 
     Examples
     --------
     >>> import numpy as np
     >>> responses = np.array([[1, 4], [1, 0], [1, 0], [1, 0]])
-    >>> orientation_selectivity([0, 45, 90, 135], responses).round(6)
+    >>> compute_orientation_selectivity([0, 45, 90, 135], responses).round(6)
     array([0., 1.])
     """
     return _balanced_length(angles, responses, harmonic=2, definition=definition)
 
 
-def direction_selectivity(
+def compute_direction_selectivity(
     angles: npt.ArrayLike, responses: npt.ArrayLike, *, definition: Definition = "corrected"
 ) -> Floats:
-    """Compute the global direction selectivity index (g_dsi): ``|Σ r(θ) exp(iθ)| / Σ r(θ)``.
+    """Compute the global direction selectivity index (g_dsi) of units.
 
-    One minus the circular variance of direction, from 0 (opposite directions alike) to 1 (a
-    response to one only). NaN as for `orientation_selectivity`: the directions 0, 45, 90 and 135°
-    of drifting_gratings_75_repeats are not balanced, and published tables have 0.65 for a unit that
-    responds to all alike. Ringach et al. 2002, doi:10.1523/JNEUROSCI.22-13-05639.2002; Mazurek et
-    al. 2014, doi:10.3389/fncir.2014.00092.
+    Parameters
+    ----------
+    angles
+        Directions θ of movement [degrees], shape (n_angles,).
+    responses
+        Responses r to them, shape (n_angles,) or (n_angles, n_units), not negative.
+    definition
+        As for :func:`compute_orientation_selectivity`. The directions 0, 45, 90 and 135° of
+        drifting_gratings_75_repeats are not balanced: published tables have 0.65 for a unit that
+        responds to all alike.
+
+    Returns
+    -------
+    ndarray of float64, shape () or (n_units,)
+        ``|Σ r(θ) exp(iθ)| / Σ r(θ)``: from 0 (opposite directions alike) to 1 (a response to one
+        only). NaN as for :func:`compute_orientation_selectivity`.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If lengths or labels differ, or a response is negative.
+
+    References
+    ----------
+    Ringach et al. (2002), doi:10.1523/JNEUROSCI.22-13-05639.2002; Mazurek et al. (2014),
+    doi:10.3389/fncir.2014.00092.
     """
     return _balanced_length(angles, responses, harmonic=1, definition=definition)
 

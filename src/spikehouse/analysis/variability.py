@@ -15,9 +15,9 @@ from spikehouse.spikes import count_spikes
 from spikehouse.spikes.counting import check_windows
 
 __all__ = [
-    "fano_factor",
+    "compute_fano_factor",
+    "compute_lifetime_sparseness",
     "firing_rate",
-    "lifetime_sparseness",
     "reliability",
     "stimulus_blocks",
 ]
@@ -25,23 +25,44 @@ __all__ = [
 Floats = npt.NDArray[np.float64]
 
 
-def fano_factor(
+def compute_fano_factor(
     counts: npt.ArrayLike,
     *,
     is_trial: npt.ArrayLike | None = None,
     ddof: int = 0,
     definition: Definition = "corrected",
 ) -> Floats:
-    """Divide the variance of spike counts (n_trials, …) over trials by their mean.
+    """Compute the Fano factor: the variance of spike counts over trials, divided by their mean.
 
-    F = Σ(kᵢ − k̄)² / (n − ddof) / k̄ (Fano 1947, doi:10.1103/PhysRev.72.26): 1 for a Poisson
-    process. With ``ddof=0``, as published, F is too small by (n − 1) / n on average. Entries where
-    ``is_trial`` is False are ignored. NaN without spikes and with fewer than two trials;
-    ``definition="published"`` gives 0 for a single trial with spikes.
+    Parameters
+    ----------
+    counts
+        Spike counts k, shape (n_trials, …), usually (n_trials, n_units).
+    is_trial
+        Which entries of ``counts`` to use, of the same shape; all if None.
+    ddof
+        The variance is Σ(k − mean)² / (n − ddof). With 0, as published, the factor is too small by
+        (n − 1) / n on average.
+    definition
+        ``"corrected"``: NaN for a single trial. ``"published"``: 0.
+
+    Returns
+    -------
+    ndarray of float64, shape (…)
+        1 for a Poisson process. NaN without spikes and with fewer than two trials.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If shapes or labels differ, or a count is negative.
+
+    References
+    ----------
+    Fano (1947), Phys. Rev. 72, 26, doi:10.1103/PhysRev.72.26.
 
     Examples
     --------
-    >>> float(fano_factor([2, 4, 6]).round(3))
+    >>> float(compute_fano_factor([2, 4, 6]).round(3))
     0.667
     """
     counts, is_trial = align(counts=counts, is_trial=is_trial)
@@ -71,18 +92,34 @@ def moments(values: Floats, is_trial: npt.ArrayLike | None) -> tuple[Floats, Flo
     return n, mean, np.where(squares > n * (TOLERANCE * mean) ** 2, squares, 0.0)
 
 
-def lifetime_sparseness(responses: npt.ArrayLike) -> Floats:
-    """Measure how few of the conditions, the first axis of ``responses``, evoke a response.
+def compute_lifetime_sparseness(responses: npt.ArrayLike) -> Floats:
+    """Compute how few of the conditions evoke a response.
 
-    S = (1 − (Σ rᵢ / n)² / (Σ rᵢ² / n)) / (1 − 1 / n) (Vinje & Gallant 2000,
-    doi:10.1126/science.287.5456.1273; Olsen & Wilson 2008, doi:10.1038/nature06864): 0 where all
-    responses are equal, 1 where only one condition evokes any. NaN without a response and with
-    fewer than two conditions. Published tables use the summed spikes of each condition instead of
-    the means, which favours conditions that were shown more often.
+    Parameters
+    ----------
+    responses
+        Mean responses r, shape (n_conditions, …), not negative. (Published tables use the summed
+        spikes of each condition, which favours conditions that were shown more often.)
+
+    Returns
+    -------
+    ndarray of float64, shape (…)
+        (1 − (Σ rᵢ / n)² / (Σ rᵢ² / n)) / (1 − 1 / n): 0 where all responses are equal, 1 where only
+        one condition evokes any. NaN without a response and with fewer than two conditions.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If a response is negative.
+
+    References
+    ----------
+    Vinje & Gallant (2000), doi:10.1126/science.287.5456.1273; Olsen & Wilson (2008),
+    doi:10.1038/nature06864.
 
     Examples
     --------
-    >>> lifetime_sparseness([[3, 1], [0, 1], [0, 1]]).tolist()
+    >>> compute_lifetime_sparseness([[3, 1], [0, 1], [0, 1]]).tolist()
     [1.0, 0.0]
     """
     values = np.asarray(responses, dtype=np.float64)

@@ -14,12 +14,12 @@ from spikehouse.analysis.rf_gaussian import fit_2d_gaussian
 from spikehouse.analysis.running import running_modulation
 from spikehouse.analysis.temporal import modulation_index
 from spikehouse.analysis.tuning import (
-    direction_selectivity,
+    compute_direction_selectivity,
+    compute_orientation_selectivity,
     has_ties,
-    orientation_selectivity,
     preferred_value,
 )
-from spikehouse.analysis.variability import fano_factor
+from spikehouse.analysis.variability import compute_fano_factor
 
 NAN = float("nan")
 CONTRASTS = [0.01, 0.02, 0.04, 0.08, 0.13, 0.2, 0.35, 0.6, 1.0]
@@ -29,7 +29,7 @@ ONE_PIXEL = 3.0 * (np.arange(81).reshape(9, 9) == 40)
 
 # what is computed, the corrected number, the published one
 CASES: dict[str, tuple[Callable[[Definition], object], float, float]] = {
-    "fano of one trial": (lambda d: fano_factor([[3]], definition=d), NAN, 0),
+    "fano of one trial": (lambda d: compute_fano_factor([[3]], definition=d), NAN, 0),
     "time to peak without spikes": (
         lambda d: peak_times(np.zeros((1, 2)), [0, 0.1, 0.2], definition=d),
         NAN,
@@ -48,12 +48,12 @@ CASES: dict[str, tuple[Callable[[Definition], object], float, float]] = {
     "preferred value of a tie": (lambda d: preferred_value([1, 2], NEARLY, definition=d), 1, 2),
     "whether there is a tie": (lambda d: has_ties(NEARLY, definition=d), 1, 0),
     "half of the directions": (
-        lambda d: direction_selectivity([0, 45, 90, 135], [2, 2, 2, 2], definition=d),
+        lambda d: compute_direction_selectivity([0, 45, 90, 135], [2, 2, 2, 2], definition=d),
         NAN,
         0.6533,
     ),
     "half of the orientations": (
-        lambda d: orientation_selectivity([0, 45], [2, 2], definition=d),
+        lambda d: compute_orientation_selectivity([0, 45], [2, 2], definition=d),
         NAN,
         0.7071,
     ),

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from spikehouse.analysis.tuning import (
-    direction_selectivity,
+    compute_direction_selectivity,
+    compute_orientation_selectivity,
     has_ties,
     mean_by_value,
-    orientation_selectivity,
     preferred_position,
     preferred_value,
     resultant_length,
@@ -17,36 +17,40 @@ from spikehouse.errors import InvalidArgumentError
 CIRCLE = np.arange(0, 360, 45)
 
 
-def test_orientation_selectivity__is_one_for_one_orientation_and_zero_for_all_alike():
+def test_compute_orientation_selectivity__is_one_for_one_orientation_and_zero_for_all_alike():
     responses = np.zeros((8, 3))
     responses[[1, 5], 0] = 2.0, 7.0  # 45 and 225 degrees are one orientation
     responses[:, 1] = 3.0
     responses[:, 2] = 1 + 0.5 * np.cos(2 * np.deg2rad(CIRCLE))
-    np.testing.assert_allclose(orientation_selectivity(CIRCLE, responses), [1, 0, 0.25], atol=1e-12)
+    np.testing.assert_allclose(
+        compute_orientation_selectivity(CIRCLE, responses), [1, 0, 0.25], atol=1e-12
+    )
 
 
-def test_direction_selectivity__tells_opposite_directions_apart():
+def test_compute_direction_selectivity__tells_opposite_directions_apart():
     responses = np.zeros((8, 3))
     responses[1, 0] = 2.0
     responses[[1, 5], 1] = 2.0
     responses[[1, 5], 2] = 3.0, 1.0
-    np.testing.assert_allclose(direction_selectivity(CIRCLE, responses), [1, 0, 0.5], atol=1e-12)
+    np.testing.assert_allclose(
+        compute_direction_selectivity(CIRCLE, responses), [1, 0, 0.5], atol=1e-12
+    )
 
 
 def test_selectivity__is_nan_without_response_or_with_a_missing_angle():
     responses = np.zeros((8, 2))
     responses[:, 1] = 1.0
     responses[3, 1] = np.nan
-    assert np.isnan(orientation_selectivity(CIRCLE, responses)).all()
-    assert np.isnan(direction_selectivity(CIRCLE, responses)).all()
+    assert np.isnan(compute_orientation_selectivity(CIRCLE, responses)).all()
+    assert np.isnan(compute_direction_selectivity(CIRCLE, responses)).all()
 
 
-def test_direction_selectivity__of_half_a_circle_is_nan_and_not_the_bias():
+def test_compute_direction_selectivity__of_half_a_circle_is_nan_and_not_the_bias():
     half = [0, 45, 90, 135]
     alike = np.ones((4, 1))
-    assert np.isnan(direction_selectivity(half, alike)).all()
+    assert np.isnan(compute_direction_selectivity(half, alike)).all()
     assert resultant_length(half, alike, harmonic=1)[0] == pytest.approx(0.6532814824)
-    np.testing.assert_allclose(orientation_selectivity(half, alike), 0, atol=1e-12)
+    np.testing.assert_allclose(compute_orientation_selectivity(half, alike), 0, atol=1e-12)
 
 
 def test_resultant_length__takes_one_unit_and_refuses_other_lengths():

@@ -6,55 +6,57 @@ import numpy as np
 import pytest
 
 from spikehouse.analysis.variability import (
-    fano_factor,
+    compute_fano_factor,
+    compute_lifetime_sparseness,
     firing_rate,
-    lifetime_sparseness,
     reliability,
     stimulus_blocks,
 )
 from spikehouse.errors import InvalidArgumentError
 
 
-def test_fano_factor__has_n_in_the_denominator():
-    assert fano_factor([1, 3]) == pytest.approx(0.5)
-    assert fano_factor([1, 3], ddof=1) == pytest.approx(1.0)
+def test_compute_fano_factor__has_n_in_the_denominator():
+    assert compute_fano_factor([1, 3]) == pytest.approx(0.5)
+    assert compute_fano_factor([1, 3], ddof=1) == pytest.approx(1.0)
 
 
-def test_fano_factor__all_units_at_once():
+def test_compute_fano_factor__all_units_at_once():
     counts = np.array([[2, 0, 3], [4, 0, 3], [6, 0, 3]])
-    np.testing.assert_allclose(fano_factor(counts), [2 / 3, np.nan, 0.0])
+    np.testing.assert_allclose(compute_fano_factor(counts), [2 / 3, np.nan, 0.0])
 
 
-def test_fano_factor__ignores_what_is_no_trial():
+def test_compute_fano_factor__ignores_what_is_no_trial():
     counts = np.array([[1, 5], [3, 99]])
     is_trial = np.array([[True, True], [True, False]])
-    np.testing.assert_allclose(fano_factor(counts, is_trial=is_trial), [0.5, np.nan])
+    np.testing.assert_allclose(compute_fano_factor(counts, is_trial=is_trial), [0.5, np.nan])
 
 
-def test_fano_factor__one_trial_or_none_is_undefined():
-    assert np.isnan(fano_factor([7]))
-    assert np.isnan(fano_factor(np.empty((0, 3)))).all()
+def test_compute_fano_factor__one_trial_or_none_is_undefined():
+    assert np.isnan(compute_fano_factor([7]))
+    assert np.isnan(compute_fano_factor(np.empty((0, 3)))).all()
 
 
-def test_fano_factor__other_shape_of_is_trial():
+def test_compute_fano_factor__other_shape_of_is_trial():
     with pytest.raises(InvalidArgumentError, match=r"is_trial has the shape \(1,\) and the counts"):
-        fano_factor([1, 2], is_trial=[True])
+        compute_fano_factor([1, 2], is_trial=[True])
 
 
-def test_lifetime_sparseness__one_or_all_conditions():
+def test_compute_lifetime_sparseness__one_or_all_conditions():
     means = np.array([[6.0, 2.0, 0.0, 3.0], [0.0, 2.0, 0.0, 1.0]])
     # (1 − 16 / (2 · 10)) / (1 / 2) for the last
-    np.testing.assert_allclose(lifetime_sparseness(means), [1.0, 0.0, np.nan, 0.4])
+    np.testing.assert_allclose(compute_lifetime_sparseness(means), [1.0, 0.0, np.nan, 0.4])
 
 
-def test_lifetime_sparseness__does_not_depend_on_the_unit_of_the_response():
+def test_compute_lifetime_sparseness__does_not_depend_on_the_unit_of_the_response():
     means = np.array([1.0, 4.0, 2.5])
-    assert lifetime_sparseness(means) == pytest.approx(lifetime_sparseness(30 * means))
+    assert compute_lifetime_sparseness(means) == pytest.approx(
+        compute_lifetime_sparseness(30 * means)
+    )
 
 
 @pytest.mark.parametrize("n_conditions", [0, 1])
-def test_lifetime_sparseness__fewer_than_two_conditions(n_conditions):
-    assert np.isnan(lifetime_sparseness(np.ones((n_conditions, 4)))).all()
+def test_compute_lifetime_sparseness__fewer_than_two_conditions(n_conditions):
+    assert np.isnan(compute_lifetime_sparseness(np.ones((n_conditions, 4)))).all()
 
 
 def test_stimulus_blocks__splits_at_long_intervals():

@@ -74,12 +74,12 @@ def running_modulation(
 
 def lifetime_sparseness(responses: npt.ArrayLike) -> float:
     """Compute the lifetime sparseness of responses to conditions."""
-    return float(_variability.lifetime_sparseness(responses))
+    return float(_variability.compute_lifetime_sparseness(responses))
 
 
 def fano_factor(spike_counts: npt.ArrayLike) -> float:
     """Compute the Fano factor of spike counts: variance divided by mean."""
-    return float(_variability.fano_factor(spike_counts, definition="published"))
+    return float(_variability.compute_fano_factor(spike_counts, definition="published"))
 
 
 def overall_firing_rate(
