@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import shutil
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
+from tests.standins.file_server import FileServer
 from warehouse_server import DemoWarehouse
 
 from spikehouse import EcephysProjectCache, cli
@@ -32,7 +29,7 @@ from spikehouse.errors import (
 from spikehouse.project import FetchPlan
 
 FIRST, SECOND = 900000001, 900000002
-BLOCK = 64 << 10
+SESSION = f"/session_{FIRST}/session_{FIRST}.nwb"
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -61,86 +58,16 @@ def bucket(survey: Survey, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-class BucketHandler(BaseHTTPRequestHandler):
-    """Serves a folder with ranges, as fast as it is told to."""
-
-    protocol_version = "HTTP/1.1"
-    server: BucketServer
-
-    def do_GET(self) -> None:
-        path = self.server.folder / self.path.lstrip("/")
-        with contextlib.suppress(ConnectionError):
-            self.serve(path)
-
-    def serve(self, path: Path) -> None:
-        if not path.is_file() or path.name in self.server.absent:
-            self.send_response(404)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-            return
-        body = path.read_bytes()
-        etag = f'"{len(body)}-{path.stat().st_mtime_ns}"'
-        asked = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
-        start, stop = 0, len(body)
-        if asked is not None and self.headers.get("If-Range", etag) == etag:
-            start, stop = int(asked[1]), min(int(asked[2] or len(body)) + 1, len(body))
-        self.send_response(200 if asked is None else 206)
-        self.send_header("Content-Type", "application/octet-stream")
-        self.send_header("Content-Length", str(stop - start))
-        self.send_header("ETag", etag)
-        self.send_header("Accept-Ranges", "bytes")
-        if asked is not None:
-            self.send_header("Content-Range", f"bytes {start}-{stop - 1}/{len(body)}")
-        self.end_headers()
-        if stop - start > 1:
-            with self.server.lock:
-                self.server.seen.append((path.name, stop - start))
-        for first in range(start, stop, BLOCK):
-            self.wfile.write(body[first : min(first + BLOCK, stop)])
-            with self.server.lock:
-                self.server.n_sent += min(BLOCK, stop - first)
-            if path.suffix == ".nwb":
-                time.sleep(self.server.pause)
-
-    def log_message(self, format: str, *args: Any) -> None:
-        pass
-
-
-class BucketServer(ThreadingHTTPServer):
-    daemon_threads = True
-    request_queue_size = 64
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__(("127.0.0.1", 0), BucketHandler)
-        self.folder = folder
-        self.pause = 0.0
-        self.absent: set[str] = set()
-        self.seen: list[tuple[str, int]] = []
-        self.n_sent = 0
-        self.lock = threading.Lock()
-
-    @property
-    def host(self) -> str:
-        return f"127.0.0.1:{self.server_address[1]}"
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        pass
-
-
 @pytest.fixture
-def server(bucket: Path) -> Iterator[BucketServer]:
-    with BucketServer(bucket) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
-        thread.start()
+def server(bucket: Path) -> Iterator[FileServer]:
+    with FileServer(folder=bucket) as server:
         yield server
-        server.shutdown()
-        thread.join()
 
 
 @pytest.fixture
-def project(server: BucketServer, tmp_path: Path) -> EcephysProjectCache:
+def project(server: FileServer, tmp_path: Path) -> EcephysProjectCache:
     manifest = tmp_path / "cache" / "manifest.json"
-    return EcephysProjectCache.from_s3(manifest, base_url=f"http://{server.host}/")
+    return EcephysProjectCache.from_s3(manifest, base_url=f"http://{server.address}/")
 
 
 def start(*words: str) -> subprocess.Popen[str]:
@@ -213,7 +140,7 @@ def test_plan__of_what_nobody_has_says_so(project: EcephysProjectCache) -> None:
 
 
 def test_fetch__brings_everything_and_then_nothing(
-    project: EcephysProjectCache, server: BucketServer, bucket: Path
+    project: EcephysProjectCache, server: FileServer, bucket: Path
 ) -> None:
     plan = project.plan([FIRST, SECOND])
     paths = project.fetch(plan)
@@ -224,18 +151,18 @@ def test_fetch__brings_everything_and_then_nothing(
         assert path.read_bytes() == (bucket / path.relative_to(plan.folder)).read_bytes()
     again = project.plan([FIRST, SECOND])
     assert again.is_complete
-    server.seen.clear()
+    server.requests.clear()
     assert project.fetch(again) == paths
     assert project.fetch(plan) == paths
-    assert server.seen == []
+    assert server.requests == []
     assert (project.verify()["state"] == "sound").all()
 
 
 def test_fetch__one_failure_does_not_stop_the_others(
-    project: EcephysProjectCache, server: BucketServer
+    project: EcephysProjectCache, server: FileServer
 ) -> None:
     plan = project.plan([FIRST, SECOND])
-    server.absent.add(f"session_{FIRST}.nwb")
+    server.routes[SESSION] = lambda handler: handler.send_words(404)
     with pytest.raises(TransferError) as caught:
         project.fetch(plan)
     message = str(caught.value)
@@ -243,17 +170,17 @@ def test_fetch__one_failure_does_not_stop_the_others(
     assert "404" in message
     assert message.endswith("call again to download what is missing")
     assert [item.state for item in project.plan([FIRST, SECOND]).items[-2:]] == ["absent", "cached"]
-    server.absent.clear()
+    server.routes.clear()
     assert len(project.fetch(plan)) == 6
 
 
 def test_fetch__goes_on_with_another_source(
-    server: BucketServer, bucket: Path, tmp_path: Path
+    server: FileServer, bucket: Path, tmp_path: Path
 ) -> None:
     from spikehouse.survey.sources.s3 import S3
 
-    server.absent.add(f"session_{FIRST}.nwb")
-    sources = [S3(f"http://{server.host}/"), bucket]
+    server.routes[SESSION] = lambda handler: handler.send_words(404)
+    sources = [S3(f"http://{server.address}/"), bucket]
     project = EcephysProjectCache.from_sources(sources, tmp_path / "manifest.json")
     plan = project.plan([FIRST])
     assert plan.items[-1].source == "folder"
@@ -290,7 +217,7 @@ def test_fetch__in_the_fixed_cache_fetches_nothing(project: EcephysProjectCache)
 
 
 def test_get_session_data__streams_the_same_session(
-    project: EcephysProjectCache, server: BucketServer, bucket: Path
+    project: EcephysProjectCache, server: FileServer, bucket: Path
 ) -> None:
     with project.get_session_data(FIRST, stream=True) as streamed:
         units = streamed.units
@@ -298,7 +225,7 @@ def test_get_session_data__streams_the_same_session(
         lfp = streamed.get_lfp(streamed.probes.index[0])[:100].to_numpy()
     folder = project.manifest_path.parent
     assert not (folder / f"session_{FIRST}").exists()
-    n_bytes = sum(size for name, size in server.seen if name == f"session_{FIRST}.nwb")
+    n_bytes = sum(asked.n_sent for asked in server.requests if asked.path == SESSION)
     whole = (bucket / f"session_{FIRST}" / f"session_{FIRST}.nwb").stat().st_size
     assert 0 < n_bytes < whole
     with project.get_session_data(FIRST) as fetched:
@@ -316,15 +243,16 @@ def test_get_session_data__streams_the_same_session(
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows sends no SIGINT to a child")
 def test_command_fetch__interrupted_keeps_parts_and_goes_on(
-    run: Run, server: BucketServer, bucket: Path, tmp_path: Path
+    run: Run, server: FileServer, bucket: Path, tmp_path: Path
 ) -> None:
-    words = ("--source", "s3", "--host", server.host, "--cache", str(tmp_path))
+    words = ("--source", "s3", "--host", server.address, "--cache", str(tmp_path))
     assert run("fetch", *words)[0] == 0
     # two files of 7 MB on several connections: about 3 s in all
-    server.pause, server.n_sent = 0.2, 0
+    server.pause_s = 0.2
+    server.requests.clear()
     fetching = start("fetch", str(FIRST), str(SECOND), *words)
     deadline = time.monotonic() + 30
-    while server.n_sent < 4_000_000 and time.monotonic() < deadline:
+    while server.n_sent() < 4_000_000 and time.monotonic() < deadline:
         time.sleep(0.02)
     sent_at = time.monotonic()
     fetching.send_signal(signal.SIGINT)
@@ -343,7 +271,8 @@ def test_command_fetch__interrupted_keeps_parts_and_goes_on(
     code, out, _ = run("cache", "ls", *words)
     assert len(re.findall(r"\.part .* part", out)) == 2
 
-    server.pause, server.n_sent = 0.0, 0
+    server.pause_s = 0.0
+    server.requests.clear()
     code, out, err = run("fetch", str(FIRST), str(SECOND), *words)
     assert code == 0, err
     assert f"session_{SECOND}.nwb" in out
@@ -353,7 +282,7 @@ def test_command_fetch__interrupted_keeps_parts_and_goes_on(
         assert (tmp_path / name).read_bytes() == (bucket / name).read_bytes()
         sizes += (bucket / name).stat().st_size
     # what was there was not fetched again
-    assert server.n_sent < sizes - 2_000_000
+    assert server.n_sent() < sizes - 2_000_000
     assert list(tmp_path.glob("session_*/*.part*")) == []
 
 
@@ -376,11 +305,11 @@ def test_command_info__never_fetches_by_surprise(run: Run, words: tuple[str, ...
     assert not (Path(words[-1]) / f"session_{FIRST}").exists()
 
 
-def test_command_info__of_a_file_and_of_a_url(run: Run, bucket: Path, server: BucketServer) -> None:
+def test_command_info__of_a_file_and_of_a_url(run: Run, bucket: Path, server: FileServer) -> None:
     name = f"session_{FIRST}/session_{FIRST}.nwb"
     code, of_file, err = run("info", str(bucket / name))
     assert code == 0, err
-    code, of_url, err = run("info", f"http://{server.host}/{name}")
+    code, of_url, err = run("info", f"http://{server.address}/{name}")
     assert code == 0, err
     assert of_url == of_file
     code, _, err = run("info", "nowhere.nwb")
