@@ -1,4 +1,4 @@
-"""The session view, on the shared session file."""
+"""The session view, on a simulated session and on a file that AllenSDK's writer made."""
 
 from __future__ import annotations
 
@@ -22,28 +22,59 @@ pytestmark = [
 ]
 
 
+SIMULATED, WRITTEN = 900000002, 999000001
+KNOWN = {
+    SIMULATED: {
+        "num_units": 16,
+        "num_stimulus_presentations": 312,
+        "structure_acronyms": ["TH", "LP", "DG", "CA1", "VISam", None, "LGd", "CA3", "VISp"],
+        "counts": {"VISp": 6, "VISam": 3, "LGd": 3, "CA1": 2, "TH": 1, "DG": 1},
+        "all units": 40,
+        "lfp": (22826, 24),
+    },
+    WRITTEN: {
+        "num_units": 24,
+        "num_stimulus_presentations": 1704,
+        "structure_acronyms": [None, "CA1", "VISp", "CA3", "VISl"],
+        "counts": {"VISl": 8, "CA3": 6, "CA1": 5, "VISp": 5},
+        "all units": 72,
+        "lfp": (71250, 16),
+    },
+}
+
+
+@pytest.fixture(scope="module", params=[SIMULATED, WRITTEN], ids=["simulated", "written"])
+def path(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a session file beside which the LFP of the first of its two probes lies."""
+    if request.param == WRITTEN:
+        return Path(request.getfixturevalue("shared_session_path"))
+    survey: Survey = request.getfixturevalue("survey")
+    lfp_path = survey.lfp_file(int(survey.read_plan(SIMULATED).probes.index[0]))
+    folder = tmp_path_factory.mktemp("session")
+    shutil.copy(lfp_path, folder)
+    return Path(shutil.copy(survey.session_file(SIMULATED), folder))
+
+
 @pytest.fixture(scope="module")
-def session(shared_session_path: Path) -> EcephysSession:
-    return EcephysSession.from_nwb_path(shared_session_path)
+def session(path: Path) -> EcephysSession:
+    return EcephysSession.from_nwb_path(path)
 
 
-def test_from_nwb_path__unknown_option(shared_session_path: Path) -> None:
+def test_from_nwb_path__unknown_option(session_path: Path) -> None:
     with pytest.raises(InvalidArgumentError, match=r"'isi_violation_maximum': did you mean 'isi_v"):
-        EcephysSession.from_nwb_path(shared_session_path, api_kwargs={"isi_violation_maximum": 0.5})
+        EcephysSession.from_nwb_path(session_path, api_kwargs={"isi_violation_maximum": 0.5})
 
 
-def test_from_nwb_path__nwb_1(shared_session_path: Path) -> None:
+def test_from_nwb_path__nwb_1(session_path: Path) -> None:
     with pytest.raises(InvalidArgumentError, match="nwb_version is 1; only 2 is supported"):
-        EcephysSession.from_nwb_path(shared_session_path, nwb_version=1)
+        EcephysSession.from_nwb_path(session_path, nwb_version=1)
 
 
 def test_metadata__without_a_cache(session: EcephysSession) -> None:
-    metadata = session.metadata
-    assert metadata["ecephys_session_id"] == 999000001
-    assert metadata["num_units"] == 24
-    assert metadata["num_stimulus_presentations"] == 1704
-    assert metadata["structure_acronyms"] == [None, "CA1", "VISp", "CA3", "VISl"]
-    assert session.structurewise_unit_counts.to_dict() == {"VISl": 8, "CA3": 6, "CA1": 5, "VISp": 5}
+    known = KNOWN[session.ecephys_session_id]
+    for name in ("num_units", "num_stimulus_presentations", "structure_acronyms"):
+        assert session.metadata[name] == known[name]
+    assert session.structurewise_unit_counts.to_dict() == known["counts"]
 
 
 @pytest.mark.parametrize("is_simulated", [True, False])
@@ -64,9 +95,9 @@ def test_is_simulated__the_file_decides(
         assert ("simulated data" in session._repr_html_()) is is_simulated
 
 
-def test_units__no_limits(shared_session_path: Path) -> None:
+def test_units__no_limits(path: Path) -> None:
     everything = EcephysSession.from_nwb_path(
-        shared_session_path,
+        path,
         api_kwargs={
             "amplitude_cutoff_maximum": None,
             "presence_ratio_minimum": None,
@@ -75,16 +106,16 @@ def test_units__no_limits(shared_session_path: Path) -> None:
             "filter_out_of_brain_units": False,
         },
     )
-    assert everything.num_units == 72
+    assert everything.num_units == KNOWN[everything.ecephys_session_id]["all units"]
 
 
-def test_spike_times__warns_once_about_invalid_intervals(shared_session_path: Path) -> None:
-    session = EcephysSession.from_nwb_path(shared_session_path)
+def test_spike_times__warns_once_about_invalid_intervals(path: Path) -> None:
+    session = EcephysSession.from_nwb_path(path)
     with pytest.warns(UserWarning, match=r"see session\.invalid_times"):
-        assert len(session.spike_times) == 24
+        assert len(session.spike_times) == session.num_units
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert len(session.spike_times) == 24
+        assert len(session.spike_times) == session.num_units
 
 
 @pytest.mark.parametrize("call", ["presentationwise_spike_times", "presentationwise_spike_counts"])
@@ -95,7 +126,7 @@ def test_presentationwise__unknown_and_repeated_ids(session: EcephysSession, cal
         NotFoundError, match=r"1 of 2 stimulus_presentation_ids.*no presentation 90"
     ):
         ask(*first, [1, 9000], None)
-    with pytest.raises(NotFoundError, match="there is no unit 12: did you mean 951"):
+    with pytest.raises(NotFoundError, match=r"there is no unit 12: did you mean 9\d+"):
         ask(*first, [1], [12])
     with pytest.raises(InvalidArgumentError, match="holds 3 more than once"):
         ask(*first, [3, 3], None)
@@ -150,21 +181,21 @@ def test_get_stimulus_table__one_stimulus_is_numeric(session: EcephysSession) ->
     assert typed["orientation"].dtype == np.float64
 
 
-def test_close__reading_afterwards_raises(shared_session_path: Path) -> None:
-    with EcephysSession.from_nwb_path(shared_session_path) as session:
+def test_close__reading_afterwards_raises(path: Path) -> None:
+    with EcephysSession.from_nwb_path(path) as session:
         assert session.num_probes == 2
     with pytest.raises(InvalidArgumentError, match="was closed; open the session again"):
         _ = session.units
 
 
-def test_nwbfile__is_the_same_file_for_pynwb(shared_session_path: Path) -> None:
+def test_nwbfile__is_the_same_file_for_pynwb(path: Path) -> None:
     pytest.importorskip("pynwb")
     with warnings.catch_warnings():
         # pynwb comments on the age of the schema in the file
         warnings.simplefilter("ignore")
-        with EcephysSession.from_nwb_path(shared_session_path) as session:
+        with EcephysSession.from_nwb_path(path) as session:
             nwbfile = session.nwbfile
-            assert nwbfile.identifier == "999000001"
+            assert nwbfile.identifier == str(session.ecephys_session_id)
             unit = int(session.units.index[0])
             row = list(nwbfile.units.id[:]).index(unit)
             assert (nwbfile.units["spike_times"][row] == session.spike_times[unit]).all()
@@ -174,7 +205,7 @@ def test_get_pupil_data__axes_are_doubled(session: EcephysSession) -> None:
     pupil = session.get_pupil_data()
     assert pupil is not None
     half = session.api.file.read_array("processing/eye_tracking/pupil_ellipse_fits/width")
-    assert (pupil["pupil_width"] == 2 * half).all()
+    np.testing.assert_array_equal(pupil["pupil_width"], 2 * half)
     assert pupil.index.name == "Time (s)"
 
 
@@ -240,10 +271,11 @@ def test_presentationwise_spike_counts__mean_over(session: EcephysSession) -> No
 
 
 def test_get_lfp__is_found_beside_the_session(session: EcephysSession) -> None:
-    lfp = session.get_lfp(805009000)
+    probe_id = session.probes.index[0]
+    lfp = session.get_lfp(probe_id)
     assert lfp.dims == ("time", "channel")
-    assert lfp.shape == (71250, 16)
-    assert session.get_current_source_density(805009000).dims == ("virtual_channel_index", "time")
+    assert lfp.shape == KNOWN[session.ecephys_session_id]["lfp"]
+    assert session.get_current_source_density(probe_id).dims == ("virtual_channel_index", "time")
 
 
 @pytest.mark.parametrize(("place", "n_intervals"), [(0, 2), (1, 1)])
@@ -273,8 +305,9 @@ def test_get_lfp__masks_the_invalid_intervals_of_its_probe(
 
 
 def test_get_lfp__says_what_is_missing(session: EcephysSession) -> None:
-    with pytest.raises(NotFoundError, match=r"no LFP file of probe 805009002.*put probe_805009002"):
-        session.get_lfp(805009002)
+    other = session.probes.index[1]
+    with pytest.raises(NotFoundError, match=f"no LFP file of probe {other}.*put probe_{other}"):
+        session.get_lfp(other)
     with pytest.raises(NotFoundError, match="there is no probe 5 in this session"):
         session.get_lfp(5)
 
