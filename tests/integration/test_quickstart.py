@@ -100,8 +100,13 @@ def test_quickstart__unknown_session_and_area(address, cache, tmp_path):
 
 
 @pytest.mark.filterwarnings("always:spikes are missing")
-def test_quickstart__on_a_session_file(shared_session_path, tmp_path, capsys):
-    choices = QuickstartOptions(source=str(shared_session_path), out=tmp_path)
+@pytest.mark.parametrize("session_id", [900000002, 999000001])
+def test_quickstart__on_a_session_file(request, session_id, tmp_path, capsys):
+    path = (
+        request.getfixturevalue("shared_session_path") if session_id == 999000001
+        else request.getfixturevalue("survey").session_file(session_id)
+    )  # fmt: skip
+    choices = QuickstartOptions(source=str(path), out=tmp_path)
     report = run_quickstart(choices)
     printed = capsys.readouterr().out
     assert "does not contain the images that were shown" in printed
@@ -109,7 +114,7 @@ def test_quickstart__on_a_session_file(shared_session_path, tmp_path, capsys):
     for name in FIGURES:
         assert (tmp_path / name).exists()
     assert "Note: Spikes are missing or wrong in some intervals" in printed
-    assert "session_999000001.nwb" in report.read_text("utf-8")
+    assert f"session_{session_id}.nwb" in report.read_text("utf-8")
 
 
 def test_command__on_the_demo_survey(tmp_path):

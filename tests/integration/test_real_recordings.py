@@ -149,6 +149,49 @@ def test_decode__images_from_a_session_by_blocks_and_areas(shared_session_path):
     assert areas.attrs["n_units"] == 5
 
 
+# ---- the same of a simulated session, which is always at hand
+
+
+@pytest.fixture(scope="module")
+def gratings(small_survey):
+    """Return a session, its drifting gratings and their design."""
+    session = EcephysSession.from_nwb_path(small_survey.session_file(900000001))
+    table = session.get_stimulus_table("drifting_gratings", missing="nan")
+    table = table.dropna(subset="orientation")
+    return session, table, compute_design_matrix(session, session.units.index.to_numpy(), table)
+
+
+@pytest.mark.parametrize("name", ["svc", *NAMES])
+def test_decode__every_estimator_tells_simulated_gratings(gratings, name):
+    _, table, design = gratings
+    result = decode(design, table["orientation"], cv="stratified", estimator=name)
+    assert result.chance == 1 / 8
+    assert result.mean_accuracy > 1.6 * result.chance
+
+
+def test_decode__simulated_gratings_by_blocks_areas_counts_and_time(gratings):
+    session, table, design = gratings
+    targets, options = table["orientation"], {"estimator": "poisson-naive-bayes"}
+    blocks = table["stimulus_block"]
+    result = decode(design, targets, cv="blocked", groups=blocks, **options)
+    assert len(result.accuracies) == blocks.nunique() == 3
+    for _, tested in result.predictions.groupby("fold"):
+        assert blocks.loc[tested.index].nunique() == 1
+    options["cv"] = "stratified"
+    areas = decode_by_area(design, targets, session.units, min_units=4, **options)
+    assert areas.area.to_numpy().tolist() == ["LGd", "VISl", "VISp"]
+    curve = decode_by_unit_count(design, targets, n_units=[3, 40], **options)
+    assert np.diff(curve.mean("draw"))[0] > 0.05
+    tested = decode_against_chance(design, targets, n_resamples=19, **options)
+    assert tested.p_value == 1 / 20
+    before, during = decode_over_time(
+        session, design.unit_id.to_numpy(), table, "orientation", windows=[(-0.2, 0), (0, 2)],
+        **options,
+    ).mean("fold").to_numpy()  # fmt: skip
+    assert before < 0.18
+    assert during == decode(design, targets, **options).mean_accuracy
+
+
 def test_tutorial__prints_what_it_says(recordings, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MPLBACKEND", "agg")

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from spikehouse.demo import Survey
 from spikehouse.errors import InvalidArgumentError, InvalidFileError
 from spikehouse.nwb.lfp import open_lfp, plan_spans, read_current_source_density
 
@@ -312,23 +311,33 @@ def test_plan_spans__reads_over_small_gaps_only() -> None:
     assert plan_spans(range(0, 9, 3), largest_gap=1) == [(0, 1), (3, 4), (6, 7)]
 
 
-def test_open_lfp__a_file_of_allensdk_equals_h5py(shared_folder: Path, spy: Spy) -> None:
-    path = shared_folder / "data" / "probe_805009000_lfp.nwb"
-    lfp = open_lfp(path, 805009000)
+@pytest.fixture(params=[910001000, 805009000], ids=["simulated", "written by AllenSDK"])
+def lfp_file(request: pytest.FixtureRequest) -> tuple[Path, int]:
+    """Return an LFP file and the id of its probe."""
+    if request.param == 910001000:
+        return request.getfixturevalue("survey").lfp_file(request.param), request.param
+    folder = request.getfixturevalue("shared_folder") / "data"
+    return folder / f"probe_{request.param}_lfp.nwb", request.param
+
+
+def test_open_lfp__equals_h5py(lfp_file: tuple[Path, int], spy: Spy) -> None:
+    path, probe_id = lfp_file
+    lfp = open_lfp(path, probe_id)
+    start = float(lfp.time[2000])
     before = spy.n_bytes
-    second = lfp.sel(time=slice(10, 11)).load()
+    second = lfp.sel(time=slice(start, start + 1)).load()
     assert spy.n_bytes - before == second.nbytes
     with h5py.File(path) as file:
-        series = file["acquisition/probe_805009000_lfp/probe_805009000_lfp_data"]
+        series = file[f"acquisition/probe_{probe_id}_lfp/probe_{probe_id}_lfp_data"]
         times = series["timestamps"][()]
-        is_inside = (times >= 10) & (times <= 11)
+        is_inside = (times >= start) & (times <= start + 1)
         np.testing.assert_array_equal(second, series["data"][()][is_inside])
         np.testing.assert_array_equal(second.time, times[is_inside])
         np.testing.assert_array_equal(second.channel, file[ELECTRODE_IDS][()])
 
 
-def test_read_current_source_density__equals_h5py(shared_folder: Path) -> None:
-    path = shared_folder / "data" / "probe_805009000_lfp.nwb"
+def test_read_current_source_density__equals_h5py(lfp_file: tuple[Path, int]) -> None:
+    path, _ = lfp_file
     csd = read_current_source_density(path)
     assert csd.name == "CSD"
     assert csd.dims == ("virtual_channel_index", "time")
@@ -359,17 +368,3 @@ def test_read_current_source_density__parts_that_do_not_fit(tmp_path: Path) -> N
         group["virtual_electrode_y_positions"] = np.arange(2.0)
     with pytest.raises(InvalidFileError, match=r"shape \(4, 3\), but .* 2 vertical and 3 horiz"):
         read_current_source_density(path)
-
-
-def test_open_lfp__the_demos_files(survey: Survey) -> None:
-    probes = survey.read_table("probes")
-    probe_id = int(probes.index[probes["has_lfp_data"].astype(bool)][0])
-    path = survey.lfp_file(probe_id)
-    lfp = open_lfp(path, probe_id)
-    with h5py.File(path) as file:
-        data = file[f"acquisition/probe_{probe_id}_lfp/probe_{probe_id}_lfp_data/data"]
-        np.testing.assert_array_equal(lfp.isel(time=slice(100, 200)), data[100:200])
-    channels = survey.read_table("channels")
-    of_probe = channels[channels["ecephys_probe_id"] == probe_id]
-    assert set(lfp.channel.values) <= set(of_probe.index)
-    assert read_current_source_density(path).sizes["virtual_channel_index"] > 1
