@@ -216,6 +216,10 @@ def test_fetch__in_the_fixed_cache_fetches_nothing(project: EcephysProjectCache)
 # --- streaming
 
 
+def count_bytes(server: FileServer) -> int:
+    return sum(asked.n_sent for asked in server.requests if asked.path == SESSION)
+
+
 def test_get_session_data__streams_the_same_session(
     project: EcephysProjectCache, server: FileServer, bucket: Path
 ) -> None:
@@ -223,16 +227,16 @@ def test_get_session_data__streams_the_same_session(
         units = streamed.units
         times = {unit_id: streamed.spike_times[unit_id] for unit_id in units.index}
         lfp = streamed.get_lfp(streamed.probes.index[0])[:100].to_numpy()
-    folder = project.manifest_path.parent
-    assert not (folder / f"session_{FIRST}").exists()
-    n_bytes = sum(asked.n_sent for asked in server.requests if asked.path == SESSION)
-    whole = (bucket / f"session_{FIRST}" / f"session_{FIRST}.nwb").stat().st_size
-    assert 0 < n_bytes < whole
+    assert not (project.manifest_path.parent / SESSION[1:]).exists()
+    whole = (bucket / SESSION[1:]).stat().st_size
+    assert 0 < count_bytes(server) < whole
     with project.get_session_data(FIRST) as fetched:
         pd.testing.assert_frame_equal(fetched.units, units)
         for unit_id, expected in times.items():
             assert (fetched.spike_times[unit_id] == expected).all()
         assert (fetched.get_lfp(fetched.probes.index[0])[:100].to_numpy() == lfp).all()
+    # what was streamed is not downloaded again
+    assert whole <= count_bytes(server) < whole + 100
     limits = {"isi_violations_maximum": 0.0}
     with project.get_session_data(SECOND, stream=True, **limits) as session:
         assert (session.units["isi_violations"] <= 0).all()
