@@ -856,10 +856,8 @@ class EcephysSession:
         bin_edges
             Edges of the bins [s] relative to onset, shape (n_bins + 1,), not decreasing. Bins are
             half-open: [left, right).
-        stimulus_presentation_ids
-            Ids of the presentations, in the order of the result; all if None.
-        unit_ids
-            Ids of the units, in the order of the result; all if None.
+        stimulus_presentation_ids, unit_ids
+            Ids of the presentations and units, in the order of the result; all if None.
         binarize
             Return 1 for bins with spikes and 0 for bins without.
         dtype
@@ -927,10 +925,8 @@ class EcephysSession:
 
         Parameters
         ----------
-        stimulus_presentation_ids
-            Ids of the presentations, in any order; all if None.
-        unit_ids
-            Ids of the units; all if None.
+        stimulus_presentation_ids, unit_ids
+            Ids of the presentations and units, in any order; all if None.
 
         Returns
         -------
@@ -962,10 +958,9 @@ class EcephysSession:
 
         Parameters
         ----------
-        stimulus_presentation_ids
-            Ids of the presentations; all if None. Invalid ones have no condition and are left out.
-        unit_ids
-            Ids of the units; all if None.
+        stimulus_presentation_ids, unit_ids
+            Ids of the presentations and units; all if None. Invalid presentations have no condition
+            and are left out.
         use_rates
             Summarize firing rates [spikes/s] instead of counts.
 

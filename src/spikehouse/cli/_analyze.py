@@ -8,8 +8,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spikehouse.cli._common import Cache, Host, Offline, Size, Sources, plain_errors
-from spikehouse.cli._opening import Stream, What, open_session
+from spikehouse.cli._common import (
+    Cache,
+    Host,
+    Offline,
+    Size,
+    Sources,
+    Stream,
+    What,
+    open_session,
+    plain_errors,
+)
 from spikehouse.cli._printing import check_out, show_table, write_table
 from spikehouse.cli._tables import Rows
 from spikehouse.errors import InvalidArgumentError, NotFoundError, describe_choices

@@ -13,10 +13,12 @@ from spikehouse.cli._common import (
     Offline,
     Size,
     Sources,
+    Stream,
+    What,
     open_cache,
+    open_session,
     plain_errors,
 )
-from spikehouse.cli._opening import Stream, What, open_session
 from spikehouse.cli._printing import echo, show_table
 from spikehouse.errors import InvalidArgumentError
 

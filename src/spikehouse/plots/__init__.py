@@ -13,8 +13,12 @@ from __future__ import annotations
 from spikehouse.errors import guard_public
 from spikehouse.plots._axes import CONDITION_COLORS
 from spikehouse.plots._behavior import plot_behavior
-from spikehouse.plots._curves import plot_decoding_curve
-from spikehouse.plots._decoding import plot_class_accuracies, plot_confusion, plot_image
+from spikehouse.plots._decoding import (
+    plot_class_accuracies,
+    plot_confusion,
+    plot_decoding_curve,
+    plot_image,
+)
 from spikehouse.plots._lfp import plot_csd, plot_lfp_heatmap, plot_lfp_traces
 from spikehouse.plots._maps import plot_receptive_field
 from spikehouse.plots._probes import plot_probes
