@@ -1,9 +1,15 @@
 """A small web server for a folder of files, with ranges, a latency of choice and a count.
 
-    python benchmarks/file_server.py FOLDER [--port 0] [--latency SECONDS] [--no-ranges]
+    python benchmarks/file_server.py FOLDER [--port 0] [--latency SECONDS] [--round-trip SECONDS]
+        [--no-ranges]
 
 prints its address on one line and serves until it is killed. ``GET /_stats`` answers
 ``{"requests": n, "bytes": n}`` (body bytes of files only), ``GET /_reset`` sets both to zero.
+
+With ``--round-trip`` it behaves like a server far away: the first byte of an answer comes a round
+trip after the request, and each connection has no more bytes under way than TCP allows: ten packets
+at first, one more for each that was acknowledged, and never more than the largest window that the
+client announced when it connected (the kernel tells it with TCP_INFO; Linux only).
 """
 
 from __future__ import annotations
@@ -16,6 +22,7 @@ import re
 import socket
 import threading
 import time
+from collections import deque
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -23,6 +30,10 @@ from urllib.parse import unquote, urlsplit
 
 SEND_BYTES = 4 << 20
 SEND_BUFFER_BYTES = 1 << 18
+FAR_BYTES = 1 << 16
+FIRST_WINDOW = 14_600
+# where Linux's struct tcp_info has the client's window scale, in the lower four bits
+SCALE_AT = 6
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 
 
@@ -33,14 +44,21 @@ class FileServer(ThreadingHTTPServer):
     request_queue_size = 256
 
     def __init__(
-        self, folder: Path, *, port: int = 0, latency: float = 0.0, ranges: bool = True
+        self,
+        folder: Path,
+        *,
+        port: int = 0,
+        latency: float = 0.0,
+        round_trip: float = 0.0,
+        ranges: bool = True,
     ) -> None:
         super().__init__(("127.0.0.1", port), Handler)
         # inherited by every connection: bytes that are counted have then nearly been delivered,
         # and do not wait in a buffer of up to 4 MiB
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
         self.folder = folder.resolve()
-        self.latency = latency
+        self.latency = latency + round_trip
+        self.round_trip = round_trip
         self.ranges = ranges
         self.n_requests = 0
         self.n_bytes = 0
@@ -67,6 +85,15 @@ class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
     server: FileServer
+
+    def setup(self) -> None:
+        """Begin a connection, with nothing under way."""
+        super().setup()
+        # of a server far away: when the client's acknowledgement will be here, and how many bytes
+        self.under_way: deque[tuple[float, int]] = deque()
+        self.window = FIRST_WINDOW
+        facts = self.connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 16)
+        self.largest_window = 65_535 << (facts[SCALE_AT] & 15)
 
     def do_HEAD(self) -> None:
         """Answer with headers only."""
@@ -147,14 +174,29 @@ class Handler(BaseHTTPRequestHandler):
 
     def _send(self, descriptor: int, start: int, stop: int) -> None:
         line = self.connection.fileno()
+        most = FAR_BYTES if self.server.round_trip else SEND_BYTES
         while start < stop:
-            sent = os.sendfile(line, descriptor, start, min(stop - start, SEND_BYTES))
+            if self.server.round_trip:
+                self._wait_for_window()
+            sent = os.sendfile(line, descriptor, start, min(stop - start, most))
+            self.under_way.append((time.monotonic() + self.server.round_trip, sent))
             if sent == 0:
                 # the file was cut while we sent it: hang up, so that the client notices
                 self.close_connection = True
                 return
             self.server.count(n_bytes=sent)
             start += sent
+
+    def _wait_for_window(self) -> None:
+        """Wait until what was sent within a round trip leaves room in the client's window."""
+        while True:
+            now = time.monotonic()
+            while self.under_way and self.under_way[0][0] <= now:
+                self.window = min(self.window + self.under_way.popleft()[1], self.largest_window)
+            n_under_way = sum(n for _, n in self.under_way)
+            if not self.under_way or n_under_way + FAR_BYTES <= self.window:
+                return
+            time.sleep(self.under_way[0][0] - now)
 
     def log_message(self, format: str, *args: object) -> None:
         """Say nothing."""
@@ -165,10 +207,15 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--latency", type=float, default=0.0, help="before every answer [s]")
+    parser.add_argument("--round-trip", type=float, default=0.0, help="to the client and back [s]")
     parser.add_argument("--no-ranges", action="store_true")
     given = parser.parse_args()
     server = FileServer(
-        given.folder, port=given.port, latency=given.latency, ranges=not given.no_ranges
+        given.folder,
+        port=given.port,
+        latency=given.latency,
+        round_trip=given.round_trip,
+        ranges=not given.no_ranges,
     )
     print(server.address, flush=True)
     with contextlib.suppress(KeyboardInterrupt):

@@ -125,7 +125,7 @@ def cut_small(patch: Callable[[object, str, int], None] = setattr) -> None:
 def choose_options() -> HttpOptions:
     """Be as patient as the defaults, only much quicker."""
     return HttpOptions(
-        patience=0.5,
+        retry_seconds=0.5,
         connect_timeout=1.0,
         answer_timeout=0.4,
         stall_timeout=0.25,

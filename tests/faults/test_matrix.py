@@ -256,7 +256,7 @@ def options_for(fault: Fault, outcome: Outcome | None) -> HttpOptions:
     if isinstance(outcome, Fails):
         return options
     # what passes is waited for, however slow this machine is
-    options = replace(options, patience=10.0)
+    options = replace(options, retry_seconds=10.0)
     # long enough between tries for the server to come up
     is_coming = fault.how == "refused" and fault.times is not None
     return replace(options, backoff=0.5, longest_wait=1.0) if is_coming else options

@@ -20,7 +20,7 @@ from spikehouse.transfer.retry import HttpOptions
 
 N_BYTES = 300_000
 HASTY = HttpOptions(
-    patience=0.5, connect_timeout=2, answer_timeout=5, stall_timeout=2, backoff=0.01
+    retry_seconds=0.5, connect_timeout=2, answer_timeout=5, stall_timeout=2, backoff=0.01
 )
 SESSIONS = """\
 id,date_of_acquisition,isi_experiment_id,published_at,specimen_id,session_type,age_in_days,sex,\

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.skipif(
 
 SERVER = Path(__file__).resolve().parents[1] / "standins" / "s3_server.py"
 HASTY = HttpOptions(
-    patience=0.5, connect_timeout=2, answer_timeout=5, stall_timeout=2, backoff=0.01
+    retry_seconds=0.5, connect_timeout=2, answer_timeout=5, stall_timeout=2, backoff=0.01
 )
 SESSION_ID = 900000001
 

@@ -25,7 +25,7 @@ from spikehouse.transfer.remote_bytes import RemoteBytes, StreamOptions
 from spikehouse.transfer.remote_file import RemoteFile
 from spikehouse.transfer.retry import HttpOptions
 
-OPTIONS = StreamOptions(http=HttpOptions(patience=0.2, connections=4))
+OPTIONS = StreamOptions(http=HttpOptions(retry_seconds=0.2, connections=4))
 
 
 @contextlib.contextmanager

@@ -29,5 +29,5 @@ def closed_address() -> str:
 @pytest.fixture
 def hasty() -> HttpOptions:
     return HttpOptions(
-        patience=0.5, connect_timeout=2, answer_timeout=2, stall_timeout=0.3, backoff=0.01
+        retry_seconds=0.5, connect_timeout=2, answer_timeout=2, stall_timeout=0.3, backoff=0.01
     )

@@ -438,7 +438,7 @@ def test_get_session_data__is_usable_after_ctrl_c(
 def test_get_session_data__passes_on_what_the_server_did(
     source: FakeSource, server: StandIn, manifest: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_sources, "HttpOptions", partial(HttpOptions, patience=0.0))
+    monkeypatch.setattr(_sources, "HttpOptions", partial(HttpOptions, retry_seconds=0.0))
     source.get_session_data = lambda session_id: RemoteFile(server.url("/short"), "it")  # type: ignore[assignment,method-assign]
     project = EcephysProjectCache(source, manifest=manifest)
     server.routes["/short"] = lambda handler: (

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 __all__ = ["find_proxy", "make_pools"]
 
-WINDOW_BYTES = 2 << 20
 _PROXY_SCHEMES = {"http", "https", "socks4", "socks4a", "socks5", "socks5h"}
 
 
@@ -56,16 +55,14 @@ def make_pools(proxy: str | None, options: HttpOptions) -> urllib3.PoolManager:
     """Create the connection pools, through a proxy where one is set."""
     kept: dict[str, Any] = {"maxsize": options.connections}
     if proxy is None:
-        pools = urllib3.PoolManager(**kept, socket_options=_socket_options())
+        pools = urllib3.PoolManager(**kept)
     elif proxy.startswith("socks"):
         pools = _make_socks_pools(proxy, kept)
     else:
         parts = parse_url(proxy)
         headers = make_headers(proxy_basic_auth=unquote(parts.auth)) if parts.auth else None
         address = parts._replace(auth=None).url
-        pools = urllib3.ProxyManager(
-            address, proxy_headers=headers, **kept, socket_options=_socket_options()
-        )
+        pools = urllib3.ProxyManager(address, proxy_headers=headers, **kept)
     pools.pool_classes_by_scheme = {
         scheme: _make_patient(pool, options.stall_timeout)
         for scheme, pool in pools.pool_classes_by_scheme.items()
@@ -88,14 +85,6 @@ def _make_patient(pool: type[Any], stall_timeout: float) -> type[Any]:
     bases = (_PatientConnection, pool.ConnectionCls)
     connection = type("PatientConnection", bases, {"stall_timeout": stall_timeout})
     return type(pool.__name__, (pool,), {"ConnectionCls": connection})
-
-
-def _socket_options() -> list[tuple[int, int, int | bytes]]:
-    # bytes in the socket buffer are lost with a killed process, up to 32 MiB per connection without
-    # this limit, which is enough for 80 MB/s over four connections at a round trip of 0.1 s
-    clamp = getattr(socket, "TCP_WINDOW_CLAMP", None)
-    own = [] if clamp is None else [(socket.IPPROTO_TCP, clamp, WINDOW_BYTES)]
-    return [*HTTPConnection.default_socket_options, *own]
 
 
 class _PatientConnection(HTTPConnection):

@@ -67,6 +67,7 @@ T = TypeVar("T")
 
 # the first request brings so much, so that a small file takes one
 FIRST_BYTES = 4 << 20
+FLUSH_BYTES = 32 << 20
 COPY_BYTES = 1 << 20
 MAX_VERSIONS = 4
 WATCH_S = 0.2
@@ -253,7 +254,8 @@ class _Download:
                 is_stopped=self._stop.is_set,
                 has_ranges=answer.is_range,
             )
-            downloader.run(response, (answer.start, answer.stop))
+            with _flushing(part):
+                downloader.run(response, (answer.start, answer.stop))
             self._finish(part, digest)
 
     def _contact(self) -> tuple[BaseHTTPResponse | None, Answer]:
@@ -401,6 +403,36 @@ class _FrontDigest:
                 self._offset += len(some)
         except OSError as error:
             self._error = error
+
+
+@contextlib.contextmanager
+def _flushing(part: SparseFile) -> Iterator[None]:
+    """Flush to the disk in the background, so that little is left for the last flush."""
+    # that of 400 MB at once took 40 % longer, on loopback
+    has_ended = threading.Event()
+
+    def flush() -> None:
+        n_flushed = 0
+        while True:
+            with part.changed:
+                while not has_ended.is_set() and part.n_recorded < n_flushed + FLUSH_BYTES:
+                    part.changed.wait()
+                n_flushed = part.n_recorded
+            if has_ended.is_set():
+                return
+            # the last flush raises it again
+            with contextlib.suppress(CacheError):
+                part.sync()
+
+    thread = threading.Thread(target=flush, name="flush", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        with part.changed:
+            has_ended.set()
+            part.changed.notify_all()
+        thread.join()
 
 
 # ---- files that are not on a server

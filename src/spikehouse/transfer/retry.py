@@ -45,7 +45,7 @@ class HttpOptions:
     fetch_tries
         Number of tries after failures that seldom pass: an unreachable host, an HTML page
         instead of the file, contradicting lengths.
-    patience
+    retry_seconds
         Time during which failures that pass (status 429 or 5xx, reset, timeout) are retried [s],
         whatever ``fetch_tries`` is. It starts again whenever bytes of a download arrive. The
         waits between tries double, unless the server asks for a certain wait.
@@ -65,7 +65,7 @@ class HttpOptions:
     """
 
     fetch_tries: int = 2
-    patience: float = 60.0
+    retry_seconds: float = 60.0
     connect_timeout: float = 15.0
     answer_timeout: float = field(default_factory=_read_timeout)
     stall_timeout: float = 60.0
@@ -103,14 +103,13 @@ class UnreachableError(TransientError):
 class RetryState:
     """The consecutive failures of one operation, and whether it is tried again."""
 
-    # Two budgets. Failures that pass (429, 5xx, resets, timeouts) are retried for
-    # `options.patience` seconds since the last progress; failures that seldom pass (unknown host,
-    # an HTML page instead of the file, contradicting lengths) `options.fetch_tries` times. A host
-    # that has answered before (`has_met`) gets the first budget also when it is unreachable: it
-    # will be back. Time counts from `_since`, the last progress (or the first failure, if an
-    # answer came before it); `_begun` is the start of the current try, whose duration is counted
-    # twice, as the next try of a silent host would last as long and must not end far beyond the
-    # budget.
+    # Two budgets. Failures that pass (429, 5xx, resets, timeouts) are retried for `retry_seconds`
+    # since the last progress; failures that seldom pass (unknown host, an HTML page instead of the
+    # file, contradicting lengths) `fetch_tries` times. A host that has answered before (`has_met`)
+    # gets the first budget also when it is unreachable: it will be back. Time counts from `_since`,
+    # the last progress (or the first failure, if an answer came before it); `_begun` is the start
+    # of the current try, whose duration is counted twice, as the next try of a silent host would
+    # last as long and must not end far beyond the budget.
 
     def __init__(self, options: HttpOptions, *, has_met: bool = False) -> None:
         self._options = options
@@ -135,10 +134,10 @@ class RetryState:
             is_enough = self._n_failed >= options.fetch_tries
         else:
             # nor is a try begun that would end long after: a silent host has one of 30 s
-            is_enough = (now - self._since) + (now - self._begun) >= options.patience
+            is_enough = (now - self._since) + (now - self._begun) >= options.retry_seconds
         if is_enough:
             raise error
-        wait = self._choose_wait(error, until=self._since + options.patience - now)
+        wait = self._choose_wait(error, until=self._since + options.retry_seconds - now)
         self._begun = now + wait
         text = f"try {self._n_failed} failed, the next one is in {wait:.1f} s: {error.message}"
         if wait < SHORT_S:

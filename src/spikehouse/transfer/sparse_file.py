@@ -184,6 +184,9 @@ class SparseFile:
         self.changed = threading.Condition()
         self.is_complete = False
         self.front = 0
+        # bytes recorded since it was opened
+        self.n_recorded = 0
+        self._flush_error: CacheError | None = None
         self._part = part
         self._journal = journal
         self._n_parsed = 0
@@ -296,6 +299,7 @@ class SparseFile:
         self._append(_show(line), is_new=is_new)
         with self.changed:
             self._take_in(line)
+            self.n_recorded += stop - start
             self.changed.notify_all()
 
     def settle(self, size: int) -> None:
@@ -309,8 +313,14 @@ class SparseFile:
 
     def sync(self) -> None:
         """Wait until all bytes are on the disk."""
-        with self._busy(), explain_storage_errors(self.target):
-            os.fsync(self._part)
+        try:
+            with self._busy(), explain_storage_errors(self.target):
+                os.fsync(self._part)
+        except CacheError as error:
+            self._flush_error = error
+        # the system reports it once
+        if self._flush_error is not None:
+            raise self._flush_error
 
     # ---- the journal
 

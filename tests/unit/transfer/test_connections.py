@@ -128,7 +128,7 @@ def test_fetch_bytes__ends_what_has_no_end(
 ) -> None:
     act, error, message = ENDLESS[what]
     server = serve(act)
-    options = replace(hasty, answer_timeout=0.4, patience=0.1)
+    options = replace(hasty, answer_timeout=0.4, retry_seconds=0.1)
     with pytest.raises(error, match=message):
         fetch(server.url, options)
 
@@ -143,7 +143,7 @@ def test_fetch_bytes__gives_up_on_a_silence_that_closes_the_connection_behind_th
     server = serve(act)
     began = time.monotonic()
     with pytest.raises(TransferError, match="stalled after 2 bytes"):
-        fetch(server.url, replace(hasty, answer_timeout=30, patience=0.1))
+        fetch(server.url, replace(hasty, answer_timeout=30, retry_seconds=0.1))
     assert time.monotonic() - began < 10
 
 
@@ -213,7 +213,7 @@ def test_fetch_bytes__says_what_it_waits_for(
 ) -> None:
     server = serve(act)
     with pytest.raises((SourceError, TransferError)):
-        fetch(server.url, replace(hasty, answer_timeout=0.4, patience=0.0))
+        fetch(server.url, replace(hasty, answer_timeout=0.4, retry_seconds=0.0))
     assert [text for text in caplog.messages if said in text and server.address in text]
     assert len(caplog.messages) == 1
 

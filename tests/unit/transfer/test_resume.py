@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from tests.unit.conftest import Handler, StandIn
 
 FAST = HttpOptions(
-    patience=0.5,
+    retry_seconds=0.5,
     connect_timeout=2,
     answer_timeout=2,
     stall_timeout=0.3,

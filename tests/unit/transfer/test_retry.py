@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spikehouse.errors import SourceError, TransferError
-from spikehouse.transfer import retry as patience
+from spikehouse.transfer import retry as retry_module
 from spikehouse.transfer.retry import (
     HttpOptions,
     RetryState,
@@ -38,8 +38,8 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(patience, "time", clock)
-    monkeypatch.setattr(patience, "say", lambda text: None)
+    monkeypatch.setattr(retry_module, "time", clock)
+    monkeypatch.setattr(retry_module, "say", lambda text: None)
     return clock
 
 
@@ -147,7 +147,7 @@ def test_retry__ends_when_it_is_told_to_stop() -> None:
     assert tries == [1]
 
 
-def test_patience__is_new_whenever_something_came(clock: Clock) -> None:
+def test_retry_state__is_new_whenever_something_came(clock: Clock) -> None:
     patient = RetryState(HttpOptions(), has_met=True)
     for _ in range(50):
         for _ in range(4):
@@ -157,7 +157,7 @@ def test_patience__is_new_whenever_something_came(clock: Clock) -> None:
 
 
 @given(st.integers(1, 10_000), st.floats(0.001, 10), st.floats(0.001, 100))
-def test_patience__waits_double_with_jitter_up_to_a_limit(
+def test_retry_state__waits_double_with_jitter_up_to_a_limit(
     n_failed: int, backoff: float, longest: float
 ) -> None:
     options = HttpOptions(backoff=backoff, longest_wait=longest)

@@ -27,7 +27,9 @@ from spikehouse.transfer.sparse_file import count_kept, journal_of, part_of, rea
 if TYPE_CHECKING:
     from tests.unit.conftest import Handler, StandIn
 
-FAST = HttpOptions(patience=0.5, connect_timeout=2, answer_timeout=5, stall_timeout=1, backoff=0.01)
+FAST = HttpOptions(
+    retry_seconds=0.5, connect_timeout=2, answer_timeout=5, stall_timeout=1, backoff=0.01
+)
 OPTIONS = StreamOptions(http=FAST, rules=PlanRules(connections=4))
 
 
