@@ -154,7 +154,7 @@ def run_job(folder: Path, job: str, *, ours: bool) -> float:
         import pyarrow.parquet  # noqa: F401
 
         import spikehouse.survey.sources.warehouse  # noqa: F401
-        from spikehouse.project import EcephysProjectCache
+        from spikehouse.cache import EcephysProjectCache
 
         make = EcephysProjectCache.fixed
     else:

@@ -9,8 +9,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from spikehouse.cache import EcephysProjectCache
     from spikehouse.decoding import decode
-    from spikehouse.project import EcephysProjectCache
     from spikehouse.session import EcephysSession
     from spikehouse.spikes import compute_design_matrix
 
@@ -25,7 +25,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "EcephysProjectCache": "spikehouse.project",
+    "EcephysProjectCache": "spikehouse.cache",
     "EcephysSession": "spikehouse.session",
     "decode": "spikehouse.decoding",
     "compute_design_matrix": "spikehouse.spikes",

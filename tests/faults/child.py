@@ -19,7 +19,6 @@ from typing import Any
 from fault_sources import SESSION_ID, choose_options, cut_small, make_source_at
 
 from spikehouse.errors import CacheError
-from spikehouse.survey.folder import CacheFolder
 from spikehouse.survey.manifest import create_manifest, read_manifest
 from spikehouse.survey.store import Store
 
@@ -32,8 +31,8 @@ def fetch(task: dict[str, Any]) -> Path:
     manifest = read_manifest(path) if path.exists() else create_manifest(path)
     options = choose_options()
     source = make_source_at(task["name"], task["address"], options)
-    store = Store(CacheFolder(manifest, options, progress=False), (source,))
-    return store.fetch(store.target_session(SESSION_ID))
+    store = Store(manifest, (source,), options=options, progress=False)
+    return store.fetch(store.file("session", SESSION_ID))
 
 
 def fork_on_demand() -> None:

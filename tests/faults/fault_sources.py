@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 from fault_server import Document, FaultyServer, read_criteria
 
-from spikehouse.survey.protocol import Source
+from spikehouse.survey.source import Source
 from spikehouse.survey.sources import rma_client
 from spikehouse.survey.sources.dandi import Dandi
 from spikehouse.survey.sources.s3 import S3

@@ -22,7 +22,6 @@ from fault_sources import (
 )
 
 from spikehouse.errors import SourceError
-from spikehouse.survey.folder import CacheFolder
 from spikehouse.survey.manifest import create_manifest
 from spikehouse.survey.store import Store
 
@@ -49,7 +48,7 @@ def open_store(folder: Path, first: FaultyServer, second: FaultyServer) -> Store
     options = choose_options()
     sources = [make_source("s3", first, options), make_source("warehouse", second, options)]
     manifest = create_manifest(folder / "manifest.json")
-    return Store(CacheFolder(manifest, options, progress=False), sources)
+    return Store(manifest, sources, options=options, progress=False)
 
 
 @pytest.mark.parametrize("fault", BROKEN)
@@ -59,7 +58,7 @@ def test_fallback__takes_the_next_source(fault: str, body: bytes, tmp_path: Path
             serve_everything(server, (body,))
         first.misbehave("file", BROKEN[fault])
         store = open_store(tmp_path, first, second)
-        path = store.fetch(store.target_session(SESSION_ID))
+        path = store.fetch(store.file("session", SESSION_ID))
         assert path.read_bytes() == body
         assert first.n_wrong["file"]
 
@@ -70,7 +69,7 @@ def test_fallback__goes_on_from_the_bytes_that_are_there(body: bytes, tmp_path: 
             serve_everything(server, (body,))
         first.misbehave("file", Behaviour(status=500), after=4)
         store = open_store(tmp_path, first, second)
-        path = store.fetch(store.target_session(SESSION_ID))
+        path = store.fetch(store.file("session", SESSION_ID))
         assert path.read_bytes() == body
         assert first.n_sent["file"] >= 2 * SMALL_BLOCK
         assert first.n_sent["file"] + second.n_sent["file"] < len(body) + SMALL_BLOCK
@@ -84,7 +83,7 @@ def test_fallback__of_another_version_begins_anew(body: bytes, tmp_path: Path) -
         first.misbehave("file", Behaviour(status=500), after=4)
         second.misbehave("file", Behaviour(version=1))
         store = open_store(tmp_path, first, second)
-        path = store.fetch(store.target_session(SESSION_ID))
+        path = store.fetch(store.file("session", SESSION_ID))
         assert path.read_bytes() == other
 
 
@@ -96,8 +95,8 @@ def test_fallback__names_every_source_that_failed(body: bytes, tmp_path: Path) -
         second.misbehave("file", Behaviour(status=503))
         store = open_store(tmp_path, first, second)
         with pytest.raises(SourceError, match=r"(?s)s3.*status 500.*warehouse.*status 503"):
-            store.fetch(store.target_session(SESSION_ID))
-        assert not store.target_session(SESSION_ID).path.exists()
+            store.fetch(store.file("session", SESSION_ID))
+        assert not store.file("session", SESSION_ID).path.exists()
 
 
 @pytest.fixture(scope="module")
@@ -124,9 +123,9 @@ def test_tls__certificate_nobody_vouches_for_is_refused(
         options = choose_options()
         manifest = create_manifest(tmp_path / "manifest.json")
         source = make_source("s3", server, options, tls=True)
-        store = Store(CacheFolder(manifest, options, progress=False), [source])
+        store = Store(manifest, [source], options=options, progress=False)
         with pytest.raises(SourceError, match="certificate verify failed"):
-            store.fetch(store.target_session(SESSION_ID))
+            store.fetch(store.file("session", SESSION_ID))
         assert server.n_seen["file"] == 0
 
 
@@ -140,8 +139,8 @@ def test_resume__fetches_only_what_is_missing(
         options = choose_options()
         manifest = create_manifest(tmp_path / "manifest.json")
         source = make_source(name, server, options)
-        store = Store(CacheFolder(manifest, options, progress=False), [source])
-        target = store.target_session(SESSION_ID)
+        store = Store(manifest, [source], options=options, progress=False)
+        target = store.file("session", SESSION_ID)
         with pytest.raises(
             SourceError, match=r"\d+ of \d+ bytes are kept in .* the same call resumes"
         ):

@@ -36,15 +36,16 @@ from fault_sources import (
 )
 from print_matrix import read_page
 
-from spikehouse.survey.folder import CacheFolder
+from spikehouse.survey.file_kinds import VISUAL_CODING
 from spikehouse.survey.manifest import create_manifest
-from spikehouse.survey.protocol import Source
+from spikehouse.survey.source import Source
 from spikehouse.survey.store import Store
 from spikehouse.transfer.byte_ranges import PlanRules
 from spikehouse.transfer.remote_bytes import RemoteBytes, StreamOptions
 from spikehouse.transfer.remote_file import RemoteFile
 from spikehouse.transfer.retry import HttpOptions
 
+FILE = VISUAL_CODING.file
 T = TypeVar("T")
 DEADLINE_S = 15.0
 OWN = ".spikehouse"
@@ -74,7 +75,7 @@ def open_server(fault: Fault | None, versions: tuple[bytes, ...]) -> FaultyServe
 def open_store(folder: Path, source: Source | None, options: HttpOptions | None = None) -> Store:
     manifest = create_manifest(folder / "manifest.json")
     sources = () if source is None else (source,)
-    return Store(CacheFolder(manifest, options or choose_options(), progress=False), sources)
+    return Store(manifest, sources, options=options or choose_options(), progress=False)
 
 
 def within_deadline(act: Callable[[], T]) -> T:
@@ -155,7 +156,7 @@ def test_file__is_right_or_absent(
         store = open_store(
             tmp_path, make_source(column, server, options, tls=fault.how == "tls"), options
         )
-        target = store.target_session(SESSION_ID)
+        target = store.file("session", SESSION_ID)
         if isinstance(outcome, Completes):
             within_deadline(lambda: store.fetch(target))
             assert target.path.read_bytes() in versions
@@ -214,7 +215,7 @@ def test_stream__is_right_or_an_error(
         misbehave(server, fault, "file")
         options = options_for(fault, outcome)
         source = make_source("s3", server, options, tls=fault.how == "tls")
-        remote = source.get_session_data(SESSION_ID)
+        remote = source.locate(FILE("session", SESSION_ID))
         assert isinstance(remote, RemoteFile)
         if isinstance(outcome, Completes):
             within_deadline(lambda: read_all(remote, tmp_path, versions[0], options))

@@ -12,12 +12,13 @@ import pytest
 from tests.standins.dandi_server import Archive, serve_archive
 
 from spikehouse.errors import ChecksumError, NotFoundError, SourceError
-from spikehouse.survey import Dandi, Folder
+from spikehouse.survey import VISUAL_CODING, Dandi, Folder
 from spikehouse.transfer import RemoteFile
 from spikehouse.transfer.downloads import download
 from spikehouse.transfer.http import HttpClient
 from spikehouse.transfer.retry import HttpOptions
 
+FILE = VISUAL_CODING.file
 N_BYTES = 300_000
 HASTY = HttpOptions(
     retry_seconds=0.5, connect_timeout=2, answer_timeout=5, stall_timeout=2, backoff=0.01
@@ -80,8 +81,8 @@ def read(archive: Archive, path: str) -> bytes:
     return (archive.folder / path).read_bytes()
 
 
-def test_get_session_data__knows_size_and_digest(dandi: Dandi, archive: Archive) -> None:
-    found = dandi.get_session_data(791319847)
+def test_locate__knows_size_and_digest(dandi: Dandi, archive: Archive) -> None:
+    found = dandi.locate(FILE("session", 791319847))
     body = read(archive, "000021/sub-1/sub-1_ses-791319847.nwb")
     assert found.size == len(body)
     assert found.sha256 == hashlib.sha256(body).hexdigest()
@@ -90,12 +91,10 @@ def test_get_session_data__knows_size_and_digest(dandi: Dandi, archive: Archive)
     assert found.url.startswith(f"{archive.api}assets/")
 
 
-def test_get_session_data__asks_for_the_list_once_page_by_page(
-    dandi: Dandi, archive: Archive
-) -> None:
+def test_locate__asks_for_the_list_once_page_by_page(dandi: Dandi, archive: Archive) -> None:
     n_before = len(archive.server.seen)
-    dandi.get_session_data(791319847)
-    dandi.get_probe_lfp_data(805008600)
+    dandi.locate(FILE("session", 791319847))
+    dandi.locate(FILE("lfp", 791319847, 805008600))
     asked = archive.server.seen[n_before:]
     listing = "/api/dandisets/000021/versions/0.251116.2246/assets/?"
     assert [path.removeprefix(listing) for path in asked if path.startswith(listing)] == [
@@ -107,11 +106,11 @@ def test_get_session_data__asks_for_the_list_once_page_by_page(
     assert len(asked) == 5
 
 
-def test_get_probe_lfp_data__takes_the_newest_version_of_the_other_dandiset(
+def test_locate__of_lfp_takes_the_newest_version_of_the_other_dandiset(
     dandi: Dandi, archive: Archive
 ) -> None:
     n_before = len(archive.server.seen)
-    found = dandi.get_probe_lfp_data(773592315)
+    found = dandi.locate(FILE("lfp", 766640955, 773592315))
     body = (
         archive.folder / "000022/sub-2/sub-2_ses-766640955_probe-773592315_ecephys.nwb"
     ).read_bytes()
@@ -123,21 +122,23 @@ def test_download__follows_the_archive_to_its_bucket(
     dandi: Dandi, archive: Archive, tmp_path: Path
 ) -> None:
     target = tmp_path / "session.nwb"
-    download(dandi.get_session_data(791319847), target, check=lambda path: None, options=HASTY)
+    download(
+        dandi.locate(FILE("session", 791319847)), target, check=lambda path: None, options=HASTY
+    )
     assert target.read_bytes() == read(archive, "000021/sub-1/sub-1_ses-791319847.nwb")
 
 
 def test_download__goes_to_no_host_that_was_not_declared(
     dandi: Dandi, archive: Archive, tmp_path: Path
 ) -> None:
-    astray = replace(dandi.get_session_data(791319847), hosts=frozenset({"127.0.0.1:1"}))
+    astray = replace(dandi.locate(FILE("session", 791319847)), hosts=frozenset({"127.0.0.1:1"}))
     with pytest.raises(SourceError, match=f"redirects to .*{archive.bucket}"):
         download(astray, tmp_path / "session.nwb", check=lambda path: None, options=HASTY)
     assert not (tmp_path / "session.nwb").exists()
 
 
 def test_download__compares_the_published_digest(dandi: Dandi, tmp_path: Path) -> None:
-    other = replace(dandi.get_session_data(791319847), sha256="0" * 64)
+    other = replace(dandi.locate(FILE("session", 791319847)), sha256="0" * 64)
     with pytest.raises(ChecksumError):
         download(other, tmp_path / "session.nwb", check=lambda path: None, options=HASTY)
     assert not (tmp_path / "session.nwb").exists()
@@ -145,7 +146,7 @@ def test_download__compares_the_published_digest(dandi: Dandi, tmp_path: Path) -
 
 def test_read_range__gives_bytes_of_the_bucket(dandi: Dandi, archive: Archive) -> None:
     client = HttpClient(HASTY)
-    found = client.probe(dandi.get_session_data(791319847))
+    found = client.probe(dandi.locate(FILE("session", 791319847)))
     assert isinstance(found, RemoteFile)
     assert found.size == N_BYTES
     assert found.etag is not None
@@ -154,20 +155,18 @@ def test_read_range__gives_bytes_of_the_bucket(dandi: Dandi, archive: Archive) -
         assert client.read_range(found, start, stop) == body[start:stop]
 
 
-def test_get_session_data__says_what_the_archive_does_not_have(dandi: Dandi) -> None:
+def test_locate__says_what_the_archive_does_not_have(dandi: Dandi) -> None:
     with pytest.raises(
         NotFoundError, match=r"nor DANDI:000022/0\.251116\.2246 has a file for session 715093703"
     ):
-        dandi.get_session_data(715093703)
+        dandi.locate(FILE("session", 715093703))
     with pytest.raises(NotFoundError, match="has a file for LFP of probe 773592317"):
-        dandi.get_probe_lfp_data(773592317)
+        dandi.locate(FILE("lfp", 766640955, 773592317))
 
 
-def test_get_session_data__says_that_a_version_is_not_there(
-    archive: Archive, tables: Folder
-) -> None:
+def test_locate__says_that_a_version_is_not_there(archive: Archive, tables: Folder) -> None:
     dandi = Dandi(archive.api, tables=tables, versions={"000021": "0.1.2"}, options=HASTY)
     with pytest.raises(
         NotFoundError, match=r"the list of files of DANDI:000021/0\.1\.2 is not there \(status 404"
     ):
-        dandi.get_session_data(791319847)
+        dandi.locate(FILE("session", 791319847))

@@ -26,7 +26,7 @@ from spikehouse.errors import (
     SessionNotFoundError,
     TransferError,
 )
-from spikehouse.project import FetchPlan
+from spikehouse.survey import FetchPlan
 
 FIRST, SECOND = 900000001, 900000002
 SESSION = f"/session_{FIRST}/session_{FIRST}.nwb"
@@ -155,7 +155,7 @@ def test_fetch__brings_everything_and_then_nothing(
     assert project.fetch(again) == paths
     assert project.fetch(plan) == paths
     assert server.requests == []
-    assert (project.verify()["state"] == "sound").all()
+    assert (project.verify()["state"] == "ok").all()
 
 
 def test_fetch__one_failure_does_not_stop_the_others(
@@ -198,7 +198,7 @@ def test_fetch__refuses_what_is_no_plan_of_this_cache(
     other = FetchPlan(tmp_path, plan.items, plan.n_bytes_free)
     with pytest.raises(InvalidArgumentError, match="this plan is for"):
         project.fetch(other)
-    monkeypatch.setattr("spikehouse.project._fetching.measure_free_space", lambda folder: 1000)
+    monkeypatch.setattr("spikehouse.survey.run_plan.measure_free_space", lambda folder: 1000)
     with pytest.raises(CacheError, match=r"MB must be downloaded, but .* has 1.00 kB free"):
         project.fetch(plan)
 

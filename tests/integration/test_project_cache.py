@@ -148,7 +148,7 @@ def test_from_demo__its_files_lie_on_the_disk_once(tmp_path: Path) -> None:
             file = folder / name
             assert file.samefile(folder.parent / file.name)
         states = project.verify().set_index("file")["state"]
-        assert set(states) == {"sound"}
+        assert set(states) == {"ok"}
         metrics = project.get_unit_analysis_metrics_for_session(session_id)
         assert metrics["pref_image_ns"].notna().any()
 
@@ -185,7 +185,7 @@ def test_verify__repairs_what_it_can_and_says_what_it_could_not(tmp_path: Path) 
         assert files.loc[files["kind"] == "replaced", "file"].tolist() == kept
         project.remove_leftovers(project.list_leftovers())
         assert not any((manifest.parent / name).exists() for name in kept)
-        assert set(project.verify()["state"]) == {"sound"}
+        assert set(project.verify()["state"]) == {"ok"}
 
 
 def test_num_units__says_why_the_session_table_counts_more(project: EcephysProjectCache) -> None:

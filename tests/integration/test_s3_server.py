@@ -12,15 +12,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from spikehouse.compat.fetch_api import FetchApi
 from spikehouse.demo import Survey
 from spikehouse.errors import NotFoundError, SourceError
-from spikehouse.survey import S3
-from spikehouse.survey.protocol import TABLE_FILES, TableFile
+from spikehouse.survey import S3, VISUAL_CODING
 from spikehouse.transfer import RemoteFile
 from spikehouse.transfer.downloads import download
 from spikehouse.transfer.http import HttpClient
 from spikehouse.transfer.retry import HttpOptions
 
+FILE = VISUAL_CODING.file
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("moto") is None, reason="needs moto[s3,server], which is not here"
 )
@@ -103,10 +104,10 @@ def accept_all(path: Path) -> None:
 
 def test_tables__are_those_of_the_survey(s3: S3, survey: Survey) -> None:
     for name, table in [
-        ("sessions", s3.get_sessions()),
-        ("probes", s3.get_probes()),
-        ("channels", s3.get_channels()),
-        ("units", s3.get_units()),
+        ("sessions", s3.read_table(FILE("sessions"))),
+        ("probes", s3.read_table(FILE("probes"))),
+        ("channels", s3.read_table(FILE("channels"))),
+        ("units", s3.read_table(FILE("units"))),
     ]:
         expected = survey.read_table(name)
         assert table.index.tolist() == expected.index.tolist()
@@ -116,9 +117,8 @@ def test_tables__are_those_of_the_survey(s3: S3, survey: Survey) -> None:
 
 def test_tables__cost_one_request_each(s3: S3, bucket: Bucket) -> None:
     before = {name: bucket.count_requests(f"{name}.csv") for name in ("units", "probes")}
-    for _ in range(2):
-        s3.get_units()
-        s3.get_probes()
+    s3.read_table(FILE("units"))
+    s3.read_table(FILE("probes"))
     assert bucket.count_requests("units.csv") - before["units"] == 1
     assert bucket.count_requests("probes.csv") - before["probes"] == 1
 
@@ -126,7 +126,7 @@ def test_tables__cost_one_request_each(s3: S3, bucket: Bucket) -> None:
 def test_get_unit_analysis_metrics__agrees_with_the_survey(s3: S3, survey: Survey) -> None:
     for session_id in survey.session_ids:
         expected = survey.read_analysis_metrics(session_id)
-        metrics = s3.get_unit_analysis_metrics(ecephys_session_ids=[session_id])
+        metrics = FetchApi(s3).get_unit_analysis_metrics(ecephys_session_ids=[session_id])
         units = survey.read_table("units").index
         assert sorted(metrics.index) == sorted(expected.index[expected.index.isin(units)])
         numbers = expected.select_dtypes("float").dropna(axis="columns", how="all")
@@ -137,28 +137,39 @@ def test_get_unit_analysis_metrics__agrees_with_the_survey(s3: S3, survey: Surve
         )
 
 
-@pytest.mark.parametrize("name", TABLE_FILES)
-def test_get_table_file__is_the_csv_byte_for_byte(
-    s3: S3, bucket: Bucket, name: TableFile, tmp_path: Path
+@pytest.mark.parametrize(
+    "of",
+    [
+        ("sessions",),
+        ("probes",),
+        ("channels",),
+        ("units",),
+        ("type_metrics", "brain_observatory_1.1"),
+        ("type_metrics", "functional_connectivity"),
+    ],
+)
+def test_locate__of_a_table_is_the_csv_byte_for_byte(
+    s3: S3, bucket: Bucket, of: tuple[str, ...], tmp_path: Path
 ) -> None:
-    expected = bucket.folder / f"{name}.csv"
+    file = FILE(*of)
+    expected = bucket.folder / file.key
     if not expected.exists():
         pytest.skip("the small survey has no session of this type")
     target = tmp_path / "table.csv"
-    download(s3.get_table_file(name), target, check=accept_all, options=HASTY)
+    download(s3.locate(file), target, check=accept_all, options=HASTY)
     assert target.read_bytes() == expected.read_bytes()
 
 
-def test_get_session_data__is_downloaded_whole(s3: S3, bucket: Bucket, tmp_path: Path) -> None:
+def test_locate__is_downloaded_whole(s3: S3, bucket: Bucket, tmp_path: Path) -> None:
     target = tmp_path / "session.nwb"
-    download(s3.get_session_data(SESSION_ID), target, check=accept_all, options=HASTY)
+    download(s3.locate(FILE("session", SESSION_ID)), target, check=accept_all, options=HASTY)
     expected = bucket.folder / f"session_{SESSION_ID}/session_{SESSION_ID}.nwb"
     assert target.read_bytes() == expected.read_bytes()
 
 
 def test_read_range__gives_the_bytes_asked_for(s3: S3, bucket: Bucket) -> None:
     client = HttpClient(HASTY)
-    found = client.probe(s3.get_session_data(SESSION_ID))
+    found = client.probe(s3.locate(FILE("session", SESSION_ID)))
     body = (bucket.folder / f"session_{SESSION_ID}/session_{SESSION_ID}.nwb").read_bytes()
     assert found.size == len(body)
     assert found.etag is not None
@@ -176,7 +187,7 @@ def test_read_range__notices_that_the_file_was_replaced(
     key = "session_900000777/session_900000777.nwb"
     bucket.put(key, paths[0])
     client = HttpClient(HASTY)
-    found = client.probe(s3.get_session_data(900000777))
+    found = client.probe(s3.locate(FILE("session", 900000777)))
     assert client.read_range(found, 0, 10) == bytes(10)
     bucket.put(key, paths[1])
     # this server ignores If-Range: the ETag of its answer is what tells
@@ -186,16 +197,16 @@ def test_read_range__notices_that_the_file_was_replaced(
     bucket.delete(key)
 
 
-def test_get_table_file__of_a_deleted_table_is_an_error_that_says_so(
+def test_locate__of_a_deleted_table_is_an_error_that_says_so(
     bucket: Bucket, tmp_path: Path
 ) -> None:
     held = bucket.folder / "channels.csv"
     bucket.delete("channels.csv")
     try:
         with pytest.raises(NotFoundError, match=r"table channels is not there \(status 404: .*403"):
-            S3(bucket.url, options=HASTY).get_channels()
+            S3(bucket.url, options=HASTY).read_table(FILE("channels"))
         target = tmp_path / "channels.csv"
-        content = S3(bucket.url, options=HASTY).get_table_file("channels")
+        content = S3(bucket.url, options=HASTY).locate(FILE("channels"))
         with pytest.raises((NotFoundError, SourceError), match="404"):
             download(content, target, check=accept_all, options=HASTY)
         assert not target.exists()
@@ -203,8 +214,8 @@ def test_get_table_file__of_a_deleted_table_is_an_error_that_says_so(
         bucket.put("channels.csv", held)
 
 
-def test_get_session_data__of_a_session_that_is_not_there(s3: S3) -> None:
-    missing = s3.get_session_data(1)
+def test_locate__of_a_session_that_is_not_there(s3: S3) -> None:
+    missing = s3.locate(FILE("session", 1))
     assert missing == RemoteFile(
         url=f"{s3.base_url}session_1/session_1.nwb", name="session 1", source="s3"
     )

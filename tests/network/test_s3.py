@@ -7,9 +7,10 @@ import pytest
 
 from spikehouse import EcephysProjectCache
 from spikehouse.errors import NotFoundError, SourceError
-from spikehouse.survey import S3
+from spikehouse.survey import S3, VISUAL_CODING
 from spikehouse.transfer.http import HttpClient
 
+FILE = VISUAL_CODING.file
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 N_BYTES = 2_317_463_664
 
@@ -59,9 +60,9 @@ def test_analysis_metrics__have_the_published_number_of_units(
     assert len(cache.get_unit_analysis_metrics_by_session_type(session_type)) == n_units
 
 
-def test_get_session_data__has_the_published_size_and_serves_ranges(s3: S3) -> None:
+def test_locate__has_the_published_size_and_serves_ranges(s3: S3) -> None:
     client = HttpClient()
-    found = client.probe(s3.get_session_data(791319847))
+    found = client.probe(s3.locate(FILE("session", 791319847)))
     assert found.size == N_BYTES
     assert found.etag is not None
     assert client.read_range(found, 0, 8) == HDF5_SIGNATURE
@@ -69,25 +70,25 @@ def test_get_session_data__has_the_published_size_and_serves_ranges(s3: S3) -> N
     assert len(client.read_range(found, N_BYTES - 10, N_BYTES)) == 10
 
 
-def test_get_probe_lfp_data__serves_ranges(s3: S3) -> None:
+def test_locate__of_lfp_serves_ranges(s3: S3) -> None:
     client = HttpClient()
-    found = client.probe(s3.get_probe_lfp_data(773592315))
+    found = client.probe(s3.locate(FILE("lfp", 766640955, 773592315)))
     assert client.read_range(found, 0, 8) == HDF5_SIGNATURE
 
 
 def test_templates__are_there(s3: S3) -> None:
     client = HttpClient()
-    scene = client.probe(s3.get_natural_scene_template(0))
+    scene = client.probe(s3.locate(FILE("scene", 0)))
     assert client.read_range(scene, 0, 2) in (b"II", b"MM")
-    movie = client.probe(s3.get_natural_movie_template(1))
+    movie = client.probe(s3.locate(FILE("movie", 1)))
     assert client.read_range(movie, 0, 6) == b"\x93NUMPY"
     assert movie.size is not None
     assert movie.size >= 900 * 304 * 608
 
 
-def test_get_session_data__of_no_session_is_not_there(s3: S3) -> None:
+def test_locate__of_no_session_is_not_there(s3: S3) -> None:
     with pytest.raises((NotFoundError, SourceError), match=r"40[34]"):
-        HttpClient().probe(s3.get_session_data(1))
+        HttpClient().probe(s3.locate(FILE("session", 1)))
 
 
 def test_read_scene__has_the_published_shape(cache: EcephysProjectCache) -> None:
@@ -95,6 +96,6 @@ def test_read_scene__has_the_published_shape(cache: EcephysProjectCache) -> None
 
 
 def test_sessions_csv__has_the_published_length(s3: S3) -> None:
-    size = HttpClient().probe(s3.get_table_file("sessions")).size
+    size = HttpClient().probe(s3.locate(FILE("sessions"))).size
     assert size is not None
     assert round(size / 1000, 1) == 7.8

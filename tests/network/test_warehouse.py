@@ -9,8 +9,10 @@ import pytest
 
 from spikehouse import EcephysProjectCache
 from spikehouse.errors import NotFoundError
-from spikehouse.survey import Warehouse
+from spikehouse.survey import VISUAL_CODING, Warehouse
 from spikehouse.transfer.http import HttpClient
+
+FILE = VISUAL_CODING.file
 
 
 @pytest.fixture(scope="module")
@@ -41,22 +43,22 @@ def test_warehouse__prints_the_published_numbers(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("session_id", "file_id"), [(791319847, 1026124645), (715093703, 1026124469)]
 )
-def test_get_session_data__is_the_well_known_file(
+def test_locate__is_the_well_known_file(
     warehouse: Warehouse, session_id: int, file_id: int
 ) -> None:
-    found = warehouse.get_session_data(session_id)
+    found = warehouse.locate(FILE("session", session_id))
     assert found.url.endswith(f"//api.brain-map.org/api/v2/well_known_file_download/{file_id}")
 
 
-def test_get_session_data__has_the_published_size(warehouse: Warehouse) -> None:
+def test_locate__has_the_published_size(warehouse: Warehouse) -> None:
     # the server does not promise to say a length
-    size = HttpClient().probe(warehouse.get_session_data(791319847)).size
+    size = HttpClient().probe(warehouse.locate(FILE("session", 791319847))).size
     assert size in (None, 2_317_463_664)
 
 
 @pytest.mark.parametrize("probe_id", [846401838, 832810584, 773463023])
-def test_get_probe_lfp_data__of_three_probes_was_not_released(
+def test_locate__of_lfp_of_three_probes_was_not_released(
     warehouse: Warehouse, probe_id: int
 ) -> None:
     with pytest.raises(NotFoundError, match=f"no file for LFP of probe {probe_id}"):
-        warehouse.get_probe_lfp_data(probe_id)
+        warehouse.locate(FILE("lfp", 1, probe_id))

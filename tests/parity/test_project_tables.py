@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from spikehouse.cache import EcephysProjectCache
 from spikehouse.catalogue import SurveyTables
 from spikehouse.catalogue.tables import CCF_COLUMNS
-from spikehouse.project import EcephysProjectCache
 
 FROZEN = Path(__file__).parent / "project_tables"
 NO_LIMITS = {
@@ -166,7 +166,7 @@ def test_list_sessions__is_that_of_the_released_survey(shared_folder: Path) -> N
     """The columns and their order, on the real tables; only heads of two are at hand."""
     from spikehouse.catalogue import list_probes, list_sessions
     from spikehouse.schema.cache_tables import CHANNELS, PROBES, SESSIONS, UNITS
-    from spikehouse.survey.folder import read_table
+    from spikehouse.survey.parquet_cache import read_table
 
     facts = shared_folder / "facts"
     tables = SurveyTables(

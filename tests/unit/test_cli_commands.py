@@ -16,7 +16,7 @@ from spikehouse.cli._common import open_cache
 from spikehouse.cli._printing import fit_widths, show_table
 from spikehouse.demo import Survey
 from spikehouse.errors import CacheError, InvalidArgumentError, SourceError
-from spikehouse.survey.sources.fallback import ask_in_turn
+from spikehouse.survey.source import ask_in_turn
 from spikehouse.transfer.retry import UnreachableError
 
 FROZEN = Path(__file__).parents[1] / "parity" / "project_tables" / "folder"

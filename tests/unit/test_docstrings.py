@@ -17,7 +17,7 @@ PACKAGES = (
     "spikehouse.errors",
     "spikehouse.lfp",
     "spikehouse.plots",
-    "spikehouse.project",
+    "spikehouse.cache",
     "spikehouse.quickstart",
     "spikehouse.schema",
     "spikehouse.spikes",

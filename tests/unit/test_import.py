@@ -28,14 +28,14 @@ def test_import__session_needs_no_plots_no_sklearn_no_numba() -> None:
 
 
 def test_import__the_tables_of_a_survey_need_no_xarray() -> None:
-    loaded = run("import sys, spikehouse.project; print('xarray' in sys.modules)")
+    loaded = run("import sys, spikehouse.cache; print('xarray' in sys.modules)")
     assert loaded.strip() == "False"
 
 
 def test_import__prints_nothing_and_leaves_warnings_alone() -> None:
     out = run(
         "import warnings; before = list(warnings.filters)\n"
-        "import spikehouse.session, spikehouse.project, spikehouse.demo, spikehouse.decoding\n"
+        "import spikehouse.session, spikehouse.cache, spikehouse.demo, spikehouse.decoding\n"
         "import spikehouse.plots\n"
         "ours = [f for f in warnings.filters if f not in before]\n"
         "quiet = [f for f in ours if f[0] == 'ignore']\n"

@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from spikehouse.cache import EcephysProjectCache
 from spikehouse.errors import (
     CacheError,
     InvalidArgumentError,
@@ -28,8 +29,8 @@ from spikehouse.errors import (
     SourceError,
     TransferError,
 )
-from spikehouse.project import EcephysProjectCache, _sources
 from spikehouse.session import EcephysSession
+from spikehouse.survey import choose_sources
 from spikehouse.survey.sources.s3 import S3
 from spikehouse.transfer.remote_file import LocalFile, RemoteFile
 from spikehouse.transfer.retry import HttpOptions
@@ -438,7 +439,7 @@ def test_get_session_data__is_usable_after_ctrl_c(
 def test_get_session_data__passes_on_what_the_server_did(
     source: FakeSource, server: StandIn, manifest: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_sources, "HttpOptions", partial(HttpOptions, retry_seconds=0.0))
+    monkeypatch.setattr(choose_sources, "HttpOptions", partial(HttpOptions, retry_seconds=0.0))
     source.get_session_data = lambda session_id: RemoteFile(server.url("/short"), "it")  # type: ignore[assignment,method-assign]
     project = EcephysProjectCache(source, manifest=manifest)
     server.routes["/short"] = lambda handler: (

@@ -16,8 +16,8 @@ from typing import Any
 import h5py
 import pytest
 
+from spikehouse.cache import EcephysProjectCache
 from spikehouse.errors import CacheError, SpikehouseError
-from spikehouse.project import EcephysProjectCache
 from spikehouse.survey.verify import record_file
 from spikehouse.transfer.disk import try_lock
 
@@ -98,10 +98,12 @@ REFUSED: dict[str, Callable[[EcephysProjectCache, Path], Any]] = {
     "clean session": lambda project, origin: project.remove_leftovers(
         project.list_leftovers([SESSION])
     ),
-    "fetch": lambda project, origin: project._store.fetch_session(SESSION + 2),
+    "fetch": lambda project, origin: project._store.fetch(
+        project._store.file("session", SESSION + 2)
+    ),
     "adopt": lambda project, origin: project.adopt(origin),
     "record": lambda project, origin: record_file(
-        project._store.folder, project._store.target_session(SESSION).path, sha256="", source=""
+        project._store, project._store.file("session", SESSION).path, sha256="", source=""
     ),
 }
 
@@ -123,7 +125,7 @@ def test_manifest_that_leads_out__is_read(outside: Path, origin: Path, tmp_path:
     project = EcephysProjectCache.from_folder(origin, tmp_path / "cache" / "manifest.json")
     (row,) = project.verify().to_dict("records")
     assert row["state"] == "cut short"
-    assert project._store.fetch_session(SESSION).samefile(outside / NWB)
+    assert project._store.fetch(project._store.file("session", SESSION)).samefile(outside / NWB)
 
 
 # ---- links planted under the names that are written
@@ -231,7 +233,7 @@ def test_reading__waits_for_no_lock(origin: Path, tmp_path: Path) -> None:
         again = EcephysProjectCache.fixed(manifest)
         assert len(again.get_session_table()) == 3
         assert NWB in set(again.list_files()["file"])
-        assert (again.verify()["state"] == "sound").all()
+        assert (again.verify()["state"] == "ok").all()
         assert list(twins.iterdir()) == []
 
 
@@ -252,9 +254,9 @@ def test_odd_folder_names__are_no_patterns(origin: Path, tmp_path: Path, name: s
     part.parent.mkdir()
     part.write_bytes(bytes(100))
     assert NWB in set(project.list_files()["file"])
-    assert (project.verify()["state"] == "sound").all()
+    assert (project.verify()["state"] == "ok").all()
     (tmp_path / name / NWB).write_bytes(b"no")
-    assert set(project.verify(repair=True)["state"]) == {"sound", "repaired"}
+    assert set(project.verify(repair=True)["state"]) == {"ok", "repaired"}
     found = project.list_leftovers([SESSION], recent=True)
     assert {leftover.kind for leftover in found} >= {"part", "session"}
     project.remove_leftovers(found)

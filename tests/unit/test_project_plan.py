@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,50 +12,33 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spikehouse.errors import InvalidArgumentError, NotFoundError
-from spikehouse.project import FetchPlan, describe_bytes, plan_items
-from spikehouse.project._choosing import choose_lfp, choose_numbers, list_values
-from spikehouse.project.plan import FileFacts
-from spikehouse.survey.targets import Target
+from spikehouse.survey import VISUAL_CODING, FetchItem, FetchPlan, describe_bytes
+from spikehouse.survey.plan import choose_lfp, choose_numbers, list_values
 
 FOLDER = Path("/data")
 
 
-def make_target(name: str, *, kind: Any = "session", ids: tuple[Any, ...] = (1,)) -> Target:
-    return Target(
-        kind=kind,
-        ids=ids,
-        path=FOLDER / name,
-        check=lambda path: None,
-        find=lambda source: [],
-        name=name,
-    )
+def make_item(name: str, state: Any = "absent", n_bytes_there: int = 0, **known: Any) -> FetchItem:
+    item = FetchItem(name, "session", (1,), "", "", None, n_bytes_there, state)
+    return replace(item, **known)
 
 
 def make_plan() -> FetchPlan:
-    facts = [
-        FileFacts(make_target("sessions.csv", kind="table", ids=("sessions",)), "cached", 1761),
-        FileFacts(make_target("units.csv", kind="table", ids=("units",)), "absent", 0, "warehouse"),
-        FileFacts(
-            make_target("session_1/session_1.nwb"),
+    items = (
+        make_item("sessions.csv", "cached", 1761, n_bytes=1761),
+        make_item("units.csv", source="warehouse"),
+        make_item(
+            "session_1/session_1.nwb",
             "partial",
             1_000_000_000,
-            "s3",
-            "https://h/session_1.nwb",
-            2_317_463_664,
+            source="s3",
+            url="https://h/session_1.nwb",
+            n_bytes=2_317_463_664,
         ),
-        FileFacts(
-            make_target("session_1/probe_2_lfp.nwb", kind="lfp", ids=(1, 2)),
-            "absent",
-            0,
-            problem="no source has it",
-        ),
-    ]
-    return FetchPlan(
-        folder=FOLDER,
-        items=plan_items(facts, folder=FOLDER),
-        n_bytes_free=50_000_000_000,
-        notes=("no LFP was processed for probeB (3) of session 1",),
+        make_item("session_1/probe_2_lfp.nwb", problem="no source has it"),
     )
+    notes = ("no LFP was processed for probeB (3) of session 1",)
+    return FetchPlan(folder=FOLDER, items=items, n_bytes_free=50_000_000_000, notes=notes)
 
 
 def test_plan__prints_a_table_with_a_total() -> None:
@@ -75,8 +59,7 @@ def test_plan__is_a_table_in_a_notebook() -> None:
     page = make_plan()._repr_html_()
     assert page.count("<tr>") == 5
     assert "<td>2.32 GB</td>" in page
-    hostile = FileFacts(make_target("a.nwb"), "absent", 0, source="<script>")
-    plan = FetchPlan(FOLDER, plan_items([hostile], folder=FOLDER), 0)
+    plan = FetchPlan(FOLDER, (make_item("a.nwb", source="<script>"),), 0)
     assert "<script>" not in plan._repr_html_()
 
 
@@ -100,20 +83,8 @@ def test_to_frame__has_the_same_columns_when_empty() -> None:
     )
 
 
-def test_plan_items__lists_a_file_once_and_no_source_for_what_is_there() -> None:
-    target = make_target("a.nwb")
-    facts = [
-        FileFacts(target, "cached", 5, "s3", "https://h/a.nwb", 5),
-        FileFacts(target, "absent", 0),
-    ]
-    (item,) = plan_items(facts, folder=FOLDER)
-    assert (item.file, item.source, item.url, item.n_bytes) == ("a.nwb", "", "", 5)
-    assert plan_items([], folder=FOLDER) == ()
-
-
 def test_plan__says_when_nothing_is_to_do() -> None:
-    facts = [FileFacts(make_target("a.nwb"), "cached", 5)]
-    plan = FetchPlan(FOLDER, plan_items(facts, folder=FOLDER), 7)
+    plan = FetchPlan(FOLDER, (make_item("a.nwb", "cached", 5, n_bytes=5),), 7)
     assert plan.is_complete
     assert str(plan).endswith("1 file in /data: 0 to download; 5 B cached; 7 B free on the disk")
 
@@ -157,7 +128,6 @@ PROBES = pd.DataFrame(
 @pytest.mark.parametrize(
     ("asked", "sessions", "probe_ids"),
     [
-        (False, [1, 2], ()),
         (True, [1, 2], (11, 13, 21)),
         (["probeC"], [1], (13,)),
         ("probeA", [1, 2], (11, 21)),
@@ -171,16 +141,13 @@ PROBES = pd.DataFrame(
 def test_choose_lfp__takes_names_and_ids(
     asked: Any, sessions: list[int], probe_ids: tuple[int, ...]
 ) -> None:
-    choice = choose_lfp(asked, PROBES, sessions)
-    assert choice.probe_ids == probe_ids
-    assert choice.session_ids == tuple(PROBES["ecephys_session_id"].loc[list(probe_ids)])
+    files, _ = choose_lfp(asked, PROBES, sessions)
+    assert files == [(PROBES["ecephys_session_id"].loc[probe], probe) for probe in probe_ids]
 
 
 def test_choose_lfp__notes_once_what_has_none() -> None:
-    choice = choose_lfp(True, PROBES, [2, 3])
-    assert choice.notes == (
-        "no LFP was processed for probeC (23) of session 2, probeB (32) of session 3",
-    )
+    _, notes = choose_lfp(True, PROBES, [2, 3])
+    assert notes == ("no LFP was processed for probeC (23) of session 2, probeB (32) of session 3",)
 
 
 @pytest.mark.parametrize(
@@ -204,12 +171,13 @@ def test_choose_lfp__says_what_there_is(
 
 
 def test_choose_numbers__takes_all_none_or_some() -> None:
-    assert choose_numbers(True, range(3), what="natural scene") == [0, 1, 2]
-    assert choose_numbers(False, range(3), what="natural scene") == []
-    assert choose_numbers(2, range(3), what="natural scene") == [2]
-    assert choose_numbers([2, 0], range(3), what="natural scene") == [2, 0]
-    with pytest.raises(NotFoundError, match="no natural scene 3: did you mean 2 or"):
-        choose_numbers([3], range(3), what="natural scene")
+    movies = VISUAL_CODING.kinds["movie"]
+    assert choose_numbers(True, movies) == [1, 3]
+    assert choose_numbers(False, movies) == []
+    assert choose_numbers(3, movies) == [3]
+    assert choose_numbers([3, 1], movies) == [3, 1]
+    with pytest.raises(NotFoundError, match="no natural movie 2: did you mean 1 or"):
+        choose_numbers([2], movies)
 
 
 def test_list_values__takes_the_index_of_a_table() -> None:

@@ -11,8 +11,8 @@ import h5py
 import pytest
 from filelock import FileLock
 
+from spikehouse.cache import EcephysProjectCache
 from spikehouse.errors import CacheError, NotFoundError
-from spikehouse.project import EcephysProjectCache
 
 FROZEN = Path(__file__).parents[1] / "parity" / "project_tables" / "folder"
 SESSION, PROBE = 900000001, 810000007
@@ -69,7 +69,7 @@ def test_adopt__knows_files_by_their_names(
     cache = project.manifest_path.parent
     assert (cache / f"session_{SESSION}" / f"session_{SESSION}.nwb").exists()
     assert (cache / f"session_{SESSION}" / f"probe_{PROBE}_lfp.nwb").exists()
-    assert (project.verify()["state"] == "sound").all()
+    assert (project.verify()["state"] == "ok").all()
     monkeypatch.setenv("HOME", str(tmp_path))
     assert set(outcomes(project, Path("~/downloads")).values()) == {"there already"}
 
@@ -157,7 +157,7 @@ def test_adopt__in_place_records_what_is_there(project: EcephysProjectCache) -> 
     assert project.verify()["state"].tolist() == ["no record"]
     assert list(outcomes(project, cache).values()) == ["recorded"]
     assert list(outcomes(project, cache).values()) == ["there already"]
-    assert project.verify()["state"].tolist() == ["sound"]
+    assert project.verify()["state"].tolist() == ["ok"]
 
 
 def test_adopt__needs_a_folder(project: EcephysProjectCache, tmp_path: Path) -> None:
@@ -198,7 +198,7 @@ def test_list_leftovers__leaves_out_what_may_go_on(project: EcephysProjectCache)
 def test_remove_leftovers__never_takes_what_is_being_written(project: EcephysProjectCache) -> None:
     part = make_part(project, 1, age_s=100_000)
     found = project.list_leftovers()
-    lock = project._store.folder.lock_for(part.with_name("session_1.nwb"))
+    lock = project._store.lock_for(part.with_name("session_1.nwb"))
     lock.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(lock):
         assert project.list_leftovers() == []

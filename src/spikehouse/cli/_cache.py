@@ -21,7 +21,7 @@ from spikehouse.cli._printing import echo, show_table
 if TYPE_CHECKING:
     import pandas as pd
 
-    from spikehouse.project import EcephysProjectCache
+    from spikehouse.cache import EcephysProjectCache
 
 commands = typer.Typer(help="The cache folder.", no_args_is_help=True)
 
@@ -32,7 +32,7 @@ def ls(
 ) -> None:
     """List the files of the cache folder, including temporary ones."""
     with plain_errors("stopped"), open_cache(source, cache, host, size) as project:
-        from spikehouse.project import describe_bytes
+        from spikehouse.survey import describe_bytes
 
         files = project.list_files()
         echo(f"{project.manifest_path.parent}", err=True)
@@ -61,7 +61,7 @@ def clean(
 ) -> None:
     """Remove unfinished downloads and streamed blocks; no other file unless named."""
     with plain_errors("stopped"), open_cache(source, cache, host, size) as project:
-        from spikehouse.project import describe_bytes
+        from spikehouse.survey import describe_bytes
 
         found = project.list_leftovers(sessions or (), recent=all_parts)
         if not found:

@@ -15,7 +15,7 @@ import typer
 from spikehouse.errors import InvalidArgumentError, NotFoundError, SpikehouseError, printable
 
 if TYPE_CHECKING:
-    from spikehouse.project import EcephysProjectCache
+    from spikehouse.cache import EcephysProjectCache
     from spikehouse.session import EcephysSession
 
 EXIT_ERROR = 1
@@ -104,7 +104,8 @@ def open_cache(
     offline: bool = False,
 ) -> EcephysProjectCache:
     """Open the cache for the given options; nothing is downloaded yet."""
-    from spikehouse.project import DEFAULT_SOURCES, EcephysProjectCache
+    from spikehouse.cache import EcephysProjectCache
+    from spikehouse.survey import DEFAULT_SOURCES
     from spikehouse.survey.manifest import find_manifest
 
     names = sources or list(DEFAULT_SOURCES)
@@ -124,7 +125,7 @@ def open_cache(
 
 
 def _open_at(names: list[str], host: str, manifest: Path | None) -> EcephysProjectCache:
-    from spikehouse.project import EcephysProjectCache
+    from spikehouse.cache import EcephysProjectCache
 
     match names:
         case ["warehouse"]:

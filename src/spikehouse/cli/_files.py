@@ -102,7 +102,7 @@ def verify(
         open_cache(source, cache, host, size) as project,
     ):
         reports = project.verify(repair=repair, published=published)
-        is_bad = ~reports["state"].isin(["sound", "no record", "repaired"])
+        is_bad = ~reports["state"].isin(["ok", "no record", "repaired"])
         show_table(reports.set_index("file"), what="files", rows=0)
         if is_bad.any():
             hint = "" if repair else ": add --repair to download them again"

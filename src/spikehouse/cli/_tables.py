@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from spikehouse.project import EcephysProjectCache
+    from spikehouse.cache import EcephysProjectCache
 
 FAREWELL = "stopped; run the same command again"
 SESSION_COLUMNS = [

@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from spikehouse import project, session
+from spikehouse import cache, session
+from spikehouse.compat.fetch_api import FetchApi
 from spikehouse.compat.functions import as_unsigned
 
 if TYPE_CHECKING:
@@ -108,8 +109,14 @@ def _replace(values: Iterable[Any], texts: Mapping[Any, ParameterText]) -> npt.N
     return np.array([texts.get(value, value) for value in values], dtype=object)
 
 
-class EcephysProjectCache(project.EcephysProjectCache):
+class EcephysProjectCache(cache.EcephysProjectCache):
     """The project cache, whose sessions have stimulus tables with text where AllenSDK's do."""
+
+    @property
+    def fetch_api(self) -> Any:  # noqa: ANN401 - also what was passed as `fetch_api`
+        """The preferred source, with the methods of AllenSDK's sources."""
+        source = super().fetch_api
+        return FetchApi(source) if hasattr(source, "locate") else source
 
     def _open_session(self, file: Path | RemoteBytes, options: dict[str, Any]) -> EcephysSession:
         return EcephysSession.from_nwb_path(file, api_kwargs=options)

@@ -11,10 +11,11 @@ from spikehouse.demo.anatomy import STRUCTURES
 from spikehouse.demo.quality import Columns, draw_quality, draw_waveform_shape
 from spikehouse.demo.sessions import make_rng
 from spikehouse.demo.sizes import SizeOptions
+from spikehouse.survey.file_kinds import VISUAL_CODING
 
 __all__ = ["N_FEATURES", "N_SCENES", "TRUTH_COLUMNS", "draw_units", "make_image_features"]
 
-N_SCENES = 118
+N_SCENES = len(VISUAL_CODING.kinds["scene"].choices["number"])
 N_FEATURES = 8
 VISUAL_CORTEX = ("VISp", "VISl", "VISrl", "VISal", "VISpm", "VISam")
 # Weights of the structures when peak channels are drawn: cortex and LGd give most units.

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import pandas as pd
 
 from spikehouse.demo.survey import Survey
+from spikehouse.errors import NotFoundError
+from spikehouse.survey.file_kinds import PlannedFile
+from spikehouse.survey.source import write_csv
 from spikehouse.transfer.progress import count_steps
-from spikehouse.transfer.remote_file import LocalFile
+from spikehouse.transfer.remote_file import Content, LocalFile
 
 __all__ = ["Demo"]
 
@@ -23,61 +26,40 @@ class Demo:
     def __init__(self, survey: Survey) -> None:
         self.survey = survey
 
-    def get_sessions(self) -> pd.DataFrame:
-        """Return the table of sessions."""
-        return self.survey.read_table("sessions")
-
-    def get_probes(self) -> pd.DataFrame:
-        """Return the table of probes."""
-        return self.survey.read_table("probes")
-
-    def get_channels(self) -> pd.DataFrame:
-        """Return the table of channels."""
-        return self.survey.read_table("channels")
-
-    def get_units(self) -> pd.DataFrame:
-        """Return the table of units, unfiltered."""
-        return self.survey.read_table("units")
-
-    def get_session_data(self, session_id: int) -> LocalFile:
-        """Return the file of a session, which may still have to be simulated."""
-        return self._file(
-            f"session_{session_id}.nwb", partial(_simulate, self.survey.session_file, session_id)
-        )
-
-    def get_probe_lfp_data(self, probe_id: int) -> LocalFile:
-        """Return the LFP file of a probe, which may still have to be simulated."""
-        return self._file(
-            f"probe_{probe_id}_lfp.nwb", partial(_simulate, self.survey.lfp_file, probe_id)
-        )
-
-    def get_natural_scene_template(self, number: int) -> LocalFile:
-        """Return the file of a natural scene, which may still have to be drawn."""
-        return self._file(f"natural_scene_{number}.tiff", partial(self.survey.scene_file, number))
-
-    def get_natural_movie_template(self, number: int) -> LocalFile:
-        """Return the file of a natural movie, which may still have to be drawn."""
-        return self._file(f"natural_movie_{number}.npy", partial(self.survey.movie_file, number))
-
-    def get_unit_analysis_metrics(
-        self,
-        unit_ids: Iterable[int] | None = None,
-        ecephys_session_ids: Iterable[int] | None = None,
-        session_types: Iterable[str] | None = None,
-    ) -> pd.DataFrame:
-        """Return the analysis metrics of units."""
-        types = self.get_sessions()["session_type"]
-        if ecephys_session_ids is not None:
-            types = types[types.index.isin(list(ecephys_session_ids))]
-        if session_types is not None:
-            types = types[types.isin(list(session_types))]
-        table = pd.concat([self.survey.read_analysis_metrics(int(name)) for name in types.index])
-        table = table if unit_ids is None else table[table.index.isin(list(unit_ids))]
-        return table.dropna(axis="columns", how="all")
-
-    def _file(self, name: str, provide: Callable[[], object]) -> LocalFile:
-        path = self.survey.folder / name
+    def locate(self, file: PlannedFile) -> Content:
+        """Return a file, which may still have to be simulated."""
+        if file.kind.table is not None:
+            return write_csv(self, file)
+        survey, number = self.survey, int(file.ids[-1])
+        # how the survey names its files, and what makes them
+        provide: Callable[[], object]
+        match file.kind.name:
+            case "session":
+                provide = partial(_simulate, survey.session_file, number)
+                name = f"session_{number}.nwb"
+            case "lfp":
+                name, provide = (
+                    f"probe_{number}_lfp.nwb",
+                    partial(_simulate, survey.lfp_file, number),
+                )
+            case "scene":
+                name, provide = f"natural_scene_{number}.tiff", partial(survey.scene_file, number)
+            case "movie":
+                name, provide = f"natural_movie_{number}.npy", partial(survey.movie_file, number)
+            case _:
+                raise NotFoundError(f"the simulated survey has no {file.name}")
+        path = survey.folder / name
         return LocalFile(path, name, source=self.name, provide=provide, is_immutable=True)
+
+    def read_table(self, file: PlannedFile) -> pd.DataFrame:
+        """Return a table; of metrics those columns that hold any."""
+        if file.kind.name in ("sessions", "probes", "channels", "units"):
+            return self.survey.read_table(file.kind.name)  # type: ignore[arg-type]  # these four
+        sessions = self.survey.read_table("sessions")
+        key = sessions.index if file.kind.name == "session_metrics" else sessions["session_type"]
+        session_ids = sessions.index[key == file.ids[0]]
+        table = pd.concat([self.survey.read_analysis_metrics(int(name)) for name in session_ids])
+        return table.dropna(axis="columns", how="all")
 
 
 def _simulate(make: Callable[..., Path], number: int) -> None:

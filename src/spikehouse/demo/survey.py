@@ -19,6 +19,7 @@ from spikehouse.demo.plan import SessionPlan, draw_plan, find_session_of_probe, 
 from spikehouse.demo.sessions import SESSIONS, get_session_facts
 from spikehouse.demo.sizes import Size, get_size
 from spikehouse.errors import CacheError, InvalidArgumentError, NotFoundError, describe_choices
+from spikehouse.survey.file_kinds import VISUAL_CODING
 from spikehouse.transfer.disk import hold_lock
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ logger = logging.getLogger(__name__)
 DEFAULT_SEED = 20191003
 TableName = Literal["sessions", "probes", "channels", "units"]
 TABLE_NAMES: tuple[TableName, ...] = ("sessions", "probes", "channels", "units")
-MOVIE_NUMBERS = (1, 3)
+MOVIE_NUMBERS = [int(number) for number in VISUAL_CODING.kinds["movie"].choices["number"]]
 # stimuli in the released tables of metrics; functional_connectivity lacks the last two
 METRICS_OF = ("_dg", "_fl", "_rf", "_ns", "_sg")
 Progress = Callable[[int, int], None]
@@ -386,31 +387,24 @@ class Survey:
     @cached_property
     def files(self) -> dict[str, Callable[[], Path]]:
         """Functions that return the path of each file, by its key in the bucket."""
-        from spikehouse.survey.sources.layout import (
-            METRICS_FILES,
-            lfp_key,
-            movie_key,
-            scene_key,
-            session_key,
-            session_metrics_key,
-            table_key,
-        )
+
+        def key(name: str, *ids: object) -> str:
+            return VISUAL_CODING.file(name, *ids).key
 
         sessions, probes = self.read_table("sessions"), self.read_table("probes")
         with_lfp = probes.loc[probes["has_lfp_data"], "ecephys_session_id"]
         files: dict[str, Callable[[], Path]] = {}
         for name in TABLE_NAMES:
-            files[table_key(name)] = partial(self._write_table, name)
+            files[key(name)] = partial(self._write_table, name)
         for kind, ids in sessions.groupby("session_type").groups.items():
-            key = table_key(METRICS_FILES[str(kind)])
-            files[key] = partial(self._write_metrics, str(kind), ids.tolist())
+            files[key("type_metrics", kind)] = partial(self._write_metrics, str(kind), ids.tolist())
         for n in self.session_ids:
-            files[session_key(n)] = partial(self.session_file, n)
-            files[session_metrics_key(n)] = partial(self._write_metrics, f"session_{n}", [n])
+            files[key("session", n)] = partial(self.session_file, n)
+            files[key("session_metrics", n)] = partial(self._write_metrics, f"session_{n}", [n])
         for probe_id, n in with_lfp.items():
-            files[lfp_key(n, probe_id)] = partial(self.lfp_file, probe_id)
-        files |= {scene_key(n): partial(self.scene_file, n) for n in range(N_SCENES)}
-        files |= {movie_key(n): partial(self.movie_file, n) for n in MOVIE_NUMBERS}
+            files[key("lfp", n, probe_id)] = partial(self.lfp_file, probe_id)
+        files |= {key("scene", n): partial(self.scene_file, n) for n in range(N_SCENES)}
+        files |= {key("movie", n): partial(self.movie_file, n) for n in MOVIE_NUMBERS}
         return files
 
     def _write_table(self, name: TableName) -> Path:

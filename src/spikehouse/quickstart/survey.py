@@ -21,7 +21,7 @@ from spikehouse.quickstart.log import Log
 from spikehouse.quickstart.options import QuickstartOptions
 
 if TYPE_CHECKING:
-    from spikehouse.project import EcephysProjectCache
+    from spikehouse.cache import EcephysProjectCache
     from spikehouse.session import EcephysSession
 
 SCENES_TYPE = "brain_observatory_1.1"
@@ -64,7 +64,7 @@ class Recording:
 
 def open_cache(options: QuickstartOptions) -> EcephysProjectCache:
     """Open the cache of the chosen source."""
-    from spikehouse.project import EcephysProjectCache
+    from spikehouse.cache import EcephysProjectCache
     from spikehouse.survey.manifest import find_manifest
 
     manifest = None if options.cache is None else find_manifest(options.cache)

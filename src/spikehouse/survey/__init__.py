@@ -9,41 +9,55 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from spikehouse.survey.folder import CacheFolder
+    from spikehouse.survey.choose_sources import DEFAULT_SOURCES
+    from spikehouse.survey.file_kinds import VISUAL_CODING, FileKind, FileTable, PlannedFile
     from spikehouse.survey.manifest import Manifest
-    from spikehouse.survey.protocol import HasTableFiles, Source
+    from spikehouse.survey.plan import FetchItem, FetchPlan, describe_bytes
+    from spikehouse.survey.source import Source, write_csv
     from spikehouse.survey.sources.dandi import Dandi
     from spikehouse.survey.sources.folder import Folder
     from spikehouse.survey.sources.s3 import S3
     from spikehouse.survey.sources.warehouse import Warehouse
+    from spikehouse.survey.store import Store
 
 __all__ = [
+    "DEFAULT_SOURCES",
     "S3",
-    "CacheFolder",
+    "VISUAL_CODING",
     "Dandi",
+    "FetchItem",
+    "FetchPlan",
+    "FileKind",
+    "FileTable",
     "Folder",
-    "HasTableFiles",
     "Manifest",
+    "PlannedFile",
     "Source",
+    "Store",
     "Warehouse",
+    "describe_bytes",
+    "write_csv",
 ]
 
 _HOMES = {
-    "CacheFolder": "spikehouse.survey.folder",
-    "Dandi": "spikehouse.survey.sources.dandi",
-    "Folder": "spikehouse.survey.sources.folder",
-    "HasTableFiles": "spikehouse.survey.protocol",
-    "Manifest": "spikehouse.survey.manifest",
-    "S3": "spikehouse.survey.sources.s3",
-    "Source": "spikehouse.survey.protocol",
-    "Warehouse": "spikehouse.survey.sources.warehouse",
+    "choose_sources": ("DEFAULT_SOURCES",),
+    "file_kinds": ("VISUAL_CODING", "FileKind", "FileTable", "PlannedFile"),
+    "manifest": ("Manifest",),
+    "plan": ("FetchItem", "FetchPlan", "describe_bytes"),
+    "source": ("Source", "write_csv"),
+    "sources.dandi": ("Dandi",),
+    "sources.folder": ("Folder",),
+    "sources.s3": ("S3",),
+    "sources.warehouse": ("Warehouse",),
+    "store": ("Store",),
 }
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - what a module attribute is, only it knows
-    if name not in _HOMES:
-        raise AttributeError(f"module 'spikehouse.survey' has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOMES[name]), name)
+    for module, names in _HOMES.items():
+        if name in names:
+            return getattr(importlib.import_module(f"spikehouse.survey.{module}"), name)
+    raise AttributeError(f"module 'spikehouse.survey' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

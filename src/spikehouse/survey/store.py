@@ -2,188 +2,222 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Collection, Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from spikehouse.errors import SourceError
-from spikehouse.schema import Table
-from spikehouse.survey.folder import CacheFolder
-from spikehouse.survey.pictures import read_movie, read_scene
-from spikehouse.survey.protocol import HasTableFiles, Source
-from spikehouse.survey.sources.csv_tables import select_units
-from spikehouse.survey.sources.fallback import ask_in_turn, name_source
-from spikehouse.survey.targets import ANY_METRICS, TABLES, TableName, Target, Targets
-from spikehouse.transfer.remote_file import LocalFile, RemoteFile
+from spikehouse.errors import CacheError, NotFoundError, SourceError
+from spikehouse.survey.file_kinds import PlannedFile
+from spikehouse.survey.manifest import Manifest
+from spikehouse.survey.parquet_cache import read_copy, read_table
+from spikehouse.survey.source import Source, ask_in_turn
+from spikehouse.survey.sources.shaped import as_source
+from spikehouse.transfer.disk import check_inside, lock_of
+from spikehouse.transfer.downloads import download
+from spikehouse.transfer.records import OWN_FOLDER, find_record
+from spikehouse.transfer.remote_file import Content, LocalFile, RemoteFile
+from spikehouse.transfer.retry import HttpOptions
 from spikehouse.transfer.sparse_file import count_kept
 
 if TYPE_CHECKING:
     from spikehouse.transfer.progress import Progress
     from spikehouse.transfer.remote_bytes import RemoteBytes
 
-__all__ = ["State", "Store", "TableName", "Target"]
+__all__ = ["State", "Store"]
+
+log = logging.getLogger(__name__)
 
 State: TypeAlias = Literal["cached", "partial", "absent"]
 T = TypeVar("T")
 
 
-class Store(Targets):
-    """Tables and files, from the cache folder or else from the first source that has them."""
+class Store:
+    """Files and tables, from the cache folder or else from the first source that has them."""
 
     # Whether to download is decided by looking at the folder, never by catching an exception: a
     # cached file is never downloaded again because reading it failed. If a source fails, the next
     # one is asked and resumes from the bytes that arrived. Every table is parsed once.
 
-    def __init__(self, folder: CacheFolder, sources: Sequence[Source]) -> None:
-        super().__init__(folder.manifest)
-        self.folder = folder
-        self.sources = tuple(sources)
+    def __init__(
+        self,
+        manifest: Manifest,
+        sources: Sequence[Any] = (),
+        *,
+        options: HttpOptions | None = None,
+        progress: bool | None = None,
+    ) -> None:
+        # the kinds of files are those of the manifest: another data set is another table
+        self.manifest = manifest
+        self.sources: tuple[Source, ...] = tuple(as_source(source) for source in sources)
+        self.options = options or HttpOptions()
+        # whether to draw progress bars; None leaves it to SPIKEHOUSE_PROGRESS
+        self.progress = progress
+        self.file = manifest.file
+        self.folder = manifest.folder
+        # for locks, records and copies of this package, unknown to AllenSDK
+        self.own = manifest.folder / OWN_FOLDER
+        # for the records of downloads, with their digests
+        self.records = self.own / "records"
         self._parsed: dict[Path, pd.DataFrame] = {}
         self._parts: dict[tuple[Path, frozenset[str]], pd.DataFrame] = {}
         self._parsing = threading.RLock()
 
-    @property
-    def source(self) -> Source | None:
-        """The preferred source; None if nothing may be downloaded."""
-        return self.sources[0] if self.sources else None
-
     # --- where it is, and having it here
 
-    def state(self, target: Target) -> tuple[State, int]:
+    def state(self, file: PlannedFile) -> tuple[State, int]:
         """Return whether a file is cached, partly or not at all, and its bytes on the disk."""
-        if target.path.exists():
-            return "cached", target.path.stat().st_size
-        n_kept = count_kept(target.path)
+        if file.path.exists():
+            return "cached", file.path.stat().st_size
+        n_kept = count_kept(file.path)
         return ("partial", n_kept) if n_kept else ("absent", 0)
 
-    def fetch(self, target: Target, *, progress: Progress | None = None) -> Path:
+    def fetch(self, file: PlannedFile, *, progress: Progress | None = None) -> Path:
         """Download a file unless it is cached, and return its path."""
-        if target.path.exists():
-            return target.path
-        return self._ask(target, partial(self._fetch_from, target, progress))
+        if file.path.exists():
+            return file.path
 
-    def locate(self, target: Target) -> RemoteFile | LocalFile:
-        """Return the location of a file at the first source that has it."""
-        return self._ask(target, partial(self._locate_at, target))
+        def fetch_from(source: Source) -> Path:
+            content = source.locate(file)
+            is_generated = not isinstance(content, RemoteFile | LocalFile)
+            # the source itself shows the progress of downloading the pages of a table
+            is_silent = file.kind.table is not None and is_generated and progress is None
+            return self.keep(file, content, progress=False if is_silent else progress)
 
-    def stream(self, target: Target) -> RemoteBytes | Path:
+        return self.ask(file, fetch_from)
+
+    def keep(
+        self, file: PlannedFile, content: Content, *, progress: Progress | bool | None
+    ) -> Path:
+        """Download or copy a file into the folder unless it is there."""
+        self.check_inside(file.path)
+        return download(
+            content,
+            file.path,
+            check=file.kind.check,
+            options=self.options,
+            lock=self.lock_for(file.path),
+            progress=self.progress if progress is None else progress,
+            records=self.records,
+        )
+
+    def stream(self, file: PlannedFile) -> RemoteBytes | Path:
         """Open a file: the cached one, or remote bytes of the first source that has it."""
-        if target.path.exists():
-            return target.path
-        return self._ask(target, partial(self._stream_from, target))
+        if file.path.exists():
+            return file.path
 
-    # --- what is in it
+        def stream_from(source: Source) -> RemoteBytes | Path:
+            from spikehouse.transfer.remote_bytes import RemoteBytes, StreamOptions
 
-    def read_table(self, name: TableName) -> pd.DataFrame:
-        """Read one of the four tables."""
+            content = source.locate(file)
+            if isinstance(content, LocalFile):
+                return content.ready()
+            if not isinstance(content, RemoteFile):
+                raise SourceError(
+                    f"{source.name} generates {file.name} on request, so there is no URL to "
+                    "stream from: download it instead"
+                )
+            # not probed: RemoteBytes recalls size and ETag of the last time
+            return RemoteBytes(
+                content, options=StreamOptions(), cache=file.path, folder=self.folder
+            )
+
+        return self.ask(file, stream_from)
+
+    def ask(self, file: PlannedFile, act: Callable[[Source], T]) -> T:
+        """Ask the sources for a file in turn."""
+        if self.sources:
+            return ask_in_turn(self.sources, act, what=file.name)
+        error = CacheError(f"{file.path} is not in the cache folder, and no network may be used")
+        error.advice = (
+            "Make the same call once on a cache that may use it, not one of fixed(): "
+            f"EcephysProjectCache(manifest={str(self.manifest.path)!r})"
+        )
+        raise error
+
+    # --- tables
+
+    def read_table(self, name: str, *ids: object) -> pd.DataFrame:
+        """Read a table, downloading it unless it is cached."""
         # callers must not modify the table: the next caller gets the same object
-        return self._read(self.target_table(name), TABLES[name])
-
-    def read_columns(self, name: TableName, columns: Collection[str]) -> pd.DataFrame:
-        """Read some columns of one of the four tables."""
-        path = self.target_table(name).path
-        key = (path, frozenset(columns))
+        file = self.file(name, *ids)
         with self._parsing:
-            if path not in self._parsed and key not in self._parts and path.exists():
-                part = self.folder.read_columns(path, TABLES[name], columns)
+            if file.path not in self._parsed:
+                self.fetch(file)
+                self._parsed[file.path] = self._read(file)
+            return self._parsed[file.path]
+
+    def _read(self, file: PlannedFile) -> pd.DataFrame:
+        assert file.kind.table is not None
+        copy = self._copy_of(file.path)
+        try:
+            self.check_inside(copy)
+        except CacheError as error:
+            log.info("no copy of %s is kept: %s", file.path, error)
+            return read_table(file.path, file.kind.table)
+        return read_table(file.path, file.kind.table, copy=copy, lock=self.lock_for(copy))
+
+    def read_columns(self, name: str, columns: Collection[str]) -> pd.DataFrame:
+        """Read some columns of a table, which takes a fraction of the time of all."""
+        file = self.file(name)
+        key = (file.path, frozenset(columns))
+        with self._parsing:
+            if file.path not in self._parsed and key not in self._parts and file.path.exists():
+                assert file.kind.table is not None
+                part = read_copy(self._copy_of(file.path), file.path, file.kind.table, columns)
                 if part is not None:
                     self._parts[key] = part
-            if path not in self._parsed and key in self._parts:
+            if file.path not in self._parsed and key in self._parts:
                 return self._parts[key]
             return self.read_table(name)
 
     def read_session_metrics(self, session_id: int) -> pd.DataFrame:
         """Read the analysis metrics of the units of a session."""
-        # Sources with CSV files have the metrics per session type: that file is cached and the
-        # rows are selected from it.
-        target = self.target_session_metrics(session_id)
-        has_files = isinstance(self.source, HasTableFiles)
-        if target.path.exists() or not has_files:
-            return self._read(target, ANY_METRICS)
-        session_type = str(self.read_table("sessions")["session_type"].loc[session_id])
-        unit_ids = select_units(
-            [session_id],
-            units=self.read_columns("units", ["ecephys_channel_id"]),
-            channels=self.read_columns("channels", ["ecephys_probe_id"]),
-            probes=self.read_table("probes"),
+        file = self.file("session_metrics", session_id)
+        if not file.path.exists() and not self._has_by_session(file):
+            # the rows of the file of the session type, which is cached
+            sessions, probes = self.read_table("sessions"), self.read_table("probes")
+            channels = self.read_columns("channels", ["ecephys_probe_id"])
+            units = self.read_columns("units", ["ecephys_channel_id"])
+            own_probes = probes.index[probes["ecephys_session_id"] == session_id]
+            own_channels = channels.index[channels["ecephys_probe_id"].isin(own_probes)]
+            own_units = units.index[units["ecephys_channel_id"].isin(own_channels)]
+            metrics = self.read_table("type_metrics", str(sessions["session_type"].loc[session_id]))
+            return metrics[metrics.index.isin(own_units)]
+        return self.read_table("session_metrics", session_id)
+
+    def _has_by_session(self, file: PlannedFile) -> bool:
+        try:
+            return bool(self.sources and self.sources[0].locate(file))
+        except NotFoundError:
+            return False
+
+    # --- what is ours in the folder
+
+    def check_inside(self, path: Path) -> None:
+        """Check that a file, its lock and its record lie inside the folder."""
+        for place in (path, self.lock_for(path), find_record(self.records, path)):
+            check_inside(place, self.folder)
+
+    def name_path(self, path: Path) -> str:
+        """Return a path relative to the folder, for lists."""
+        return (
+            path.relative_to(self.folder) if path.is_relative_to(self.folder) else path
+        ).as_posix()
+
+    def lock_for(self, path: Path) -> Path:
+        """Return the path of the lock of a file."""
+        return lock_of(path, self.folder)
+
+    def _copy_of(self, path: Path) -> Path:
+        return self.own / "tables" / f"{self._flatten(path.with_suffix(''))}.parquet"
+
+    def _flatten(self, path: Path) -> str:
+        """Return one file name for a path below the folder."""
+        name = (
+            path.relative_to(self.folder) if path.is_relative_to(self.folder) else Path(path.name)
         )
-        metrics = self.read_type_metrics(session_type)
-        return metrics[metrics.index.isin(unit_ids)]
-
-    def read_type_metrics(self, session_type: str) -> pd.DataFrame:
-        """Read the analysis metrics of all units of a session type."""
-        # the caller checks `session_type`, since it becomes part of a file name
-        return self._read(self.target_type_metrics(session_type), ANY_METRICS)
-
-    def fetch_session(self, session_id: int) -> Path:
-        """Download the file of a session unless it is cached."""
-        return self.fetch(self.target_session(session_id))
-
-    def fetch_lfp(self, session_id: int, probe_id: int) -> Path:
-        """Download the LFP file of a probe unless it is cached."""
-        return self.fetch(self.target_lfp(session_id, probe_id))
-
-    def read_scene(self, number: int) -> NDArray[np.uint8]:
-        """Read an image, downloading it unless it is cached."""
-        return read_scene(self.fetch(self.target_scene(number)))
-
-    def read_movie(self, number: int) -> NDArray[Any]:
-        """Open a movie, downloading it unless it is cached."""
-        return read_movie(self.fetch(self.target_movie(number)))
-
-    def _read(self, target: Target, table: Table) -> pd.DataFrame:
-        with self._parsing:
-            if target.path not in self._parsed:
-                path = self.fetch(target)
-                self._parsed[path] = self.folder.read_table(path, table)
-            return self._parsed[target.path]
-
-    def _fetch_from(self, target: Target, progress: Progress | None, source: Source) -> Path:
-        content = target.find(source)
-        # the source itself shows the progress of downloading the pages of a table
-        is_silent = target.kind == "table" and not isinstance(content, RemoteFile | LocalFile)
-        return self.folder.fetch_file(
-            target.path,
-            content=content,
-            check=target.check,
-            progress=False if is_silent and progress is None else progress,
-        )
-
-    def _locate_at(self, target: Target, source: Source) -> RemoteFile | LocalFile:
-        found = _find_address(target, source)
-        return self.folder.probe(found) if isinstance(found, RemoteFile) else found
-
-    def _stream_from(self, target: Target, source: Source) -> RemoteBytes | Path:
-        from spikehouse.transfer.remote_bytes import RemoteBytes, StreamOptions
-
-        found = _find_address(target, source)
-        if isinstance(found, LocalFile):
-            return found.ready()
-        # not probed: RemoteBytes recalls size and ETag of the last time
-        return RemoteBytes(
-            found,
-            options=StreamOptions(),
-            cache=target.path,
-            folder=self.folder.manifest.folder,
-        )
-
-    def _ask(self, target: Target, act: Callable[[Source], T]) -> T:
-        if not self.sources:
-            raise self.folder.explain_absence(target.path)
-        return ask_in_turn(self.sources, act, what=target.name)
-
-
-def _find_address(target: Target, source: Source) -> RemoteFile | LocalFile:
-    content = target.find(source)
-    if isinstance(content, RemoteFile | LocalFile):
-        return content
-    raise SourceError(
-        f"{name_source(source)} generates {target.name} on request, so there is no URL to "
-        "stream from: download it instead"
-    )
+        return "__".join(name.parts)

@@ -13,47 +13,45 @@ import hashlib
 import itertools
 import logging
 import os
-import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import Literal, TypeAlias
+
+import pandas as pd
 
 from spikehouse.errors import (
+    CacheError,
     InvalidFileError,
     NotFoundError,
     SourceError,
     TransferError,
     printable,
 )
-from spikehouse.survey.store import Store, Target
+from spikehouse.survey.file_kinds import PlannedFile
+from spikehouse.survey.store import Store
 from spikehouse.transfer.checks import HDF5_SIGNATURE
 from spikehouse.transfer.disk import explain_storage_errors, hold_lock
+from spikehouse.transfer.progress import FileProgress, Progress
 from spikehouse.transfer.records import FileRecord, find_record, read_record, write_record
 from spikehouse.transfer.remote_file import RemoteFile
-
-if TYPE_CHECKING:
-    from spikehouse.survey.folder import CacheFolder
-    from spikehouse.transfer.progress import FileProgress, Progress
 
 __all__ = [
     "FileReport",
     "FileState",
     "compute_sha256",
-    "find_targets",
     "record_file",
     "repair_file",
     "verify_files",
+    "verify_folder",
 ]
 
 log = logging.getLogger(__name__)
 
 FileState: TypeAlias = Literal[
-    "sound", "changed", "cut short", "not HDF5", "damaged", "unreadable", "no record"
+    "ok", "changed", "cut short", "not HDF5", "damaged", "unreadable", "no record"
 ]
 BLOCK_BYTES = 4 << 20
-# to find the place of ids in the names that a manifest gives: no real id has 17 digits
-_FIRST, _SECOND = 11111111122222223, 33333333344444445
 N_DIGITS_SHOWN = 12
 
 
@@ -61,130 +59,98 @@ N_DIGITS_SHOWN = 12
 class FileReport:
     """Result of verifying a file."""
 
-    target: Target
+    file: PlannedFile
     # length
     n_bytes: int
-    # "sound": as recorded or published. "no record": right structure, unknown digest. "changed":
+    # "ok": as recorded or published. "no record": right structure, unknown digest. "changed":
     # right structure, other bytes than recorded. "cut short", "not HDF5", "damaged": wrong
     # structure. "unreadable": not readable, or a folder.
     state: FileState
     # what was compared
     reason: str
-    # what to do, empty for a sound file
+    # what to do, empty for a file that is ok
     advice: str
 
     @property
     def is_bad(self) -> bool:
         """Whether the file should be downloaded again."""
-        return self.state not in ("sound", "no record")
-
-
-def find_targets(store: Store, *, suffix: str = "") -> list[Target]:
-    """List the files of the data set that are in a cache folder."""
-    # With `suffix` (such as ".part"), the files beside which there is a file with that suffix.
-    # Files that the manifest has no name for are left out.
-    kinds: list[tuple[Target, Callable[[list[int]], Target]]] = [
-        (store.target_session(_FIRST), lambda ids: store.target_session(ids[0])),
-        (store.target_lfp(_FIRST, _SECOND), lambda ids: store.target_lfp(ids[0], ids[-1])),
-        (store.target_scene(_FIRST), lambda ids: store.target_scene(ids[0])),
-        (store.target_movie(_FIRST), lambda ids: store.target_movie(ids[0])),
-        (store.target_session_metrics(_FIRST), lambda ids: store.target_session_metrics(ids[0])),
-    ]
-    found = {
-        target.path: target for example, make in kinds for target in _find(example, make, suffix)
-    }
-    tables = [
-        store.target_table("sessions"),
-        store.target_table("probes"),
-        store.target_table("channels"),
-        store.target_table("units"),
-        store.target_type_metrics("brain_observatory_1.1"),
-        store.target_type_metrics("functional_connectivity"),
-    ]
-    found.update(
-        {target.path: target for target in tables if Path(f"{target.path}{suffix}").exists()}
-    )
-    return [found[path] for path in sorted(found)]
-
-
-def _find(example: Target, make: Callable[[list[int]], Target], suffix: str) -> Iterator[Target]:
-    """Find the files with the name pattern of an example, and the ids in their names."""
-    # never a glob: the folders above may have names that are patterns
-    found: list[tuple[Path, list[int]]] = [(Path(), [])]
-    for part in Path(f"{example.path}{suffix}").parts:
-        pattern = re.escape(part).replace(str(_FIRST), r"(\d+)").replace(str(_SECOND), r"(\d+)")
-        if pattern == re.escape(part):
-            found = [(folder / part, ids) for folder, ids in found]
-            continue
-        found = [
-            (folder / name, ids + [int(number) for number in match.groups()])
-            for folder, ids in found
-            for name in _list_names(folder)
-            if (match := re.fullmatch(pattern, name))
-        ]
-    for path, ids in found:
-        target = make(ids) if path.exists() else None
-        # session_1/session_2.nwb and session_01/... are no files of the data set
-        if target is not None and f"{target.path}{suffix}" == str(path):
-            yield target
-
-
-def _list_names(folder: Path) -> list[str]:
-    try:
-        return os.listdir(folder)  # noqa: PTH208 - names are all that is wanted
-    except OSError:
-        return []
+        return self.state not in ("ok", "no record")
 
 
 def verify_files(
     store: Store,
-    targets: Sequence[Target],
+    files: Sequence[PlannedFile],
     *,
     published: bool = False,
     bar: FileProgress | None = None,
 ) -> Iterator[FileReport]:
     """Yield a report for each file, in order; nothing is changed."""
     # Every file with a record is read once from beginning to end.
-    for target in targets:
-        yield _verify(store, target, published=published, bar=bar)
+    for file in files:
+        yield _verify(store, file, published=published, bar=bar)
+
+
+def verify_folder(store: Store, *, repair: bool, published: bool) -> pd.DataFrame:
+    """Verify, and if asked for repair, the files of a cache folder; return a row for each."""
+    rows = []
+    files = store.manifest.find_files()
+    n_bytes = sum(file.path.stat().st_size for file in files)
+    progress = Progress(store.progress)
+    with progress, progress.file("verifying", n_bytes) as bar:
+        for report in verify_files(store, files, published=published, bar=bar):
+            path, state, advice = report.file.path, str(report.state), report.advice
+            n_bytes = report.n_bytes
+            if repair and report.is_bad:
+                try:
+                    kept = repair_file(store, report, progress=progress)
+                except (CacheError, NotFoundError, SourceError, TransferError) as error:
+                    if isinstance(error, CacheError) and store.sources:
+                        raise  # the folder cannot be written to
+                    # the other files are still verified and repaired
+                    advice = f"could not be repaired: {error}"
+                else:
+                    n_bytes, state = path.stat().st_size, "repaired"
+                    advice = "" if kept is None else f"the old one is {kept.name}"
+            rows.append((store.name_path(path), n_bytes, state, report.reason, advice))
+    return pd.DataFrame(rows, columns=["file", "n_bytes", "state", "reason", "advice"])
 
 
 def _verify(
-    store: Store, target: Target, *, published: bool, bar: FileProgress | None
+    store: Store, file: PlannedFile, *, published: bool, bar: FileProgress | None
 ) -> FileReport:
     try:
-        return _compare(store, target, published=published, bar=bar)
+        return _compare(store, file, published=published, bar=bar)
     except InvalidFileError as error:
-        state, reason = _name_damage(target), str(error)
+        state, reason = _name_damage(file), str(error)
     except OSError as error:
         state, reason = "unreadable", str(error)
-    return FileReport(target, _measure(target.path), state, reason, _ADVICE["broken"])
+    return FileReport(file, _measure(file.path), state, reason, _ADVICE["broken"])
 
 
 def _compare(
-    store: Store, target: Target, *, published: bool, bar: FileProgress | None
+    store: Store, file: PlannedFile, *, published: bool, bar: FileProgress | None
 ) -> FileReport:
-    if not target.path.is_file():  # to open a pipe would wait for ever
-        raise OSError(f"{target.path} is not a regular file")
-    target.check(target.path)
-    n_bytes = target.path.stat().st_size
-    record = read_record(store.folder.records, target.path)
+    if not file.path.is_file():  # to open a pipe would wait for ever
+        raise OSError(f"{file.path} is not a regular file")
+    file.kind.check(file.path)
+    n_bytes = file.path.stat().st_size
+    record = read_record(store.records, file.path)
     expected = origin = ""
     if record is not None:
         expected, origin = record.sha256, f"recorded {record.fetched_at[:10]}"
         if record.size != n_bytes:
             reason = f"it has {n_bytes} bytes, {record.size} were {origin}"
-            return FileReport(target, n_bytes, "changed", reason, _ADVICE["changed"])
+            return FileReport(file, n_bytes, "changed", reason, _ADVICE["changed"])
     elif published:
-        expected, origin = _ask_for_digest(store, target)
+        expected, origin = _ask_for_digest(store, file)
     if not expected:
         reason = origin or "its structure is right; no digest of it is known"
-        return FileReport(target, n_bytes, "no record", reason, _ADVICE["no record"])
-    digest = compute_sha256(target.path, bar=bar)
+        return FileReport(file, n_bytes, "no record", reason, _ADVICE["no record"])
+    digest = compute_sha256(file.path, bar=bar)
     if digest != expected:
         reason = f"sha256 {_shorten(digest)} instead of {_shorten(expected)}, {origin}"
-        return FileReport(target, n_bytes, "changed", reason, _ADVICE["changed"])
-    return FileReport(target, n_bytes, "sound", f"sha256 as {origin}", "")
+        return FileReport(file, n_bytes, "changed", reason, _ADVICE["changed"])
+    return FileReport(file, n_bytes, "ok", f"sha256 as {origin}", "")
 
 
 _ADVICE = {
@@ -201,19 +167,19 @@ def _measure(path: Path) -> int:
         return 0
 
 
-def _name_damage(target: Target) -> FileState:
-    if target.kind not in ("session", "lfp"):
+def _name_damage(file: PlannedFile) -> FileState:
+    if file.kind.name not in ("session", "lfp"):
         return "damaged"
-    with target.path.open("rb") as file:
-        return "cut short" if file.read(8) == HDF5_SIGNATURE else "not HDF5"
+    with file.path.open("rb") as opened:
+        return "cut short" if opened.read(8) == HDF5_SIGNATURE else "not HDF5"
 
 
-def _ask_for_digest(store: Store, target: Target) -> tuple[str, str]:
+def _ask_for_digest(store: Store, file: PlannedFile) -> tuple[str, str]:
     """Return the published digest and who published it, or "" and why there is none."""
     reasons = []
     for source in store.sources:
         try:
-            content = target.find(source)
+            content = source.locate(file)
         except (NotFoundError, SourceError, TransferError) as error:
             reasons.append(str(error))
             continue
@@ -238,11 +204,9 @@ def compute_sha256(path: Path, *, bar: FileProgress | None = None) -> str:
     return digest.hexdigest()
 
 
-def record_file(
-    folder: CacheFolder, path: Path, *, sha256: str, source: str, url: str = ""
-) -> FileRecord:
+def record_file(store: Store, path: Path, *, sha256: str, source: str, url: str = "") -> FileRecord:
     """Record the digest of a file that this package did not download."""
-    folder.check_inside(path)
+    store.check_inside(path)
     facts = path.stat()
     record = FileRecord(
         size=facts.st_size,
@@ -253,7 +217,7 @@ def record_file(
         etag=None,
         fetched_at=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
     )
-    write_record(folder.records, path, record)
+    write_record(store.records, path, record)
     return record
 
 
@@ -265,20 +229,20 @@ def repair_file(
     # it is called again. Returns the path `<name>.bad-<n>` of the old file if it was kept: its
     # bytes differ from the new ones, and its structure is right or it has no record, so it may be
     # the user's own.
-    target, folder = report.target, store.folder
-    staged = folder.own / "repair" / folder.lock_for(target.path).stem / target.path.name
-    for path in (target.path, staged):
-        folder.check_inside(path)
+    file = report.file
+    staged = store.own / "repair" / store.lock_for(file.path).stem / file.path.name
+    for path in (file.path, staged):
+        store.check_inside(path)
     # the leftover of an older repair was not verified: download it again
     with explain_storage_errors(staged):
         staged.unlink(missing_ok=True)
-    store.fetch(dataclasses.replace(target, path=staged), progress=progress)
-    with hold_lock(folder.lock_for(target.path)), explain_storage_errors(target.path):
-        is_ours = read_record(folder.records, target.path) is not None
+    store.fetch(dataclasses.replace(file, path=staged), progress=progress)
+    with hold_lock(store.lock_for(file.path)), explain_storage_errors(file.path):
+        is_ours = read_record(store.records, file.path) is not None
         may_go = is_ours and report.state not in ("changed", "unreadable")
-        kept = None if may_go else _set_aside(target.path, staged)
-        staged.replace(target.path)
-        _move_record(folder, staged, target.path)
+        kept = None if may_go else _set_aside(file.path, staged)
+        staged.replace(file.path)
+        _move_record(store, staged, file.path)
         with contextlib.suppress(OSError):
             staged.parent.rmdir()
     return kept
@@ -308,11 +272,11 @@ def _set_aside(old: Path, new: Path) -> Path | None:
     return kept
 
 
-def _move_record(folder: CacheFolder, old: Path, new: Path) -> None:
-    record = read_record(folder.records, old)
+def _move_record(store: Store, old: Path, new: Path) -> None:
+    record = read_record(store.records, old)
     if record is None:
         digest = compute_sha256(new)
-        record_file(folder, new, sha256=digest, source="repair")
+        record_file(store, new, sha256=digest, source="repair")
         return
-    write_record(folder.records, new, dataclasses.replace(record, mtime_ns=new.stat().st_mtime_ns))
-    find_record(folder.records, old).unlink(missing_ok=True)
+    write_record(store.records, new, dataclasses.replace(record, mtime_ns=new.stat().st_mtime_ns))
+    find_record(store.records, old).unlink(missing_ok=True)

@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 
 from spikehouse import session as ours
+from spikehouse.cache import EcephysProjectCache
 from spikehouse.compat import stimulus_analysis as sa
 from spikehouse.compat.functions import build_spike_histogram
 from spikehouse.compat.sessions import EcephysSession, ParameterText
-from spikehouse.project import EcephysProjectCache
 
 COLUMNS = ("phase", "size", "spatial_frequency")
 FILTERS = {

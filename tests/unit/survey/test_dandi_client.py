@@ -11,7 +11,8 @@ import pandas as pd
 import pytest
 
 from spikehouse.errors import InvalidArgumentError, NotFoundError, SourceError
-from spikehouse.survey.protocol import TABLE_FILES, HasTableFiles, Source
+from spikehouse.survey.file_kinds import VISUAL_CODING
+from spikehouse.survey.source import Source
 from spikehouse.survey.sources.dandi import DEFAULT_URL, DOWNLOAD_HOSTS, Dandi
 from spikehouse.survey.sources.dandi_api import Asset, DandisetFiles
 from spikehouse.survey.sources.s3 import S3
@@ -21,6 +22,7 @@ from spikehouse.transfer.retry import HttpOptions
 if TYPE_CHECKING:
     from tests.unit.conftest import StandIn
 
+FILE = VISUAL_CODING.file
 ASSET_ID = "3adbba7c-3feb-468b-9829-33fcaa27aacd"
 SHA256 = "4e284295a1be5c6cca49df84fab52ad38b4749d2361b2edebeb676051cf09921"
 LISTING = "/api/dandisets/000021/versions/0.251116.2246/assets/"
@@ -98,8 +100,8 @@ def test_dandi__is_by_default_the_archive_with_the_tables_of_the_bucket() -> Non
     assert "dandiarchive.s3.amazonaws.com" in DOWNLOAD_HOSTS
 
 
-def test_get_session_data__describes_the_file(dandi: Dandi, archive: StandIn) -> None:
-    assert dandi.get_session_data(791319847) == RemoteFile(
+def test_locate__describes_the_file(dandi: Dandi, archive: StandIn) -> None:
+    assert dandi.locate(FILE("session", 791319847)) == RemoteFile(
         url=archive.url(f"/api/assets/{ASSET_ID}/download/"),
         name="session 791319847",
         size=2_317_463_664,
@@ -110,9 +112,9 @@ def test_get_session_data__describes_the_file(dandi: Dandi, archive: StandIn) ->
     assert archive.seen == [f"{LISTING}?page_size=1000", f"/api/assets/{ASSET_ID}/"]
 
 
-def test_get_session_data__does_without_a_digest(dandi: Dandi, archive: StandIn) -> None:
+def test_locate__does_without_a_digest(dandi: Dandi, archive: StandIn) -> None:
     describe_asset(archive, {"digest": {"dandi:dandi-etag": "0-1"}})
-    assert dandi.get_session_data(791319847).sha256 is None
+    assert dandi.locate(FILE("session", 791319847)).sha256 is None
 
 
 @pytest.mark.parametrize(
@@ -134,7 +136,7 @@ def test_list_files__refuses_odd_assets(
 ) -> None:
     list_assets(archive, [{**ASSET, **asset}])
     with pytest.raises(SourceError, match=message):
-        dandi.get_session_data(791319847)
+        dandi.locate(FILE("session", 791319847))
 
 
 @pytest.mark.parametrize(
@@ -151,7 +153,7 @@ def test_list_files__refuses_odd_pages(
 ) -> None:
     serve_json(archive, LISTING, page)
     with pytest.raises(SourceError, match=message):
-        dandi.get_session_data(791319847)
+        dandi.locate(FILE("session", 791319847))
 
 
 @pytest.mark.parametrize(
@@ -175,13 +177,13 @@ def test_list_files__follows_pages_of_its_own_list_only(
         link = link.replace("{base}", archive.url("")) or ""
     list_assets(archive, [ASSET], next=link)
     with pytest.raises(SourceError, match="as its next page, which is not one of that list"):
-        dandi.get_session_data(791319847)
+        dandi.locate(FILE("session", 791319847))
 
 
 def test_list_files__is_not_led_in_circles(dandi: Dandi, archive: StandIn) -> None:
     list_assets(archive, [], next=archive.url(f"{LISTING}?page=2"))
     with pytest.raises(SourceError, match="has no last page: 2 were read"):
-        dandi.get_session_data(791319847)
+        dandi.locate(FILE("session", 791319847))
     assert archive.n_seen(LISTING) == 2
 
 
@@ -191,7 +193,7 @@ def test_list_files__has_an_end(
     monkeypatch.setattr("spikehouse.survey.sources.dandi_api.MAX_ASSETS", 3)
     list_assets(archive, [ASSET] * 4)
     with pytest.raises(SourceError, match="lists more than 3 files, the limit"):
-        dandi.get_session_data(791319847)
+        dandi.locate(FILE("session", 791319847))
 
 
 def test_list_files__has_a_largest_size(
@@ -199,20 +201,20 @@ def test_list_files__has_a_largest_size(
 ) -> None:
     monkeypatch.setattr("spikehouse.survey.sources.dandi_api.MAX_PAGE_BYTES", 50)
     with pytest.raises(SourceError, match="sends more than 50 bytes"):
-        dandi.get_session_data(791319847)
+        dandi.locate(FILE("session", 791319847))
 
 
 @pytest.mark.parametrize("body", [b"[" * 100_000, b"<Error>", b"", b"\xff\xfe", b"9" * 5000])
 def test_list_files__refuses_what_is_no_json(dandi: Dandi, archive: StandIn, body: bytes) -> None:
     archive.serve_bytes(LISTING, body)
     with pytest.raises(SourceError, match="returned no valid JSON for the list of files"):
-        dandi.get_session_data(791319847)
+        dandi.locate(FILE("session", 791319847))
 
 
-def test_find_session__refuses_two_files(dandi: Dandi, archive: StandIn) -> None:
+def test_find__refuses_two_files(dandi: Dandi, archive: StandIn) -> None:
     list_assets(archive, [ASSET, {**ASSET, "path": "derived/sub-1_ses-791319847.nwb"}])
     with pytest.raises(SourceError, match=r"has 2 files for session 791319847: .*'derived/sub-1"):
-        dandi.get_session_data(791319847)
+        dandi.locate(FILE("session", 791319847))
 
 
 @pytest.mark.parametrize(
@@ -230,7 +232,7 @@ def test_fetch_sha256__refuses_odd_metadata(
 ) -> None:
     describe_asset(archive, metadata)
     with pytest.raises(SourceError, match=message):
-        dandi.get_session_data(791319847)
+        dandi.locate(FILE("session", 791319847))
 
 
 @pytest.mark.parametrize(
@@ -248,7 +250,7 @@ def test_newest_version__is_checked(
     document = {"most_recent_published_version": newest}
     serve_json(archive, "/api/dandisets/000022/", document)
     with pytest.raises(error, match=message):
-        dandi.get_session_data(766640955)
+        dandi.locate(FILE("session", 766640955))
 
 
 def test_newest_version__is_not_asked_for_where_one_is_given(
@@ -259,68 +261,66 @@ def test_newest_version__is_not_asked_for_where_one_is_given(
     serve_json(archive, path, {"count": 1, "next": None, "results": [asset]})
     versions = {"000022": "draft"}
     dandi = Dandi(archive.url("/api"), tables=Tables(), versions=versions, options=hasty)
-    assert dandi.get_session_data(766640955).size == ASSET["size"]
+    assert dandi.locate(FILE("session", 766640955)).size == ASSET["size"]
     assert f"{path}?page_size=1000" in archive.seen
 
 
-def test_get_session_data__looks_into_both_dandisets(dandi: Dandi, archive: StandIn) -> None:
+def test_locate__looks_into_both_dandisets(dandi: Dandi, archive: StandIn) -> None:
     newest = {"most_recent_published_version": {"version": "0.1.2"}}
     serve_json(archive, "/api/dandisets/000022/", newest)
     asset = {**ASSET, "path": "sub-1_ses-766640955_probe-773592315_ecephys.nwb"}
     listing = "/api/dandisets/000022/versions/0.1.2/assets/"
     serve_json(archive, listing, {"count": 1, "next": None, "results": [asset]})
-    assert dandi.get_probe_lfp_data(773592315).name == "LFP of probe 773592315"
+    assert dandi.locate(FILE("lfp", 766640955, 773592315)).name == "LFP of probe 773592315"
     with pytest.raises(
         NotFoundError,
         match=r"neither DANDI:000021/0\.251116\.2246 nor DANDI:000022/0\.1\.2 has a file for "
         "session 791319848: none was released",
     ):
-        dandi.get_session_data(791319848)
+        dandi.locate(FILE("session", 791319848))
     with pytest.raises(NotFoundError, match="has a file for LFP of probe 805008600"):
-        dandi.get_probe_lfp_data(805008600)
+        dandi.locate(FILE("lfp", 791319847, 805008600))
     # each list once, though asked three times
     assert [archive.n_seen(path) for path in (LISTING, listing)] == [1, 1]
 
 
-def test_get_session_data__refuses_what_is_no_id(dandi: Dandi, archive: StandIn) -> None:
+def test_locate__refuses_what_is_no_id(dandi: Dandi, archive: StandIn) -> None:
     with pytest.raises(InvalidArgumentError, match="is not an id"):
-        dandi.get_session_data("../1")  # type: ignore[arg-type]
+        dandi.locate(FILE("session", "../1"))  # type: ignore[arg-type]
     assert archive.seen == []
 
 
-def test_get_session_data__does_without_the_source_of_tables(
+def test_locate__does_without_the_source_of_tables(
     archive: StandIn, hasty: HttpOptions, closed_address: str
 ) -> None:
     tables = S3(f"http://{closed_address}/", options=hasty)
     dandi = Dandi(archive.url("/api/"), tables=tables, options=hasty)
-    assert dandi.get_session_data(791319847).sha256 == SHA256
+    assert dandi.locate(FILE("session", 791319847)).sha256 == SHA256
     with pytest.raises(SourceError, match=f"{closed_address} cannot be reached"):
-        dandi.get_sessions()
+        dandi.read_table(FILE("sessions"))
 
 
-def test_templates__are_not_there_and_a_fall_back_goes_on(dandi: Dandi, archive: StandIn) -> None:
-    for find in (dandi.get_natural_scene_template, dandi.get_natural_movie_template):
+def test_locate__of_templates_goes_on_elsewhere(dandi: Dandi, archive: StandIn) -> None:
+    for kind in ("scene", "movie"):
         with pytest.raises(NotFoundError, match=r"the DANDI Archive has no natural .* on S3 have"):
-            find(1)
+            dandi.locate(FILE(kind, 1))
     assert archive.seen == []
 
 
-def test_get_table_file__is_the_file_of_the_other_source(archive: StandIn) -> None:
+def test_locate__of_a_table_is_the_file_of_the_other_source(archive: StandIn) -> None:
     s3 = S3(archive.url("/bucket"))
     dandi = Dandi(archive.url("/api"), tables=s3)
-    assert isinstance(dandi, HasTableFiles)
-    for name in TABLE_FILES:
-        assert dandi.get_table_file(name) == s3.get_table_file(name)
+    for file in (FILE("units"), FILE("type_metrics", "functional_connectivity")):
+        assert dandi.locate(file) == s3.locate(file)
 
 
-def test_get_table_file__is_made_of_the_table_where_there_is_no_file(dandi: Dandi) -> None:
-    content = dandi.get_table_file("sessions")
-    assert isinstance(content, list)
-    assert b"".join(content).startswith(b"id,session_type\n791319847,brain_observatory_1.1\n")
-    metrics = dandi.get_table_file("functional_connectivity_analysis_metrics")
-    assert metrics == [b"unit,kind\n1,functional_connectivity\n"]
-    with pytest.raises(NotFoundError, match="there is no table 'files'"):
-        dandi.get_table_file("files")  # type: ignore[arg-type]
+def test_locate__of_a_table_is_made_of_its_rows_where_there_is_no_file(dandi: Dandi) -> None:
+    def read(*of: Any) -> bytes:
+        return b"".join(dandi.locate(FILE(*of)))  # type: ignore[arg-type]
+
+    assert read("sessions").startswith(b"id,session_type\n791319847,brain_observatory_1.1\n")
+    metrics = read("type_metrics", "functional_connectivity")
+    assert metrics == b"ecephys_unit_id,kind\n1,functional_connectivity\n"
 
 
 @pytest.mark.parametrize(
@@ -345,11 +345,12 @@ def test_dandiset_files__knows_the_published_names(shared_folder: Path) -> None:
     files = DandisetFiles(label="DANDI:000021")
     for row in table.itertuples():
         files.add(Asset(row.asset_id, row.path, row.size_bytes))
-    assert (len(files.sessions), len(files.lfp)) == (32, 182)
-    found = [files.find_session(791319847), files.find_lfp(805008600)]
+    names = [name for name, _ in files.assets]
+    assert (names.count("session"), names.count("lfp"), len(names)) == (32, 182, 214)
+    found = [files.find(FILE("session", 791319847)), files.find(FILE("lfp", 791319847, 805008600))]
     assert [asset.size for asset in found if asset is not None] == [2_317_463_664, 2_178_747_735]
-    assert files.find_session(805008600) is files.find_lfp(791319847) is None
-    assert all(len(found) == 1 for found in [*files.sessions.values(), *files.lfp.values()])
+    assert files.find(FILE("session", 805008600)) is None
+    assert all(len(found) == 1 for found in files.assets.values())
 
 
 def test_dandi__is_a_source() -> None:

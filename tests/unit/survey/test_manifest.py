@@ -11,6 +11,8 @@ import pytest
 from spikehouse.errors import CacheError
 from spikehouse.survey.manifest import create_manifest, read_manifest
 
+VERSION = {"type": "manifest_version", "value": "0.3.0"}
+
 
 def write(path: Path, entries: object) -> Path:
     path.write_text(json.dumps(entries))
@@ -22,7 +24,9 @@ def test_create_manifest__is_the_one_of_the_released_survey(
 ) -> None:
     created = create_manifest(tmp_path / "new" / "manifest.json")
     expected = json.loads((shared_folder / "facts" / "manifest.json").read_text())
-    assert json.loads(created.path.read_text()) == expected
+    found = json.loads(created.path.read_text())
+    # the same entries; each folder stands right before the first file in it
+    assert sorted(map(str, found["manifest"])) == sorted(map(str, expected["manifest"]))
     assert created.version == "0.3.0"
     assert not list(tmp_path.rglob("*.part"))
 
@@ -35,24 +39,22 @@ def test_create_manifest__leaves_an_existing_one_alone(tmp_path: Path) -> None:
     assert path.stat().st_mtime_ns == before
 
 
-def test_path_of__puts_ids_into_the_names(tmp_path: Path) -> None:
+def test_file__puts_ids_into_the_names(tmp_path: Path) -> None:
     manifest = create_manifest(tmp_path / "manifest.json")
-    assert manifest.path_of("sessions") == tmp_path / "sessions.csv"
-    assert manifest.path_of("session_nwb", 7, 7) == tmp_path / "session_7" / "session_7.nwb"
-    assert manifest.path_of("probe_lfp_nwb", 7, 8) == tmp_path / "session_7" / "probe_8_lfp.nwb"
-    assert manifest.path_of("natural_scene", 5) == (
+    assert manifest.file("sessions").path == tmp_path / "sessions.csv"
+    assert manifest.file("session", 7).path == tmp_path / "session_7" / "session_7.nwb"
+    assert manifest.file("lfp", 7, 8).path == tmp_path / "session_7" / "probe_8_lfp.nwb"
+    assert manifest.file("scene", 5).path == (
         tmp_path / "natural_scene_templates" / "natural_scene_5.tiff"
     )
-    assert manifest.path_of("typewise_analysis_metrics", "a_1.1") == (
-        tmp_path / "a_1.1_analysis_metrics.csv"
-    )
+    assert manifest.file("type_metrics", "a_1.1").path == (tmp_path / "a_1.1_analysis_metrics.csv")
 
 
-def test_path_of__keeps_percent_signs_of_the_folder(tmp_path: Path) -> None:
+def test_file__keeps_percent_signs_of_the_folder(tmp_path: Path) -> None:
     folder = tmp_path / "100%d full"
     manifest = create_manifest(folder / "manifest.json")
-    assert manifest.path_of("session_nwb", 7, 7) == folder / "session_7" / "session_7.nwb"
-    assert manifest.path_of("units") == folder / "units.csv"
+    assert manifest.file("session", 7).path == folder / "session_7" / "session_7.nwb"
+    assert manifest.file("units").path == folder / "units.csv"
 
 
 def test_read_manifest__uses_the_names_it_gives(tmp_path: Path) -> None:
@@ -67,9 +69,9 @@ def test_read_manifest__uses_the_names_it_gives(tmp_path: Path) -> None:
         },
     )
     manifest = read_manifest(path)
-    assert manifest.path_of("units") == Path("/data/cache/all_units.csv")
+    assert manifest.file("units").path == Path("/data/cache/all_units.csv")
     # what it does not mention lies where it always lies
-    assert manifest.path_of("sessions") == Path("/data/cache/sessions.csv")
+    assert manifest.file("sessions").path == Path("/data/cache/sessions.csv")
 
 
 @pytest.mark.parametrize("version", ["0.2.1", "1.0.0"])
@@ -80,7 +82,7 @@ def test_read_manifest__opens_another_version_with_a_notice(tmp_path: Path, vers
     with pytest.warns(UserWarning, match=f"is of version {version}, not 0.3.0") as caught:
         manifest = read_manifest(path)
     assert len(caught) == 1
-    assert manifest.path_of("units") == tmp_path / "units.csv"
+    assert manifest.file("units").path == tmp_path / "units.csv"
 
 
 def test_read_manifest__says_nothing_about_the_expected_version(tmp_path: Path) -> None:
@@ -128,7 +130,7 @@ def test_read_manifest__refuses_a_folder(tmp_path: Path) -> None:
         read_manifest(tmp_path)
 
 
-def test_path_of__refuses_ids_the_pattern_does_not_take(tmp_path: Path) -> None:
+def test_file__refuses_ids_the_pattern_does_not_take(tmp_path: Path) -> None:
     path = write(
         tmp_path / "manifest.json",
         {
@@ -138,5 +140,36 @@ def test_path_of__refuses_ids_the_pattern_does_not_take(tmp_path: Path) -> None:
             ]
         },
     )
-    with pytest.raises(CacheError, match=r"for 'session_nwb', which does not take \(7, 7\)"):
-        read_manifest(path).path_of("session_nwb", 7, 7)
+    with pytest.raises(
+        CacheError,
+        match=r"gives 'all\.nwb' for 'session_nwb', which should take session_id, session_id",
+    ):
+        read_manifest(path)
+
+
+@pytest.mark.parametrize("spec", ["%d.nwb", "%i.nwb", "%s.nwb", "100%%_%d.nwb", "{x}_%d.nwb"])
+def test_file__understands_the_patterns_of_manifests(tmp_path: Path, spec: str) -> None:
+    entries = [{"key": "session_nwb", "type": "file", "spec": spec}]
+    manifest = read_manifest(write(tmp_path / "manifest.json", {"manifest": [VERSION, *entries]}))
+    file = manifest.file("session", 7)
+    assert file.path == tmp_path / (spec % 7)
+    assert manifest.parse(file.path) == file
+    file.path.write_bytes(b"x")
+    assert manifest.find_files() == [file]
+
+
+@pytest.mark.parametrize("is_absolute", [False, True])
+def test_parse__is_the_inverse_of_file(tmp_path: Path, is_absolute: bool) -> None:
+    folder = tmp_path / "{a} 50%d"
+    folder.mkdir()
+    base = {"key": "BASEDIR", "type": "dir", "spec": str(folder).replace("%", "%%")}
+    entries = [VERSION, *([base] if is_absolute else [])]
+    manifest = read_manifest(write(folder / "manifest.json", {"manifest": entries}))
+    ids = {"session_id": 7, "probe_id": 8, "session_type": "functional_connectivity", "number": 3}
+    for kind in manifest.files.kinds.values():
+        file = manifest.file(kind.name, *(ids[name] for name in kind.ids))
+        assert manifest.parse(file.path) == file
+        assert file.path == folder / file.key
+        file.path.parent.mkdir(exist_ok=True)
+        file.path.write_bytes(b"x")
+    assert len(manifest.find_files()) == len(manifest.files.kinds)

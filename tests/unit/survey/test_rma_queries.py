@@ -22,13 +22,12 @@ def test_find_templates__asks_for_the_product() -> None:
     assert rma.find_templates().endswith("[attachable_type$eq'Product'][attachable_id$eq714914585]")
 
 
-def test_find_metrics__restricts_by_each_criterion() -> None:
-    assert rma.find_metrics() == "model::EcephysUnitMetricBundle"
-    assert rma.find_metrics(unit_ids=[1, 2]).endswith(",rma::criteria[ecephys_unit_id$in1,2]")
-    assert rma.find_metrics(session_ids=[3]).endswith(
-        ",rma::criteria,ecephys_unit(ecephys_channel(ecephys_probe(ecephys_session[id$in3])))"
+def test_find_metrics__asks_for_a_session_or_a_type() -> None:
+    assert rma.find_metrics(3) == (
+        "model::EcephysUnitMetricBundle,rma::criteria,"
+        "ecephys_unit(ecephys_channel(ecephys_probe(ecephys_session[id$in3])))"
     )
-    assert rma.find_metrics(session_types=["brain_observatory_1.1"]).endswith(
+    assert rma.find_metrics("brain_observatory_1.1").endswith(
         "(ecephys_session[stimulus_name$in'brain_observatory_1.1'])))"
     )
 
@@ -39,10 +38,10 @@ def test_queries__refuse_what_is_no_id(value: object) -> None:
         rma.find_file("EcephysNwb", "EcephysSession", value)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("value", ["", "a'b", "a]b", "a,b", "a$eq1", "a::b", "a\nb", 3])
-def test_queries__refuse_what_is_no_name(value: object) -> None:
+@pytest.mark.parametrize("value", ["", "a'b", "a]b", "a,b", "a$eq1", "a::b", "a\nb"])
+def test_queries__refuse_what_is_no_name(value: str) -> None:
     with pytest.raises(InvalidArgumentError, match="cannot be a name in a query"):
-        rma.find_metrics(session_types=[value])  # type: ignore[list-item]
+        rma.find_metrics(value)
 
 
 def test_build_path__survives_the_way_through_a_url() -> None:

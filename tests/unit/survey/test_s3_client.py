@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,12 +15,10 @@ from hypothesis import strategies as st
 
 from spikehouse.errors import InvalidArgumentError, InvalidFileError, NotFoundError, SourceError
 from spikehouse.schema.cache_tables import CHANNELS, UNITS
-from spikehouse.survey.manifest import create_manifest
-from spikehouse.survey.protocol import TABLE_FILES, HasTableFiles
-from spikehouse.survey.sources import csv_tables, layout
-from spikehouse.survey.sources.csv_tables import CsvTables, parse_csv
+from spikehouse.survey import tables
+from spikehouse.survey.file_kinds import VISUAL_CODING
 from spikehouse.survey.sources.s3 import S3
-from spikehouse.survey.sources.warehouse import Warehouse
+from spikehouse.survey.tables import parse_csv
 from spikehouse.transfer.addresses import check_base_url, check_id, is_below
 from spikehouse.transfer.http import HttpClient
 from spikehouse.transfer.remote_file import RemoteFile
@@ -62,6 +59,7 @@ def write_units() -> str:
     return pd.DataFrame(rows).set_index("id").to_csv()
 
 
+FILE = VISUAL_CODING.file
 TABLES = {
     "sessions": SESSIONS,
     "probes": PROBES,
@@ -84,131 +82,55 @@ def s3(bucket: StandIn, hasty: HttpOptions) -> S3:
     return S3(bucket.url("/bucket"), options=hasty)
 
 
-def test_s3__is_a_source_with_table_files(s3: S3) -> None:
+def test_locate__of_the_metrics_of_a_session_there_is_no_file(s3: S3, bucket: StandIn) -> None:
+    with pytest.raises(NotFoundError, match="has no table session_7_analysis_metrics"):
+        s3.locate(FILE("session_metrics", 7))
+    assert bucket.seen == []
+
+
+def test_s3__has_a_name(s3: S3) -> None:
     assert s3.name == "s3"
-    assert isinstance(s3, HasTableFiles)
-    assert not isinstance(Warehouse(), HasTableFiles)
 
 
-def test_get_probes__has_the_declared_types(s3: S3) -> None:
-    probes = s3.get_probes()
+def test_read_table__has_the_declared_types(s3: S3) -> None:
+    probes = s3.read_table(FILE("probes"))
     assert probes.index.tolist() == [11, 12, 21]
     assert probes["lfp_sampling_rate"].iloc[0] == 2499.99728487454
     assert probes["has_lfp_data"].tolist() == [True, False, True]
     assert np.isnan(probes["lfp_temporal_subsampling_factor"].iloc[1])
 
 
-def test_get_probes__gives_a_copy(s3: S3) -> None:
-    probes = s3.get_probes()
-    probes["name"] = "?"
-    assert s3.get_probes()["name"].tolist() == ["probeA", "probeB", "probeA"]
-
-
-def test_get_session_data__needs_no_request(s3: S3, bucket: StandIn) -> None:
-    found = s3.get_session_data(np.int64(1))  # type: ignore[arg-type]
+def test_locate__needs_no_request(s3: S3, bucket: StandIn) -> None:
+    found = s3.locate(FILE("session", np.int64(1)))  # type: ignore[arg-type]
     url = bucket.url("/bucket/session_1/session_1.nwb")
     assert found == RemoteFile(url=url, name="session 1", source="s3")
     assert bucket.seen == []
 
 
 @pytest.mark.parametrize("status", [403, 404])
-def test_get_session_data__of_what_is_not_there_shows_when_it_is_asked_for(
+def test_locate__of_what_is_not_there_shows_when_it_is_asked_for(
     s3: S3, bucket: StandIn, status: int
 ) -> None:
     path = "/bucket/session_7/session_7.nwb"
     bucket.serve_bytes(path, b"<Error/>", status=status, kind="application/xml")
     with pytest.raises((NotFoundError, SourceError), match=f"session_7.nwb .*{status}"):
-        HttpClient(s3.options).probe(s3.get_session_data(7))
+        HttpClient(s3.options).probe(s3.locate(FILE("session", 7)))
     assert bucket.n_seen(path) == 1
 
 
-def test_get_probe_lfp_data__finds_the_session_in_the_table_of_probes(
-    s3: S3, bucket: StandIn
-) -> None:
-    assert s3.get_probe_lfp_data(21).url == bucket.url("/bucket/session_2/probe_21_lfp.nwb")
-    assert s3.get_probe_lfp_data(11).url == bucket.url("/bucket/session_1/probe_11_lfp.nwb")
-    assert bucket.seen == ["/bucket/probes.csv"]
-
-
-def test_get_probe_lfp_data__says_when_there_is_none(s3: S3) -> None:
-    with pytest.raises(NotFoundError, match="has no probe 13: did you mean 12 or 11 or 21"):
-        s3.get_probe_lfp_data(13)
-    with pytest.raises(NotFoundError, match="has no LFP of probe 12: none was released"):
-        s3.get_probe_lfp_data(12)
-
-
-def test_templates__lie_where_the_cache_folder_has_them(s3: S3, bucket: StandIn) -> None:
-    scene, movie = s3.get_natural_scene_template(117), s3.get_natural_movie_template(3)
+def test_locate__is_where_the_cache_folder_has_them(s3: S3, bucket: StandIn) -> None:
+    scene, movie = s3.locate(FILE("scene", 117)), s3.locate(FILE("movie", 3))
+    lfp, units = s3.locate(FILE("lfp", 2, 21)), s3.locate(FILE("units"))
+    assert lfp.url == bucket.url("/bucket/session_2/probe_21_lfp.nwb")
+    assert units.url == bucket.url("/bucket/units.csv")
     assert scene.url == bucket.url("/bucket/natural_scene_templates/natural_scene_117.tiff")
     assert movie.url == bucket.url("/bucket/natural_movie_templates/natural_movie_3.h5")
 
 
-def test_get_table_file__refuses_other_names(s3: S3) -> None:
-    with pytest.raises(NotFoundError, match=r"no table '\.\./secret': "):
-        s3.get_table_file("../secret")  # type: ignore[arg-type]
-
-
 @pytest.mark.parametrize("session_id", ["1", 1.0, None, True, -1])
-def test_get_session_data__refuses_what_is_no_id(s3: S3, session_id: Any) -> None:
+def test_locate__refuses_what_is_no_id(s3: S3, session_id: Any) -> None:
     with pytest.raises(InvalidArgumentError, match="is not an id: give a whole number"):
-        s3.get_session_data(session_id)
-
-
-def test_get_unit_analysis_metrics__of_a_session_type(s3: S3, bucket: StandIn) -> None:
-    metrics = s3.get_unit_analysis_metrics(session_types=["functional_connectivity"])
-    expected = pd.DataFrame(
-        {"pref_dir_dm": [90.0], "shared": [0.5]}, index=pd.Index([2111], name="ecephys_unit_id")
-    )
-    pd.testing.assert_frame_equal(metrics, expected)
-    assert bucket.seen == ["/bucket/functional_connectivity_analysis_metrics.csv"]
-
-
-def test_get_unit_analysis_metrics__of_a_session(s3: S3, bucket: StandIn) -> None:
-    metrics = s3.get_unit_analysis_metrics(ecephys_session_ids=[1])
-    assert metrics.index.tolist() == [1111, 1112]
-    assert metrics.columns.tolist() == ["g_osi_dg", "on_screen_rf", "shared"]
-    assert "/bucket/functional_connectivity_analysis_metrics.csv" not in bucket.seen
-
-
-def test_get_unit_analysis_metrics__of_units_needs_no_other_table(s3: S3, bucket: StandIn) -> None:
-    metrics = s3.get_unit_analysis_metrics(unit_ids=[2111, 1112, 7])
-    assert metrics.index.tolist() == [1112, 2111]
-    assert metrics["shared"].tolist() == [2, 0.5]
-    assert all("analysis_metrics" in path for path in bucket.seen)
-
-
-def test_get_unit_analysis_metrics__narrows_by_all_at_once(s3: S3) -> None:
-    def select(**choice: Any) -> list[int]:
-        return s3.get_unit_analysis_metrics(**choice).index.tolist()
-
-    assert select() == [1111, 1112, 2111]
-    assert select(unit_ids=[1111, 2111], ecephys_session_ids=[2]) == [2111]
-    assert select(ecephys_session_ids=[1, 2]) == [1111, 1112, 2111]
-    assert select(ecephys_session_ids=[1], session_types=["functional_connectivity"]) == []
-    assert select(ecephys_session_ids=[77]) == []
-    assert select(unit_ids=[]) == []
-
-
-def test_get_unit_analysis_metrics__of_nobody_has_the_columns(s3: S3) -> None:
-    metrics = s3.get_unit_analysis_metrics(unit_ids=[], session_types=["functional_connectivity"])
-    assert metrics.columns.tolist() == ["pref_dir_dm", "shared"]
-    assert metrics.index.name == "ecephys_unit_id"
-
-
-def test_get_unit_analysis_metrics__refuses_an_unknown_type(s3: S3) -> None:
-    with pytest.raises(
-        NotFoundError, match=r"no metrics of session type 'brain_observatory': did you mean 'brain_"
-    ):
-        s3.get_unit_analysis_metrics(session_types=["brain_observatory"])
-
-
-def test_tables__are_fetched_once_by_many_threads(s3: S3, bucket: StandIn) -> None:
-    threads = [threading.Thread(target=s3.get_units) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert bucket.seen == ["/bucket/units.csv"]
+        s3.locate(FILE("session", session_id))
 
 
 @pytest.mark.parametrize("status", [403, 404, 410])
@@ -220,7 +142,7 @@ def test_tables__that_are_missing_say_what_403_may_mean(
         NotFoundError,
         match=rf"units\.csv: table units is not there \(status {status}: .* S3 says 403",
     ):
-        s3.get_units()
+        s3.read_table(FILE("units"))
     assert bucket.n_seen("/bucket/units.csv") == 1
 
 
@@ -239,7 +161,7 @@ def test_tables__are_asked_for_again_when_the_server_stumbles(
 ) -> None:
     routes = iter([failure, lambda handler: handler.reply(PROBES.encode())])
     bucket.routes["/bucket/probes.csv"] = lambda handler: next(routes)(handler)
-    assert len(s3.get_probes()) == 3
+    assert len(s3.read_table(FILE("probes"))) == 3
 
 
 @pytest.mark.parametrize(
@@ -262,7 +184,7 @@ def test_tables__that_are_none_are_refused(
 ) -> None:
     bucket.serve_bytes("/bucket/probes.csv", body)
     with pytest.raises(SourceError, match=message) as caught:
-        s3.get_probes()
+        s3.read_table(FILE("probes"))
     assert "\x1b" not in str(caught.value)
 
 
@@ -271,13 +193,13 @@ def test_tables__have_a_largest_size(
 ) -> None:
     monkeypatch.setattr("spikehouse.survey.sources.s3.MAX_TABLE_BYTES", 100)
     with pytest.raises(SourceError, match=r"units\.csv sends more than 100 bytes"):
-        s3.get_units()
+        s3.read_table(FILE("units"))
 
 
 def test_tables__in_gzip_were_not_asked_for(s3: S3, bucket: StandIn) -> None:
     bucket.serve_bytes("/bucket/units.csv", b"\x1f\x8b", Content_Encoding="gzip")
     with pytest.raises(SourceError, match="gzip-encoded, which was not requested"):
-        s3.get_units()
+        s3.read_table(FILE("units"))
 
 
 def test_s3__goes_to_no_other_host(s3: S3, bucket: StandIn) -> None:
@@ -285,7 +207,7 @@ def test_s3__goes_to_no_other_host(s3: S3, bucket: StandIn) -> None:
         "/bucket/units.csv", b"", status=302, Location="http://127.0.0.1:1/units.csv"
     )
     with pytest.raises(SourceError, match="which is another host: not followed"):
-        s3.get_units()
+        s3.read_table(FILE("units"))
 
 
 @pytest.mark.parametrize(
@@ -337,23 +259,6 @@ def test_check_id__keeps_whole_numbers(number: int) -> None:
     assert check_id(number) == number
 
 
-def test_keys__are_those_of_a_new_cache_folder(tmp_path: Path) -> None:
-    manifest = create_manifest(tmp_path / "manifest.json")
-    keys = {
-        layout.session_key(5): manifest.path_of("session_nwb", 5, 5),
-        layout.session_metrics_key(5): manifest.path_of("session_analysis_metrics", 5, 5),
-        layout.lfp_key(5, 6): manifest.path_of("probe_lfp_nwb", 5, 6),
-        layout.scene_key(7): manifest.path_of("natural_scene", 7),
-        layout.movie_key(1): manifest.path_of("natural_movie", 1),
-    }
-    for name in ("sessions", "probes", "channels", "units"):
-        keys[layout.table_key(name)] = manifest.path_of(name)
-    for kind, name in layout.METRICS_FILES.items():
-        keys[layout.table_key(name)] = manifest.path_of("typewise_analysis_metrics", kind)
-    assert {key: tmp_path / key for key in keys} == keys
-    assert {layout.table_key(name) for name in TABLE_FILES} <= set(keys)
-
-
 TOO_MUCH = {
     "columns": (b"id" + b",a" * 20_000 + b"\n1" + b",1" * 20_000, "more than 1000 columns"),
     "columns behind an empty line": (b"\n\nid" + b",a" * 20_000, "more than 1000 columns"),
@@ -369,33 +274,18 @@ TOO_MUCH = {
 def test_parse_csv__refuses_more_than_a_table_can_have(
     what: str, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(csv_tables, "MAX_ROWS", 2000)
-    monkeypatch.setattr(csv_tables, "MAX_TABLE_BYTES", 2_500_000)
+    monkeypatch.setattr(tables, "MAX_ROWS", 2000)
+    monkeypatch.setattr(tables, "MAX_TABLE_BYTES", 2_500_000)
     body, message = TOO_MUCH[what]
     path = tmp_path / "units.csv"
     path.write_bytes(body)
     began = time.process_time()
     with pytest.raises(InvalidFileError, match=message):
-        parse_csv(body if kind == "bytes" else path, "units", origin="it")
+        parse_csv(body if kind == "bytes" else path, UNITS, origin="it")
     # twenty thousand equal names took 28 s
     assert time.process_time() - began < 5
 
 
 def test_parse_csv__names_its_origin() -> None:
     with pytest.raises(InvalidFileError, match="over there is not a table of units"):
-        parse_csv(b"nothing", "units", origin="over there")
-
-
-def test_csv_tables__remembers_no_failure() -> None:
-    answers = iter([SourceError("away"), pd.DataFrame({"a": [1]})])
-
-    def read(name: str) -> pd.DataFrame:
-        answer = next(answers)
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
-
-    tables = CsvTables(read, origin="it")
-    with pytest.raises(SourceError, match="away"):
-        tables.read("units")
-    assert len(tables.read("units")) == 1
+        parse_csv(b"nothing", UNITS, origin="over there")

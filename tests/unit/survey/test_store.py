@@ -15,17 +15,18 @@ import pytest
 
 from spikehouse.errors import (
     CacheError,
+    InvalidArgumentError,
     InvalidFileError,
     NotFoundError,
     SourceError,
     SpikehouseError,
     TransferError,
 )
-from spikehouse.survey.folder import CacheFolder
-from spikehouse.survey.manifest import create_manifest
-from spikehouse.survey.protocol import Source
+from spikehouse.survey.file_kinds import PlannedFile
+from spikehouse.survey.manifest import Manifest, create_manifest
+from spikehouse.survey.pictures import read_movie, read_scene
+from spikehouse.survey.plan import inspect_file
 from spikehouse.survey.store import Store
-from spikehouse.survey.targets import TABLES
 from spikehouse.transfer.remote_file import Content, LocalFile, RemoteFile
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ class Pages(Silent):
 
 
 class Files(Silent):
-    """A source that has the CSVs as they are."""
+    """A source that has the CSV files as they are."""
 
     name = "files"
 
@@ -106,9 +107,13 @@ class Files(Silent):
         super().__init__()
         self.find = find
 
-    def get_table_file(self, name: str) -> Content:
-        self.asked.append(f"{name}.csv")
-        return self.find(name)
+    def locate(self, file: PlannedFile) -> Content:
+        self.asked.append(file.key)
+        if file.kind.table is None:
+            self._raise(file.name)
+        if not file.kind.is_published:
+            raise NotFoundError(f"there is no {file.name}")
+        return self.find(file.key)
 
 
 @pytest.fixture(autouse=True)
@@ -117,54 +122,57 @@ def _no_bars(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> CacheFolder:
-    return CacheFolder(create_manifest(tmp_path / "manifest.json"))
+def manifest(tmp_path: Path) -> Manifest:
+    return create_manifest(tmp_path / "manifest.json")
 
 
-def fill(folder: CacheFolder) -> None:
+def fetch_session(store: Store) -> Path:
+    return store.fetch(store.file("session", 7))
+
+
+def fill(manifest: Manifest) -> None:
     for path in FROZEN.glob("*.csv"):
-        shutil.copy(path, folder.manifest.folder)
+        shutil.copy(path, manifest.folder)
 
 
 # --- which file
 
 
-def test_targets__say_what_a_file_is_and_where(folder: CacheFolder) -> None:
-    store = Store(folder, ())
-    root = folder.manifest.folder
-    targets = {
-        "session_7/session_7.nwb": store.target_session(7),
-        "session_7/probe_8_lfp.nwb": store.target_lfp(7, 8),
-        "natural_scene_templates/natural_scene_5.tiff": store.target_scene(5),
-        "natural_movie_templates/natural_movie_1.h5": store.target_movie(1),
-        "units.csv": store.target_table("units"),
-        "session_7/session_7_analysis_metrics.csv": store.target_session_metrics(7),
-        f"{TYPE}_analysis_metrics.csv": store.target_type_metrics(TYPE),
+def test_file__says_what_it_is_and_where(manifest: Manifest) -> None:
+    store = Store(manifest)
+    files = {
+        "session_7/session_7.nwb": store.file("session", 7),
+        "session_7/probe_8_lfp.nwb": store.file("lfp", 7, 8),
+        "natural_scene_templates/natural_scene_5.tiff": store.file("scene", 5),
+        "natural_movie_templates/natural_movie_1.h5": store.file("movie", 1),
+        "units.csv": store.file("units"),
+        "session_7/session_7_analysis_metrics.csv": store.file("session_metrics", 7),
+        f"{TYPE}_analysis_metrics.csv": store.file("type_metrics", TYPE),
     }
-    for name, target in targets.items():
-        assert target.path == root / name
-    assert [(target.kind, target.ids) for target in targets.values()] == [
-        ("session", (7,)),
-        ("lfp", (7, 8)),
-        ("scene", (5,)),
-        ("movie", (1,)),
-        ("table", ("units",)),
-        ("table", ("session_7_analysis_metrics",)),
-        ("table", (f"{TYPE}_analysis_metrics",)),
+    for name, file in files.items():
+        assert file.path == manifest.folder / name
+        assert file.key == name
+    assert [file.kind.group for file in files.values()][:5] == [
+        "session",
+        "lfp",
+        "scene",
+        "movie",
+        "table",
     ]
-    assert [target.name for target in targets.values()][:5] == [
+    assert [file.name for file in files.values()] == [
         "session 7",
         "LFP of probe 8",
         "natural scene 5",
         "natural movie 1",
         "table units",
+        "table session_7_analysis_metrics",
+        f"table {TYPE}_analysis_metrics",
     ]
-    assert store.source is None
 
 
-def test_state__looks_at_the_disk_only(folder: CacheFolder) -> None:
-    store = Store(folder, [Silent()])
-    target = store.target_session(SESSION)
+def test_state__looks_at_the_disk_only(manifest: Manifest) -> None:
+    store = Store(manifest, [Silent()])
+    target = store.file("session", SESSION)
     assert store.state(target) == ("absent", 0)
     target.path.parent.mkdir()
     # a part without its state is nothing to go on from
@@ -177,14 +185,14 @@ def test_state__looks_at_the_disk_only(folder: CacheFolder) -> None:
 # --- one source after the other
 
 
-def test_fetch__takes_what_is_there_without_asking(folder: CacheFolder) -> None:
+def test_fetch__takes_what_is_there_without_asking(manifest: Manifest) -> None:
     source = Silent()
-    store = Store(folder, [source])
-    target = store.target_session(SESSION)
+    store = Store(manifest, [source])
+    target = store.file("session", SESSION)
     target.path.parent.mkdir()
     target.path.write_bytes(b"whatever")
     assert store.fetch(target) == target.path
-    assert store.fetch_session(SESSION) == target.path
+    assert store.fetch(store.file("session", SESSION)) == target.path
     assert store.stream(target) == target.path
     assert source.asked == []
 
@@ -199,142 +207,144 @@ def test_fetch__takes_what_is_there_without_asking(folder: CacheFolder) -> None:
     ],
 )
 def test_fetch__goes_on_with_the_next_source(
-    folder: CacheFolder, error: SpikehouseError, caplog: pytest.LogCaptureFixture
+    manifest: Manifest, error: SpikehouseError, caplog: pytest.LogCaptureFixture
 ) -> None:
     first, second = Silent(error), Pages()
-    store = Store(folder, [first, second])
+    store = Store(manifest, [first, second])
     with caplog.at_level(logging.WARNING, logger="spikehouse"):
-        path = store.fetch(store.target_session(SESSION))
+        path = store.fetch(store.file("session", SESSION))
     assert path.read_bytes() == BODY
     assert (first.asked, second.asked) == (["session"], ["session"])
     assert f"is used, because silent failed: {error}" in caplog.text
-    assert store.source is first
 
 
-def test_fetch__goes_on_when_what_arrived_is_no_good(folder: CacheFolder) -> None:
+def test_fetch__goes_on_when_what_arrived_is_no_good(manifest: Manifest) -> None:
     class Wrong(Pages):
         name = "wrong"
 
         def get_session_data(self, session_id: int) -> Content:
             return iter([b"<html>not today</html>"])
 
-    store = Store(folder, [Wrong(), Pages()])
-    assert store.fetch(store.target_session(SESSION)).read_bytes() == BODY
-    store = Store(folder, [Wrong()])
+    store = Store(manifest, [Wrong(), Pages()])
+    assert store.fetch(store.file("session", SESSION)).read_bytes() == BODY
+    store = Store(manifest, [Wrong()])
     with pytest.raises(InvalidFileError, match="is not an HDF5 file"):
-        store.fetch(store.target_session(7))
+        store.fetch(store.file("session", 7))
 
 
-def test_fetch__names_every_source_and_why(folder: CacheFolder) -> None:
-    store = Store(folder, [Silent(SourceError("out of order")), Files(lambda name: iter(()))])
+def test_fetch__names_every_source_and_why(manifest: Manifest) -> None:
+    store = Store(manifest, [Silent(SourceError("out of order")), Files(lambda name: iter(()))])
     store.sources[1].error = NotFoundError("was never released")  # type: ignore[attr-defined]
     with pytest.raises(
         SourceError,
         match=r"no source could give session 7\. silent: out of order; files: was never released",
     ):
-        store.fetch(store.target_session(7))
-    assert not store.target_session(7).path.exists()
+        store.fetch(store.file("session", 7))
+    assert not store.file("session", 7).path.exists()
 
 
-def test_fetch__is_not_found_when_nobody_has_it(folder: CacheFolder) -> None:
+def test_fetch__is_not_found_when_nobody_has_it(manifest: Manifest) -> None:
     class Own(Silent):
         name = "own"
 
     sources = [Silent(NotFoundError("none here")), Own(NotFoundError("none there"))]
-    store = Store(folder, sources)
+    store = Store(manifest, sources)
     with pytest.raises(
         NotFoundError, match=r"no source has LFP of probe 8\. silent: none here; own: none there"
     ):
-        store.fetch_lfp(7, 8)
+        store.fetch(store.file("lfp", 7, 8))
 
 
-def test_fetch__of_one_source_raises_its_own_error(folder: CacheFolder) -> None:
+def test_fetch__of_one_source_raises_its_own_error(manifest: Manifest) -> None:
     error = TransferError("cut short")
     with pytest.raises(TransferError) as caught:
-        Store(folder, [Silent(error)]).fetch_session(7)
+        fetch_session(Store(manifest, [Silent(error)]))
     assert caught.value is error
 
 
-def test_fetch__does_not_blame_a_source_for_the_disk(folder: CacheFolder) -> None:
+def test_fetch__does_not_blame_a_source_for_the_disk(manifest: Manifest) -> None:
     second = Pages()
-    store = Store(folder, [Silent(CacheError("no space left")), second])
+    store = Store(manifest, [Silent(CacheError("no space left")), second])
     with pytest.raises(CacheError, match="no space left"):
-        store.fetch_session(7)
+        store.fetch(store.file("session", 7))
     assert second.asked == []
 
 
-def test_fetch__calls_a_nameless_source_by_its_class(folder: CacheFolder) -> None:
+def test_fetch__calls_a_nameless_source_by_its_class(manifest: Manifest) -> None:
     class MyDisk:
         def get_session_data(self, session_id: int) -> Content:
             raise SourceError("is unplugged")
 
     sources: list[Any] = [MyDisk(), Silent(SourceError("no"))]
     with pytest.raises(SourceError, match="MyDisk: is unplugged; silent: no"):
-        Store(folder, sources).fetch_session(7)
+        fetch_session(Store(manifest, sources))
 
 
 # --- tables
 
 
 def test_read_table__keeps_the_csv_of_a_source_byte_for_byte(
-    folder: CacheFolder, server: StandIn
+    manifest: Manifest, server: StandIn
 ) -> None:
     # line ends and a column of nobody's: not what we would write
     body = (FROZEN / "units.csv").read_bytes().replace(b"\n", b"\r\n")
     server.serve_bytes("/units.csv", body, kind="text/csv")
-    source = Files(lambda name: RemoteFile(server.url(f"/{name}.csv"), f"{name}.csv"))
-    store = Store(folder, [source])
+    source = Files(lambda name: RemoteFile(server.url(f"/{name}"), name))
+    store = Store(manifest, [source])
     frame = store.read_table("units")
-    assert store.target_table("units").path.read_bytes() == body
+    assert store.file("units").path.read_bytes() == body
     assert server.n_seen("/units.csv") == 1
     assert source.asked == ["units.csv"]
     assert store.read_table("units") is frame
-    expected = Store(folder, ()).read_table("units")
+    expected = Store(manifest).read_table("units")
     pd.testing.assert_frame_equal(frame, expected)
 
 
-def test_read_table__takes_a_csv_from_another_folder(folder: CacheFolder) -> None:
+def test_read_table__takes_a_csv_from_another_folder(manifest: Manifest) -> None:
     path = FROZEN / "units.csv"
-    store = Store(folder, [Files(lambda name: LocalFile(path, name))])
+    store = Store(manifest, [Files(lambda name: LocalFile(path, name))])
     store.read_table("units")
-    assert store.target_table("units").path.read_bytes() == path.read_bytes()
+    assert store.file("units").path.read_bytes() == path.read_bytes()
 
 
 @pytest.mark.parametrize("body", [b"id,snr\n1,2.0\n", b"", b"<html>please log in</html>\n"])
 def test_read_table__keeps_no_csv_that_is_none_and_asks_the_next(
-    folder: CacheFolder, body: bytes
+    manifest: Manifest, body: bytes
 ) -> None:
     pages = Pages()
-    store = Store(folder, [Files(lambda name: iter([body])), pages])
+    store = Store(manifest, [Files(lambda name: iter([body])), pages])
     assert len(store.read_table("units")) == len(pd.read_csv(FROZEN / "units.csv"))
     assert pages.asked == ["units"]
-    path = store.target_table("units").path
+    path = store.file("units").path
     path.unlink()
     with pytest.raises(InvalidFileError, match="is not a table of units"):
-        Store(folder, [Files(lambda name: iter([body]))]).read_table("units")
+        Store(manifest, [Files(lambda name: iter([body]))]).read_table("units")
     assert not path.exists()
 
 
-def test_read_type_metrics__takes_the_file_only_where_there_may_be_one(
-    folder: CacheFolder,
-) -> None:
-    metrics = FROZEN / f"{TYPE}_analysis_metrics.csv"
-    source = Files(lambda name: LocalFile(metrics, name))
-    source.error = SourceError("by rows")
-    store = Store(folder, [source])
-    assert len(store.read_type_metrics(TYPE)) == len(pd.read_csv(metrics))
+def test_read_table__of_metrics_takes_the_file_of_a_source(manifest: Manifest) -> None:
+    source = Files(lambda name: LocalFile(FROZEN / name, name))
+    metrics = Store(manifest, [source]).read_table("type_metrics", TYPE)
+    assert len(metrics) == len(pd.read_csv(FROZEN / f"{TYPE}_analysis_metrics.csv"))
+    assert source.asked == [f"{TYPE}_analysis_metrics.csv"]
+
+
+def test_read_table__of_metrics_of_a_type_of_ones_own(manifest: Manifest) -> None:
+    source = Silent(SourceError("by rows"))
     with pytest.raises(SourceError, match="by rows"):
-        store.read_type_metrics("of_my_own")
-    assert source.asked == [f"{TYPE}_analysis_metrics.csv", "metrics"]
+        Store(manifest, [source]).read_table("type_metrics", "of my own")
+    assert source.asked == ["metrics"]
+    with pytest.raises(InvalidArgumentError, match="it becomes part of a file name"):
+        Store(manifest).read_table("type_metrics", "../of my own")
 
 
-def test_read_session_metrics__rows_of_the_file_of_its_type(folder: CacheFolder) -> None:
-    fill(folder)
-    root = folder.manifest.folder
+def test_read_session_metrics__rows_of_the_file_of_its_type(manifest: Manifest) -> None:
+    fill(manifest)
+    root = manifest.folder
     by_session = next(root.glob("session_*_analysis_metrics.csv"), None)
     if by_session is not None:
         by_session.unlink()
-    store = Store(folder, [Files(lambda name: LocalFile(FROZEN / f"{name}.csv", name))])
+    store = Store(manifest, [Files(lambda name: LocalFile(FROZEN / name, name))])
     found = store.read_session_metrics(SESSION)
     whole = pd.read_csv(FROZEN / f"{TYPE}_analysis_metrics.csv", index_col="ecephys_unit_id")
     units = pd.read_csv(FROZEN / "units.csv", index_col="id")
@@ -347,40 +357,48 @@ def test_read_session_metrics__rows_of_the_file_of_its_type(folder: CacheFolder)
     assert found.index.tolist() == expected.index.tolist()
 
 
-def test_read_session_metrics__by_rows_where_a_source_has_no_files(folder: CacheFolder) -> None:
+def test_read_session_metrics__without_a_network_are_those_of_its_type(manifest: Manifest) -> None:
+    fill(manifest)
+    for path in manifest.folder.glob("session_*/*_analysis_metrics.csv"):
+        path.unlink()
+    by_type = Store(manifest).read_table("type_metrics", TYPE)
+    assert 0 < len(Store(manifest).read_session_metrics(SESSION)) < len(by_type)
+
+
+def test_read_session_metrics__by_rows_where_a_source_has_no_files(manifest: Manifest) -> None:
     source = Pages()
     source.error = SourceError("by rows")
     with pytest.raises(SourceError, match="by rows"):
-        Store(folder, [source]).read_session_metrics(SESSION)
+        Store(manifest, [source]).read_session_metrics(SESSION)
     assert source.asked == ["metrics"]
 
 
-@pytest.mark.parametrize("name", list(TABLES))
+@pytest.mark.parametrize("name", ["sessions", "probes", "channels", "units"])
 def test_read_table__needs_nobody_when_everything_is_cached(
-    folder: CacheFolder, name: Any, monkeypatch: pytest.MonkeyPatch
+    manifest: Manifest, name: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fill(folder)
+    fill(manifest)
     source = Silent()
-    first = Store(folder, [source, source]).read_table(name)
-    twin = folder.own / "tables" / f"{name}.parquet"
+    first = Store(manifest, [source, source]).read_table(name)
+    twin = Store(manifest).own / "tables" / f"{name}.parquet"
     assert twin.exists()
 
     def refuse(*args: object, **kwargs: object) -> None:
         raise AssertionError("the CSV was parsed")
 
     monkeypatch.setattr(pd, "read_csv", refuse)
-    again = Store(folder, [source]).read_table(name)
+    again = Store(manifest, [source]).read_table(name)
     pd.testing.assert_frame_equal(again, first)
     assert source.asked == []
 
 
-def test_project__needs_nobody_when_everything_is_cached(folder: CacheFolder) -> None:
-    from spikehouse.project import EcephysProjectCache
+def test_project__needs_nobody_when_everything_is_cached(manifest: Manifest) -> None:
+    from spikehouse.cache import EcephysProjectCache
 
-    fill(folder)
+    fill(manifest)
     source = Silent()
     for _ in range(2):
-        project = EcephysProjectCache(source, manifest=folder.manifest.path)
+        project = EcephysProjectCache(source, manifest=manifest.path)
         assert len(project.get_session_table()) == 3
         assert len(project.get_units()) > 0
         assert len(project.get_probes()) > 0
@@ -389,12 +407,12 @@ def test_project__needs_nobody_when_everything_is_cached(folder: CacheFolder) ->
     assert source.asked == []
 
 
-def test_read_columns__gives_what_the_whole_table_has(folder: CacheFolder) -> None:
-    fill(folder)
+def test_read_columns__gives_what_the_whole_table_has(manifest: Manifest) -> None:
+    fill(manifest)
     columns = ["ecephys_channel_id", "snr", "quality", "no such column"]
-    whole = Store(folder, ()).read_columns("units", columns)
+    whole = Store(manifest).read_columns("units", columns)
     # the twin is there now
-    store = Store(folder, ())
+    store = Store(manifest)
     some = store.read_columns("units", columns)
     assert set(some.columns) == set(columns[:3])
     pd.testing.assert_frame_equal(some[["snr"]], whole[["snr"]])
@@ -405,19 +423,18 @@ def test_read_columns__gives_what_the_whole_table_has(folder: CacheFolder) -> No
     assert store.read_columns("units", columns) is store.read_table("units")
 
 
-def test_read_columns__fetches_what_is_missing(folder: CacheFolder) -> None:
-    store = Store(folder, [Pages()])
+def test_read_columns__fetches_what_is_missing(manifest: Manifest) -> None:
+    store = Store(manifest, [Pages()])
     assert len(store.read_columns("units", ["snr"])) == len(store.read_table("units"))
 
 
-def test_fixed__says_what_is_missing_and_how_to_fetch_it(folder: CacheFolder) -> None:
-    store = Store(folder, ())
+def test_fixed__says_what_is_missing_and_how_to_fetch_it(manifest: Manifest) -> None:
+    store = Store(manifest)
     asks: list[Callable[[], object]] = [
         lambda: store.read_table("units"),
-        lambda: store.fetch(store.target_session(7)),
-        lambda: store.locate(store.target_session(7)),
-        lambda: store.stream(store.target_session(7)),
-        lambda: store.read_scene(5),
+        lambda: store.fetch(store.file("session", 7)),
+        lambda: store.stream(store.file("session", 7)),
+        lambda: store.read_session_metrics(7),
     ]
     for ask in asks:
         with pytest.raises(
@@ -427,11 +444,11 @@ def test_fixed__says_what_is_missing_and_how_to_fetch_it(folder: CacheFolder) ->
             ask()
 
 
-# --- where it is
+# --- plans
 
 
-def test_locate__asks_the_server_what_the_source_does_not_tell(
-    folder: CacheFolder, server: StandIn
+def test_inspect_file__asks_the_server_what_the_source_does_not_tell(
+    manifest: Manifest, server: StandIn
 ) -> None:
     server.serve_bytes("/it", BODY, ETag='"abc"')
 
@@ -439,34 +456,84 @@ def test_locate__asks_the_server_what_the_source_does_not_tell(
         def get_session_data(self, session_id: int) -> Content:
             return RemoteFile(server.url("/it"), "it", source="linked")
 
-    found = Store(folder, [Linked()]).locate(Store(folder, ()).target_session(7))
-    assert isinstance(found, RemoteFile)
-    assert (found.size, found.etag, found.source) == (len(BODY), '"abc"', "linked")
+    store = Store(manifest, [Linked()])
+    item = inspect_file(store, store.file("session", 7))
+    assert (item.state, item.n_bytes, item.source) == ("absent", len(BODY), "linked")
+    assert item.url == server.url("/it")
 
 
-def test_locate__believes_a_source_that_knows(folder: CacheFolder) -> None:
-    known = RemoteFile("http://127.0.0.1:9/it", "it", size=5, etag='"abc"')
+def test_inspect_file__believes_a_source_that_knows(manifest: Manifest) -> None:
+    known = RemoteFile("http://127.0.0.1:9/it", "it", size=5, etag='"abc"', source="known")
     local = LocalFile(FROZEN / "units.csv", "it")
 
     class Knowing(Silent):
         def get_session_data(self, session_id: int) -> Content:
             return known if session_id == 7 else local
 
-    store = Store(folder, [Knowing()])
-    assert store.locate(store.target_session(7)) is known
-    assert store.locate(store.target_session(8)) is local
-    assert store.stream(store.target_session(8)) == local.path
+    store = Store(manifest, [Knowing()])
+    items = [inspect_file(store, store.file("session", number)) for number in (7, 8)]
+    assert [(item.n_bytes, item.source) for item in items] == [
+        (5, "known"),
+        (local.path.stat().st_size, "folder"),
+    ]
+    assert store.stream(store.file("session", 8)) == local.path
 
 
-def test_locate__goes_on_when_there_is_no_address(folder: CacheFolder) -> None:
-    store = Store(folder, [Pages()])
+def test_inspect_file__names_the_source_of_what_is_made_on_request(manifest: Manifest) -> None:
+    pages = Pages()
+    store = Store(manifest, [pages])
+    item = inspect_file(store, store.file("units"))
+    assert (item.source, item.n_bytes, item.problem) == ("pages", None, "")
+    assert pages.asked == []
+
+
+def test_stream__says_when_there_is_no_address(manifest: Manifest) -> None:
+    store = Store(manifest, [Pages()])
     with pytest.raises(
         SourceError, match=r"pages generates session 7 on request, so there is no URL"
     ):
-        store.locate(store.target_session(7))
+        store.stream(store.file("session", 7))
 
 
-def test_read_scene_and_movie__decode_what_was_fetched(folder: CacheFolder) -> None:
+# --- what is ours
+
+
+def test_lock_for__names_every_file_apart(manifest: Manifest, tmp_path: Path) -> None:
+    store = Store(manifest)
+    assert store.lock_for(store.file("units").path) == store.own / "locks" / "units.csv.lock"
+    assert store.lock_for(store.file("session", 7).path).name == "session_7__session_7.nwb.lock"
+    # a manifest may put files elsewhere: their locks are still here
+    assert store.lock_for(tmp_path.parent / "units.csv").parent == store.own / "locks"
+
+
+def test_read_table__leaves_only_the_folders_own_files(manifest: Manifest) -> None:
+    shutil.copy(FROZEN / "sessions.csv", manifest.folder)
+    assert len(Store(manifest).read_table("sessions")) == 3
+    visible = [found.name for found in manifest.folder.iterdir()]
+    assert sorted(visible) == [".spikehouse", "manifest.json", "sessions.csv"]
+
+
+def test_read_table__keeps_copies_of_the_metrics_of_each_session(manifest: Manifest) -> None:
+    for session_id in (7, 8):
+        path = manifest.file("session_metrics", session_id).path
+        path.parent.mkdir()
+        path.write_text(f"ecephys_unit_id,g_osi_dg\n{session_id},0.5\n")
+        for _ in range(2):
+            table = Store(manifest).read_table("session_metrics", session_id)
+            assert table.index.tolist() == [session_id]
+    assert sorted(path.name for path in (Store(manifest).own / "tables").glob("*.parquet")) == [
+        "session_7__session_7_analysis_metrics.parquet",
+        "session_8__session_8_analysis_metrics.parquet",
+    ]
+
+
+def test_read_columns__makes_the_copy_that_is_missing(manifest: Manifest) -> None:
+    shutil.copy(FROZEN / "units.csv", manifest.folder)
+    assert len(Store(manifest).read_columns("units", ["snr"]).columns) > 1
+    assert Store(manifest).read_columns("units", ["snr"]).columns.tolist() == ["snr"]
+
+
+def test_read_scene_and_movie__decode_what_was_fetched(manifest: Manifest) -> None:
     import tifffile
 
     image, movie = np.ones((918, 1174), np.uint8), np.ones((2, 304, 608), np.uint8)
@@ -481,7 +548,7 @@ def test_read_scene_and_movie__decode_what_was_fetched(folder: CacheFolder) -> N
         def get_natural_movie_template(self, number: int) -> Iterator[bytes]:
             return iter([npy.getvalue()])
 
-    source: Source = Pictures()
-    store = Store(folder, [source])
-    np.testing.assert_array_equal(store.read_scene(5), image)
-    np.testing.assert_array_equal(store.read_movie(1), movie)
+    source = Pictures()
+    store = Store(manifest, [source])
+    np.testing.assert_array_equal(read_scene(store.fetch(store.file("scene", 5))), image)
+    np.testing.assert_array_equal(read_movie(store.fetch(store.file("movie", 1))), movie)

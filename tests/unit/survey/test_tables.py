@@ -1,4 +1,4 @@
-"""CSV tables and their Parquet twins: the same frame, or none."""
+"""CSV tables and their Parquet copies: the same frame, or none."""
 
 from __future__ import annotations
 
@@ -19,13 +19,15 @@ from hypothesis import strategies as st
 
 from spikehouse.errors import InvalidFileError
 from spikehouse.schema import Column, Table
-from spikehouse.survey import parquet_cache as twins
-from spikehouse.survey import tables
-from spikehouse.survey.sources.folder import Folder
-from spikehouse.survey.tables import check_table, read_table
-from spikehouse.survey.targets import ANY_METRICS, TABLES
+from spikehouse.survey import VISUAL_CODING, parquet_cache
+from spikehouse.survey.parquet_cache import read_copy, read_table
+from spikehouse.survey.tables import check_table
 
 FROZEN = Path(__file__).parents[2] / "parity" / "project_tables" / "folder"
+
+TABLES: dict[str, Any] = {
+    name: kind.table for name, kind in VISUAL_CODING.kinds.items() if kind.table is not None
+}
 
 THINGS = Table(
     name="things",
@@ -53,7 +55,7 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def twin(tmp_path: Path) -> Path:
+def copy(tmp_path: Path) -> Path:
     return tmp_path / "own" / "things.parquet"
 
 
@@ -62,7 +64,7 @@ def refuse_csv(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     def refuse(*args: object, **kwargs: object) -> None:
         raise AssertionError("the CSV was parsed")
 
-    monkeypatch.setattr(tables, "parse_csv", refuse)
+    monkeypatch.setattr(parquet_cache, "parse_csv", refuse)
     return monkeypatch
 
 
@@ -79,20 +81,20 @@ def assert_same(ours: pd.DataFrame, theirs: pd.DataFrame) -> None:
             assert [type(value) for value in mine] == [type(value) for value in other]
 
 
-def test_read_table__gives_the_same_from_the_twin(
-    path: Path, twin: Path, monkeypatch: pytest.MonkeyPatch
+def test_read_table__gives_the_same_from_the_copy(
+    path: Path, copy: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = read_table(path, THINGS)
-    assert_same(read_table(path, THINGS, twin=twin), expected)
-    assert twin.exists()
-    monkeypatch.setattr(tables, "parse_csv", None)
-    again = read_table(path, THINGS, twin=twin)
+    assert_same(read_table(path, THINGS, copy=copy), expected)
+    assert copy.exists()
+    monkeypatch.setattr(parquet_cache, "parse_csv", None)
+    again = read_table(path, THINGS, copy=copy)
     assert_same(again, expected)
     assert again["maybe"].tolist()[::2] == [True, False]
     # it may be changed, as any frame
     again.loc[1, "x"] = 5.0
     again["n"] += 1
-    assert_same(read_table(path, THINGS, twin=twin), expected)
+    assert_same(read_table(path, THINGS, copy=copy), expected)
 
 
 texts = st.text(string.ascii_letters + string.digits + " é,\"'-.", max_size=6)
@@ -117,22 +119,24 @@ numbers = st.floats(allow_nan=True, allow_infinity=True)
 )
 @example(rows=[], is_declared=True)
 @example(rows=[(0.1, 1, "NA", True, None, None, None)], is_declared=True)
-def test_read_table__gives_the_same_from_the_twin_whatever_it_holds(
+def test_read_table__gives_the_same_from_the_copy_whatever_it_holds(
     tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[Any, ...]], is_declared: bool
 ) -> None:
     folder = tmp_path_factory.mktemp("tables")
     names = ["x", "n", "word", "flag", "maybe", "gaps", "any"]
     frame = pd.DataFrame(rows, columns=names, dtype=object)
-    path, twin = folder / "things.csv", folder / "things.parquet"
+    path, copy = folder / "things.csv", folder / "things.parquet"
     frame.to_csv(path, index_label="id")
     table = THINGS if is_declared else ANY
     expected = read_table(path, table)
-    assert_same(read_table(path, table, twin=twin), expected)
-    # from the twin if there is one: columns it could not give back leave it out
-    assert_same(read_table(path, table, twin=twin), expected)
-    if twin.exists():
-        found = twins.read_twin(twin, stamp=twins.make_stamp(path, table))
-        assert found is not None
+    assert_same(read_table(path, table, copy=copy), expected)
+    # from the copy if there is one: columns it could not give back leave it out
+    assert_same(read_table(path, table, copy=copy), expected)
+    found = read_copy(copy, path, table)
+    # only columns of mixed kinds have none
+    is_mixed = any(parquet_cache._kind_of(expected[name]) == "" for name in expected)
+    assert (found is None) == is_mixed
+    if found is not None:
         assert_same(found, expected)
 
 
@@ -140,96 +144,93 @@ def test_read_table__gives_the_same_from_the_twin_whatever_it_holds(
 def test_read_table__gives_the_same_of_the_released_tables(
     shared_folder: Path, tmp_path: Path, name: str, refuse_csv: pytest.MonkeyPatch
 ) -> None:
-    from spikehouse.survey.targets import TABLES
-
     refuse_csv.undo()
     facts = shared_folder / "facts"
     path = facts / f"{name}.csv"
     path = path if path.exists() else facts / f"{name}_head.csv"
-    twin = tmp_path / f"{name}.parquet"
-    table = TABLES[name]  # type: ignore[index]
-    expected = read_table(path, table, twin=twin)
-    refuse_csv.setattr(tables, "parse_csv", None)
-    assert_same(read_table(path, table, twin=twin), expected)
+    copy = tmp_path / f"{name}.parquet"
+    table = TABLES[name]
+    expected = read_table(path, table, copy=copy)
+    refuse_csv.setattr(parquet_cache, "parse_csv", None)
+    assert_same(read_table(path, table, copy=copy), expected)
 
 
 @pytest.mark.usefixtures("refuse_csv")
-def test_read_table__makes_no_twin_of_what_cannot_be_read(path: Path, twin: Path) -> None:
+def test_read_table__makes_no_copy_of_what_cannot_be_read(path: Path, copy: Path) -> None:
     with pytest.raises(AssertionError, match="the CSV was parsed"):
-        read_table(path, THINGS, twin=twin)
-    assert not twin.exists()
+        read_table(path, THINGS, copy=copy)
+    assert not copy.exists()
 
 
-def test_read_table__reads_a_changed_csv_anew(path: Path, twin: Path) -> None:
-    read_table(path, THINGS, twin=twin)
+def test_read_table__reads_a_changed_csv_anew(path: Path, copy: Path) -> None:
+    read_table(path, THINGS, copy=copy)
     path.write_text(CSV.replace("007", "008"))
-    assert read_table(path, THINGS, twin=twin).loc[2, "word"] == "008"
+    assert read_table(path, THINGS, copy=copy).loc[2, "word"] == "008"
     # the same length and another time
     os.utime(path, ns=(1, 1))
     path.write_text(CSV.replace("007", "009"))
     os.utime(path, ns=(2, 2))
-    assert read_table(path, THINGS, twin=twin).loc[2, "word"] == "009"
+    assert read_table(path, THINGS, copy=copy).loc[2, "word"] == "009"
     # an older time than before, as after copying an old file back
     path.write_text(CSV)
     os.utime(path, ns=(1, 1))
-    assert read_table(path, THINGS, twin=twin).loc[2, "word"] == "007"
+    assert read_table(path, THINGS, copy=copy).loc[2, "word"] == "007"
 
 
-def test_read_table__uses_no_twin_of_another_format_or_dictionary(
-    path: Path, twin: Path, monkeypatch: pytest.MonkeyPatch
+def test_read_table__uses_no_copy_of_another_format_or_dictionary(
+    path: Path, copy: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert read_table(path, ANY, twin=twin)["word"].tolist()[0] == "a"
+    assert read_table(path, ANY, copy=copy)["word"].tolist()[0] == "a"
     # declared now: what was guessed before does not count
-    assert read_table(path, THINGS, twin=twin).loc[2, "word"] == "007"
-    before = twin.read_bytes()
-    monkeypatch.setattr(twins, "FORMAT_VERSION", 99)
-    read_table(path, THINGS, twin=twin)
-    assert twin.read_bytes() != before
+    assert read_table(path, THINGS, copy=copy).loc[2, "word"] == "007"
+    monkeypatch.setattr(parquet_cache, "FORMAT_VERSION", 99)
+    assert read_copy(copy, path, THINGS) is None
+    read_table(path, THINGS, copy=copy)
+    assert read_copy(copy, path, THINGS) is not None
 
 
-def test_read_table__makes_no_twin_of_a_csv_that_changed_meanwhile(
-    path: Path, twin: Path, monkeypatch: pytest.MonkeyPatch
+def test_read_table__makes_no_copy_of_a_csv_that_changed_meanwhile(
+    path: Path, copy: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    parse = tables.parse_csv
+    parse = parquet_cache.parse_csv
 
     def change(path: Path, table: Table, *, origin: str) -> pd.DataFrame:
         frame = parse(path, table, origin=origin)
         path.write_text(CSV + "9,9,9,z,True,,\n")
         return frame
 
-    monkeypatch.setattr(tables, "parse_csv", change)
-    assert len(read_table(path, THINGS, twin=twin)) == 3
-    assert not twin.exists()
+    monkeypatch.setattr(parquet_cache, "parse_csv", change)
+    assert len(read_table(path, THINGS, copy=copy)) == 3
+    assert not copy.exists()
 
 
 @pytest.mark.parametrize("content", [b"", b"PAR1", b"<html>not today</html>", bytes(500)])
-def test_read_table__makes_a_damaged_twin_anew(
-    path: Path, twin: Path, content: bytes, caplog: pytest.LogCaptureFixture
+def test_read_table__makes_a_damaged_copy_anew(
+    path: Path, copy: Path, content: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
-    expected = read_table(path, THINGS, twin=twin)
-    good = twin.read_bytes()
-    twin.write_bytes(content)
+    expected = read_table(path, THINGS, copy=copy)
+    good = copy.read_bytes()
+    copy.write_bytes(content)
     with caplog.at_level(logging.WARNING, logger="spikehouse"):
-        assert_same(read_table(path, THINGS, twin=twin), expected)
+        assert_same(read_table(path, THINGS, copy=copy), expected)
     assert "is damaged and will be made anew from things.csv" in caplog.text
-    assert twin.read_bytes() == good
+    assert copy.read_bytes() == good
     assert path.read_text() == CSV
 
 
-def test_read_table__never_gives_what_a_damaged_twin_says(
-    path: Path, twin: Path, rng: np.random.Generator
+def test_read_table__never_gives_what_a_damaged_copy_says(
+    path: Path, copy: Path, rng: np.random.Generator
 ) -> None:
-    expected = read_table(path, THINGS, twin=twin)
-    good = twin.read_bytes()
-    stamp = twins.make_stamp(path, THINGS)
+    expected = read_table(path, THINGS, copy=copy)
+    good = copy.read_bytes()
     n_refused = 0
     for place in rng.permutation(len(good))[:300]:
         damaged = bytearray(good)
         damaged[place] ^= int(rng.integers(1, 256))
-        twin.write_bytes(
+        copy.write_bytes(
             bytes(damaged[: rng.integers(1, len(good))] if place % 7 == 0 else damaged)
         )
-        found = twins.read_twin(twin, stamp=stamp)
+        found = read_copy(copy, path, THINGS)
         if found is None:
             n_refused += 1
         else:
@@ -239,7 +240,7 @@ def test_read_table__never_gives_what_a_damaged_twin_says(
 
 @pytest.mark.parametrize("name", sorted(path.name for path in FROZEN.glob("*.csv")))
 def test_read_table__refuses_a_line_that_is_there_twice(tmp_path: Path, name: str) -> None:
-    table = TABLES.get(name.removesuffix(".csv"), ANY_METRICS)  # type: ignore[call-overload]
+    table = TABLES.get(name.removesuffix(".csv"), TABLES["type_metrics"])
     lines = (FROZEN / name).read_text().splitlines(keepends=True)
     path = tmp_path / name
     path.write_text("".join(lines))
@@ -250,51 +251,42 @@ def test_read_table__refuses_a_line_that_is_there_twice(tmp_path: Path, name: st
             read(path, table)
 
 
-def test_select_metrics__refuses_a_unit_of_two_session_types(tmp_path: Path) -> None:
-    for name in ("brain_observatory_1.1", "functional_connectivity"):
-        (tmp_path / f"{name}_analysis_metrics.csv").write_text("ecephys_unit_id,snr\n7,1.5\n")
-    with pytest.raises(InvalidFileError, match="unit 7 is in the metrics of more than one session"):
-        Folder(tmp_path).get_unit_analysis_metrics()
-
-
-def test_read_table__does_without_a_twin_where_none_can_be_written(
+def test_read_table__does_without_a_copy_where_none_can_be_written(
     path: Path, tmp_path: Path
 ) -> None:
     # a file where the folder should be: also root may not write there
     (tmp_path / "own").write_text("in the way")
-    frame = read_table(path, THINGS, twin=tmp_path / "own" / "things.parquet")
+    frame = read_table(path, THINGS, copy=tmp_path / "own" / "things.parquet")
     assert frame.index.tolist() == [3, 1, 2]
     assert not list(tmp_path.rglob("*.parquet*"))
 
 
-def test_read_table__does_without_a_twin_when_the_disk_is_full(
-    path: Path, twin: Path, monkeypatch: pytest.MonkeyPatch
+def test_read_table__does_without_a_copy_when_the_disk_is_full(
+    path: Path, copy: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fill_disk(descriptor: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", fill_disk)
-    assert len(read_table(path, THINGS, twin=twin)) == 3
-    assert not twin.exists()
+    assert len(read_table(path, THINGS, copy=copy)) == 3
+    assert not copy.exists()
 
 
-def test_read_table__makes_no_twin_of_mixed_columns(
-    path: Path, twin: Path, caplog: pytest.LogCaptureFixture
+def test_read_table__makes_no_copy_of_mixed_columns(
+    path: Path, copy: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     frame = read_table(path, THINGS).astype({"extra": object})
     frame.loc[1, "extra"] = 5
     with caplog.at_level(logging.INFO, logger="spikehouse"):
-        twins.write_twin(
-            twin, frame, stamp=twins.make_stamp(path, THINGS), lock=twin.with_suffix(".lock")
-        )
-    assert "things.csv gets no twin: it has columns of mixed kinds" in caplog.text
-    assert not twin.exists()
+        monkeypatch.setattr(parquet_cache, "parse_csv", lambda *args, **kwargs: frame)
+        read_table(path, THINGS, copy=copy)
+    assert "things.csv gets no copy: it has columns of mixed kinds" in caplog.text
+    assert not copy.exists()
 
 
-def test_read_twin__reads_some_columns(path: Path, twin: Path) -> None:
-    expected = read_table(path, THINGS, twin=twin)
-    stamp = twins.make_stamp(path, THINGS)
-    some = twins.read_twin(twin, stamp=stamp, columns=["word", "x", "not there"])
+def test_read_copy__reads_some_columns(path: Path, copy: Path) -> None:
+    expected = read_table(path, THINGS, copy=copy)
+    some = read_copy(copy, path, THINGS, columns=["word", "x", "not there"])
     assert some is not None
     assert sorted(some.columns) == ["word", "x"]
     assert some.index.equals(expected.index)
@@ -304,8 +296,8 @@ def test_read_twin__reads_some_columns(path: Path, twin: Path) -> None:
     pd.testing.assert_series_equal(some["x"], expected["x"])
 
 
-def test_read_twin__of_nothing_is_none(path: Path, twin: Path) -> None:
-    assert twins.read_twin(twin, stamp=twins.make_stamp(path, THINGS)) is None
+def test_read_copy__of_nothing_is_none(path: Path, copy: Path) -> None:
+    assert read_copy(copy, path, THINGS) is None
 
 
 @pytest.mark.parametrize(
@@ -319,25 +311,25 @@ def test_check_table__says_what_is_wrong(path: Path, content: str, message: str)
         check_table(path, table=THINGS)
 
 
-def test_read_table__numbers_are_exact(path: Path, twin: Path, rng: np.random.Generator) -> None:
+def test_read_table__numbers_are_exact(path: Path, copy: Path, rng: np.random.Generator) -> None:
     values = rng.random(200) * 10.0 ** rng.integers(-300, 300, 200)
     buffer = io.StringIO()
     pd.DataFrame({"n": 1, "x": values, "word": "a", "flag": True}).to_csv(buffer, index_label="id")
     path.write_text(buffer.getvalue())
     for _ in range(2):
-        np.testing.assert_array_equal(read_table(path, THINGS, twin=twin)["x"], values)
+        np.testing.assert_array_equal(read_table(path, THINGS, copy=copy)["x"], values)
 
 
 def test_read_table__pyarrow_that_does_not_work(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    twin = tmp_path / "things.parquet"
+    copy = tmp_path / "things.parquet"
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
-    twins._can_use_parquet.cache_clear()
+    parquet_cache._can_use_parquet.cache_clear()
     try:
-        frame = read_table(path, THINGS, twin=twin)
+        frame = read_table(path, THINGS, copy=copy)
     finally:
-        twins._can_use_parquet.cache_clear()
+        parquet_cache._can_use_parquet.cache_clear()
     assert frame.index.tolist() == [3, 1, 2]
-    assert not twin.exists()
+    assert not copy.exists()
     assert "tables are read from CSV files, because pyarrow does not work" in caplog.text

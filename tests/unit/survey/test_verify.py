@@ -14,14 +14,13 @@ import numpy as np
 import pytest
 
 from spikehouse.errors import NotFoundError, SourceError
-from spikehouse.survey.folder import CacheFolder
+from spikehouse.survey.file_kinds import PlannedFile
 from spikehouse.survey.manifest import create_manifest
 from spikehouse.survey.sources.folder import Folder
 from spikehouse.survey.store import Store
 from spikehouse.survey.verify import (
     FileReport,
     compute_sha256,
-    find_targets,
     record_file,
     repair_file,
     verify_files,
@@ -60,19 +59,21 @@ def origin(tmp_path: Path) -> Path:
 def store(tmp_path: Path, origin: Path) -> Store:
     """Give a cache that fetched all three."""
     manifest = create_manifest(tmp_path / "cache" / "manifest.json")
-    store = Store(CacheFolder(manifest, progress=False), [Folder(origin)])
-    store.fetch(store.target_session(SESSION))
-    store.fetch(store.target_lfp(SESSION, PROBE))
-    store.fetch(store.target_table("probes"))
+    store = Store(manifest, [Folder(origin)], progress=False)
+    store.fetch(store.file("session", SESSION))
+    store.fetch(store.file("lfp", SESSION, PROBE))
+    store.fetch(store.file("probes"))
     return store
 
 
 def session_path(store: Store) -> Path:
-    return store.target_session(SESSION).path
+    return store.file("session", SESSION).path
 
 
 def verify(store: Store) -> dict[str, FileReport]:
-    return {report.target.path.name: report for report in verify_files(store, find_targets(store))}
+    return {
+        report.file.path.name: report for report in verify_files(store, store.manifest.find_files())
+    }
 
 
 def verify_session(store: Store) -> FileReport:
@@ -86,8 +87,8 @@ def overwrite(path: Path, body: bytes) -> None:
 # --- which files
 
 
-def test_find_targets__finds_every_kind_and_nothing_else(store: Store) -> None:
-    folder = store.folder.manifest.folder
+def test_find_files__finds_every_kind_and_nothing_else(store: Store) -> None:
+    folder = store.folder
     for name in [
         "notes.txt",
         "session_1/session_2.nwb",
@@ -102,7 +103,7 @@ def test_find_targets__finds_every_kind_and_nothing_else(store: Store) -> None:
         path = folder / name
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(b"x")
-    names = [target.path.relative_to(folder).as_posix() for target in find_targets(store)]
+    names = [file.path.relative_to(folder).as_posix() for file in store.manifest.find_files()]
     assert names == [
         "brain_observatory_1.1_analysis_metrics.csv",
         "natural_movie_templates/natural_movie_1.h5",
@@ -112,20 +113,20 @@ def test_find_targets__finds_every_kind_and_nothing_else(store: Store) -> None:
         f"session_{SESSION}/session_{SESSION}.nwb",
         f"session_{SESSION}/session_{SESSION}_analysis_metrics.csv",
     ]
-    (part,) = find_targets(store, suffix=".part")
+    (part,) = store.manifest.find_files(suffix=".part")
     assert part.ids == (7,)
-    assert find_targets(store)[4].ids == (SESSION, PROBE)
+    assert store.manifest.find_files()[4].ids == (SESSION, PROBE)
 
 
 # --- what is said
 
 
-def test_verify_files__of_what_was_fetched_is_sound(store: Store) -> None:
+def test_verify_files__of_what_was_fetched_is_ok(store: Store) -> None:
     reports = verify(store)
     assert {name: report.state for name, report in reports.items()} == {
-        "probes.csv": "sound",
-        f"probe_{PROBE}_lfp.nwb": "sound",
-        f"session_{SESSION}.nwb": "sound",
+        "probes.csv": "ok",
+        f"probe_{PROBE}_lfp.nwb": "ok",
+        f"session_{SESSION}.nwb": "ok",
     }
     assert all(report.advice == "" and not report.is_bad for report in reports.values())
 
@@ -172,11 +173,11 @@ BAD: dict[str, Callable[[Path], object]] = {
 @pytest.mark.parametrize("kind", ["session", "lfp", "scene", "movie", "table"])
 def test_verify_files__go_on_after_a_bad_one(store: Store, kind: str, damage: str) -> None:
     targets = {
-        "session": store.target_session(SESSION),
-        "lfp": store.target_lfp(SESSION, PROBE),
-        "scene": store.target_scene(5),
-        "movie": store.target_movie(1),
-        "table": store.target_table("probes"),
+        "session": store.file("session", SESSION),
+        "lfp": store.file("lfp", SESSION, PROBE),
+        "scene": store.file("scene", 5),
+        "movie": store.file("movie", 1),
+        "table": store.file("probes"),
     }
     path = targets[kind].path
     path.parent.mkdir(exist_ok=True)
@@ -189,7 +190,7 @@ def test_verify_files__go_on_after_a_bad_one(store: Store, kind: str, damage: st
         assert bad.is_bad
         assert (bad.state == "unreadable") == (damage in ("folder", "pipe"))
     assert len(reports) == (3 if kind in ("scene", "movie") else 2)
-    assert {report.state for report in reports.values()} == {"sound"}
+    assert {report.state for report in reports.values()} == {"ok"}
 
 
 @pytest.mark.parametrize("damage", ["folder", "pipe"])
@@ -216,23 +217,23 @@ def test_verify_files__the_system_refuses_to_read(
     monkeypatch.setattr(Path, "open", refuse)
     states = {name: report.state for name, report in verify(store).items()}
     assert states.pop(f"session_{SESSION}.nwb") == "unreadable"
-    assert set(states.values()) == {"sound"}
+    assert set(states.values()) == {"ok"}
 
 
 def test_verify_files__of_a_table_that_is_none(store: Store) -> None:
-    overwrite(store.target_table("probes").path, b"a,b\n1,2\n")
+    overwrite(store.file("probes").path, b"a,b\n1,2\n")
     assert verify(store)["probes.csv"].state == "damaged"
 
 
 def test_verify_files__without_a_record(store: Store, origin: Path) -> None:
     path = session_path(store)
-    for record in store.folder.records.iterdir():
+    for record in store.records.iterdir():
         record.unlink()
     report = verify_session(store)
     assert (report.state, report.is_bad) == ("no record", False)
     assert "spikehouse cache adopt" in report.advice
-    record_file(store.folder, path, sha256=compute_sha256(path), source="adopted")
-    assert verify_session(store).state == "sound"
+    record_file(store, path, sha256=compute_sha256(path), source="adopted")
+    assert verify_session(store).state == "ok"
 
 
 class Archive(Folder):
@@ -240,28 +241,27 @@ class Archive(Folder):
 
     sha256 = hashlib.sha256(make_hdf5()).hexdigest()
 
-    def get_session_data(self, session_id: int) -> RemoteFile:  # type: ignore[override]
+    def locate(self, file: PlannedFile) -> RemoteFile:  # type: ignore[override]
+        if file.kind.name == "lfp":
+            raise SourceError("out of order")
         return RemoteFile("http://127.0.0.1:1/x", "it", sha256=self.sha256, source="archive")
-
-    def get_probe_lfp_data(self, probe_id: int) -> RemoteFile:  # type: ignore[override]
-        raise SourceError("out of order")
 
 
 def test_verify_files__asks_for_published_digests(store: Store, origin: Path) -> None:
-    for record in store.folder.records.iterdir():
+    for record in store.records.iterdir():
         record.unlink()
-    asking = Store(store.folder, [Archive(origin)])
+    asking = Store(store.manifest, [Archive(origin)])
     reports = {
-        report.target.kind: report
-        for report in verify_files(asking, find_targets(asking), published=True)
+        report.file.kind.name: report
+        for report in verify_files(asking, asking.manifest.find_files(), published=True)
     }
-    assert reports["session"].state == "sound"
+    assert reports["session"].state == "ok"
     assert reports["session"].reason == "sha256 as published by archive"
     assert reports["lfp"].state == "no record"
     assert "no source publishes a digest of it; out of order" in reports["lfp"].reason
     overwrite(session_path(store), make_hdf5(2))
-    asked = verify_files(asking, find_targets(asking), published=True)
-    assert {report.target.kind: report.state for report in asked}["session"] == "changed"
+    asked = verify_files(asking, asking.manifest.find_files(), published=True)
+    assert {report.file.kind.name: report.state for report in asked}["session"] == "changed"
 
 
 # --- repair
@@ -273,10 +273,10 @@ def test_repair_file__replaces_what_is_broken(store: Store, body: bytes) -> None
     overwrite(path, body)
     assert repair_file(store, verify_session(store)) is None
     assert path.read_bytes() == make_hdf5()
-    assert verify_session(store).state == "sound"
+    assert verify_session(store).state == "ok"
     assert [other.name for other in path.parent.glob("*.bad*")] == []
-    assert list((store.folder.own / "repair").rglob("*.nwb")) == []
-    record = read_record(store.folder.records, path)
+    assert list((store.own / "repair").rglob("*.nwb")) == []
+    record = read_record(store.records, path)
     assert record is not None
     assert record.size == path.stat().st_size
 
@@ -289,14 +289,14 @@ def test_repair_file__keeps_what_may_be_somebodys_own(store: Store) -> None:
         assert kept == path.with_name(f"{path.name}.bad-{number}")
         assert kept.read_bytes() == make_hdf5(seed)
         assert path.read_bytes() == make_hdf5()
-        assert verify_session(store).state == "sound"
+        assert verify_session(store).state == "ok"
 
 
 @pytest.mark.parametrize("body", [make_hdf5()[:1000], b"<html>not today</html>", b""])
 def test_repair_file__keeps_what_was_not_fetched(store: Store, body: bytes) -> None:
     path = session_path(store)
     overwrite(path, body)
-    for record in store.folder.records.iterdir():
+    for record in store.records.iterdir():
         record.unlink()
     kept = repair_file(store, verify_session(store))
     assert kept is not None
@@ -305,10 +305,10 @@ def test_repair_file__keeps_what_was_not_fetched(store: Store, body: bytes) -> N
 
 def test_repair_file__keeps_no_second_copy_of_the_same(store: Store) -> None:
     path = session_path(store)
-    record_file(store.folder, path, sha256="0" * 64, source="nonsense")
+    record_file(store, path, sha256="0" * 64, source="nonsense")
     assert verify_session(store).state == "changed"
     assert repair_file(store, verify_session(store)) is None
-    assert verify_session(store).state == "sound"
+    assert verify_session(store).state == "ok"
 
 
 def test_repair_file__that_fails_leaves_the_old_one(store: Store, origin: Path) -> None:

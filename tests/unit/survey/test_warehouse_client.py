@@ -14,12 +14,14 @@ import pytest
 
 from spikehouse.errors import InvalidArgumentError, NotFoundError, SourceError
 from spikehouse.schema.cache_tables import PROBES, SESSIONS, UNITS
+from spikehouse.survey.file_kinds import VISUAL_CODING
 from spikehouse.survey.sources.warehouse import Warehouse
 from spikehouse.transfer.retry import HttpOptions
 
 if TYPE_CHECKING:
     from tests.unit.conftest import Handler, StandIn
 
+FILE = VISUAL_CODING.file
 QUERY = "/api/v2/data/query.json"
 
 SESSION_ROW: dict[str, Any] = {
@@ -45,7 +47,7 @@ def make_warehouse(server: StandIn, **options: Any) -> Warehouse:
     return Warehouse(server.address, "http", timeout=2, **options)
 
 
-def test_get_sessions__gives_the_columns_of_the_csv(server: StandIn) -> None:
+def test_read_table__of_sessions_gives_the_columns_of_the_csv(server: StandIn) -> None:
     mutant = {
         **SESSION_ROW,
         "id": 900000002,
@@ -53,7 +55,7 @@ def test_get_sessions__gives_the_columns_of_the_csv(server: StandIn) -> None:
         "specimen": {"donor": {"sex": "F", "full_genotype": "Vip", "age": {"days": 99}}},
     }
     server.serve_tables({"model::EcephysSession": [SESSION_ROW, mutant]})
-    sessions = make_warehouse(server).get_sessions()
+    sessions = make_warehouse(server).read_table(FILE("sessions"))
     assert sessions.index.name == "id"
     assert sessions.index.tolist() == [900000001, 900000002]
     assert sessions.columns.tolist() == SESSIONS.column_names
@@ -64,7 +66,7 @@ def test_get_sessions__gives_the_columns_of_the_csv(server: StandIn) -> None:
     assert sessions["session_type"].tolist() == ["brain_observatory_1.1"] * 2
 
 
-def test_get_probes__converts_numbers_that_come_as_strings(server: StandIn) -> None:
+def test_read_table__of_probes_converts_numbers_that_come_as_strings(server: StandIn) -> None:
     row = {
         "id": "810755797",
         "air_channel_index": "384",
@@ -78,7 +80,7 @@ def test_get_probes__converts_numbers_that_come_as_strings(server: StandIn) -> N
         "use_lfp_data": "true",
     }
     server.serve_tables({"model::EcephysProbe": [row, {**row, "id": 2, "use_lfp_data": None}]})
-    probes = make_warehouse(server).get_probes()
+    probes = make_warehouse(server).read_table(FILE("probes"))
     assert probes.columns.tolist() == PROBES.column_names
     assert probes.loc[810755797, "lfp_sampling_rate"] == 2499.99728487454
     assert np.isnan(probes.loc[810755797, "lfp_temporal_subsampling_factor"])
@@ -95,16 +97,16 @@ def make_units(n: int) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("server_page", [7, 10, 5000])
 @pytest.mark.parametrize("n_rows", [1, 10, 11, 57])
-def test_get_units__puts_the_pages_together_in_order(
+def test_read_table__of_units_puts_the_pages_together_in_order(
     server: StandIn, n_rows: int, server_page: int
 ) -> None:
     server.serve_tables({"model::EcephysUnit": make_units(n_rows)}, page=server_page)
-    units = make_warehouse(server, page_rows=10).get_units()
+    units = make_warehouse(server, page_rows=10).read_table(FILE("units"))
     assert units.index.tolist() == list(range(n_rows))
     assert server.n_seen(QUERY) == -(-n_rows // min(server_page, 10))
 
 
-def test_get_units__ctrl_c_waits_for_no_page(server: StandIn) -> None:
+def test_read_table__of_units_ctrl_c_waits_for_no_page(server: StandIn) -> None:
     server.serve_tables({"model::EcephysUnit": make_units(30)})
     answer = server.routes[QUERY]
     interrupt = iter([_thread.interrupt_main])
@@ -119,12 +121,12 @@ def test_get_units__ctrl_c_waits_for_no_page(server: StandIn) -> None:
     warehouse = make_warehouse(server, page_rows=10, options=HttpOptions(answer_timeout=300))
     began = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
-        warehouse.get_units()
+        warehouse.read_table(FILE("units"))
     # a second of farewell and not a minute of waiting; this machine may be busy
     assert time.monotonic() - began < 10
 
 
-def test_get_units__says_which_page_fails_and_asks_for_no_more(
+def test_read_table__of_units_says_which_page_fails_and_asks_for_no_more(
     server: StandIn, hasty: HttpOptions
 ) -> None:
     server.serve_tables({"model::EcephysUnit": make_units(1000)})
@@ -139,43 +141,41 @@ def test_get_units__says_which_page_fails_and_asks_for_no_more(
 
     server.routes[QUERY] = route
     with pytest.raises(SourceError, match="status 400"):
-        make_warehouse(server, page_rows=10, options=hasty).get_units()
+        make_warehouse(server, page_rows=10, options=hasty).read_table(FILE("units"))
     assert server.n_seen(QUERY) < 50
 
 
-def test_get_units__of_nobody_has_all_columns(server: StandIn) -> None:
+def test_read_table__of_units_of_nobody_has_all_columns(server: StandIn) -> None:
     server.serve_tables({"model::EcephysUnit": []})
-    units = make_warehouse(server).get_units()
+    units = make_warehouse(server).read_table(FILE("units"))
     assert units.shape == (0, len(UNITS.columns))
     assert units.columns.tolist() == UNITS.column_names
 
 
-def test_get_units__draws_no_bar_for_a_quick_answer(
+def test_read_table__of_units_draws_no_bar_for_a_quick_answer(
     server: StandIn, capsys: pytest.CaptureFixture[str]
 ) -> None:
     server.serve_tables({"model::EcephysUnit": make_units(30)})
-    make_warehouse(server, page_rows=10).get_units()
+    make_warehouse(server, page_rows=10).read_table(FILE("units"))
     assert capsys.readouterr().err == ""
 
 
-def test_get_units__draws_a_bar_for_a_slow_one(
+def test_read_table__of_units_draws_a_bar_for_a_slow_one(
     server: StandIn, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("spikehouse.survey.sources.rma_client.BAR_DELAY_S", 0.0)
     server.serve_tables({"model::EcephysUnit": make_units(30)})
-    make_warehouse(server, page_rows=10).get_units()
+    make_warehouse(server, page_rows=10).read_table(FILE("units"))
     assert "Listing units: 100%|" in capsys.readouterr().err
 
 
-def test_get_unit_analysis_metrics__unpacks_the_bundles(server: StandIn) -> None:
+def test_read_table__of_metrics_unpacks_the_bundles(server: StandIn) -> None:
     rows = [
         {"id": 1, "ecephys_unit_id": "950907522", "data": '{"g_osi_dg": 0.5, "area_rf": null}'},
         {"id": 2, "ecephys_unit_id": 950907205, "data": '{"g_osi_dg": NaN, "area_rf": 500.0}'},
     ]
     server.serve_tables({"stimulus_name$in'functional_connectivity'": rows})
-    metrics = make_warehouse(server).get_unit_analysis_metrics(
-        session_types=["functional_connectivity"]
-    )
+    metrics = make_warehouse(server).read_table(FILE("type_metrics", "functional_connectivity"))
     expected = pd.DataFrame(
         {"g_osi_dg": [0.5, np.nan], "area_rf": [np.nan, 500.0]},
         index=pd.Index([950907522, 950907205], name="ecephys_unit_id"),
@@ -186,28 +186,26 @@ def test_get_unit_analysis_metrics__unpacks_the_bundles(server: StandIn) -> None
 @pytest.mark.parametrize(
     ("data", "message"), [("{", "invalid metrics"), ("[1]", "metrics without names")]
 )
-def test_get_unit_analysis_metrics__refuses_nonsense(
-    server: StandIn, data: str, message: str
-) -> None:
+def test_read_table__of_metrics_refuses_nonsense(server: StandIn, data: str, message: str) -> None:
     server.serve_tables({"UnitMetricBundle": [{"id": 1, "ecephys_unit_id": 2, "data": data}]})
     with pytest.raises(SourceError, match=message):
-        make_warehouse(server).get_unit_analysis_metrics()
+        make_warehouse(server).read_table(FILE("session_metrics", 7))
 
 
-def test_get_session_data__says_where_the_file_is(server: StandIn) -> None:
+def test_locate__says_where_the_file_is(server: StandIn) -> None:
     link = "/api/v2/well_known_file_download/1026124469"
     server.serve_tables({"[attachable_id$eq715093703]": [{"id": 1, "download_link": link}]})
-    found = make_warehouse(server).get_session_data(715093703)
+    found = make_warehouse(server).locate(FILE("session", 715093703))
     assert found.url == server.url(link)
     assert (found.name, found.source) == ("session 715093703", "warehouse")
 
 
-def test_get_probe_lfp_data__says_when_none_was_released(server: StandIn) -> None:
+def test_locate__says_when_none_was_released(server: StandIn) -> None:
     server.serve_tables({"EcephysLfpNwb": []})
     with pytest.raises(
         NotFoundError, match="no file for LFP of probe 846401838: none was released"
     ):
-        make_warehouse(server).get_probe_lfp_data(846401838)
+        make_warehouse(server).locate(FILE("lfp", 1, 846401838))
 
 
 @pytest.mark.parametrize(
@@ -231,21 +229,21 @@ def test_get_probe_lfp_data__says_when_none_was_released(server: StandIn) -> Non
         7,
     ],
 )
-def test_get_session_data__does_not_follow_links_elsewhere(server: StandIn, link: object) -> None:
+def test_locate__does_not_follow_links_elsewhere(server: StandIn, link: object) -> None:
     if isinstance(link, str):
         link = link.replace("{host}", server.address)
     server.serve_tables({"EcephysNwb": [{"id": 1, "download_link": link}]})
     with pytest.raises(SourceError, match="which is not on that host: not followed"):
-        make_warehouse(server).get_session_data(1)
+        make_warehouse(server).locate(FILE("session", 1))
 
 
-def test_get_session_data__refuses_two_files(server: StandIn) -> None:
+def test_locate__refuses_two_files(server: StandIn) -> None:
     server.serve_tables({"EcephysNwb": [{"download_link": "/a"}, {"download_link": "/b"}]})
     with pytest.raises(SourceError, match="has 2 files for session 1 instead of one"):
-        make_warehouse(server).get_session_data(1)
+        make_warehouse(server).locate(FILE("session", 1))
 
 
-def test_templates__are_found_by_the_end_of_their_path(server: StandIn) -> None:
+def test_locate__of_templates_are_found_by_the_end_of_their_path(server: StandIn) -> None:
     rows = [
         {"id": 1, "path": "/some/where/scenes/5.tiff", "download_link": "/wkf/1"},
         {"id": 2, "path": "/some/where/scenes/15.tiff", "download_link": "/wkf/2"},
@@ -255,11 +253,11 @@ def test_templates__are_found_by_the_end_of_their_path(server: StandIn) -> None:
     ]
     server.serve_tables({"name$eq'Stimulus'": rows})
     warehouse = make_warehouse(server)
-    assert warehouse.get_natural_scene_template(5).url == server.url("/wkf/1")
-    assert warehouse.get_natural_scene_template(15).url == server.url("/wkf/2")
-    assert warehouse.get_natural_movie_template(1).url == server.url("/wkf/3")
-    with pytest.raises(NotFoundError, match=r"no natural movie 2: did you mean 1\?"):
-        warehouse.get_natural_movie_template(2)
+    assert warehouse.locate(FILE("scene", 5)).url == server.url("/wkf/1")
+    assert warehouse.locate(FILE("scene", 15)).url == server.url("/wkf/2")
+    assert warehouse.locate(FILE("movie", 1)).url == server.url("/wkf/3")
+    with pytest.raises(NotFoundError, match="has no natural movie 3"):
+        warehouse.locate(FILE("movie", 3))
     # the list was asked for once
     assert server.n_seen(QUERY) == 1
 
@@ -274,45 +272,45 @@ def answer_json(document: object, **options: Any) -> Callable[[Handler], None]:
 def test_query__passes_on_what_the_warehouse_says(server: StandIn) -> None:
     server.routes[QUERY] = answer_json({"success": False, "msg": "undefined method for nil"})
     with pytest.raises(SourceError, match="rejected the query: undefined method for nil"):
-        make_warehouse(server).get_sessions()
+        make_warehouse(server).read_table(FILE("sessions"))
 
 
 def test_query__says_when_rows_are_missing(server: StandIn) -> None:
     page = {"success": True, "msg": make_units(2), "num_rows": 2, "total_rows": 5}
     server.routes[QUERY] = answer_json(page)
     with pytest.raises(SourceError, match="announced 5 rows and delivered 6"):
-        make_warehouse(server).get_units()
+        make_warehouse(server).read_table(FILE("units"))
 
 
 def test_query__says_when_the_answer_is_a_page(server: StandIn) -> None:
     server.routes[QUERY] = lambda handler: handler.reply(b"<html>log in</html>", kind="text/html")
     with pytest.raises(SourceError, match=r"an HTML page that begins with b'<html>log in</html>'"):
-        make_warehouse(server).get_sessions()
+        make_warehouse(server).read_table(FILE("sessions"))
 
 
 def test_query__says_when_the_answer_is_nonsense(server: StandIn) -> None:
     server.routes[QUERY] = lambda handler: handler.reply(b"\xff\xfenothing")
     with pytest.raises(SourceError, match="returned no valid JSON"):
-        make_warehouse(server).get_sessions()
+        make_warehouse(server).read_table(FILE("sessions"))
 
 
 def test_query__says_when_a_column_is_missing(server: StandIn) -> None:
     row = {name: value for name, value in SESSION_ROW.items() if name != "published_at"}
     server.serve_tables({"model::EcephysSession": [row]})
     with pytest.raises(SourceError, match="returned a sessions table without 'published_at'"):
-        make_warehouse(server).get_sessions()
+        make_warehouse(server).read_table(FILE("sessions"))
 
 
 def test_query__says_when_a_value_cannot_be_converted(server: StandIn) -> None:
     server.serve_tables({"model::EcephysSession": [{**SESSION_ROW, "specimen_id": "many"}]})
     with pytest.raises(SourceError, match=r"invalid sessions table: .*'specimen_id'"):
-        make_warehouse(server).get_sessions()
+        make_warehouse(server).read_table(FILE("sessions"))
 
 
-def test_get_units__shows_nothing_that_steers_a_terminal(server: StandIn) -> None:
+def test_read_table__of_units_shows_nothing_that_steers_a_terminal(server: StandIn) -> None:
     server.serve_tables({"model::EcephysUnit": [{**make_units(1)[0], "snr": "\x1b[2J"}]})
     with pytest.raises(SourceError, match="'snr'") as caught:
-        make_warehouse(server).get_units()
+        make_warehouse(server).read_table(FILE("units"))
     assert "\x1b" not in str(caught.value)
 
 
@@ -320,7 +318,7 @@ def test_get_units__shows_nothing_that_steers_a_terminal(server: StandIn) -> Non
 def test_query__checks_the_status(server: StandIn, status: int, hasty: HttpOptions) -> None:
     server.routes[QUERY] = answer_json({"success": True, "msg": []}, status=status)
     with pytest.raises(SourceError, match=f"status {status}"):
-        make_warehouse(server, options=hasty).get_sessions()
+        make_warehouse(server, options=hasty).read_table(FILE("sessions"))
 
 
 def test_query__tries_again_when_the_answer_breaks_off(server: StandIn) -> None:
@@ -331,13 +329,13 @@ def test_query__tries_again_when_the_answer_breaks_off(server: StandIn) -> None:
     good = answer_json({"success": True, "msg": make_units(1), "num_rows": 1, "total_rows": 1})
     routes = iter([break_off, good])
     server.routes[QUERY] = lambda handler: next(routes)(handler)
-    assert len(make_warehouse(server).get_units()) == 1
+    assert len(make_warehouse(server).read_table(FILE("units"))) == 1
 
 
 def test_query__says_which_host_does_not_answer(closed_address: str) -> None:
     warehouse = Warehouse(closed_address, "http", fetch_tries=1)
     with pytest.raises(SourceError, match=f"{closed_address} cannot be reached over http"):
-        warehouse.get_sessions()
+        warehouse.read_table(FILE("sessions"))
 
 
 @pytest.mark.parametrize(
@@ -358,7 +356,7 @@ def test_warehouse__speaks_tls_but_to_this_machine(host: str, scheme: str) -> No
 def test_warehouse__never_asks_in_the_clear_after_tls_failed(server: StandIn) -> None:
     server.serve_tables({"model::EcephysUnit": make_units(3)})
     with pytest.raises(SourceError, match="cannot be reached over https"):
-        Warehouse(server.address, "https", fetch_tries=1).get_units()
+        Warehouse(server.address, "https", fetch_tries=1).read_table(FILE("units"))
     assert server.seen == []
 
 
@@ -405,82 +403,49 @@ def test_query__shows_nothing_that_steers_a_terminal(server: StandIn) -> None:
     assert "\x1b" not in str(caught.value)
 
 
-def test_get_units__refuses_an_id_that_is_there_twice(server: StandIn) -> None:
+def test_read_table__of_units_refuses_an_id_that_is_there_twice(server: StandIn) -> None:
     # pages that overlap because a row was added in between look like this
     server.serve_tables({"model::EcephysUnit": [*make_units(5), *make_units(1)]})
     with pytest.raises(SourceError, match="invalid units table: id 0 occurs twice"):
-        make_warehouse(server).get_units()
+        make_warehouse(server).read_table(FILE("units"))
 
 
 @pytest.mark.parametrize("unit_id", [1.5, -1, 2**70, "1e3", None, True, [1], float("inf")])
-def test_get_units__refuses_what_is_no_id(server: StandIn, unit_id: object) -> None:
+def test_read_table__of_units_refuses_what_is_no_id(server: StandIn, unit_id: object) -> None:
     server.serve_tables({"model::EcephysUnit": [{**make_units(1)[0], "id": unit_id}]})
     with pytest.raises(SourceError, match=r"invalid units table: .*(is not an id|invalid literal)"):
-        make_warehouse(server).get_units()
+        make_warehouse(server).read_table(FILE("units"))
 
 
-def test_get_unit_analysis_metrics__asks_for_many_units_in_turns(server: StandIn) -> None:
-    def route(handler: Handler) -> None:
-        ids = handler.criteria().split("[ecephys_unit_id$in")[1].split("]")[0].split(",")
-        rows = [{"id": int(i), "ecephys_unit_id": i, "data": "{}"} for i in ids]
-        answer_json({"success": True, "msg": rows, "total_rows": len(rows)})(handler)
-
-    server.routes[QUERY] = route
-    metrics = make_warehouse(server).get_unit_analysis_metrics(
-        unit_ids=iter([*range(1201), 0, 7])  # two of them twice
-    )
-    assert metrics.index.tolist() == list(range(1201))
-    assert server.n_seen(QUERY) == 3
-    assert max(len(path) for path in server.seen) < 8000
-
-
-def test_get_unit_analysis_metrics__refuses_a_unit_that_is_there_twice(server: StandIn) -> None:
+def test_read_table__of_metrics_refuses_a_unit_that_is_there_twice(server: StandIn) -> None:
     rows = [{"id": i, "ecephys_unit_id": u, "data": "{}"} for i, u in enumerate([100, 101] * 2)]
     server.routes[QUERY] = answer_json({"success": True, "msg": rows, "total_rows": 4})
     with pytest.raises(SourceError, match="the metrics of unit 100 twice; call again"):
-        make_warehouse(server).get_unit_analysis_metrics()
+        make_warehouse(server).read_table(FILE("session_metrics", 7))
 
 
-@pytest.mark.parametrize("choice", ["unit_ids", "ecephys_session_ids", "session_types"])
-def test_get_unit_analysis_metrics__of_nobody_asks_nobody(server: StandIn, choice: str) -> None:
-    metrics = make_warehouse(server).get_unit_analysis_metrics(**{choice: []})
-    assert len(metrics) == 0
-    assert metrics.index.name == "ecephys_unit_id"
-    assert server.seen == []
-
-
-@pytest.mark.parametrize(
-    "choice",
-    [
-        {"unit_ids": ["1]"]},
-        {"ecephys_session_ids": [1.0]},
-        {"session_types": ["a'][id$gt0"]},
-        {"session_types": [b"bytes"]},
-    ],
-)
-def test_get_unit_analysis_metrics__lets_nothing_else_into_the_query(
-    server: StandIn, choice: dict[str, Any]
-) -> None:
+@pytest.mark.parametrize("name", ["a'][id$gt0", b"bytes", "a/b"])
+def test_read_table__lets_nothing_else_into_the_query(server: StandIn, name: Any) -> None:
     with pytest.raises(InvalidArgumentError):
-        make_warehouse(server).get_unit_analysis_metrics(**choice)
+        make_warehouse(server).read_table(FILE("type_metrics", name))
     assert server.seen == []
 
 
-def test_get_unit_analysis_metrics__refuses_more_than_a_table_can_have(server: StandIn) -> None:
+def test_read_table__of_metrics_refuses_more_than_a_table_can_have(server: StandIn) -> None:
     rows = [
         {"id": i, "ecephys_unit_id": i, "data": json.dumps({f"m{i}_{n}": 1 for n in range(100)})}
         for i in range(50)
     ]
     server.serve_tables({"UnitMetricBundle": rows})
     with pytest.raises(SourceError, match="returned more than 1000 metrics"):
-        make_warehouse(server).get_unit_analysis_metrics()
+        make_warehouse(server).read_table(FILE("session_metrics", 7))
 
 
-def test_get_unit_analysis_metrics__refuses_endless_brackets(server: StandIn) -> None:
+def test_read_table__of_metrics_refuses_endless_brackets(server: StandIn) -> None:
     row = {"id": 1, "ecephys_unit_id": 2, "data": "[" * 100_000}
     server.serve_tables({"UnitMetricBundle": [row]})
     with pytest.raises(SourceError, match="invalid metrics"):
-        make_warehouse(server).get_unit_analysis_metrics()
+        make_warehouse(server).read_table(FILE("session_metrics", 7))
 
 
 def test_warehouse__takes_options_in_place_of_single_ones(hasty: HttpOptions) -> None:

@@ -11,7 +11,7 @@ from functools import partial
 
 import pytest
 
-from spikehouse.project._executing import StoppableProgress
+from spikehouse.survey.run_plan import StoppableProgress
 from spikehouse.transfer.threads import DaemonPool, call_at_once, run_at_once
 
 

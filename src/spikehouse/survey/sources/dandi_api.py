@@ -6,10 +6,12 @@ import logging
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import quote
 
 from spikehouse.errors import InvalidArgumentError, NotFoundError, SourceError
+from spikehouse.survey.file_kinds import VISUAL_CODING, Ids, PlannedFile
 from spikehouse.transfer.addresses import is_below
 from spikehouse.transfer.documents import fetch_json
 from spikehouse.transfer.http import HttpClient
@@ -31,8 +33,6 @@ MAX_FILE_BYTES = 1 << 46
 _VERSION = re.compile(r"\d{1,9}\.\d{1,9}\.\d{1,9}|draft")
 _ASSET_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
-_SESSION = re.compile(r"(?:[^/]+/)*(?:[^/]*_)?ses-(\d{1,18})\.nwb")
-_LFP = re.compile(r"(?:[^/]+/)*(?:[^/]*_)?probe-(\d{1,18})_ecephys\.nwb")
 
 
 @dataclass(frozen=True)
@@ -53,30 +53,22 @@ class DandisetFiles:
 
     # dandiset and version, for messages
     label: str
-    # session id → its files (more than one is an error when asked for)
-    sessions: dict[int, list[Asset]] = field(default_factory=dict)
-    # probe id → its files (more than one is an error when asked for)
-    lfp: dict[int, list[Asset]] = field(default_factory=dict)
+    # kind and ids → its files (more than one is an error when asked for)
+    assets: dict[tuple[str, Ids], list[Asset]] = field(default_factory=dict)
 
     def add(self, asset: Asset) -> None:
         """Add a file if its name is that of a session or LFP file."""
-        for pattern, found in ((_SESSION, self.sessions), (_LFP, self.lfp)):
-            match = pattern.fullmatch(asset.path)
-            if match is not None:
-                found.setdefault(int(match[1]), []).append(asset)
+        found = VISUAL_CODING.parse(PurePosixPath(asset.path))
+        if found is not None and set(found[1]) == set(found[0].ids):
+            kind, ids = found
+            self.assets.setdefault((kind.name, tuple(ids.values())), []).append(asset)
 
-    def find_session(self, session_id: int) -> Asset | None:
-        """Return the file of a session, None if there is none."""
-        return self._choose(self.sessions.get(session_id, []), f"session {session_id}")
-
-    def find_lfp(self, probe_id: int) -> Asset | None:
-        """Return the LFP file of a probe, None if there is none."""
-        return self._choose(self.lfp.get(probe_id, []), f"LFP of probe {probe_id}")
-
-    def _choose(self, found: list[Asset], what: str) -> Asset | None:
+    def find(self, file: PlannedFile) -> Asset | None:
+        """Return a file, None if there is none."""
+        found = self.assets.get((file.kind.name, file.ids), [])
         if len(found) > 1:
             paths = ", ".join(repr(asset.path) for asset in found[:3])
-            raise SourceError(f"{self.label} has {len(found)} files for {what}: {paths}")
+            raise SourceError(f"{self.label} has {len(found)} files for {file.name}: {paths}")
         return found[0] if found else None
 
 

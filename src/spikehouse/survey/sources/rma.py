@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
 from spikehouse.errors import InvalidArgumentError, SourceError, describe_value, printable
+from spikehouse.survey.tables import MAX_ROWS
 
 __all__ = [
     "CHANNELS",
@@ -43,10 +44,6 @@ UNITS = "model::EcephysUnit"
 
 _NAME = re.compile(r"[A-Za-z0-9_.\- ]+")
 N_CHARACTERS_SHOWN = 200
-# 99 180 units and 123 224 channels are the longest tables there are
-MAX_ROWS = 5_000_000
-# and the metrics are the widest one, with some 70
-MAX_COLUMNS = 1000
 
 
 def find_file(file_type: str, owner_type: str, owner_id: int) -> str:
@@ -62,22 +59,11 @@ def find_templates() -> str:
     return find_file("Stimulus", "Product", PRODUCT_ID)
 
 
-def find_metrics(
-    *,
-    unit_ids: Iterable[int] | None = None,
-    session_ids: Iterable[int] | None = None,
-    session_types: Iterable[str] | None = None,
-) -> str:
-    """Build the query for the analysis metrics of some units."""
-    through = ",rma::criteria,ecephys_unit(ecephys_channel(ecephys_probe(ecephys_session[{}])))"
-    criteria = "model::EcephysUnitMetricBundle"
-    if unit_ids is not None:
-        criteria += f",rma::criteria[ecephys_unit_id$in{_join(_id(i) for i in unit_ids)}]"
-    if session_ids is not None:
-        criteria += through.format(f"id$in{_join(_id(i) for i in session_ids)}")
-    if session_types is not None:
-        criteria += through.format(f"stimulus_name$in{_join(_name(n) for n in session_types)}")
-    return criteria
+def find_metrics(of: int | str) -> str:
+    """Build the query for the analysis metrics of a session (an id) or session type (a name)."""
+    which = f"stimulus_name$in{_name(of)}" if isinstance(of, str) else f"id$in{_id(of)}"
+    owner = f"ecephys_unit(ecephys_channel(ecephys_probe(ecephys_session[{which}])))"
+    return f"model::EcephysUnitMetricBundle,rma::criteria,{owner}"
 
 
 def build_path(criteria: str, *, start_row: int, n_rows: int) -> str:
@@ -130,7 +116,3 @@ def _name(value: str) -> str:
             "dashes and underscores"
         )
     return f"'{value}'"
-
-
-def _join(parts: Iterable[str]) -> str:
-    return ",".join(parts)

@@ -11,7 +11,7 @@ import pandas as pd
 
 from spikehouse.errors import InvalidFileError, SourceError, printable
 from spikehouse.schema import Table
-from spikehouse.survey.sources.rma import MAX_COLUMNS
+from spikehouse.survey.tables import MAX_COLUMNS
 
 __all__ = ["Row", "flatten_session", "tabulate", "unpack_bundles"]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -17,12 +17,13 @@ from spikehouse.errors import (
     SourceError,
     describe_choices,
 )
-from spikehouse.schema.cache_tables import CHANNELS, PROBES, SESSIONS, UNITS
+from spikehouse.survey.file_kinds import PlannedFile
+from spikehouse.survey.source import write_csv
 from spikehouse.survey.sources import rma
 from spikehouse.survey.sources.rma_client import PAGE_ROWS, RmaClient
 from spikehouse.survey.sources.rma_rows import Row, flatten_session, tabulate, unpack_bundles
 from spikehouse.transfer.addresses import is_below, is_loopback
-from spikehouse.transfer.remote_file import RemoteFile
+from spikehouse.transfer.remote_file import Content, RemoteFile
 from spikehouse.transfer.retry import HttpOptions
 
 __all__ = ["Warehouse"]
@@ -30,10 +31,21 @@ __all__ = ["Warehouse"]
 DEFAULT_HOST = "api.brain-map.org"
 
 _HOST = re.compile(r"([A-Za-z0-9.\-]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?")
-_SCENE = re.compile(r"(?:.*/)?(\d{1,9})\.tiff?")
-_MOVIE = re.compile(r".*natural_movie_(\d{1,9})\.npy")
-# so many ids make an address that servers take
-IDS_PER_QUERY = 500
+# kind of file → its type in the warehouse, and the type of its owner
+_OWNERS = {"session": ("EcephysNwb", "EcephysSession"), "lfp": ("EcephysLfpNwb", "EcephysProbe")}
+# kind of file → how it is called in the warehouse
+_TEMPLATES = {"scene": "{number}.tiff", "movie": "natural_movie_{number}.npy"}
+_QUERIES = {
+    "sessions": rma.SESSIONS,
+    "probes": rma.PROBES,
+    "channels": rma.CHANNELS,
+    "units": rma.UNITS,
+}
+_CONVERSIONS: dict[str, Callable[[Row], Row]] = {
+    "sessions": flatten_session,
+    # nothing said about LFP means that none was processed
+    "probes": lambda row: {**row, "has_lfp_data": row.get("use_lfp_data") or False},
+}
 
 
 class Warehouse:
@@ -86,85 +98,44 @@ class Warehouse:
     def __reduce__(self) -> tuple[Callable[..., Warehouse], tuple[Any, ...]]:
         return partial(Warehouse, **self._arguments), (self.host,)
 
-    def get_sessions(self) -> pd.DataFrame:
-        """Return the table of sessions."""
-        rows = [flatten_session(row) for row in self.query(rma.SESSIONS, label="sessions")]
-        return tabulate(rows, SESSIONS, origin=self.host)
+    def locate(self, file: PlannedFile) -> Content:
+        """Locate a file by a query; tables are put together from rows."""
+        if file.kind.table is not None:
+            return write_csv(self, file)
+        if file.kind.name in _TEMPLATES:
+            return self._locate_template(file)
+        if file.kind.name not in _OWNERS:
+            raise NotFoundError(f"{self.host} has no files of the kind {file.kind.name!r}")
+        # the last id is that of the owner: the session, or the probe
+        query = rma.find_file(*_OWNERS[file.kind.name], int(file.ids[-1]))
+        return self._locate(self.query(query), file.name)
 
-    def get_probes(self) -> pd.DataFrame:
-        """Return the table of probes."""
-        rows = [
-            # nothing said about LFP means that none was processed
-            {**row, "has_lfp_data": row.get("use_lfp_data") or False}
-            for row in self.query(rma.PROBES, label="probes")
-        ]
-        return tabulate(rows, PROBES, origin=self.host)
-
-    def get_channels(self) -> pd.DataFrame:
-        """Return the table of channels."""
-        return tabulate(self.query(rma.CHANNELS, label="channels"), CHANNELS, origin=self.host)
-
-    def get_units(self) -> pd.DataFrame:
-        """Return the table of units, unfiltered."""
-        return tabulate(self.query(rma.UNITS, label="units"), UNITS, origin=self.host)
-
-    def get_unit_analysis_metrics(
-        self,
-        unit_ids: Iterable[int] | None = None,
-        ecephys_session_ids: Iterable[int] | None = None,
-        session_types: Iterable[str] | None = None,
-    ) -> pd.DataFrame:
-        """Return the analysis metrics of some units."""
-        # a unit in two queries would be returned twice
-        ids = None if unit_ids is None else list(dict.fromkeys(unit_ids))
-        sessions = None if ecephys_session_ids is None else list(ecephys_session_ids)
-        types = [session_types] if isinstance(session_types, str) else session_types
-        types = None if types is None else list(types)
-        bundles: list[Row] = []
-        # no units selected: the warehouse rejects an empty list
-        if [] not in (ids, sessions, types):
-            for some in [None] if ids is None else _split(ids, IDS_PER_QUERY):
-                criteria = rma.find_metrics(
-                    unit_ids=some, session_ids=sessions, session_types=types
-                )
-                bundles += self.query(criteria, label="analysis metrics")
-        return unpack_bundles(bundles, origin=self.host)
-
-    def get_session_data(self, session_id: int) -> RemoteFile:
-        """Locate the file of a session."""
-        criteria = rma.find_file("EcephysNwb", "EcephysSession", session_id)
-        return self._locate(self.query(criteria), f"session {session_id}")
-
-    def get_probe_lfp_data(self, probe_id: int) -> RemoteFile:
-        """Locate the LFP file of a probe."""
-        criteria = rma.find_file("EcephysLfpNwb", "EcephysProbe", probe_id)
-        return self._locate(self.query(criteria), f"LFP of probe {probe_id}")
-
-    def get_natural_scene_template(self, number: int) -> RemoteFile:
-        """Locate the TIFF of an image."""
-        return self._locate_template(_SCENE, number, "natural scene")
-
-    def get_natural_movie_template(self, number: int) -> RemoteFile:
-        """Locate the NPY file of a movie."""
-        return self._locate_template(_MOVIE, number, "natural movie")
+    def read_table(self, file: PlannedFile) -> pd.DataFrame:
+        """Put a table together from rows."""
+        name, table = file.kind.name, file.kind.table
+        assert table is not None
+        if name in ("session_metrics", "type_metrics"):
+            rows = self.query(rma.find_metrics(file.ids[0]), label="analysis metrics")
+            return unpack_bundles(rows, origin=self.host)
+        rows = self.query(_QUERIES[name], label=name)
+        return tabulate(map(_CONVERSIONS.get(name, dict), rows), table, origin=self.host)
 
     def query(self, criteria: str, *, label: str = "") -> list[Row]:
         """Return all rows of an answer."""
         return self._rma.query(criteria, label=label)
 
-    def _locate_template(self, pattern: re.Pattern[str], number: int, what: str) -> RemoteFile:
+    def _locate_template(self, file: PlannedFile) -> RemoteFile:
         if self._templates is None:
             self._templates = self.query(rma.find_templates())
-        found: dict[int, Row] = {}
+        found: dict[Any, Row] = {}
         for row in self._templates:
-            match = pattern.fullmatch(str(row.get("path")))
-            if match is not None:
-                found[int(match[1])] = row
-        if number not in found:
-            raise NotFoundError(
-                f"{self.host} has no {what} {number}: {describe_choices(number, sorted(found))}"
-            )
-        return self._locate([found[number]], f"{what} {number}")
+            name = str(row.get("path")).rpartition("/")[2]
+            ids = file.kind.match(_TEMPLATES[file.kind.name], name)
+            if ids is not None:
+                found[tuple(ids.values())] = row
+        if file.ids not in found:
+            raise NotFoundError(f"{self.host} has no {file.name}")
+        return self._locate([found[file.ids]], file.name)
 
     def _locate(self, rows: list[Row], name: str) -> RemoteFile:
         if not rows:
@@ -180,7 +151,3 @@ class Warehouse:
                 "host: not followed"
             )
         return RemoteFile(url=url, name=name, source=self.name)
-
-
-def _split(values: list[int], n: int) -> list[list[int]]:
-    return [values[start : start + n] for start in range(0, len(values), n)]

@@ -8,12 +8,14 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
-from spikehouse.errors import SpikehouseError, TransferError
-from spikehouse.survey.store import Store, Target
+from spikehouse.errors import CacheError, InvalidArgumentError, SpikehouseError, TransferError
+from spikehouse.survey.file_kinds import PlannedFile
+from spikehouse.survey.plan import FetchPlan, describe_bytes, measure_free_space
+from spikehouse.survey.store import Store
 from spikehouse.transfer.progress import FileProgress, Progress
 from spikehouse.transfer.threads import run_at_once
 
-__all__ = ["fetch_targets"]
+__all__ = ["run_plan"]
 
 # a large file has several connections of its own; of small ones most of the time is waiting
 N_AT_ONCE = 4
@@ -58,39 +60,71 @@ class StoppableProgress(Progress):
             yield _Stoppable(inner, self.stop)
 
 
-def fetch_targets(
-    store: Store, targets: Sequence[Target], *, n_bytes: int | None, shown: bool | None
-) -> list[Path]:
-    """Download several files at once; Ctrl-C stops all and keeps what has arrived."""
-    missing = [target for target in targets if not target.path.exists()]
+def run_plan(store: Store, plan: FetchPlan) -> list[Path]:
+    """Download the missing files of a plan; Ctrl-C stops all and keeps what has arrived."""
+    files = _check_plan(store, plan)
+    missing = [file for file in files if not file.path.exists()]
     if missing:
-        _fetch_missing(store, missing, n_asked=len(targets), n_bytes=n_bytes, shown=shown)
-    return [target.path for target in targets]
+        # the bars show whole files, with the bytes that are there already counted as done
+        lengths = [item.n_bytes for item in plan.items if item.state != "cached"]
+        known = [length for length in lengths if length is not None]
+        n_bytes = sum(known) if len(known) == len(lengths) else None
+        _fetch_missing(store, missing, n_asked=len(files), n_bytes=n_bytes)
+    return [file.path for file in files]
+
+
+def _check_plan(store: Store, plan: FetchPlan) -> list[PlannedFile]:
+    if not isinstance(plan, FetchPlan):
+        raise InvalidArgumentError(
+            f"{plan!r} is not a plan: create one with plan(), as in "
+            "cache.fetch(cache.plan([791319847]))"
+        )
+    if plan.folder != store.folder:
+        raise InvalidArgumentError(
+            f"this plan is for {plan.folder}, but this cache is {store.folder}: create a new plan"
+        )
+    paths = [store.folder / item.file for item in plan.items]
+    n_free = measure_free_space(store.folder)
+    # what an old plan lists may have been fetched since
+    if plan.n_bytes_missing > n_free and not all(path.exists() for path in paths):
+        raise CacheError(
+            f"{describe_bytes(plan.n_bytes_missing)} must be downloaded, but {store.folder} has "
+            f"{describe_bytes(n_free)} free: plan fewer files, free some space, or choose "
+            "another folder with manifest=…; nothing was downloaded"
+        )
+    files = []
+    for path in paths:
+        file = store.manifest.parse(path)
+        if file is None:
+            raise InvalidArgumentError(
+                f"the plan contains {path}, which is no file of the data set"
+            )
+        files.append(file)
+    return files
 
 
 def _fetch_missing(
     store: Store,
-    targets: Sequence[Target],
+    files: Sequence[PlannedFile],
     *,
     n_asked: int,
     n_bytes: int | None,
-    shown: bool | None,
 ) -> None:
-    progress = StoppableProgress(shown, n_files=len(targets), n_bytes=n_bytes)
+    progress = StoppableProgress(store.progress, n_files=len(files), n_bytes=n_bytes)
     with progress:
-        jobs = [partial(store.fetch, target, progress=progress) for target in targets]
+        jobs = [partial(store.fetch, file, progress=progress) for file in files]
         try:
             outcomes = run_at_once(
-                jobs, n_threads=_choose_number(len(targets), n_bytes), stop=progress.stop
+                jobs, n_threads=_choose_number(len(files), n_bytes), stop=progress.stop
             )
         except KeyboardInterrupt:
             raise KeyboardInterrupt(STOPPED) from None
     failures: dict[str, SpikehouseError] = {}
-    for target, outcome in zip(targets, outcomes, strict=True):
+    for file, outcome in zip(files, outcomes, strict=True):
         try:
             outcome.result()
         except SpikehouseError as error:
-            failures[target.name] = error
+            failures[file.name] = error
     if failures:
         raise _sum_up(failures, n_asked=n_asked)
 
@@ -102,8 +136,8 @@ def _choose_number(n_files: int, n_bytes: int | None) -> int:
 
 def _sum_up(failures: dict[str, SpikehouseError], *, n_asked: int) -> SpikehouseError:
     lines = [f"{name}: {error.message}" for name, error in failures.items()]
-    files = "1 file" if n_asked == 1 else f"{n_asked} files"
+    n_files = "1 file" if n_asked == 1 else f"{n_asked} files"
     return TransferError(
-        "\n  ".join([f"{len(failures)} of {files} could not be downloaded:", *lines])
+        "\n  ".join([f"{len(failures)} of {n_files} could not be downloaded:", *lines])
         + "\nWhat has arrived is kept; call again to download what is missing"
     )

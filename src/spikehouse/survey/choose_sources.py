@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 from spikehouse.errors import InvalidArgumentError, describe_choices
 from spikehouse.survey.manifest import MANIFEST_NAMES, find_manifest
-from spikehouse.survey.protocol import Source
+from spikehouse.survey.source import Source
 from spikehouse.survey.sources import dandi, s3, warehouse
 from spikehouse.survey.sources.dandi import Dandi
 from spikehouse.survey.sources.folder import Folder
