@@ -6,6 +6,7 @@ import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +19,14 @@ settings.register_profile("spikehouse", deadline=None, max_examples=30)
 # before a release: pytest --hypothesis-profile thorough tests/property
 settings.register_profile("thorough", deadline=None, max_examples=500)
 settings.load_profile("spikehouse")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Keep a file's tests on one worker: what its fixtures make is made once."""
+    from xdist.scheduler import LoadFileScheduling
+
+    return LoadFileScheduling(config, log) if config.getoption("dist") == "load" else None
 
 
 @pytest.fixture

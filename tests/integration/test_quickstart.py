@@ -119,8 +119,7 @@ def test_quickstart__on_a_session_file(request, session_id, tmp_path, capsys):
 
 def test_command__on_the_demo_survey(tmp_path):
     words = ("quickstart", "--size", "tiny", "--cache", str(tmp_path / "c"), "--out", str(tmp_path))
-    home = {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "xdg")}
-    done = spikehouse(*words, **home)
+    done = spikehouse(*words, HOME=str(tmp_path))
     out, err = done.communicate(timeout=100)
     assert done.returncode == 0, err
     assert "Traceback" not in err
@@ -129,8 +128,8 @@ def test_command__on_the_demo_survey(tmp_path):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows sends no SIGINT to a child")
-def test_command__serves_until_ctrl_c(tmp_path):
-    served = spikehouse("demo", "serve", "--size", "tiny", "--folder", str(tmp_path))
+def test_command__serves_until_ctrl_c(survey_folder, tmp_path):
+    served = spikehouse("demo", "serve", "--size", "tiny", "--folder", str(survey_folder))
     try:
         line = served.stdout.readline()
         assert re.fullmatch(r"Serving the demo survey \(tiny\) at http://127\.0\.0\.1:\d+\n", line)

@@ -64,7 +64,7 @@ def test_width_rf_and_height_rf__recover_the_sizes_of_receptive_fields(recording
     errors = {}
     for definition in ("corrected", "published"):
         table = compute_receptive_field_metrics(
-            respond("gabors", 0.25), definition=definition, n_resamples=1000
+            respond("gabors", 0.25), definition=definition, n_resamples=200
         )
         found = table[table["p_value_rf"] < 0.01]
         assert len(found) > 0.7 * N_UNITS
