@@ -33,13 +33,7 @@ from spikehouse.errors import (
 from spikehouse.labelled import Ids, to_id, to_ids
 from spikehouse.lfp import mask_intervals
 from spikehouse.nwb import NwbPath, NwbSessionFile
-from spikehouse.schema import (
-    CHANNELS,
-    INVALID_TIMES,
-    OPTOGENETIC_EPOCHS,
-    PROBES,
-    require_columns,
-)
+from spikehouse.schema import CHANNELS, INVALID_TIMES, OPTOGENETIC_EPOCHS, PROBES, require_columns
 from spikehouse.session_source import SessionSource
 from spikehouse.spikes import (
     align_spikes,
@@ -69,6 +63,9 @@ from spikehouse.stimuli import (
 if TYPE_CHECKING:
     from spikehouse.analysis import MetricOptions, StimulusResponses
     from spikehouse.analysis.checks import Definition
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
 
 log = logging.getLogger(__name__)
 
@@ -390,7 +387,7 @@ class EcephysSession:
     # ---- spikes
 
     @cached_property
-    def _spike_times(self) -> Mapping[int, npt.NDArray[np.float64]]:
+    def _spike_times(self) -> Mapping[int, Floats]:
         unit_ids = self.units.index.tolist()
         names = {"all_probes", *self.probes["description"]}
         if len(select_tagged_intervals(self.invalid_times, names)):
@@ -402,12 +399,12 @@ class EcephysSession:
         return Selection(self.api.get_spike_times() or {}, unit_ids)
 
     @property
-    def spike_times(self) -> Mapping[int, npt.NDArray[np.float64]]:
+    def spike_times(self) -> Mapping[int, Floats]:
         """The sorted spike times [s] by unit id; a unit is read when it is accessed."""
         return self._spike_times
 
     @cached_property
-    def spike_amplitudes(self) -> Mapping[int, npt.NDArray[np.float64]]:
+    def spike_amplitudes(self) -> Mapping[int, Floats]:
         """The amplitude of each spike [V] by unit id; a unit is read when it is accessed."""
         return Selection(self.api.get_spike_amplitudes() or {}, self.units.index.tolist())
 
@@ -799,9 +796,7 @@ class EcephysSession:
         shown = self.get_stimulus_table([stimulus_name]).index
         return self.get_stimulus_parameter_values(shown, drop_nulls=drop_nulls)
 
-    def channel_structure_intervals(
-        self, channel_ids: Ids
-    ) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64]]:
+    def channel_structure_intervals(self, channel_ids: Ids) -> tuple[npt.NDArray[Any], Ints]:
         """Find the runs of successive channels that are in the same structure.
 
         Parameters
@@ -917,9 +912,7 @@ class EcephysSession:
         )
 
     def presentationwise_spike_times(
-        self,
-        stimulus_presentation_ids: Ids | None = None,
-        unit_ids: Ids | None = None,
+        self, stimulus_presentation_ids: Ids | None = None, unit_ids: Ids | None = None
     ) -> pd.DataFrame:
         """List the spikes during presentations.
 
@@ -990,10 +983,7 @@ class EcephysSession:
         )
 
     def get_responses(
-        self,
-        stimulus_name: str,
-        trial_duration: float,
-        unit_ids: Ids | None = None,
+        self, stimulus_name: str, trial_duration: float, unit_ids: Ids | None = None
     ) -> StimulusResponses:
         """Return the responses to one stimulus, for the functions of :mod:`spikehouse.analysis`.
 
@@ -1097,8 +1087,8 @@ class EcephysSession:
 
     def _mean_spike_counts(
         self,
-        edges: npt.NDArray[np.float64],
-        rows: npt.NDArray[np.int64],
+        edges: Floats,
+        rows: Ints,
         units: list[int],
         *,
         mean_over: MeanOver,
@@ -1124,7 +1114,7 @@ class EcephysSession:
     def _count_spikes(
         self,
         units: list[int],
-        domain: npt.NDArray[np.float64],
+        domain: Floats,
         **options: Any,  # noqa: ANN401 - of count_spikes
     ) -> npt.NDArray[Any]:
         return count_spikes(self.spike_times, units, domain, **options)
@@ -1132,13 +1122,13 @@ class EcephysSession:
     def _list_presentations(self, **options: Any) -> pd.DataFrame:  # noqa: ANN401
         return list_presentations(self._presentations, **options)
 
-    def _windows(self, rows: npt.NDArray[np.int64]) -> pd.DataFrame:
+    def _windows(self, rows: Ints) -> pd.DataFrame:
         """Return start and stop [s] of presentations by id."""
         shown = self._presentations
         columns = {"start_time": shown.start_time[rows], "stop_time": shown.stop_time[rows]}
         return pd.DataFrame(columns, index=shown.ids[rows])
 
-    def _select_presentations(self, ids: Ids | None) -> npt.NDArray[np.int64]:
+    def _select_presentations(self, ids: Ids | None) -> Ints:
         """Return the positions of presentations from their ids."""
         known = pd.Index(self._presentations.ids)
         if ids is None:
@@ -1171,7 +1161,7 @@ def _listed(counts: pd.Series[int]) -> str:
     return ", ".join(f"{name} {count}" for name, count in counts.items())
 
 
-def _check_ids(ids: Ids, known: pd.Index[Any], *, name: str, one: str) -> npt.NDArray[np.int64]:
+def _check_ids(ids: Ids, known: pd.Index[Any], *, name: str, one: str) -> Ints:
     given = to_ids(ids, name)
     if given.size == 0:
         return np.empty(0, dtype=np.int64)

@@ -22,12 +22,7 @@ if TYPE_CHECKING:
     )
     from spikehouse.analysis.inputs import StimulusResponses, compute_average_speed
     from spikehouse.analysis.latency import LatencyOptions, compute_onset_latency
-    from spikehouse.analysis.metrics import (
-        ANALYSES,
-        MetricOptions,
-        compute_metrics,
-        list_analyses,
-    )
+    from spikehouse.analysis.metrics import ANALYSES, MetricOptions, compute_metrics, list_analyses
     from spikehouse.analysis.movies import compute_natural_movies_metrics
     from spikehouse.analysis.optotagging import OptotagOptions, compute_optotagging
     from spikehouse.analysis.receptive_fields import (

@@ -18,17 +18,18 @@ __all__ = [
 ]
 
 Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
 
 
 @compiled
 def count_as_large(
     counts: npt.NDArray[Any],
     orders: npt.NDArray[np.int32],
-    first: npt.NDArray[np.int64],
+    first: Ints,
     weights: Floats,
     least: Floats,
     sums: npt.NDArray[Any],
-) -> npt.NDArray[np.int64]:
+) -> Ints:
     """Count per unit the permutations with Σ weight · (sum of a group)² ≥ ``least``."""
     n_units, n_groups = counts.shape[1], len(weights)
     statistic = np.empty(n_units)
@@ -62,12 +63,7 @@ def count_as_large(
 
 
 @compiled
-def sum_resampled(
-    counts: npt.NDArray[np.int64],
-    rows: npt.NDArray[np.int64],
-    group_of: npt.NDArray[np.intp],
-    sums: npt.NDArray[np.int64],
-) -> None:
+def sum_resampled(counts: Ints, rows: Ints, group_of: npt.NDArray[np.intp], sums: Ints) -> None:
     """Add ``counts[rows[i, k]]`` to ``sums[i, group_of[k]]``, for one unit."""
     for sample in range(len(rows)):
         for place in range(len(group_of)):

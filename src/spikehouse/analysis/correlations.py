@@ -13,6 +13,8 @@ from spikehouse.labelled import Ids, align, rows_first, to_ids
 
 __all__ = ["compute_noise_correlations", "compute_signal_correlations"]
 
+Floats = npt.NDArray[np.float64]
+
 
 def compute_noise_correlations(
     counts: xr.DataArray | pd.DataFrame | npt.ArrayLike,
@@ -137,7 +139,7 @@ def _check(
     counts: xr.DataArray | pd.DataFrame | npt.ArrayLike,
     conditions: npt.ArrayLike,
     unit_ids: Ids | None,
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.intp], npt.NDArray[np.generic]]:
+) -> tuple[Floats, npt.NDArray[np.intp], npt.NDArray[np.generic]]:
     """Return counts, the number of each row's condition, and the labels of the units."""
     counts, conditions = align(counts=rows_first(counts), conditions=conditions)
     values = np.asarray(counts, dtype=np.float64)
@@ -176,9 +178,7 @@ def _check(
     return values, np.unique(given, return_inverse=True)[1], labels
 
 
-def _sum_by_condition(
-    values: npt.NDArray[np.float64], numbers: npt.NDArray[np.intp]
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+def _sum_by_condition(values: Floats, numbers: npt.NDArray[np.intp]) -> tuple[Floats, Floats]:
     """Sum responses by condition (n_conditions, n_units), and count the rows (n_conditions, 1)."""
     if not len(values):
         return np.zeros((0, values.shape[1])), np.zeros((0, 1))
@@ -188,9 +188,7 @@ def _sum_by_condition(
     return np.add.reduceat(values[order], first, axis=0), sizes[:, None]
 
 
-def _remove_drift(
-    values: npt.NDArray[np.float64], numbers: npt.NDArray[np.intp], slower_than: float
-) -> npt.NDArray[np.float64]:
+def _remove_drift(values: Floats, numbers: npt.NDArray[np.intp], slower_than: float) -> Floats:
     """Subtract the slow cosines that fit best together with the mean of each condition."""
     n_rows = len(values)
     n_waves = int(2 * n_rows / slower_than) if slower_than > 0 else n_rows
@@ -210,9 +208,7 @@ def _remove_drift(
     return np.asarray(values - waves @ weights, dtype=np.float64)
 
 
-def _score_within(
-    values: npt.NDArray[np.float64], numbers: npt.NDArray[np.intp]
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+def _score_within(values: Floats, numbers: npt.NDArray[np.intp]) -> tuple[Floats, Floats]:
     """Return z-scores within conditions, 0 where a unit did not vary, and where it did (0 or 1)."""
     if not len(values):
         return values, values.copy()
@@ -230,16 +226,14 @@ def _score_within(
     return deviations / spread[numbers] * has_varied, has_varied
 
 
-def _divide(
-    above: npt.NDArray[np.float64], below: npt.NDArray[np.float64]
-) -> npt.NDArray[np.float64]:
+def _divide(above: Floats, below: Floats) -> Floats:
     """Divide; NaN where the divisor is not positive."""
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(below > 0, above / below, np.nan)
 
 
 def _label(
-    correlation: npt.NDArray[np.float64],
+    correlation: Floats,
     labels: npt.NDArray[np.generic],
     name: str,
     is_defined: npt.NDArray[np.bool_],

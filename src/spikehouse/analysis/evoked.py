@@ -17,6 +17,8 @@ from spikehouse.spikes import Spikes, compute_time_domain, count_spikes
 
 __all__ = ["adjust_p_values", "compute_evoked_responses"]
 
+Floats = npt.NDArray[np.float64]
+
 Test = Literal["wilcoxon", "t", "sign-flip"]
 
 # sign flips are done in parts of about this many bytes
@@ -88,7 +90,7 @@ def compute_evoked_responses(
     Appl. Genet. Mol. Biol. 9, 39, doi:10.2202/1544-6115.1585, for p-values of shuffles. Benjamini
     & Hochberg (1995), doi:10.1111/j.2517-6161.1995.tb02031.x, for the adjustment.
     """
-    tests: dict[str, Callable[[npt.NDArray[np.float64]], _Tested]] = {
+    tests: dict[str, Callable[[Floats], _Tested]] = {
         "wilcoxon": _rank_signs,
         "t": _test_mean,
         "sign-flip": lambda change: _flip_signs(change, n_resamples, seed),
@@ -131,16 +133,16 @@ def compute_evoked_responses(
     return table
 
 
-_Tested = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]
+_Tested = tuple[Floats, Floats]
 
 
-def _mean(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def _mean(values: Floats) -> Floats:
     if not len(values):
         return np.full(values.shape[1], np.nan)
     return np.asarray(values.mean(axis=0))
 
 
-def _scale_mean(change: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def _scale_mean(change: Floats) -> Floats:
     """Divide the mean difference by the standard deviation of differences."""
     if len(change) < 2:
         return np.full(change.shape[1], np.nan)
@@ -149,7 +151,7 @@ def _scale_mean(change: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         return np.asarray(change.mean(axis=0) / spread)
 
 
-def _test_mean(change: npt.NDArray[np.float64]) -> _Tested:
+def _test_mean(change: Floats) -> _Tested:
     from scipy.special import stdtr
 
     statistic = _scale_mean(change) * np.sqrt(len(change))
@@ -157,7 +159,7 @@ def _test_mean(change: npt.NDArray[np.float64]) -> _Tested:
     return statistic, np.asarray(p_value)
 
 
-def _rank_signs(change: npt.NDArray[np.float64]) -> _Tested:
+def _rank_signs(change: Floats) -> _Tested:
     from scipy.special import ndtr
     from scipy.stats import rankdata
 
@@ -173,7 +175,7 @@ def _rank_signs(change: npt.NDArray[np.float64]) -> _Tested:
     return statistic, np.asarray(2 * ndtr(-np.abs(statistic)))
 
 
-def _flip_signs(change: npt.NDArray[np.float64], n_resamples: int, seed: int) -> _Tested:
+def _flip_signs(change: Floats, n_resamples: int, seed: int) -> _Tested:
     if n_resamples < 1:
         raise InvalidArgumentError(f"n_resamples is {n_resamples}; give one or more")
     n_rows, n_units = change.shape
@@ -193,7 +195,7 @@ def _flip_signs(change: npt.NDArray[np.float64], n_resamples: int, seed: int) ->
     return np.where(is_tested, total / n_rows, np.nan), p_value
 
 
-def adjust_p_values(p_values: npt.ArrayLike, *, axis: int = -1) -> npt.NDArray[np.float64]:
+def adjust_p_values(p_values: npt.ArrayLike, *, axis: int = -1) -> Floats:
     """Adjust p-values of many tests so that a limit on them limits the false discovery rate.
 
     Parameters

@@ -21,6 +21,8 @@ from spikehouse.spikes.counting import read_windows
 
 __all__ = ["StimulusResponses", "compute_average_speed"]
 
+Floats = npt.NDArray[np.float64]
+
 _NEEDED = ("start_time", "stop_time", "stimulus_condition_id")
 
 
@@ -60,7 +62,7 @@ class StimulusResponses:
     stimulus_name: str
     presentations: pd.DataFrame
     unit_ids: Sequence[int]
-    spike_times: Mapping[int, npt.NDArray[np.float64]]
+    spike_times: Mapping[int, Floats]
     trial_duration: float
     running_speed: pd.DataFrame | None = None
     definition: Definition = "corrected"
@@ -182,7 +184,7 @@ class StimulusResponses:
         return len(self.unit_ids)
 
     @cached_property
-    def onsets(self) -> npt.NDArray[np.float64]:
+    def onsets(self) -> Floats:
         """Onsets of the presentations [s], shape (n_presentations,)."""
         return self.presentations["start_time"].to_numpy(dtype=np.float64)
 
@@ -243,13 +245,13 @@ class StimulusResponses:
         return np.add.reduceat(self.shown_counts[order], first, axis=0, dtype=np.int64)
 
     @cached_property
-    def condition_means(self) -> npt.NDArray[np.float64]:
+    def condition_means(self) -> Floats:
         """Spikes of a presentation of a condition on average, shape (n_conditions, n_units)."""
-        means: npt.NDArray[np.float64] = self.condition_sums / self.n_shown[:, None]
+        means: Floats = self.condition_sums / self.n_shown[:, None]
         return means
 
     @cached_property
-    def speeds(self) -> npt.NDArray[np.float64]:
+    def speeds(self) -> Floats:
         """Mean speed of the animal in each presentation [cm/s], NaN if unknown."""
         if self.running_speed is None:
             return np.full(len(self.presentations), np.nan)
@@ -287,9 +289,7 @@ class StimulusResponses:
         chosen: npt.NDArray[np.intp] = positions[self.condition_means[positions].argmax(axis=0)]
         return chosen
 
-    def psth_of(
-        self, condition: npt.NDArray[np.intp], bin_edges: npt.ArrayLike
-    ) -> npt.NDArray[np.float64]:
+    def psth_of(self, condition: npt.NDArray[np.intp], bin_edges: npt.ArrayLike) -> Floats:
         """Average each unit's spike counts over the presentations of one condition of its own.
 
         Parameters
@@ -320,10 +320,7 @@ class StimulusResponses:
         return means
 
     def count_bins(
-        self,
-        bin_edges: npt.ArrayLike,
-        onsets: npt.NDArray[np.float64],
-        unit_ids: npt.ArrayLike,
+        self, bin_edges: npt.ArrayLike, onsets: Floats, unit_ids: npt.ArrayLike
     ) -> npt.NDArray[np.generic]:
         """Count spikes in bins from onsets.
 
@@ -362,14 +359,12 @@ def _check_presentations(presentations: pd.DataFrame, name: str) -> None:
     presentations[list(_NEEDED)].to_numpy(dtype=np.float64)
 
 
-def _just_after(times: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def _just_after(times: Floats) -> Floats:
     """Return the next larger floats: a half-open bin that ends there holds the time itself."""
     return np.nextafter(times, np.inf)
 
 
-def compute_average_speed(
-    running_speed: pd.DataFrame, presentations: pd.DataFrame
-) -> npt.NDArray[np.float64]:
+def compute_average_speed(running_speed: pd.DataFrame, presentations: pd.DataFrame) -> Floats:
     """Average the running speed over presentations.
 
     Parameters
@@ -408,7 +403,7 @@ def compute_average_speed(
     known = np.r_[0, np.cumsum(is_known)]
     first, last = np.searchsorted(times, start_time), np.searchsorted(times, stop_time)
     with np.errstate(invalid="ignore", divide="ignore"):
-        means: npt.NDArray[np.float64] = (sums[last] - sums[first]) / (known[last] - known[first])
+        means: Floats = (sums[last] - sums[first]) / (known[last] - known[first])
     return means
 
 

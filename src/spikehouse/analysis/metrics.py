@@ -158,10 +158,7 @@ def _compute(
         )
     if name == "gabors":
         return compute_receptive_field_metrics(
-            responses,
-            definition=definition,
-            n_resamples=options.n_resamples,
-            seed=options.seed,
+            responses, definition=definition, n_resamples=options.n_resamples, seed=options.seed
         )
     if name in _MOVIES:
         return compute_natural_movies_metrics(

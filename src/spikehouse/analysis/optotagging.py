@@ -19,6 +19,8 @@ from spikehouse.spikes.counting import check_windows
 
 __all__ = ["HasLaser", "OptotagOptions", "compute_optotagging", "list_pulses"]
 
+Floats = npt.NDArray[np.float64]
+
 _NEEDED = ("start_time", "stop_time", "stimulus_name")
 # what the files say of a train: "2.5 ms pulses at 10 Hz"
 _TRAIN = r"([0-9.]+) ?ms pulses at ([0-9.]+) ?Hz"
@@ -215,9 +217,7 @@ def list_pulses(epochs: pd.DataFrame) -> pd.DataFrame:
 
 
 def _unpack(
-    subject: HasLaser | SpikeTimes,
-    unit_ids: Ids | None,
-    epochs: pd.DataFrame | None,
+    subject: HasLaser | SpikeTimes, unit_ids: Ids | None, epochs: pd.DataFrame | None
 ) -> tuple[SpikeTimes, list[int], pd.DataFrame]:
     if isinstance(subject, Mapping):
         if unit_ids is None or epochs is None:
@@ -273,7 +273,7 @@ def _compare(
     counts, first = _find_spikes(spike_times, units, pieces, onsets)
     n_pulses = np.bincount(group, minlength=n_groups)[:, None]
 
-    def add(values: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    def add(values: npt.NDArray[Any]) -> Floats:
         total = np.zeros((n_groups, *values.shape[1:]))
         np.add.at(total, group, values)
         return total
@@ -302,9 +302,7 @@ def _compare(
     }
 
 
-def _lay_windows(
-    onsets: npt.NDArray[np.float64], width: npt.NDArray[np.float64], options: OptotagOptions
-) -> npt.NDArray[np.float64]:
+def _lay_windows(onsets: Floats, width: Floats, options: OptotagOptions) -> Floats:
     """Return the parts of each pulse in which spikes count, (n_pulses, 2 parts, 2 bounds) [s]."""
     begin = np.full_like(onsets, options.artifact)
     end = np.maximum(width, options.response)
@@ -312,16 +310,13 @@ def _lay_windows(
     second_start = np.clip(width + options.artifact, begin, end)
     first = np.stack([begin, first_stop], axis=-1)
     second = np.stack([second_start, end], axis=-1)
-    pieces: npt.NDArray[np.float64] = onsets[:, None, None] + np.stack([first, second], axis=1)
+    pieces: Floats = onsets[:, None, None] + np.stack([first, second], axis=1)
     return pieces
 
 
 def _find_spikes(
-    spike_times: SpikeTimes,
-    units: list[int],
-    pieces: npt.NDArray[np.float64],
-    onsets: npt.NDArray[np.float64],
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    spike_times: SpikeTimes, units: list[int], pieces: Floats, onsets: Floats
+) -> tuple[npt.NDArray[np.int64], Floats]:
     """Count each pulse's spikes and return the time of the first, NaN without one."""
     parts = pd.DataFrame(
         pieces.reshape(-1, 2), np.arange(len(onsets)).repeat(2), ["start_time", "stop_time"]
@@ -336,23 +331,19 @@ def _find_spikes(
     return counts, np.where(np.isfinite(first), first, np.nan)
 
 
-def _test_rates(
-    evoked: npt.NDArray[np.float64],
-    baseline: npt.NDArray[np.float64],
-    share: npt.NDArray[np.float64],
-) -> npt.NDArray[np.float64]:
+def _test_rates(evoked: Floats, baseline: Floats, share: Floats) -> Floats:
     from scipy.stats import binom
 
     total = evoked + baseline
-    p_value: npt.NDArray[np.float64] = binom.sf(evoked - 1, total, share)
+    p_value: Floats = binom.sf(evoked - 1, total, share)
     # without spikes, or without time to respond in, there is nothing to test
     p_value[(total == 0) | np.broadcast_to(share == 0, total.shape)] = np.nan
     return p_value
 
 
 def _summarise_first(
-    first: npt.NDArray[np.float64], group: npt.NDArray[np.int64], n_groups: int
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    first: Floats, group: npt.NDArray[np.int64], n_groups: int
+) -> tuple[Floats, Floats]:
     by_condition = pd.DataFrame(first).groupby(group)
     rows = np.arange(n_groups)
     median = by_condition.median().reindex(rows).to_numpy(dtype=np.float64)
@@ -360,9 +351,9 @@ def _summarise_first(
     return median, spread
 
 
-def _divide(above: npt.NDArray[np.float64], below: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+def _divide(above: Floats, below: npt.NDArray[Any]) -> Floats:
     with np.errstate(divide="ignore", invalid="ignore"):
-        quotient: npt.NDArray[np.float64] = above / below
+        quotient: Floats = above / below
     return quotient
 
 

@@ -20,11 +20,7 @@ from spikehouse.analysis.rf_shapes import invert_rf, is_rf_inverted, rf_on_scree
 from spikehouse.analysis.rf_significance import permutation_p_values, resampling_p_values
 from spikehouse.errors import InvalidArgumentError, guard_public
 
-__all__ = [
-    "RF_COLUMNS",
-    "compute_receptive_field_maps",
-    "compute_receptive_field_metrics",
-]
+__all__ = ["RF_COLUMNS", "compute_receptive_field_maps", "compute_receptive_field_metrics"]
 
 Floats = npt.NDArray[np.float64]
 Progress = Callable[[int, int], None]
@@ -308,7 +304,7 @@ def _count_by_position(
 
 def _sum_maps(
     responses: StimulusResponses, positions: _Positions
-) -> npt.NDArray[np.float64] | npt.NDArray[np.int64]:
+) -> Floats | npt.NDArray[np.int64]:
     """Sum spikes by position, weighted as if every position had been shown equally often."""
     sums = _count_by_position(responses, positions, MAP_WINDOW_S)
     n_shown = positions.n_shown

@@ -19,6 +19,8 @@ from spikehouse.spikes import Spikes, compute_time_domain, count_spikes
 from spikehouse.spikes.counting import check_windows
 from spikehouse.spikes.trains import get_spike_times
 
+Floats = npt.NDArray[np.float64]
+
 TIME_DIMENSION = "time_relative_to_stimulus_onset"
 ROUNDING = 1e-9
 
@@ -133,7 +135,7 @@ def _make_windows(
     span: tuple[float, float] | None,
     bin_width: float,
     step: float | None,
-) -> npt.NDArray[np.float64]:
+) -> Floats:
     if windows is None:
         return _regular_windows(presentations, span, bin_width, step)
     if span is not None or step is not None:
@@ -158,7 +160,7 @@ def _regular_windows(
     span: tuple[float, float] | None,
     bin_width: float,
     step: float | None,
-) -> npt.NDArray[np.float64]:
+) -> Floats:
     stride = bin_width if step is None else step
     if not (np.isfinite([bin_width, stride]).all() and bin_width > 0 and stride > 0):
         raise InvalidArgumentError(
@@ -177,7 +179,7 @@ def _regular_windows(
     # multiplied, not added up, so that adjacent windows share their edges to the last bit
     n_windows = int(np.floor((stop - start - bin_width) / stride + ROUNDING)) + 1
     starts = start + np.arange(n_windows) * stride
-    windows: npt.NDArray[np.float64] = np.stack([starts, starts + bin_width], axis=1)
+    windows: Floats = np.stack([starts, starts + bin_width], axis=1)
     return windows.round(12)
 
 
@@ -204,11 +206,8 @@ def _column(presentations: pd.DataFrame, given: Targets | str, name: str) -> Tar
 
 
 def _count(
-    spikes_or_session: Spikes,
-    unit_ids: Ids,
-    presentations: pd.DataFrame,
-    bounds: npt.NDArray[np.float64],
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[Any]]:
+    spikes_or_session: Spikes, unit_ids: Ids, presentations: pd.DataFrame, bounds: Floats
+) -> tuple[Floats, npt.NDArray[Any]]:
     """Count spikes between all edges once; a window is the sum of its bins."""
     spike_times = get_spike_times(spikes_or_session)
     units = to_ids(unit_ids, "unit_id").tolist()
@@ -220,10 +219,6 @@ def _count(
     return edges, count_spikes(spike_times, units, domain)
 
 
-def _designs(
-    counts: npt.NDArray[Any],
-    edges: npt.NDArray[np.float64],
-    bounds: npt.NDArray[np.float64],
-) -> Iterator[npt.NDArray[np.float64]]:
+def _designs(counts: npt.NDArray[Any], edges: Floats, bounds: Floats) -> Iterator[Floats]:
     for first, last in np.searchsorted(edges, bounds):
         yield np.ascontiguousarray(counts[:, first:last].sum(axis=1), dtype=np.float64)

@@ -13,6 +13,8 @@ from sklearn.utils.validation import check_is_fitted, check_non_negative
 
 from spikehouse.errors import InvalidArgumentError
 
+Floats = npt.NDArray[np.float64]
+
 NAME = "PoissonNaiveBayes"
 
 
@@ -118,7 +120,7 @@ class PoissonNaiveBayes(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.log_rates_ = np.log(np.where(self.rates_ > 0, self.rates_, 1.0))
         return self
 
-    def predict_joint_log_proba(self, X: Any) -> npt.NDArray[np.float64]:  # noqa: ANN401
+    def predict_joint_log_proba(self, X: Any) -> Floats:  # noqa: ANN401
         """Compute the log likelihood plus the log prior of every class.
 
         Parameters
@@ -137,7 +139,7 @@ class PoissonNaiveBayes(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         likelihood = safe_sparse_dot(X, self.log_rates_.T, dense_output=True)
         return np.asarray(likelihood - self.rates_.sum(axis=1) + self.class_log_prior_)
 
-    def predict_log_proba(self, X: Any) -> npt.NDArray[np.float64]:  # noqa: ANN401
+    def predict_log_proba(self, X: Any) -> Floats:  # noqa: ANN401
         """Compute the log probability of every class.
 
         Parameters
@@ -155,7 +157,7 @@ class PoissonNaiveBayes(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         joint = self.predict_joint_log_proba(X)
         return np.asarray(joint - logsumexp(joint, axis=1, keepdims=True))
 
-    def predict_proba(self, X: Any) -> npt.NDArray[np.float64]:  # noqa: ANN401
+    def predict_proba(self, X: Any) -> Floats:  # noqa: ANN401
         """Compute the probability of every class.
 
         Parameters
@@ -186,7 +188,7 @@ class PoissonNaiveBayes(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         joint = self.predict_joint_log_proba(X)
         return np.asarray(self.classes_[joint.argmax(axis=1)])
 
-    def _log_prior(self, n_of_class: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    def _log_prior(self, n_of_class: Floats) -> Floats:
         if self.priors is None:
             return np.asarray(np.log(n_of_class / n_of_class.sum()))
         priors = np.asarray(self.priors, dtype=np.float64)

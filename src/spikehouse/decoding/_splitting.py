@@ -283,10 +283,7 @@ def _as_positions(rows: npt.ArrayLike, row_ids: pd.Index) -> npt.NDArray[np.intp
 
 
 def _check_fold(
-    number: int,
-    train: npt.NDArray[np.intp],
-    test: npt.NDArray[np.intp],
-    targets: npt.NDArray[Any],
+    number: int, train: npt.NDArray[np.intp], test: npt.NDArray[np.intp], targets: npt.NDArray[Any]
 ) -> None:
     if not train.size or not test.size:
         raise InvalidArgumentError(

@@ -82,11 +82,7 @@ def align_lfp(
     dim = str(labels.name) if labels.name is not None else "onset"
     aligned = _take(lfp, rows, is_found, (dim, "time_relative_to_onset"))
     aligned = aligned.assign_coords(
-        {
-            dim: labels.to_numpy(),
-            "time_relative_to_onset": relative,
-            "onset_time": (dim, times),
-        }
+        {dim: labels.to_numpy(), "time_relative_to_onset": relative, "onset_time": (dim, times)}
     )
     aligned.attrs = {
         **lfp.attrs,

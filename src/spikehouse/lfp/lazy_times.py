@@ -13,6 +13,8 @@ from xarray.core.indexing import PandasIndexingAdapter
 
 from spikehouse.errors import InvalidArgumentError
 
+Floats = npt.NDArray[np.float64]
+
 Side = Literal["left", "right"]
 
 # times: a selection up to this length (800 kB, 80 s of LFP) is read into an ordinary index
@@ -30,13 +32,13 @@ class SortedTimes(Protocol):
     def increases(self) -> bool:
         """Whether the times read so far increase strictly."""
 
-    def read(self, start: int, stop: int) -> npt.NDArray[np.float64]:
+    def read(self, start: int, stop: int) -> Floats:
         """Read consecutive times."""
 
-    def read_all(self) -> npt.NDArray[np.float64]:
+    def read_all(self) -> Floats:
         """Read all times and keep them."""
 
-    def take(self, positions: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    def take(self, positions: npt.ArrayLike) -> Floats:
         """Read the times at positions."""
 
     def search(self, values: npt.ArrayLike, side: Side) -> npt.NDArray[np.int64] | None:
@@ -71,11 +73,7 @@ class LazyTimes(pd.Index):
         return object.__new__(cls)
 
     def __init__(
-        self,
-        source: SortedTimes,
-        start: int = 0,
-        stop: int | None = None,
-        name: Hashable = None,
+        self, source: SortedTimes, start: int = 0, stop: int | None = None, name: Hashable = None
     ) -> None:
         self._source = source
         self._start = start
@@ -186,7 +184,7 @@ class LazyTimes(pd.Index):
         found = self._source.search(values, side)
         return None if found is None else np.clip(found, self._start, self._stop) - self._start
 
-    def _take(self, positions: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    def _take(self, positions: npt.ArrayLike) -> Floats:
         return self._source.take(np.asarray(positions, dtype=np.int64) + self._start)
 
     def get_loc(self, key: Any) -> Any:  # noqa: ANN401 - as in pandas
@@ -223,9 +221,7 @@ class LazyTimes(pd.Index):
             found = np.where(distances <= tolerance, found, -1)
         return found.astype(np.intp)
 
-    def _find_rows(
-        self, wanted: npt.NDArray[np.float64], method: str | None
-    ) -> npt.NDArray[np.int64] | None:
+    def _find_rows(self, wanted: Floats, method: str | None) -> npt.NDArray[np.int64] | None:
         if not self._source.increases or not len(self):
             return None
         how = _METHODS.get(method or "", method)
@@ -312,7 +308,7 @@ def is_increasing(times: pd.Index) -> bool:
 
 
 def search_times(
-    times: pd.Index, wanted: npt.NDArray[np.float64], side: Literal["left", "right"]
+    times: pd.Index, wanted: Floats, side: Literal["left", "right"]
 ) -> npt.NDArray[np.int64] | None:
     """Return how many times are below each value; None if the times are out of order."""
     found = times.find(wanted, side) if isinstance(times, LazyTimes) else None

@@ -336,14 +336,7 @@ def _check_curve(curve: xr.DataArray, along: str, *, name: str) -> None:
 
 
 def _draw_curve(
-    ax: Axes,
-    curve: xr.DataArray,
-    along: str,
-    *,
-    spread: Spread,
-    color: str,
-    marker: str,
-    name: str,
+    ax: Axes, curve: xr.DataArray, along: str, *, spread: Spread, color: str, marker: str, name: str
 ) -> None:
     percent = 100 * curve.astype(np.float64)
     repeats = [dim for dim in curve.dims if dim != along]

@@ -12,6 +12,8 @@ import xarray as xr
 from spikehouse import labelled
 from spikehouse.errors import InvalidArgumentError
 
+Floats = npt.NDArray[np.float64]
+
 TIP_LABEL = "position on the probe (µm from the tip)"
 ONSET_TIMES = (
     "time_relative_to_stimulus_onset",
@@ -58,7 +60,7 @@ def find_time(array: xr.DataArray, *, name: str) -> str:
     )
 
 
-def edges_around(centres: npt.ArrayLike, *, name: str) -> npt.NDArray[np.float64]:
+def edges_around(centres: npt.ArrayLike, *, name: str) -> Floats:
     """Return bin edges half-way between neighbours and as far outside the ends."""
     values = np.asarray(centres, dtype=np.float64)
     steps = np.diff(values) if values.ndim == 1 else np.empty(0)
@@ -69,13 +71,13 @@ def edges_around(centres: npt.ArrayLike, *, name: str) -> npt.NDArray[np.float64
         )
     inner = values[:-1] + steps / 2
     ends = values[0] - steps[0] / 2, values[-1] + steps[-1] / 2
-    edges: npt.NDArray[np.float64] = np.concatenate([[ends[0]], inner, [ends[1]]])
+    edges: Floats = np.concatenate([[ends[0]], inner, [ends[1]]])
     return edges
 
 
-def look_up(ids: npt.ArrayLike, table: pd.Series, *, name: str) -> npt.NDArray[np.float64]:
+def look_up(ids: npt.ArrayLike, table: pd.Series, *, name: str) -> Floats:
     """Return the finite number of each id in a table."""
-    found: npt.NDArray[np.float64]
+    found: Floats
     found = labelled.look_up(ids, table, name=name).to_numpy(dtype=np.float64)
     if not np.isfinite(found).all():
         first = np.asarray(ids)[~np.isfinite(found)][0]
@@ -83,20 +85,20 @@ def look_up(ids: npt.ArrayLike, table: pd.Series, *, name: str) -> npt.NDArray[n
     return found
 
 
-def find_known(values: npt.NDArray[np.float64], *, name: str) -> npt.NDArray[np.float64]:
+def find_known(values: Floats, *, name: str) -> Floats:
     """Return the finite values; raise InvalidArgumentError if there are none."""
-    known: npt.NDArray[np.float64] = values[np.isfinite(values)]
+    known: Floats = values[np.isfinite(values)]
     if not known.size:
         raise InvalidArgumentError(f"{name} holds no finite value: nothing to draw")
     return known
 
 
-def highest_rate(known: npt.NDArray[np.float64], rate_max: float | None) -> float:
+def highest_rate(known: Floats, rate_max: float | None) -> float:
     """Return the rate [spikes/s] at the end of the colours: the 98th percentile, 1 at least."""
     return rate_max if rate_max is not None else max(float(np.percentile(known, 98)), 1.0)
 
 
-def largest_size(values: npt.NDArray[np.float64], *, name: str, quantile: float = 1.0) -> float:
+def largest_size(values: Floats, *, name: str, quantile: float = 1.0) -> float:
     """Return the limit of a symmetric colour scale; 1 if all values are zero."""
     sizes = np.abs(find_known(values, name=name))
     return float(np.quantile(sizes, quantile)) or float(sizes.max()) or 1.0

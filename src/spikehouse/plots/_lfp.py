@@ -34,6 +34,8 @@ from spikehouse.plots._grid import (
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+Floats = npt.NDArray[np.float64]
+
 ONSET_LABEL = "time from stimulus onset (s)"
 LFP_LABEL = "local field potential (µV)"
 MAX_DRAWN_VALUES = 20_000_000
@@ -243,11 +245,11 @@ def _load(
 
 def _sort_channels(
     potential: xr.DataArray, depths: pd.Series | None
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.float64] | None]:
+) -> tuple[Floats, Floats, Floats | None]:
     """Return the rows from the tip up, the edges between them, and their depths if known."""
     values = potential.to_numpy()
     if depths is None:
-        edges: npt.NDArray[np.float64] = np.arange(len(values) + 1, dtype=np.float64) - 0.5
+        edges: Floats = np.arange(len(values) + 1, dtype=np.float64) - 0.5
         return values, edges, None
     heights = look_up(potential["channel"].to_numpy(), depths, name="depths")
     order = np.argsort(heights, kind="stable")
@@ -255,9 +257,7 @@ def _sort_channels(
     return values[order], edges_around(heights, name="depths, in order,"), heights
 
 
-def _csd_depths(
-    density: xr.DataArray, dim: str, depths: npt.ArrayLike | None
-) -> npt.NDArray[np.float64]:
+def _csd_depths(density: xr.DataArray, dim: str, depths: npt.ArrayLike | None) -> Floats:
     if depths is None:
         if "vertical_position" not in density.coords:
             raise InvalidArgumentError(
@@ -280,12 +280,7 @@ def _check_reach(reach: float | None, *, name: str = "reach") -> None:
 
 
 def _draw_map(
-    ax: Axes,
-    times: npt.NDArray[np.float64],
-    edges: npt.NDArray[np.float64],
-    values: npt.NDArray[np.float64],
-    top: float,
-    label: str,
+    ax: Axes, times: Floats, edges: Floats, values: Floats, top: float, label: str
 ) -> None:
     mesh = ax.pcolormesh(times, edges, values, cmap=DIVERGING, vmin=-top, vmax=top, rasterized=True)
     ax.set_facecolor(NO_VALUE_COLOR)

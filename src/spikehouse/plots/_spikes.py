@@ -31,6 +31,8 @@ from spikehouse.schema import require_columns
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+Positions = npt.NDArray[np.intp]
+
 TIME = "time_relative_to_stimulus_onset"
 SINCE_ONSET = "time_since_stimulus_presentation_onset"
 TIME_LABEL = "time from stimulus onset (s)"
@@ -257,9 +259,7 @@ def _is_word(order: object, word: str) -> bool:
     return isinstance(order, str) and order == word
 
 
-def _unit_order(
-    rates: xr.DataArray, depths: pd.Series | None, order: object
-) -> npt.NDArray[np.intp]:
+def _unit_order(rates: xr.DataArray, depths: pd.Series | None, order: object) -> Positions:
     """Return the positions of the units from the bottom up."""
     units = pd.Index(rates["unit_id"].to_numpy())
     if isinstance(order, str) and order not in ("given", "peak"):
@@ -282,7 +282,7 @@ def _unit_order(
     if len(unknown) or wanted.empty:
         what = f"unit {unknown[0]} is not in mean_counts" if len(unknown) else "order is empty"
         raise InvalidArgumentError(f"{what}; valid: ids of its {len(units)} units")
-    places: npt.NDArray[np.intp] = units.get_indexer(wanted)[::-1]
+    places: Positions = units.get_indexer(wanted)[::-1]
     return places
 
 
@@ -329,11 +329,7 @@ def _as_rates(
     return (mean_counts if are_rates else mean_counts / width), edges
 
 
-def _row_order(
-    present: pd.Series,
-    row_order: Ids | None,
-    groups: pd.Series | None,
-) -> pd.Index:
+def _row_order(present: pd.Series, row_order: Ids | None, groups: pd.Series | None) -> pd.Index:
     order: pd.Index
     if row_order is not None:
         order = pd.Index(to_ids(row_order, str(present.name)))
@@ -351,7 +347,7 @@ def _row_order(
     return order
 
 
-def _number_groups(groups: pd.Series) -> tuple[npt.NDArray[np.intp], list[Any]]:
+def _number_groups(groups: pd.Series) -> tuple[Positions, list[Any]]:
     """Return the group number of each row and the groups, by value, missing values last."""
     is_ordered = isinstance(groups.dtype, pd.CategoricalDtype)
     # converted to numbers, because pandas does not sort NaN among objects
@@ -361,7 +357,7 @@ def _number_groups(groups: pd.Series) -> tuple[npt.NDArray[np.intp], list[Any]]:
 
 
 def _row_colors(
-    n_rows: int, codes: npt.NDArray[np.intp] | None, names: Sequence[Any]
+    n_rows: int, codes: Positions | None, names: Sequence[Any]
 ) -> npt.NDArray[np.float64]:
     from matplotlib.colors import to_rgba_array
 
@@ -373,7 +369,7 @@ def _row_colors(
     return colors
 
 
-def _name_groups(ax: Axes, codes: npt.NDArray[np.intp], names: Sequence[str]) -> None:
+def _name_groups(ax: Axes, codes: Positions, names: Sequence[str]) -> None:
     """Write the name of each condition beside its rows and separate conditions by lines."""
     firsts = np.searchsorted(codes, np.arange(len(names)))
     ends = np.append(firsts[1:], len(codes))

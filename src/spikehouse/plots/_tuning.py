@@ -284,10 +284,7 @@ def _ink_on(share: float) -> str:
 
 
 def _label_star(
-    polar: PolarAxes,
-    rings: npt.NDArray[Any],
-    angles: npt.NDArray[np.float64],
-    period: float,
+    polar: PolarAxes, rings: npt.NDArray[Any], angles: npt.NDArray[np.float64], period: float
 ) -> None:
     turns = np.concatenate([angles + np.deg2rad(period * k) for k in range(round(360 / period))])
     degrees = np.rad2deg(np.sort(turns))

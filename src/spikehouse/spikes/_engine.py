@@ -14,6 +14,8 @@ import numpy.typing as npt
 
 from spikehouse.spikes.trains import ReadAhead, SpikeTimes, is_thread_safe
 
+Floats = npt.NDArray[np.float64]
+
 Result = TypeVar("Result")
 
 # numpy needs about 60 ns an edge and unit; loading the compiled loops takes as long as 5 million,
@@ -28,12 +30,12 @@ MOST_UNITS_A_TASK = 16
 class Rows:
     """Rows of edges for the compiled loops; ``slack`` as `_kernels.measure_rows` returns it."""
 
-    domain: npt.NDArray[np.float64]
-    windows: npt.NDArray[np.float64]
+    domain: Floats
+    windows: Floats
     slack: float
 
 
-def compiled_rows(domain: npt.NDArray[np.float64], n_units: int) -> Rows | None:
+def compiled_rows(domain: Floats, n_units: int) -> Rows | None:
     """Return rows for the compiled loops, or None where the work is small and numpy is faster."""
     is_loaded = "spikehouse.spikes._kernels" in sys.modules
     least = min(LARGE, LARGE_ONCE_LOADED) if is_loaded else LARGE
@@ -47,9 +49,7 @@ def compiled_rows(domain: npt.NDArray[np.float64], n_units: int) -> Rows | None:
 
 
 def run_units(
-    spike_times: SpikeTimes,
-    unit_ids: Sequence[int],
-    job: Callable[[int, npt.NDArray[np.float64]], Result],
+    spike_times: SpikeTimes, unit_ids: Sequence[int], job: Callable[[int, Floats], Result]
 ) -> list[Result]:
     """Run a compiled job on every unit, on all cores, and return the results in order."""
     # in memory: at most one unit's spikes a core, and one more where only this thread reads
@@ -63,9 +63,7 @@ def run_units(
 
 
 def _run_everywhere(
-    trains: ReadAhead,
-    job: Callable[[int, npt.NDArray[np.float64]], Result],
-    n_threads: int,
+    trains: ReadAhead, job: Callable[[int, Floats], Result], n_threads: int
 ) -> list[Result]:
     """Read and count in every thread."""
 
@@ -84,9 +82,7 @@ def _run_everywhere(
 
 
 def _run_beside(
-    trains: ReadAhead,
-    job: Callable[[int, npt.NDArray[np.float64]], Result],
-    n_threads: int,
+    trains: ReadAhead, job: Callable[[int, Floats], Result], n_threads: int
 ) -> list[Result]:
     """Read in this thread, count in the others."""
     results: list[Result] = []

@@ -13,9 +13,7 @@ from spikehouse.spikes.trains import ReadAhead, Spikes, get_spike_times
 
 
 def align_spikes(
-    spikes_or_session: Spikes,
-    unit_ids: Ids,
-    presentations: pd.DataFrame,
+    spikes_or_session: Spikes, unit_ids: Ids, presentations: pd.DataFrame
 ) -> pd.DataFrame:
     """List the spikes that fall into presentations.
 
@@ -81,9 +79,7 @@ def align_spikes(
     )
 
 
-def _sort(
-    values: npt.NDArray[np.float64],
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.intp]]:
+def _sort(values: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.intp]]:
     """Sort, equal values in the order they came; also return the former places."""
     # faster than numpy's stable sort: few values are equal, and only those are put in order
     order = np.argsort(values)

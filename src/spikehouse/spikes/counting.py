@@ -16,15 +16,17 @@ from spikehouse.schema import require_columns
 from spikehouse.spikes._engine import Rows, compiled_rows, run_units
 from spikehouse.spikes.trains import ReadAhead, Spikes, SpikeTimes, get_spike_times
 
+Floats = npt.NDArray[np.float64]
+
 # with fewer edges a row, looking each of them up costs no more than computing bins
 MANY_EDGES = 8
 # how far a bin that was computed may be off before all edges are looked up instead
 N_CORRECTIONS = 3
 
-TimeDomainCallback = Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float64]]
+TimeDomainCallback = Callable[[Floats], Floats]
 
 
-def check_bin_edges(bin_edges: npt.ArrayLike) -> npt.NDArray[np.float64]:
+def check_bin_edges(bin_edges: npt.ArrayLike) -> Floats:
     """Check that edges can bound bins.
 
     Parameters
@@ -63,9 +65,7 @@ def check_bin_edges(bin_edges: npt.ArrayLike) -> npt.NDArray[np.float64]:
     return edges
 
 
-def check_windows(
-    windows: npt.ArrayLike | pd.DataFrame, *, noun: str = "presentation"
-) -> npt.NDArray[np.float64]:
+def check_windows(windows: npt.ArrayLike | pd.DataFrame, *, noun: str = "presentation") -> Floats:
     """Check that windows are finite and do not stop before they start."""
     edges = np.asarray(windows, dtype=np.float64)
     if edges.ndim != 2:
@@ -86,7 +86,7 @@ def check_windows(
     )
 
 
-def read_windows(presentations: pd.DataFrame) -> npt.NDArray[np.float64]:
+def read_windows(presentations: pd.DataFrame) -> Floats:
     """Return start and stop [s] of the presentations of a stimulus table, checked."""
     require_columns(presentations, "start_time", "stop_time", what="the table of presentations")
     return check_windows(presentations[["start_time", "stop_time"]])
@@ -97,7 +97,7 @@ def compute_time_domain(
     onsets: npt.ArrayLike | pd.Series[float],
     *,
     callback: TimeDomainCallback | None = None,
-) -> npt.NDArray[np.float64]:
+) -> Floats:
     """Compute the bin edges around every onset.
 
     Parameters
@@ -136,7 +136,7 @@ def compute_time_domain(
     return check_windows(changed)
 
 
-def compute_bin_centres(bin_edges: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def compute_bin_centres(bin_edges: Floats) -> Floats:
     """Compute the centres of bins.
 
     Parameters
@@ -152,9 +152,7 @@ def compute_bin_centres(bin_edges: npt.NDArray[np.float64]) -> npt.NDArray[np.fl
     return bin_edges[:-1] + np.diff(bin_edges) / 2
 
 
-def warn_wide_bins(
-    bin_edges: npt.NDArray[np.float64], *, threshold: float, stacklevel: int = 3
-) -> None:
+def warn_wide_bins(bin_edges: Floats, *, threshold: float, stacklevel: int = 3) -> None:
     """Warn where binarizing would lose spikes."""
     widest = float(np.diff(bin_edges).max())
     if widest > threshold:
@@ -165,7 +163,7 @@ def warn_wide_bins(
         )
 
 
-def warn_overlaps(domain: npt.NDArray[np.float64], *, stacklevel: int = 3) -> None:
+def warn_overlaps(domain: Floats, *, stacklevel: int = 3) -> None:
     """Warn once where a row's window runs into the next one's."""
     # rows may come in any order: what counts is the next one in time
     ordered = domain[np.argsort(domain[:, 0], kind="stable")]
@@ -182,7 +180,7 @@ def warn_overlaps(domain: npt.NDArray[np.float64], *, stacklevel: int = 3) -> No
 def count_spikes(
     spikes_or_session: Spikes,
     unit_ids: Ids,
-    domain: npt.NDArray[np.float64],
+    domain: Floats,
     *,
     dtype: npt.DTypeLike | None = None,
     binarize: bool = False,
@@ -248,9 +246,7 @@ def count_spikes(
     return np.moveaxis(counts, 0, -1)
 
 
-def _count_unit(
-    train: npt.NDArray[np.float64], domain: npt.NDArray[np.float64], *, has_even_bins: bool
-) -> npt.NDArray[np.intp]:
+def _count_unit(train: Floats, domain: Floats, *, has_even_bins: bool) -> npt.NDArray[np.intp]:
     found = _count_by_division(train, domain) if has_even_bins else None
     if found is not None:
         return found
@@ -258,7 +254,7 @@ def _count_unit(
     return np.diff(places, axis=1)
 
 
-def _has_even_bins(domain: npt.NDArray[np.float64]) -> bool:
+def _has_even_bins(domain: Floats) -> bool:
     """Return whether dividing by the width of bins finds nearly every bin, and is worth it."""
     n_rows, n_edges = domain.shape
     if n_rows == 0 or n_edges < MANY_EDGES:
@@ -268,9 +264,7 @@ def _has_even_bins(domain: npt.NDArray[np.float64]) -> bool:
     return bool((np.abs(widths - even) <= even / 4).all() and (even > 0).all())
 
 
-def _count_by_division(
-    train: npt.NDArray[np.float64], domain: npt.NDArray[np.float64]
-) -> npt.NDArray[np.intp] | None:
+def _count_by_division(train: Floats, domain: Floats) -> npt.NDArray[np.intp] | None:
     """Count by computing the bins of spikes; None where computed bins are too far off."""
     # Only the ends of rows are looked up. What division says is compared with the edges themselves,
     # so that the result is that of looking up every edge.
@@ -308,7 +302,7 @@ def _count_compiled(
     limit = counts.dtype.type(_largest(counts.dtype))
     targets = np.arange(len(rows.domain))
 
-    def count(position: int, train: npt.NDArray[np.float64]) -> bool:
+    def count(position: int, train: Floats) -> bool:
         return _kernels.count_unit(
             train, rows.domain, rows.windows, rows.slack, binarize, targets, limit, counts[position]
         )

@@ -73,8 +73,7 @@ def compute_condition_statistics(
         with np.errstate(divide="ignore", invalid="ignore"):
             values /= seconds[order]
     index = pd.MultiIndex.from_product(
-        [ids, units[unit_order]],
-        names=["stimulus_condition_id", "unit_id"],
+        [ids, units[unit_order]], names=["stimulus_condition_id", "unit_id"]
     ).swaplevel()
     mean, deviation = _summarise(values, first, sizes)
     columns: dict[str, npt.NDArray[np.generic]] = {}
@@ -88,9 +87,7 @@ def compute_condition_statistics(
 
 
 def _summarise(
-    values: npt.NDArray[np.float64],
-    first: npt.NDArray[np.intp],
-    sizes: npt.NDArray[np.intp],
+    values: npt.NDArray[np.float64], first: npt.NDArray[np.intp], sizes: npt.NDArray[np.intp]
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Compute mean and standard deviation of runs of columns, each (n_runs, n_units)."""
     # Runs of one length are reduced together, along memory: numpy then adds in the same order as
@@ -108,9 +105,7 @@ def _summarise(
 
 
 def compute_design_matrix(
-    spikes_or_session: Spikes,
-    unit_ids: Ids,
-    presentations: pd.DataFrame,
+    spikes_or_session: Spikes, unit_ids: Ids, presentations: pd.DataFrame
 ) -> xr.DataArray:
     """Count every unit's spikes in every presentation.
 
@@ -148,10 +143,7 @@ def compute_design_matrix(
     return xr.DataArray(
         np.ascontiguousarray(counts),
         dims=["stimulus_presentation_id", "unit_id"],
-        coords={
-            "stimulus_presentation_id": presentations.index.to_numpy(),
-            "unit_id": units,
-        },
+        coords={"stimulus_presentation_id": presentations.index.to_numpy(), "unit_id": units},
         name="spike_counts",
         attrs={"units": "spikes", "window": "[start_time, stop_time)"},
     )

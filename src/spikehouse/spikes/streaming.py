@@ -13,14 +13,12 @@ from spikehouse.spikes._engine import Rows, compiled_rows, run_units
 from spikehouse.spikes.counting import check_windows
 from spikehouse.spikes.trains import ReadAhead, Spikes, SpikeTimes, get_spike_times
 
+Floats = npt.NDArray[np.float64]
+
 
 def compute_mean_counts(
-    spikes_or_session: Spikes,
-    unit_ids: Ids,
-    domain: npt.NDArray[np.float64],
-    *,
-    groups: npt.ArrayLike | None = None,
-) -> npt.NDArray[np.float64]:
+    spikes_or_session: Spikes, unit_ids: Ids, domain: Floats, *, groups: npt.ArrayLike | None = None
+) -> Floats:
     """Average the spike counts of units over presentations, in every bin.
 
     Parameters
@@ -79,18 +77,18 @@ def compute_mean_counts(
 
 
 def _mean_compiled(
-    means: npt.NDArray[np.float64],
+    means: Floats,
     spike_times: SpikeTimes,
     unit_ids: Sequence[int],
     rows: Rows,
     targets: npt.NDArray[np.int64],
-    in_group: npt.NDArray[np.float64],
+    in_group: Floats,
 ) -> None:
     from spikehouse.spikes import _kernels
 
     limit = np.iinfo(np.int64).max
 
-    def average(position: int, train: npt.NDArray[np.float64]) -> None:
+    def average(position: int, train: Floats) -> None:
         sums = np.zeros(means.shape[1:], dtype=np.int64)
         _kernels.count_unit(
             train, rows.domain, rows.windows, rows.slack, False, targets, limit, sums
@@ -124,7 +122,7 @@ def _check_groups(groups: npt.ArrayLike | None, n_rows: int) -> npt.NDArray[np.i
 
 def concatenate_spikes(
     spikes_or_session: Spikes, unit_ids: Ids
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
+) -> tuple[Floats, npt.NDArray[np.int64]]:
     """Concatenate the spikes of units, for code that takes flat arrays.
 
     Parameters

@@ -314,12 +314,7 @@ def _rows_of(visible: Parameter, names: Collection[str] | None) -> npt.NDArray[n
 
 
 def _write(
-    column: Parameter,
-    invalid: npt.NDArray[np.bool_],
-    *,
-    name: str,
-    missing: Missing,
-    numeric: bool,
+    column: Parameter, invalid: npt.NDArray[np.bool_], *, name: str, missing: Missing, numeric: bool
 ) -> npt.NDArray[Any]:
     if name == "stimulus_name":
         return column.with_null()
