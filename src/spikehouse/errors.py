@@ -131,8 +131,12 @@ def copying(whole: str, part: object) -> Iterator[None]:
 
 
 def guard_public(namespace: dict[str, Any]) -> None:
-    """Have the functions of ``__all__`` raise errors of this package about what they are given."""
-    for name in namespace["__all__"]:
+    """Have public functions raise errors of this package about what they are given.
+
+    Public are the names of ``__all__``; without it, what the module defines without an underscore.
+    """
+    own = [name for name, found in namespace.items() if _is_public(name, found, namespace)]
+    for name in namespace.get("__all__", own):
         found = namespace.get(name)
         # a wrapper would change whose line a warning names
         if inspect.isfunction(found) and not name.startswith("warn_"):
@@ -142,6 +146,11 @@ def guard_public(namespace: dict[str, Any]) -> None:
             namespace[name] = guarded
         elif dataclasses.is_dataclass(found) and "__post_init__" in vars(found):
             setattr(found, "__post_init__", _guard(vars(found)["__post_init__"], name))  # noqa: B010
+
+
+def _is_public(name: str, found: object, namespace: dict[str, Any]) -> bool:
+    is_own = inspect.isfunction(found) and found.__module__ == namespace["__name__"]
+    return is_own and not name.startswith("_")
 
 
 def _guard(function: Callable[..., Any], name: str) -> Callable[..., Any]:

@@ -83,6 +83,9 @@ class EcephysSession:
     Opening a session takes a millisecond: tables, spikes and LFP are read when they are first
     accessed. A pickled session holds its path or URL and options, and opens the file again.
 
+    An id or a name that is not in the session raises NotFoundError, an argument that is not valid
+    InvalidArgumentError; the message says what is valid.
+
     Parameters
     ----------
     api
@@ -160,8 +163,6 @@ class EcephysSession:
             If it is not an HDF5 file.
         SourceError
             If it is remote and the server fails.
-        InvalidArgumentError
-            If ``path`` is of another type, an option is unknown or the version is not 2.
         """
         # AllenSDK takes 2, 2.0 and "2"
         if str(nwb_version).partition(".")[0] != "2":
@@ -495,13 +496,6 @@ class EcephysSession:
         DataArray
             ``LFP`` (time [s], channel) [V]. It holds the file open; ``.close()`` closes it.
 
-        Raises
-        ------
-        NotFoundError
-            If there is no such probe, or no LFP file of it.
-        InvalidArgumentError
-            If ``chunks`` is given and Dask is not installed.
-
         Notes
         -----
         ``session.get_lfp(probe_id).sel(time=slice(100, 101))`` reads one second, ``.load()`` reads
@@ -539,11 +533,6 @@ class EcephysSession:
         DataArray
             ``CSD`` (virtual_channel_index, time [s] from flash onset) [V/cm²], with
             vertical_position and horizontal_position [µm].
-
-        Raises
-        ------
-        NotFoundError
-            If there is no such probe, or no LFP file of it.
         """
         return self.api.get_current_source_density(to_id(probe_id, "probe_id"))
 
@@ -677,11 +666,6 @@ class EcephysSession:
             Index ``stimulus_presentation_id``; start_time, stop_time, duration [s],
             stimulus_name, stimulus_block, the parameters, stimulus_condition_id. In a table of one
             stimulus, columns without "null" are numeric.
-
-        Raises
-        ------
-        NotFoundError
-            If a name is not a stimulus of this session; the message lists those that are.
         """
         names = [stimulus_names] if isinstance(stimulus_names, str) else stimulus_names
         if names is not None and not isinstance(names, Collection):
@@ -734,11 +718,6 @@ class EcephysSession:
         -------
         DataFrame
             ``interval`` [s] by (from_presentation_id, to_presentation_id).
-
-        Raises
-        ------
-        NotFoundError
-            If a name is not a stimulus of this session.
         """
         shown = self.get_stimulus_table(stimulus_names).index
         intervals = self.inter_presentation_intervals
@@ -762,11 +741,6 @@ class EcephysSession:
         -------
         dict
             Values by parameter, in order of first appearance.
-
-        Raises
-        ------
-        NotFoundError
-            If an id is not in this session.
         """
         rows = self._select_presentations(stimulus_presentation_ids)
         return list_parameter_values(self._presentations, rows, drop_nulls=drop_nulls)
@@ -787,11 +761,6 @@ class EcephysSession:
         -------
         dict
             Values by parameter, in order of first appearance.
-
-        Raises
-        ------
-        NotFoundError
-            If the name is not a stimulus of this session.
         """
         shown = self.get_stimulus_table([stimulus_name]).index
         return self.get_stimulus_parameter_values(shown, drop_nulls=drop_nulls)
@@ -810,11 +779,6 @@ class EcephysSession:
             Structure of each run; missing outside the brain.
         intervals : ndarray, shape (n_runs + 1,)
             Position in ``channel_ids`` where each run begins, followed by the number of channels.
-
-        Raises
-        ------
-        NotFoundError
-            If a channel is not in this session.
         """
         ids = _check_ids(channel_ids, self.channels.index, name="channel_id", one="channel")
         table = self.channels.loc[ids]
@@ -874,14 +838,6 @@ class EcephysSession:
             ``spike_counts`` (stimulus_presentation_id, time_relative_to_stimulus_onset = bin
             centres [s], unit_id); or ``mean_spike_counts`` ([stimulus_condition_id,]
             time_relative_to_stimulus_onset, unit_id).
-
-        Raises
-        ------
-        InvalidArgumentError
-            If edges are out of order, not finite or fewer than two, an id comes twice, or a
-            presentation has no finite start.
-        NotFoundError
-            If an id is not in this session.
         """
         edges = check_bin_edges(bin_edges)
         presentations = self._select_presentations(stimulus_presentation_ids)
@@ -926,14 +882,6 @@ class EcephysSession:
         DataFrame
             Index ``spike_time`` [s], sorted; stimulus_presentation_id, unit_id,
             time_since_stimulus_presentation_onset [s]. Presentations are half-open: [start, stop).
-
-        Raises
-        ------
-        NotFoundError
-            If an id is not in this session.
-        InvalidArgumentError
-            If an id comes twice, or a presentation's times are not finite or it stops before it
-            starts.
         """
         return align_spikes(
             self.spike_times,
@@ -963,14 +911,6 @@ class EcephysSession:
             Index (unit_id, stimulus_condition_id); spike_count (not with rates),
             stimulus_presentation_count, spike_mean, spike_std (ddof 1), spike_sem. Every unit has
             a row for every condition, also if it has no spikes.
-
-        Raises
-        ------
-        NotFoundError
-            If an id is not in this session.
-        InvalidArgumentError
-            If an id comes twice, or a presentation's times are not finite or it stops before it
-            starts.
         """
         rows = self._select_presentations(stimulus_presentation_ids)
         rows = rows[~self._presentations.is_invalid[rows]]
@@ -1000,11 +940,6 @@ class EcephysSession:
         -------
         StimulusResponses
             Presentations, spikes and running speed; spikes are counted when needed.
-
-        Raises
-        ------
-        NotFoundError
-            If the session does not have this stimulus or unit.
         """
         from spikehouse.analysis import StimulusResponses
 
@@ -1051,13 +986,6 @@ class EcephysSession:
             Index ``unit_id``; AllenSDK's column names, which end in the stimulus (dg, sg, ns, fl,
             rf, dm; nm1, nm3 for the movies). NaN if a metric is not defined for a unit: see the
             functions ``compute_…_metrics`` of :mod:`spikehouse.analysis`.
-
-        Raises
-        ------
-        NotFoundError
-            If the session does not have this stimulus or unit.
-        InvalidArgumentError
-            If there are no metrics for this stimulus.
 
         Notes
         -----

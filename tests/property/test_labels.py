@@ -20,10 +20,9 @@ from matplotlib.figure import Figure
 from spikehouse import analysis, decoding, lfp, plots, spikes
 from spikehouse.analysis import (
     contrast,
-    flashes,
+    images,
     rf_shapes,
     rf_significance,
-    running,
     temporal,
     timescale,
     tuning,
@@ -111,8 +110,8 @@ CASES: dict[str, Case] = {
     "contrast.fit_contrast_curves": (
         contrast.fit_contrast_curves, {"contrasts": LEVEL / 400, "responses": MEANS}
     ),
-    "flashes.on_off_ratio": (
-        flashes.on_off_ratio, {"means": MEANS[:2], "colors": pd.Series([1, -1], CONDITIONS[:2])}
+    "images.on_off_ratio": (
+        images.on_off_ratio, {"means": MEANS[:2], "colors": pd.Series([1, -1], CONDITIONS[:2])}
     ),
     "rf_shapes.rf_on_screen": (
         lambda **given: rf_shapes.rf_on_screen((200, 10), **given),
@@ -126,8 +125,9 @@ CASES: dict[str, Case] = {
         lambda **given: rf_significance.resampling_p_values(**given, n_resamples=50),
         {"counts": COUNTS, "group_of": ORIENTATION},
     ),
-    "running.running_modulation": (
-        running.running_modulation, {"counts": COUNTS, "speeds": STOPS % 3, "is_trial": COUNTS > 5}
+    "variability.running_modulation": (
+        variability.running_modulation,
+        {"counts": COUNTS, "speeds": STOPS % 3, "is_trial": COUNTS > 5},
     ),
     "temporal.f1_f0": (
         lambda **given: temporal.f1_f0(**given, bin_width=0.1),
@@ -255,6 +255,7 @@ CASES: dict[str, Case] = {
 APART = {
     "analysis.compute_conditionwise_psth", "common.peak_times", "contrast.contrast_curve",
     "gratings.preferred_columns", "gratings.tuning_curves", "variability.firing_rate",
+    "variability.moments",
     "analysis.compute_average_speed", "spikes.compute_time_domain", "lfp.align_lfp",
     "plots.plot_probes",
     "plots.plot_raster", "stimuli.build_presentations",
@@ -272,9 +273,11 @@ def find_functions() -> set[str]:
             module = importlib.import_module(
                 ".".join(["spikehouse", room, *([name] if name else [])])
             )
-            for public in getattr(module, "__all__", ()):
+            # the modules of analysis have no list: public is what they define without underscore
+            own = [n for n in vars(module) if room == "analysis" and not n.startswith("_")]
+            for public in getattr(module, "__all__", own):
                 function = getattr(module, public)
-                if not inspect.isfunction(function):
+                if not inspect.isfunction(function) or not function.__module__.endswith(name):
                     continue
                 kinds = [str(p.annotation) for p in inspect.signature(function).parameters.values()]
                 if sum(any(word in kind for word in LABELLED) for kind in kinds) > 1:

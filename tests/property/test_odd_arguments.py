@@ -296,19 +296,17 @@ def test_calls__are_of_every_public_function(package: str) -> None:
 
 
 def list_functions() -> Iterator[tuple[str, Any]]:
-    """Go through the functions in ``__all__`` of the packages and of the modules of analysis."""
-    names = [
-        "compat.figures",
-        *CALLS,
-        *(f"analysis.{found.name}" for found in pkgutil.iter_modules(analysis.__path__)),
-    ]
+    """Go through the public functions of the packages and of the modules of analysis."""
+    parts = [part.name for part in pkgutil.iter_modules(analysis.__path__)]
+    names = ["compat.figures", *CALLS, *(f"analysis.{name}" for name in parts if name[0] != "_")]
     for module in (importlib.import_module(f"spikehouse.{name}") for name in names):
-        public = getattr(module, "__all__", ())
-        if module.__name__.endswith((".common", ".checks", "_kernels")):
-            continue  # parts of others
-        for name in public:
-            if inspect.isfunction(getattr(module, name)) and not name.startswith("warn_"):
-                yield f"{module.__name__}.{name}", getattr(module, name)
+        for name in getattr(module, "__all__", vars(module)):
+            thing = getattr(module, name)
+            is_own = (
+                hasattr(module, "__all__") or getattr(thing, "__module__", "") == module.__name__
+            )
+            if inspect.isfunction(thing) and is_own and not name.startswith(("_", "warn_")):
+                yield f"{module.__name__}.{name}", thing
 
 
 def test_public_functions__are_guarded() -> None:

@@ -14,9 +14,7 @@ from hypothesis.extra.numpy import arrays
 
 from spikehouse.analysis.correlations import compute_noise_correlations, compute_signal_correlations
 from spikehouse.analysis.evoked import compute_evoked_responses
-from spikehouse.analysis.flashes import on_off_ratio, sustained_index
-from spikehouse.analysis.running import running_modulation
-from spikehouse.analysis.scenes import image_selectivity
+from spikehouse.analysis.images import image_selectivity, on_off_ratio, sustained_index
 from spikehouse.analysis.temporal import f1_f0, modulation_index
 from spikehouse.analysis.timescale import delayed_correlations, fit_timescale
 from spikehouse.analysis.tuning import (
@@ -27,6 +25,7 @@ from spikehouse.analysis.variability import (
     compute_fano_factor,
     compute_lifetime_sparseness,
     reliability,
+    running_modulation,
 )
 from spikehouse.errors import InvalidArgumentError
 

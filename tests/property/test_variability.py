@@ -9,13 +9,12 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import stats
 
-from spikehouse.analysis.movies import movie_repeats
-from spikehouse.analysis.running import running_modulation
-from spikehouse.analysis.scenes import image_selectivity
+from spikehouse.analysis.images import image_selectivity, movie_repeats
 from spikehouse.analysis.variability import (
     compute_fano_factor,
     compute_lifetime_sparseness,
     reliability,
+    running_modulation,
 )
 
 sides = {"min_dims": 2, "max_dims": 2, "min_side": 1, "max_side": 8}

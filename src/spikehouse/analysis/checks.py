@@ -9,15 +9,6 @@ import numpy.typing as npt
 
 from spikehouse.errors import InvalidArgumentError, describe_choices
 
-__all__ = [
-    "DEFINITIONS",
-    "TOLERANCE",
-    "Definition",
-    "check_definition",
-    "check_not_negative",
-    "is_flat",
-]
-
 Definition = Literal["corrected", "published"]
 """``"published"`` computes the numbers of the released tables, faults included; ``"corrected"``,
 the default everywhere, a better number where there is one."""

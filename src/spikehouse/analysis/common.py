@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,24 +11,14 @@ import pandas as pd
 
 from spikehouse.analysis.checks import Definition
 from spikehouse.analysis.inputs import StimulusResponses
-from spikehouse.analysis.running import running_modulation
 from spikehouse.analysis.variability import (
     compute_fano_factor,
     compute_lifetime_sparseness,
     firing_rate,
+    running_modulation,
     stimulus_blocks,
 )
 from spikehouse.errors import InvalidArgumentError
-
-__all__ = [
-    "Trials",
-    "common_metrics",
-    "peak_times",
-    "preferred_psth",
-    "preferred_trials",
-    "psth_edges",
-    "trial_metrics",
-]
 
 Floats = npt.NDArray[np.float64]
 Positions = npt.NDArray[np.intp]
@@ -100,14 +91,34 @@ def peak_times(
     return np.where(has_peak, centres[psth.argmax(axis=1)], np.nan)
 
 
-def trial_metrics(
+COMMON = ("time_to_peak", "fano", "firing_rate", "lifetime_sparseness", "run_pval", "run_mod")
+
+
+def common_metrics(
     responses: StimulusResponses,
     *,
     suffix: str,
     preferred: Positions,
     is_blank: Bools | None = None,
+    bin_width: float = 0.001,
+    own: Mapping[str, npt.NDArray[np.generic]] | None = None,
+    names: Sequence[str] = COMMON,
 ) -> pd.DataFrame:
-    """Compute the metrics of `common_metrics` that need no histogram: all but time_to_peak."""
+    """Compute the metrics that every stimulus has: index ``unit_id``, columns ``<name>_<suffix>``.
+
+    - time_to_peak [s]: `peak_times` of the response to the preferred condition, in bins of
+      ``bin_width`` [s], smoothed by a Gaussian of 10 ms unless published;
+    - fano: `compute_fano_factor` at the preferred condition;
+    - firing_rate [spikes/s]: `firing_rate` over `stimulus_blocks`;
+    - lifetime_sparseness: `compute_lifetime_sparseness` of the mean responses (of the sums if
+      published), without the conditions where ``is_blank``;
+    - run_pval, run_mod: `running_modulation` at the preferred condition.
+
+    ``preferred`` is the position of each unit's preferred condition; ``own`` are columns to put in
+    front; ``names`` are those of the metrics to return, in order. fano, run_pval and run_mod
+    count spikes from the onset for the trial's duration, the others for the whole presentation, as
+    the published tables do (Siegle et al. 2021, doi:10.1038/s41586-020-03171-x).
+    """
     _check_shapes(responses, preferred, is_blank)
     trials = preferred_trials(responses, preferred)
     definition, is_trial = responses.definition, trials.is_trial
@@ -126,45 +137,20 @@ def trial_metrics(
     rates: Floats = np.full(len(units), np.nan)
     if responses.has_spike_times:
         rates = firing_rate(responses.spike_times, units, blocks)
-    columns = {
+    columns: dict[str, npt.NDArray[np.generic]] = {
         "fano": compute_fano_factor(trials.counts, is_trial=is_trial, definition=definition),
         "firing_rate": rates,
         "lifetime_sparseness": compute_lifetime_sparseness(tuning[shown]),
         "run_pval": running.p_value,
         "run_mod": running.run_mod,
     }
+    if "time_to_peak" in names:
+        edges = psth_edges(responses.trial_duration, resolution=bin_width)
+        psth = preferred_psth(responses, preferred, edges)
+        columns["time_to_peak"] = peak_times(psth, edges, definition=definition)
+    ordered = dict(own or {}) | {name: columns[name] for name in names}
     index = pd.Index(units, name="unit_id", dtype=np.int64)
-    return pd.DataFrame({f"{name}_{suffix}": a for name, a in columns.items()}, index=index)
-
-
-def common_metrics(
-    responses: StimulusResponses,
-    *,
-    suffix: str,
-    preferred: Positions,
-    is_blank: Bools | None = None,
-    bin_width: float = 0.001,
-) -> pd.DataFrame:
-    """Compute the metrics that every stimulus has: index ``unit_id``, columns ``<name>_<suffix>``.
-
-    - time_to_peak [s]: `peak_times` of the response to the preferred condition, in bins of
-      ``bin_width`` [s], smoothed by a Gaussian of 10 ms unless published;
-    - fano: `compute_fano_factor` at the preferred condition;
-    - firing_rate [spikes/s]: `firing_rate` over `stimulus_blocks`;
-    - lifetime_sparseness: `compute_lifetime_sparseness` of the mean responses (of the sums if
-      published), without the conditions where ``is_blank``;
-    - run_pval, run_mod: `running_modulation` at the preferred condition.
-
-    ``preferred`` is the position of each unit's preferred condition. fano, run_pval and run_mod
-    count spikes from the onset for the trial's duration, the others for the whole presentation, as
-    the published tables do (Siegle et al. 2021, doi:10.1038/s41586-020-03171-x).
-    """
-    table = trial_metrics(responses, suffix=suffix, preferred=preferred, is_blank=is_blank)
-    edges = psth_edges(responses.trial_duration, resolution=bin_width)
-    psth = preferred_psth(responses, preferred, edges)
-    peaks = peak_times(psth, edges, definition=responses.definition)
-    table.insert(0, f"time_to_peak_{suffix}", peaks)
-    return table
+    return pd.DataFrame({f"{name}_{suffix}": a for name, a in ordered.items()}, index=index)
 
 
 def _check_shapes(

@@ -6,10 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 from spikehouse.analysis.checks import Definition
-from spikehouse.errors import InvalidArgumentError, guard_public
+from spikehouse.errors import InvalidArgumentError
 from spikehouse.labelled import align, rows_first
-
-__all__ = ["c50", "contrast_curve", "fit_contrast_curves"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -124,6 +122,3 @@ def c50(
         is_fitted = np.isfinite(parameters).all(axis=1)
         return np.where(is_steep, found, np.where(is_fitted, grid[0], np.nan))
     return np.where(is_steep, found, np.nan)
-
-
-guard_public(globals())

@@ -8,10 +8,8 @@ import pandas as pd
 import xarray as xr
 
 from spikehouse.analysis.checks import TOLERANCE, is_flat
-from spikehouse.errors import InvalidArgumentError, guard_public
+from spikehouse.errors import InvalidArgumentError
 from spikehouse.labelled import Ids, align, rows_first, to_ids
-
-__all__ = ["compute_noise_correlations", "compute_signal_correlations"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -44,12 +42,6 @@ def compute_noise_correlations(
         ``noise_correlation`` (unit_id, other_unit_id), in [-1, 1]; symmetric, 1 on the diagonal.
         NaN where the two units never varied together: a silent or constant unit, or one
         presentation of each condition.
-
-    Raises
-    ------
-    InvalidArgumentError
-        If there are not as many conditions as presentations, labels of the two differ, a response
-        is not finite, or slower_than leaves nothing to correlate.
 
     Notes
     -----
@@ -105,12 +97,6 @@ def compute_signal_correlations(
         ``signal_correlation`` (unit_id, other_unit_id), in [-1, 1]; symmetric, 1 on the diagonal.
         NaN for a unit whose mean response is the same to all conditions, such as a silent one,
         and for all with fewer than two conditions.
-
-    Raises
-    ------
-    InvalidArgumentError
-        If there are not as many conditions as presentations, labels of the two differ, or a
-        response is not finite.
 
     Notes
     -----
@@ -247,6 +233,3 @@ def _label(
         name=name,
         attrs={"units": "1", "source": "doi:10.1038/nn.2842"},
     )
-
-
-guard_public(globals())

@@ -11,11 +11,9 @@ import pandas as pd
 
 from spikehouse.analysis.checks import is_flat
 from spikehouse.analysis.responses import check_window
-from spikehouse.errors import InvalidArgumentError, describe_choices, guard_public
+from spikehouse.errors import InvalidArgumentError, describe_choices
 from spikehouse.labelled import Ids, to_ids
 from spikehouse.spikes import Spikes, compute_time_domain, count_spikes
-
-__all__ = ["adjust_p_values", "compute_evoked_responses"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -68,12 +66,6 @@ def compute_evoked_responses(
         p_adjusted across these units; is_responsive (p_adjusted ≤ alpha). Silent units and one
         presentation have no effect size, statistic and p-value: NaN, and are not responsive.
         Where all differences are equal but not zero, effect size and t are ±inf.
-
-    Raises
-    ------
-    InvalidArgumentError
-        If an onset is not finite, a window does not end after it starts, the test is unknown,
-        windows of different length are compared by ranks or signs, or n_resamples is below 1.
 
     Notes
     -----
@@ -212,11 +204,6 @@ def adjust_p_values(p_values: npt.ArrayLike, *, axis: int = -1) -> Floats:
         q ≤ 0.05 discoveries, at most 5 % of them are false on average. NaN stays NaN and does not
         count as a test.
 
-    Raises
-    ------
-    InvalidArgumentError
-        If a value is below 0 or above 1, or there is a single number instead of an array.
-
     Notes
     -----
     The procedure of Benjamini and Hochberg, for tests that are independent or positively
@@ -252,6 +239,3 @@ def adjust_p_values(p_values: npt.ArrayLike, *, axis: int = -1) -> Floats:
         is_test = np.isfinite(rows[place])
         adjusted_rows[place][is_test] = false_discovery_control(rows[place][is_test])
     return adjusted
-
-
-guard_public(globals())

@@ -1,4 +1,4 @@
-"""Metrics of drifting and static gratings."""
+"""Metrics of drifting and static gratings and of moving dots."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from spikehouse.analysis.checks import Definition
-from spikehouse.analysis.common import common_metrics, trial_metrics
+from spikehouse.analysis.common import common_metrics
 from spikehouse.analysis.contrast import c50
 from spikehouse.analysis.inputs import StimulusResponses
 from spikehouse.analysis.temporal import f1_f0, modulation_index
@@ -21,15 +21,7 @@ from spikehouse.analysis.tuning import (
     preferred_position,
     preferred_value,
 )
-from spikehouse.errors import InvalidArgumentError, guard_public
-
-__all__ = [
-    "compute_drifting_gratings_metrics",
-    "compute_static_gratings_metrics",
-    "condition_values",
-    "preferred_columns",
-    "tuning_curves",
-]
+from spikehouse.errors import InvalidArgumentError
 
 Floats = npt.NDArray[np.float64]
 
@@ -71,13 +63,7 @@ def compute_drifting_gratings_metrics(
         - g_osi_dg, g_dsi_dg (`compute_orientation_selectivity`, `compute_direction_selectivity`
           at the preferred temporal frequency; NaN also if a direction was not shown at it);
         - firing_rate_dg, fano_dg, lifetime_sparseness_dg, run_pval_dg, run_mod_dg
-          (`trial_metrics`).
-
-    Raises
-    ------
-    InvalidArgumentError
-        If a parameter is not in the presentations, there are only blank sweeps, or contrast has
-        other units.
+          (`common_metrics`).
 
     Notes
     -----
@@ -95,19 +81,18 @@ def compute_drifting_gratings_metrics(
     frequency = condition_values(responses, "temporal_frequency")
     is_blank = np.isnan(orientation) | np.isnan(frequency)
     condition = responses.preferred_conditions(~is_blank)
-    columns = preferred_columns(
-        responses, {"pref_ori": orientation, "pref_tf": frequency}, is_blank=is_blank, suffix="dg"
-    )
+    own = preferred_columns(responses, {"pref_ori": orientation, "pref_tf": frequency}, is_blank)
     if contrast is not None:
         contrast = contrast.defined_as(definition)
-    columns["c50_dg"] = _c50_at(contrast, responses, np.asarray(columns["pref_ori_dg"]))
-    columns["f1_f0_dg"], columns["mod_idx_dg"] = _modulation(responses, condition, frequency)
+    own["c50"] = _c50_at(contrast, responses, np.asarray(own["pref_ori"]))
+    own["f1_f0"], own["mod_idx"] = _modulation(responses, condition, frequency)
     angles, curves = tuning_curves(responses, orientation, fixed=(frequency,))
-    columns["g_osi_dg"] = compute_orientation_selectivity(angles, curves, definition=definition)
-    columns["g_dsi_dg"] = compute_direction_selectivity(angles, curves, definition=definition)
-    table = trial_metrics(responses, suffix="dg", preferred=condition, is_blank=is_blank)
-    shared = ["firing_rate_dg", "fano_dg", "lifetime_sparseness_dg", "run_pval_dg", "run_mod_dg"]
-    return pd.concat([pd.DataFrame(columns, index=table.index), table[shared]], axis=1)
+    own["g_osi"] = compute_orientation_selectivity(angles, curves, definition=definition)
+    own["g_dsi"] = compute_direction_selectivity(angles, curves, definition=definition)
+    names = ("firing_rate", "fano", "lifetime_sparseness", "run_pval", "run_mod")
+    return common_metrics(
+        responses, suffix="dg", preferred=condition, is_blank=is_blank, own=own, names=names
+    )
 
 
 def compute_static_gratings_metrics(
@@ -136,11 +121,6 @@ def compute_static_gratings_metrics(
         - time_to_peak_sg [s], firing_rate_sg, fano_sg, lifetime_sparseness_sg, run_pval_sg,
           run_mod_sg (`common_metrics`).
 
-    Raises
-    ------
-    InvalidArgumentError
-        If a parameter is not in the presentations, or there are only blank sweeps.
-
     Notes
     -----
     Responses are spikes from the onset to the end of the presentation. The functions named
@@ -157,13 +137,58 @@ def compute_static_gratings_metrics(
     is_blank = np.isnan(orientation) | np.isnan(frequency) | np.isnan(phase)
     condition = responses.preferred_conditions(~is_blank)
     parameters = {"pref_sf": frequency, "pref_ori": orientation, "pref_phase": phase}
-    columns = preferred_columns(responses, parameters, is_blank=is_blank, suffix="sg")
+    own = preferred_columns(responses, parameters, is_blank)
     angles, curves = tuning_curves(responses, orientation, fixed=(frequency, phase))
-    columns["g_osi_sg"] = compute_orientation_selectivity(angles, curves, definition=definition)
-    table = common_metrics(responses, suffix="sg", preferred=condition, is_blank=is_blank)
-    shared = ["time_to_peak", "firing_rate", "fano", "lifetime_sparseness", "run_pval", "run_mod"]
-    names = [f"{name}_sg" for name in shared]
-    return pd.concat([pd.DataFrame(columns, index=table.index), table[names]], axis=1)
+    own["g_osi"] = compute_orientation_selectivity(angles, curves, definition=definition)
+    names = ("time_to_peak", "firing_rate", "fano", "lifetime_sparseness", "run_pval", "run_mod")
+    return common_metrics(
+        responses, suffix="sg", preferred=condition, is_blank=is_blank, own=own, names=names
+    )
+
+
+def compute_dot_motion_metrics(
+    responses: StimulusResponses, *, definition: Definition = "corrected"
+) -> pd.DataFrame:
+    """Compute the metrics of moving dots.
+
+    Parameters
+    ----------
+    responses
+        Responses to dot_motion, with Dir [degrees] and Speed (as in the stimulus table) in the
+        presentations, NaN in blank sweeps.
+    definition
+        ``"corrected"``, or ``"published"`` for the numbers of the released tables.
+
+    Returns
+    -------
+    DataFrame
+        Index ``unit_id``; these columns, in this order:
+
+        - pref_speed_dm, pref_dir_dm [degrees] (`preferred_value` of the mean responses),
+          pref_speed_multi_dm, pref_dir_multi_dm (`has_ties`, bool);
+        - firing_rate_dm, fano_dm, time_to_peak_dm [s], lifetime_sparseness_dm, run_mod_dm,
+          run_pval_dm (`common_metrics`).
+
+    Notes
+    -----
+    Published tables take the blank sweeps of this stimulus for one more condition: the preferred
+    one, at which fano, time_to_peak and run_* are measured, can be the blank, and
+    lifetime_sparseness_dm counts it. Corrected ones leave them out, as those of all other stimuli.
+
+    References
+    ----------
+    Siegle et al. 2021, doi:10.1038/s41586-020-03171-x.
+    """
+    responses = responses.defined_as(definition)
+    direction, speed = (condition_values(responses, name) for name in ("Dir", "Speed"))
+    is_blank = np.isnan(direction) | np.isnan(speed)
+    left_out = np.zeros_like(is_blank) if definition == "published" else is_blank
+    condition = responses.preferred_conditions(~left_out)
+    own = preferred_columns(responses, {"pref_speed": speed, "pref_dir": direction}, is_blank)
+    names = ("firing_rate", "fano", "time_to_peak", "lifetime_sparseness", "run_mod", "run_pval")
+    return common_metrics(
+        responses, suffix="dm", preferred=condition, is_blank=left_out, own=own, names=names
+    )
 
 
 def condition_values(responses: StimulusResponses, name: str) -> Floats:
@@ -183,21 +208,15 @@ def condition_values(responses: StimulusResponses, name: str) -> Floats:
 
 
 def preferred_columns(
-    responses: StimulusResponses,
-    parameters: dict[str, Floats],
-    *,
-    is_blank: npt.NDArray[np.bool_],
-    suffix: str,
+    responses: StimulusResponses, parameters: dict[str, Floats], is_blank: npt.NDArray[np.bool_]
 ) -> dict[str, npt.NDArray[np.generic]]:
-    """Return the columns ``<name>_<suffix>`` and ``<name>_multi_<suffix>`` for each parameter."""
+    """Return the columns ``<name>`` and ``<name>_multi`` for each parameter."""
     columns: dict[str, npt.NDArray[np.generic]] = {}
     for name, parameter in parameters.items():
         shown = np.where(is_blank, np.nan, parameter)
         values, means = mean_by_value(responses.condition_means, shown)
-        columns[f"{name}_{suffix}"] = preferred_value(
-            values, means, definition=responses.definition
-        )
-        columns[f"{name}_multi_{suffix}"] = has_ties(means, definition=responses.definition)
+        columns[name] = preferred_value(values, means, definition=responses.definition)
+        columns[f"{name}_multi"] = has_ties(means, definition=responses.definition)
     return columns
 
 
@@ -278,6 +297,3 @@ def _c50_at(
             means = contrast.condition_means[np.ix_(rows, units)]
             found[units] = c50(levels[rows], means, definition=responses.definition)
     return found
-
-
-guard_public(globals())

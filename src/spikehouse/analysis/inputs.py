@@ -13,13 +13,11 @@ import xarray as xr
 
 from spikehouse.analysis.checks import Definition, check_definition
 from spikehouse.analysis.responses import check_unit_ids
-from spikehouse.errors import InvalidArgumentError, guard_public
+from spikehouse.errors import InvalidArgumentError
 from spikehouse.labelled import Ids, rows_first, to_ids
 from spikehouse.schema import require_columns
 from spikehouse.spikes import compute_time_domain, count_spikes
 from spikehouse.spikes.counting import read_windows
-
-__all__ = ["StimulusResponses", "compute_average_speed"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -109,12 +107,6 @@ class StimulusResponses:
             Counts of a trial and of a presentation are those given. Metrics that need finer
             times (time to peak, F1/F0, modulation and sustained index) or the spikes between
             presentations (firing rate) are NaN.
-
-        Raises
-        ------
-        InvalidArgumentError
-            If shapes or labels do not fit, counts are not whole numbers of 0 or more, or the
-            presentations lack a column or there are none.
         """
         units = check_unit_ids(unit_ids)
         counts = rows_first(counts)
@@ -272,11 +264,6 @@ class StimulusResponses:
         -------
         ndarray of int, shape (n_units,)
             Positions in ``condition_ids``; the first of several equally good ones.
-
-        Raises
-        ------
-        InvalidArgumentError
-            If no condition may be preferred, or there are no presentations.
         """
         if not len(self.condition_ids):
             raise InvalidArgumentError(f"{self.stimulus_name} was never shown: no presentations")
@@ -379,11 +366,6 @@ def compute_average_speed(running_speed: pd.DataFrame, presentations: pd.DataFra
     -------
     ndarray, shape (n_presentations,)
         The mean of the samples that begin in [start, stop) [cm/s]; NaN where there is none.
-
-    Raises
-    ------
-    InvalidArgumentError
-        If a column is missing, or a presentation is not finite or stops before it starts.
     """
     require_columns(running_speed, "start_time", "velocity", what="the table of running speed")
     times = running_speed["start_time"].to_numpy(dtype=np.float64)
@@ -405,6 +387,3 @@ def compute_average_speed(running_speed: pd.DataFrame, presentations: pd.DataFra
     with np.errstate(invalid="ignore", divide="ignore"):
         means: Floats = (sums[last] - sums[first]) / (known[last] - known[first])
     return means
-
-
-guard_public(globals())

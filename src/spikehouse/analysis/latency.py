@@ -8,11 +8,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from spikehouse.errors import InvalidArgumentError, guard_public
+from spikehouse.errors import InvalidArgumentError
 from spikehouse.labelled import Ids, to_ids
 from spikehouse.spikes import Spikes, compute_mean_counts, compute_time_domain, count_spikes
-
-__all__ = ["LatencyOptions", "compute_onset_latency"]
 
 # counts of all presentations are held for so many bytes of units at a time
 PART_BYTES = 64 * 1024 * 1024
@@ -108,11 +106,6 @@ def compute_onset_latency(
         strongest part of the response ends; baseline_rate and evoked_rate [spikes/s], outside
         and inside that part; p_value. With resamples, latency_low and latency_high [s], which
         hold 95 % of the draws. Silent units, and all units without presentations, have NaN.
-
-    Raises
-    ------
-    InvalidArgumentError
-        If an onset is not finite, or n_resamples is negative.
 
     Notes
     -----
@@ -270,6 +263,3 @@ def _bootstrap(
             latency, [0.025, 0.975], axis=0
         )
     return low, high
-
-
-guard_public(globals())

@@ -8,19 +8,19 @@ from dataclasses import dataclass
 import pandas as pd
 
 from spikehouse.analysis.checks import Definition, check_definition
-from spikehouse.analysis.dots import compute_dot_motion_metrics
-from spikehouse.analysis.flashes import compute_flashes_metrics
 from spikehouse.analysis.gratings import (
+    compute_dot_motion_metrics,
     compute_drifting_gratings_metrics,
     compute_static_gratings_metrics,
 )
+from spikehouse.analysis.images import (
+    compute_flashes_metrics,
+    compute_natural_movies_metrics,
+    compute_natural_scenes_metrics,
+)
 from spikehouse.analysis.inputs import StimulusResponses
-from spikehouse.analysis.movies import compute_natural_movies_metrics
 from spikehouse.analysis.receptive_fields import compute_receptive_field_metrics
-from spikehouse.analysis.scenes import compute_natural_scenes_metrics
-from spikehouse.errors import InvalidArgumentError, NotFoundError, describe_choices, guard_public
-
-__all__ = ["ANALYSES", "MetricOptions", "compute_metrics", "list_analyses"]
+from spikehouse.errors import InvalidArgumentError, NotFoundError, describe_choices
 
 Respond = Callable[[str, float], StimulusResponses]
 """Return the responses to a stimulus, given its name and the length of a response [s]."""
@@ -119,13 +119,6 @@ def compute_metrics(
     DataFrame
         Index ``unit_id``; the columns of the published tables, whose last letters name the stimulus
         (dg, sg, ns, fl, rf, dm; nm1 and nm3 for the movies).
-
-    Raises
-    ------
-    NotFoundError
-        If the session was not shown the stimulus; the message names those it was.
-    InvalidArgumentError
-        If there is no such analysis, or the session was shown none of their stimuli.
     """
     chosen = _choose(analyses, shown)
     options = options or MetricOptions()
@@ -198,6 +191,3 @@ def _choose(analyses: str | Sequence[str] | None, shown: Collection[str]) -> lis
             )
     # asked for twice, it is one set of columns
     return list(dict.fromkeys(by_name[name] for name in asked))
-
-
-guard_public(globals())

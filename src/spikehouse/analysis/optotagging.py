@@ -12,12 +12,10 @@ import pandas as pd
 
 from spikehouse.analysis.evoked import adjust_p_values
 from spikehouse.analysis.responses import check_unit_ids
-from spikehouse.errors import InvalidArgumentError, NotFoundError, describe_choices, guard_public
+from spikehouse.errors import InvalidArgumentError, NotFoundError, describe_choices
 from spikehouse.labelled import Ids
 from spikehouse.spikes import SpikeTimes, align_spikes, count_spikes
 from spikehouse.spikes.counting import check_windows
-
-__all__ = ["HasLaser", "OptotagOptions", "compute_optotagging", "list_pulses"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -131,9 +129,6 @@ def compute_optotagging(
     ------
     NotFoundError
         If there are no laser pulses, or none of the conditions.
-    InvalidArgumentError
-        If only spike times are given, a unit is there twice, a column is missing, or a pulse does
-        not end after it starts.
 
     Notes
     -----
@@ -355,6 +350,3 @@ def _divide(above: Floats, below: npt.NDArray[Any]) -> Floats:
     with np.errstate(divide="ignore", invalid="ignore"):
         quotient: Floats = above / below
     return quotient
-
-
-guard_public(globals())

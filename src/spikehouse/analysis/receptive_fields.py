@@ -15,12 +15,15 @@ import xarray as xr
 from spikehouse.analysis.checks import Definition
 from spikehouse.analysis.common import common_metrics
 from spikehouse.analysis.inputs import StimulusResponses
-from spikehouse.analysis.rf_gaussian import fit_2d_gaussian
-from spikehouse.analysis.rf_shapes import invert_rf, is_rf_inverted, rf_on_screen, threshold_rf
+from spikehouse.analysis.rf_shapes import (
+    fit_2d_gaussian,
+    invert_rf,
+    is_rf_inverted,
+    rf_on_screen,
+    threshold_rf,
+)
 from spikehouse.analysis.rf_significance import permutation_p_values, resampling_p_values
-from spikehouse.errors import InvalidArgumentError, guard_public
-
-__all__ = ["RF_COLUMNS", "compute_receptive_field_maps", "compute_receptive_field_metrics"]
+from spikehouse.errors import InvalidArgumentError
 
 Floats = npt.NDArray[np.float64]
 Progress = Callable[[int, int], None]
@@ -81,11 +84,6 @@ def compute_receptive_field_maps(
         Spikes per presentation; dims unit_id, y_position, x_position. Row 0 is the top of the
         screen (the largest y_position), column 0 its left side. The coordinates azimuth and
         elevation [degrees] are from the centre of gaze. NaN where a position was never shown.
-
-    Raises
-    ------
-    InvalidArgumentError
-        If the stimulus had no positions or the duration is not positive.
 
     Notes
     -----
@@ -162,11 +160,6 @@ def compute_receptive_field_metrics(
         the minimum. Azimuth and elevation are NaN, area 0, where the smoothed map is the same
         everywhere. Width and height are NaN where on_screen_rf is False. Heights and areas are
         NaN where there is one row, widths and areas where there is one column.
-
-    Raises
-    ------
-    InvalidArgumentError
-        If the stimulus had no positions, or an argument is invalid.
 
     Notes
     -----
@@ -333,6 +326,3 @@ def _azimuth(x: Floats) -> Floats:
 
 def _elevation(y: Floats) -> Floats:
     return y + MIDDLE_ELEVATION
-
-
-guard_public(globals())

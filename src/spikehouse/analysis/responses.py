@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
-from spikehouse.errors import InvalidArgumentError, guard_public
+from spikehouse.errors import InvalidArgumentError
 from spikehouse.labelled import Ids, to_ids
 from spikehouse.schema import require_columns
 from spikehouse.spikes import (
@@ -18,14 +18,6 @@ from spikehouse.spikes import (
     compute_time_domain,
 )
 from spikehouse.spikes.counting import check_bin_edges, read_windows
-
-__all__ = [
-    "check_unit_ids",
-    "check_window",
-    "compute_conditionwise_psth",
-    "compute_rasters_by_condition",
-    "smooth_rates",
-]
 
 TIME = "time_relative_to_stimulus_onset"
 _NEEDED = ("start_time", "stimulus_condition_id")
@@ -65,14 +57,6 @@ def compute_conditionwise_psth(
         ``psth`` (stimulus_condition_id, time_relative_to_stimulus_onset, unit_id), conditions
         increasing, times the centres of bins [s]; ``n_presentations`` goes with the conditions.
         A rate over a bin of no width is NaN.
-
-    Raises
-    ------
-    InvalidArgumentError
-        If a column is missing, the edges cannot bound bins, a presentation has no finite start,
-        or a condition id is not a whole number.
-    NotFoundError
-        If there is no such unit.
 
     Notes
     -----
@@ -124,11 +108,6 @@ def smooth_rates(rates: xr.DataArray, *, sigma: float, dim: str = TIME) -> xr.Da
     -------
     DataArray
         The same shape, coordinates and unit, float64; ``attrs`` has ``sigma`` [s].
-
-    Raises
-    ------
-    InvalidArgumentError
-        If there are no such times, they are not evenly spaced, or the width is not positive.
 
     Notes
     -----
@@ -188,15 +167,6 @@ def compute_rasters_by_condition(
         then by time. ``row`` is the line of the presentation in a raster, 0 for the first:
         presentations by condition, then by onset, also those without a spike. ``attrs`` has
         ``n_rows`` and, by condition, the first row: ``first_rows``.
-
-    Raises
-    ------
-    InvalidArgumentError
-        If a column is missing, a presentation has no condition or no whole number for one, a unit
-        is there twice, the window does not end after it starts, or a presentation's times are not
-        finite or it stops before it starts.
-    NotFoundError
-        If there is no such unit.
     """
     require_columns(presentations, *_NEEDED, what="the table of presentations")
     begins, shown = (presentations[name] for name in _NEEDED)
@@ -277,6 +247,3 @@ def _find_step(rates: xr.DataArray, dim: str) -> float:
             "needs evenly spaced ones: bins of one width"
         )
     return step
-
-
-guard_public(globals())

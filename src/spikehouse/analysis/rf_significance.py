@@ -9,10 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import numpy.typing as npt
 
-from spikehouse.errors import InvalidArgumentError, guard_public
+from spikehouse.errors import InvalidArgumentError
 from spikehouse.labelled import align, rows_first
-
-__all__ = ["permutation_p_values", "resampling_p_values"]
 
 Floats = npt.NDArray[np.float64]
 Progress = Callable[[int, int], None]
@@ -174,6 +172,3 @@ def _check_counts(
         )
     group = np.unique(labels, return_inverse=True)[1]
     return whole, group.astype(np.intp)
-
-
-guard_public(globals())

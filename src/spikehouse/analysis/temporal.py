@@ -6,10 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 from spikehouse.analysis.checks import Definition, check_definition, check_not_negative, is_flat
-from spikehouse.errors import InvalidArgumentError, guard_public
+from spikehouse.errors import InvalidArgumentError
 from spikehouse.labelled import align
-
-__all__ = ["f1_f0", "modulation_index"]
 
 Floats = npt.NDArray[np.float64]
 # Length of the segments whose spectra are averaged [bins].
@@ -150,6 +148,3 @@ def _check(
         )
     check_definition(definition)
     return rates, frequencies
-
-
-guard_public(globals())

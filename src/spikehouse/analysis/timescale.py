@@ -10,17 +10,9 @@ import pandas as pd
 
 from spikehouse.analysis.checks import TOLERANCE, is_flat
 from spikehouse.analysis.inputs import StimulusResponses
-from spikehouse.errors import InvalidArgumentError, guard_public
+from spikehouse.errors import InvalidArgumentError
 from spikehouse.labelled import align
 from spikehouse.spikes import compute_time_domain, count_spikes
-
-__all__ = [
-    "TimescaleFit",
-    "average_lags",
-    "compute_timescales",
-    "delayed_correlations",
-    "fit_timescale",
-]
 
 Floats = npt.NDArray[np.float64]
 # Units whose counts in bins are held at a time.
@@ -261,11 +253,6 @@ def compute_timescales(
         Index ``unit_id``; float64 columns timescale [s], amplitude, offset, r_squared,
         standard_error [s], p_value, as `fit_timescale` returns.
 
-    Raises
-    ------
-    InvalidArgumentError
-        If there are no presentations, or fewer than five bins in this time.
-
     Notes
     -----
     Counts in bins, minus their mean over the presentations of the same condition (else the tuning
@@ -329,6 +316,3 @@ def _subtract_condition_means(counts: Floats, responses: StimulusResponses) -> F
     means = np.add.reduceat(counts[:, order], first, axis=1) / responses.n_shown[None, :, None]
     residuals: Floats = counts - means[:, responses.condition_of]
     return residuals
-
-
-guard_public(globals())

@@ -10,18 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from spikehouse.analysis.checks import Definition, check_not_negative
-from spikehouse.errors import InvalidArgumentError, guard_public
+from spikehouse.errors import InvalidArgumentError
 from spikehouse.labelled import align, rows_first
-
-__all__ = [
-    "compute_direction_selectivity",
-    "compute_orientation_selectivity",
-    "has_ties",
-    "mean_by_value",
-    "preferred_position",
-    "preferred_value",
-    "resultant_length",
-]
 
 Floats = npt.NDArray[np.float64]
 
@@ -71,11 +61,6 @@ def compute_orientation_selectivity(
         ``|Σ r(θ) exp(2iθ)| / Σ r(θ)``, one minus the circular variance: from 0 (all orientations
         alike) to 1 (a response to one only). NaN without a response, or where one is NaN.
 
-    Raises
-    ------
-    InvalidArgumentError
-        If lengths or labels differ, or a response is negative.
-
     References
     ----------
     Ringach et al. (2002), J. Neurosci. 22, 5639, doi:10.1523/JNEUROSCI.22-13-05639.2002.
@@ -111,11 +96,6 @@ def compute_direction_selectivity(
     ndarray of float64, shape () or (n_units,)
         ``|Σ r(θ) exp(iθ)| / Σ r(θ)``: from 0 (opposite directions alike) to 1 (a response to one
         only). NaN as for :func:`compute_orientation_selectivity`.
-
-    Raises
-    ------
-    InvalidArgumentError
-        If lengths or labels differ, or a response is negative.
 
     References
     ----------
@@ -209,6 +189,3 @@ def _check_lengths(values: Floats, responses: Floats, *, what: str) -> None:
             f"{what} need one dimension and as many entries as responses have rows, not shapes "
             f"{values.shape} and {responses.shape}; responses are conditions × units"
         )
-
-
-guard_public(globals())

@@ -1,4 +1,8 @@
-"""Cross-validated decoding of stimuli from spike counts: arrays in, labelled results out."""
+"""Cross-validated decoding of stimuli from spike counts: arrays in, labelled results out.
+
+An argument that is not valid raises InvalidArgumentError, and an unknown unit NotFoundError; the
+message says what is valid.
+"""
 
 from __future__ import annotations
 

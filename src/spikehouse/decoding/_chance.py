@@ -109,12 +109,6 @@ def decode_against_chance(
     ChanceResult
         Accuracy of the true labels, accuracies of the shuffles, and the p value.
 
-    Raises
-    ------
-    InvalidArgumentError
-        If every block holds one label only, so that shuffles change nothing, or an argument of
-        :func:`decode` is invalid.
-
     Notes
     -----
     ``p = (k + 1) / (n + 1)`` counts the true labels as one of the shuffles, so it is never zero and

@@ -56,13 +56,6 @@ def decode(
     DecodingResult
         Accuracy of each fold, mean accuracy, chance, confusion, and accuracy of each class.
 
-    Raises
-    ------
-    InvalidArgumentError
-        If design and targets differ in length or row labels, a value is missing, there are no
-        rows, no units or only one class, a name is unknown, there are more folds than rows, blocks
-        or members of a class, or a fold trains on one class only or tests rows it trains on.
-
     Notes
     -----
     Folds of consecutive presentations test each part of the session with a model of the others, so

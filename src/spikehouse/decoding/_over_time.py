@@ -78,14 +78,6 @@ def decode_over_time(
         the centre of the window; ``window_start`` and ``window_stop`` [s] are further
         coordinates. Attributes hold the parameters and ``chance``.
 
-    Raises
-    ------
-    InvalidArgumentError
-        If a window does not stop after it starts, a column is missing, or an argument of
-        :func:`decode` is invalid.
-    NotFoundError
-        If a unit does not exist.
-
     Notes
     -----
     A window contains the spikes in [start, stop). Accuracy above chance before the onset means

@@ -95,8 +95,6 @@ class PoissonNaiveBayes(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
         Raises
         ------
-        InvalidArgumentError
-            If ``smoothing`` is not above zero, or ``priors`` are not probabilities of the classes.
         ValueError
             If a count is negative or missing, or ``y`` are not class labels.
         """

@@ -103,11 +103,6 @@ class BlockedKFold:
         ------
         tuple of two ndarrays
             Positions of the training rows and of the test rows.
-
-        Raises
-        ------
-        InvalidArgumentError
-            If there are fewer blocks than folds, fewer than two folds, or the gap is negative.
         """
         del y
         n_rows = len(X)

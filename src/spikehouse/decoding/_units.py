@@ -58,12 +58,6 @@ def decode_by_unit_count(
         ``accuracy`` (n_units, draw), the mean over the folds. Its attributes hold the parameters
         and ``chance``.
 
-    Raises
-    ------
-    InvalidArgumentError
-        If a number is not between 1 and the number of units, or an argument of :func:`decode` is
-        invalid.
-
     Notes
     -----
     Units are drawn without replacement. The subsets of one draw are nested: its 10 units are among
@@ -145,12 +139,6 @@ def decode_by_area(
         ``accuracy`` (area, draw), the mean over the folds. Areas are in alphabetical order, with
         the coordinate ``n_units_available``. Attributes hold the parameters, ``n_units``,
         ``chance``, and in ``notes`` the areas that were left out or whose draws are all equal.
-
-    Raises
-    ------
-    InvalidArgumentError
-        If the areas do not fit the design, no area has enough units, or an argument of
-        :func:`decode` is invalid.
 
     Notes
     -----

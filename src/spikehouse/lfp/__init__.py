@@ -1,4 +1,7 @@
-"""Local field potential: windows, means, power and current sources of lazily read recordings."""
+"""Local field potential: windows, means, power and current sources of lazily read recordings.
+
+An argument that is not valid raises InvalidArgumentError; the message says what is valid.
+"""
 
 from __future__ import annotations
 

@@ -53,12 +53,6 @@ def align_lfp(
         the name of the Series' index, ``"onset"`` without one; ``onset_time`` [s] goes with it.
         ``attrs`` has ``window`` and ``sampling_interval`` [s].
 
-    Raises
-    ------
-    InvalidArgumentError
-        If the window does not end after it starts, an onset is not a finite number, the
-        recording has fewer than two samples or times out of order, or the method is unknown.
-
     Notes
     -----
     The window is sampled at ``window[0] + k * sampling_interval`` for all k that give a time

@@ -47,12 +47,6 @@ def compute_spectrum(lfp: xr.DataArray, *, segment_length: float = 2.0) -> xr.Da
         ``power_spectral_density`` (frequency [Hz], channel) [V²/Hz], one-sided, float64;
         ``attrs`` has ``n_segments``. NaN for a channel without a segment free of NaN.
 
-    Raises
-    ------
-    InvalidArgumentError
-        If the recording is shorter than a segment, its times are out of order, or a segment has
-        fewer than four samples.
-
     Notes
     -----
     Segments overlap by half; the mean of each is taken away, and it is multiplied by a Hann
@@ -130,12 +124,6 @@ def compute_band_power(
     DataArray
         ``band_power`` (band, channel) [V²], with ``low`` and ``high`` [Hz]; NaN for a channel
         without a segment free of NaN.
-
-    Raises
-    ------
-    InvalidArgumentError
-        If there are no bands, one is empty, holds no frequency of the spectrum or goes beyond half
-        the sampling rate, or where :func:`compute_spectrum` raises.
 
     Notes
     -----

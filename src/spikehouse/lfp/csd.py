@@ -59,12 +59,6 @@ def compute_csd(
         distance. In V/m², or A/m³ with a conductivity: ``attrs["units"]``. Sinks, where current
         leaves the space between cells, are negative. ``attrs`` has the other options too.
 
-    Raises
-    ------
-    InvalidArgumentError
-        If there are no channels, positions are missing, not finite or not as many as channels,
-        fewer than three depths have data, or an option is out of range.
-
     Notes
     -----
     CSD(z) = −σ ∂²φ/∂z² ≈ −σ (φ(z + h) − 2 φ(z) + φ(z − h)) / h², without σ if none is given.

@@ -45,12 +45,6 @@ def compute_evoked_lfp(
         where no window has a sample, ``sem`` (standard deviation with n − 1 in the denominator,
         divided by √n) where fewer than two have.
 
-    Raises
-    ------
-    InvalidArgumentError
-        If there are no onsets, one is not finite, conditions are not as many or have other labels,
-        the window does not end after it starts, or the recording's times are out of order.
-
     Notes
     -----
     Samples that are NaN, in masked intervals or outside the recording, are left out, one by one.

@@ -99,12 +99,6 @@ def mask_intervals(
         The same name, dimensions, coordinates and attributes. Where ``lfp`` is read on
         selection (or computed by Dask) so is this; where it is in memory, it is a copy.
 
-    Raises
-    ------
-    InvalidArgumentError
-        If there are not as many starts as stops, one stops before it starts or has NaN for an
-        end, or ``lfp`` has no times.
-
     Notes
     -----
     Samples with start <= time <= stop are masked: both ends belong to the interval, which is how

@@ -2,7 +2,7 @@
 
 Every function draws on the Axes given as ``ax``, or on a new pyplot figure if it is None, and
 changes no setting of matplotlib. Data are arrays and tables, never a session. Invalid data raise
-an error before a figure is made.
+InvalidArgumentError before a figure is made; the message says what is valid.
 
 Colours can be told apart with the common kinds of colour blindness: Okabe and Ito's palette for
 lines and dots, viridis for values from 0 up, blue–white–red for values around 0.

@@ -73,12 +73,6 @@ def plot_behavior(
     ndarray of Axes
         The panels from top to bottom. All show the times of ``activity``; samples outside are not
         drawn.
-
-    Raises
-    ------
-    InvalidArgumentError
-        If dimensions or columns are missing, there are no units, times do not increase, or
-        ``axes`` has the wrong number of Axes.
     """
     dim = find_time(activity, name="activity")
     has_units = "unit_id" in activity.dims

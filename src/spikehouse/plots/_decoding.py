@@ -63,11 +63,6 @@ def plot_confusion(
     -------
     Axes
         One cell per pair of classes; small matrices show their numbers.
-
-    Raises
-    ------
-    InvalidArgumentError
-        If ``confusion`` does not have the dims ``actual`` and ``predicted``, or is empty.
     """
     if set(confusion.dims) != {"actual", "predicted"}:
         raise InvalidArgumentError(
@@ -125,11 +120,6 @@ def plot_class_accuracies(
     -------
     Axes
         One dot per class, in order of rank.
-
-    Raises
-    ------
-    InvalidArgumentError
-        If no class has an accuracy, or a marked class has none.
     """
     ranked = accuracies.dropna().sort_values(ascending=False, kind="stable")
     absent = [label for label in marked or {} if label not in ranked.index]
@@ -172,11 +162,6 @@ def plot_image(
     -------
     Axes
         The image, without ticks.
-
-    Raises
-    ------
-    InvalidArgumentError
-        If the template is not two-dimensional.
     """
     values = np.asarray(template)
     if values.ndim != 2:
@@ -266,12 +251,6 @@ def plot_decoding_curve(
     -------
     Axes
         Accuracy [% of presentations], from 0.
-
-    Raises
-    ------
-    InvalidArgumentError
-        If there is nothing to draw, the dimension ``along`` or its coordinate is missing, the
-        spread is unknown, or a logarithmic axis has a value that is not positive.
 
     Notes
     -----

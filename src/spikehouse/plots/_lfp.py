@@ -76,12 +76,6 @@ def plot_lfp_heatmap(
     Axes
         Heat map with the tip of the probe at the bottom; white is 0 µV, grey is NaN. The rows of
         neighbours fill the gap of a missing channel.
-
-    Raises
-    ------
-    InvalidArgumentError
-        If the dimensions do not fit, there are no finite or too many values, times do not
-        increase, ``reach`` is not positive, or depths are missing or equal.
     """
     dim = find_time(lfp, name="lfp")
     potential = _load(lfp, ("channel", dim), name="lfp")
@@ -129,12 +123,6 @@ def plot_lfp_traces(
     -------
     Axes
         Lines with the tip of the probe at the bottom, and a scale bar [µV]; NaN leaves gaps.
-
-    Raises
-    ------
-    InvalidArgumentError
-        If the dimensions do not fit, there are no finite or too many values, ``spacing`` is not
-        positive, or depths are missing or equal.
 
     Notes
     -----
@@ -197,12 +185,6 @@ def plot_csd(
     Axes
         Heat map with the tip of the probe at the bottom; sinks are blue, sources red, 0 is white,
         NaN grey.
-
-    Raises
-    ------
-    InvalidArgumentError
-        If the dimensions do not fit, depths are missing or equal, the unit is unknown, there are
-        no finite or too many values, times do not increase, or ``reach`` is not positive.
     """
     dim = find_time(csd, name="csd")
     others = [str(name) for name in csd.dims if name != dim]

@@ -60,12 +60,6 @@ def plot_receptive_field(
     Axes
         Heat map with azimuth to the right and elevation upwards, at equal scale. Colours start at
         0; grey is NaN.
-
-    Raises
-    ------
-    InvalidArgumentError
-        If the dimensions do not fit, a coordinate is not monotonic, no value is finite, the mask
-        has another shape, or ``widths`` is used without ``center``.
     """
     field = select_dims(_in_degrees(receptive_field), PLACE, name="receptive_field")
     mask = _in_degrees(mask) if isinstance(mask, xr.DataArray) else mask

@@ -78,11 +78,6 @@ def plot_probes(
         One dot per unit at its depth; the horizontal position only separates the dots. A structure
         has the same colour on all probes. If there are more structures than colours, two
         structures share a colour, if possible on different probes. Grey is outside all structures.
-
-    Raises
-    ------
-    InvalidArgumentError
-        If a column is missing, there are no units, or a position is not a finite number.
     """
     _check_columns(units, (DEPTH, STRUCTURE, probe_id_column, probe_name_column), "units")
     if channels is not None:

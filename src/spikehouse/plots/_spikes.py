@@ -87,12 +87,6 @@ def plot_psth_heatmap(
     Axes
         Heat map with a colour bar [spikes/s, or fraction of each unit's peak].
 
-    Raises
-    ------
-    InvalidArgumentError
-        If a dimension is missing, bins are not equally wide, there are no units, the depth of a
-        unit is missing, ``order`` has an unknown unit, or both depths and an order are given.
-
     Notes
     -----
     Sorting by the peak and drawing the same presentations makes even noise look like a sequence of
@@ -157,12 +151,6 @@ def plot_population_psth(
     -------
     Axes
         Lines are means over units, bands ± one standard error over units.
-
-    Raises
-    ------
-    InvalidArgumentError
-        If there are no conditions or no units, a dimension is missing, or bins are not equally
-        wide.
     """
     if not mean_counts:
         raise InvalidArgumentError("mean_counts is empty; at least one condition is needed")
@@ -221,11 +209,6 @@ def plot_raster(
     -------
     Axes
         Raster with the first row at the top; a text if there are no spikes.
-
-    Raises
-    ------
-    InvalidArgumentError
-        If a column is missing, or a row has no value in ``groups``.
     """
     require_columns(spikes, rows, SINCE_ONSET, what="spikes")
     order = _row_order(spikes[rows], row_order, groups)

@@ -79,12 +79,6 @@ def plot_tuning_curve(
     Axes
         Means over presentations with bars of ± one standard error (none for a single
         presentation). A dashed line and its band show the blank sweeps.
-
-    Raises
-    ------
-    InvalidArgumentError
-        If the arrays differ in length, all presentations are blank sweeps, the scale is unknown,
-        or a logarithmic axis has a value that is not positive.
     """
     if scale not in SCALES:
         raise InvalidArgumentError(f"scale={scale!r}: {describe_choices(scale, SCALES)}")
@@ -160,12 +154,6 @@ def plot_star(
     -------
     PolarAxes
         One wedge per grating, with the orientation anticlockwise from the right; grey is NaN.
-
-    Raises
-    ------
-    InvalidArgumentError
-        If the dimensions do not fit, no mean is finite, two orientations are equal modulo
-        ``period``, or the axes are not polar.
 
     Notes
     -----

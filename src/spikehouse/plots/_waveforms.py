@@ -69,12 +69,6 @@ def plot_waveform_lines(
     -------
     Axes
         Lines over time [ms], and a scale bar [µV].
-
-    Raises
-    ------
-    InvalidArgumentError
-        If the dimensions do not fit, no value is finite, the peak channel or the depth of a
-        channel is missing, or ``n_channels`` is less than 1.
     """
     rows, labels, at = _around_peak(waveform, depths, peak_channel, n_channels)
     ax = get_axes(ax, size=(4.2, 5.2))
@@ -125,13 +119,6 @@ def plot_waveform_heatmap(
     -------
     Axes
         Heat map with one row per channel; white is 0 µV, grey is NaN.
-
-    Raises
-    ------
-    InvalidArgumentError
-        If the dimensions do not fit, times are fewer than two or do not increase, no value is
-        finite, the peak channel or the depth of a channel is missing, or ``n_channels`` is less
-        than 1.
     """
     rows, labels, at = _around_peak(waveform, depths, peak_channel, n_channels)
     edges = edges_around(1000 * rows["time"].to_numpy(), name="time")

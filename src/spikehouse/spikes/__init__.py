@@ -1,4 +1,8 @@
-"""Count and align spikes: sorted times in, labelled counts out."""
+"""Count and align spikes: sorted times in, labelled counts out.
+
+An argument that is not valid raises InvalidArgumentError, and an unknown unit NotFoundError; the
+message says what is valid.
+"""
 
 from __future__ import annotations
 

@@ -34,12 +34,6 @@ def align_spikes(
         time_since_stimulus_presentation_onset [s]. Spikes at the same time keep the order of the
         units, then of the presentations.
 
-    Raises
-    ------
-    InvalidArgumentError
-        If a column is missing, or a presentation's times are not finite or it stops before it
-        starts.
-
     Notes
     -----
     Time and memory are linear in the spikes found; nothing is looked up for the others.

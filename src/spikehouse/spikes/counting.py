@@ -38,11 +38,6 @@ def check_bin_edges(bin_edges: npt.ArrayLike) -> Floats:
     -------
     ndarray of float64, shape (n_bins + 1,)
         The same edges.
-
-    Raises
-    ------
-    InvalidArgumentError
-        If there are fewer than two, one is not finite, or they are out of order.
     """
     edges = np.asarray(bin_edges, dtype=np.float64)
     if edges.ndim != 1 or edges.size < 2:
@@ -113,12 +108,6 @@ def compute_time_domain(
     -------
     ndarray of float64, shape (n_presentations, n_bins + 1)
         Absolute edges [s].
-
-    Raises
-    ------
-    InvalidArgumentError
-        If an onset or an edge is not finite, the callback gives another shape, or edges of a row
-        are out of order.
     """
     edges = np.asarray(bin_edges, dtype=np.float64)
     starts = np.asarray(onsets, dtype=np.float64)
@@ -206,12 +195,6 @@ def count_spikes(
     -------
     ndarray, shape (n_presentations, n_bins, n_units)
         Counts. The units vary slowest in memory.
-
-    Raises
-    ------
-    InvalidArgumentError
-        If a given dtype cannot hold the largest count, or a row's edges are not finite or
-        decrease.
 
     Notes
     -----

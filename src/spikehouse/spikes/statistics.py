@@ -44,12 +44,6 @@ def compute_condition_statistics(
         with one presentation has no spike_std and spike_sem: NaN. A rate over no time is NaN or
         infinite.
 
-    Raises
-    ------
-    InvalidArgumentError
-        If a column is missing, a condition id is no whole number, or a presentation's times are
-        not finite or it stops before it starts.
-
     Notes
     -----
     Every unit's spikes are counted once; then conditions with equally many presentations are
@@ -124,14 +118,6 @@ def compute_design_matrix(
     DataArray, shape (n_presentations, n_units)
         ``spike_counts`` (stimulus_presentation_id, unit_id) in [start, stop). Units and
         presentations without a spike are there, as zeros.
-
-    Raises
-    ------
-    InvalidArgumentError
-        If the table has no start_time and stop_time, or they are no window: not finite, or a stop
-        before the start.
-    NotFoundError
-        If there is no such unit.
 
     Notes
     -----

@@ -41,12 +41,6 @@ def compute_mean_counts(
         every group where there are groups. ``n_groups`` is the largest number + 1; a group
         without presentations is NaN. The units vary slowest in memory.
 
-    Raises
-    ------
-    InvalidArgumentError
-        If groups has another length than domain, is not of integers, or a number is negative; if
-        a row's edges are not finite or decrease.
-
     Notes
     -----
     The counts of all presentations are never in memory: only the result, and one unit's spikes

@@ -1,4 +1,8 @@
-"""Stimulus presentations, conditions and epochs: tables in, tables out."""
+"""Stimulus presentations, conditions and epochs: tables in, tables out.
+
+A table that lacks a column raises InvalidArgumentError, an unknown stimulus NotFoundError; the
+message says what is valid.
+"""
 
 from __future__ import annotations
 

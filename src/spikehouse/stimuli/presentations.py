@@ -103,8 +103,6 @@ def build_presentations(table: pd.DataFrame, invalid_times: pd.DataFrame) -> Pre
 
     Raises
     ------
-    InvalidArgumentError
-        If start_time, stop_time or stimulus_name is missing.
     InvalidFileError
         If a stimulus name cannot be translated.
     """
@@ -187,11 +185,6 @@ def select_tagged_intervals(invalid_times: pd.DataFrame, tags: Collection[str]) 
     -------
     DataFrame
         The matching rows, in the same order.
-
-    Raises
-    ------
-    InvalidArgumentError
-        If a column is missing.
     """
     require_columns(
         invalid_times, "start_time", "stop_time", "tags", what="the table of invalid times"
@@ -267,11 +260,6 @@ def list_presentations(
         Index ``stimulus_presentation_id``; columns stimulus_block, start_time, stop_time [s],
         stimulus_name, the parameters, duration [s] and stimulus_condition_id. Invalid
         presentations have only start_time, stop_time and stimulus_name; the rest is NaN.
-
-    Raises
-    ------
-    NotFoundError
-        If a stimulus name does not occur in this session.
     """
     visible = _visible_names(presentations)
     rows = _rows_of(visible, names)

@@ -12,7 +12,6 @@ from spikehouse.analysis.common import (
     peak_times,
     preferred_trials,
     psth_edges,
-    trial_metrics,
 )
 from spikehouse.analysis.inputs import StimulusResponses
 from spikehouse.errors import InvalidArgumentError
@@ -150,12 +149,15 @@ def test_common_metrics__wrong_shapes():
         common_metrics(responses, suffix="x", preferred=np.array([0]), is_blank=np.array([True]))
 
 
-def test_trial_metrics__lacks_only_the_peak(rng):
+def test_common_metrics__some_names_behind_own_columns(rng):
     responses = random_responses(rng)
     preferred = responses.preferred_conditions()
     table = common_metrics(responses, suffix="x", preferred=preferred)
-    few = trial_metrics(responses, suffix="x", preferred=preferred)
-    pd.testing.assert_frame_equal(few, table.drop(columns="time_to_peak_x"))
+    own = {"own": np.arange(len(table))}
+    few = common_metrics(responses, suffix="x", preferred=preferred, own=own, names=("fano",))
+    pd.testing.assert_frame_equal(
+        few, table[["fano_x"]].assign(own_x=own["own"])[["own_x", "fano_x"]]
+    )
 
 
 def test_preferred_trials__conditions_shown_unequally_often():

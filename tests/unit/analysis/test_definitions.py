@@ -10,8 +10,7 @@ import pytest
 from spikehouse.analysis.checks import DEFINITIONS, Definition
 from spikehouse.analysis.common import peak_times
 from spikehouse.analysis.contrast import c50
-from spikehouse.analysis.rf_gaussian import fit_2d_gaussian
-from spikehouse.analysis.running import running_modulation
+from spikehouse.analysis.rf_shapes import fit_2d_gaussian
 from spikehouse.analysis.temporal import modulation_index
 from spikehouse.analysis.tuning import (
     compute_direction_selectivity,
@@ -19,7 +18,7 @@ from spikehouse.analysis.tuning import (
     has_ties,
     preferred_value,
 )
-from spikehouse.analysis.variability import compute_fano_factor
+from spikehouse.analysis.variability import compute_fano_factor, running_modulation
 
 NAN = float("nan")
 CONTRASTS = [0.01, 0.02, 0.04, 0.08, 0.13, 0.2, 0.35, 0.6, 1.0]

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from spikehouse.analysis import StimulusResponses
-from spikehouse.analysis.dots import compute_dot_motion_metrics
+from spikehouse.analysis.gratings import compute_dot_motion_metrics
 from spikehouse.errors import InvalidArgumentError
 
 COLUMNS = [

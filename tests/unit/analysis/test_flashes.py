@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from spikehouse.analysis.flashes import compute_flashes_metrics, on_off_ratio, sustained_index
+from spikehouse.analysis.images import compute_flashes_metrics, on_off_ratio, sustained_index
 from spikehouse.analysis.inputs import StimulusResponses
 from spikehouse.errors import InvalidArgumentError
 from spikehouse.session import EcephysSession
@@ -67,7 +67,7 @@ def test_compute_flashes_metrics__unit_without_spikes_and_no_units():
 
 def test_compute_flashes_metrics__no_color():
     with pytest.raises(
-        InvalidArgumentError, match="flashes has no parameter 'shade'; it has color"
+        InvalidArgumentError, match="flashes have no column 'shade'; they have 'color'"
     ):
         compute_flashes_metrics(make_flashes([-1, 1], {1: [5.1]}), color_column="shade")
 

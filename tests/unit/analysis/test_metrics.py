@@ -23,14 +23,16 @@ from spikehouse.analysis import (
     list_analyses,
 )
 from spikehouse.analysis.checks import DEFINITIONS
-from spikehouse.analysis.flashes import compute_flashes_metrics
 from spikehouse.analysis.gratings import (
     compute_drifting_gratings_metrics,
     compute_static_gratings_metrics,
 )
-from spikehouse.analysis.movies import compute_natural_movies_metrics
+from spikehouse.analysis.images import (
+    compute_flashes_metrics,
+    compute_natural_movies_metrics,
+    compute_natural_scenes_metrics,
+)
 from spikehouse.analysis.receptive_fields import compute_receptive_field_metrics
-from spikehouse.analysis.scenes import compute_natural_scenes_metrics
 from spikehouse.demo import Survey
 from spikehouse.errors import InvalidArgumentError, NotFoundError
 from spikehouse.session import EcephysSession

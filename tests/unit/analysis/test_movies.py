@@ -6,12 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from spikehouse.analysis.inputs import StimulusResponses
-from spikehouse.analysis.movies import (
+from spikehouse.analysis.images import (
     compute_natural_movies_metrics,
     movie_reliability,
     movie_repeats,
 )
+from spikehouse.analysis.inputs import StimulusResponses
 from spikehouse.session import EcephysSession
 
 FRAME = 1 / 30
@@ -64,7 +64,7 @@ def test_movie_reliability__does_not_depend_on_how_many_units_are_done_at_once(r
     spikes = {u: rng.uniform(5, 9, 30) for u in range(7)}
     responses = make_movie(list(range(30)) * 4, spikes)
     whole = movie_reliability(responses)
-    monkeypatch.setattr("spikehouse.analysis.movies.N_UNITS_AT_ONCE", 3)
+    monkeypatch.setattr("spikehouse.analysis.images.N_UNITS_AT_ONCE", 3)
     np.testing.assert_array_equal(movie_reliability(responses), whole)
 
 

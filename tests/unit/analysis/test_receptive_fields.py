@@ -12,8 +12,9 @@ from spikehouse.analysis.receptive_fields import (
     compute_receptive_field_maps,
     compute_receptive_field_metrics,
 )
-from spikehouse.analysis.rf_gaussian import fit_2d_gaussian, gaussian_moments_2d
 from spikehouse.analysis.rf_shapes import (
+    fit_2d_gaussian,
+    gaussian_moments_2d,
     invert_rf,
     is_rf_inverted,
     rf_on_screen,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from spikehouse.analysis.running import running_modulation
+from spikehouse.analysis.variability import running_modulation
 from spikehouse.errors import InvalidArgumentError
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from spikehouse.analysis.images import compute_natural_scenes_metrics, image_selectivity
 from spikehouse.analysis.inputs import StimulusResponses
-from spikehouse.analysis.scenes import compute_natural_scenes_metrics, image_selectivity
 from spikehouse.demo.neurons import N_FEATURES, make_image_features
 from spikehouse.errors import InvalidArgumentError
 from spikehouse.session import EcephysSession
@@ -97,7 +97,7 @@ def test_compute_natural_scenes_metrics__unit_without_spikes():
 
 def test_compute_natural_scenes_metrics__no_frame_or_only_blanks():
     responses = make_scenes([1, 2], {1: [5.1]})
-    with pytest.raises(InvalidArgumentError, match="no parameter 'image'; it has frame"):
+    with pytest.raises(InvalidArgumentError, match="no column 'image'; they have 'frame'"):
         compute_natural_scenes_metrics(responses, image_column="image")
     with pytest.raises(InvalidArgumentError, match="no condition but blank sweeps"):
         compute_natural_scenes_metrics(make_scenes([-1, -1], {1: [5.1]}))

@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 from spikehouse.analysis.common import psth_edges
-from spikehouse.analysis.flashes import compute_flashes_metrics
 from spikehouse.analysis.gratings import compute_drifting_gratings_metrics
+from spikehouse.analysis.images import compute_flashes_metrics
 from spikehouse.analysis.inputs import StimulusResponses
 from spikehouse.analysis.receptive_fields import compute_receptive_field_metrics
 from spikehouse.demo.plan import draw_plan

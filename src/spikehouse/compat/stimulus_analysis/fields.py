@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from spikehouse.analysis import rf_gaussian as _gaussian
 from spikehouse.analysis import rf_shapes as _shapes
 from spikehouse.analysis.rf_shapes import invert_rf
 
@@ -38,7 +37,7 @@ N_ROWS = 9
 def gaussian_moments_2d(data: npt.ArrayLike) -> Moments | None:
     """Compute peak, centre (y, x) and width (y, x) of a map in pixels; None without spikes."""
     # as in AllenSDK the width along y is that of the row, and the one along x that of the column
-    found = _gaussian.gaussian_moments_2d(data, definition="published")
+    found = _shapes.gaussian_moments_2d(data, definition="published")
     if not np.isfinite(found.center_y):
         return None
     height, y, x, width_y, width_x = (float(value) for value in found)
@@ -47,7 +46,7 @@ def gaussian_moments_2d(data: npt.ArrayLike) -> Moments | None:
 
 def fit_2d_gaussian(matrix: npt.ArrayLike) -> tuple[npt.NDArray[np.float64], bool]:
     """Fit a Gaussian to a map; returns peak, centre (y, x), width (y, x) and convergence."""
-    fit = _gaussian.fit_2d_gaussian(matrix, definition="published")
+    fit = _shapes.fit_2d_gaussian(matrix, definition="published")
     parameters = np.array([fit.peak_height, fit.center_y, fit.center_x, fit.width_y, fit.width_x])
     return parameters, bool(fit.is_fitted)
 

@@ -15,8 +15,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from spikehouse.analysis import contrast as _contrast
-from spikehouse.analysis import running as _running
-from spikehouse.analysis import scenes as _scenes
+from spikehouse.analysis import images as _images
 from spikehouse.analysis import temporal as _temporal
 from spikehouse.analysis import tuning as _tuning
 from spikehouse.analysis import variability as _variability
@@ -66,7 +65,7 @@ def running_modulation(
     """Compute p-value and relative difference of spike counts with and without running [cm/s]."""
     if not _have_equal_length(spike_counts=spike_counts, running_speeds=running_speeds):
         return float("nan"), float("nan")
-    found = _running.running_modulation(
+    found = _variability.running_modulation(
         spike_counts, running_speeds, speed_threshold=speed_threshold, definition="published"
     )
     return float(found.p_value), float(found.run_mod)
@@ -233,7 +232,7 @@ def deg2rad(arr: npt.ArrayLike) -> Any:  # noqa: ANN401 - a number for a number,
 
 def image_selectivity(spike_means: npt.ArrayLike, num_steps: int = 1000) -> float:
     """Compute the image selectivity from the mean responses to images."""
-    return float(_scenes.image_selectivity(spike_means, n_steps=num_steps))
+    return float(_images.image_selectivity(spike_means, n_steps=num_steps))
 
 
 def f1_f0(arr: npt.ArrayLike, tf: float, trial_duration: float) -> float:

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from spikehouse.analysis.dots import compute_dot_motion_metrics
 from spikehouse.analysis.gratings import (
+    compute_dot_motion_metrics,
     compute_drifting_gratings_metrics,
     compute_static_gratings_metrics,
 )

@@ -9,9 +9,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from spikehouse.analysis.flashes import compute_flashes_metrics
-from spikehouse.analysis.movies import compute_natural_movies_metrics
-from spikehouse.analysis.scenes import compute_natural_scenes_metrics
+from spikehouse.analysis.images import (
+    compute_flashes_metrics,
+    compute_natural_movies_metrics,
+    compute_natural_scenes_metrics,
+)
 from spikehouse.compat.stimulus_analysis.base import StimulusAnalysis, list_metrics, list_values
 
 __all__ = ["Flashes", "NaturalMovies", "NaturalScenes"]
