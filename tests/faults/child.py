@@ -16,6 +16,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "standins"))
+
 from fault_sources import SESSION_ID, choose_options, cut_small, make_source_at
 
 from spikehouse.errors import CacheError

@@ -7,8 +7,7 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Literal, TypeAlias
 
-from fault_server import RIGHT, Behaviour
-
+from file_server import RIGHT, Behaviour
 from spikehouse.errors import ChecksumError, InvalidFileError, SourceError, TransferError
 
 Column: TypeAlias = Literal["warehouse", "s3", "dandi", "warehouse table", "s3 table", "streaming"]

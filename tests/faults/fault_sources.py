@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import io
-import re
 from collections.abc import Callable
 from typing import Any, Literal
 
 import h5py
 import numpy as np
-from fault_server import Document, FaultyServer, read_criteria
 
+from file_server import Document, FileServer, Handler, answer_page
 from spikehouse.survey.source import Source
 from spikehouse.survey.sources import rma_client
 from spikehouse.survey.sources.dandi import Dandi
@@ -71,46 +70,37 @@ def write_probes() -> bytes:
     return "\n".join(lines).encode() + b"\n"
 
 
-def _answer_warehouse(path: str) -> object:
-    criteria = read_criteria(path)
+def _answer_warehouse(handler: Handler) -> None:
+    criteria = handler.criteria()
     rows: list[dict[str, Any]] = []
     if "EcephysProbe'" not in criteria and "model::EcephysProbe" in criteria:
         rows = PROBES
     elif "model::WellKnownFile" in criteria:
         link = f"/api/v2/well_known_file_download/{FILE_ID}"
         rows = [{"id": FILE_ID, "download_link": link}]
-    start, n_rows = (
-        int(re.search(rf"\[{option}\$eq(\d+)\]", criteria)[1])  # type: ignore[index]
-        for option in ("start_row", "num_rows")
-    )
-    page = rows[start : start + n_rows]
-    return {
-        "success": True,
-        "start_row": start,
-        "num_rows": len(page),
-        "total_rows": len(rows),
-        "msg": page,
-    }
+    handler.send_json(answer_page(criteria, rows))
 
 
-def serve_everything(server: FaultyServer, versions: tuple[bytes, ...]) -> None:
+def serve_everything(server: FileServer, versions: tuple[bytes, ...]) -> None:
     """Put the recording and its tables where each of the sources looks for them."""
-    file = Document(versions, "application/octet-stream", "file")
-    server.serve(r"/session_\d+\.nwb$", file)
-    server.serve(r"/probes\.csv$", Document((write_probes(),), "text/csv", "table"))
-    server.serve(r"/sessions\.csv$", Document((SESSIONS.encode(),), "text/csv", "query"))
-    server.serve(r"/well_known_file_download/\d+$", file)
-    server.serve(r"/api/v2/data/query\.json$", _answer_warehouse)
-    server.serve(r"/blobs/", file)
+    file = Document(versions)
     blob = f"http://{host_of_bytes(server.address)}/blobs/7d6/bd7/{ASSET_ID}"
-    server.serve(r"/assets/[0-9a-f-]+/download/?$", blob)
     path = f"sub-707296975/sub-707296975_ses-{SESSION_ID}.nwb"
     asset = {"asset_id": ASSET_ID, "path": path, "size": len(versions[0])}
     digest = {"dandi:sha2-256": hashlib.sha256(versions[0]).hexdigest()}
     described = {"id": f"dandiasset:{ASSET_ID}", "contentSize": len(versions[0]), "digest": digest}
-    server.serve(r"/assets/[0-9a-f-]+/?$", lambda _: {**described, "path": path})
     listing = {"count": 1, "next": None, "previous": None, "results": [asset]}
-    server.serve(r"/assets/?$", lambda _: listing)
+    server.routes |= {
+        r".*/session_\d+\.nwb": file,
+        r".*/probes\.csv": Document((write_probes(),), "text/csv", "table"),
+        r".*/sessions\.csv": Document((SESSIONS.encode(),), "text/csv", "query"),
+        r".*/well_known_file_download/\d+": file,
+        r".*/api/v2/data/query\.json": _answer_warehouse,
+        r".*/blobs/.*": file,
+        r".*/assets/[0-9a-f-]+/download/?": blob,
+        r".*/assets/[0-9a-f-]+/?": lambda handler: handler.send_json({**described, "path": path}),
+        r".*/assets/?": lambda handler: handler.send_json(listing),
+    }
 
 
 def cut_small(patch: Callable[[object, str, int], None] = setattr) -> None:
@@ -135,7 +125,7 @@ def choose_options() -> HttpOptions:
 
 
 def make_source(
-    name: SourceName, server: FaultyServer, options: HttpOptions, *, tls: bool = False
+    name: SourceName, server: FileServer, options: HttpOptions, *, tls: bool = False
 ) -> Source:
     """Make a client of one of the three, whose host is the faulty server."""
     return make_source_at(name, server.address, options, tls=tls)

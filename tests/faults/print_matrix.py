@@ -8,6 +8,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "standins"))
+
 from fault_matrix import tabulate
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "reliability.md"

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 from fault_matrix import HTML
-from fault_server import Behaviour, FaultyServer
 from fault_sources import (
     SESSION_ID,
     SMALL_BLOCK,
@@ -21,6 +20,7 @@ from fault_sources import (
     serve_everything,
 )
 
+from file_server import Behaviour, FileServer
 from spikehouse.errors import SourceError
 from spikehouse.survey.manifest import create_manifest
 from spikehouse.survey.store import Store
@@ -44,7 +44,7 @@ def body() -> bytes:
     return make_recording(4)
 
 
-def open_store(folder: Path, first: FaultyServer, second: FaultyServer) -> Store:
+def open_store(folder: Path, first: FileServer, second: FileServer) -> Store:
     options = choose_options()
     sources = [make_source("s3", first, options), make_source("warehouse", second, options)]
     manifest = create_manifest(folder / "manifest.json")
@@ -53,10 +53,10 @@ def open_store(folder: Path, first: FaultyServer, second: FaultyServer) -> Store
 
 @pytest.mark.parametrize("fault", BROKEN)
 def test_fallback__takes_the_next_source(fault: str, body: bytes, tmp_path: Path) -> None:
-    with FaultyServer() as first, FaultyServer() as second:
+    with FileServer() as first, FileServer() as second:
         for server in (first, second):
             serve_everything(server, (body,))
-        first.misbehave("file", BROKEN[fault])
+        first.misbehave(BROKEN[fault])
         store = open_store(tmp_path, first, second)
         path = store.fetch(store.file("session", SESSION_ID))
         assert path.read_bytes() == body
@@ -64,35 +64,35 @@ def test_fallback__takes_the_next_source(fault: str, body: bytes, tmp_path: Path
 
 
 def test_fallback__goes_on_from_the_bytes_that_are_there(body: bytes, tmp_path: Path) -> None:
-    with FaultyServer() as first, FaultyServer() as second:
+    with FileServer() as first, FileServer() as second:
         for server in (first, second):
             serve_everything(server, (body,))
-        first.misbehave("file", Behaviour(status=500), after=4)
+        first.misbehave(Behaviour(status=500), after=4)
         store = open_store(tmp_path, first, second)
         path = store.fetch(store.file("session", SESSION_ID))
         assert path.read_bytes() == body
-        assert first.n_sent["file"] >= 2 * SMALL_BLOCK
-        assert first.n_sent["file"] + second.n_sent["file"] < len(body) + SMALL_BLOCK
+        assert first.n_sent() >= 2 * SMALL_BLOCK
+        assert first.n_sent() + second.n_sent() < len(body) + SMALL_BLOCK
 
 
 def test_fallback__of_another_version_begins_anew(body: bytes, tmp_path: Path) -> None:
     other = make_recording(5)
-    with FaultyServer() as first, FaultyServer() as second:
+    with FileServer() as first, FileServer() as second:
         serve_everything(first, (body,))
         serve_everything(second, (body, other))
-        first.misbehave("file", Behaviour(status=500), after=4)
-        second.misbehave("file", Behaviour(version=1))
+        first.misbehave(Behaviour(status=500), after=4)
+        second.misbehave(Behaviour(version=1))
         store = open_store(tmp_path, first, second)
         path = store.fetch(store.file("session", SESSION_ID))
         assert path.read_bytes() == other
 
 
 def test_fallback__names_every_source_that_failed(body: bytes, tmp_path: Path) -> None:
-    with FaultyServer() as first, FaultyServer() as second:
+    with FileServer() as first, FileServer() as second:
         for server in (first, second):
             serve_everything(server, (body,))
-        first.misbehave("file", Behaviour(status=500))
-        second.misbehave("file", Behaviour(status=503))
+        first.misbehave(Behaviour(status=500))
+        second.misbehave(Behaviour(status=503))
         store = open_store(tmp_path, first, second)
         with pytest.raises(SourceError, match=r"(?s)s3.*status 500.*warehouse.*status 503"):
             store.fetch(store.file("session", SESSION_ID))
@@ -118,7 +118,7 @@ def test_tls__certificate_nobody_vouches_for_is_refused(
 ) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
-    with FaultyServer(tls=context) as server:
+    with FileServer(tls=context) as server:
         serve_everything(server, (body,))
         options = choose_options()
         manifest = create_manifest(tmp_path / "manifest.json")
@@ -126,16 +126,16 @@ def test_tls__certificate_nobody_vouches_for_is_refused(
         store = Store(manifest, [source], options=options, progress=False)
         with pytest.raises(SourceError, match="certificate verify failed"):
             store.fetch(store.file("session", SESSION_ID))
-        assert server.n_seen["file"] == 0
+        assert server.n_asked["file"] == 0
 
 
 @pytest.mark.parametrize("name", ["warehouse", "s3", "dandi"])
 def test_resume__fetches_only_what_is_missing(
     name: SourceName, body: bytes, tmp_path: Path
 ) -> None:
-    with FaultyServer() as server:
+    with FileServer() as server:
         serve_everything(server, (body,))
-        server.misbehave("file", Behaviour(status=500), after=4)
+        server.misbehave(Behaviour(status=500), after=4)
         options = choose_options()
         manifest = create_manifest(tmp_path / "manifest.json")
         source = make_source(name, server, options)
@@ -147,8 +147,8 @@ def test_resume__fetches_only_what_is_missing(
             store.fetch(target)
         state, n_kept = store.state(target)
         assert state == "partial"
-        assert 2 * SMALL_BLOCK <= n_kept <= server.n_sent["file"]
+        assert 2 * SMALL_BLOCK <= n_kept <= server.n_sent()
         server.behave()
         assert store.fetch(target).read_bytes() == body
-        assert server.n_sent["file"] <= len(body) + SMALL_BLOCK
+        assert server.n_sent() <= len(body) + SMALL_BLOCK
         assert store.state(target) == ("cached", len(body))

@@ -23,7 +23,6 @@ from fault_matrix import (
     Outcome,
     tabulate,
 )
-from fault_server import FaultyServer, Kind
 from fault_sources import (
     PROBES,
     SESSION_ID,
@@ -36,6 +35,7 @@ from fault_sources import (
 )
 from print_matrix import read_page
 
+from file_server import FileServer
 from spikehouse.survey.file_kinds import VISUAL_CODING
 from spikehouse.survey.manifest import create_manifest
 from spikehouse.survey.source import Source
@@ -64,10 +64,10 @@ def versions() -> tuple[bytes, ...]:
     return versions
 
 
-def open_server(fault: Fault | None, versions: tuple[bytes, ...]) -> FaultyServer:
+def open_server(fault: Fault | None, versions: tuple[bytes, ...]) -> FileServer:
     refused = fault is not None and fault.how == "refused"
     wait = (0.12 if fault.times else None) if fault is not None and refused else 0.0
-    server = FaultyServer(listens_after_s=wait)
+    server = FileServer(listens_after_s=wait)
     serve_everything(server, versions)
     return server
 
@@ -106,7 +106,7 @@ def assert_fails(act: Callable[[], object], outcome: Fails) -> None:
     assert len(message) > 20, message
 
 
-def assert_tried(fault: Fault, server: FaultyServer, kind: Kind) -> None:
+def assert_tried(fault: Fault, server: FileServer, kind: str) -> None:
     """Make sure that the fault has happened, and as often as the page says."""
     if fault.how != "answer":
         return
@@ -114,9 +114,9 @@ def assert_tried(fault: Fault, server: FaultyServer, kind: Kind) -> None:
     assert fault.times is None or server.n_wrong[kind] == fault.times
 
 
-def assert_asked_once(outcome: Fails, server: FaultyServer, kind: Kind) -> None:
+def assert_asked_once(outcome: Fails, server: FileServer, kind: str) -> None:
     if outcome.said.startswith("error at once"):
-        assert server.n_seen[kind] == 1
+        assert server.n_asked[kind] == 1
 
 
 def list_unfinished(folder: Path) -> list[str]:
@@ -139,10 +139,10 @@ def cases(*columns: Column) -> list[Any]:
     ]
 
 
-def misbehave(server: FaultyServer, fault: Fault, kind: Kind) -> None:
+def misbehave(server: FileServer, fault: Fault, kind: str) -> None:
     server.right = fault.before
     if fault.behaviour is not None:
-        server.misbehave(kind, fault.behaviour, after=fault.after, times=fault.times)
+        server.misbehave(fault.behaviour, kind=kind, after=fault.after, times=fault.times)
 
 
 @pytest.mark.parametrize(("fault", "column"), cases(*FILES))
@@ -184,7 +184,7 @@ def test_table__is_right_or_absent(
     name: SourceName = "warehouse" if column == "warehouse table" else "s3"
     options = options_for(fault, outcome)
     with open_server(fault, versions) as server:
-        kind: Kind = "query" if name == "warehouse" else "table"
+        kind: str = "query" if name == "warehouse" else "table"
         misbehave(server, fault, kind)
         store = open_store(
             tmp_path, make_source(name, server, options, tls=fault.how == "tls"), options

@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fault_server import Behaviour, FaultyServer
 from fault_sources import SESSION_ID, SMALL_BLOCK, make_recording, serve_everything
+
+from file_server import Behaviour, FileServer
 
 CHILD = Path(__file__).with_name("child.py")
 N_KILLS = 50
@@ -31,8 +32,8 @@ def body() -> bytes:
 
 
 @pytest.fixture
-def server(body: bytes) -> Iterator[FaultyServer]:
-    with FaultyServer() as server:
+def server(body: bytes) -> Iterator[FileServer]:
+    with FileServer() as server:
         serve_everything(server, (body,))
         yield server
 
@@ -83,7 +84,7 @@ def zygote() -> Iterator[Zygote]:
     zygote.close()
 
 
-def describe(server: FaultyServer, folder: Path) -> dict[str, Any]:
+def describe(server: FileServer, folder: Path) -> dict[str, Any]:
     return {"name": SOURCE, "address": server.address, "folder": str(folder)}
 
 
@@ -96,7 +97,7 @@ def list_parts(folder: Path) -> list[str]:
 
 
 def test_kill__at_any_moment_loses_nothing(
-    zygote: Zygote, server: FaultyServer, body: bytes, tmp_path: Path
+    zygote: Zygote, server: FileServer, body: bytes, tmp_path: Path
 ) -> None:
     server.pause_s = 0.02
     chance = random.Random(50)
@@ -121,7 +122,7 @@ def test_kill__at_any_moment_loses_nothing(
     assert target.read_bytes() == body
     assert list_parts(tmp_path) == []
     n_files += 1
-    twice = server.n_sent["file"] - n_files * len(body)
+    twice = server.n_sent() - n_files * len(body)
     print(
         f"{n_killed} kills, {n_files} files of {len(body)} bytes, "
         f"{twice / n_killed:.0f} bytes fetched twice a kill, {time.monotonic() - began:.1f} s"
@@ -135,19 +136,19 @@ MOST_BYTES_TWICE_A_KILL = 4 * SMALL_BLOCK
 
 @pytest.mark.parametrize("n", [2, 8])
 def test_company__fetches_a_file_once(
-    n: int, zygote: Zygote, server: FaultyServer, body: bytes, tmp_path: Path
+    n: int, zygote: Zygote, server: FileServer, body: bytes, tmp_path: Path
 ) -> None:
     server.pause_s = 0.005
     zygote.start(describe(server, tmp_path), n)
     assert zygote.wait() == [0] * n
     assert recording_in(tmp_path).read_bytes() == body
     # one byte more, or a few, to ask how long the file is
-    assert len(body) <= server.n_sent["file"] < len(body) + 100
+    assert len(body) <= server.n_sent() < len(body) + 100
     assert list_parts(tmp_path) == []
 
 
 def test_company__takes_over_from_one_that_was_killed(
-    zygote: Zygote, server: FaultyServer, body: bytes, tmp_path: Path
+    zygote: Zygote, server: FileServer, body: bytes, tmp_path: Path
 ) -> None:
     server.pause_s = 0.05
     pids = zygote.start(describe(server, tmp_path), 3)
@@ -167,10 +168,10 @@ def run_child(task: str, settings: dict[str, Any], *, before: tuple[str, ...] = 
 
 @pytest.mark.parametrize("jump_s", [86_400.0, -86_400.0], ids=["forward", "back"])
 def test_clock__that_jumps_does_no_harm(
-    jump_s: float, server: FaultyServer, body: bytes, tmp_path: Path
+    jump_s: float, server: FileServer, body: bytes, tmp_path: Path
 ) -> None:
     server.pause_s = 0.01
-    server.misbehave("file", Behaviour(stop="stall", stop_at=0.5), after=1, times=1)
+    server.misbehave(Behaviour(stop="stall", stop_at=0.5), after=1, times=1)
     began = time.monotonic()
     run_child("jump", {**describe(server, tmp_path), "jump_s": jump_s})
     assert time.monotonic() - began < 10
@@ -194,7 +195,7 @@ def own_disk() -> tuple[str, ...]:
 
 
 def test_disk__too_small_is_said_after_the_first_answer(
-    own_disk: tuple[str, ...], server: FaultyServer, body: bytes, tmp_path: Path
+    own_disk: tuple[str, ...], server: FileServer, body: bytes, tmp_path: Path
 ) -> None:
     folder, copy = tmp_path / "disk", tmp_path / "copy"
     folder.mkdir()
@@ -203,11 +204,11 @@ def test_disk__too_small_is_said_after_the_first_answer(
     )
     assert "more on the disk of" in said
     assert copy.read_bytes() == body
-    assert server.n_sent["file"] <= len(body) + SMALL_BLOCK
+    assert server.n_sent() <= len(body) + SMALL_BLOCK
 
 
 def test_disk__that_fills_midway_keeps_what_it_has(
-    own_disk: tuple[str, ...], server: FaultyServer, body: bytes, tmp_path: Path
+    own_disk: tuple[str, ...], server: FileServer, body: bytes, tmp_path: Path
 ) -> None:
     server.pause_s = 0.01
     folder, copy = tmp_path / "disk", tmp_path / "copy"
@@ -220,7 +221,7 @@ def test_disk__that_fills_midway_keeps_what_it_has(
 
 
 def test_disk__read_only_is_said_and_what_is_there_is_used(
-    own_disk: tuple[str, ...], server: FaultyServer, body: bytes, tmp_path: Path
+    own_disk: tuple[str, ...], server: FileServer, body: bytes, tmp_path: Path
 ) -> None:
     folder, copy = tmp_path / "disk", tmp_path / "copy"
     folder.mkdir()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.standins.dandi_server import Archive, serve_archive
+from dandi_server import Archive, serve_archive
 
 from spikehouse.errors import ChecksumError, NotFoundError, SourceError
 from spikehouse.survey import VISUAL_CODING, Dandi, Folder

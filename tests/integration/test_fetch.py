@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from tests.standins.file_server import FileServer
 from warehouse_server import DemoWarehouse
 
+from file_server import FileServer
 from spikehouse import EcephysProjectCache, cli
 from spikehouse.demo import Survey
 from spikehouse.errors import (

@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from tests.standins.file_server import Fault, FileServer
 
+from file_server import Behaviour, FileServer
 from spikehouse import EcephysSession
 from spikehouse.errors import InvalidArgumentError, InvalidFileError, SourceError
 from spikehouse.nwb.lfp import open_lfp
@@ -135,7 +135,7 @@ def test_streamed_lfp__windows_far_apart__fetched_together(survey):
 def test_streamed_session__server_fails_midway__usable_afterwards(server, session_path):
     session = EcephysSession.from_nwb_path(open_remote(server))
     unit = session.units.index[0]
-    server.misbehave(Fault(status=503))
+    server.misbehave(Behaviour(status=503))
     with pytest.raises(
         SourceError, match=r"http://127.*/units/waveform_mean could not be downloaded: .*status 503"
     ):
@@ -152,7 +152,7 @@ def test_streamed_session__server_fails_while_hdf5_reads__usable_afterwards(serv
             options=replace(OPTIONS, metadata_window=16 << 10, largest_window=16 << 10),
         )
     )
-    server.misbehave(Fault(status=500))
+    server.misbehave(Behaviour(status=500))
     with pytest.raises(SourceError, match=r"http://127.*status 500"):
         _ = session.units
     server.behave()
@@ -162,13 +162,13 @@ def test_streamed_session__server_fails_while_hdf5_reads__usable_afterwards(serv
 def test_streamed_session__file_changes_at_the_server__never_mixed(server):
     session = EcephysSession.from_nwb_path(open_remote(server))
     _ = session.units
-    server.right = Fault(version=1)
+    server.right = Behaviour(version=1)
     with pytest.raises(ChangedError, match="has changed at the server"):
         _ = session.mean_waveforms[session.units.index[0]]
 
 
 def test_streamed_session__server_without_ranges__says_to_fetch(server):
-    server.right = Fault(ranges="no")
+    server.right = Behaviour(ranges="no")
     with pytest.raises(SourceError, match=r"serves no ranges .*: download it, and give its path"):
         EcephysSession.from_nwb_path(open_remote(server))
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
-from tests.standins.file_server import Document, FileServer, Handler
+from file_server import Document, FileServer, Handler
 
 VERSION = "0.251116.2246"
 UUID = "([0-9a-f-]{36})"

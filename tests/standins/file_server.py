@@ -1,6 +1,6 @@
 """The loopback server of the tests: serves what it is given, and goes wrong as it is told.
 
-One request is answered in one place, :meth:`Handler.send`; a :class:`Fault` is a handful of
+One request is answered in one place, :meth:`Handler.send`; a :class:`Behaviour` is a handful of
 departures from a right answer. What no fault describes is a function of the handler.
 """
 
@@ -17,7 +17,8 @@ import ssl
 import struct
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -30,7 +31,7 @@ TLS_HANDSHAKE = b"\x16"
 
 
 @dataclass(frozen=True)
-class Fault:
+class Behaviour:
     """How an answer departs from a right one.
 
     Attributes
@@ -101,7 +102,7 @@ class Fault:
     pause_s: float = 0.0
 
 
-RIGHT = Fault()
+RIGHT = Behaviour()
 
 
 @dataclass(frozen=True)
@@ -151,7 +152,8 @@ class Request:
         return urlsplit(self.path).path.rpartition("/")[2]
 
 
-Answer = Document | bytes | Path | Callable[["Handler"], None]
+# text is an address to go to
+Answer = Document | bytes | Path | str | Callable[["Handler"], None]
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -190,6 +192,8 @@ class Handler(BaseHTTPRequestHandler):
                 answer(self)
             elif answer is None:
                 self.send_words(404)
+            elif isinstance(answer, str):
+                self.send_words(302, Location=answer)
             else:
                 self.send(answer)
 
@@ -234,7 +238,7 @@ class Handler(BaseHTTPRequestHandler):
 
     # ---- documents
 
-    def send(self, document: Document, fault: Fault | None = None) -> None:
+    def send(self, document: Document, fault: Behaviour | None = None) -> None:
         """Send a document, or what a fault makes of it."""
         request = self._read_request(document)
         fault = self.server.decide(request) if fault is None else fault
@@ -289,7 +293,7 @@ class Handler(BaseHTTPRequestHandler):
         return Request(self.path, document.kind, n, 0, size, is_part=False, if_range=if_range)
 
     def _choose_range(
-        self, request: Request, document: Document, fault: Fault, version: int
+        self, request: Request, document: Document, fault: Behaviour, version: int
     ) -> None:
         size = request.stop = request.stop - fault.says_less
         match = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
@@ -303,7 +307,7 @@ class Handler(BaseHTTPRequestHandler):
         if start < stop:
             request.start, request.stop, request.is_part = start, stop, True
 
-    def _send_body(self, body: bytes, request: Request, fault: Fault) -> None:
+    def _send_body(self, body: bytes, request: Request, fault: Behaviour) -> None:
         share = random.Random(request.n).random() if fault.stop_at is None else fault.stop_at
         # a byte at least: a server that never sends one is the one that stays silent
         end = math.ceil(len(body) * share) if fault.stop else len(body)
@@ -328,7 +332,7 @@ class Handler(BaseHTTPRequestHandler):
         if fault.framing == "close" or fault.length or fault.stop or fault.longer:
             self.close_connection = True
 
-    def _send_piece(self, piece: bytes, fault: Fault) -> None:
+    def _send_piece(self, piece: bytes, fault: Behaviour) -> None:
         is_chunk = fault.framing in ("chunks", "both")
         self.wfile.write(b"%x\r\n%b\r\n" % (len(piece), piece) if is_chunk else piece)
 
@@ -363,6 +367,8 @@ class FileServer(ThreadingHTTPServer):
         Path and query of every request.
     requests
         The requests for documents.
+    n_asked, n_wrong
+        Requests for documents by their kind, and those that were answered wrongly.
     delay_s
         Silence before every answer.
     pause_s
@@ -386,14 +392,14 @@ class FileServer(ThreadingHTTPServer):
         self.routes: dict[str, Answer] = {}
         self.seen: list[str] = []
         self.requests: list[Request] = []
-        self.n_wrong: dict[str, int] = {}
+        self.n_asked: Counter[str] = Counter()
+        self.n_wrong: Counter[str] = Counter()
         self.delay_s = 0.0
         self.pause_s = 0.0
         self.right = RIGHT
         self.lock = threading.Lock()
         self.released = threading.Event()
-        self._counts: dict[str, int] = {}
-        self._faults: list[tuple[str, Fault, int, int | None]] = []
+        self._faults: list[tuple[str, Behaviour, int, int | None]] = []
         self._is_over = threading.Event()
         self._listens_after_s = listens_after_s
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -472,10 +478,10 @@ class FileServer(ThreadingHTTPServer):
     # ---- how it goes wrong
 
     def misbehave(
-        self, fault: Fault, *, kind: str = "file", after: int = 0, times: int | None = None
+        self, fault: Behaviour, *, kind: str = "file", after: int = 0, times: int | None = None
     ) -> None:
         """Go wrong: for ``times`` requests (None: always), beginning after some right ones."""
-        self._faults.append((kind, fault, self._counts.get(kind, 0) + after, times))
+        self._faults.append((kind, fault, self.n_asked[kind] + after, times))
 
     def behave(self) -> None:
         """Answer rightly from now on."""
@@ -483,13 +489,13 @@ class FileServer(ThreadingHTTPServer):
         self.released.set()
         self._faults.clear()
 
-    def decide(self, request: Request) -> Fault:
+    def decide(self, request: Request) -> Behaviour:
         """Choose the fault of a request; the one that was told last goes first."""
         for kind, fault, first, times in reversed(self._faults):
             is_due = request.n >= first and (times is None or request.n < first + times)
             if is_due and kind == request.kind:
                 with self.lock:
-                    self.n_wrong[kind] = self.n_wrong.get(kind, 0) + 1
+                    self.n_wrong[kind] += 1
                 return fault
         return self.right
 
@@ -497,8 +503,8 @@ class FileServer(ThreadingHTTPServer):
 
     def count_request(self, kind: str) -> int:
         with self.lock:
-            n = self._counts.get(kind, 0)
-            self._counts[kind] = n + 1
+            n = self.n_asked[kind]
+            self.n_asked[kind] += 1
         return n
 
     def note(self, request: Request) -> None:
@@ -518,9 +524,8 @@ class FileServer(ThreadingHTTPServer):
             return sum(request.n_sent for request in self.requests if request.kind == kind)
 
 
-def answer_page(criteria: str, rows: Iterable[dict[str, Any]], page: int) -> dict[str, Any]:
+def answer_page(criteria: str, rows: list[dict[str, Any]], page: int = 5000) -> dict[str, Any]:
     """Return what the warehouse answers to a query that all these rows match."""
-    rows = list(rows)
     start, n_rows = (
         int(re.search(rf"\[{option}\$eq(\d+)\]", criteria)[1])  # type: ignore[index]
         for option in ("start_row", "num_rows")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from tests.standins.file_server import FileServer as StandIn
-from tests.standins.file_server import Handler
 
+from file_server import FileServer as StandIn
+from file_server import Handler
 from spikehouse.transfer.retry import HttpOptions
 
 __all__ = ["Handler", "StandIn"]
