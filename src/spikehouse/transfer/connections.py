@@ -53,38 +53,30 @@ def find_proxy(target: Url) -> str | None:
 
 def make_pools(proxy: str | None, options: HttpOptions) -> urllib3.PoolManager:
     """Create the connection pools, through a proxy where one is set."""
-    kept: dict[str, Any] = {"maxsize": options.connections}
+    pools: urllib3.PoolManager
     if proxy is None:
-        pools = urllib3.PoolManager(**kept)
+        pools = urllib3.PoolManager(maxsize=options.connections)
     elif proxy.startswith("socks"):
-        pools = _make_socks_pools(proxy, kept)
+        if find_spec("socks") is None:
+            raise SourceError(
+                "the environment names a SOCKS proxy, and PySocks is not installed: pip install "
+                "pysocks, or unset ALL_PROXY"
+            )
+        from urllib3.contrib.socks import SOCKSProxyManager
+
+        pools = SOCKSProxyManager(proxy, maxsize=options.connections)
     else:
         parts = parse_url(proxy)
         headers = make_headers(proxy_basic_auth=unquote(parts.auth)) if parts.auth else None
         address = parts._replace(auth=None).url
-        pools = urllib3.ProxyManager(address, proxy_headers=headers, **kept)
-    pools.pool_classes_by_scheme = {
-        scheme: _make_patient(pool, options.stall_timeout)
-        for scheme, pool in pools.pool_classes_by_scheme.items()
-    }
+        pools = urllib3.ProxyManager(address, proxy_headers=headers, maxsize=options.connections)
+    own: dict[str, Any] = {}
+    for scheme, pool in pools.pool_classes_by_scheme.items():
+        bases = (_PatientConnection, pool.ConnectionCls)  # type: ignore[attr-defined]
+        connection = type("PatientConnection", bases, {"stall_timeout": options.stall_timeout})
+        own[scheme] = type(pool.__name__, (pool,), {"ConnectionCls": connection})
+    pools.pool_classes_by_scheme = own
     return pools
-
-
-def _make_socks_pools(proxy: str, kept: dict[str, Any]) -> urllib3.PoolManager:
-    if find_spec("socks") is None:
-        raise SourceError(
-            "the environment names a SOCKS proxy, and PySocks is not installed: pip install "
-            "pysocks, or unset ALL_PROXY"
-        )
-    from urllib3.contrib.socks import SOCKSProxyManager
-
-    return SOCKSProxyManager(proxy, **kept)
-
-
-def _make_patient(pool: type[Any], stall_timeout: float) -> type[Any]:
-    bases = (_PatientConnection, pool.ConnectionCls)
-    connection = type("PatientConnection", bases, {"stall_timeout": stall_timeout})
-    return type(pool.__name__, (pool,), {"ConnectionCls": connection})
 
 
 class _PatientConnection(HTTPConnection):
@@ -99,13 +91,8 @@ class _PatientConnection(HTTPConnection):
     def response_class(  # type: ignore[override]
         self, sock: socket.socket, debuglevel: int = 0, method: str | None = None
     ) -> _PatientResponse:
-        self._answer = _PatientResponse(
-            sock,
-            debuglevel,
-            method,
-            host=f"{self.host}:{self.port}",
-            stall_timeout=self.stall_timeout,
-        )
+        self._answer = _PatientResponse(sock, debuglevel, method)
+        self._answer.limit_waits(f"{self.host}:{self.port}", sock, self.stall_timeout)
         return self._answer
 
     def getresponse(self) -> urllib3.HTTPResponse:  # type: ignore[override]
@@ -120,16 +107,8 @@ class _PatientConnection(HTTPConnection):
 class _PatientResponse(http.client.HTTPResponse):
     """An HTTP response whose headers have a deadline."""
 
-    def __init__(
-        self,
-        sock: socket.socket,
-        debuglevel: int = 0,
-        method: str | None = None,
-        *,
-        host: str,
-        stall_timeout: float,
-    ) -> None:
-        super().__init__(sock, debuglevel, method)
+    def limit_waits(self, host: str, sock: socket.socket, stall_timeout: float) -> None:
+        """Read the socket with limits, one for all headers and one for each read of the body."""
         self._line = _Line(sock, self.fp.detach(), host, stall_timeout)
         self.fp = io.BufferedReader(self._line)
 

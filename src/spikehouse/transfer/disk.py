@@ -41,8 +41,22 @@ NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0) | getattr
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 # what file systems without flock answer: some network, FUSE and container mounts
 _NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP}
-_FORBIDDEN = {errno.EROFS, errno.EACCES, errno.EPERM}
-_IN_THE_WAY = {errno.ENOTDIR, errno.EEXIST, errno.EISDIR}
+_ADVICE = (
+    (
+        {errno.EROFS, errno.EACCES, errno.EPERM},
+        "the folder is read-only or belongs to someone else; choose another one",
+    ),
+    (
+        {errno.ENOTDIR, errno.EEXIST, errno.EISDIR},
+        "a file stands where a folder should be or the other way round; move it away or choose "
+        "another folder",
+    ),
+    (
+        {errno.ELOOP},
+        "it is a symbolic link, which this package never makes there; remove the link, or choose "
+        "another folder",
+    ),
+)
 
 
 @contextlib.contextmanager
@@ -53,32 +67,17 @@ def explain_storage_errors(path: Path) -> Iterator[None]:
     except SpikehouseError:
         raise
     except OSError as error:
-        raise CacheError(_explain(error, path)) from error
-
-
-def _explain(error: OSError, path: Path) -> str:
-    if error.errno in _FULL:
-        return (
-            f"no space left on the disk of {path.parent} while writing {path.name}: "
-            "free some space, or choose another folder with manifest=…, "
-            "and call again"
-        )
-    if error.errno in _FORBIDDEN:
-        return (
-            f"{path} cannot be written ({error.strerror}): the cache folder is read-only or "
-            "belongs to someone else; choose another one with manifest=…"
-        )
-    if error.errno in _IN_THE_WAY:
-        return (
-            f"{path} cannot be written ({error.strerror}): a file stands where a folder should "
-            "be or the other way round; move it away or choose another folder with manifest=…"
-        )
-    if error.errno == errno.ELOOP:
-        return (
-            f"{path} cannot be written: it is a symbolic link, which this package never makes "
-            "there; remove the link, or choose another folder with manifest=…"
-        )
-    return f"{path} cannot be written: {error}"
+        for numbers, advice in _ADVICE:
+            if error.errno in numbers:
+                raise CacheError(
+                    f"{path} cannot be written ({error.strerror}): {advice}"
+                ) from error
+        if error.errno in _FULL:
+            raise CacheError(
+                f"no space left on the disk of {path.parent} while writing {path.name}: free some "
+                "space, or choose another folder, and call again"
+            ) from error
+        raise CacheError(f"{path} cannot be written: {error}") from error
 
 
 def check_inside(path: Path, folder: Path) -> Path:
@@ -90,8 +89,8 @@ def check_inside(path: Path, folder: Path) -> Path:
         return path
     raise CacheError(
         f"{path} lies outside the cache folder {folder} (it leads to {real}): nothing there is "
-        "written, replaced or deleted. Correct the entry in the manifest or remove the symbolic "
-        "link on the way, or open the cache by the manifest of the folder that holds the file"
+        "written, replaced or deleted. Remove the symbolic link on the way, or use the folder that "
+        "holds the file"
     )
 
 
@@ -118,7 +117,7 @@ def check_space(target: Path, n_bytes: int) -> None:
         raise CacheError(
             f"{target.name} needs {_show_bytes(n_bytes)} more on the disk of {target.parent}, "
             f"which has {_show_bytes(free)} left: free {_show_bytes(lacking)}, or choose another "
-            "folder with manifest=…, and call again"
+            "folder, and call again"
         )
 
 
@@ -152,38 +151,33 @@ def try_lock(path: Path) -> Iterator[bool]:
     """Try to take a lock without waiting; yield whether it is held."""
     # On a file system without `flock` the lock is the existence of `<path>.held`, which names its
     # process and is ignored once that process has ended.
+    from filelock import SoftFileLock, Timeout, lock_descriptor, unlock_descriptor
+
     make_folder(path.parent)
     with contextlib.ExitStack() as stack:
         with explain_storage_errors(path):
-            is_held = _take_lock(path, stack)
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | NO_FOLLOW, 0o666)
+            stack.callback(os.close, descriptor)
+            try:
+                is_held = lock_descriptor(descriptor, blocking=False)
+                if is_held:
+                    stack.callback(unlock_descriptor, descriptor)
+            except OSError as error:
+                if error.errno not in _NO_LOCKS:
+                    raise
+                mark = _mark_of(path)
+                with contextlib.suppress(FileNotFoundError):
+                    facts = mark.lstat()
+                    # its process was killed before it wrote its name; filelock would wait for it
+                    # for ever
+                    if facts.st_size == 0 and time.time() - facts.st_mtime > EMPTY_MARK_S:
+                        mark.unlink()
+                is_held = True
+                try:
+                    stack.enter_context(SoftFileLock(mark, timeout=0))
+                except Timeout:
+                    is_held = False
         yield is_held
-
-
-def _take_lock(path: Path, stack: contextlib.ExitStack) -> bool:
-    from filelock import SoftFileLock, Timeout, lock_descriptor, unlock_descriptor
-
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | NO_FOLLOW, 0o666)
-    stack.callback(os.close, descriptor)
-    try:
-        is_held = lock_descriptor(descriptor, blocking=False)
-    except OSError as error:
-        if error.errno not in _NO_LOCKS:
-            raise
-    else:
-        if is_held:
-            stack.callback(unlock_descriptor, descriptor)
-        return is_held
-    mark = _mark_of(path)
-    with contextlib.suppress(FileNotFoundError):
-        facts = mark.lstat()
-        # its process was killed before it wrote its name; filelock would wait for it for ever
-        if facts.st_size == 0 and time.time() - facts.st_mtime > EMPTY_MARK_S:
-            mark.unlink()
-    try:
-        stack.enter_context(SoftFileLock(mark, timeout=0))
-    except Timeout:
-        return False
-    return True
 
 
 def _mark_of(lock: Path) -> Path:
@@ -219,7 +213,11 @@ def write_whole(
             part.replace(target)
             sync_folder(target.parent)
     finally:
-        _remove_quietly(part)
+        try:
+            part.unlink(missing_ok=True)
+        except OSError as error:
+            # never hide the error that brought us here
+            log.warning("cannot remove the unfinished %s: %s", part, error)
 
 
 def sync_folder(folder: Path) -> None:
@@ -235,11 +233,3 @@ def sync_folder(folder: Path) -> None:
         log.debug("cannot sync %s: %s", folder, error)
     finally:
         os.close(descriptor)
-
-
-def _remove_quietly(path: Path) -> None:
-    try:
-        path.unlink(missing_ok=True)
-    except OSError as error:
-        # never hide the error that brought us here
-        log.warning("cannot remove the unfinished %s: %s", path, error)

@@ -5,20 +5,17 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from spikehouse.errors import NotFoundError, SourceError, TransferError
 from spikehouse.transfer.http import (
     HttpClient,
     check_coding,
     check_head,
-    iterate_blocks,
+    read_body,
     read_length,
 )
 from spikehouse.transfer.retry import retry
-
-if TYPE_CHECKING:
-    from urllib3 import BaseHTTPResponse
 
 __all__ = ["describe_body", "fetch_bytes", "fetch_json"]
 
@@ -80,28 +77,17 @@ def describe_body(body: bytes) -> str:
 
 
 def _fetch_once(client: HttpClient, url: str, *, name: str, max_bytes: int) -> bytes:
-    response = client.open(url, timeout=client.options.answer_timeout, accept=(200, *_ABSENT))
-    try:
+    # closed, not released: what is left of a broken body must not reach the next request
+    with client.open(url, accept=(200, *_ABSENT)) as response:
         if response.status in _ABSENT:
-            raise NotFoundError(describe_absence(url, name=name, status=response.status))
-        return _read_body(response, url, name=name, max_bytes=max_bytes)
-    finally:
-        # not release_conn: what is left of a broken body must not reach the next request
-        response.close()
-
-
-def describe_absence(url: str, *, name: str, status: int) -> str:
-    """Return the message for a document that the server does not have."""
-    return (
-        f"{url}: {name} is not there (status {status}: a server says 404 for what it does "
-        "not have, and S3 says 403 for that as well where its bucket may not be listed)"
-    )
-
-
-def _read_body(response: BaseHTTPResponse, url: str, *, name: str, max_bytes: int) -> bytes:
-    check_coding(response, url, name)
-    body = b"".join(iterate_blocks(response, url=url, most=max_bytes))
-    length = read_length(response)
+            raise NotFoundError(
+                f"{url}: {name} is not there (status {response.status}: a server says 404 for what "
+                "it does not have, and S3 says 403 for that as well where its bucket may not be "
+                "listed)"
+            )
+        check_coding(response, url, name)
+        body = read_body(response, url=url, most=max_bytes)
+        length = read_length(response)
     if length is not None and length != len(body):
         raise TransferError(f"{url} promised {length} bytes of {name} and sent {len(body)}")
     check_head(body, url, name)

@@ -38,8 +38,8 @@ from spikehouse.transfer.http import (
     Answer,
     ChangedError,
     HttpClient,
-    iterate_blocks,
-    read_answer,
+    NoBytesError,
+    read_body,
 )
 from spikehouse.transfer.progress import FileProgress, Progress
 from spikehouse.transfer.records import FileRecord, write_record
@@ -260,40 +260,21 @@ class _Download:
 
     def _contact(self) -> tuple[BaseHTTPResponse | None, Answer]:
         """Ask for the first bytes, or for one byte if a part is there, and learn the version."""
-        if not self._is_ranged:
-            return self._contact_plain()
-        asked = (0, FIRST_BYTES if read_header(self._target) is None else 1)
-        response = self._client.ask_range(self._remote, *asked)
-        try:
-            if response.status == 416:
-                # a file of no bytes has no range either
-                response.close()
-                return self._contact_plain()
-            answer = read_answer(response, self._remote, asked=asked)
-            if not answer.is_range or answer.stop == answer.version.size:
-                return response, answer
-            if not answer.version.is_resumable:
+        n_asked = FIRST_BYTES if read_header(self._target) is None else 1
+        if self._is_ranged:
+            # a file of no bytes has no range either
+            with contextlib.suppress(NoBytesError):
+                response, answer = self._client.get(self._remote, (0, n_asked))
+                if not answer.is_range or answer.stop == answer.version.size:
+                    return response, answer
+                if answer.version.is_resumable and n_asked > 1:
+                    return response, answer
+                with response:
+                    if answer.version.is_resumable:
+                        read_body(response, url=self._remote.url, most=1)
+                        return None, answer
                 log.info("%s does not tell versions apart: one stream", self._remote.url)
-                response.close()
-                return self._contact_plain()
-            if asked[1] > 1:
-                return response, answer
-            for _ in iterate_blocks(response, url=self._remote.url, most=1):
-                pass  # one byte: read, so that the connection can be used again
-            return None, answer
-        except BaseException:
-            response.close()
-            raise
-
-    def _contact_plain(self) -> tuple[BaseHTTPResponse, Answer]:
-        timeout = self._client.options.answer_timeout
-        response = self._client.open(self._remote.url, timeout=timeout, hosts=self._remote.hosts)
-        try:
-            answer = read_answer(response, self._remote)
-        except BaseException:
-            response.close()
-            raise
-        return response, Answer(answer.version, 0, answer.version.size, is_range=False)
+        return self._client.get(self._remote)
 
     def _finish(self, part: SparseFile, digest: _FrontDigest | None) -> None:
         size = part.version.size

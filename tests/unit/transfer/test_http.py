@@ -220,7 +220,7 @@ def test_read_range__refuses_lengths_that_contradict(
 def test_open__hands_over_the_statuses_that_are_accepted(
     server: StandIn, hasty: HttpOptions
 ) -> None:
-    response = HttpClient(hasty).open(server.url("/none"), timeout=2, accept=(200, 404))
+    response = HttpClient(hasty).open(server.url("/none"), accept=(200, 404))
     assert response.status == 404
     response.close()
 
@@ -231,9 +231,9 @@ def test_open__follows_to_a_declared_host(server: StandIn, hasty: HttpOptions) -
     server.routes["/here"] = lambda handler: handler.reply(b"", status=302, Location=away)
     server.serve_bytes("/there", b"found")
     with pytest.raises(SourceError, match="which is another host"):
-        HttpClient(hasty).open(server.url("/here"), timeout=2)
+        HttpClient(hasty).open(server.url("/here"))
     client = HttpClient(hasty, frozenset({f"localhost:{port}"}))
-    response = client.open(server.url("/here"), timeout=2)
+    response = client.open(server.url("/here"))
     assert response.read() == b"found"
 
 
@@ -325,7 +325,7 @@ def test_open__sends_nothing_to_the_host_before_a_backslash(
         away = f"http://{other.address}/\\@{server.address}/"
         server.routes["/here"] = lambda handler: handler.reply(b"", status=302, Location=away)
         with pytest.raises(SourceError, match="which is not an address: not followed"):
-            HttpClient(hasty).open(server.url("/here"), timeout=2)
+            HttpClient(hasty).open(server.url("/here"))
         assert other.seen == []
 
 
@@ -365,7 +365,7 @@ def test_retry_after__is_measured_by_the_clock_of_the_server(
 
     server.routes["/x"] = fault
     with pytest.raises(TransientError) as caught:
-        HttpClient(hasty).open(server.url("/x"), timeout=2)
+        HttpClient(hasty).open(server.url("/x"))
     assert caught.value.retry_after == 7.0
 
 
