@@ -188,7 +188,7 @@ def test_streamed_session__closed__says_so(server):
     session = EcephysSession.from_nwb_path(open_remote(server))
     trains, units = session.spike_times, session.units
     session.close()
-    with pytest.raises(InvalidArgumentError, match="was closed; open the session again"):
+    with pytest.raises(InvalidArgumentError, match="was closed; open it again"):
         _ = trains[units.index[0]]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,11 +11,10 @@ from pathlib import Path, PurePath
 from string import Formatter
 from typing import TypeAlias
 
-from spikehouse.errors import InvalidArgumentError, NotFoundError, describe_choices
+from spikehouse.errors import InvalidArgumentError, NotFoundError, describe_choices, describe_value
 from spikehouse.schema import Table
 from spikehouse.schema.cache_tables import CHANNELS, METRICS, PROBES, SESSIONS, UNITS
 from spikehouse.survey.tables import check_table
-from spikehouse.transfer.addresses import check_id
 from spikehouse.transfer.checks import check_hdf5, check_npy, check_tiff
 
 __all__ = ["VISUAL_CODING", "FileKind", "FileTable", "Ids", "PlannedFile", "ids_in"]
@@ -249,3 +249,17 @@ VISUAL_CODING = FileTable(
         choices={"number": range(118)},
     ),
 )
+
+
+def check_id(value: object) -> int:
+    """Check an id before it becomes part of a URL or a path."""
+    message = f"{describe_value(value)} is not an id: give a whole number, such as 791319847"
+    if isinstance(value, bool):
+        raise InvalidArgumentError(message)
+    try:
+        number = operator.index(value)  # type: ignore[arg-type]
+    except TypeError as error:
+        raise InvalidArgumentError(message) from error
+    if number < 0:
+        raise InvalidArgumentError(message)
+    return number

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
 import pandas as pd
 
-from spikehouse.errors import CacheError, NotFoundError, SourceError
+from spikehouse.errors import CacheError, NotFoundError, SourceError, SpikehouseError
 from spikehouse.survey.file_kinds import PlannedFile
 from spikehouse.survey.manifest import Manifest
 from spikehouse.survey.parquet_cache import read_copy, read_table
@@ -20,7 +20,7 @@ from spikehouse.transfer.disk import check_inside, lock_of
 from spikehouse.transfer.downloads import download
 from spikehouse.transfer.records import OWN_FOLDER, find_record
 from spikehouse.transfer.remote_file import Content, LocalFile, RemoteFile
-from spikehouse.transfer.retry import HttpOptions
+from spikehouse.transfer.retry import HttpOptions, UnreachableError
 from spikehouse.transfer.sparse_file import count_kept
 
 if TYPE_CHECKING:
@@ -94,15 +94,20 @@ class Store:
     ) -> Path:
         """Download or copy a file into the folder unless it is there."""
         self.check_inside(file.path)
-        return download(
-            content,
-            file.path,
-            check=file.kind.check,
-            options=self.options,
-            lock=self.lock_for(file.path),
-            progress=self.progress if progress is None else progress,
-            records=self.records,
-        )
+        try:
+            return download(
+                content,
+                file.path,
+                check=file.kind.check,
+                options=self.options,
+                lock=self.lock_for(file.path),
+                progress=self.progress if progress is None else progress,
+                records=self.records,
+            )
+        except CacheError as error:
+            text = error.message.replace("choose another folder", "choose another with manifest=…")
+            error.args = (text, *error.args[1:])
+            raise
 
     def stream(self, file: PlannedFile) -> RemoteBytes | Path:
         """Open a file: the cached one, or remote bytes of the first source that has it."""
@@ -129,8 +134,16 @@ class Store:
 
     def ask(self, file: PlannedFile, act: Callable[[Source], T]) -> T:
         """Ask the sources for a file in turn."""
-        if self.sources:
-            return ask_in_turn(self.sources, act, what=file.name)
+        try:
+            if self.sources:
+                return ask_in_turn(self.sources, act, what=file.name)
+        except SpikehouseError as unreached:
+            if unreached.advice == UnreachableError.advice:
+                unreached.advice += (
+                    " What is in the cache folder can be used without one: "
+                    "EcephysProjectCache.fixed(manifest)"
+                )
+            raise
         error = CacheError(f"{file.path} is not in the cache folder, and no network may be used")
         error.advice = (
             "Make the same call once on a cache that may use it, not one of fixed(): "

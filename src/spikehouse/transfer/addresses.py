@@ -1,19 +1,18 @@
-"""Check URLs and the ids that become part of them."""
+"""Check URLs before requests are sent to them."""
 
 from __future__ import annotations
 
 import ipaddress
-import operator
 import re
 from typing import TYPE_CHECKING
 from urllib.parse import urljoin
 
-from spikehouse.errors import InvalidArgumentError, SourceError, describe_value
+from spikehouse.errors import InvalidArgumentError, SourceError
 
 if TYPE_CHECKING:
     from urllib3.util import Url
 
-__all__ = ["check_base_url", "check_id", "follow", "is_below", "is_loopback"]
+__all__ = ["check_base_url", "follow", "is_below", "is_loopback"]
 
 # no blanks, no control characters, no backslash, no percent sign, no user: nothing that two
 # parsers could read apart
@@ -110,17 +109,3 @@ def _is_in(new: Url, hosts: frozenset[str]) -> bool:
 
 def _port(parts: Url) -> int | None:
     return parts.port or _PORTS.get(parts.scheme or "")
-
-
-def check_id(value: object) -> int:
-    """Check an id before it becomes part of a URL or a path."""
-    message = f"{describe_value(value)} is not an id: give a whole number, such as 791319847"
-    if isinstance(value, bool):
-        raise InvalidArgumentError(message)
-    try:
-        number = operator.index(value)  # type: ignore[arg-type]
-    except TypeError as error:
-        raise InvalidArgumentError(message) from error
-    if number < 0:
-        raise InvalidArgumentError(message)
-    return number

@@ -44,7 +44,7 @@ _NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP}
 _ADVICE = (
     (
         {errno.EROFS, errno.EACCES, errno.EPERM},
-        "the folder is read-only or belongs to someone else; choose another one",
+        "the folder is read-only or belongs to someone else; choose another folder",
     ),
     (
         {errno.ENOTDIR, errno.EEXIST, errno.EISDIR},

@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 
 # the most that a connection loses if the process is killed
 BLOCK_BYTES = 1 << 19
-# limit for a file of unknown length; the largest of the data set has 3.3 GB
+# limit for a file of unknown length
 MAX_FILE_BYTES = 4 << 30
 # bytes expected to arrive sooner than this are not worth another request [s]
 STEAL_S = 1.0

@@ -115,7 +115,7 @@ class RemoteBytes:
         client: RangeClient | None = None,
     ) -> None:
         # `cache` is the path at which a download would put the file: what was streamed is kept
-        # beside it, in the cache folder `folder`. Or it is a folder, for a file of no data set.
+        # beside it, in the cache folder `folder`. Or it is a folder, in which any URL has a place.
         self.options = options or StreamOptions()
         self._cache = cache, folder
         self._folder, self._target = folder, cache
@@ -231,7 +231,7 @@ class RemoteBytes:
 
     def _read(self, offset: int, buffer: memoryview, *, is_metadata: bool) -> int:
         if not self.is_open:
-            raise InvalidArgumentError(f"{self.url} was closed; open the session again")
+            raise InvalidArgumentError(f"{self.url} was closed; open it again")
         try:
             return self._read_segments(offset, buffer, is_metadata=is_metadata)
         except ChangedError:

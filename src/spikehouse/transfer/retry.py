@@ -94,10 +94,7 @@ class TransientError(SourceError):
 class UnreachableError(TransientError):
     """No usable answer: host not found, connection refused or dropped, or timeout."""
 
-    advice = (
-        "Is there a network connection? What is in the cache folder can be used without one: "
-        "EcephysProjectCache.fixed(manifest)"
-    )
+    advice = "Is there a network connection?"
 
 
 class RetryState:

@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from spikehouse.errors import InvalidArgumentError, InvalidFileError, NotFoundError, SourceError
 from spikehouse.schema.cache_tables import CHANNELS, UNITS
 from spikehouse.survey import tables
-from spikehouse.survey.file_kinds import VISUAL_CODING
+from spikehouse.survey.file_kinds import VISUAL_CODING, check_id
 from spikehouse.survey.sources.s3 import S3
 from spikehouse.survey.tables import parse_csv
-from spikehouse.transfer.addresses import check_base_url, check_id, is_below
+from spikehouse.transfer.addresses import check_base_url, is_below
 from spikehouse.transfer.http import HttpClient
 from spikehouse.transfer.remote_file import RemoteFile
 from spikehouse.transfer.retry import HttpOptions

@@ -28,6 +28,7 @@ from spikehouse.survey.pictures import read_movie, read_scene
 from spikehouse.survey.plan import inspect_file
 from spikehouse.survey.store import Store
 from spikehouse.transfer.remote_file import Content, LocalFile, RemoteFile
+from spikehouse.transfer.retry import UnreachableError
 
 if TYPE_CHECKING:
     from tests.unit.conftest import StandIn
@@ -552,3 +553,19 @@ def test_read_scene_and_movie__decode_what_was_fetched(manifest: Manifest) -> No
     store = Store(manifest, [source])
     np.testing.assert_array_equal(read_scene(store.fetch(store.file("scene", 5))), image)
     np.testing.assert_array_equal(read_movie(store.fetch(store.file("movie", 1))), movie)
+
+
+def test_fetch__nobody_answers__says_what_can_be_used_without_a_network(tmp_path: Path) -> None:
+    manifest = create_manifest(tmp_path / "manifest.json")
+    store = Store(manifest, (Silent(UnreachableError("a.org cannot be reached")),), progress=False)
+    with pytest.raises(UnreachableError, match=r"cannot be reached\. Is there .*\.fixed\(manifest"):
+        store.fetch(store.file("session", SESSION))
+
+
+def test_fetch__folder_cannot_be_used__says_which_argument_names_another(tmp_path: Path) -> None:
+    manifest = create_manifest(tmp_path / "manifest.json")
+    store = Store(manifest, (Pages(),), progress=False)
+    file = store.file("session", SESSION)
+    file.path.parent.write_text("a file, not a folder")
+    with pytest.raises(CacheError, match=r"a file stands where .* choose another with manifest=…"):
+        store.fetch(file)

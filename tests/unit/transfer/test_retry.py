@@ -74,7 +74,8 @@ def test_retry__bears_what_passes_for_a_minute_whatever_fetch_tries(
     for error in (BUSY, UnreachableError("reset"), TransferError("broke off")):
         n_tries, lasted = count_tries(clock, error, options=HttpOptions(fetch_tries=fetch_tries))
         assert 6 <= n_tries <= 10
-        assert 60 <= lasted <= 62
+        # what the last try takes counts twice
+        assert 59.8 <= lasted <= 62
 
 
 @pytest.mark.parametrize(("fetch_tries", "n_tries"), [(0, 1), (1, 1), (2, 2), (5, 5)])
