@@ -9,9 +9,8 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import wait
+from concurrent.futures import Future, wait
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -54,7 +53,6 @@ from spikehouse.transfer.sparse_file import (
     part_of,
     read_header,
 )
-from spikehouse.transfer.threads import DaemonPool
 
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse
@@ -100,53 +98,45 @@ def download(
         if target.exists():
             return target
         bars = progress if isinstance(progress, Progress) else Progress(progress)
-        arrival = _Arrival(target, check, records)
         if isinstance(content, RemoteFile):
             with bars.file(target.name, content.size) as bar:
-                _Download(content, arrival, HttpClient(options), bar, stop).run()
+                client = HttpClient(options)
+                _Download(content, target, check, records, client, bar, stop).run()
         else:
             if isinstance(content, LocalFile):
                 content.ready()
             with bars.file(target.name, _size_of(content)) as bar:
-                _copy(content, arrival, bar, stop)
+                _copy(content, target, check, records, bar, stop)
     log.info("fetched %s", target)
     return target
 
 
-class _Arrival:
-    """What happens to the bytes of a file once all are there."""
+def _check_arrival(check: Callable[[Path], None], path: Path, target: Path, origin: str) -> None:
+    """Check the complete bytes, and delete what is there of the file if they are not valid."""
+    try:
+        check(path)
+    except InvalidFileError as error:
+        forget_part(target)
+        raise InvalidFileError(
+            f"the file from {origin} for {target.name} is not valid and was not kept: {error}"
+        ) from error
 
-    def __init__(self, target: Path, check: Callable[[Path], None], records: Path | None) -> None:
-        self.target = target
-        self.records = records
-        self._check = check
 
-    def check(self, path: Path, *, origin: str) -> None:
-        """Check the complete bytes, and delete what is there of the file if they are not valid."""
-        try:
-            self._check(path)
-        except InvalidFileError as error:
-            forget_part(self.target)
-            raise InvalidFileError(
-                f"the file from {origin} for {self.target.name} is not valid and was not kept: "
-                f"{error}"
-            ) from error
-
-    def record(self, version: Version, sha256: str | None) -> None:
-        """Record the digest of the file under its final name."""
-        if self.records is None or sha256 is None:
-            return
-        status = self.target.stat()
-        record = FileRecord(
-            size=status.st_size,
-            mtime_ns=status.st_mtime_ns,
-            sha256=sha256,
-            source=version.source,
-            url=printable(version.url),
-            etag=version.etag,
-            fetched_at=datetime.now(UTC).isoformat(timespec="seconds"),
-        )
-        write_record(self.records, self.target, record)
+def _record(records: Path | None, target: Path, version: Version, sha256: str | None) -> None:
+    """Record the digest of a file under its final name."""
+    if records is None or sha256 is None:
+        return
+    status = target.stat()
+    record = FileRecord(
+        size=status.st_size,
+        mtime_ns=status.st_mtime_ns,
+        sha256=sha256,
+        source=version.source,
+        url=printable(version.url),
+        etag=version.etag,
+        fetched_at=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+    write_record(records, target, record)
 
 
 class _Download:
@@ -161,14 +151,17 @@ class _Download:
     def __init__(
         self,
         remote: RemoteFile,
-        arrival: _Arrival,
+        target: Path,
+        check: Callable[[Path], None],
+        records: Path | None,
         client: HttpClient,
         bar: FileProgress,
         stop: threading.Event,
     ) -> None:
         self._remote = remote
-        self._arrival = arrival
-        self._target = arrival.target
+        self._target = target
+        self._check = check
+        self._records = records
         self._client = client
         self._bar = bar
         self._stop = stop
@@ -243,7 +236,7 @@ class _Download:
             if version.size is not None:
                 check_space(self._target, version.size - n_there)
             digest = None
-            if self._arrival.records is not None or part.version.sha256 is not None:
+            if self._records is not None or part.version.sha256 is not None:
                 digest = _FrontDigest(part)
                 stack.callback(digest.close)
             downloader = RangeDownloader(
@@ -294,14 +287,14 @@ class _Download:
                 f"the file from {self._remote.url} for {self._target.name} has the sha256 {sha256} "
                 f"instead of the published {published}; it was discarded"
             )
-        self._arrival.check(part.path, origin=self._remote.url)
+        _check_arrival(self._check, part.path, self._target, self._remote.url)
         with explain_storage_errors(self._target):
             part.path.replace(self._target)
             # only now: a part without its journal would be started over
             journal_of(self._target).unlink(missing_ok=True)
             sync_folder(self._target.parent)
         part.close()
-        self._arrival.record(part.version, sha256)
+        _record(self._records, self._target, part.version, sha256)
 
     def _describe_kept(self) -> str:
         """Describe what a later call can resume from, and delete what it cannot use."""
@@ -317,13 +310,17 @@ class _Download:
 
     def _unless_stopped(self, action: Callable[[], T]) -> T:
         """Run a function that may block in a daemon thread, and abandon it when stopped."""
-        pool = DaemonPool(1)
-        future = pool.submit(action)
-        try:
-            while not wait([future], timeout=WATCH_S).done:
-                self._check_stopped()
-        finally:
-            pool.shutdown()
+        future: Future[T] = Future()
+
+        def act() -> None:
+            try:
+                future.set_result(action())
+            except BaseException as error:  # noqa: BLE001 - raised again by result()
+                future.set_exception(error)
+
+        threading.Thread(target=act, daemon=True).start()
+        while not wait([future], timeout=WATCH_S).done:
+            self._check_stopped()
         return future.result()
 
     def _sleep(self, seconds: float) -> None:
@@ -421,27 +418,37 @@ def _flushing(part: SparseFile) -> Iterator[None]:
 
 def _copy(
     content: LocalFile | Iterable[bytes],
-    arrival: _Arrival,
+    target: Path,
+    check: Callable[[Path], None],
+    records: Path | None,
     bar: FileProgress,
     stop: threading.Event,
 ) -> None:
     """Write a local file or an iterable of blocks to the target."""
-    target, is_recorded = arrival.target, arrival.records is not None
     origin = str(content.path) if isinstance(content, LocalFile) else "the source"
+    is_recorded = records is not None
+
+    def check_arrival(path: Path) -> None:
+        _check_arrival(check, path, target, origin)
+
     size = _size_of(content)
     if size is not None:
         check_space(target, size)
     # bytes of a server do not go together with these
     forget_part(target)
     sha256 = hashlib.sha256()
-    if isinstance(content, LocalFile) and content.is_immutable and _link(content, arrival):
+    if (
+        isinstance(content, LocalFile)
+        and content.is_immutable
+        and _link(content, target, check_arrival)
+    ):
         bar.update(size or 0)
         if is_recorded:
-            with target.open("rb") as file:
-                sha256 = hashlib.file_digest(file, "sha256")
+            with target.open("rb") as linked:
+                sha256 = hashlib.file_digest(linked, "sha256")
     else:
         blocks = _read_blocks(content) if isinstance(content, LocalFile) else content
-        with write_whole(target, check=partial(arrival.check, origin=origin)) as file:
+        with write_whole(target, check=check_arrival) as file:
             for block in blocks:
                 if stop.is_set():
                     raise TransferError(f"the copy of {origin} was stopped; nothing was kept")
@@ -451,15 +458,15 @@ def _copy(
                     sha256.update(block)
                 bar.update(len(block))
     source = content.source if isinstance(content, LocalFile) else ""
-    arrival.record(Version(size, source=source), sha256.hexdigest() if is_recorded else None)
+    _record(records, target, Version(size, source=source), sha256.hexdigest())
 
 
-def _link(content: LocalFile, arrival: _Arrival) -> bool:
+def _link(content: LocalFile, target: Path, check: Callable[[Path], None]) -> bool:
     """Hard-link the file; return False where that is not possible, as between disks."""
-    arrival.check(content.path, origin=str(content.path))
+    check(content.path)
     try:
         # of a symbolic link the file it leads to: the link may go away
-        os.link(content.path.resolve(), arrival.target)
+        os.link(content.path.resolve(), target)
     except OSError as error:
         log.info("%s cannot be linked, it is copied: %s", content.path, error)
         return False

@@ -106,13 +106,17 @@ class HttpClient:
         asked = url, allowed
         # the target of a redirect is kept for further ranges. It may be valid for a short time
         # only: after any failure the original URL is requested again
-        known = self._led_to.pop(asked, None)
+        known = self._led_to.get(asked)
         if known is not None:
-            response = self._request(known, headers or {})
+            try:
+                response = self._request(known, headers or {})
+            except UnreachableError:
+                self._led_to.pop(asked, None)
+                raise
             if response.status in accept:
-                self._led_to[asked] = known
                 return response
             response.close()
+            self._led_to.pop(asked, None)
         for n_redirects in range(MAX_REDIRECTS + 1):
             response = self._request(url, headers or {})
             if response.status in accept:

@@ -311,7 +311,7 @@ class RemoteBytes:
                     )
                     continue
                 for number, one in self._split(line.start, data):
-                    self._memory.put(number, one, pinned=line.is_pinned)
+                    self._memory.put(number, one, pinned=line.is_pinned == 1)
                     if number == page:
                         block = one
             if block is not None:

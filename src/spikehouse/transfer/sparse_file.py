@@ -3,18 +3,17 @@
 `<name>.part` has the bytes at their final positions. `<name>.part.json`, its journal, says which
 bytes those are: the first line is a JSON object, the header (version of the remote file, and
 whether a download or a stream began the file); then comes one line per byte range that was
-written, `[start, stop, checksum]`, or `[start, stop, checksum, 1]` if the range is HDF5 metadata,
-and lines `{"key": …, "ranges": …}` for byte ranges that a later opening will need.
+written, `[start, stop, checksum, is_metadata]`, and a line `{"key": …, "ranges": …}` for byte
+ranges that a later opening will need.
 
 Invariants.
 
 - A line is appended in one call (O_APPEND), after its bytes were written, by any thread or process
   without a lock: one that is killed loses only what it has not yet recorded.
-- Nothing is flushed to the disk before the file is complete, so after a power loss lines may be
-  there without their bytes, or the reverse, or torn. A byte range therefore counts only if its
-  bytes, read back, have its checksum, which covers its position, too. A line that cannot be read,
-  or of other bytes, counts as absent. A flush per range would cost the latency of the disk 3 000
-  times in a file of 1.7 GB.
+- Lines do not wait for their bytes to be on the disk: a flush per range would cost its latency
+  3 000 times in a file of 1.7 GB. After a power loss lines may be there without their bytes, or the
+  reverse, or torn. A byte range therefore counts only if its bytes, read back, have its checksum,
+  which covers its position, too. A line that cannot be read, or of other bytes, counts as absent.
 - Ranges may overlap: they are of one version of the remote file, hence the same bytes.
 - The pair is created and replaced only under the lock of the target. A new version gets new files,
   and the journal comes last: a process that still has the old pair open writes into files without
@@ -85,9 +84,10 @@ FORMAT = 2
 # a longer range in a journal is not one of ours: it would be read into memory at once
 LARGEST_RANGE = 32 << 20
 MAX_JOURNAL_BYTES = 64 << 20
+_SHOWN = "[%d,%d,%d,%d]"
 # what reading a header raises
 _UNUSABLE = (OSError, ValueError, KeyError, TypeError, RecursionError)
-_LINE = re.compile(rb"\[(\d{1,15}),(\d{1,15}),(\d{1,10})(,1)?\]")
+_LINE = re.compile(rb"\[(\d{1,15}),(\d{1,15}),(\d{1,10}),([01])\]")
 
 
 class Line(NamedTuple):
@@ -96,8 +96,8 @@ class Line(NamedTuple):
     start: int
     stop: int
     checksum: int
-    # HDF5 metadata, to be kept in memory once it was read
-    is_pinned: bool
+    # 1 for HDF5 metadata, which stays in memory once it was read
+    is_pinned: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -239,9 +239,9 @@ class SparseFile:
     def _parse(self, text: bytes) -> None:
         match = _LINE.fullmatch(text)
         if match is not None:
-            start, stop, checksum = int(match[1]), int(match[2]), int(match[3])
-            if start < stop <= min(self.version.size or 0, start + LARGEST_RANGE):
-                self._take_in(Line(start, stop, checksum, match[4] is not None))
+            line = Line(*map(int, match.groups()))
+            if line.start < line.stop <= min(self.version.size or 0, line.start + LARGEST_RANGE):
+                self._take_in(line)
         elif text.startswith(b"{"):
             with contextlib.suppress(ValueError, KeyError, TypeError, RecursionError):
                 found = json.loads(text)
@@ -295,8 +295,8 @@ class SparseFile:
         is_new: bool = True,
     ) -> None:
         """Record that a range was written, with the CRC-32 of its bytes."""
-        line = Line(start, stop, seal(start, stop, checksum), is_pinned)
-        self._append(_show(line), is_new=is_new)
+        line = Line(start, stop, seal(start, stop, checksum), int(is_pinned))
+        self._append(_SHOWN % line, is_new=is_new)
         with self.changed:
             self._take_in(line)
             self.n_recorded += stop - start
@@ -521,7 +521,7 @@ def _write_journal(target: Path, header: Header, lines: Iterable[Line]) -> Spars
     document = {"format": FORMAT, "begun_by": header.begun_by, **dataclasses.asdict(header.version)}
     document["checksum"] = zlib.crc32(json.dumps(document).encode())
     text = [json.dumps(document)]
-    text += map(_show, lines)
+    text += [_SHOWN % line for line in lines]
     with write_whole(journal_of(target)) as file:
         file.write("".join(f"{line}\n" for line in text).encode())
     with explain_storage_errors(target):
@@ -530,10 +530,6 @@ def _write_journal(target: Path, header: Header, lines: Iterable[Line]) -> Spars
     opened._n_parsed = len(text[0]) + 1
     opened.refresh()
     return opened
-
-
-def _show(line: Line) -> str:
-    return f"[{line.start},{line.stop},{line.checksum}{',1' if line.is_pinned else ''}]"
 
 
 def _open_files(target: Path, flags: int) -> tuple[int, int]:

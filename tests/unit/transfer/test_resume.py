@@ -533,7 +533,7 @@ def test_download__state_says_what_the_part_is(served: RangedFile, target: Path)
     assert document["etag"] == '"one"'
     assert document["size"] == len(BODY)
     assert document["url"] == served.remote().url
-    assert all(len(json.loads(line)) == 3 for line in lines)
+    assert all(len(json.loads(line)) == 4 for line in lines)
 
 
 def test_download__says_once_that_it_waits(
