@@ -89,7 +89,7 @@ def align(**things: Any) -> list[Any]:  # noqa: ANN401 - arrays and tables
     for axis in range(2):
         reference: tuple[str, pd.Index] | None = None
         for place, name in enumerate(names):
-            own = _labels(aligned[place], axis)
+            own = labels_of(aligned[place], axis)
             if own is None:
                 continue
             if reference is None:
@@ -124,7 +124,8 @@ def _is_data_array(thing: Any) -> TypeGuard[xr.DataArray]:  # noqa: ANN401
     return xarray is not None and isinstance(thing, xarray.DataArray)
 
 
-def _labels(thing: Any, axis: int) -> pd.Index | None:  # noqa: ANN401
+def labels_of(thing: Any, axis: int) -> pd.Index | None:  # noqa: ANN401
+    """Return the labels of rows (axis 0) or columns (1); None without labels."""
     if isinstance(thing, pd.Series | pd.DataFrame) and thing.ndim > axis:
         return thing.axes[axis]
     if _is_data_array(thing) and thing.ndim > axis:

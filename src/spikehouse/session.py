@@ -309,22 +309,13 @@ class EcephysSession:
     @property
     def metadata(self) -> dict[str, Any]:
         """The metadata of the session and the number of its units, probes and presentations."""
-        return {
-            "specimen_name": self.specimen_name,
-            "session_type": self.session_type,
-            "full_genotype": self.full_genotype,
-            "sex": self.sex,
-            "age_in_days": self.age_in_days,
-            "rig_equipment_name": self.rig_equipment_name,
-            "num_units": self.num_units,
-            "num_channels": self.num_channels,
-            "num_probes": self.num_probes,
-            "num_stimulus_presentations": self.num_stimulus_presentations,
-            "session_start_time": self.session_start_time,
-            "ecephys_session_id": self.ecephys_session_id,
-            "structure_acronyms": self.structure_acronyms,
-            "stimulus_names": self.stimulus_names,
-        }
+        names = (
+            "specimen_name", "session_type", "full_genotype", "sex", "age_in_days",
+            "rig_equipment_name", "num_units", "num_channels", "num_probes",
+            "num_stimulus_presentations", "session_start_time", "ecephys_session_id",
+            "structure_acronyms", "stimulus_names",
+        )  # fmt: skip
+        return {name: getattr(self, name) for name in names}
 
     # ---- probes, channels, units
 
@@ -484,7 +475,7 @@ class EcephysSession:
         Parameters
         ----------
         probe_id
-            Id of the probe, from the index of ``session.probes``.
+            Id of a probe with an LFP file, from the index of ``session.probes``.
         mask_invalid_intervals
             Set values to NaN in the invalid intervals of this probe and of all probes.
         chunks

@@ -255,7 +255,7 @@ CASES: dict[str, Case] = {
 APART = {
     "analysis.compute_conditionwise_psth", "common.peak_times", "contrast.contrast_curve",
     "gratings.preferred_columns", "gratings.tuning_curves", "variability.firing_rate",
-    "variability.moments",
+    "variability.moments", "checks.divide",
     "analysis.compute_average_speed", "spikes.compute_time_domain", "lfp.align_lfp",
     "plots.plot_probes",
     "plots.plot_raster", "stimuli.build_presentations",

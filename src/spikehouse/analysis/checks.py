@@ -1,4 +1,4 @@
-"""Checks of arguments: the definition of the metrics, negative responses, and flat ones."""
+"""Definitions of the metrics, checks of responses, and division by what may be zero."""
 
 from __future__ import annotations
 
@@ -47,3 +47,9 @@ def is_flat(values: npt.NDArray[np.float64], *, axis: int) -> npt.NDArray[np.boo
     span = values.max(axis=axis, initial=-np.inf) - values.min(axis=axis, initial=np.inf)
     differs = span > TOLERANCE * np.abs(values).max(axis=axis, initial=0.0)
     return np.asarray(~differs, dtype=np.bool_)
+
+
+def divide(above: npt.ArrayLike, below: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """Divide; NaN or infinite, without a warning, where the divisor is 0."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(np.divide(above, below), dtype=np.float64)

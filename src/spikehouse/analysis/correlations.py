@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
-from spikehouse.analysis.checks import TOLERANCE, is_flat
+from spikehouse.analysis.checks import TOLERANCE, divide, is_flat
 from spikehouse.errors import InvalidArgumentError
 from spikehouse.labelled import Ids, align, rows_first, to_ids
 
@@ -70,7 +70,7 @@ def compute_noise_correlations(
     products = scores.T @ scores
     # what of one unit's variation falls where the other varied as well
     seen = squares.T @ has_varied
-    correlation = _divide(products, np.sqrt(seen * seen.T))
+    correlation = divide(products, np.sqrt(seen * seen.T))
     return _label(correlation, labels, "noise_correlation", seen.diagonal() > 0)
 
 
@@ -117,7 +117,7 @@ def compute_signal_correlations(
     is_constant = is_flat(means, axis=0)
     centred[:, is_constant] = 0
     norms = np.sqrt((centred**2).sum(axis=0))
-    correlation = _divide(centred.T @ centred, norms[:, None] * norms)
+    correlation = divide(centred.T @ centred, norms[:, None] * norms)
     return _label(correlation, labels, "signal_correlation", ~is_constant)
 
 
@@ -210,12 +210,6 @@ def _score_within(values: Floats, numbers: npt.NDArray[np.intp]) -> tuple[Floats
     spread = np.sqrt(squares / np.maximum(sizes - 1, 1))
     spread[differs == 0] = 1
     return deviations / spread[numbers] * has_varied, has_varied
-
-
-def _divide(above: Floats, below: Floats) -> Floats:
-    """Divide; NaN where the divisor is not positive."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(below > 0, above / below, np.nan)
 
 
 def _label(

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from spikehouse.analysis.checks import is_flat
+from spikehouse.analysis.checks import divide, is_flat
 from spikehouse.analysis.responses import check_window
 from spikehouse.errors import InvalidArgumentError, describe_choices
 from spikehouse.labelled import Ids, to_ids
@@ -139,8 +139,7 @@ def _scale_mean(change: Floats) -> Floats:
     if len(change) < 2:
         return np.full(change.shape[1], np.nan)
     spread = np.where(is_flat(change, axis=0), 0.0, change.std(axis=0, ddof=1))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.asarray(change.mean(axis=0) / spread)
+    return divide(change.mean(axis=0), spread)
 
 
 def _test_mean(change: Floats) -> _Tested:
@@ -161,9 +160,8 @@ def _rank_signs(change: Floats) -> _Tested:
     n_zero = (change == 0).sum(axis=0)
     # zeros have the smallest ranks: without them, all others move down by their number
     ranks = np.where(change == 0, 0.0, rankdata(np.abs(change), axis=0) - n_zero)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        # the variance of the sum of signed ranks given the ranks: ties are in it
-        statistic = (np.sign(change) * ranks).sum(axis=0) / np.sqrt((ranks**2).sum(axis=0))
+    # the variance of the sum of signed ranks given the ranks: ties are in it
+    statistic = divide((np.sign(change) * ranks).sum(axis=0), np.sqrt((ranks**2).sum(axis=0)))
     return statistic, np.asarray(2 * ndtr(-np.abs(statistic)))
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from spikehouse.analysis.checks import Definition
+from spikehouse.analysis.checks import Definition, divide
 from spikehouse.analysis.common import common_metrics
 from spikehouse.analysis.contrast import c50
 from spikehouse.analysis.inputs import StimulusResponses
@@ -264,8 +264,7 @@ def _modulation(
         # the released tables average the ratios of single trials
         measured = counts if definition == "published" else psth[:, None]
         trials = f1_f0(measured, frequency[at], bin_width=BIN_WIDTH, definition=definition)
-        with np.errstate(invalid="ignore"):
-            ratios[units] = np.nansum(trials, axis=1) / np.isfinite(trials).sum(axis=1)
+        ratios[units] = divide(np.nansum(trials, axis=1), np.isfinite(trials).sum(axis=1))
     return ratios, indices
 
 

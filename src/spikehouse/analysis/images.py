@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from spikehouse.analysis.checks import Definition, check_not_negative
+from spikehouse.analysis.checks import Definition, check_not_negative, divide
 from spikehouse.analysis.common import common_metrics, peak_times, preferred_psth, psth_edges
 from spikehouse.analysis.gratings import condition_values
 from spikehouse.analysis.inputs import StimulusResponses
@@ -36,8 +36,7 @@ def on_off_ratio(means: npt.ArrayLike, colors: npt.ArrayLike) -> Floats:
     bright, dark = np.flatnonzero(shown == 1), np.flatnonzero(shown == -1)
     if not bright.size or not dark.size:
         return np.full(values.shape[1:], np.nan)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        ratio = values[bright[0]] / values[dark[0]]
+    ratio = divide(values[bright[0]], values[dark[0]])
     return np.where(values[dark[0]] > 0, ratio, np.nan)
 
 
@@ -51,8 +50,7 @@ def sustained_index(psth: npt.ArrayLike) -> Floats:
     values = np.asarray(psth, dtype=np.float64)
     check_not_negative(values, "psth")
     largest = values.max(axis=-1, initial=0.0)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        index = values.sum(axis=-1) / values.shape[-1] / largest
+    index = divide(divide(values.sum(axis=-1), values.shape[-1]), largest)
     return np.where(largest > 0, index, np.nan)
 
 
@@ -116,8 +114,7 @@ def image_selectivity(means: npt.ArrayLike, *, n_steps: int = 1000) -> Floats:
     # the thresholds below a response are counted from its place in the range, not tried one by one
     lowest, highest = values.min(axis=0), values.max(axis=0)
     step = (highest - lowest) / n_steps
-    with np.errstate(invalid="ignore", divide="ignore"):
-        below = np.nan_to_num(np.ceil((values - lowest) / step), nan=0.0, posinf=0.0)
+    below = np.nan_to_num(np.ceil(divide(values - lowest, step)), nan=0.0, posinf=0.0)
     # the division may be off by a rounding: ask the thresholds themselves
     below -= (below > 0) & ~(lowest + (below - 1) * step < values)
     below += lowest + below * step < values

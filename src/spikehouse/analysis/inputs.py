@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
-from spikehouse.analysis.checks import Definition, check_definition
+from spikehouse.analysis.checks import Definition, check_definition, divide
 from spikehouse.analysis.responses import check_unit_ids
 from spikehouse.errors import InvalidArgumentError
 from spikehouse.labelled import Ids, rows_first, to_ids
@@ -336,12 +336,7 @@ class StimulusResponses:
 
 
 def _check_presentations(presentations: pd.DataFrame, name: str) -> None:
-    missing = [column for column in _NEEDED if column not in presentations]
-    if missing:
-        raise InvalidArgumentError(
-            f"the presentations of {name} have no column {', '.join(missing)}; give the table of "
-            "session.get_stimulus_table(...)"
-        )
+    require_columns(presentations, *_NEEDED, what=f"the table of presentations of {name}")
     # text among them would fail only where they are used
     presentations[list(_NEEDED)].to_numpy(dtype=np.float64)
 
@@ -384,6 +379,4 @@ def compute_average_speed(running_speed: pd.DataFrame, presentations: pd.DataFra
     sums = np.r_[0.0, np.cumsum(np.where(is_known, velocity, 0.0))]
     known = np.r_[0, np.cumsum(is_known)]
     first, last = np.searchsorted(times, start_time), np.searchsorted(times, stop_time)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        means: Floats = (sums[last] - sums[first]) / (known[last] - known[first])
-    return means
+    return divide(sums[last] - sums[first], known[last] - known[first])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import pandas as pd
 
@@ -58,17 +60,28 @@ class Analysis:
 
     names: tuple[str, ...]
     trial_duration: float
+    compute: Callable[..., pd.DataFrame]
 
 
 ANALYSES = {
-    "drifting_gratings": Analysis(("drifting_gratings", "drifting_gratings_75_repeats"), 2.0),
-    "static_gratings": Analysis(("static_gratings",), 0.25),
-    "natural_scenes": Analysis(("natural_scenes",), 0.25),
-    "flashes": Analysis(("flashes",), 0.25),
-    "gabors": Analysis(("gabors",), 0.25),
-    "dot_motion": Analysis(("dot_motion",), 1.0),
-    "natural_movie_one": Analysis(("natural_movie_one", "natural_movie_one_more_repeats"), 1 / 30),
-    "natural_movie_three": Analysis(("natural_movie_three",), 1 / 30),
+    "drifting_gratings": Analysis(
+        ("drifting_gratings", "drifting_gratings_75_repeats"),
+        2.0,
+        compute_drifting_gratings_metrics,
+    ),
+    "static_gratings": Analysis(("static_gratings",), 0.25, compute_static_gratings_metrics),
+    "natural_scenes": Analysis(("natural_scenes",), 0.25, compute_natural_scenes_metrics),
+    "flashes": Analysis(("flashes",), 0.25, compute_flashes_metrics),
+    "gabors": Analysis(("gabors",), 0.25, compute_receptive_field_metrics),
+    "dot_motion": Analysis(("dot_motion",), 1.0, compute_dot_motion_metrics),
+    "natural_movie_one": Analysis(
+        ("natural_movie_one", "natural_movie_one_more_repeats"),
+        1 / 30,
+        partial(compute_natural_movies_metrics, suffix="nm1"),
+    ),
+    "natural_movie_three": Analysis(
+        ("natural_movie_three",), 1 / 30, partial(compute_natural_movies_metrics, suffix="nm3")
+    ),
 }
 """The analyses by name, in the order in which their columns stand."""
 
@@ -142,31 +155,12 @@ def _compute(
             f"analysed: {allowed}"
         )
     responses = respond(stimulus, kind.trial_duration)
-    definition = options.definition
-    if name == "drifting_gratings":
-        has_contrast = CONTRAST in shown
-        contrast = respond(CONTRAST, CONTRAST_TRIAL_S) if has_contrast else None
-        return compute_drifting_gratings_metrics(
-            responses, contrast=contrast, definition=definition
-        )
+    more: dict[str, Any] = {}
     if name == "gabors":
-        return compute_receptive_field_metrics(
-            responses, definition=definition, n_resamples=options.n_resamples, seed=options.seed
-        )
-    if name in _MOVIES:
-        return compute_natural_movies_metrics(
-            responses, definition=definition, suffix=_MOVIES[name]
-        )
-    return _SIMPLE[name](responses, definition=definition)
-
-
-_MOVIES = {"natural_movie_one": "nm1", "natural_movie_three": "nm3"}
-_SIMPLE: dict[str, Callable[..., pd.DataFrame]] = {
-    "static_gratings": compute_static_gratings_metrics,
-    "natural_scenes": compute_natural_scenes_metrics,
-    "flashes": compute_flashes_metrics,
-    "dot_motion": compute_dot_motion_metrics,
-}
+        more = {"n_resamples": options.n_resamples, "seed": options.seed}
+    elif name == "drifting_gratings" and CONTRAST in shown:
+        more = {"contrast": respond(CONTRAST, CONTRAST_TRIAL_S)}
+    return kind.compute(responses, definition=options.definition, **more)
 
 
 def _find_name(kind: Analysis, shown: Collection[str]) -> str | None:

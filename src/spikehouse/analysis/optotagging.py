@@ -10,12 +10,15 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from spikehouse.analysis.checks import divide
 from spikehouse.analysis.evoked import adjust_p_values
 from spikehouse.analysis.responses import check_unit_ids
 from spikehouse.errors import InvalidArgumentError, NotFoundError, describe_choices
 from spikehouse.labelled import Ids
+from spikehouse.schema import require_columns
 from spikehouse.spikes import SpikeTimes, align_spikes, count_spikes
 from spikehouse.spikes.counting import check_windows
+from spikehouse.spikes.trains import HasSpikeTimes
 
 Floats = npt.NDArray[np.float64]
 
@@ -24,13 +27,8 @@ _NEEDED = ("start_time", "stop_time", "stimulus_name")
 _TRAIN = r"([0-9.]+) ?ms pulses at ([0-9.]+) ?Hz"
 
 
-class HasLaser(Protocol):
+class HasLaser(HasSpikeTimes, Protocol):
     """An object with spikes, units and laser pulses, such as a session."""
-
-    @property
-    def spike_times(self) -> SpikeTimes:
-        """Unit id → sorted times [s]."""
-        ...
 
     @property
     def units(self) -> pd.DataFrame:
@@ -232,12 +230,7 @@ def _select(epochs: pd.DataFrame, conditions: Sequence[str] | None) -> pd.DataFr
             "there are no optogenetic stimulation epochs: this session has no optotagging part; "
             "session.optogenetic_stimulation_epochs lists the laser pulses of those that do"
         )
-    missing = [name for name in _NEEDED if name not in epochs]
-    if missing:
-        raise InvalidArgumentError(
-            f"the laser pulses have no column {', '.join(missing)}; give the table "
-            "session.optogenetic_stimulation_epochs"
-        )
+    require_columns(epochs, *_NEEDED, what="the table of laser pulses")
     if conditions is None:
         return epochs
     names = epochs["stimulus_name"]
@@ -276,12 +269,12 @@ def _compare(
     evoked, baseline = add(counts), add(before)
     seconds = add((pieces[..., 1] - pieces[..., 0]).sum(axis=1))[:, None]
     seconds_before = n_pulses * (options.baseline[1] - options.baseline[0])
-    rate, rate_before = _divide(evoked, seconds), baseline / seconds_before
+    rate, rate_before = divide(evoked, seconds), baseline / seconds_before
     p_value = _test_rates(evoked, baseline, seconds / (seconds + seconds_before))
     p_adjusted = adjust_p_values(p_value, axis=1)
-    ratio = _divide(rate, rate_before)
+    ratio = divide(rate, rate_before)
     latency, jitter = _summarise_first(first, group, n_groups)
-    is_pulse = _divide(add(width), n_pulses[:, 0]) <= options.longest_pulse + 1e-9
+    is_pulse = divide(add(width), n_pulses[:, 0]) <= options.longest_pulse + 1e-9
     is_tagged = (p_adjusted <= options.alpha) & (ratio >= options.smallest_ratio)
     return {
         "n_pulses": np.broadcast_to(n_pulses, evoked.shape),
@@ -344,9 +337,3 @@ def _summarise_first(
     median = by_condition.median().reindex(rows).to_numpy(dtype=np.float64)
     spread = by_condition.std().reindex(rows).to_numpy(dtype=np.float64)
     return median, spread
-
-
-def _divide(above: Floats, below: npt.NDArray[Any]) -> Floats:
-    with np.errstate(divide="ignore", invalid="ignore"):
-        quotient: Floats = above / below
-    return quotient

@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
-from spikehouse.analysis.checks import Definition
+from spikehouse.analysis.checks import Definition, divide
 from spikehouse.analysis.common import common_metrics
 from spikehouse.analysis.inputs import StimulusResponses
 from spikehouse.analysis.rf_shapes import (
@@ -93,17 +93,15 @@ def compute_receptive_field_maps(
     """
     positions = _find_positions(responses)
     sums = _count_by_position(responses, positions, duration)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        means = sums / positions.n_shown
     return xr.DataArray(
-        means,
+        divide(sums, positions.n_shown),
         dims=("unit_id", "y_position", "x_position"),
         coords={
             "unit_id": np.asarray(responses.unit_ids, dtype=np.int64),
             "y_position": ("y_position", positions.y, {"units": "degrees"}),
             "x_position": ("x_position", positions.x, {"units": "degrees"}),
-            "elevation": ("y_position", _elevation(positions.y), {"units": "degrees"}),
-            "azimuth": ("x_position", _azimuth(positions.x), {"units": "degrees"}),
+            "elevation": ("y_position", positions.y + MIDDLE_ELEVATION, {"units": "degrees"}),
+            "azimuth": ("x_position", positions.x + MIDDLE_AZIMUTH, {"units": "degrees"}),
         },
         name="receptive_fields",
         attrs={
@@ -188,16 +186,23 @@ def compute_receptive_field_metrics(
     positions = _find_positions(responses)
     trials = responses.counts[positions.is_located]
     is_counted = trials.sum(axis=0) >= minimum_spike_count
-    run = _choose_test(definition, n_resamples, seed, progress)
+    is_published = definition == "published"
+    if not is_published and isinstance(seed, np.random.RandomState):
+        raise InvalidArgumentError(
+            "permutations need a number as seed; a RandomState is for definition='published'"
+        )
     maps = _sum_maps(responses, positions)[is_counted]
     shapes = _shape_metrics(maps, positions, mask_threshold, definition=definition)
     # the published test numbers positions by x, then from the top down
     row, column = np.divmod(positions.pixel_of, positions.x.size)
     group = np.unique(column * positions.y.size + row, return_inverse=True)[1]
-    shapes["p_value_rf"] = run(trials[:, is_counted], group)
-
+    if n_resamples is None:
+        n_resamples = 1000 if is_published else 10_000
+    options: dict[str, Any] = {"n_resamples": n_resamples, "seed": seed, "progress": progress}
+    test = resampling_p_values if is_published else permutation_p_values
+    shapes["p_value_rf"] = test(trials[:, is_counted], group, **options)
     is_blank = responses.conditions[["x_position", "y_position"]].isna().any(axis=1).to_numpy()
-    if definition == "published":
+    if is_published:
         is_blank = np.zeros_like(is_blank)
     preferred = responses.preferred_conditions(~is_blank)
     table = common_metrics(responses, suffix="rf", preferred=preferred, is_blank=is_blank)
@@ -205,23 +210,6 @@ def compute_receptive_field_metrics(
         table[name] = np.nan if values.dtype == np.float64 else False
         table.loc[is_counted, name] = values
     return table[list(RF_COLUMNS)]
-
-
-def _choose_test(
-    definition: Definition,
-    n_resamples: int | None,
-    seed: int | np.random.RandomState,
-    progress: Progress | None,
-) -> Callable[[npt.ArrayLike, npt.ArrayLike], Floats]:
-    if definition == "published":
-        n = 1000 if n_resamples is None else n_resamples
-        return partial(resampling_p_values, n_resamples=n, seed=seed, progress=progress)
-    if isinstance(seed, np.random.RandomState):
-        raise InvalidArgumentError(
-            "permutations need a number as seed; a RandomState is for definition='published'"
-        )
-    n = 10_000 if n_resamples is None else n_resamples
-    return partial(permutation_p_values, n_resamples=n, seed=seed, progress=progress)
 
 
 def _shape_metrics(
@@ -242,10 +230,12 @@ def _shape_metrics(
         # the numbers of the last step, whether or not the fit converged
         is_fitted = np.ones_like(is_fitted)
         on_screen = rf_on_screen(maps.shape, fit.center_y, fit.center_x)
-    step_y, step_x = _spacing(positions.y), _spacing(positions.x)
+    x, y = positions.x, positions.y
+    step_y, step_x = _spacing(y), _spacing(x)
     return {
-        "azimuth_rf": _azimuth(_at_pixel(positions.x, part.center_x)),
-        "elevation_rf": _elevation(_at_pixel(positions.y, part.center_y)),
+        # at a fractional column or row; NaN stays NaN
+        "azimuth_rf": np.interp(part.center_x, np.arange(x.size), x) + MIDDLE_AZIMUTH,
+        "elevation_rf": np.interp(part.center_y, np.arange(y.size), y) + MIDDLE_ELEVATION,
         "width_rf": np.where(is_fitted, fit.width_x * step_x, np.nan),
         "height_rf": np.where(is_fitted, fit.width_y * step_y, np.nan),
         "area_rf": part.area * (step_x * step_y),
@@ -306,23 +296,9 @@ def _sum_maps(
         return sums if (n_shown > 0).all() else np.full(sums.shape, np.nan)
     usual = n_shown.sum() / np.count_nonzero(n_shown)
     with np.errstate(invalid="ignore", divide="ignore"):
-        weighed: Floats = sums * (usual / n_shown)
-    return weighed
-
-
-def _at_pixel(values: Floats, pixel: Floats) -> Floats:
-    """Return the position at a fractional row or column; NaN stays NaN."""
-    return np.asarray(np.interp(pixel, np.arange(values.size), values))
+        return np.asarray(sums * (usual / n_shown))
 
 
 def _spacing(values: Floats) -> float:
     """Return the mean distance of neighbouring positions; NaN if there is one."""
     return float(abs(values[-1] - values[0]) / (values.size - 1)) if values.size > 1 else math.nan
-
-
-def _azimuth(x: Floats) -> Floats:
-    return x + MIDDLE_AZIMUTH
-
-
-def _elevation(y: Floats) -> Floats:
-    return y + MIDDLE_ELEVATION

@@ -7,6 +7,7 @@ import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
+from spikehouse.analysis.checks import divide
 from spikehouse.errors import InvalidArgumentError
 from spikehouse.labelled import Ids, to_ids
 from spikehouse.schema import require_columns
@@ -73,8 +74,7 @@ def compute_conditionwise_psth(
     values = compute_mean_counts(spikes_or_session, units, domain, groups=groups)
     if use_rates:
         widths = np.diff(edges)[:, None]
-        with np.errstate(divide="ignore", invalid="ignore"):
-            values = np.where(widths > 0, values / widths, np.nan)
+        values = np.where(widths > 0, divide(values, widths), np.nan)
     return xr.DataArray(
         values,
         dims=("stimulus_condition_id", TIME, "unit_id"),
@@ -133,8 +133,7 @@ def smooth_rates(rates: xr.DataArray, *, sigma: float, dim: str = TIME) -> xr.Da
 
     weights = smooth(is_known.astype(np.float64))
     smoothed = smooth(np.where(is_known, values, 0.0))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        result = rates.copy(data=np.where(is_known, smoothed / weights, np.nan))
+    result = rates.copy(data=np.where(is_known, divide(smoothed, weights), np.nan))
     result.attrs = {**rates.attrs, "sigma": float(sigma)}
     return result
 

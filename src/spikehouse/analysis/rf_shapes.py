@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from spikehouse.analysis.checks import Definition
+from spikehouse.analysis.checks import Definition, divide
 from spikehouse.errors import InvalidArgumentError
 from spikehouse.labelled import align
 
@@ -59,9 +59,7 @@ def smooth_maps(
         return known.reshape(shape)
     smooth = ndimage.gaussian_filter(np.where(is_known, values, 0.0), sigmas)
     share = ndimage.gaussian_filter(is_known.astype(np.float64), sigmas)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        average: Floats = np.where(share > 0, smooth / share, np.nan)
-    return average.reshape(shape)
+    return np.where(share > 0, divide(smooth, share), np.nan).reshape(shape)
 
 
 def threshold_rf(
@@ -92,9 +90,8 @@ def threshold_rf(
     mask = mask.reshape(smooth.shape)
     area = mask.sum(axis=(1, 2)).astype(np.float64)
     y, x = np.indices(smooth.shape[1:])
-    with np.errstate(invalid="ignore", divide="ignore"):
-        center_y = np.around((mask * y).sum(axis=(1, 2)) / area, N_DECIMALS)
-        center_x = np.around((mask * x).sum(axis=(1, 2)) / area, N_DECIMALS)
+    center_y = np.around(divide((mask * y).sum(axis=(1, 2)), area), N_DECIMALS)
+    center_x = np.around(divide((mask * x).sum(axis=(1, 2)), area), N_DECIMALS)
     lead = shape[:-2]
     return ThresholdedMap(
         mask.reshape(shape), center_x.reshape(lead), center_y.reshape(lead), area.reshape(lead)
@@ -108,10 +105,9 @@ def _peak_and_spread(flat: Floats) -> tuple[Floats, Floats]:
         return flat.max(axis=1), flat.std(axis=1)
     n_known = is_known.sum(axis=1)
     peak = np.where(is_known, flat, -np.inf).max(axis=1, initial=-np.inf)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        mean = np.where(is_known, flat, 0.0).sum(axis=1) / n_known
-        apart = np.where(is_known, flat - mean[:, None], 0.0)
-        return peak, np.sqrt((apart**2).sum(axis=1) / n_known)
+    mean = divide(np.where(is_known, flat, 0.0).sum(axis=1), n_known)
+    apart = np.where(is_known, flat - mean[:, None], 0.0)
+    return peak, np.sqrt(divide((apart**2).sum(axis=1), n_known))
 
 
 def is_rf_inverted(rf_thresh: npt.ArrayLike) -> Bools:

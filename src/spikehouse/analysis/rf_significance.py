@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import numpy.typing as npt
 
+from spikehouse.analysis.checks import divide
 from spikehouse.errors import InvalidArgumentError
 from spikehouse.labelled import align, rows_first
 
@@ -144,8 +145,7 @@ def _chi_square(
     """Compute χ² of every row of sums by group; 0 for a row without spikes."""
     sums = np.asarray(observed, dtype=np.float64)
     expected = n_shown * (sums.sum(axis=1, keepdims=True) / n_presentations)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        terms = (sums - expected) ** 2 / expected
+    terms = divide((sums - expected) ** 2, expected)
     chi_square: Floats = np.where(expected > 0, terms, 0.0).sum(axis=1)
     return chi_square
 

@@ -5,7 +5,13 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from spikehouse.analysis.checks import Definition, check_definition, check_not_negative, is_flat
+from spikehouse.analysis.checks import (
+    Definition,
+    check_definition,
+    check_not_negative,
+    divide,
+    is_flat,
+)
 from spikehouse.errors import InvalidArgumentError
 from spikehouse.labelled import align
 
@@ -111,11 +117,15 @@ def _project(rates: Floats, frequency: float, bin_width: float) -> Floats:
     at = at[at * frequency < n_cycles]
     used = rates[..., : len(at)]
     angle = 2 * np.pi * frequency * at
+    return _measure(used, angle)
+
+
+def _measure(rates: Floats, angle: Floats) -> Floats:
+    """Return twice the length of the projection on an angle, divided by the sum."""
     # two real products: a complex one would copy the counts to twice their size
-    first = np.hypot(used @ np.cos(angle), used @ np.sin(angle))
-    total = used.sum(axis=-1)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.asarray(np.where(total > 0, 2 * first / total, np.nan), dtype=np.float64)
+    first = np.hypot(rates @ np.cos(angle), rates @ np.sin(angle))
+    total = rates.sum(axis=-1)
+    return np.where(total > 0, divide(2 * first, total), np.nan)
 
 
 def _fold(rates: Floats, frequency: float, bin_width: float) -> Floats:
@@ -127,10 +137,7 @@ def _fold(rates: Floats, frequency: float, bin_width: float) -> Floats:
         return np.full(rates.shape[:-1], np.nan)
     angle = 2 * np.pi * (np.arange(n_cycles * length) % length) / length
     used = rates[..., : n_cycles * length]
-    first = np.hypot(used @ np.cos(angle), used @ np.sin(angle))
-    total = used.sum(axis=-1)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.asarray(np.where(total > 0, 2 * first / total, np.nan), dtype=np.float64)
+    return _measure(used, angle)
 
 
 def _check(

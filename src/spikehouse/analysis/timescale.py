@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from spikehouse.analysis.checks import TOLERANCE, is_flat
+from spikehouse.analysis.checks import TOLERANCE, divide, is_flat
 from spikehouse.analysis.inputs import StimulusResponses
 from spikehouse.errors import InvalidArgumentError
 from spikehouse.labelled import align
@@ -66,8 +66,7 @@ def _correlate(values: Floats) -> Floats:
         return np.full((len(values), values.shape[2], values.shape[2]), np.nan)
     centred = values - values.mean(axis=1, keepdims=True)
     length = np.sqrt((centred**2).sum(axis=1, keepdims=True))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        z = np.where(is_flat(values, axis=1)[:, None], np.nan, centred / length)
+    z = np.where(is_flat(values, axis=1)[:, None], np.nan, divide(centred, length))
     correlation: Floats = z.transpose(0, 2, 1) @ z
     return correlation
 
@@ -83,8 +82,7 @@ def _correlate_active(values: Floats) -> tuple[Floats, Floats]:
     covariance = n * (flipped @ values) - sums * sums.transpose(0, 2, 1)
     variance = n * squares - sums**2
     with np.errstate(invalid="ignore", divide="ignore"):
-        correlation: Floats = covariance / np.sqrt(variance * variance.transpose(0, 2, 1))
-    return correlation, n
+        return np.asarray(covariance / np.sqrt(variance * variance.transpose(0, 2, 1))), n
 
 
 def average_lags(correlations: Floats) -> tuple[Floats, npt.NDArray[np.intp]]:
@@ -96,8 +94,7 @@ def average_lags(correlations: Floats) -> tuple[Floats, npt.NDArray[np.intp]]:
         pairs = np.diagonal(correlations, offset=lag, axis1=1, axis2=2)
         is_known = np.isfinite(pairs)
         n_pairs[:, lag - 1] = is_known.sum(axis=1)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            means[:, lag - 1] = np.where(is_known, pairs, 0.0).sum(axis=1) / n_pairs[:, lag - 1]
+        means[:, lag - 1] = divide(np.where(is_known, pairs, 0.0).sum(axis=1), n_pairs[:, lag - 1])
     return means, n_pairs
 
 
@@ -142,8 +139,7 @@ def fit_timescale(
     gain, amplitude, offset, total = _project(curve, y, w)
     # what rounding leaves of equal numbers is no variance
     has_varied = total > TOLERANCE**2 * (w * y**2).sum(axis=1)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        r_squared = np.where((n_known >= MIN_LAGS) & has_varied, gain / total, np.nan)
+    r_squared = np.where((n_known >= MIN_LAGS) & has_varied, divide(gain, total), np.nan)
     p_value = _compare_with_noise(r_squared, np.exp(-times / tried[:, None]), w)
     is_found = (p_value <= alpha) & is_inside
     tau, amplitude, offset = (np.where(is_found, a, np.nan) for a in (tau, amplitude, offset))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from spikehouse.analysis.checks import Definition, check_not_negative
+from spikehouse.analysis.checks import Definition, check_not_negative, divide
 from spikehouse.errors import InvalidArgumentError
 from spikehouse.labelled import align, rows_first
 
@@ -35,9 +35,7 @@ def resultant_length(angles: npt.ArrayLike, responses: npt.ArrayLike, *, harmoni
     _check_lengths(theta, values, what="angles")
     check_not_negative(values, "responses")
     vectors = np.exp(1j * harmonic * np.deg2rad(theta))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        lengths = np.abs(np.tensordot(vectors, values, axes=1)) / values.sum(axis=0)
-    return np.asarray(lengths, dtype=np.float64)
+    return divide(np.abs(np.tensordot(vectors, values, axes=1)), values.sum(axis=0))
 
 
 def compute_orientation_selectivity(

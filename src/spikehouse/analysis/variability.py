@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from spikehouse.analysis.checks import TOLERANCE, Definition, check_not_negative, is_flat
+from spikehouse.analysis.checks import TOLERANCE, Definition, check_not_negative, divide, is_flat
 from spikehouse.errors import InvalidArgumentError
 from spikehouse.labelled import Ids, align, to_ids
 from spikehouse.spikes import count_spikes
@@ -58,8 +58,7 @@ def compute_fano_factor(
     if definition == "corrected":
         check_not_negative(values, "counts")
     n, mean, squares = moments(values, is_trial)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        factor: Floats = squares / (n - ddof) / mean
+    factor = divide(divide(squares, n - ddof), mean)
     fewest = 1 if definition == "published" else 2
     return np.where((n >= max(fewest, ddof + 1)) & (mean != 0), factor, np.nan)
 
@@ -73,8 +72,7 @@ def moments(values: Floats, is_trial: npt.ArrayLike | None) -> tuple[Floats, Flo
             "value for every count"
         )
     n = chosen.sum(axis=0).astype(np.float64)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        mean: Floats = np.where(chosen, values, 0.0).sum(axis=0) / n
+    mean = divide(np.where(chosen, values, 0.0).sum(axis=0), n)
     # two passes: what is left of equal values is rounding
     squares: Floats = (np.where(chosen, values - mean, 0.0) ** 2).sum(axis=0)
     return n, mean, np.where(squares > n * (TOLERANCE * mean) ** 2, squares, 0.0)
@@ -110,8 +108,7 @@ def compute_lifetime_sparseness(responses: npt.ArrayLike) -> Floats:
     n = len(values)
     if n < 2:
         return np.full(values.shape[1:], np.nan)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        evenness = values.sum(axis=0) ** 2 / (n * (values**2).sum(axis=0))
+    evenness = divide(values.sum(axis=0) ** 2, n * (values**2).sum(axis=0))
     # equal responses are even but for rounding
     sparseness: Floats = np.maximum(1 - evenness, 0) / (1 - 1 / n)
     return sparseness
@@ -164,15 +161,12 @@ def reliability(rates: npt.ArrayLike) -> Floats:
     centred = values - values.mean(axis=-1, keepdims=True) if values.shape[-1] else values
     length = np.sqrt((centred**2).sum(axis=-1, keepdims=True))
     varies = ~is_flat(values, axis=-1)[..., None]
-    with np.errstate(invalid="ignore", divide="ignore"):
-        z = np.where(varies, centred / length, 0.0)
+    z = np.where(varies, divide(centred, length), 0.0)
     # With z the standardized responses, of length 1, Σ_{i≠j} zᵢ·zⱼ = |Σ zᵢ|² − n: time and memory
     # are linear in the size of rates, not in the number of pairs.
     n = varies.sum(axis=(-2, -1))
     total = (z.sum(axis=-2) ** 2).sum(axis=-1)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        mean: Floats = (total - n) / (n * (n - 1))
-    return np.where(n >= 2, mean, np.nan)
+    return np.where(n >= 2, divide(total - n, n * (n - 1)), np.nan)
 
 
 class RunningModulation(NamedTuple):

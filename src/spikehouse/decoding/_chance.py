@@ -9,16 +9,16 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from spikehouse.decoding._engine import Job, Progress
+from spikehouse.decoding._engine import Job, Progress, run_jobs
 from spikehouse.decoding._inputs import Design, Targets
 from spikehouse.decoding._plans import Plan, check_repeats, make_plan, spawn
-from spikehouse.decoding._result import as_html, as_text
+from spikehouse.decoding._result import Described
 from spikehouse.decoding._splitting import GIVEN_FOLDS, check_folds
 from spikehouse.errors import InvalidArgumentError
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class ChanceResult:
+class ChanceResult(Described):
     """Accuracy of a decoding compared with decodings of shuffled labels.
 
     Attributes
@@ -49,14 +49,6 @@ class ChanceResult:
     estimator: str
     cv: str
     notes: tuple[str, ...] = ()
-
-    def __str__(self) -> str:
-        return as_text(f"ChanceResult: {self._summary()}", self._lines())
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        return as_html("ChanceResult", self._summary(), self._lines())
 
     def _summary(self) -> str:
         where = "within blocks" if self.is_within_blocks else "over all presentations"
@@ -131,7 +123,9 @@ def decode_against_chance(
     plan = make_plan(design, targets, estimator=estimator, cv=cv, groups=groups, seed=seed)
     n = check_repeats("n_resamples", n_resamples)
     _check_shuffles(plan)
-    scores = plan.run(_jobs(plan, cv, n, seed), n=n + 1, n_jobs=n_jobs, progress=progress)
+    scores = run_jobs(
+        plan.model, _jobs(plan, cv, n, seed), n=n + 1, n_jobs=n_jobs, progress=progress
+    )
     means = scores.accuracies.mean(axis=1)
     shuffled = means[1:]
     notes = plan.notes() + scores.notes

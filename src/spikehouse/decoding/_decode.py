@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import xarray as xr
 
-from spikehouse.decoding._engine import Job
+from spikehouse.decoding._engine import Job, run_jobs
 from spikehouse.decoding._inputs import ROW_DIMENSION, Design, Targets
 from spikehouse.decoding._plans import Plan, make_plan
-from spikehouse.decoding._result import DecodingResult, collect_result
+from spikehouse.decoding._result import DecodingResult
 
 
 def decode(
@@ -95,18 +96,41 @@ def decode(
     0.5
     """
     plan = make_plan(design, targets, estimator=estimator, cv=cv, groups=groups, seed=seed)
-    problem = plan.problem
+    problem, labels = plan.problem, plan.problem.labels
     # one job per fold: all folds run at once
     jobs = [Job(problem.design, problem.fitted_targets, [fold]) for fold in plan.folds]
-    scores = plan.run(jobs, n=len(jobs), n_jobs=n_jobs, keep_predictions=True)
-    return collect_result(
-        _predictions_table(plan, [predicted for (predicted,) in scores.predictions]),
-        problem.labels,
+    scores = run_jobs(plan.model, jobs, n=len(jobs), n_jobs=n_jobs, keep_predictions=True)
+    predictions = _predictions_table(plan, [predicted for (predicted,) in scores.predictions])
+    notes = plan.notes() + scores.notes
+    is_right = predictions["actual"] == predictions["predicted"]
+    accuracies = np.asarray(is_right.groupby(predictions["fold"]).mean(), dtype=np.float64)
+    accuracies.setflags(write=False)
+    places = [np.searchsorted(labels, predictions[name]) for name in ("actual", "predicted")]
+    counts = np.zeros((len(labels), len(labels)), dtype=np.int64)
+    np.add.at(counts, tuple(places), 1)
+    attrs = {"estimator": plan.estimator, "cv": plan.cv, "notes": "; ".join(notes)}
+    confusion = xr.DataArray(
+        counts,
+        coords={"actual": labels, "predicted": labels},
+        dims=("actual", "predicted"),
+        name="confusion",
+        attrs={"long_name": "presentations", **attrs},
+    )
+    with np.errstate(invalid="ignore"):
+        per_class = np.diag(counts) / counts.sum(axis=1)
+    return DecodingResult(
+        accuracies=accuracies,
+        mean_accuracy=float(accuracies.mean()),
+        chance=1 / len(labels),
+        confusion=confusion,
+        per_class_accuracy=pd.Series(per_class, pd.Index(labels, name="label"), name="accuracy"),
+        labels=labels,
+        predictions=predictions,
         n_presentations=problem.design.shape[0],
         n_units=problem.design.shape[1],
         estimator=plan.estimator,
         cv=plan.cv,
-        notes=plan.notes() + scores.notes,
+        notes=notes,
     )
 
 

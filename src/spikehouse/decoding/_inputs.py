@@ -12,7 +12,7 @@ import pandas as pd
 import xarray as xr
 
 from spikehouse.errors import InvalidArgumentError
-from spikehouse.labelled import align, rows_first
+from spikehouse.labelled import align, labels_of, rows_first
 
 Design = npt.ArrayLike | pd.DataFrame | xr.DataArray
 Targets = npt.ArrayLike | pd.Series | xr.DataArray
@@ -84,12 +84,6 @@ def check_groups(groups: Targets | None, problem: Problem) -> npt.NDArray[Any] |
 
 
 def _design_values(design: Design) -> tuple[npt.NDArray[np.float64], pd.Index | None]:
-    rows: pd.Index | None = None
-    if isinstance(design, xr.DataArray):
-        if design.ndim and design.dims[0] in design.indexes:
-            rows = design.indexes[design.dims[0]]
-    elif isinstance(design, pd.DataFrame):
-        rows = design.index
     shape = np.shape(design)
     if len(shape) != 2:
         raise InvalidArgumentError(
@@ -105,17 +99,13 @@ def _design_values(design: Design) -> tuple[npt.NDArray[np.float64], pd.Index | 
         values = np.ascontiguousarray(design, dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise InvalidArgumentError(f"design must hold numbers: {error}") from error
-    return values, _meaningful(rows)
+    return values, _row_labels(design)
 
 
 def _target_values(
     targets: Targets, *, name: str = "targets"
 ) -> tuple[npt.NDArray[Any], pd.Index | None]:
-    rows: pd.Index | None = None
-    if isinstance(targets, xr.DataArray) and targets.ndim == 1:
-        rows = targets.indexes.get(targets.dims[0])
-    elif isinstance(targets, pd.Series):
-        rows = targets.index
+    rows = _row_labels(targets)
     values = np.asarray(targets)
     if values.ndim != 1:
         raise InvalidArgumentError(
@@ -125,33 +115,29 @@ def _target_values(
     if missing.size:
         raise InvalidArgumentError(
             f"{name} are missing in {missing.size} of {values.size} rows "
-            f"({_list_rows(missing, _meaningful(rows))}); drop those presentations, "
+            f"({_list_rows(missing, rows)}); drop those presentations, "
             "or give blank presentations their own label"
         )
     if values.dtype == object:
         # stimulus tables with several stimuli hold numbers in object columns
         values = np.array(values.tolist())
-        if values.dtype.kind in "US" and not all(isinstance(v, str) for v in np.asarray(targets)):
+        given = np.asarray(targets).tolist()
+        numbers = [value for value in given if not isinstance(value, str)]
+        if values.dtype.kind in "US" and numbers:
+            word = next(value for value in given if isinstance(value, str))
             raise InvalidArgumentError(
                 f"{name} mix text and numbers, which cannot be sorted "
-                f"(such as {_mixed_examples(np.asarray(targets))}); use one kind"
+                f"(such as {word!r} and {numbers[0]!r}); use one kind"
             )
     if values.ndim != 1:
         raise InvalidArgumentError(f"{name} must be single labels, not sequences")
-    return values, _meaningful(rows)
+    return values, rows
 
 
-def _mixed_examples(values: npt.NDArray[Any]) -> str:
-    word = next(v for v in values if isinstance(v, str))
-    number = next(v for v in values if not isinstance(v, str))
-    return f"{word!r} and {number!r}"
-
-
-def _meaningful(rows: pd.Index | None) -> pd.Index | None:
-    """Return None for an index that only counts the rows."""
-    if rows is None or rows.equals(pd.RangeIndex(len(rows))):
-        return None
-    return rows
+def _row_labels(thing: Design | Targets) -> pd.Index | None:
+    """Return the labels of rows; None without labels, and for those that only count the rows."""
+    rows = labels_of(thing, 0)
+    return None if rows is None or rows.equals(pd.RangeIndex(len(rows))) else rows
 
 
 def _check_finite(values: npt.NDArray[np.float64], rows: pd.Index | None) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,11 +10,12 @@ import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
-from spikehouse.decoding._engine import Job, Progress
+from spikehouse.decoding._engine import Job, Progress, run_jobs
 from spikehouse.decoding._inputs import Targets
 from spikehouse.decoding._plans import make_plan
 from spikehouse.errors import InvalidArgumentError, NotFoundError, describe_choices
 from spikehouse.labelled import Ids, to_ids
+from spikehouse.schema import require_columns
 from spikehouse.spikes import Spikes, compute_time_domain, count_spikes
 from spikehouse.spikes.counting import check_windows
 from spikehouse.spikes.trains import get_spike_times
@@ -103,10 +104,15 @@ def decode_over_time(
     edges, counts = _count(spikes_or_session, unit_ids, presentations, bounds)
     whole = pd.DataFrame(counts.sum(axis=1), index=presentations.index)
     plan = make_plan(whole, truth, estimator=estimator, cv=cv, groups=blocks, seed=seed)
-    scores = plan.run(
-        (Job(d, plan.problem.fitted_targets, plan.folds) for d in _designs(counts, edges, bounds)),
-        n=len(bounds), n_jobs=n_jobs, progress=progress,
-    )  # fmt: skip
+    jobs = (
+        Job(
+            np.ascontiguousarray(counts[:, first:last].sum(axis=1), dtype=np.float64),
+            plan.problem.fitted_targets,
+            plan.folds,
+        )
+        for first, last in np.searchsorted(edges, bounds)
+    )
+    scores = run_jobs(plan.model, jobs, n=len(bounds), n_jobs=n_jobs, progress=progress)
     return xr.DataArray(
         scores.accuracies,
         dims=(TIME_DIMENSION, "fold"),
@@ -176,11 +182,7 @@ def _regular_windows(
 
 
 def _times(presentations: pd.DataFrame, column: str) -> pd.Series[float]:
-    if column not in presentations.columns:
-        raise InvalidArgumentError(
-            f"presentations has no column {column}; use the table returned by "
-            "session.get_stimulus_table(...)"
-        )
+    require_columns(presentations, column, what="presentations")
     if presentations.empty:
         raise InvalidArgumentError("presentations has no rows; at least one is needed")
     return presentations[column].astype(np.float64)
@@ -209,8 +211,3 @@ def _count(
     edges = np.unique(bounds)
     domain = compute_time_domain(edges, _times(presentations, "start_time"))
     return edges, count_spikes(spike_times, units, domain)
-
-
-def _designs(counts: npt.NDArray[Any], edges: Floats, bounds: Floats) -> Iterator[Floats]:
-    for first, last in np.searchsorted(edges, bounds):
-        yield np.ascontiguousarray(counts[:, first:last].sum(axis=1), dtype=np.float64)

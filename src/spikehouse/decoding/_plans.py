@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
-from spikehouse.decoding._engine import Job, Progress, Scores, run_jobs
 from spikehouse.decoding._inputs import Design, Fold, Problem, Targets, check_groups, check_problem
 from spikehouse.decoding._splitting import check_folds
 from spikehouse.errors import InvalidArgumentError, describe_choices
@@ -26,21 +24,6 @@ class Plan:
     estimator: str
     cv: str
     seed: int
-
-    def run(
-        self,
-        jobs: Iterable[Job],
-        *,
-        n: int,
-        n_jobs: int | None,
-        progress: Progress | None = None,
-        keep_predictions: bool = False,
-    ) -> Scores:
-        """Run n jobs with this model."""
-        return run_jobs(
-            self.model, jobs, n=n, n_jobs=n_jobs, progress=progress,
-            keep_predictions=keep_predictions,
-        )  # fmt: skip
 
     def attributes(self, notes: tuple[str, ...]) -> dict[str, Any]:
         """Return the attributes of a curve of accuracies, in types that NetCDF can store."""
@@ -121,11 +104,9 @@ def make_estimator(estimator: object, *, seed: int) -> tuple[Any, str]:
 
         return SVC(kernel="rbf", gamma="scale"), DEFAULT_ESTIMATOR
     if isinstance(estimator, str):
-        model = _make_named(estimator, seed)
-    else:
-        _check_model(estimator)
-        model = estimator
-    return model, " ".join(str(model).split())
+        estimator = _make_named(estimator, seed)
+    _check_model(estimator)
+    return estimator, " ".join(str(estimator).split())
 
 
 def _make_named(name: str, seed: int) -> object:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,8 +12,32 @@ import pandas as pd
 import xarray as xr
 
 
+class Described:
+    """A result that is shown as a title and names with values, as text and in notebooks."""
+
+    def _summary(self) -> str:
+        raise NotImplementedError
+
+    def _lines(self) -> list[tuple[str, str]]:
+        raise NotImplementedError
+
+    def __repr__(self) -> str:
+        width = max(len(name) for name, _ in self._lines())
+        title = f"{type(self).__name__}: {self._summary()}"
+        return "\n".join([title, *(f"  {name:<{width}}  {text}" for name, text in self._lines())])
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><th style='text-align:left'>{html.escape(name)}</th>"
+            f"<td style='text-align:left'>{html.escape(text)}</td></tr>"
+            for name, text in self._lines()
+        )
+        title = f"<strong>{type(self).__name__}</strong>: {html.escape(self._summary())}"
+        return f"<div>{title}<table>{rows}</table></div>"
+
+
 @dataclass(frozen=True, eq=False, repr=False)
-class DecodingResult:
+class DecodingResult(Described):
     """Accuracy and confusion of a cross-validated decoding.
 
     Attributes
@@ -87,14 +110,6 @@ class DecodingResult:
         totals = table.sum(axis=1)
         return table.div(totals.where(totals > 0), axis=0)
 
-    def __str__(self) -> str:
-        return as_text(f"DecodingResult: {self._summary()}", self._lines())
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        return as_html("DecodingResult", self._summary(), self._lines())
-
     def _summary(self) -> str:
         return (
             f"{self.n_presentations} presentations × {self.n_units} units, "
@@ -118,78 +133,3 @@ class DecodingResult:
             lines.append(("worst decoded", f"{worst} ({tested.min():.0%} right)"))
         lines += [("estimator", self.estimator), ("folds", self.cv)]
         return [*lines, *(("note", note) for note in self.notes)]
-
-
-def as_text(title: str, lines: Sequence[tuple[str, str]]) -> str:
-    """Format names and values in two columns below a title."""
-    width = max(len(name) for name, _ in lines)
-    return "\n".join([title, *(f"  {name:<{width}}  {text}" for name, text in lines)])
-
-
-def as_html(kind: str, summary: str, lines: Sequence[tuple[str, str]]) -> str:
-    """Format names and values as a small HTML table for notebooks."""
-    rows = "".join(
-        f"<tr><th style='text-align:left'>{html.escape(name)}</th>"
-        f"<td style='text-align:left'>{html.escape(text)}</td></tr>"
-        for name, text in lines
-    )
-    title = f"<strong>{html.escape(kind)}</strong>: {html.escape(summary)}"
-    return f"<div>{title}<table>{rows}</table></div>"
-
-
-def collect_result(
-    predictions: pd.DataFrame,
-    labels: npt.NDArray[Any],
-    *,
-    n_presentations: int,
-    n_units: int,
-    estimator: str,
-    cv: str,
-    notes: tuple[str, ...] = (),
-) -> DecodingResult:
-    """Compute accuracies and confusion of the predictions."""
-    is_right = predictions["actual"] == predictions["predicted"]
-    accuracies: npt.NDArray[np.float64] = np.asarray(
-        is_right.groupby(predictions["fold"]).mean(), dtype=np.float64
-    )
-    accuracies.setflags(write=False)
-    confusion = _count_confusion(predictions, labels)
-    attrs = {
-        "long_name": "presentations",
-        "estimator": estimator,
-        "cv": cv,
-        "notes": "; ".join(notes),
-    }
-    totals = confusion.sum(axis=1)
-    with np.errstate(invalid="ignore"):
-        per_class = np.diag(confusion) / totals
-    return DecodingResult(
-        accuracies=accuracies,
-        mean_accuracy=float(accuracies.mean()),
-        chance=1 / len(labels),
-        confusion=xr.DataArray(
-            confusion,
-            coords={"actual": labels, "predicted": labels},
-            dims=("actual", "predicted"),
-            name="confusion",
-            attrs=attrs,
-        ),
-        per_class_accuracy=pd.Series(
-            per_class, index=pd.Index(labels, name="label"), name="accuracy"
-        ),
-        labels=labels,
-        predictions=predictions,
-        n_presentations=n_presentations,
-        n_units=n_units,
-        estimator=estimator,
-        cv=cv,
-        notes=notes,
-    )
-
-
-def _count_confusion(predictions: pd.DataFrame, labels: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
-    actual = np.searchsorted(labels, predictions["actual"].to_numpy())
-    predicted = np.searchsorted(labels, predictions["predicted"].to_numpy())
-    counts = np.zeros((len(labels), len(labels)), dtype=np.int64)
-    np.add.at(counts, (actual, predicted), 1)
-    return counts

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
-from spikehouse.decoding._engine import Job, Progress
+from spikehouse.decoding._engine import Job, Progress, run_jobs
 from spikehouse.decoding._inputs import Design, Targets
 from spikehouse.decoding._plans import Plan, check_repeats, make_plan, spawn
 from spikehouse.errors import InvalidArgumentError, describe_choices
@@ -215,7 +215,7 @@ def _decode_draws(
         Job(plan.problem.design, plan.problem.fitted_targets, plan.folds, first[number])
         for number in range(len(place))
     )
-    scores = plan.run(jobs, n=len(place), n_jobs=n_jobs, progress=progress)
+    scores = run_jobs(plan.model, jobs, n=len(place), n_jobs=n_jobs, progress=progress)
     means = scores.accuracies.mean(axis=1)
     return means[[place[draw.tobytes()] for draw in ordered]], scores.notes
 

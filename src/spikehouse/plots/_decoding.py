@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -344,22 +345,18 @@ def _draw_shuffled(
     low, high = (
         100 * shuffled.astype(np.float64).quantile(share, repeats) for share in SHUFFLED_QUANTILES
     )
-    label = "95 % of shuffled labels"
-    style: dict[str, Any] = {
-        "color": FAINT,
-        "alpha": 0.45,
-        "linewidth": 0,
-        "zorder": 0,
-        "label": label,
-    }
+    fill = partial(
+        ax.fill_between, color=FAINT, alpha=0.45, linewidth=0, zorder=0,
+        label="95 % of shuffled labels",
+    )  # fmt: skip
     if along in shuffled.dims:
         _check_curve(shuffled, along, name="shuffled")
         low, high = low.sortby(along), high.sortby(along)
-        ax.fill_between(low[along].to_numpy(), low.to_numpy(), high.to_numpy(), **style)
+        fill(low[along].to_numpy(), low.to_numpy(), high.to_numpy())
         return
     drawn = np.concatenate([curve[along].to_numpy() for curve in curves.values()])
     ends = [float(drawn.min()), float(drawn.max())]
-    ax.fill_between(ends, float(low), float(high), **style)
+    fill(ends, float(low), float(high))
 
 
 def _draw_chance(ax: Axes, chance: float) -> None:

@@ -19,6 +19,7 @@ from spikehouse.plots._axes import (
     draw_scale,
     get_axes,
     mark_stimulus,
+    short,
     tidy,
 )
 from spikehouse.plots._grid import (
@@ -85,7 +86,8 @@ def plot_lfp_heatmap(
     times = edges_around(potential[dim].to_numpy(), name=dim)
     ax = get_axes(ax, size=(7.0, 4.6))
     _draw_map(ax, times, edges, values, top, LFP_LABEL)
-    _mark(ax, stimulus_duration)
+    # dark lines, because white ones are invisible on a map that is white at zero
+    mark_stimulus(ax, stimulus_duration, is_on_colors=True, color=INK)
     if heights is None:
         _tick_channels(ax, potential["channel"].to_numpy(), 1.0)
     _label_axes(ax, dim, TIP_LABEL if heights is not None else f"{len(values)} channels")
@@ -135,12 +137,16 @@ def plot_lfp_traces(
     known = np.isfinite(values)
     counts = np.maximum(known.sum(axis=1, keepdims=True), 1)
     values = values - np.where(known, values, 0.0).sum(axis=1, keepdims=True) / counts
-    distance = spacing or _nice(2 * largest_size(values, name="lfp", quantile=0.99))
+    distance = spacing
+    if distance is None:
+        size = 2 * largest_size(values, name="lfp", quantile=0.99)
+        decade = 10.0 ** np.floor(np.log10(size))
+        distance = float(np.ceil(size / decade) * decade)
     ax = get_axes(ax, size=(7.0, 4.6))
     times = potential[dim].to_numpy()
     for number, row in enumerate(values):
         ax.plot(times, number * distance + row, color=INK, linewidth=0.7)
-    _mark(ax, stimulus_duration, is_on_colors=False)
+    mark_stimulus(ax, stimulus_duration)
     ax.set_xlim(times[0], times[-1] if len(times) > 1 else times[0] + 1.0)
     names: npt.NDArray[Any] = potential["channel"].to_numpy() if heights is None else heights
     _tick_channels(ax, names, distance)
@@ -206,7 +212,7 @@ def plot_csd(
     ax = get_axes(ax, size=(7.0, 4.6))
     label = f"sink  ←  current source density ({measured_in})  →  source"
     _draw_map(ax, times, edges, values, top, label)
-    _mark(ax, stimulus_duration)
+    mark_stimulus(ax, stimulus_duration, is_on_colors=True, color=INK)
     _label_axes(ax, dim, TIP_LABEL)
     ax.set_xlabel(ONSET_LABEL)
     return tidy(ax, title=title, is_marked=stimulus_duration is not None)
@@ -274,21 +280,10 @@ def _draw_map(
     ax.set_ylim(edges[0], edges[-1])
 
 
-def _mark(ax: Axes, duration: float | None, *, is_on_colors: bool = True) -> None:
-    # dark lines, because white ones are invisible on a map that is white at zero
-    mark_stimulus(ax, duration, is_on_colors=is_on_colors, color=INK)
-
-
 def _tick_channels(ax: Axes, names: npt.NDArray[Any], step: float) -> None:
     every = -(-len(names) // MAX_TRACE_TICKS)
     at = np.arange(0, len(names), every)
-    ax.set_yticks(
-        at * step,
-        [
-            f"{names[row]:g}" if np.issubdtype(names.dtype, np.floating) else str(names[row])
-            for row in at
-        ],
-    )
+    ax.set_yticks(at * step, [short(names[row]) for row in at])
 
 
 def _label_axes(ax: Axes, dim: str, label: str) -> None:
@@ -299,8 +294,3 @@ def _label_axes(ax: Axes, dim: str, label: str) -> None:
     ax.xaxis.set_major_locator(MaxNLocator(MAX_TIME_TICKS))
     ax.set_xlabel("time (s)" if dim == "time" else ONSET_LABEL)
     ax.set_ylabel(label)
-
-
-def _nice(size: float) -> float:
-    decade = 10.0 ** np.floor(np.log10(size))
-    return float(np.ceil(size / decade) * decade)

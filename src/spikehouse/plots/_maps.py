@@ -71,7 +71,8 @@ def plot_receptive_field(
             "(elevation × azimuth)"
         )
     # many maps have their rows from the top of the screen down
-    turned = tuple(slice(None, None, -1 if _goes_down(field[name]) else 1) for name in PLACE)
+    goes_down = [field.sizes[name] > 1 and field[name][0] > field[name][-1] for name in PLACE]
+    turned = tuple(slice(None, None, -1 if is_down else 1) for is_down in goes_down)
     field, inside = field[turned], None if inside is None else inside[turned]
     values = field.to_numpy().astype(np.float64)
     find_known(values, name="receptive_field")
@@ -93,10 +94,10 @@ def plot_receptive_field(
     ax.set_aspect("equal")
     ax.set_xlim(azimuth[0], azimuth[-1])
     ax.set_ylim(elevation[0], elevation[-1])
-    ax.set_xticks(_degree_ticks(field["azimuth"].to_numpy()))
-    ax.set_yticks(_degree_ticks(field["elevation"].to_numpy()))
-    ax.set_xlabel("azimuth (°)")
-    ax.set_ylabel("elevation (°)")
+    for axis, name in ((ax.yaxis, "elevation"), (ax.xaxis, "azimuth")):
+        degrees = field[name].to_numpy()
+        axis.set_ticks(degrees[:: -(-len(degrees) // MAX_DEGREE_TICKS)])
+        axis.set_label_text(f"{name} (°)")
     return tidy(ax, title=title)
 
 
@@ -109,14 +110,6 @@ def _in_degrees(receptive_field: xr.DataArray) -> xr.DataArray:
         if name in coords and coords[name].ndim == 1 and coords[name].dims != (name,)
     }
     return receptive_field.swap_dims(along) if along else receptive_field
-
-
-def _goes_down(degrees: xr.DataArray) -> bool:
-    return bool(degrees.size > 1 and degrees[0] > degrees[-1])
-
-
-def _degree_ticks(degrees: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    return degrees[:: -(-len(degrees) // MAX_DEGREE_TICKS)]
 
 
 def _outline(

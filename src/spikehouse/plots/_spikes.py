@@ -122,7 +122,8 @@ def plot_psth_heatmap(
         ax.set_yticks(at + 0.5, [f"{d:.0f}" for d in look_up(units[at], depths, name="depths")])
         ax.set_ylabel(f"{len(units)} units, by position on the probe (µm from the tip)")
     else:
-        how = ", earliest peak at the top" if _is_word(order, "peak") else ""
+        is_by_peak = isinstance(order, str) and order == "peak"
+        how = ", earliest peak at the top" if is_by_peak else ""
         ax.set_ylabel(f"{len(units)} units{how}")
         ax.set_yticks([])
     return tidy(ax, title=title, is_marked=stimulus_duration is not None)
@@ -238,24 +239,21 @@ def plot_raster(
     return tidy(ax, title=title, is_marked=stimulus_duration is not None)
 
 
-def _is_word(order: object, word: str) -> bool:
-    return isinstance(order, str) and order == word
-
-
 def _unit_order(rates: xr.DataArray, depths: pd.Series | None, order: object) -> Positions:
     """Return the positions of the units from the bottom up."""
     units = pd.Index(rates["unit_id"].to_numpy())
-    if isinstance(order, str) and order not in ("given", "peak"):
+    word = order if isinstance(order, str) else None
+    if word not in (None, "given", "peak"):
         raise InvalidArgumentError(
             f"order={order!r}; valid: 'given', 'peak' or the ids of the units from the top down"
         )
     if depths is not None:
-        if not _is_word(order, "given"):
+        if word != "given":
             raise InvalidArgumentError("depths and order cannot be combined")
         return np.argsort(look_up(units, depths, name="depths"), kind="stable")
-    if _is_word(order, "given"):
+    if word == "given":
         return np.arange(len(units))
-    if _is_word(order, "peak"):
+    if word == "peak":
         known = rates.fillna(0.0).transpose(TIME, "unit_id").to_numpy()
         # silent units have no peak and come last
         peaks = np.where(known.max(axis=0) > 0, known.argmax(axis=0), len(known))

@@ -17,6 +17,7 @@ from spikehouse.plots._axes import (
     NO_VALUE_COLOR,
     SEQUENTIAL,
     add_colorbar,
+    add_legend,
     get_axes,
     get_polar_axes,
     line_colors,
@@ -112,10 +113,7 @@ def plot_tuning_curve(
     ax.set_xlabel(value_label)
     ax.set_ylabel(f"{response_label}\nmean ± SEM")
     if len(lines) > 1:
-        ax.legend(
-            title=group_label or None, frameon=False, fontsize="small", title_fontsize="small",
-            loc="upper left", bbox_to_anchor=(1.0, 1.0),
-        )  # fmt: skip
+        add_legend(ax, title=group_label or None, title_fontsize="small")
     return tidy(ax, title=title)
 
 
@@ -185,7 +183,7 @@ def plot_star(
         )
         polar.text(
             0, 0, "blank", ha="center", va="center", fontsize="x-small",
-            color=_ink_on(float(norm(blank))),
+            color="black" if norm(blank) > 0.5 else "white",
         )  # fmt: skip
     _label_star(polar, grid[rings].to_numpy(), angles, period)
     add_colorbar(colors, polar, response_label, pad=0.1)
@@ -264,11 +262,6 @@ def _wedges(orientations: npt.NDArray[Any], period: float) -> tuple[npt.NDArray[
 
 def _colors_of(colors: Any, row: npt.NDArray[np.float64]) -> Any:  # noqa: ANN401 - RGBA rows
     return colors.to_rgba(np.ma.masked_invalid(row))
-
-
-def _ink_on(share: float) -> str:
-    """Return black for bright colours and white for dark ones."""
-    return "black" if share > 0.5 else "white"
 
 
 def _label_star(

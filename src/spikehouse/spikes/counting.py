@@ -22,6 +22,8 @@ Floats = npt.NDArray[np.float64]
 MANY_EDGES = 8
 # how far a bin that was computed may be off before all edges are looked up instead
 N_CORRECTIONS = 3
+# adding one at a time counts exactly in these types
+_EXACT = frozenset(map(np.dtype, ("u1", "u2", "u4", "u8", "i1", "i2", "i4", "i8", "f8")))
 
 TimeDomainCallback = Callable[[Floats], Floats]
 
@@ -210,7 +212,7 @@ def count_spikes(
     n_rows, n_edges = domain.shape
     chosen = np.dtype(dtype) if dtype is not None else np.dtype(np.int8 if binarize else np.int16)
     counts = np.zeros((len(units), n_rows, max(n_edges - 1, 0)), dtype=chosen)
-    rows = compiled_rows(domain, len(units)) if _is_countable(chosen) else None
+    rows = compiled_rows(domain, len(units)) if chosen.isnative and chosen in _EXACT else None
     if rows is None:
         todo: Sequence[int] = range(len(units))
     else:
@@ -218,7 +220,11 @@ def count_spikes(
     trains = ReadAhead(spike_times, [units[position] for position in todo])
     has_even_bins = len(todo) > 0 and _has_even_bins(domain)
     for turn, position in enumerate(todo):
-        found = _count_unit(np.asarray(trains[turn]), domain, has_even_bins=has_even_bins)
+        train = np.asarray(trains[turn])
+        found = _count_by_division(train, domain) if has_even_bins else None
+        if found is None:
+            places = np.searchsorted(train, domain.ravel(), side="left").reshape(domain.shape)
+            found = np.diff(places, axis=1)
         if binarize:
             counts[position] = found > 0
             continue
@@ -227,14 +233,6 @@ def count_spikes(
             counts = _widen(counts, largest, may=dtype is None)
         counts[position] = found
     return np.moveaxis(counts, 0, -1)
-
-
-def _count_unit(train: Floats, domain: Floats, *, has_even_bins: bool) -> npt.NDArray[np.intp]:
-    found = _count_by_division(train, domain) if has_even_bins else None
-    if found is not None:
-        return found
-    places = np.searchsorted(train, domain.ravel(), side="left").reshape(domain.shape)
-    return np.diff(places, axis=1)
 
 
 def _has_even_bins(domain: Floats) -> bool:
@@ -292,14 +290,6 @@ def _count_compiled(
 
     fits = run_units(spike_times, unit_ids, count)
     return [position for position, fitted in enumerate(fits) if not fitted]
-
-
-def _is_countable(dtype: np.dtype[Any]) -> bool:
-    """Return whether adding one at a time counts exactly in this dtype."""
-    return dtype.isnative and dtype in _EXACT
-
-
-_EXACT = frozenset(map(np.dtype, ("u1", "u2", "u4", "u8", "i1", "i2", "i4", "i8", "f8")))
 
 
 def _largest(dtype: np.dtype[Any]) -> float:

@@ -35,17 +35,9 @@ COLUMN_NAMES = {
     "Pos_y": "y_position",
 }
 
-_NUMBER_WORDS = {
-    "1": "one",
-    "2": "two",
-    "3": "three",
-    "4": "four",
-    "5": "five",
-    "6": "six",
-    "7": "seven",
-    "8": "eight",
-    "9": "nine",
-}
+_NUMBER_WORDS = dict(
+    enumerate(["one", "two", "three", "four", "five", "six", "seven", "eight", "nine"], start=1)
+)
 _NUMBERED_MOVIE = re.compile(r"natural_movie_(\d|[a-z]+?)(_shuffled|_more_repeats)?$")
 _UNNUMBERED_SHUFFLED = "natural_movie_shuffled"
 
@@ -62,8 +54,8 @@ def standard_stimulus_names(names: Iterable[str]) -> dict[str, str]:
 
 def _translate(name: str) -> str:
     match = _NUMBERED_MOVIE.match(name)
-    if match and match[1] in _NUMBER_WORDS:
-        return f"natural_movie_{_NUMBER_WORDS[match[1]]}{match[2] or ''}"
+    if match and match[1].isdecimal() and int(match[1]) in _NUMBER_WORDS:
+        return f"natural_movie_{_NUMBER_WORDS[int(match[1])]}{match[2] or ''}"
     return STIMULUS_NAMES.get(name, name)
 
 

@@ -116,7 +116,8 @@ def build_presentations(table: pd.DataFrame, invalid_times: pd.DataFrame) -> Pre
     }
     columns = _collapse_capitals(columns)
     columns = {COLUMN_NAMES.get(name, name): column for name, column in columns.items()}
-    block = columns.pop("stimulus_block", Parameter(np.full(len(table), -1, np.int32), _nothing()))
+    no_block = Parameter(np.full(len(table), -1, np.int32), np.empty(0, dtype=object))
+    block = columns.pop("stimulus_block", no_block)
     columns["stimulus_name"] = _name_stimuli(columns["stimulus_name"])
     if "color" in columns:
         columns["color"], triplets = split_color(columns["color"])
@@ -133,10 +134,6 @@ def build_presentations(table: pd.DataFrame, invalid_times: pd.DataFrame) -> Pre
         stimulus_block=block,
         parameters=columns,
     )
-
-
-def _nothing() -> npt.NDArray[np.object_]:
-    return np.empty(0, dtype=object)
 
 
 def _name_stimuli(names: Parameter) -> Parameter:

@@ -84,7 +84,9 @@ def test_psth_of__each_unit_with_a_condition_of_its_own() -> None:
 
 def test_stimulus_responses__says_what_is_missing() -> None:
     whole = make_responses()
-    with pytest.raises(InvalidArgumentError, match="flashes have no column stop_time"):
+    with pytest.raises(
+        InvalidArgumentError, match="presentations of flashes has no column 'stop_time'"
+    ):
         StimulusResponses("flashes", whole.presentations.drop(columns="stop_time"), [], {}, 0.25)
     with pytest.raises(InvalidArgumentError, match=r"trial_duration is -1; give the length"):
         make_responses(trial_duration=-1)
@@ -290,7 +292,7 @@ def test_from_counts__says_what_is_wrong() -> None:
     for wrong in (0.5, -1.0, np.nan, 2.0**40):
         with pytest.raises(InvalidArgumentError, match="whole numbers of 0 or more"):
             StimulusResponses.from_counts(nothing + wrong, shown, [1, 2])
-    with pytest.raises(InvalidArgumentError, match="table of counts have no column stop_time"):
+    with pytest.raises(InvalidArgumentError, match="a table of counts has no column 'stop_time'"):
         StimulusResponses.from_counts(nothing, shown.drop(columns="stop_time"), [1, 2])
     with pytest.raises(InvalidArgumentError, match="there are no presentations"):
         StimulusResponses.from_counts(nothing[:0], shown[:0], [1, 2])

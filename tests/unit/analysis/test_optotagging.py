@@ -132,7 +132,7 @@ def test_compute_optotagging__errors(epochs: pd.DataFrame) -> None:
         compute_optotagging({}, [1, 2, 1], epochs)
     with pytest.raises(InvalidArgumentError, match="give unit_ids and epochs as well, or a sess"):
         compute_optotagging({1: np.array([])}, [1])
-    with pytest.raises(InvalidArgumentError, match="have no column start_time; give the table"):
+    with pytest.raises(InvalidArgumentError, match="pulses has no column 'start_time'"):
         compute_optotagging({}, [], epochs.drop(columns="start_time"))
     with pytest.raises(InvalidArgumentError, match=r"no column 'levels'; did you mean 'level'"):
         compute_optotagging({}, [], epochs, by=["levels"])

@@ -136,7 +136,7 @@ def test_decode_over_time__refuses_unknown_units_and_missing_times(recording):
     times, shown = recording
     with pytest.raises(NotFoundError, match="no unit 9; did you mean 100"):
         decode_over_time(times, [9], shown, "orientation")
-    with pytest.raises(InvalidArgumentError, match="presentations has no column stop_time"):
+    with pytest.raises(InvalidArgumentError, match="presentations has no column 'stop_time'"):
         decode_over_time(times, [100], shown.drop(columns="stop_time"), "orientation")
     shown.loc[705, "start_time"] = np.nan
     with pytest.raises(InvalidArgumentError, match="presentation 705 has bin 0 from nan to nan s"):
