@@ -84,12 +84,8 @@ def compute_signal_correlations(
 
     Parameters
     ----------
-    counts
-        Responses, shape (n_presentations, n_units).
-    conditions
-        The condition of each presentation, shape (n_presentations,).
-    unit_ids
-        Ids of the units. If None, those of ``counts``, or 0, 1, 2, … without labels.
+    counts, conditions, unit_ids
+        As for :func:`compute_noise_correlations`.
 
     Returns
     -------
@@ -100,8 +96,6 @@ def compute_signal_correlations(
 
     Notes
     -----
-    Where both have labels, conditions are put in the order of the counts.
-
     Pearson's correlation of the mean responses to the conditions, each condition counting once.
     With few presentations of a condition, noise that two units share moves their means together
     and the correlation is biased towards the noise correlation.

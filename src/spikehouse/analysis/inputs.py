@@ -93,13 +93,8 @@ class StimulusResponses:
         counts
             Spikes of each unit in each presentation, shape (n_presentations, n_units). A labelled
             table (index stimulus_presentation_id, columns unit_id) may be in any order.
-        presentations
-            As the attribute of the class: start_time, stop_time [s], stimulus_condition_id and
-            the parameters.
-        unit_ids
-            Ids of the units.
-        running_speed
-            start_time [s] and velocity [cm/s] of the animal; None if it was not measured.
+        presentations, unit_ids, running_speed
+            As the attributes of the class.
 
         Returns
         -------

@@ -86,10 +86,8 @@ def compute_onset_latency(
 
     Parameters
     ----------
-    spikes_or_session
-        Unit id → sorted times [s], or a session.
-    unit_ids
-        Ids of the units.
+    spikes_or_session, unit_ids
+        Unit id → sorted times [s], or a session; and the ids of the units.
     onsets
         Times [s], shape (n_presentations,): those of the conditions that drive the units.
     options

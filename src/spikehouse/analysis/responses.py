@@ -39,10 +39,8 @@ def compute_conditionwise_psth(
 
     Parameters
     ----------
-    spikes_or_session
-        Unit id → sorted times [s], or a session.
-    unit_ids
-        Ids of the units, in the order of the result.
+    spikes_or_session, unit_ids
+        Unit id → sorted times [s], or a session, and ids of the units, in that order.
     presentations
         start_time [s] and stimulus_condition_id of each presentation: what
         ``session.get_stimulus_table(...)`` gives. A presentation whose condition is NaN is left
@@ -149,10 +147,8 @@ def compute_rasters_by_condition(
 
     Parameters
     ----------
-    spikes_or_session
-        Unit id → sorted times [s], or a session.
-    unit_ids
-        Ids of the units.
+    spikes_or_session, unit_ids
+        Unit id → sorted times [s], or a session; and the ids of the units.
     presentations
         Index stimulus_presentation_id; start_time, stop_time [s], stimulus_condition_id.
     window

@@ -82,10 +82,9 @@ def decode_against_chance(
 
     Parameters
     ----------
-    design
-        Spike counts, presentations × units; see :func:`decode`.
-    targets
-        Label of each presentation; see :func:`decode`.
+    design, targets
+        Spike counts, presentations × units, and the label of each presentation, as for
+        :func:`decode`.
     n_resamples
         Number of shuffles; the smallest possible p value is ``1 / (n_resamples + 1)``.
     estimator, cv, groups, seed, n_jobs

@@ -47,10 +47,8 @@ def decode_over_time(
 
     Parameters
     ----------
-    spikes_or_session
-        Unit id → sorted times [s], or a session.
-    unit_ids
-        Ids of the units to decode from.
+    spikes_or_session, unit_ids
+        Unit id → sorted times [s], or a session; and the ids of the units to decode from.
     presentations
         Stimulus table with start_time [s], and stop_time [s] if ``span`` is None; index:
         presentation ids.

@@ -38,10 +38,9 @@ def decode_by_unit_count(
 
     Parameters
     ----------
-    design
-        Spike counts, presentations × units; see :func:`decode`.
-    targets
-        Label of each presentation; see :func:`decode`.
+    design, targets
+        Spike counts, presentations × units, and the label of each presentation, as for
+        :func:`decode`.
     n_units
         Numbers of units to draw. Default: 1, 2, 5, 10, 20, 50 … and all.
     n_draws

@@ -26,12 +26,8 @@ def compute_evoked_lfp(
 
     Parameters
     ----------
-    lfp
-        A recording with a dimension ``time`` [s], increasing; read on selection or in memory.
-    onsets
-        Times [s], in any order.
-    window
-        First and last time relative to the onset [s], half-open.
+    lfp, onsets, window
+        As for :func:`spikehouse.lfp.align_lfp`.
     conditions
         The condition of each onset, shape (n_onsets,), to average each by itself; by label where
         both have labels.

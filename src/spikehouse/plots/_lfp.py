@@ -107,14 +107,9 @@ def plot_lfp_traces(
 
     Parameters
     ----------
-    lfp
-        Potential [V], dims ``channel`` and time [s]; see :func:`plot_lfp_heatmap`. Select at most
-        about 30 channels, or lines overlap.
-    depths
-        Position of each channel along the probe [µm from the tip], all different; index:
-        channels. Lines are in that order, equally spaced.
-    stimulus_duration
-        Duration of the stimulus [s], if times are relative to its onset; marked above the axes.
+    lfp, depths, stimulus_duration
+        As for :func:`plot_lfp_heatmap`. Select at most about 30 channels, or lines overlap; they
+        are in the order of the depths, equally spaced.
     spacing
         Distance between lines [µV]; default: twice the 99th percentile of the absolute deviations
         from each channel's mean.

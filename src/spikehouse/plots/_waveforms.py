@@ -102,23 +102,14 @@ def plot_waveform_heatmap(
 
     Parameters
     ----------
-    waveform
-        Mean waveform [µV], dims ``(channel_id, time)``, time in s.
-    depths
-        Position of each channel along the probe [µm from the tip]; see
-        :func:`plot_waveform_lines`.
-    peak_channel
-        Id of the channel in the middle, marked by a triangle; default: the channel with the
-        largest peak-to-peak amplitude.
-    n_channels
-        Maximum number of channels to draw.
-    ax, title
-        Axes to draw on (None makes a new figure), and their title.
+    waveform, depths, peak_channel, n_channels, ax, title
+        As for :func:`plot_waveform_lines`.
 
     Returns
     -------
     Axes
-        Heat map with one row per channel; white is 0 µV, grey is NaN.
+        Heat map with one row per channel, the peak channel marked by a triangle; white is 0 µV,
+        grey is NaN.
     """
     rows, labels, at = _around_peak(waveform, depths, peak_channel, n_channels)
     edges = edges_around(1000 * rows["time"].to_numpy(), name="time")

@@ -19,10 +19,8 @@ def align_spikes(
 
     Parameters
     ----------
-    spikes_or_session
-        Unit id → sorted times [s], or a session.
-    unit_ids
-        Ids of the units.
+    spikes_or_session, unit_ids
+        Unit id → sorted times [s], or a session; and the ids of the units.
     presentations
         Index stimulus_presentation_id; start_time, stop_time [s]; a spike belongs to [start,
         stop). Any order; presentations may overlap, and a spike then appears once for each.

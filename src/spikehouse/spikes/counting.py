@@ -180,10 +180,8 @@ def count_spikes(
 
     Parameters
     ----------
-    spikes_or_session
-        Unit id → sorted times [s], or a session.
-    unit_ids
-        Ids of the units, in the order of the result.
+    spikes_or_session, unit_ids
+        Unit id → sorted times [s], or a session; and the ids of the units, in the order wanted.
     domain
         Shape (n_presentations, n_bins + 1); each row's edges [s] do not decrease. Rows may come
         in any order and overlap.

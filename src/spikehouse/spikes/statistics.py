@@ -24,10 +24,8 @@ def compute_condition_statistics(
 
     Parameters
     ----------
-    spikes_or_session
-        Unit id → sorted times [s], or a session.
-    unit_ids
-        Ids of the units.
+    spikes_or_session, unit_ids
+        Unit id → sorted times [s], or a session; and the ids of the units.
     presentations
         start_time, stop_time [s] and stimulus_condition_id of each presentation; a spike belongs
         to [start, stop). Any order; presentations may overlap. One whose condition is NaN is left
@@ -105,10 +103,8 @@ def compute_design_matrix(
 
     Parameters
     ----------
-    spikes_or_session
-        Unit id → sorted times [s], or a session.
-    unit_ids
-        Ids of the units, in the order of the columns.
+    spikes_or_session, unit_ids
+        Unit id → sorted times [s], or a session; and the ids of the units, in the order wanted.
     presentations
         Index stimulus_presentation_id; start_time, stop_time [s]: a table of
         ``session.get_stimulus_table``.

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import numpy.typing as npt
 
 from spikehouse.errors import InvalidArgumentError
 from spikehouse.labelled import Ids, align, to_ids
-from spikehouse.spikes._engine import Rows, compiled_rows, run_units
+from spikehouse.spikes._engine import compiled_rows, run_units
 from spikehouse.spikes.counting import check_windows
-from spikehouse.spikes.trains import ReadAhead, Spikes, SpikeTimes, get_spike_times
+from spikehouse.spikes.trains import ReadAhead, Spikes, get_spike_times
 
 Floats = npt.NDArray[np.float64]
 
@@ -23,10 +21,8 @@ def compute_mean_counts(
 
     Parameters
     ----------
-    spikes_or_session
-        Unit id → sorted times [s], or a session.
-    unit_ids
-        Ids of the units, in the order of the result.
+    spikes_or_session, unit_ids
+        Unit id → sorted times [s], or a session; and the ids of the units, in the order wanted.
     domain
         Shape (n_presentations, n_bins + 1); each row's edges [s] do not decrease. Rows may come
         in any order and overlap.
@@ -65,31 +61,20 @@ def compute_mean_counts(
             np.add.at(sums, targets, np.diff(places, axis=1))
             means[position] = sums / in_group
     else:
-        _mean_compiled(means, spike_times, units, rows, targets, in_group)
+        from spikehouse.spikes import _kernels
+
+        limit = np.iinfo(np.int64).max
+
+        def average(position: int, train: npt.NDArray[np.float64]) -> None:
+            sums = np.zeros(means.shape[1:], dtype=np.int64)
+            _kernels.count_unit(
+                train, rows.domain, rows.windows, rows.slack, False, targets, limit, sums
+            )
+            means[position] = sums / in_group
+
+        run_units(spike_times, units, average)
     moved = np.moveaxis(means, 0, -1)
     return moved[0] if groups is None else moved
-
-
-def _mean_compiled(
-    means: Floats,
-    spike_times: SpikeTimes,
-    unit_ids: Sequence[int],
-    rows: Rows,
-    targets: npt.NDArray[np.int64],
-    in_group: Floats,
-) -> None:
-    from spikehouse.spikes import _kernels
-
-    limit = np.iinfo(np.int64).max
-
-    def average(position: int, train: Floats) -> None:
-        sums = np.zeros(means.shape[1:], dtype=np.int64)
-        _kernels.count_unit(
-            train, rows.domain, rows.windows, rows.slack, False, targets, limit, sums
-        )
-        means[position] = sums / in_group
-
-    run_units(spike_times, unit_ids, average)
 
 
 def _check_groups(groups: npt.ArrayLike | None, n_rows: int) -> npt.NDArray[np.int64]:
@@ -121,10 +106,8 @@ def concatenate_spikes(
 
     Parameters
     ----------
-    spikes_or_session
-        Unit id → sorted times [s], or a session.
-    unit_ids
-        Ids of the units, in the order of the result.
+    spikes_or_session, unit_ids
+        Unit id → sorted times [s], or a session; and the ids of the units, in the order wanted.
 
     Returns
     -------

@@ -48,11 +48,7 @@ class Parameter:
 
     def with_null(self) -> npt.NDArray[np.object_]:
         """Return the values as objects, "null" where the parameter does not apply."""
-        extended = np.empty(len(self.values) + 1, dtype=object)
-        extended[:-1] = self.values
-        extended[-1] = NULL
-        mixed: npt.NDArray[np.object_] = extended[self.codes]
-        return mixed
+        return self._objects(NULL)
 
     def typed(self) -> npt.NDArray[Any]:
         """Return numbers (NaN), bools or objects (None), typed by the values in use."""
@@ -67,10 +63,12 @@ class Parameter:
             numbers = np.full(len(self.values) + 1, np.nan)
             numbers[present] = used.astype(np.float64)
             return numbers[self.codes]
+        return self._objects(None)
+
+    def _objects(self, missing: object) -> npt.NDArray[np.object_]:
         extended = np.empty(len(self.values) + 1, dtype=object)
-        extended[:-1] = self.values
-        extended[-1] = None
-        return extended[self.codes]
+        extended[:-1], extended[-1] = self.values, missing
+        return np.asarray(extended[self.codes])
 
     def uniques(self) -> npt.NDArray[np.object_]:
         """Return the distinct values in order of first appearance."""

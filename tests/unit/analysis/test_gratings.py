@@ -9,6 +9,7 @@ import pytest
 
 from spikehouse.analysis import StimulusResponses
 from spikehouse.analysis.gratings import (
+    compute_dot_motion_metrics,
     compute_drifting_gratings_metrics,
     compute_static_gratings_metrics,
 )
@@ -17,37 +18,23 @@ from spikehouse.errors import InvalidArgumentError
 from spikehouse.session import EcephysSession
 
 DRIFTING = [
-    ("pref_ori_dg", "float64"),
-    ("pref_ori_multi_dg", "bool"),
-    ("pref_tf_dg", "float64"),
-    ("pref_tf_multi_dg", "bool"),
-    ("c50_dg", "float64"),
-    ("f1_f0_dg", "float64"),
-    ("mod_idx_dg", "float64"),
-    ("g_osi_dg", "float64"),
-    ("g_dsi_dg", "float64"),
-    ("firing_rate_dg", "float64"),
-    ("fano_dg", "float64"),
-    ("lifetime_sparseness_dg", "float64"),
-    ("run_pval_dg", "float64"),
-    ("run_mod_dg", "float64"),
-]
+    "pref_ori", "pref_ori_multi", "pref_tf", "pref_tf_multi", "c50", "f1_f0", "mod_idx", "g_osi",
+    "g_dsi", "firing_rate", "fano", "lifetime_sparseness", "run_pval", "run_mod"
+]  # fmt: skip
 STATIC = [
-    ("pref_sf_sg", "float64"),
-    ("pref_sf_multi_sg", "bool"),
-    ("pref_ori_sg", "float64"),
-    ("pref_ori_multi_sg", "bool"),
-    ("pref_phase_sg", "float64"),
-    ("pref_phase_multi_sg", "bool"),
-    ("g_osi_sg", "float64"),
-    ("time_to_peak_sg", "float64"),
-    ("firing_rate_sg", "float64"),
-    ("fano_sg", "float64"),
-    ("lifetime_sparseness_sg", "float64"),
-    ("run_pval_sg", "float64"),
-    ("run_mod_sg", "float64"),
-]
+    "pref_sf", "pref_sf_multi", "pref_ori", "pref_ori_multi", "pref_phase", "pref_phase_multi",
+    "g_osi", "time_to_peak", "firing_rate", "fano", "lifetime_sparseness", "run_pval", "run_mod"
+]  # fmt: skip
+DOTS = [
+    "pref_speed", "pref_speed_multi", "pref_dir", "pref_dir_multi", "firing_rate", "fano",
+    "time_to_peak", "lifetime_sparseness", "run_mod", "run_pval"
+]  # fmt: skip
 DIRECTIONS = (0.0, 90.0, 180.0, 270.0)
+
+
+def assert_types(table):
+    kinds = {name: "bool" if "_multi_" in name else "float64" for name in table}
+    assert table.dtypes.astype(str).to_dict() == kinds
 
 
 def make_responses(name, answer, *, rows, duration=2.0, gap=1.0, n_units=1):
@@ -99,7 +86,8 @@ def test_compute_drifting_gratings_metrics__gives_what_was_planted():
         "drifting_gratings", answer_drifting, rows=drifting_rows(), n_units=2
     )
     table = compute_drifting_gratings_metrics(responses)
-    assert [(name, str(kind)) for name, kind in table.dtypes.items()] == DRIFTING
+    assert list(table) == [f"{name}_dg" for name in DRIFTING]
+    assert_types(table)
     assert table.index.name == "unit_id"
     np.testing.assert_array_equal(table["pref_ori_dg"], [90, 0])
     np.testing.assert_array_equal(table["pref_ori_multi_dg"], [False, True])
@@ -215,7 +203,8 @@ def test_compute_static_gratings_metrics__gives_what_was_planted():
         "static_gratings", answer_static, rows=static_rows(), n_units=2, duration=0.25
     )
     table = compute_static_gratings_metrics(responses)
-    assert [(name, str(kind)) for name, kind in table.dtypes.items()] == STATIC
+    assert list(table) == [f"{name}_sg" for name in STATIC]
+    assert_types(table)
     tuned = table.iloc[0]
     assert tuned[["pref_ori_sg", "pref_sf_sg", "pref_phase_sg"]].tolist() == [45, 0.04, 0.5]
     assert tuned["g_osi_sg"] == pytest.approx(2 / 6)
@@ -287,3 +276,54 @@ def test_f1_f0_dg__grows_with_the_modulation_of_the_demo_neurons(small_survey):
     for name in ("f1_f0_dg", "mod_idx_dg"):
         correlation = table[name][busy].corr(truth["f1_modulation"][busy], method="spearman")
         assert correlation > 0.5
+
+
+def make_dots(n_spikes):
+    """Show 2 × 2 conditions and a blank, twice; n_spikes(unit, direction, speed)."""
+    shown = [*itertools.product((0.0, 90.0), (0.01, 0.02)), (np.nan, np.nan)] * 2
+    table = pd.DataFrame(shown, columns=["Dir", "Speed"])
+    table["stimulus_condition_id"] = 7 + np.arange(len(table)) % 5
+    table["start_time"] = 5.0 + np.arange(len(table))
+    table["stop_time"] = table["start_time"] + 1.0
+    spike_times = {
+        unit: np.concatenate(
+            [
+                row.start_time + 0.3 + 0.01 * np.arange(n_spikes(unit, row.Dir, row.Speed))
+                for row in table.itertuples()
+            ]
+        )
+        for unit in range(2)
+    }
+    return StimulusResponses("dot_motion", table, [0, 1], spike_times, 1.0)
+
+
+def test_compute_dot_motion_metrics__never_prefers_the_blank():
+    def n_spikes(unit, direction, speed):
+        if np.isnan(direction):
+            return 9
+        return 1 + 3 * (direction == 90 and speed == 0.02) if unit == 0 else 0
+
+    responses = make_dots(n_spikes)
+    table = compute_dot_motion_metrics(responses)
+    assert list(table) == [f"{name}_dm" for name in DOTS]
+    assert_types(table)
+    np.testing.assert_array_equal(table["pref_speed_dm"], [0.02, np.nan])
+    np.testing.assert_array_equal(table["pref_dir_dm"], [90, np.nan])
+    np.testing.assert_array_equal(table["pref_dir_multi_dm"], [False, True])
+    # four conditions, 1 1 1 4: the blank is none of them
+    assert table["lifetime_sparseness_dm"].iloc[0] == pytest.approx((1 - 49 / 76) / 0.75)
+    # published: one of five, and the preferred one, whose spikes come at 0.3 … 0.38 s
+    published = compute_dot_motion_metrics(responses, definition="published")
+    assert published["lifetime_sparseness_dm"].iloc[0] == pytest.approx((1 - 256 / 500) / 0.8)
+    assert published["time_to_peak_dm"].iloc[1] == pytest.approx(0.3, abs=0.001)
+    np.testing.assert_array_equal(published["pref_speed_dm"], [0.02, 0.01])
+
+
+def test_compute_dot_motion_metrics__says_which_column_is_missing():
+    responses = make_dots(lambda unit, direction, speed: 1)
+    table = responses.presentations.drop(columns="Speed")
+    other = StimulusResponses("dot_motion", table, [0], {0: np.empty(0)}, 1.0)
+    with pytest.raises(
+        InvalidArgumentError, match="dot_motion have no column 'Speed'; they have 'Dir'"
+    ):
+        compute_dot_motion_metrics(other)
