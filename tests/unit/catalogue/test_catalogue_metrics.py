@@ -83,7 +83,7 @@ def test_tidy_metrics__knows_every_released_column(shared_folder: Path) -> None:
     assert tidy["height_rf"].equals(released["width_rf"])
     assert tidy["on_screen_rf"].tolist() == [False, False]
     flags = [name for name in tidy if name.endswith("_multi_dg")]
-    assert all(tidy[name].dtype == np.bool_ for name in flags)
+    assert {tidy[name].dtype for name in flags} == {np.dtype(bool)}
     assert (tidy.dtypes.drop(["on_screen_rf"]).astype(str) != "object").all()
 
 

@@ -7,6 +7,7 @@ import pickle
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib import pyplot as plt
 
 from spikehouse import session as ours
 from spikehouse.cache import EcephysProjectCache
@@ -97,7 +98,10 @@ def test_static_gratings__have_numbers(session):
     gratings = sa.StaticGratings(session)
     assert gratings.sfvals.dtype == gratings.phasevals.dtype == np.float64
     condition = gratings.stimulus_conditions.index[0]
-    assert gratings._find_panel(condition) is not None
+    plt.switch_backend("agg")
+    gratings.plot_raster(condition, gratings.unit_ids[0])
+    assert len(plt.gcf().axes) == 1
+    plt.close("all")
 
 
 def test_numbers_of_an_adapter__stay_numbers():

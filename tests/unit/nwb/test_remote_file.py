@@ -127,6 +127,7 @@ def test_plan_tables__references_and_the_strings_they_point_at(path: Path, serve
         assert start == group["color"].id.get_offset()
         assert (start, stop) in plan.columns
         heaps = heap_ranges(server.content[start:stop], 0)
+        assert heaps
         assert all(server.content[a : a + 4] == b"GCOL" for a, _ in heaps)
 
 

@@ -95,6 +95,8 @@ def test_plot_waveform__with_a_dead_channel_or_all_flat(waveform, plot, render):
     plot(waveform.where(waveform["channel_id"] != 12), ax=first)
     plot(waveform * 0, ax=second)
     render(first)
+    for drawn in (first, second):
+        assert len(drawn.collections) + len(drawn.lines) > 0
 
 
 def probe_table(rows):
@@ -145,6 +147,7 @@ def test_plot_probes__neighbours_differ(ax):
     channels = probe_table([(1, 20 * number, name) for number, name in enumerate(names)])
     plots.plot_probes(channels, channels, ax=ax)
     colors = [to_rgba(text.get_color()) for text in ax.texts]
+    assert len(colors) > 10
     assert all(below != above for below, above in itertools.pairwise(colors))
 
 
