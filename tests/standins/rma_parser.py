@@ -33,13 +33,6 @@ from rma_query import (
 
 from spikehouse.errors import InvalidArgumentError, describe_choices
 
-# http.server reads request lines of up to 64 KiB, so no valid query is longer.
-MAX_QUERY_CHARS = 65_536
-# Deeper than any chain of associations in the warehouse, and far from Python's recursion limit.
-MAX_DEPTH = 16
-# Longer numbers than int64 can hold are mistakes.
-MAX_NUMBER_CHARS = 32
-
 _LIST_OPERATORS = ("in", "nin")
 _STAGES = ("criteria", "include", "options")
 _OPTIONS = ("start_row", "num_rows", "order", "tabular", "count")
@@ -101,11 +94,6 @@ class _Parser:
     """Recursive descent over the tokens of one text; one method for each rule of the grammar."""
 
     def __init__(self, text: str) -> None:
-        if len(text) > MAX_QUERY_CHARS:
-            raise InvalidArgumentError(
-                f"RMA syntax: a query of {len(text)} characters is too long; "
-                f"the limit is {MAX_QUERY_CHARS}: ask for fewer ids at a time"
-            )
         self._tokens = list(_tokenize(text))
         self._next = 0
 
@@ -152,7 +140,7 @@ class _Parser:
             self._fail("'model::'")
         self._expect("::")
         query = Query(model=self._expect_name("the name of a model"))
-        query = replace(query, criteria=self._criteria(depth=0))
+        query = replace(query, criteria=self._criteria())
         while self._take(","):
             query = self._stage(query)
         if self._token.kind != "end":
@@ -172,27 +160,19 @@ class _Parser:
         if self._at(",") and not self._at_stage(offset=1):
             self._next += 1
         if stage == "criteria":
-            return replace(query, criteria=query.criteria.joined(self._criteria(depth=0)))
+            return replace(query, criteria=query.criteria.joined(self._criteria()))
         if stage == "include":
-            return replace(query, includes=query.includes + self._includes(depth=0))
+            return replace(query, includes=query.includes + self._includes())
         return self._options(query)
 
-    def _check_depth(self, depth: int) -> None:
-        if depth > MAX_DEPTH:
-            raise InvalidArgumentError(
-                f"RMA syntax: parentheses more than {MAX_DEPTH} deep "
-                f"at character {self._token.position}"
-            )
-
-    def _criteria(self, *, depth: int) -> Criteria:
-        self._check_depth(depth)
+    def _criteria(self) -> Criteria:
         conditions: list[Condition] = []
         associations: list[tuple[str, Criteria]] = []
         while True:
             if self._at("["):
                 conditions.append(self._condition())
             elif self._token.kind == "name" and not self._at_stage():
-                associations.append(self._association(depth=depth))
+                associations.append(self._association())
             elif self._at(",") and not self._at_stage(offset=1) and (conditions or associations):
                 self._next += 1
                 if not (self._at("[") or self._token.kind == "name"):
@@ -200,11 +180,11 @@ class _Parser:
             else:
                 return Criteria(tuple(conditions), tuple(associations))
 
-    def _association(self, *, depth: int) -> tuple[str, Criteria]:
+    def _association(self) -> tuple[str, Criteria]:
         name = self._expect_name("the name of an association")
         criteria = Criteria()
         if self._take("("):
-            criteria = self._criteria(depth=depth + 1)
+            criteria = self._criteria()
             self._expect(")")
         brackets = []
         while self._at("["):
@@ -238,14 +218,13 @@ class _Parser:
             return token.written[1:-1].replace("''", "'")
         return _WORDS[token.written] if is_word else _read_number(token)
 
-    def _includes(self, *, depth: int) -> tuple[Include, ...]:
-        self._check_depth(depth)
+    def _includes(self) -> tuple[Include, ...]:
         includes: list[Include] = []
         while True:
             name = self._expect_name("the name of an association to include")
             nested: tuple[Include, ...] = ()
             if self._take("("):
-                nested = self._includes(depth=depth + 1)
+                nested = self._includes()
                 self._expect(")")
             includes.append(Include(name, nested))
             if not self._at(",") or self._at_stage(offset=1):
@@ -302,11 +281,6 @@ class _Parser:
 
 
 def _read_number(token: _Token) -> int | float:
-    if len(token.written) > MAX_NUMBER_CHARS:
-        raise InvalidArgumentError(
-            f"RMA syntax: the number at character {token.position} has more than "
-            f"{MAX_NUMBER_CHARS} characters"
-        )
     whole = int(token.written) if token.written.lstrip("-").isdigit() else None
     # no id is beyond int64, and a float compares with integer columns without overflow
     return whole if whole is not None and abs(whole) < 2**63 else float(token.written)
@@ -335,7 +309,7 @@ def _with_option(query: Query, name: str, value: Scalar) -> Query:
 
 def _read_count(name: str, value: Scalar, *, least: int) -> int:
     number = value
-    if isinstance(value, str) and value.isdecimal() and len(value) <= MAX_NUMBER_CHARS:
+    if isinstance(value, str) and value.isdecimal():
         number = int(value)
     if isinstance(number, bool) or not isinstance(number, int) or number < least:
         alternative = " or 'all'" if name == "num_rows" else ""
