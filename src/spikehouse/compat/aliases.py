@@ -14,96 +14,69 @@ from typing import Any
 from spikehouse import __version__
 from spikehouse.errors import SpikehouseError, describe_choices
 
-__all__ = ["OFFERED", "CompatibilityError", "MissingModuleError", "install"]
-
 ROOT = "allensdk"
 INTERFACE_VERSION = "2.16.2"
 _ECEPHYS = "allensdk.brain_observatory.ecephys"
 
 _ANALYSIS = f"{_ECEPHYS}.stimulus_analysis"
-_CLASSES = "spikehouse.compat.stimulus_analysis"
-_FUNCTIONS = f"{_CLASSES}.functions"
-_FIELDS = f"{_CLASSES}.fields"
 
-_SESSIONS = "spikehouse.compat.sessions"
-_FIGURES = "spikehouse.compat.figures"
-_SESSION_API = {"EcephysSessionApi": "spikehouse.compat.session_api"}
+
+def _offer(**names: str) -> dict[str, str]:
+    """Map names, given as words by module of `spikehouse.compat`, to the full module name."""
+    return {
+        name: f"spikehouse.compat.{module.replace('__', '.')}"
+        for module, words in names.items()
+        for name in words.split()
+    }
+
 
 OFFERED: Mapping[str, Mapping[str, str]] = {
     ROOT: {},
     "allensdk.brain_observatory": {},
-    "allensdk.brain_observatory.visualization": {"plot_running_speed": _FIGURES},
+    "allensdk.brain_observatory.visualization": _offer(figures="plot_running_speed"),
     _ECEPHYS: {},
-    f"{_ECEPHYS}.ecephys_project_cache": {"EcephysProjectCache": _SESSIONS},
-    f"{_ECEPHYS}.ecephys_session": {
-        "EcephysSession": _SESSIONS,
-        "array_intervals": "spikehouse.compat.functions",
-        "build_spike_histogram": "spikehouse.compat.functions",
-        "build_time_window_domain": "spikehouse.compat.functions",
-        "nan_intervals": "spikehouse.compat.functions",
-        "removed_unused_stimulus_presentation_columns": "spikehouse.compat.functions",
-    },
-    f"{_ECEPHYS}.ecephys_session_api": _SESSION_API,
-    f"{_ECEPHYS}.ecephys_session_api.ecephys_session_api": _SESSION_API,
-    f"{_ECEPHYS}.visualization": {
-        "plot_mean_waveforms": _FIGURES,
-        "plot_spike_counts": _FIGURES,
-        "raster_plot": _FIGURES,
-    },
+    f"{_ECEPHYS}.ecephys_project_cache": _offer(sessions="EcephysProjectCache"),
+    f"{_ECEPHYS}.ecephys_session": _offer(
+        sessions="EcephysSession",
+        functions="array_intervals build_spike_histogram build_time_window_domain nan_intervals "
+        "removed_unused_stimulus_presentation_columns",
+    ),
+    f"{_ECEPHYS}.ecephys_session_api": _offer(sessions="EcephysSessionApi"),
+    f"{_ECEPHYS}.ecephys_session_api.ecephys_session_api": _offer(sessions="EcephysSessionApi"),
+    f"{_ECEPHYS}.visualization": _offer(
+        figures="plot_mean_waveforms plot_spike_counts raster_plot"
+    ),
     f"{_ECEPHYS}.ecephys_project_api": {},
-    f"{_ECEPHYS}.ecephys_project_api.rma_engine": {"RmaEngine": "spikehouse.compat.queries"},
-    f"{_ECEPHYS}.ecephys_project_api.utilities": {"build_and_execute": "spikehouse.compat.queries"},
-    _ANALYSIS: {
-        "DotMotion": _CLASSES,
-        "DriftingGratings": _CLASSES,
-        "Flashes": _CLASSES,
-        "NaturalMovies": _CLASSES,
-        "NaturalScenes": _CLASSES,
-        "ReceptiveFieldMapping": _CLASSES,
-        "StaticGratings": _CLASSES,
-    },
-    f"{_ANALYSIS}.dot_motion": {"DotMotion": _CLASSES},
-    f"{_ANALYSIS}.drifting_gratings": {
-        "DriftingGratings": _CLASSES,
-        "c50": _FUNCTIONS,
-        "f1_f0": _FUNCTIONS,
-        "modulation_index": _FUNCTIONS,
-    },
-    f"{_ANALYSIS}.flashes": {"Flashes": _CLASSES},
-    f"{_ANALYSIS}.natural_movies": {"NaturalMovies": _CLASSES},
-    f"{_ANALYSIS}.natural_scenes": {"NaturalScenes": _CLASSES, "image_selectivity": _FUNCTIONS},
-    f"{_ANALYSIS}.receptive_field_mapping": {
-        "ReceptiveFieldMapping": _CLASSES,
-        "convert_azimuth_to_degrees": _FIELDS,
-        "convert_elevation_to_degrees": _FIELDS,
-        "convert_pixel_area_to_degrees": _FIELDS,
-        "convert_pixels_to_degrees": _FIELDS,
-        "fit_2d_gaussian": _FIELDS,
-        "gaussian_moments_2d": _FIELDS,
-        "invert_rf": _FIELDS,
-        "is_rf_inverted": _FIELDS,
-        "rf_on_screen": _FIELDS,
-        "threshold_rf": _FIELDS,
-    },
-    f"{_ANALYSIS}.static_gratings": {
-        "StaticGratings": _CLASSES,
-        "fit_sf_tuning": _FUNCTIONS,
-        "get_sfdi": _FUNCTIONS,
-    },
-    f"{_ANALYSIS}.stimulus_analysis": {
-        "StimulusAnalysis": _CLASSES,
-        "calculate_time_delayed_correlation": _FUNCTIONS,
-        "deg2rad": _FUNCTIONS,
-        "dsi": _FUNCTIONS,
-        "fano_factor": _FUNCTIONS,
-        "fit_exp": _FUNCTIONS,
-        "get_fr": _FUNCTIONS,
-        "lifetime_sparseness": _FUNCTIONS,
-        "osi": _FUNCTIONS,
-        "overall_firing_rate": _FUNCTIONS,
-        "reliability": _FUNCTIONS,
-        "running_modulation": _FUNCTIONS,
-    },
+    f"{_ECEPHYS}.ecephys_project_api.rma_engine": _offer(queries="RmaEngine"),
+    f"{_ECEPHYS}.ecephys_project_api.utilities": _offer(queries="build_and_execute"),
+    _ANALYSIS: _offer(
+        stimulus_analysis="DotMotion DriftingGratings Flashes NaturalMovies NaturalScenes "
+        "ReceptiveFieldMapping StaticGratings"
+    ),
+    f"{_ANALYSIS}.dot_motion": _offer(stimulus_analysis="DotMotion"),
+    f"{_ANALYSIS}.drifting_gratings": _offer(
+        stimulus_analysis="DriftingGratings",
+        stimulus_analysis__functions="c50 f1_f0 modulation_index",
+    ),
+    f"{_ANALYSIS}.flashes": _offer(stimulus_analysis="Flashes"),
+    f"{_ANALYSIS}.natural_movies": _offer(stimulus_analysis="NaturalMovies"),
+    f"{_ANALYSIS}.natural_scenes": _offer(
+        stimulus_analysis="NaturalScenes", stimulus_analysis__functions="image_selectivity"
+    ),
+    f"{_ANALYSIS}.receptive_field_mapping": _offer(
+        stimulus_analysis="ReceptiveFieldMapping",
+        stimulus_analysis__fields="convert_azimuth_to_degrees convert_elevation_to_degrees "
+        "convert_pixel_area_to_degrees convert_pixels_to_degrees fit_2d_gaussian "
+        "gaussian_moments_2d invert_rf is_rf_inverted rf_on_screen threshold_rf",
+    ),
+    f"{_ANALYSIS}.static_gratings": _offer(
+        stimulus_analysis="StaticGratings", stimulus_analysis__functions="fit_sf_tuning get_sfdi"
+    ),
+    f"{_ANALYSIS}.stimulus_analysis": _offer(
+        stimulus_analysis="StimulusAnalysis",
+        stimulus_analysis__functions="calculate_time_delayed_correlation deg2rad dsi fano_factor "
+        "fit_exp get_fr lifetime_sparseness osi overall_firing_rate reliability running_modulation",
+    ),
 }
 """Module of AllenSDK → name in it → module of spikehouse that defines it."""
 

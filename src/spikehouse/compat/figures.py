@@ -56,7 +56,8 @@ def plot_mean_waveforms(
     ax.set_ylabel(VOLTAGE_LABEL)
     if len(units) <= MAX_NAMED_UNITS:
         ax.legend(title="unit", frameon=False, fontsize="small", title_fontsize="small")
-    tidy(ax, title=f"mean waveform on the peak channel, {_count(len(units), 'unit')}")
+    noun = "unit" if len(units) == 1 else "units"
+    tidy(ax, title=f"mean waveform on the peak channel, {len(units)} {noun}")
     return figure
 
 
@@ -188,10 +189,6 @@ def _map_colors(cmap: Colormap | str, n_rows: int, *, is_cycled: bool) -> npt.ND
         return np.asarray(colors(np.arange(n_rows) % colors.N))
     # seeded, so that the same table gives the same figure
     return np.asarray(colors(np.random.default_rng(0).integers(colors.N, size=n_rows)))
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 guard_public(globals())

@@ -14,14 +14,6 @@ from spikehouse.spikes import compute_time_domain, count_spikes
 from spikehouse.spikes.counting import TimeDomainCallback
 from spikehouse.stimuli import find_run_bounds
 
-__all__ = [
-    "array_intervals",
-    "build_spike_histogram",
-    "build_time_window_domain",
-    "nan_intervals",
-    "removed_unused_stimulus_presentation_columns",
-]
-
 _EMPTY_TEXTS = ("", "null")
 
 

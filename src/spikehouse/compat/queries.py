@@ -11,8 +11,6 @@ import pandas as pd
 from spikehouse.errors import InvalidArgumentError, describe_choices
 from spikehouse.survey import Warehouse
 
-__all__ = ["RmaEngine", "build_and_execute"]
-
 Answer = TypeVar("Answer")
 
 _PLACEHOLDER = re.compile(r"\{\{\s*([A-Za-z_]\w*)\s*\}\}")

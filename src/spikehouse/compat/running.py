@@ -19,16 +19,6 @@ import numpy as np
 
 from spikehouse.errors import InvalidFileError
 
-__all__ = [
-    "OPERAND",
-    "as_operand",
-    "choose_backend",
-    "list_cells",
-    "run_cells",
-    "run_script",
-    "wrap_lists",
-]
-
 Notify = Callable[[str], None]
 
 # `%matplotlib inline`, `!pip install …`, `?name`, `name?`, `files = !ls`, and nothing else
@@ -97,7 +87,9 @@ def _compile_cell(source: str, name: str, notify: Notify) -> CodeType:
             # only a line that is not valid Python is taken for IPython's: a line that begins with %
             # can also continue an expression
             source = _leave_out(source, error, name, notify)
-    if wrap_lists(tree):
+    wrapper = _ListWrapper()
+    wrapper.visit(tree)
+    if wrapper.n_lists:
         notify(f"{name}: a list beside &, | or ^ is taken as an array, as before pandas 3")
     # tracebacks show the lines of the cell
     linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
@@ -157,15 +149,6 @@ OPERAND = "__spikehouse_operand__"
 _LOGICAL = (ast.BitAnd, ast.BitOr, ast.BitXor)
 
 
-def wrap_lists(tree: ast.Module) -> int:
-    """Wrap list literals beside ``&``, ``|`` or ``^`` in :func:`as_operand`; return how many."""
-    # Python has no such operators for lists, so the other side can only be an array or a table,
-    # for which a list of booleans has always meant an array of them.
-    wrapper = _ListWrapper()
-    wrapper.visit(tree)
-    return wrapper.n_lists
-
-
 def as_operand(values: list[object]) -> object:
     """Convert a list of booleans to an array, and return any other list unchanged."""
     if all(isinstance(value, (bool, np.bool_)) for value in values):
@@ -174,7 +157,10 @@ def as_operand(values: list[object]) -> object:
 
 
 class _ListWrapper(ast.NodeTransformer):
-    """Wrap and count the lists beside logical operators."""
+    """Wrap list literals beside ``&``, ``|`` or ``^`` in `as_operand`, and count them."""
+
+    # Python has no such operators for lists, so the other side can only be an array or a table,
+    # for which a list of booleans has always meant an array of them.
 
     def __init__(self) -> None:
         self.n_lists = 0

@@ -13,14 +13,13 @@ import pandas as pd
 from spikehouse import cache, session
 from spikehouse.compat.fetch_api import FetchApi
 from spikehouse.compat.functions import as_unsigned
+from spikehouse.session_source import SessionSource
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from spikehouse.labelled import Ids
     from spikehouse.transfer.remote_bytes import RemoteBytes
-
-__all__ = ["EcephysProjectCache", "EcephysSession"]
 
 
 class ParameterText(str):
@@ -30,7 +29,7 @@ class ParameterText(str):
     # makes numpy use the comparisons below
     __array_ufunc__ = None
 
-    def __new__(cls, text: str, value: object) -> Self:
+    def __new__(cls, text: str, value: object) -> Self:  # noqa: D102
         self = super().__new__(cls, text)
         self.value = value
         return self
@@ -120,3 +119,15 @@ class EcephysProjectCache(cache.EcephysProjectCache):
 
     def _open_session(self, file: Path | RemoteBytes, options: dict[str, Any]) -> EcephysSession:
         return EcephysSession.from_nwb_path(file, api_kwargs=options)
+
+
+class EcephysSessionApi(SessionSource):
+    """Base class of adapters, with which labs open their own recordings as sessions.
+
+    Override the methods for which the recording has data.
+    """
+
+    session_na = -1
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - what a subclass takes
+        del args, kwargs

@@ -14,16 +14,6 @@ import pandas as pd
 
 from spikehouse.demo.sessions import make_rng
 
-__all__ = [
-    "N_CHANNELS",
-    "PROBE_AREAS",
-    "REFERENCE_CHANNELS",
-    "STRUCTURES",
-    "Structure",
-    "draw_channels",
-    "get_positions",
-]
-
 N_CHANNELS = 384
 # Reference electrodes of a Neuropixels phase 3A probe, which record no signal of the brain.
 REFERENCE_CHANNELS = (36, 75, 112, 151, 188, 227, 264, 303, 340, 379)

@@ -8,8 +8,6 @@ import numpy as np
 
 from spikehouse.demo.sessions import make_rng
 
-__all__ = ["EyeTracking", "Running", "draw_arousal", "draw_eye_tracking", "draw_running"]
-
 # Two thirds of the radius of the 16.5 cm wheel, where the mouse runs.
 WHEEL_RADIUS_CM = 5.5036
 AROUSAL_STEP_S = 0.5

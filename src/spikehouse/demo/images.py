@@ -13,8 +13,6 @@ import numpy as np
 
 from spikehouse.demo.sessions import make_rng
 
-__all__ = ["make_scene", "write_movie", "write_scene"]
-
 SCENE_SHAPE = (918, 1174)
 MOVIE_SHAPE = (304, 608)
 N_ELLIPSES = 650

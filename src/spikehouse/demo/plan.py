@@ -8,20 +8,20 @@ import numpy as np
 import pandas as pd
 
 from spikehouse.demo.anatomy import draw_channels
-from spikehouse.demo.neurons import TRUTH_COLUMNS, ProbeContext, draw_units
-from spikehouse.demo.quality import CSV_METRICS
-from spikehouse.demo.sessions import SessionFacts, get_session_facts, make_rng
-from spikehouse.demo.sizes import SizeOptions
-
-__all__ = ["SessionPlan", "draw_plan", "find_session_of_probe", "make_table"]
+from spikehouse.demo.neurons import METRICS, TRUTH_COLUMNS, ProbeContext, draw_units
+from spikehouse.demo.sessions import SessionFacts, SizeOptions, get_session_facts, make_rng
 
 SESSION_ID_START = 900_000_000
 PROBE_ID_START = 910_000_000
 CHANNEL_ID_START = 920_000_000
 UNIT_ID_START = 950_000_000
 EPOCHS = ("epoch_name_quality_metrics", "epoch_name_waveform_metrics")
+SESSION_CSV_COLUMNS = (
+    "date_of_acquisition", "isi_experiment_id", "published_at", "specimen_id", "session_type",
+    "age_in_days", "sex", "genotype", "has_nwb",
+)  # fmt: skip
 # In the order of units.csv: alphabetical, capitals first.
-UNIT_CSV_COLUMNS = sorted((*CSV_METRICS, *EPOCHS, "ecephys_channel_id"))
+UNIT_CSV_COLUMNS = sorted((*METRICS, *EPOCHS, "ecephys_channel_id"))
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,8 @@ def find_session_of_probe(probe_id: int) -> int:
 def make_table(plan: SessionPlan, name: str) -> pd.DataFrame:
     """Return the rows of a session in one of the CSV tables."""
     if name == "sessions":
-        return _make_session_row(plan.facts)
+        row = {column: getattr(plan.facts, column) for column in SESSION_CSV_COLUMNS}
+        return pd.DataFrame([row], index=pd.Index([plan.facts.id], name="id"))
     if name == "probes":
         return plan.probes
     if name == "channels":
@@ -115,18 +116,3 @@ def make_table(plan: SessionPlan, name: str) -> pd.DataFrame:
         epoch_name_waveform_metrics="complete_session",
     )
     return units[list(UNIT_CSV_COLUMNS)]
-
-
-def _make_session_row(facts: SessionFacts) -> pd.DataFrame:
-    row = {
-        "date_of_acquisition": facts.date_of_acquisition,
-        "isi_experiment_id": facts.isi_experiment_id,
-        "published_at": "2019-10-03T00:00:00Z",
-        "specimen_id": facts.specimen_id,
-        "session_type": facts.session_type,
-        "age_in_days": facts.age_in_days,
-        "sex": facts.sex,
-        "genotype": facts.genotype,
-        "has_nwb": True,
-    }
-    return pd.DataFrame([row], index=pd.Index([facts.id], name="id"))

@@ -18,8 +18,6 @@ from urllib.parse import unquote
 from spikehouse.demo.survey import Survey
 from spikehouse.errors import SourceError, SpikehouseError
 
-__all__ = ["FileHandler", "FileServer", "plan_answer", "serve"]
-
 logger = logging.getLogger(__name__)
 HOST = "127.0.0.1"
 # no byte of a file has a position of more digits; int() would accept them

@@ -8,32 +8,29 @@ from typing import Any
 
 import h5py
 import numpy as np
+import pandas as pd
 
 from spikehouse.demo.anatomy import N_CHANNELS
 from spikehouse.demo.behavior import EyeTracking, Running, draw_eye_tracking
-from spikehouse.demo.general_writer import write_general, write_module
-from spikehouse.demo.intervals_writer import (
-    draw_invalid_times,
-    write_invalid_times,
-    write_laser,
-    write_presentations,
+from spikehouse.demo.neurons import FILE_NAMES, METRICS
+from spikehouse.demo.nwb_writer import (
+    CORE,
+    EXTENSION,
+    Column,
+    NwbWriter,
+    Ragged,
+    make_tags,
+    write_general,
+    write_module,
 )
-from spikehouse.demo.nwb_writer import CORE, EXTENSION, Column, NwbWriter, Ragged
 from spikehouse.demo.plan import SessionPlan
-from spikehouse.demo.quality import FILE_NAMES
+from spikehouse.demo.sessions import make_rng
 from spikehouse.demo.simulation import Simulation, start_simulation
 from spikehouse.demo.spiketrains import N_SAMPLES
-
-__all__ = ["write_session"]
+from spikehouse.demo.stimuli import STIMULUS_COLUMNS
+from spikehouse.demo.timeline import Timeline
 
 Progress = Callable[[int, int], None]
-UNIT_COLUMNS = (
-    "quality", "firing_rate", "isi_violations", "presence_ratio", "amplitude_cutoff",
-    "isolation_distance", "l_ratio", "d_prime", "nn_hit_rate", "nn_miss_rate", "max_drift",
-    "cumulative_drift", "silhouette_score", "duration", "halfwidth", "PT_ratio",
-    "repolarization_slope", "recovery_slope", "amplitude", "spread", "velocity_above",
-    "velocity_below", "snr",
-)  # fmt: skip
 ELLIPSE_COLUMNS = ("center_x", "center_y", "width", "height", "phi")
 RIG = {
     "monitor_position": ((118.6, 86.2, 31.6), "mm"),
@@ -141,7 +138,7 @@ def _make_unit_columns(plan: SessionPlan) -> dict[str, Column | Ragged]:
         # numbers are missing where clusters were merged
         "cluster_id": Column(index + index // 7),
     }
-    for name in UNIT_COLUMNS:
+    for name in METRICS:
         values = units[name].to_numpy(dtype=object if name == "quality" else float)
         columns[FILE_NAMES.get(name, name)] = Column(values)
     return columns
@@ -218,3 +215,129 @@ def _write_gaze(writer: NwbWriter, kind: str, tracking: EyeTracking) -> None:
     screen = SCREEN_DISTANCE_CM * np.tan(np.deg2rad(gaze))
     writer.write_series(f"{module}/screen_coordinates", screen, times, "Centimeters")
     writer.write_series(f"{module}/screen_coordinates_spherical", gaze, times, "Degrees")
+
+
+# ---- intervals: stimuli, invalid times, light pulses
+
+INTERVALS = (CORE, "TimeIntervals")
+STIMULUS_TIMES = "processing/stimulus/timestamps"
+DESCRIPTIONS = {
+    "start_time": "Start time of epoch, in seconds",
+    "stop_time": "Stop time of epoch, in seconds",
+    "stimulus_name": "Name of stimulus",
+    "stimulus_block": "Index of contiguous presentations of one stimulus type",
+    "stimulus_index": "Index of stimulus type",
+    "orientation": "Orientation of stimulus",
+    "temporal_frequency": "Temporal frequency of stimulus",
+    "spatial_frequency": "Spatial frequency of stimulus",
+    "contrast": "Contrast of stimulus",
+    "phase": "Phase of grating stimulus",
+    "size": "Size of stimulus (see the units column)",
+    "opacity": "Opacity of stimulus",
+    "mask": "Shape of mask applied to stimulus",
+    "units": "Units of stimulus size",
+    "x_position": "Horizontal position of stimulus on screen",
+    "y_position": "Vertical position of stimulus on screen",
+    "frame": "Frame of movie stimulus",
+}
+SPONTANEOUS_INDEX = -99
+
+
+def write_presentations(writer: NwbWriter, timeline: Timeline) -> None:
+    """Write the stimulus times and one table for each stimulus."""
+    shown = timeline.presentations
+    times = shown["start_time"].to_numpy()
+    write_module(writer, "stimulus", "Stimulus Times processing")
+    writer.write_series(STIMULUS_TIMES, times, times, "s")
+    order = [name for name in dict.fromkeys(shown["name"]) if name != "spontaneous"]
+    for name in ["spontaneous", *order]:
+        rows = np.flatnonzero((shown["name"] == name).to_numpy())
+        of_stimulus = shown.iloc[rows]
+        columns = {
+            "start_time": of_stimulus["start_time"].to_numpy(),
+            "stop_time": of_stimulus["stop_time"].to_numpy(),
+            "stimulus_name": np.full(rows.size, name, dtype=object),
+        }
+        if name != "spontaneous":
+            columns["stimulus_block"] = of_stimulus["stimulus_block"].to_numpy()
+            which, written = of_stimulus["row"].to_numpy(), timeline.sequences[name].columns
+            columns |= {key: written[key][which] for key in STIMULUS_COLUMNS[name]}
+        index = SPONTANEOUS_INDEX if name == "spontaneous" else order.index(name)
+        columns["stimulus_index"] = np.full(rows.size, index, dtype=np.int64)
+        described = {
+            key: Column(values, DESCRIPTIONS.get(key, "No description"))
+            for key, values in columns.items()
+        }
+        references = writer.make_references(STIMULUS_TIMES, rows)
+        tags = make_tags([["stimulus_time_interval"]] * rows.size)
+        writer.write_table(
+            f"intervals/{name}_presentations",
+            np.arange(rows.size),
+            {**described, "tags": tags, "timeseries": references},
+            description=f"Presentation times and parameters of the stimulus {name!r}",
+            kind=INTERVALS,
+        )
+
+
+def draw_invalid_times(plan: SessionPlan, timeline: Timeline) -> pd.DataFrame:
+    """Draw the invalid intervals of a session, with tags (scope, id, label); empty for most."""
+    columns = ["start_time", "stop_time", "tags"]
+    if not plan.facts.has_invalid_times:
+        return pd.DataFrame(columns=columns)
+    rng = make_rng(plan.seed, plan.facts.id, "invalid times")
+    shown = timeline.presentations
+    starts = shown["start_time"]
+    flashes, gratings = (starts[shown["name"] == n] for n in ("flashes", "static_gratings"))
+    flash, late = flashes.iloc[len(flashes) // 2], flashes.iloc[-2]
+    bad = gratings.iloc[len(gratings) // 3]
+    session = ("EcephysSession", str(plan.facts.id))
+    probe = ("EcephysProbe", str(plan.probes.index[0]), str(plan.probes["name"].iloc[0]))
+    # the released files list them in the order they were found in
+    rows = [
+        (bad + float(rng.uniform(0.02, 0.05)), bad + 0.5, (*session, "stimulus")),
+        (late + 0.4, late + 1.1, (*session, "all_probes")),
+        (flash - 0.3, flash + 0.9, probe),
+    ]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def write_invalid_times(writer: NwbWriter, invalid: pd.DataFrame) -> None:
+    """Write the table of invalid times, unless it is empty."""
+    if invalid.empty:
+        return
+    columns: dict[str, Column | Ragged] = {
+        "start_time": Column(
+            invalid["start_time"].to_numpy(dtype=float), DESCRIPTIONS["start_time"]
+        ),
+        "stop_time": Column(invalid["stop_time"].to_numpy(dtype=float), DESCRIPTIONS["stop_time"]),
+        "tags": make_tags(invalid["tags"].tolist()),
+    }
+    writer.write_table(
+        "intervals/invalid_times",
+        np.arange(len(invalid)),
+        columns,
+        description="experimental intervals",
+        kind=INTERVALS,
+    )
+
+
+def write_laser(writer: NwbWriter, laser: pd.DataFrame) -> None:
+    """Write the light pulses."""
+    write_module(writer, "optotagging", "optogenetic stimulation data")
+    series = "processing/optotagging/optotagging"
+    duration = laser["duration"].to_numpy()
+    writer.write_series(series, duration, laser["start_time"].to_numpy(), "seconds")
+    texts = ("condition", "stimulus_name")
+    columns: dict[str, Column | Ragged] = {
+        name: Column(laser[name].to_numpy(dtype=object if name in texts else float))
+        for name in ("start_time", "condition", "level", "stop_time", "stimulus_name", "duration")
+    }
+    columns["tags"] = make_tags([["optical_stimulation"]] * len(laser))
+    columns["timeseries"] = writer.make_references(series, np.arange(len(laser)))
+    writer.write_table(
+        "processing/optotagging/optogenetic_stimulation",
+        np.arange(len(laser)),
+        columns,
+        description="Light pulses of the optotagging protocol",
+        kind=INTERVALS,
+    )

@@ -7,19 +7,16 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
 from spikehouse.demo.behavior import Running, draw_arousal, draw_running
-from spikehouse.demo.grid import make_grid, make_movie_features
 from spikehouse.demo.neurons import make_image_features
 from spikehouse.demo.plan import SessionPlan
-from spikehouse.demo.rates import RateModel, Unit, make_rate_model
+from spikehouse.demo.rates import RateModel, Unit, make_grid, make_movie_features, make_rate_model
 from spikehouse.demo.spiketrains import draw_amplitudes, draw_spike_times, make_waveform
 from spikehouse.demo.timeline import Timeline, make_timeline
-
-__all__ = ["Simulation", "map_in_order", "start_simulation"]
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -41,51 +38,35 @@ def map_in_order(function: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:
 
 @dataclass(frozen=True)
 class Simulation:
-    """The plan of a session, its stimuli and behavior, and the parameters of its units by id."""
+    """The plan of a session, its stimuli and behavior, and the parameters and ids of its units."""
 
     plan: SessionPlan
     timeline: Timeline
     running: Running
     arousal: np.ndarray
     model: RateModel
-    units: list[tuple[int, Unit]]
+    units: list[tuple[Unit, int]]
 
     def iterate_spike_times(self) -> Iterator[np.ndarray]:
         """Yield the spike times [s] of each unit."""
-        seed, session_id = self.plan.seed, self.plan.facts.id
-
-        def draw(item: tuple[int, Unit]) -> np.ndarray:
-            return draw_spike_times(
-                item[1],
-                item[0],
-                seed=seed,
-                session_id=session_id,
-                model=self.model,
-                laser=self.timeline.laser,
-            )
-
-        return map_in_order(draw, self.units)
+        options = {**self._seeds, "model": self.model, "laser": self.timeline.laser}
+        return map_in_order(lambda item: draw_spike_times(*item, **options), self.units)
 
     def iterate_amplitudes(self, n_spikes: Sequence[int]) -> Iterator[np.ndarray]:
         """Yield the spike amplitudes [V] of each unit, given their numbers of spikes."""
-        seed, session_id = self.plan.seed, self.plan.facts.id
-
-        def draw(item: tuple[tuple[int, Unit], int]) -> np.ndarray:
-            (unit_id, unit), n = item
-            return draw_amplitudes(unit, unit_id, n, seed=seed, session_id=session_id)
-
-        return map_in_order(draw, list(zip(self.units, n_spikes, strict=True)))
+        items = [(*item, n) for item, n in zip(self.units, n_spikes, strict=True)]
+        return map_in_order(lambda item: draw_amplitudes(*item, **self._seeds), items)
 
     def iterate_waveforms(self) -> Iterator[np.ndarray]:
         """Yield the mean waveform [µV] of each unit: (384, 82)."""
-        seed, session_id = self.plan.seed, self.plan.facts.id
         dtype = self.plan.size.waveform_dtype
+        return map_in_order(
+            lambda item: make_waveform(*item, **self._seeds).astype(dtype), self.units
+        )
 
-        def draw(item: tuple[int, Unit]) -> np.ndarray:
-            wave = make_waveform(item[1], item[0], seed=seed, session_id=session_id)
-            return wave.astype(dtype)
-
-        return map_in_order(draw, self.units)
+    @property
+    def _seeds(self) -> dict[str, Any]:
+        return {"seed": self.plan.seed, "session_id": self.plan.facts.id}
 
 
 def start_simulation(plan: SessionPlan) -> Simulation:
@@ -106,9 +87,9 @@ def start_simulation(plan: SessionPlan) -> Simulation:
     model = make_rate_model(
         grid, timeline, lambda movie, n_frames: make_movie_features(seed, n_frames, movie)
     )
-    ids = [int(unit_id) for unit_id in plan.units.index]
-    rows = [
-        {str(key): value for key, value in row.items()} for row in plan.units.to_dict("records")
+    rows = plan.units.to_dict("records")
+    units: list[tuple[Unit, int]] = [
+        ({str(key): value for key, value in row.items()}, int(unit_id))
+        for row, unit_id in zip(rows, plan.units.index, strict=True)
     ]
-    units: list[tuple[int, Unit]] = list(zip(ids, rows, strict=True))
     return Simulation(plan, timeline, running, arousal, model, units)

@@ -15,8 +15,6 @@ from spikehouse.survey.source import write_csv
 from spikehouse.transfer.progress import count_steps
 from spikehouse.transfer.remote_file import Content, LocalFile
 
-__all__ = ["Demo"]
-
 
 class Demo:
     """The simulated survey as a source of files and tables."""

@@ -9,8 +9,6 @@ from spikehouse.demo.anatomy import N_CHANNELS, REFERENCE_CHANNELS, get_position
 from spikehouse.demo.rates import RateModel, Unit, compute_rate
 from spikehouse.demo.sessions import make_rng
 
-__all__ = ["N_SAMPLES", "draw_amplitudes", "draw_spike_times", "make_waveform"]
-
 LASER_SATURATION = 2.0
 # Direct responses to light come within 1–9 ms.
 OPTO_WINDOW_S = (0.0011, 0.0088)

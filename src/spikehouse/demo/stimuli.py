@@ -8,9 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from spikehouse.demo.sizes import SizeOptions
-
-__all__ = ["STIMULUS_COLUMNS", "Sequence", "make_sequences"]
+from spikehouse.demo.sessions import SizeOptions
 
 Columns = dict[str, np.ndarray]
 DEG, PIX = "deg", "pix"

@@ -16,16 +16,13 @@ import pandas as pd
 
 from spikehouse.demo.neurons import N_SCENES
 from spikehouse.demo.plan import SessionPlan, draw_plan, find_session_of_probe, make_table
-from spikehouse.demo.sessions import SESSIONS, get_session_facts
-from spikehouse.demo.sizes import Size, get_size
+from spikehouse.demo.sessions import SESSIONS, Size, get_session_facts, get_size
 from spikehouse.errors import CacheError, InvalidArgumentError, NotFoundError, describe_choices
 from spikehouse.survey.file_kinds import VISUAL_CODING
 from spikehouse.transfer.disk import hold_lock
 
 if TYPE_CHECKING:
     from spikehouse.analysis import StimulusResponses
-
-__all__ = ["DEFAULT_SEED", "Survey"]
 
 logger = logging.getLogger(__name__)
 
@@ -58,6 +55,9 @@ class Survey:
     complete if it exists. Threads and processes that need the same file wait for the first of them.
 
     The same seed, size and id give the same bytes.
+
+    Methods raise NotFoundError for what the survey does not have (SessionNotFoundError for a
+    session, InvalidArgumentError for a table), and CacheError if the folder cannot be written to.
 
     Examples
     --------
@@ -120,11 +120,6 @@ class Survey:
         pandas.DataFrame
             All rows, unfiltered, with the columns of the CSV file in a cache folder and the ids in
             the index ``id``. Missing structures are None, missing CCF coordinates −1000.
-
-        Raises
-        ------
-        InvalidArgumentError
-            If there is no such table.
         """
         if name not in TABLE_NAMES:
             choices = describe_choices(name, TABLE_NAMES)
@@ -146,11 +141,6 @@ class Survey:
         -------
         SessionPlan
             Its probes, channels and units.
-
-        Raises
-        ------
-        SessionNotFoundError
-            If there is no such session.
         """
         facts = get_session_facts(session_id)
         if facts.id not in self._plans:
@@ -170,11 +160,6 @@ class Survey:
         pandas.DataFrame
             Index ``ecephys_unit_id``; columns as in the analysis metrics CSV of a session. As in
             the real data, there are rows for units that the units table does not have.
-
-        Raises
-        ------
-        SessionNotFoundError
-            If there is no such session.
 
         Notes
         -----
@@ -200,11 +185,6 @@ class Survey:
         -------
         list of int
             Unit ids.
-
-        Raises
-        ------
-        SessionNotFoundError
-            If there is no such session.
         """
         return _list_analysed_units(self.read_plan(session_id))
 
@@ -220,11 +200,6 @@ class Survey:
         -------
         pandas.DataFrame
             Index ``unit_id``; the columns are described in `spikehouse.demo.TRUTH_COLUMNS`.
-
-        Raises
-        ------
-        SessionNotFoundError
-            If there is no such session.
         """
         return self.read_plan(session_id).truth.copy()
 
@@ -244,13 +219,6 @@ class Survey:
         -------
         pathlib.Path
             ``session_<id>.nwb``.
-
-        Raises
-        ------
-        SessionNotFoundError
-            If there is no such session.
-        CacheError
-            If the folder cannot be written to.
 
         Notes
         -----
@@ -280,13 +248,6 @@ class Survey:
         pathlib.Path
             ``probe_<id>_lfp.nwb``.
 
-        Raises
-        ------
-        NotFoundError
-            If there is no such probe, or if it has no LFP.
-        CacheError
-            If the folder cannot be written to.
-
         Notes
         -----
         The smaller sizes have fewer channels and only the minutes around the flashes; full has all
@@ -301,7 +262,7 @@ class Survey:
             )
 
         def write(path: Path) -> None:
-            from spikehouse.demo.lfp_writer import write_lfp
+            from spikehouse.demo.lfp import write_lfp
 
             write_lfp(plan, int(probe_id), path, progress)
 
@@ -319,11 +280,6 @@ class Survey:
         -------
         numpy.ndarray
             (918, 1174) uint8.
-
-        Raises
-        ------
-        NotFoundError
-            If there is no such scene.
         """
         from spikehouse.demo.images import make_scene
 
@@ -341,11 +297,6 @@ class Survey:
         -------
         pathlib.Path
             ``natural_scene_<number>.tiff``.
-
-        Raises
-        ------
-        NotFoundError
-            If there is no such scene.
         """
         from spikehouse.demo.images import write_scene
 
@@ -367,11 +318,6 @@ class Survey:
         pathlib.Path
             ``natural_movie_<number>.npy``: (frames, 304, 608) uint8. In the full size 900 frames
             (movie 1) or 3600 (movie 3), 167 or 666 MB; fewer in the others.
-
-        Raises
-        ------
-        NotFoundError
-            If there is no such movie.
         """
         frames = {1: self._options.n_movie_one_frames, 3: self._options.n_movie_three_frames}
         if number not in frames:

@@ -12,8 +12,6 @@ from spikehouse.demo.plan import SessionPlan
 from spikehouse.demo.sessions import make_rng
 from spikehouse.demo.stimuli import FRAME_S, Sequence, make_sequences
 
-__all__ = ["Timeline", "make_timeline"]
-
 # The name of a stimulus stands for its next block, a number for a spontaneous period (an index of
 # SizeOptions.spontaneous_s), "gap" for a pause between blocks.
 Step = str | int

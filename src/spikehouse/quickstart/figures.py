@@ -13,8 +13,7 @@ import xarray as xr
 
 from spikehouse.decoding import DecodingResult
 from spikehouse.quickstart.report import write_whole
-from spikehouse.quickstart.stimuli import Decodable
-from spikehouse.quickstart.survey import Recording
+from spikehouse.quickstart.survey import Decodable, Recording
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import html
 import sys
 import time
 import warnings
@@ -18,57 +20,13 @@ from spikehouse.errors import printable
 WIDTH = 140
 
 
-@dataclass(frozen=True)
-class Text:
-    """A text block; a notice is highlighted in the report."""
-
-    text: str
-    is_notice: bool = False
-
-
-@dataclass(frozen=True)
-class TableBlock:
-    """A table with a caption."""
-
-    caption: str
-    frame: pd.DataFrame
-
-
-@dataclass(frozen=True)
-class Fields:
-    """A list of names and values."""
-
-    values: Mapping[str, str]
-
-
-@dataclass(frozen=True)
-class FigureBlock:
-    """A figure file with a caption."""
-
-    path: Path
-    caption: str
-
-
-@dataclass(frozen=True)
-class Origin:
-    """Origin of some numbers: file, rows, units and function."""
-
-    what: str
-    file: str
-    rows: str
-    units: str
-    function: str
-
-
-Block = Text | TableBlock | Fields | FigureBlock | Origin
-
-
 @dataclass
 class Section:
-    """One step of the run."""
+    """One step of the run: HTML for the report, the origins of numbers at its end."""
 
     title: str
-    blocks: list[Block] = field(default_factory=list)
+    blocks: list[str] = field(default_factory=list)
+    origins: list[str] = field(default_factory=list)
     seconds: float = 0.0
 
 
@@ -102,11 +60,11 @@ class Log:
 
     def say(self, text: str) -> None:
         """Log a text."""
-        self._add(Text(text), text)
+        self._add(f"<p>{escape(text)}</p>", text)
 
     def notice(self, text: str) -> None:
         """Log a highlighted text about something unexpected."""
-        self._add(Text(text, is_notice=True), f"Note: {text}")
+        self._add(f'<p class="notice">{escape(text)}</p>', f"Note: {text}")
 
     def table(self, frame: pd.DataFrame, caption: str, *, max_rows: int = 20) -> None:
         """Log a table, or the first and last rows of a long one."""
@@ -116,22 +74,32 @@ class Log:
             shown = pd.concat([frame.iloc[:half], frame.iloc[-half:]])
             caption = f"{caption}; the first and last {half} of {len(frame):,} rows"
         text = shown.to_string(line_width=WIDTH, max_colwidth=32)
-        self._add(TableBlock(caption, shown), f"{caption}:\n{text}")
+        self._add(_table_html(shown, caption), f"{caption}:\n{text}")
 
     def fields(self, values: Mapping[str, object]) -> None:
         """Log names and values, one per line."""
         texts = {name: str(value) for name, value in values.items()}
         width = max(map(len, texts), default=0)
         lines = [f"  {name:<{width}}  {text}" for name, text in texts.items()]
-        self._add(Fields(texts), "\n".join(lines))
+        self._add(fields_html("fields", texts), "\n".join(lines))
 
     def figure(self, path: Path, caption: str) -> None:
         """Log a figure that was written to a file."""
-        self._add(FigureBlock(path, caption), f"Wrote {path}")
+        data = base64.b64encode(path.read_bytes()).decode("ascii")
+        shown = escape(caption)
+        self._add(
+            f'<figure><img src="data:image/png;base64,{data}" alt="{shown}">'
+            f"<figcaption>{shown} <code>{escape(path.name)}</code></figcaption></figure>",
+            f"Wrote {path}",
+        )
 
     def origin(self, what: str, *, file: str, rows: str, units: str, function: str) -> None:
         """Record the origin of numbers for the report; it is not printed."""
-        self.sections[-1].blocks.append(Origin(what, file, rows, units, function))
+        values = {"numbers": what, "file": file, "rows": rows, "units": units, "function": function}
+        self.sections[-1].origins.append(
+            "<details><summary>Where these numbers come from</summary>"
+            f"{fields_html('fields', values)}</details>"
+        )
 
     def headline(self, name: str, value: str) -> None:
         """Record a number for the top of the report."""
@@ -141,7 +109,7 @@ class Log:
         """Print the last line of a run."""
         self._print(f"\n{text}")
 
-    def _add(self, block: Block, printed: str) -> None:
+    def _add(self, block: str, printed: str) -> None:
         self.sections[-1].blocks.append(block)
         self._print(printed)
 
@@ -152,6 +120,48 @@ class Log:
         encoding = getattr(stream, "encoding", None) or "utf-8"
         stream.write(text.encode(encoding, "replace").decode(encoding) + "\n")
         stream.flush()
+
+
+def escape(text: str) -> str:
+    """Escape a text for HTML, without control characters."""
+    return html.escape(printable(text, keep="\n"))
+
+
+def fields_html(kind: str, values: Mapping[str, str]) -> str:
+    """Format names and values as a list of this class; nothing if there are none."""
+    items = "".join(
+        f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>"
+        if kind == "headlines"
+        else f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>"
+        for name, value in values.items()
+    )
+    return f'<dl class="{kind}">{items}</dl>' if items else ""
+
+
+def _table_html(frame: pd.DataFrame, caption: str) -> str:
+    """Format a table with numbers right-aligned and text left-aligned."""
+    frame = frame.reset_index()
+    kinds = [
+        "" if pd.api.types.is_numeric_dtype(kind) else ' class="text"' for kind in frame.dtypes
+    ]
+    head = "".join(
+        f"<th{kind}>{escape(str(name))}</th>"
+        for name, kind in zip(frame.columns, kinds, strict=True)
+    )
+    rows = "\n".join(
+        "<tr>"
+        + "".join(f"<td{k}>{_cell(v)}</td>" for v, k in zip(row, kinds, strict=True))
+        + "</tr>"
+        for row in frame.itertuples(index=False)
+    )
+    return (
+        f'<div class="scroll"><table><caption>{escape(caption)}</caption>'
+        f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
+    )
+
+
+def _cell(value: object) -> str:
+    return f"{value:,.6g}" if isinstance(value, float) else escape(str(value))
 
 
 def _as_notices(caught: list[warnings.WarningMessage]) -> Iterator[str]:

@@ -2,27 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 import datetime as dt
-import html
 import platform
-from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 
-import pandas as pd
-
-from spikehouse.errors import CacheError, printable
-from spikehouse.quickstart.log import (
-    Block,
-    Fields,
-    FigureBlock,
-    Log,
-    Origin,
-    Section,
-    TableBlock,
-    Text,
-)
+from spikehouse.errors import CacheError
+from spikehouse.quickstart.log import Log, escape, fields_html
 from spikehouse.quickstart.options import QuickstartOptions
 
 PACKAGES = ("spikehouse", "numpy", "pandas", "xarray", "h5py", "scikit-learn", "matplotlib")
@@ -72,22 +58,27 @@ footer { margin-top: 4rem; border-top: 1px solid var(--line); padding-top: 1rem;
 
 def write_report(log: Log, options: QuickstartOptions, path: Path, *, title: str) -> Path:
     """Write the log as one HTML page without external files or scripts."""
-    body = "\n".join(_section(i, section) for i, section in enumerate(log.sections, start=1))
+    body = "\n".join(
+        f'<section>\n<h2><span class="seconds">{section.seconds:.1f} s</span>'
+        f"{number}. {escape(section.title)}</h2>\n"
+        + "\n".join([*section.blocks, *section.origins, "</section>"])
+        for number, section in enumerate(log.sections, start=1)
+    )
     made = dt.datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z")
     page = f"""<!DOCTYPE html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{_escape(title)} – spikehouse quick start</title>
+<title>{escape(title)} – spikehouse quick start</title>
 <style>{STYLE}</style>
 </head>
 <body>
 <main>
-<h1>{_escape(title)}</h1>
-<p class="meta">The quick start of spikehouse, {_escape(_describe_source(options))}.
-{_escape(made)}, {log.seconds:.1f} s in total.</p>
-{_headlines(log.headlines)}
+<h1>{escape(title)}</h1>
+<p class="meta">The quick start of spikehouse, {escape(_describe_source(options))}.
+{escape(made)}, {log.seconds:.1f} s in total.</p>
+{fields_html("headlines", log.headlines)}
 {body}
 {_footer(options)}
 </main>
@@ -95,10 +86,6 @@ def write_report(log: Log, options: QuickstartOptions, path: Path, *, title: str
 </html>
 """
     return write_whole(path, page.encode("utf-8"))
-
-
-def _escape(text: str) -> str:
-    return html.escape(printable(text, keep="\n"))
 
 
 def _describe_source(options: QuickstartOptions) -> str:
@@ -109,98 +96,13 @@ def _describe_source(options: QuickstartOptions) -> str:
     return f"on the warehouse {options.host}" if options.host else "on the Allen warehouse"
 
 
-def _headlines(values: Mapping[str, str]) -> str:
-    items = "".join(
-        f"<div><dt>{_escape(name)}</dt><dd>{_escape(value)}</dd></div>"
-        for name, value in values.items()
-    )
-    return f'<dl class="headlines">{items}</dl>' if items else ""
-
-
-def _section(number: int, section: Section) -> str:
-    origins = [block for block in section.blocks if isinstance(block, Origin)]
-    shown = [_block(block) for block in section.blocks if not isinstance(block, Origin)]
-    heading = (
-        f'<h2><span class="seconds">{section.seconds:.1f} s</span>'
-        f"{number}. {_escape(section.title)}</h2>"
-    )
-    return "\n".join(["<section>", heading, *shown, *map(_origin, origins), "</section>"])
-
-
-def _block(block: Block) -> str:
-    if isinstance(block, Text):
-        kind = ' class="notice"' if block.is_notice else ""
-        return f"<p{kind}>{_escape(block.text)}</p>"
-    if isinstance(block, TableBlock):
-        return _table(block)
-    if isinstance(block, FigureBlock):
-        return _figure(block)
-    return _fields(block.values) if isinstance(block, Fields) else ""
-
-
-def _fields(values: Mapping[str, str]) -> str:
-    items = "".join(
-        f"<dt>{_escape(name)}</dt><dd>{_escape(value)}</dd>" for name, value in values.items()
-    )
-    return f'<dl class="fields">{items}</dl>'
-
-
-def _table(block: TableBlock) -> str:
-    """Format a table with numbers right-aligned and text left-aligned."""
-    frame = block.frame.reset_index()
-    kinds = [
-        "" if pd.api.types.is_numeric_dtype(kind) else ' class="text"' for kind in frame.dtypes
-    ]
-    head = "".join(
-        f"<th{kind}>{_escape(str(name))}</th>"
-        for name, kind in zip(frame.columns, kinds, strict=True)
-    )
-    rows = "\n".join(
-        "<tr>"
-        + "".join(f"<td{k}>{_cell(v)}</td>" for v, k in zip(row, kinds, strict=True))
-        + "</tr>"
-        for row in frame.itertuples(index=False)
-    )
-    caption = f"<caption>{_escape(block.caption)}</caption>"
-    return (
-        f'<div class="scroll"><table>{caption}<thead><tr>{head}</tr></thead>'
-        f"<tbody>{rows}</tbody></table></div>"
-    )
-
-
-def _cell(value: object) -> str:
-    return f"{value:,.6g}" if isinstance(value, float) else _escape(str(value))
-
-
-def _figure(block: FigureBlock) -> str:
-    data = base64.b64encode(block.path.read_bytes()).decode("ascii")
-    caption = _escape(block.caption)
-    return (
-        f'<figure><img src="data:image/png;base64,{data}" alt="{caption}">'
-        f"<figcaption>{caption} <code>{_escape(block.path.name)}</code></figcaption></figure>"
-    )
-
-
-def _origin(origin: Origin) -> str:
-    rows = _fields(
-        {
-            "numbers": origin.what,
-            "file": origin.file,
-            "rows": origin.rows,
-            "units": origin.units,
-            "function": origin.function,
-        }
-    )
-    return f"<details><summary>Where these numbers come from</summary>{rows}</details>"
-
-
 def _footer(options: QuickstartOptions) -> str:
     versions = {name: metadata.version(name) for name in PACKAGES}
     listed = ", ".join(f"{name} {version}" for name, version in versions.items())
     return (
-        f"<footer><p>Run again with <code>{_escape(options.command)}</code></p>"
-        f"<p>Python {platform.python_version()}, {_escape(listed)}; "
-        f"{_escape(platform.platform(terse=True))}.</p></footer>"
+        f"<footer><p>Run again with <code>{escape(options.command)}</code></p>"
+        f"<p>Python {platform.python_version()}, {escape(listed)}; "
+        f"{escape(platform.platform(terse=True))}.</p></footer>"
     )
 
 

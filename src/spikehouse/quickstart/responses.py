@@ -13,8 +13,7 @@ import xarray as xr
 from spikehouse.decoding import DecodingResult, decode
 from spikehouse.quickstart import figures
 from spikehouse.quickstart.log import Log
-from spikehouse.quickstart.stimuli import BLANK, Decodable, list_presentations
-from spikehouse.quickstart.survey import Recording
+from spikehouse.quickstart.survey import BLANK, Decodable, Recording, list_presentations
 from spikehouse.spikes import compute_design_matrix
 
 TIME_STEP = 0.01

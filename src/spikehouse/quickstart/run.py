@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from pathlib import Path
 
-from spikehouse.quickstart import responses, stimuli, survey
+from spikehouse.quickstart import responses, survey
 from spikehouse.quickstart.log import Log
 from spikehouse.quickstart.options import QuickstartOptions
 from spikehouse.quickstart.report import make_folder, write_report
@@ -79,7 +79,7 @@ def _open_recording(
 def _analyse(log: Log, recording: Recording, out: Path) -> None:
     with log.step("Responses to flashes"):
         responses.show_flash_responses(log, recording, out)
-    stimulus = stimuli.choose_stimulus(recording.session)
+    stimulus = survey.choose_stimulus(recording.session)
     with log.step(f"Spikes during {stimulus.title}"):
         if not stimulus.has_images:
             log.notice(

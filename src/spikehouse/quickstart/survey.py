@@ -1,9 +1,9 @@
-"""The first steps: list the sessions, choose one, open it, select units."""
+"""The first steps: list the sessions, choose and open one, select its units and a stimulus."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,21 +26,13 @@ if TYPE_CHECKING:
 
 SCENES_TYPE = "brain_observatory_1.1"
 SHOWN_COLUMNS = (
-    "session_type",
-    "age_in_days",
-    "sex",
-    "full_genotype",
-    "unit_count",
-    "channel_count",
+    "session_type", "age_in_days", "sex", "full_genotype", "unit_count", "channel_count",
     "probe_count",
-)
+)  # fmt: skip
 SHOWN_UNIT_COLUMNS = (
-    "ecephys_structure_acronym",
-    "probe_description",
-    "probe_vertical_position",
-    "firing_rate",
+    "ecephys_structure_acronym", "probe_description", "probe_vertical_position", "firing_rate",
     "snr",
-)
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -112,11 +104,12 @@ def pick_session(log: Log, sessions: pd.DataFrame, options: QuickstartOptions) -
             )
         log.say(f"Session {options.session_id}, as chosen.")
         return options.session_id
-    with_area = sessions[[_has(areas, options.area) for areas in _areas_of(sessions)]]
+    recorded = [list(areas) for areas in sessions["ecephys_structure_acronyms"]]
+    with_area = sessions[[options.area in areas for areas in recorded]]
     with_scenes = with_area[with_area["session_type"] == SCENES_TYPE]
     chosen = with_scenes if len(with_scenes) else with_area
     if chosen.empty:
-        areas = sorted({a for row in _areas_of(sessions) for a in row if isinstance(a, str)})
+        areas = sorted({a for areas in recorded for a in areas if isinstance(a, str)})
         raise NotFoundError(
             f"no session has channels in {options.area!r}: {describe_choices(options.area, areas)}"
         )
@@ -199,14 +192,6 @@ def select_units(log: Log, session: EcephysSession, area: str, *, file: str) -> 
     return units
 
 
-def _areas_of(sessions: pd.DataFrame) -> list[Iterable[object]]:
-    return [list(areas) for areas in sessions["ecephys_structure_acronyms"]]
-
-
-def _has(areas: Iterable[object], area: str) -> bool:
-    return any(isinstance(name, str) and name == area for name in areas)
-
-
 def _as_text(value: object) -> str:
     if isinstance(value, np.ndarray):
         value = value.tolist()
@@ -214,3 +199,72 @@ def _as_text(value: object) -> str:
         # channels outside the brain lie in no structure
         return ", ".join("(none)" if pd.isna(item) else str(item) for item in value)
     return str(value)
+
+
+if TYPE_CHECKING:
+    from spikehouse.session import EcephysSession
+
+BLANK = -1
+
+
+@dataclass(frozen=True)
+class Decodable:
+    """A stimulus and the parameter to decode."""
+
+    stimulus_name: str
+    parameter: str
+    title: str
+    class_name: str
+    short_name: str
+    has_images: bool = False
+    duration: float = 0.25
+
+    def names(self, labels: Iterable[Any]) -> dict[Any, str]:
+        """Return the text of each label, a number or a word, for figures."""
+        names = {n: n if isinstance(n, str) else f"{n:g}" for n in labels}
+        return names | ({BLANK: "blank"} if self.has_images and BLANK in names else {})
+
+
+DECODABLE = (
+    Decodable("natural_scenes", "frame", "natural scenes", "image", "image", has_images=True),
+    Decodable(
+        "drifting_gratings", "orientation", "drifting gratings", "direction (°)", "direction"
+    ),
+    Decodable(
+        "drifting_gratings_75_repeats",
+        "orientation",
+        "drifting gratings (75 repeats)",
+        "direction (°)",
+        "direction",
+    ),
+    Decodable(
+        "static_gratings", "orientation", "static gratings", "orientation (°)", "orientation"
+    ),
+)
+
+
+def choose_stimulus(session: EcephysSession) -> Decodable:
+    """Return natural scenes if they were shown, otherwise the first kind of gratings."""
+    shown = set(session.stimulus_names)
+    for stimulus in DECODABLE:
+        if stimulus.stimulus_name in shown:
+            return stimulus
+    wanted = ", ".join(stimulus.stimulus_name for stimulus in DECODABLE)
+    raise NotFoundError(
+        f"session {session.ecephys_session_id} has none of the stimuli that can be decoded "
+        f"({wanted}); it has {', '.join(sorted(map(str, shown)))}"
+    )
+
+
+def list_presentations(
+    session: EcephysSession, stimulus: Decodable
+) -> tuple[pd.DataFrame, Decodable, int]:
+    """Return the presentations with a value, the stimulus, and the number left out."""
+    table = session.get_stimulus_table(stimulus.stimulus_name)
+    values = pd.to_numeric(table[stimulus.parameter], errors="coerce")
+    is_known = values.notna()
+    known = table[is_known].assign(**{stimulus.parameter: values[is_known].astype(float)})
+    if (known[stimulus.parameter] % 1 == 0).all():
+        known = known.astype({stimulus.parameter: int})
+    duration = float((known["stop_time"] - known["start_time"]).median())
+    return known, replace(stimulus, duration=duration), int((~is_known).sum())

@@ -11,8 +11,8 @@ from spikehouse.analysis.latency import (
     compute_onset_latency,
 )
 from spikehouse.demo.plan import draw_plan
+from spikehouse.demo.sessions import get_size
 from spikehouse.demo.simulation import start_simulation
-from spikehouse.demo.sizes import get_size
 from spikehouse.errors import InvalidArgumentError
 
 COARSE = LatencyOptions(

@@ -7,8 +7,8 @@ from scipy.stats import binomtest
 
 from spikehouse.analysis.optotagging import OptotagOptions, compute_optotagging, list_pulses
 from spikehouse.demo.plan import draw_plan
+from spikehouse.demo.sessions import get_size
 from spikehouse.demo.simulation import start_simulation
-from spikehouse.demo.sizes import get_size
 from spikehouse.errors import InvalidArgumentError, NotFoundError
 
 SEED = 20191003

@@ -16,8 +16,8 @@ from spikehouse.analysis.inputs import StimulusResponses
 from spikehouse.analysis.receptive_fields import compute_receptive_field_metrics
 from spikehouse.demo.plan import draw_plan
 from spikehouse.demo.rates import FLASH_SHARE, GABOR_RADIUS_DEG
+from spikehouse.demo.sessions import get_size
 from spikehouse.demo.simulation import start_simulation
-from spikehouse.demo.sizes import get_size
 
 N_UNITS = 240
 PARAMETERS = {

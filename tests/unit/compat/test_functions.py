@@ -11,7 +11,7 @@ from spikehouse.compat.functions import (
     build_time_window_domain,
     removed_unused_stimulus_presentation_columns,
 )
-from spikehouse.compat.session_api import EcephysSessionApi
+from spikehouse.compat.sessions import EcephysSessionApi
 from spikehouse.errors import InvalidArgumentError
 from spikehouse.session import EcephysSession
 

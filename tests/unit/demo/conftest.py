@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from spikehouse.demo.plan import draw_plan
+from spikehouse.demo.sessions import get_size
 from spikehouse.demo.simulation import start_simulation
-from spikehouse.demo.sizes import get_size
 
 SEED = 20191003
 

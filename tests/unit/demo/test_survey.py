@@ -14,7 +14,7 @@ import pytest
 
 from spikehouse import demo
 from spikehouse.demo import DEFAULT_SEED, TRUTH_COLUMNS, Survey
-from spikehouse.demo.sizes import SIZES
+from spikehouse.demo.sessions import SIZES
 from spikehouse.demo.survey import compute_edition
 from spikehouse.errors import (
     CacheError,

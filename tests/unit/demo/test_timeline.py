@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from spikehouse.demo.plan import draw_plan
-from spikehouse.demo.sizes import SIZES
+from spikehouse.demo.sessions import SIZES
 from spikehouse.demo.timeline import make_timeline
 
 FULL = {

@@ -9,7 +9,7 @@ from spikehouse import plots
 from spikehouse.demo import Survey
 from spikehouse.demo.lfp import CSD_TIMES, DEPTH_UM, iterate_lfp, make_csd
 from spikehouse.demo.plan import draw_plan
-from spikehouse.demo.sizes import get_size
+from spikehouse.demo.sessions import get_size
 from spikehouse.demo.timeline import make_timeline
 from spikehouse.errors import InvalidArgumentError
 from spikehouse.lfp import compute_csd, compute_evoked_lfp

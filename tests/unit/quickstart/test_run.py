@@ -187,4 +187,5 @@ def test_log__shortens_long_tables(log):
     with log.step("Table"):
         log.table(pd.DataFrame({"a": np.arange(1000)}), "numbers", max_rows=4)
     assert "numbers; the first and last 2 of 1,000 rows" in printed(log)
-    assert log.sections[0].blocks[0].frame["a"].tolist() == [0, 1, 998, 999]
+    rows = re.findall(r"<td>(\d+)</td></tr>", log.sections[0].blocks[0])
+    assert rows == ["0", "1", "998", "999"]

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -24,14 +24,8 @@ from spikehouse.compat.stimulus_analysis.functions import (
 from spikehouse.errors import InvalidArgumentError, NotFoundError, describe_choices
 from spikehouse.labelled import to_ids
 
-__all__ = [
-    "StimulusAnalysis",
-    "UnitFilter",
-    "filter_units",
-    "list_metrics",
-    "list_values",
-    "open_session",
-]
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 _SPONTANEOUS = ("spontaneous", "spontaneous_activity")
 
@@ -291,15 +285,62 @@ class StimulusAnalysis:
     def plot_raster(self, stimulus_condition_id: int, unit_id: int) -> None:
         """Draw the spikes of a unit in every presentation of one condition."""
         # on the panel of this condition in pyplot's current figure; nothing for blank sweeps
-        from spikehouse.compat.stimulus_analysis.figures import draw_raster
-
         place = self._find_panel(stimulus_condition_id)
-        if place is not None:
-            draw_raster(self, stimulus_condition_id, unit_id, place)
+        if place is None:
+            return
+        import matplotlib.pyplot as plt
+
+        from spikehouse.plots import plot_raster
+
+        table, spikes = self.stim_table, self.presentationwise_spike_times
+        shown = table.index[table["stimulus_condition_id"] == stimulus_condition_id]
+        is_shown = spikes["stimulus_presentation_id"].isin(shown) & (spikes["unit_id"] == unit_id)
+        plot_raster(spikes[is_shown], row_order=shown, ax=plt.subplot(*place)).set_axis_off()
 
     def _find_panel(self, stimulus_condition_id: int) -> tuple[int, int, int] | None:
         """Return rows, columns and number (from 1) of a condition's panel."""
         raise NotImplementedError(f"{type(self).__name__} has no raster by condition")
+
+    def _draw_gratings(self, unit_id: int, *, angle: str, rings: str, period: float) -> Axes:
+        """Draw the mean spike count of every grating as a wedge."""
+        from spikehouse.plots import plot_star
+
+        counts = self._list_counts(unit_id).assign(
+            orientation=lambda table: table[angle], ring=lambda table: table[rings]
+        )
+        blank = counts["spike_counts"][counts["orientation"].isna() | counts["ring"].isna()]
+        means = counts.groupby(["orientation", "ring"])["spike_counts"].mean().to_xarray()
+        return plot_star(
+            means.rename(ring=rings),
+            rings=rings,
+            blank=float(blank.mean()) if len(blank) else None,
+            period=period,
+            response_label="spikes per presentation",
+            title=f"unit {unit_id}",
+        )
+
+    def _draw_tuning(self, unit_id: int, labels: dict[str, str]) -> None:
+        """Draw the mean spike count against parameters, one panel for each."""
+        import matplotlib.pyplot as plt
+
+        from spikehouse.plots import plot_tuning_curve
+
+        counts = self._list_counts(unit_id)
+        for number, (column, label) in enumerate(labels.items(), start=1):
+            plot_tuning_curve(
+                counts["spike_counts"].to_numpy(dtype=np.float64),
+                counts[column].to_numpy(dtype=np.float64),
+                ax=plt.subplot(len(labels), 1, number),
+                value_label=label,
+                response_label="spikes per presentation",
+            )
+
+    def _list_counts(self, unit_id: int) -> pd.DataFrame:
+        """Join the spike counts of a unit with the numeric parameters of each presentation."""
+        counts = self.presentationwise_statistics.xs(unit_id, level="unit_id")
+        table = self.stim_table.drop(columns="stimulus_condition_id")
+        parameters = table.apply(pd.to_numeric, errors="coerce")
+        return counts.join(parameters)
 
     # ---- names and values
 

@@ -11,21 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from spikehouse.analysis import rf_shapes as _shapes
-from spikehouse.analysis.rf_shapes import invert_rf
 
-__all__ = [
-    "convert_azimuth_to_degrees",
-    "convert_elevation_to_degrees",
-    "convert_pixel_area_to_degrees",
-    "convert_pixels_to_degrees",
-    "fit_2d_gaussian",
-    "gaussian_moments_2d",
-    "invert_rf",
-    "is_rf_inverted",
-    "rf_on_screen",
-    "threshold_rf",
-]
-
+invert_rf = _shapes.invert_rf
 Moments = tuple[float, float, float, float, float]
 
 DEGREES_PER_PIXEL = 10.0

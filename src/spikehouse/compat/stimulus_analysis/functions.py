@@ -22,26 +22,6 @@ from spikehouse.analysis import variability as _variability
 from spikehouse.analysis.timescale import delayed_correlations
 from spikehouse.errors import InvalidArgumentError
 
-__all__ = [
-    "c50",
-    "calculate_time_delayed_correlation",
-    "deg2rad",
-    "dsi",
-    "f1_f0",
-    "fano_factor",
-    "fit_exp",
-    "fit_sf_tuning",
-    "get_fr",
-    "get_sfdi",
-    "image_selectivity",
-    "lifetime_sparseness",
-    "modulation_index",
-    "osi",
-    "overall_firing_rate",
-    "reliability",
-    "running_modulation",
-]
-
 Floats = npt.NDArray[np.float64]
 
 # five spatial frequencies, an octave apart, begin here [cycles/degree]; steps of 0.1 octaves

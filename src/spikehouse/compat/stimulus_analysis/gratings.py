@@ -19,8 +19,6 @@ from spikehouse.compat.stimulus_analysis.base import StimulusAnalysis, list_metr
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["DotMotion", "DriftingGratings", "StaticGratings"]
-
 _CONTRAST = "drifting_gratings_contrast"
 
 
@@ -95,16 +93,11 @@ class DriftingGratings(StimulusAnalysis):
 
     def make_star_plot(self, unit_id: int) -> Axes:
         """Draw the mean spike count of every direction and temporal frequency as a star plot."""
-        from spikehouse.compat.stimulus_analysis.figures import draw_gratings
-
-        return draw_gratings(self, unit_id, angle=self._col_ori, rings=self._col_tf, period=360.0)
+        return self._draw_gratings(unit_id, angle=self._col_ori, rings=self._col_tf, period=360.0)
 
     def plot_response_summary(self, unit_id: int, bar_thickness: float = 0.25) -> None:  # noqa: ARG002
         """Draw the mean count against temporal frequency and direction."""
-        from spikehouse.compat.stimulus_analysis.figures import draw_tuning
-
-        draw_tuning(
-            self,
+        self._draw_tuning(
             unit_id,
             {self._col_tf: "temporal frequency (Hz)", self._col_ori: "direction (°)"},
         )
@@ -155,16 +148,11 @@ class StaticGratings(StimulusAnalysis):
 
     def make_fan_plot(self, unit_id: int) -> Axes:
         """Draw the mean spike count of every orientation and spatial frequency as a fan plot."""
-        from spikehouse.compat.stimulus_analysis.figures import draw_gratings
-
-        return draw_gratings(self, unit_id, angle=self._col_ori, rings=self._col_sf, period=180.0)
+        return self._draw_gratings(unit_id, angle=self._col_ori, rings=self._col_sf, period=180.0)
 
     def plot_response_summary(self, unit_id: int, bar_thickness: float = 0.25) -> None:  # noqa: ARG002
         """Draw the mean count against spatial frequency and orientation."""
-        from spikehouse.compat.stimulus_analysis.figures import draw_tuning
-
-        draw_tuning(
-            self,
+        self._draw_tuning(
             unit_id,
             {self._col_sf: "spatial frequency (cycles/°)", self._col_ori: "orientation (°)"},
         )

@@ -16,8 +16,6 @@ from spikehouse.analysis.images import (
 )
 from spikehouse.compat.stimulus_analysis.base import StimulusAnalysis, list_metrics, list_values
 
-__all__ = ["Flashes", "NaturalMovies", "NaturalScenes"]
-
 
 class NaturalScenes(StimulusAnalysis):
     """The metrics of natural scenes."""

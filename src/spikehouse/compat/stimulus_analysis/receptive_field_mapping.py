@@ -20,8 +20,6 @@ from spikehouse.errors import NotFoundError, describe_choices
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["ReceptiveFieldMapping"]
-
 
 class ReceptiveFieldMapping(StimulusAnalysis):
     """The receptive fields of units, and their metrics."""
