@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 
 from spikehouse.errors import InvalidArgumentError, describe_choices
 
-__all__ = ["LISTED_UNITS", "UnitFilter", "filter_units", "mask_units"]
-
 _LIMITS = ("amplitude_cutoff_maximum", "presence_ratio_minimum", "isi_violations_maximum")
 
 
@@ -31,7 +29,13 @@ class UnitFilter:
 
     def __post_init__(self) -> None:
         for name in _LIMITS:
-            _check_limit(name, getattr(self, name))
+            value = getattr(self, name)
+            is_number = isinstance(value, (int, float, np.integer, np.floating))
+            is_valid = is_number and not isinstance(value, bool) and not math.isnan(value)
+            if value is not None and not is_valid:
+                raise InvalidArgumentError(
+                    f"{name}={value!r} is not valid: a number, inf or -inf, or None for no limit"
+                )
 
     @classmethod
     def from_arguments(cls, filter_by_validity: bool = True, **limits: object) -> UnitFilter:
@@ -43,16 +47,6 @@ class UnitFilter:
                     f"unknown unit filter {name!r}: {describe_choices(name, known)}"
                 )
         return cls(filter_by_validity=bool(filter_by_validity), **limits)  # type: ignore[arg-type]
-
-
-def _check_limit(name: str, value: object) -> None:
-    if value is None:
-        return
-    is_number = isinstance(value, (int, float, np.integer, np.floating))
-    if not is_number or isinstance(value, bool) or math.isnan(float(value)):  # type: ignore[arg-type]
-        raise InvalidArgumentError(
-            f"{name}={value!r} is not valid: a number, inf or -inf, or None for no limit"
-        )
 
 
 # the published numbers (40 010 units, 99 180 without limits) include units outside the brain

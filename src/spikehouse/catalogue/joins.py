@@ -10,8 +10,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-__all__ = ["Joined", "join"]
-
 _Rows: TypeAlias = NDArray[np.intp]
 
 

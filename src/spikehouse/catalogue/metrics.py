@@ -9,22 +9,10 @@ import pandas as pd
 
 from spikehouse.errors import InvalidFileError
 from spikehouse.schema import UNITS, require_columns
+from spikehouse.schema._core import TRUTH_WORDS
 from spikehouse.schema.cache_tables import METRICS, UNIT_RENAMES
 
-__all__ = ["annotate_metrics", "tidy_metrics"]
-
-_WORDS = {
-    "true": True,
-    "false": False,
-    "1": True,
-    "0": False,
-    "1.0": True,
-    "0.0": False,
-    "nan": np.nan,
-    "none": np.nan,
-    "": np.nan,
-    "<na>": np.nan,
-}
+_WORDS = {**TRUTH_WORDS, **dict.fromkeys(("nan", "none", "", "<na>"), np.nan)}
 
 
 def tidy_metrics(metrics: pd.DataFrame, *, origin: str) -> pd.DataFrame:
@@ -89,28 +77,9 @@ _POSITION = ("probe_vertical_position", "probe_horizontal_position")
 
 
 def join_units(units: pd.DataFrame, channels: pd.DataFrame, probes: pd.DataFrame) -> pd.DataFrame:
-    """Join units with their peak channels and probes.
-
-    Parameters
-    ----------
-    units
-        By unit id; peak_channel_id among the columns.
-    channels
-        By channel id; probe_id among the columns.
-    probes
-        By probe id.
-
-    Returns
-    -------
-    DataFrame
-        Index ``unit_id``; the columns of ``schema.UNITS`` that there are, then others; sorted by
-        probe, then from the tip up. Units whose channel is not in ``channels`` are left out.
-
-    Raises
-    ------
-    InvalidArgumentError
-        If a table lacks a column that is needed for this.
-    """
+    """Join units with their peak channels and probes, sorted by probe, then from the tip up."""
+    # Columns of schema.UNITS first, then others. Units whose channel is not in ``channels`` are
+    # left out.
     require_columns(units, "peak_channel_id", what="the table of units")
     require_columns(channels, "probe_id", *_POSITION, what="the table of channels")
     require_columns(probes, "description", what="the table of probes")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from types import MappingProxyType
 from typing import Any, Literal
 
 import numpy as np
@@ -16,15 +15,6 @@ from spikehouse.catalogue.filters import LISTED_UNITS, UnitFilter, mask_units
 from spikehouse.catalogue.joins import Joined, join
 from spikehouse.schema.cache_tables import UNIT_RENAMES
 
-__all__ = [
-    "COUNTED_COLUMNS",
-    "SurveyTables",
-    "list_channels",
-    "list_probes",
-    "list_sessions",
-    "list_units",
-]
-
 NOT_REGISTERED = -1000
 CCF_COLUMNS = (
     "anterior_posterior_ccf_coordinate",
@@ -33,45 +23,25 @@ CCF_COLUMNS = (
 )
 SESSION_COLUMNS_HIDDEN = ("has_nwb", "isi_experiment_id", "date_of_acquisition")
 _HIDDEN_BELOW_SESSIONS = (
-    "air_channel_index",
-    "surface_channel_index",
-    "date_of_acquisition",
-    "published_at",
-    "specimen_id",
-    "session_type",
-    "isi_experiment_id",
-    "age_in_days",
-    "sex",
-    "genotype",
-    "has_nwb",
+    "air_channel_index", "surface_channel_index", "date_of_acquisition", "published_at",
+    "specimen_id", "session_type", "isi_experiment_id", "age_in_days", "sex", "genotype", "has_nwb",
     "lfp_temporal_subsampling_factor",
-)
+)  # fmt: skip
 PROBE_COLUMNS_HIDDEN = _HIDDEN_BELOW_SESSIONS
 # "name" is among them, so the promised rename to probe_name shows only with another `suppress`
 CHANNEL_COLUMNS_HIDDEN = (*_HIDDEN_BELOW_SESSIONS, "name")
 UNIT_COLUMNS_HIDDEN = (
-    "air_channel_index",
-    "surface_channel_index",
-    "has_nwb",
-    "lfp_temporal_subsampling_factor",
-    "epoch_name_quality_metrics",
-    "epoch_name_waveform_metrics",
-    "isi_experiment_id",
-)
+    "air_channel_index", "surface_channel_index", "has_nwb", "lfp_temporal_subsampling_factor",
+    "epoch_name_quality_metrics", "epoch_name_waveform_metrics", "isi_experiment_id",
+)  # fmt: skip
 
 # the only columns of the two long tables that list_sessions and list_probes need
-COUNTED_COLUMNS: Mapping[Literal["channels", "units"], tuple[str, ...]] = MappingProxyType(
-    {
-        "channels": ("ecephys_probe_id", "ecephys_structure_acronym"),
-        "units": (
-            "ecephys_channel_id",
-            "amplitude_cutoff",
-            "presence_ratio",
-            "isi_violations",
-            "quality",
-        ),
-    }
-)
+COUNTED_COLUMNS: Mapping[Literal["channels", "units"], tuple[str, ...]] = {
+    "channels": ("ecephys_probe_id", "ecephys_structure_acronym"),
+    "units": (
+        "ecephys_channel_id", "amplitude_cutoff", "presence_ratio", "isi_violations", "quality",
+    ),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from spikehouse.schema._core import Column, Kind, Table, require_columns
+from spikehouse.schema._core import Column as Column
+from spikehouse.schema._core import Table as Table
+from spikehouse.schema._core import require_columns as require_columns
 from spikehouse.schema.session_tables import (
     CHANNELS,
     INVALID_TIMES,
@@ -12,6 +14,7 @@ from spikehouse.schema.session_tables import (
     UNITS,
 )
 
+# the tables; how they are checked is the package's own
 __all__ = [
     "CHANNELS",
     "INVALID_TIMES",
@@ -19,8 +22,4 @@ __all__ = [
     "PRESENTATIONWISE_SPIKE_TIMES",
     "PROBES",
     "UNITS",
-    "Column",
-    "Kind",
-    "Table",
-    "require_columns",
 ]

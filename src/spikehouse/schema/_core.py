@@ -14,59 +14,31 @@ from spikehouse.errors import InvalidArgumentError, InvalidFileError
 Kind = Literal["int", "float", "bool", "str", "list", "mixed"]
 
 _EMPTY_DTYPES: Mapping[Kind, Any] = {
-    "int": np.int64,
-    "float": np.float64,
-    "bool": np.bool_,
-    "str": "str",
-    "list": object,
+    "int": np.int64, "float": np.float64, "bool": np.bool_, "str": "str", "list": object,
     "mixed": object,
-}
+}  # fmt: skip
+TRUTH_WORDS = {"true": True, "false": False, "1": True, "0": False, "1.0": True, "0.0": False}
 
 
 @dataclass(frozen=True)
 class Column:
-    """One column of the data dictionary.
+    """One column of the data dictionary."""
 
-    Attributes
-    ----------
-    name
-        Name of the column in the tables of the public API.
-    kind
-        ``"int"``, ``"float"``, ``"bool"`` or ``"str"``; ``"list"`` is a sequence in each row,
-        ``"mixed"`` is a column of objects (numbers and the word "null").
-    meaning
-        Description in one line.
-    unit
-        Physical unit; empty for none.
-    source
-        Origin of the values, if not the column of the same name in the file.
-    optional
-        Whether files may lack the column.
-    """
-
+    # name in the tables of the public API
     name: str
+    # "list" is a sequence in each row, "mixed" objects (numbers and the word "null")
     kind: Kind
     meaning: str
     unit: str = ""
+    # origin of the values, if not the column of the same name in the file
     source: str = ""
+    # whether files may lack the column
     optional: bool = False
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table of the data dictionary: its index and its columns, in order.
-
-    Attributes
-    ----------
-    name
-        Name of the table.
-    index
-        Name of the index.
-    columns
-        The columns, in order.
-    meaning
-        Description in one line.
-    """
+    """A table of the data dictionary: its index and its columns, in order."""
 
     name: str
     index: str
@@ -79,36 +51,12 @@ class Table:
         return [column.name for column in self.columns]
 
     def empty(self) -> pd.DataFrame:
-        """Return the table without rows.
-
-        Returns
-        -------
-        DataFrame
-            Empty table with the index, columns and dtypes of the data dictionary.
-        """
+        """Return the table without rows, with all columns and dtypes."""
         data = {c.name: pd.Series(dtype=_EMPTY_DTYPES[c.kind]) for c in self.columns}
         return pd.DataFrame(data, index=pd.Index([], name=self.index, dtype=np.int64))
 
     def conform(self, frame: pd.DataFrame, *, origin: str) -> pd.DataFrame:
-        """Convert every declared column to its declared dtype.
-
-        Parameters
-        ----------
-        frame
-            A table as read from a file; undeclared columns stay unchanged.
-        origin
-            Name of the file or server, for error messages.
-
-        Returns
-        -------
-        DataFrame
-            New frame with rows and columns in the same order.
-
-        Raises
-        ------
-        InvalidFileError
-            If a required column is missing, or a value cannot be converted.
-        """
+        """Convert every declared column to its dtype; ``origin`` is the file, for messages."""
         missing = [c.name for c in self.columns if not c.optional and c.name not in frame.columns]
         if missing:
             raise InvalidFileError(
@@ -130,22 +78,7 @@ class Table:
 
 
 def require_columns(table: pd.DataFrame, *names: str, what: str) -> None:
-    """Check that a table has the required columns.
-
-    Parameters
-    ----------
-    table
-        The table to check.
-    *names
-        Names of the required columns.
-    what
-        Name of the table, for error messages.
-
-    Raises
-    ------
-    InvalidArgumentError
-        If it is not a DataFrame, or a column is missing.
-    """
+    """Check that a table is a DataFrame with these columns; ``what`` names it in messages."""
     if not isinstance(table, pd.DataFrame):
         raise InvalidArgumentError(
             f"{what} must be a table (DataFrame) with the columns {', '.join(names)}, not a "
@@ -175,8 +108,7 @@ def _to_bool(values: pd.Series[Any]) -> pd.Series[Any]:
     if values.dtype == np.bool_:
         return values
     words = values.astype(str).str.casefold()
-    known = {"true": True, "false": False, "1": True, "0": False, "1.0": True, "0.0": False}
-    unknown = sorted(set(words) - set(known))
+    unknown = sorted(set(words) - set(TRUTH_WORDS))
     if unknown:
         raise ValueError(f"not true or false: {', '.join(map(repr, unknown[:3]))}")
-    return words.map(known).astype(np.bool_)
+    return words.map(TRUTH_WORDS).astype(np.bool_)

@@ -7,11 +7,8 @@ public tables from them and renames some columns (``UNIT_RENAMES``).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import MappingProxyType
 
-from spikehouse.schema._core import Column, Table
-
-__all__ = ["CHANNELS", "METRICS", "PROBES", "SESSIONS", "UNITS", "UNIT_RENAMES"]
+from spikehouse.schema._core import Column, Kind, Table
 
 _CCF_NOTE = "-1000 where the channel is not registered to the atlas"
 
@@ -104,98 +101,81 @@ UNITS = Table(
     ),
 )
 
-UNIT_RENAMES: Mapping[str, str] = MappingProxyType(
-    {
-        "PT_ratio": "waveform_PT_ratio",
-        "amplitude": "waveform_amplitude",
-        "duration": "waveform_duration",
-        "halfwidth": "waveform_halfwidth",
-        "recovery_slope": "waveform_recovery_slope",
-        "repolarization_slope": "waveform_repolarization_slope",
-        "spread": "waveform_spread",
-        "velocity_above": "waveform_velocity_above",
-        "velocity_below": "waveform_velocity_below",
-        "l_ratio": "L_ratio",
-    }
-)
+# name in the cache folder and in a session file → name in the public tables
+UNIT_RENAMES: Mapping[str, str] = {
+    **{
+        name: f"waveform_{name}"
+        for name in (
+            "PT_ratio", "amplitude", "duration", "halfwidth", "recovery_slope",
+            "repolarization_slope", "spread", "velocity_above", "velocity_below",
+        )
+    },
+    "l_ratio": "L_ratio",
+}  # fmt: skip
 
 # suffix of a metric's name → the stimulus it was computed from
-_STIMULI: Mapping[str, str] = MappingProxyType(
-    {
-        "dg": "drifting gratings",
-        "sg": "static gratings",
-        "ns": "natural scenes",
-        "fl": "flashes",
-        "rf": "gabors",
-        "dm": "dot motion",
-    }
-)
+_STIMULI = {
+    "dg": "drifting gratings", "sg": "static gratings", "ns": "natural scenes", "fl": "flashes",
+    "rf": "gabors", "dm": "dot motion",
+}  # fmt: skip
 
 # (name without suffix, suffixes of its stimuli, meaning, unit)
-_FLOAT_METRICS: tuple[tuple[str, str, str, str], ...] = (
-    ("c50", "dg", "contrast of half the maximal response", ""),
-    ("area", "rf", "area of the receptive field", "deg²"),
-    ("fano", "dg fl ns rf sg dm", "variance of the counts over their mean", ""),
-    ("f1_f0", "dg", "modulation at the grating's frequency over the mean", ""),
-    ("g_dsi", "dg", "global direction selectivity, 0 to 1", ""),
-    ("g_osi", "dg sg", "global orientation selectivity, 0 to 1", ""),
-    ("width", "rf", "width of the receptive field", "deg"),
-    ("height", "rf", "height of the receptive field", "deg"),
-    ("azimuth", "rf", "centre of the receptive field, to the right", "deg"),
-    ("elevation", "rf", "centre of the receptive field, upwards", "deg"),
-    ("mod_idx", "dg", "modulation of the response by the grating's phase", ""),
-    ("p_value", "rf", "p value of the test for a receptive field", ""),
-    ("pref_sf", "sg", "preferred spatial frequency", "cycles/deg"),
-    ("pref_tf", "dg", "preferred temporal frequency", "Hz"),
-    ("pref_ori", "dg sg", "preferred orientation or direction", "deg"),
-    ("pref_phase", "sg", "preferred phase", "cycles"),
-    ("pref_image", "ns", "condition number of the preferred image", ""),
-    ("pref_speed", "dm", "preferred speed of the dots", "deg/s"),
-    ("pref_dir", "dm", "preferred direction of the dots", "deg"),
-    ("run_mod", "dg fl ns rf sg dm", "rate while running relative to resting, -1 to 1", ""),
-    ("run_pval", "dg fl ns rf sg dm", "p value of the running modulation", ""),
-    ("firing_rate", "dg fl ns rf sg dm", "mean rate during the stimulus", "Hz"),
-    ("on_off_ratio", "fl", "response to white over response to black", ""),
-    ("sustained_idx", "fl", "mean over peak of the response", ""),
-    ("time_to_peak", "fl ns rf sg dm", "from onset to the peak of the response", "s"),
-    ("image_selectivity", "ns", "selectivity among images, up to 1", ""),
-    (
-        "lifetime_sparseness",
-        "dg fl ns rf sg dm",
-        "0 for equal responses to all conditions, 1 for a response to one",
-        "",
+_METRICS: Mapping[Kind, tuple[tuple[str, str, str, str], ...]] = {
+    "float": (
+        ("c50", "dg", "contrast of half the maximal response", ""),
+        ("area", "rf", "area of the receptive field", "deg²"),
+        ("fano", "dg fl ns rf sg dm", "variance of the counts over their mean", ""),
+        ("f1_f0", "dg", "modulation at the grating's frequency over the mean", ""),
+        ("g_dsi", "dg", "global direction selectivity, 0 to 1", ""),
+        ("g_osi", "dg sg", "global orientation selectivity, 0 to 1", ""),
+        ("width", "rf", "width of the receptive field", "deg"),
+        ("height", "rf", "height of the receptive field", "deg"),
+        ("azimuth", "rf", "centre of the receptive field, to the right", "deg"),
+        ("elevation", "rf", "centre of the receptive field, upwards", "deg"),
+        ("mod_idx", "dg", "modulation of the response by the grating's phase", ""),
+        ("p_value", "rf", "p value of the test for a receptive field", ""),
+        ("pref_sf", "sg", "preferred spatial frequency", "cycles/deg"),
+        ("pref_tf", "dg", "preferred temporal frequency", "Hz"),
+        ("pref_ori", "dg sg", "preferred orientation or direction", "deg"),
+        ("pref_phase", "sg", "preferred phase", "cycles"),
+        ("pref_image", "ns", "condition number of the preferred image", ""),
+        ("pref_speed", "dm", "preferred speed of the dots", "deg/s"),
+        ("pref_dir", "dm", "preferred direction of the dots", "deg"),
+        ("run_mod", "dg fl ns rf sg dm", "rate while running relative to resting, -1 to 1", ""),
+        ("run_pval", "dg fl ns rf sg dm", "p value of the running modulation", ""),
+        ("firing_rate", "dg fl ns rf sg dm", "mean rate during the stimulus", "Hz"),
+        ("on_off_ratio", "fl", "response to white over response to black", ""),
+        ("sustained_idx", "fl", "mean over peak of the response", ""),
+        ("time_to_peak", "fl ns rf sg dm", "from onset to the peak of the response", "s"),
+        ("image_selectivity", "ns", "selectivity among images, up to 1", ""),
+        (
+            "lifetime_sparseness",
+            "dg fl ns rf sg dm",
+            "0 for equal responses to all conditions, 1 for a response to one",
+            "",
+        ),
     ),
-)
-_FLAG_METRICS: tuple[tuple[str, str, str, str], ...] = (
-    ("on_screen", "rf", "whether the receptive field lies on the screen", ""),
-    ("pref_sf_multi", "sg", "whether several spatial frequencies are equally preferred", ""),
-    ("pref_tf_multi", "dg", "whether several temporal frequencies are equally preferred", ""),
-    ("pref_ori_multi", "dg sg", "whether several orientations are equally preferred", ""),
-    ("pref_phase_multi", "sg", "whether several phases are equally preferred", ""),
-    ("pref_images_multi", "ns", "whether several images are equally preferred", ""),
-    ("pref_speed_multi", "dm", "whether several speeds are equally preferred", ""),
-    ("pref_dir_multi", "dm", "whether several directions are equally preferred", ""),
-)
-
-
-def _describe_metrics() -> tuple[Column, ...]:
-    floats = [
-        Column(f"{stem}_{short}", "float", f"{_STIMULI[short]}: {meaning}", unit, optional=True)
-        for stem, stimuli, meaning, unit in _FLOAT_METRICS
-        for short in stimuli.split()
-    ]
-    flags = [
-        Column(f"{stem}_{short}", "mixed", f"{_STIMULI[short]}: {meaning}", unit, optional=True)
-        for stem, stimuli, meaning, unit in _FLAG_METRICS
-        for short in stimuli.split()
-    ]
-    return (*floats, *flags)
-
+    "mixed": (
+        ("on_screen", "rf", "whether the receptive field lies on the screen", ""),
+        ("pref_sf_multi", "sg", "whether several spatial frequencies are equally preferred", ""),
+        ("pref_tf_multi", "dg", "whether several temporal frequencies are equally preferred", ""),
+        ("pref_ori_multi", "dg sg", "whether several orientations are equally preferred", ""),
+        ("pref_phase_multi", "sg", "whether several phases are equally preferred", ""),
+        ("pref_images_multi", "ns", "whether several images are equally preferred", ""),
+        ("pref_speed_multi", "dm", "whether several speeds are equally preferred", ""),
+        ("pref_dir_multi", "dm", "whether several directions are equally preferred", ""),
+    ),
+}
 
 METRICS = Table(
     name="analysis_metrics",
     index="ecephys_unit_id",
     meaning="Responses of every unit to every stimulus, as published. The columns depend on "
     "the session type.",
-    columns=_describe_metrics(),
+    columns=tuple(
+        Column(f"{stem}_{short}", kind, f"{_STIMULI[short]}: {meaning}", unit, optional=True)
+        for kind, metrics in _METRICS.items()
+        for stem, stimuli, meaning, unit in metrics
+        for short in stimuli.split()
+    ),
 )

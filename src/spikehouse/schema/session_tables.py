@@ -17,51 +17,35 @@ PROBES = Table(
     ),
 )
 
+_MISSING = "missing outside the brain"
 _POSITION = (
     Column(
-        "anterior_posterior_ccf_coordinate",
-        "float",
+        "anterior_posterior_ccf_coordinate", "float",
         "common coordinate framework, NaN where not registered",
-        unit="µm",
-        source="electrodes/x",
-        optional=True,
+        "µm", "electrodes/x", optional=True,
     ),
     Column(
-        "dorsal_ventral_ccf_coordinate",
-        "float",
-        "the same",
-        unit="µm",
-        source="electrodes/y",
-        optional=True,
+        "dorsal_ventral_ccf_coordinate", "float", "the same", "µm", "electrodes/y", optional=True
     ),
     Column("filtering", "str", "band limits of the amplifier", optional=True),
     Column(
-        "left_right_ccf_coordinate",
-        "float",
+        "left_right_ccf_coordinate", "float",
         "the same; a copy of y in the released files, correct with the channels.csv of a cache",
-        unit="µm",
-        source="electrodes/z",
-        optional=True,
+        "µm", "electrodes/z", optional=True,
     ),
     Column("probe_channel_number", "int", "0 at the tip", source="electrodes/local_index"),
-    Column("probe_horizontal_position", "int", "across the shank", unit="µm"),
+    Column("probe_horizontal_position", "int", "across the shank", "µm"),
     Column("probe_id", "int", "the probe"),
-    Column("probe_vertical_position", "int", "from the tip", unit="µm"),
-    Column("structure_acronym", "str", "missing outside the brain", source="electrodes/location"),
+    Column("probe_vertical_position", "int", "from the tip", "µm"),
+    Column("structure_acronym", "str", _MISSING, source="electrodes/location"),
     Column(
-        "ecephys_structure_id",
-        "float",
-        "of the Allen ontology",
-        source="channels.csv",
-        optional=True,
+        "ecephys_structure_id", "float", "of the Allen ontology", "", "channels.csv", optional=True
     ),
     Column(
-        "ecephys_structure_acronym",
-        "str",
-        "missing outside the brain",
+        "ecephys_structure_acronym", "str", _MISSING,
         source="channels.csv, else electrodes/location",
     ),
-)
+)  # fmt: skip
 
 CHANNELS = Table(
     name="channels", index="id", meaning="One row per valid channel.", columns=_POSITION
