@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import TypeAlias
 
 import h5py
@@ -67,18 +66,10 @@ def data_ranges(dataset: h5py.Dataset, start: int, stop: int) -> list[ByteRange]
     return spans
 
 
-@dataclass(frozen=True)
-class TablePlan:
-    """Byte ranges of the columns of tables."""
-
-    # every column, and behind a column of references the strings it probably refers to
-    columns: list[ByteRange]
-    # the references among them: reading these tells where the strings are
-    references: list[ByteRange]
-
-
-def plan_tables(tables: Sequence[Table]) -> TablePlan:
-    """Find the byte ranges of the columns of tables."""
+def plan_tables(tables: Sequence[Table]) -> tuple[list[ByteRange], list[ByteRange]]:
+    """Find the byte ranges of the columns of tables, and those of references among them."""
+    # Behind a column of references come the strings it probably refers to; reading the references
+    # tells where the strings are.
     # of all members: a column's strings end where the next member begins
     members = [dict(_datasets(group)) for group, _ in tables]
     offsets = (dataset.id.get_offset() for found in members for dataset in found.values())
@@ -92,7 +83,7 @@ def plan_tables(tables: Sequence[Table]) -> TablePlan:
             if has_references(dataset):
                 references.extend(here)
                 columns.extend(_strings_after(span, starts) for span in here)
-    return TablePlan(columns, references)
+    return columns, references
 
 
 def _strings_after(span: ByteRange, starts: list[int]) -> ByteRange:

@@ -16,13 +16,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from spikehouse.errors import (
-    InvalidArgumentError,
-    InvalidFileError,
-)
+from spikehouse.errors import InvalidArgumentError, InvalidFileError
 from spikehouse.nwb import _remote
-from spikehouse.nwb._attributes import Scalar, read_names, read_value
-from spikehouse.nwb._byte_readers import find_reader
+from spikehouse.nwb._byte_readers import close_file, find_reader, open_file
 from spikehouse.nwb._check_size import LIBRARY_ERRORS, one_budget, reading, user_block
 from spikehouse.nwb._safe_open import (
     describe_members,
@@ -32,14 +28,16 @@ from spikehouse.nwb._safe_open import (
     member,
 )
 from spikehouse.nwb._validate_columns import (
+    Scalar,
     check_column,
     check_ends,
     check_numbers,
     check_table,
     check_unique,
     is_plain,
+    read_names,
+    read_value,
 )
-from spikehouse.nwb._views import close_file, open_file
 from spikehouse.nwb._vlen_strings import read_factorized, read_references
 from spikehouse.transfer.byte_ranges import ByteRange
 from spikehouse.transfer.remote_bytes import RemoteBytes
@@ -138,14 +136,13 @@ class Hdf5File:
             self.reader.prefetch(known)
             return
         self.prefetch_members(*(group for group, _ in new))
-        plan = _remote.plan_tables(new)
-        self.reader.prefetch(plan.columns)
+        columns, references = _remote.plan_tables(new)
+        self.reader.prefetch(columns)
         heaps: list[ByteRange] = []
-        for start, stop in plan.references:
-            block = self.read_bytes(start, stop - start)
-            heaps.extend(_remote.heap_ranges(block, self._base))
+        for start, stop in references:
+            heaps += _remote.heap_ranges(self.read_bytes(start, stop - start), self._base)
         self.reader.prefetch(heaps)
-        self.reader.keep_ranges(key, [*plan.columns, *heaps])
+        self.reader.keep_ranges(key, [*columns, *heaps])
 
     def group(self, path: str) -> h5py.Group:
         """Open a required group."""
@@ -188,17 +185,6 @@ class Hdf5File:
             return RowReader(self, dataset).read(0, len(dataset))
         return read_whole(dataset)
 
-    def _split(
-        self,
-        group: h5py.Group,
-        name: str,
-        values: Any,  # noqa: ANN401
-    ) -> list[npt.NDArray[Any]]:
-        ends = member(group, f"{name}_index")
-        flat = np.asarray(values)
-        bounds = check_ends(ends, read_whole(ends), len(flat))
-        return [flat[start:stop] for start, stop in itertools.pairwise(bounds)]
-
     def _read_column(self, group: h5py.Group, name: str) -> Any:  # noqa: ANN401
         dataset = member(group, name)
         kind = check_column(dataset, name)
@@ -210,16 +196,13 @@ class Hdf5File:
             codes, values = read_factorized(dataset, self.read_bytes, base=self._base)
         return pd.Categorical.from_codes(codes, categories=pd.Index(values, dtype=object))
 
+    @one_budget()
     def read_table(
         self, group: h5py.Group, *, columns: Collection[str] | None = None
     ) -> dict[str, Any]:
         """Read the columns of a DynamicTable, all if None, and its ids as ``"id"``."""
         # numbers as arrays, strings as Categoricals (they repeat), ragged columns as lists of
         # arrays; absent columns and those that do not fit into a data frame are left out
-        with one_budget():
-            return self._read_columns(group, columns)
-
-    def _read_columns(self, group: h5py.Group, columns: Collection[str] | None) -> dict[str, Any]:
         # one listing instead of one look-up per column, each of which may be ragged
         members = set(list_names(group))
         names = column_names(group) if columns is None else columns
@@ -232,9 +215,12 @@ class Hdf5File:
             if name not in members or f"{name}_index_index" in members:
                 continue
             values = self._read_column(group, name)
+            if values is not None and f"{name}_index" in members:
+                ends, flat = member(group, f"{name}_index"), np.asarray(values)
+                bounds = check_ends(ends, read_whole(ends), len(flat))
+                values = [flat[start:stop] for start, stop in itertools.pairwise(bounds)]
             if values is not None:
-                ragged = f"{name}_index" in members
-                table[name] = self._split(group, name, values) if ragged else values
+                table[name] = values
         return table
 
     def read_frame(self, group: h5py.Group, *, columns: Collection[str]) -> pd.DataFrame:
@@ -285,13 +271,11 @@ class RowReader:
                 return _native(np.asarray(self._dataset[start:stop]))
             values = np.empty((stop - start, *self._row_shape), dtype=self._dtype)
             if values.size:
-                self._fill(values, self._offset + start * self.row_bytes)
+                first, into = self._offset + start * self.row_bytes, memoryview(values.data)
+                n_read = self._file.reader.read_into(first, into.cast("B"))
+                if n_read < values.nbytes:
+                    raise OSError(f"the file ends {values.nbytes - n_read} bytes too soon")
             return _native(values)
-
-    def _fill(self, values: npt.NDArray[Any], first: int) -> None:
-        n_read = self._file.reader.read_into(first, memoryview(values.data).cast("B"))
-        if n_read < values.nbytes:
-            raise OSError(f"the file ends {values.nbytes - n_read} bytes too soon")
 
 
 def read_whole(dataset: h5py.Dataset) -> npt.NDArray[Any]:

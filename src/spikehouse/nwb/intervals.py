@@ -23,15 +23,11 @@ _OPTOGENETIC_TABLES = ("optogenetic_stimulation", "optogenetic_stimuluation")
 _BOOKKEEPING = ("tags", "timeseries", "tags_index", "timeseries_index")
 
 
+@one_budget()
 def read_stimulus_presentations(file: Hdf5File) -> pd.DataFrame:
     """Read all stimulus tables of the file as one, in order of start time [s]."""
     # 70 000 presentations take about 0.1 s: strings are compared in the file's string heap and
     # stay Categorical. Presentations that start together keep the file's order.
-    with one_budget():
-        return _read_presentations(file)
-
-
-def _read_presentations(file: Hdf5File) -> pd.DataFrame:
     intervals = file.group(INTERVALS)
     file.prefetch_members(intervals)
     names = [name for name in list_names(intervals) if name.endswith(PRESENTATIONS_SUFFIX)]

@@ -23,8 +23,8 @@ from spikehouse.nwb._check_size import reading
 from spikehouse.nwb._safe_open import list_names, member, reopen
 from spikehouse.nwb._searchsorted import SortedDataset
 from spikehouse.nwb._validate_columns import check_numbers, check_whole
-from spikehouse.nwb.electrodes import ELECTRODES
 from spikehouse.nwb.hdf5 import Hdf5File, NwbPath, read_whole
+from spikehouse.nwb.metadata import ELECTRODES
 from spikehouse.nwb.timeseries import (
     find_even_times,
     find_scale,

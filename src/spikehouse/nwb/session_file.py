@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cached_property, partial, wraps
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +15,6 @@ import xarray as xr
 from spikehouse.catalogue import UnitFilter, filter_units
 from spikehouse.errors import InvalidArgumentError, NotFoundError, describe_choices, describe_value
 from spikehouse.nwb._validate_columns import check_table
-from spikehouse.nwb.electrodes import mask_repeated_axis, read_channels, read_probes
 from spikehouse.nwb.hdf5 import Hdf5File, NwbPath
 from spikehouse.nwb.intervals import (
     read_invalid_times,
@@ -24,13 +22,22 @@ from spikehouse.nwb.intervals import (
     read_stimulus_presentations,
 )
 from spikehouse.nwb.lfp import open_lfp, read_current_source_density
-from spikehouse.nwb.metadata import read_rig, read_session_id, read_start_time, read_subject
+from spikehouse.nwb.metadata import (
+    mask_repeated_axis,
+    read_channels,
+    read_probes,
+    read_rig,
+    read_session_id,
+    read_start_time,
+    read_subject,
+)
 from spikehouse.nwb.timeseries import read_gaze, read_pupil, read_running_speed
 from spikehouse.nwb.units import UNITS, RaggedColumn, SpikeTimes, read_units
 from spikehouse.schema import CHANNELS
 
 TableGiver = Callable[[], pd.DataFrame]
 LfpPath = NwbPath | Callable[[], NwbPath]
+Read = TypeVar("Read")
 
 
 def _report_closing(cls: type[NwbSessionFile]) -> type[NwbSessionFile]:
@@ -47,6 +54,16 @@ def _report_closing(cls: type[NwbSessionFile]) -> type[NwbSessionFile]:
     for name in [name for name in vars(cls) if name.startswith("get_")]:
         setattr(cls, name, wrap(getattr(cls, name)))
     return cls
+
+
+def _reads(read: Callable[[Hdf5File], Read]) -> Callable[[NwbSessionFile], Read]:
+    """Return a method that reads from the session's file, with the docstring of the function."""
+
+    def method(self: NwbSessionFile) -> Read:
+        return read(self.file)
+
+    method.__doc__ = read.__doc__
+    return method
 
 
 @_report_closing
@@ -111,25 +128,17 @@ class NwbSessionFile:
             ) from error
         return pynwb.NWBHDF5IO(file=self.file.root, mode="r", load_namespaces=True).read()
 
-    def get_ecephys_session_id(self) -> int:
-        """Read the session's id."""
-        return read_session_id(self.file)
-
-    def get_session_start_time(self) -> dt.datetime:
-        """Read the start time of the session."""
-        return read_start_time(self.file)
-
-    def get_metadata(self) -> dict[str, Any]:
-        """Read the animal's metadata."""
-        return read_subject(self.file)
-
-    def get_rig_metadata(self) -> dict[str, Any] | None:
-        """Read the rig's geometry and name."""
-        return read_rig(self.file)
-
-    def get_probes(self) -> pd.DataFrame:
-        """Read the probes."""
-        return read_probes(self.file)
+    get_ecephys_session_id = _reads(read_session_id)
+    get_session_start_time = _reads(read_start_time)
+    get_metadata = _reads(read_subject)
+    get_rig_metadata = _reads(read_rig)
+    get_probes = _reads(read_probes)
+    get_spike_times = _reads(SpikeTimes)
+    get_stimulus_presentations = _reads(read_stimulus_presentations)
+    get_running_speed = _reads(read_running_speed)
+    get_pupil_data = _reads(read_pupil)
+    get_invalid_times = _reads(read_invalid_times)
+    get_optogenetic_stimulation = _reads(read_optogenetic_epochs)
 
     @cached_property
     def _all_channels(self) -> pd.DataFrame:
@@ -187,10 +196,6 @@ class NwbSessionFile:
             return pd.DataFrame(index=pd.Index([], name="unit_id", dtype=np.int64))
         return self._additional_unit_metrics()
 
-    def get_spike_times(self) -> Mapping[int, npt.NDArray[np.float64]]:
-        """Return the spike times [s] by unit id, read when accessed."""
-        return SpikeTimes(self.file)
-
     def get_spike_amplitudes(self) -> Mapping[int, npt.NDArray[np.float64]]:
         """Return the spike amplitudes [V] by unit id, read when accessed."""
         return RaggedColumn(self.file, "spike_amplitudes")
@@ -198,18 +203,6 @@ class NwbSessionFile:
     def get_mean_waveforms(self) -> Mapping[int, npt.NDArray[np.floating[Any]]]:
         """Return the mean waveforms (channel, sample) by unit id, read when accessed."""
         return RaggedColumn(self.file, "waveform_mean")
-
-    def get_stimulus_presentations(self) -> pd.DataFrame:
-        """Read all stimulus tables as one."""
-        return read_stimulus_presentations(self.file)
-
-    def get_running_speed(self) -> pd.DataFrame:
-        """Read the running speed [cm/s]."""
-        return read_running_speed(self.file)
-
-    def get_pupil_data(self) -> pd.DataFrame | None:
-        """Read the ellipses fitted to pupil, eye and corneal reflection."""
-        return read_pupil(self.file)
 
     def get_screen_gaze_data(self, include_filtered_data: bool = False) -> pd.DataFrame | None:
         """Read where on the screen the animal looked."""
@@ -245,11 +238,3 @@ class NwbSessionFile:
             f"put {beside.name} beside {self.file.path.name}, or pass its path: "
             "api_kwargs={'probe_lfp_paths': {" + f"{probe_id}: path" + "}}"
         )
-
-    def get_invalid_times(self) -> pd.DataFrame:
-        """Read the intervals in which data are invalid."""
-        return read_invalid_times(self.file)
-
-    def get_optogenetic_stimulation(self) -> pd.DataFrame:
-        """Read the laser pulses of optotagging."""
-        return read_optogenetic_epochs(self.file)

@@ -10,10 +10,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from spikehouse.errors import InvalidFileError
-from spikehouse.nwb._attributes import read_attribute, read_number, read_value
 from spikehouse.nwb._check_size import where
 from spikehouse.nwb._safe_open import find_dataset, list_names, member
-from spikehouse.nwb._validate_columns import check_numbers
+from spikehouse.nwb._validate_columns import check_numbers, read_attribute, read_number, read_value
 from spikehouse.nwb.hdf5 import Hdf5File, read_whole
 
 RUNNING = "processing/running"

@@ -122,10 +122,10 @@ def test_data_spans__chunks_of_the_rows_only(path: Path) -> None:
 def test_plan_tables__references_and_the_strings_they_point_at(path: Path, server: Server) -> None:
     with h5py.File(path) as file:
         group = file["intervals/flashes_presentations"]
-        plan = plan_tables([(group, ["start_time", "color"])])
-        ((start, stop),) = plan.references
+        columns, references = plan_tables([(group, ["start_time", "color"])])
+        ((start, stop),) = references
         assert start == group["color"].id.get_offset()
-        assert (start, stop) in plan.columns
+        assert (start, stop) in columns
         heaps = heap_ranges(server.content[start:stop], 0)
         assert heaps
         assert all(server.content[a : a + 4] == b"GCOL" for a, _ in heaps)

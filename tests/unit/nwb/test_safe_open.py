@@ -13,15 +13,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spikehouse.errors import InvalidFileError
-from spikehouse.nwb._attributes import (
-    LARGEST_ATTRIBUTE,
-    LARGEST_STRING,
-    MOST_TEXTS,
-    read_attribute,
-    read_names,
-    read_number,
-    read_value,
-)
 from spikehouse.nwb._check_size import FLOOR_BYTES, one_budget
 from spikehouse.nwb._safe_open import (
     describe_members,
@@ -32,12 +23,19 @@ from spikehouse.nwb._safe_open import (
     reopen,
 )
 from spikehouse.nwb._validate_columns import (
+    LARGEST_ATTRIBUTE,
+    LARGEST_STRING,
+    MOST_TEXTS,
     check_column,
     check_ends,
     check_numbers,
     check_table,
     check_unique,
     is_plain,
+    read_attribute,
+    read_names,
+    read_number,
+    read_value,
 )
 
 Opener = Callable[[Callable[[h5py.File], None]], h5py.File]
