@@ -75,7 +75,13 @@ class Store:
         n_kept = count_kept(file.path)
         return ("partial", n_kept) if n_kept else ("absent", 0)
 
-    def fetch(self, file: PlannedFile, *, progress: Progress | None = None) -> Path:
+    def fetch(
+        self,
+        file: PlannedFile,
+        *,
+        progress: Progress | None = None,
+        stop: threading.Event | None = None,
+    ) -> Path:
         """Download a file unless it is cached, and return its path."""
         if file.path.exists():
             return file.path
@@ -85,12 +91,18 @@ class Store:
             is_generated = not isinstance(content, RemoteFile | LocalFile)
             # the source itself shows the progress of downloading the pages of a table
             is_silent = file.kind.table is not None and is_generated and progress is None
-            return self.keep(file, content, progress=False if is_silent else progress)
+            shown = False if is_silent else progress
+            return self.keep(file, content, progress=shown, stop=stop)
 
         return self.ask(file, fetch_from)
 
     def keep(
-        self, file: PlannedFile, content: Content, *, progress: Progress | bool | None
+        self,
+        file: PlannedFile,
+        content: Content,
+        *,
+        progress: Progress | bool | None,
+        stop: threading.Event | None = None,
     ) -> Path:
         """Download or copy a file into the folder unless it is there."""
         self.check_inside(file.path)
@@ -103,6 +115,7 @@ class Store:
                 lock=self.lock_for(file.path),
                 progress=self.progress if progress is None else progress,
                 records=self.records,
+                stop=stop,
             )
         except CacheError as error:
             text = error.message.replace("choose another folder", "choose another with manifest=…")

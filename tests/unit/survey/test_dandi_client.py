@@ -13,8 +13,7 @@ import pytest
 from spikehouse.errors import InvalidArgumentError, NotFoundError, SourceError
 from spikehouse.survey.file_kinds import VISUAL_CODING
 from spikehouse.survey.source import Source
-from spikehouse.survey.sources.dandi import DEFAULT_URL, DOWNLOAD_HOSTS, Dandi
-from spikehouse.survey.sources.dandi_api import Asset, DandisetFiles
+from spikehouse.survey.sources.dandi import DEFAULT_URL, DOWNLOAD_HOSTS, Asset, Dandi, Listing
 from spikehouse.survey.sources.s3 import S3
 from spikehouse.transfer.remote_file import RemoteFile
 from spikehouse.transfer.retry import HttpOptions
@@ -190,7 +189,7 @@ def test_list_files__is_not_led_in_circles(dandi: Dandi, archive: StandIn) -> No
 def test_list_files__has_an_end(
     dandi: Dandi, archive: StandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("spikehouse.survey.sources.dandi_api.MAX_ASSETS", 3)
+    monkeypatch.setattr("spikehouse.survey.sources.dandi.MAX_ASSETS", 3)
     list_assets(archive, [ASSET] * 4)
     with pytest.raises(SourceError, match="lists more than 3 files, the limit"):
         dandi.locate(FILE("session", 791319847))
@@ -199,7 +198,7 @@ def test_list_files__has_an_end(
 def test_list_files__has_a_largest_size(
     dandi: Dandi, archive: StandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("spikehouse.survey.sources.dandi_api.MAX_PAGE_BYTES", 50)
+    monkeypatch.setattr("spikehouse.survey.sources.dandi.MAX_PAGE_BYTES", 50)
     with pytest.raises(SourceError, match="sends more than 50 bytes"):
         dandi.locate(FILE("session", 791319847))
 
@@ -340,9 +339,9 @@ def test_dandi__refuses_what_cannot_be_meant(options: dict[str, Any], message: s
         Dandi(**options)
 
 
-def test_dandiset_files__knows_the_published_names(shared_folder: Path) -> None:
+def test_listing__knows_the_published_names(shared_folder: Path) -> None:
     table = pd.read_csv(shared_folder / "facts" / "dandi_000021_assets.csv")
-    files = DandisetFiles(label="DANDI:000021")
+    files = Listing("DANDI:000021")
     for row in table.itertuples():
         files.add(Asset(row.asset_id, row.path, row.size_bytes))
     names = [name for name, _ in files.assets]

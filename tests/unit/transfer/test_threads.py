@@ -11,7 +11,6 @@ from functools import partial
 
 import pytest
 
-from spikehouse.survey.run_plan import StoppableProgress
 from spikehouse.transfer.threads import DaemonPool, call_at_once, run_at_once
 
 
@@ -110,14 +109,3 @@ def test_daemon_pool__shut_down__nothing_more_begins() -> None:
         pool.submit(hang)
     released.set()
     assert first.result(60)
-
-
-def test_stoppable_progress__ends_who_reports() -> None:
-    progress = StoppableProgress(shown=False)
-    with progress.file("a", 10) as bar:
-        bar.update(5)
-        progress.stop.set()
-        with pytest.raises(KeyboardInterrupt):
-            bar.update(5)
-        with pytest.raises(KeyboardInterrupt):
-            bar.begin(10, 0)
