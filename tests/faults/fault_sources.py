@@ -12,7 +12,7 @@ import numpy as np
 
 from file_server import Document, FileServer, Handler, answer_page
 from spikehouse.survey.source import Source
-from spikehouse.survey.sources import rma_client
+from spikehouse.survey.sources import warehouse
 from spikehouse.survey.sources.dandi import Dandi
 from spikehouse.survey.sources.s3 import S3
 from spikehouse.survey.sources.warehouse import Warehouse
@@ -109,7 +109,7 @@ def cut_small(patch: Callable[[object, str, int], None] = setattr) -> None:
     patch(downloads, "FIRST_BYTES", SMALL_BLOCK)
     # and give up on what has no end before it is as long
     patch(downloader, "MAX_FILE_BYTES", 4 << 20)
-    patch(rma_client, "MAX_PAGE_BYTES", 4 << 20)
+    patch(warehouse, "MAX_PAGE_BYTES", 4 << 20)
 
 
 def choose_options() -> HttpOptions:

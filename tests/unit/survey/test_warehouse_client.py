@@ -163,7 +163,7 @@ def test_read_table__of_units_draws_no_bar_for_a_quick_answer(
 def test_read_table__of_units_draws_a_bar_for_a_slow_one(
     server: StandIn, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("spikehouse.survey.sources.rma_client.BAR_DELAY_S", 0.0)
+    monkeypatch.setattr("spikehouse.survey.sources.warehouse.BAR_DELAY_S", 0.0)
     server.serve_tables({"model::EcephysUnit": make_units(30)})
     make_warehouse(server, page_rows=10).read_table(FILE("units"))
     assert "Listing units: 100%|" in capsys.readouterr().err
@@ -256,7 +256,7 @@ def test_locate__of_templates_are_found_by_the_end_of_their_path(server: StandIn
     assert warehouse.locate(FILE("scene", 5)).url == server.url("/wkf/1")
     assert warehouse.locate(FILE("scene", 15)).url == server.url("/wkf/2")
     assert warehouse.locate(FILE("movie", 1)).url == server.url("/wkf/3")
-    with pytest.raises(NotFoundError, match="has no natural movie 3"):
+    with pytest.raises(NotFoundError, match="has no file for natural movie 3"):
         warehouse.locate(FILE("movie", 3))
     # the list was asked for once
     assert server.n_seen(QUERY) == 1

@@ -163,7 +163,7 @@ class Dandi:
             if asset is not None:
                 url = f"{self.base_url}assets/{quote(asset.asset_id, safe='')}/"
                 return RemoteFile(
-                    # it redirects to a URL that is valid for a short time: retries must use this one
+                    # it redirects to a URL that is valid for a short time: retries use this one
                     url=f"{url}download/",
                     name=file.name,
                     size=asset.size,

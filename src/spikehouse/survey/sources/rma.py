@@ -1,27 +1,44 @@
-"""Queries in the warehouse's language (RMA), and the format of its answers."""
+"""Queries in the warehouse's language (RMA), and tables from the rows of its answers."""
 
 from __future__ import annotations
 
+import json
 import operator
 import re
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeAlias
 from urllib.parse import quote
 
-from spikehouse.errors import InvalidArgumentError, SourceError, describe_value, printable
-from spikehouse.survey.tables import MAX_ROWS
+import numpy as np
+import pandas as pd
+
+from spikehouse.errors import (
+    InvalidArgumentError,
+    InvalidFileError,
+    SourceError,
+    describe_value,
+    printable,
+)
+from spikehouse.schema import Table
+from spikehouse.survey.tables import MAX_COLUMNS, MAX_ROWS
 
 __all__ = [
     "CHANNELS",
     "PROBES",
     "SESSIONS",
     "UNITS",
+    "Row",
     "build_path",
     "find_file",
     "find_metrics",
     "find_templates",
+    "flatten_session",
     "parse_page",
+    "tabulate",
+    "unpack_bundles",
 ]
+
+Row: TypeAlias = Mapping[str, Any]
 
 PRODUCT_ID = 714914585
 
@@ -44,6 +61,7 @@ UNITS = "model::EcephysUnit"
 
 _NAME = re.compile(r"[A-Za-z0-9_.\- ]+")
 N_CHARACTERS_SHOWN = 200
+MAX_ID = 2**63 - 1
 
 
 def find_file(file_type: str, owner_type: str, owner_id: int) -> str:
@@ -73,7 +91,7 @@ def build_path(criteria: str, *, start_row: int, n_rows: int) -> str:
     return f"/api/v2/data/query.json?criteria={quote(criteria + page, safe=':,$()')}"
 
 
-def parse_page(document: object, *, origin: str) -> tuple[list[Mapping[str, Any]], int]:
+def parse_page(document: object, *, origin: str) -> tuple[list[Row], int]:
     """Return the rows of an answer and the total number of rows."""
     # The warehouse reports errors with status 200. An answer is rejected if it announces more rows
     # than there can be, or fewer than it holds.
@@ -116,3 +134,85 @@ def _name(value: str) -> str:
             "dashes and underscores"
         )
     return f"'{value}'"
+
+
+def tabulate(rows: Iterable[Row], table: Table, *, origin: str) -> pd.DataFrame:
+    """Convert rows to a table with the declared types."""
+    # The warehouse sometimes writes numbers as strings. Fields that the table does not declare are
+    # dropped.
+    rows = list(rows)
+    if not rows:
+        return table.empty()
+    optional = {column.name for column in table.columns if column.optional}
+    present = set().union(*rows)
+    wanted = [name for name in table.column_names if name in present or name not in optional]
+    missing = [name for name in (table.index, *wanted) if name not in present]
+    if missing:
+        raise SourceError(
+            f"{origin} returned a {table.name} table without {', '.join(map(repr, missing))}"
+        )
+    try:
+        frame = pd.DataFrame(
+            {name: [row.get(name) for row in rows] for name in wanted},
+            index=pd.Index([_to_id(row[table.index]) for row in rows], name=table.index),
+        )
+        if frame.index.has_duplicates:
+            twice = frame.index[frame.index.duplicated()][0]
+            raise ValueError(f"id {twice} occurs twice")
+        return table.conform(frame, origin=origin)
+    except (InvalidFileError, KeyError, TypeError, ValueError, OverflowError) as error:
+        reason = printable(str(error)[:500])
+        raise SourceError(f"{origin} returned an invalid {table.name} table: {reason}") from error
+
+
+def flatten_session(row: Row) -> Row:
+    """Move the nested values of a session to its top level."""
+    donor = _child(row.get("specimen"), "donor")
+    genotype = donor.get("full_genotype")
+    files = row.get("well_known_files") or []
+    file_types = [_child(file, "well_known_file_type").get("name") for file in files]
+    return {
+        **row,
+        "session_type": row.get("stimulus_name"),
+        "age_in_days": _child(donor, "age").get("days"),
+        "sex": donor.get("sex"),
+        # the warehouse leaves the genotype of wild types empty
+        "genotype": "wt" if genotype is None else genotype,
+        "has_nwb": "EcephysNwb" in file_types,
+    }
+
+
+def unpack_bundles(bundles: Iterable[Row], *, origin: str) -> pd.DataFrame:
+    """Convert bundles of analysis metrics to a table."""
+    unit_ids, metrics, names = [], [], set[str]()
+    for bundle in bundles:
+        try:
+            unit_ids.append(_to_id(bundle["ecephys_unit_id"]))
+            values = json.loads(bundle["data"])
+        # RecursionError: a document of nothing but brackets
+        except (KeyError, TypeError, ValueError, RecursionError) as error:
+            raise SourceError(f"{origin} returned invalid metrics: {error!r}") from error
+        if not isinstance(values, dict):
+            raise SourceError(f"{origin} returned metrics without names: {values!r:.80}")
+        metrics.append(values)
+        names.update(values)
+        if len(names) > MAX_COLUMNS:
+            raise SourceError(f"{origin} returned more than {MAX_COLUMNS} metrics")
+    index = pd.Index(unit_ids, name="ecephys_unit_id", dtype=np.int64)
+    if index.has_duplicates:
+        twice = index[index.duplicated()][0]
+        raise SourceError(f"{origin} returned the metrics of unit {twice} twice; call again")
+    return pd.DataFrame(metrics, index=index)
+
+
+def _to_id(value: object) -> int:
+    """Convert an id, which the warehouse sometimes writes as a string."""
+    number = int(value) if isinstance(value, (int, str)) and not isinstance(value, bool) else -1
+    if not 0 <= number <= MAX_ID:
+        raise ValueError(f"{value!r:.40} is not an id")
+    return number
+
+
+def _child(parent: object, key: str) -> Row:
+    child = parent.get(key) if isinstance(parent, dict) else None
+    return child if isinstance(child, dict) else {}

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Callable
+import threading
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -20,15 +23,25 @@ from spikehouse.errors import (
 from spikehouse.survey.file_kinds import PlannedFile
 from spikehouse.survey.source import write_csv
 from spikehouse.survey.sources import rma
-from spikehouse.survey.sources.rma_client import PAGE_ROWS, RmaClient
-from spikehouse.survey.sources.rma_rows import Row, flatten_session, tabulate, unpack_bundles
+from spikehouse.survey.sources.rma import Row, flatten_session, tabulate, unpack_bundles
 from spikehouse.transfer.addresses import is_below, is_loopback
+from spikehouse.transfer.documents import fetch_json
+from spikehouse.transfer.http import HttpClient
+from spikehouse.transfer.progress import is_progress_shown
 from spikehouse.transfer.remote_file import Content, RemoteFile
 from spikehouse.transfer.retry import HttpOptions
+from spikehouse.transfer.threads import call_at_once
 
 __all__ = ["Warehouse"]
 
 DEFAULT_HOST = "api.brain-map.org"
+
+PAGE_ROWS = 5000
+MAX_PAGES = 10_000
+# 5000 rows of analysis metrics have some 15 MB
+MAX_PAGE_BYTES = 64 << 20
+# no bar for a table that arrives at once
+BAR_DELAY_S = 2.0
 
 _HOST = re.compile(r"([A-Za-z0-9.\-]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?")
 # kind of file → its type in the warehouse, and the type of its owner
@@ -84,9 +97,9 @@ class Warehouse:
         if timeout is not None:
             own = replace(own, answer_timeout=timeout)
         self.options = options or own
-        self._rma = RmaClient(
-            host, self.scheme, options=self.options, progress=progress, page_rows=page_rows
-        )
+        self._progress = progress
+        self._page_rows = page_rows
+        self._client = HttpClient(self.options)
         self._templates: list[Row] | None = None
         self._arguments: dict[str, Any] = {
             "scheme": scheme,
@@ -103,12 +116,29 @@ class Warehouse:
         if file.kind.table is not None:
             return write_csv(self, file)
         if file.kind.name in _TEMPLATES:
-            return self._locate_template(file)
-        if file.kind.name not in _OWNERS:
+            if self._templates is None:
+                self._templates = self.query(rma.find_templates())
+            name = file.kind.fill(_TEMPLATES[file.kind.name], file.ids)
+            rows = [r for r in self._templates if str(r.get("path")).rpartition("/")[2] == name]
+        elif file.kind.name in _OWNERS:
+            # the last id is that of the owner: the session, or the probe
+            owner_id = int(file.ids[-1])
+            rows = self.query(rma.find_file(*_OWNERS[file.kind.name], owner_id))
+        else:
             raise NotFoundError(f"{self.host} has no files of the kind {file.kind.name!r}")
-        # the last id is that of the owner: the session, or the probe
-        query = rma.find_file(*_OWNERS[file.kind.name], int(file.ids[-1]))
-        return self._locate(self.query(query), file.name)
+        if not rows:
+            raise NotFoundError(f"{self.host} has no file for {file.name}: none was released")
+        if len(rows) > 1:
+            raise SourceError(f"{self.host} has {len(rows)} files for {file.name} instead of one")
+        link = rows[0].get("download_link")
+        base = f"{self.scheme}://{self.host}/"
+        url = urljoin(base, link) if isinstance(link, str) and link else ""
+        if not is_below(url, base) or url == base:
+            raise SourceError(
+                f"{self.host} gives {link!r:.200} as the address of {file.name}, which is not on "
+                "that host: not followed"
+            )
+        return RemoteFile(url=url, name=file.name, source=self.name)
 
     def read_table(self, file: PlannedFile) -> pd.DataFrame:
         """Put a table together from rows."""
@@ -122,32 +152,70 @@ class Warehouse:
 
     def query(self, criteria: str, *, label: str = "") -> list[Row]:
         """Return all rows of an answer."""
-        return self._rma.query(criteria, label=label)
-
-    def _locate_template(self, file: PlannedFile) -> RemoteFile:
-        if self._templates is None:
-            self._templates = self.query(rma.find_templates())
-        found: dict[Any, Row] = {}
-        for row in self._templates:
-            name = str(row.get("path")).rpartition("/")[2]
-            ids = file.kind.match(_TEMPLATES[file.kind.name], name)
-            if ids is not None:
-                found[tuple(ids.values())] = row
-        if file.ids not in found:
-            raise NotFoundError(f"{self.host} has no {file.name}")
-        return self._locate([found[file.ids]], file.name)
-
-    def _locate(self, rows: list[Row], name: str) -> RemoteFile:
-        if not rows:
-            raise NotFoundError(f"{self.host} has no file for {name}: none was released")
-        if len(rows) > 1:
-            raise SourceError(f"{self.host} has {len(rows)} files for {name} instead of one")
-        link = rows[0].get("download_link")
-        base = f"{self.scheme}://{self.host}/"
-        url = urljoin(base, link) if isinstance(link, str) and link else ""
-        if not is_below(url, base) or url == base:
+        rows, n_total = self._read_page(criteria, 0)
+        # if the server returns fewer rows than requested, its own page size counts
+        n_page = len(rows)
+        if 0 < n_page < n_total:
+            if n_total > n_page * MAX_PAGES:
+                raise SourceError(
+                    f"{self.host} gives {n_page} of {n_total} rows at a time: it would take more "
+                    f"than {MAX_PAGES} queries"
+                )
+            rows = [*rows, *self._read_pages(criteria, n_page, n_total, label)]
+        if len(rows) != n_total:
             raise SourceError(
-                f"{self.host} gives {link!r:.200} as the address of {name}, which is not on that "
-                "host: not followed"
+                f"{self.host} announced {n_total} rows and delivered {len(rows)}; call again"
             )
-        return RemoteFile(url=url, name=name, source=self.name)
+        return rows
+
+    def _read_pages(self, criteria: str, n_page: int, n_total: int, label: str) -> Iterator[Row]:
+        """Read the pages behind the first one, several at once."""
+        from tqdm import tqdm
+
+        stop, updating = threading.Event(), threading.Lock()
+        shown = bool(label) and is_progress_shown(self._progress)
+        with tqdm(
+            total=n_total,
+            initial=n_page,
+            desc=f"Listing {label}",
+            unit=" rows",
+            unit_scale=True,
+            disable=not shown,
+            delay=BAR_DELAY_S,
+        ) as bar:
+
+            def read(start: int) -> list[Row]:
+                page, _ = self._read_page(criteria, start, n_page, sleep=stop.wait)
+                with updating:
+                    bar.update(len(page))
+                return page
+
+            jobs = [partial(read, start) for start in range(n_page, n_total, n_page)]
+            # not a pool of the library's, which would make Ctrl-C wait for its last thread
+            pages = call_at_once(jobs, n_threads=self.options.connections, stop=stop)
+        return itertools.chain(*pages)
+
+    def _read_page(
+        self,
+        criteria: str,
+        start_row: int,
+        n_rows: int | None = None,
+        sleep: Callable[[float], object] = time.sleep,
+    ) -> tuple[list[Row], int]:
+        n_asked = n_rows or self._page_rows
+        path = rma.build_path(criteria, start_row=start_row, n_rows=n_asked)
+        url = f"{self.scheme}://{self.host}{path}"
+        try:
+            document = fetch_json(
+                self._client,
+                url,
+                name="the answer to a query",
+                max_bytes=MAX_PAGE_BYTES,
+                sleep=sleep,
+            )
+        except NotFoundError as error:
+            raise SourceError(str(error)) from error
+        rows, n_total = rma.parse_page(document, origin=self.host)
+        if len(rows) > n_asked:
+            raise SourceError(f"{self.host} gives {len(rows)} rows where {n_asked} were asked for")
+        return rows, n_total
