@@ -39,9 +39,9 @@ from spikehouse.survey.manifest import create_manifest, read_manifest
 from spikehouse.survey.pictures import read_movie, read_scene
 from spikehouse.survey.plan import FetchPlan, list_values, make_plan, to_whole_number
 from spikehouse.survey.run_plan import run_plan
+from spikehouse.survey.source import ShapedSource, as_source
 from spikehouse.survey.sources import dandi, s3
 from spikehouse.survey.sources.folder import Folder
-from spikehouse.survey.sources.shaped import ShapedSource, as_source
 from spikehouse.survey.sources.warehouse import DEFAULT_HOST, Warehouse
 from spikehouse.survey.store import Store
 from spikehouse.survey.upkeep import (

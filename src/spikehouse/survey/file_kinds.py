@@ -47,11 +47,11 @@ class FileKind:
     other_names: tuple[str, ...] = ()
     # whether the public bucket has files of this kind
     is_published: bool = True
+    # names of the ids, in their order in the path
+    ids: tuple[str, ...] = field(init=False)
 
-    @property
-    def ids(self) -> tuple[str, ...]:
-        """Names of the ids, in their order in the path."""
-        return tuple(dict.fromkeys(ids_in(self.path)))
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "ids", tuple(dict.fromkeys(ids_in(self.path))))
 
     @property
     def group(self) -> str:

@@ -34,6 +34,15 @@ __all__ = ["read_copy", "read_table"]
 log = logging.getLogger(__name__)
 
 FORMAT_VERSION = 2
+MAX_SIDECAR_BYTES = 1 << 20
+# how a column is stored → its type in the Parquet file
+_ARROW = {
+    "int64": "int64",
+    "float64": "double",
+    "bool": "bool",
+    "flags": "bool",
+    "text": "large_string",
+}
 
 
 def read_table(
@@ -68,7 +77,8 @@ def read_copy(
     import pyarrow as pa
 
     try:
-        sidecar = json.loads(copy.with_suffix(".json").read_bytes())
+        with copy.with_suffix(".json").open("rb") as file:
+            sidecar = json.loads(file.read(MAX_SIDECAR_BYTES))
         if sidecar["origin"] != _describe_origin(path, table):
             log.info("%s was made from another version of %s", copy, path.name)
             return None
@@ -78,7 +88,14 @@ def read_copy(
         kept = [n for i, n in enumerate(kinds) if i == 0 or columns is None or n in columns]
         return _decode(copy, {name: kinds[name] for name in kept}, is_whole=columns is None)
     # pyarrow raises its own errors for damaged bytes, and those of the layers below
-    except (pa.ArrowException, OSError, ValueError, TypeError, LookupError) as error:
+    except (
+        pa.ArrowException,
+        OSError,
+        ValueError,
+        TypeError,
+        LookupError,
+        RecursionError,
+    ) as error:
         log.warning("%s is damaged and will be made anew from %s: %s", copy, path.name, error)
         return None
 
@@ -98,8 +115,13 @@ def _write_copy(copy: Path, frame: pd.DataFrame, origin: dict[str, Any], *, lock
     if not is_plain or "" in kinds.values() or frame.index.dtype != np.int64:
         log.info("%s gets no copy: it has columns of mixed kinds", origin["csv"])
         return
-    columns = [_encode(frame[name] if i else frame.index.to_series(), kinds[name])
-               for i, name in enumerate(kinds)]  # fmt: skip
+    columns: list[pa.Array] = []
+    for name, kind in kinds.items():
+        values = frame[name] if columns else frame.index.to_series()
+        # NaN is stored as a number: reading needs no search for missing values
+        is_number = kind not in ("text", "flags")
+        content = values.to_numpy() if is_number else values
+        columns.append(pa.array(content, type=_ARROW[kind], from_pandas=not is_number))
     buffer = io.BytesIO()
     pq.write_table(
         pa.Table.from_arrays(columns, names=list(kinds)),
@@ -175,22 +197,6 @@ def _text_dtype() -> Any:  # noqa: ANN401 - NumPy's or an extension's
     return pd.Series(["a"]).dtype
 
 
-def _encode(values: pd.Series[Any], kind: str) -> pa.Array:
-    import pyarrow as pa
-
-    if kind in ("text", "flags"):
-        return pa.array(values, type=_arrow_type(kind), from_pandas=True)
-    # NaN is stored as a number: reading needs no search for missing values
-    return pa.array(values.to_numpy(), from_pandas=False)
-
-
-def _arrow_type(kind: str) -> pa.DataType:
-    import pyarrow as pa
-
-    named = {"text": pa.large_string(), "flags": pa.bool_(), "bool": pa.bool_()}
-    return named.get(kind) or {"int64": pa.int64(), "float64": pa.float64()}[kind]
-
-
 def _decode(copy: Path, kinds: dict[str, str], *, is_whole: bool) -> pd.DataFrame:
     import pyarrow.parquet as pq
 
@@ -218,7 +224,7 @@ def _decode_column(column: pa.ChunkedArray, kind: str) -> Any:  # noqa: ANN401 -
             # missing values are NaN in floats, and -1 in the codes of categories
             codes = np.nan_to_num(codes, nan=-1).astype(np.int32)
         return pd.Categorical.from_codes(codes, encoded.dictionary.to_pylist())
-    if column.type != _arrow_type(kind):
+    if str(column.type) != _ARROW[kind]:
         raise TypeError(f"a column of {kind} is kept as {column.type}")
     if kind == "flags":
         return np.array([np.nan if flag is None else flag for flag in column.to_pylist()], object)

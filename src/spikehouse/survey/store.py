@@ -14,8 +14,7 @@ from spikehouse.errors import CacheError, NotFoundError, SourceError, Spikehouse
 from spikehouse.survey.file_kinds import PlannedFile
 from spikehouse.survey.manifest import Manifest
 from spikehouse.survey.parquet_cache import read_copy, read_table
-from spikehouse.survey.source import Source, ask_in_turn
-from spikehouse.survey.sources.shaped import as_source
+from spikehouse.survey.source import Source, as_source, ask_in_turn
 from spikehouse.transfer.disk import check_inside, lock_of
 from spikehouse.transfer.downloads import download
 from spikehouse.transfer.records import OWN_FOLDER, find_record

@@ -204,6 +204,24 @@ def test_read_table__makes_no_copy_of_a_csv_that_changed_meanwhile(
     assert not copy.exists()
 
 
+@pytest.mark.parametrize(
+    "content", [b"", b"{}", b"[]", b"nonsense", b"[" * 100_000, b'{"origin": 1, "columns": 2}']
+)
+def test_read_table__makes_a_copy_with_a_damaged_sidecar_anew(
+    path: Path, copy: Path, content: bytes
+) -> None:
+    expected = read_table(path, THINGS, copy=copy)
+    sidecar = copy.with_suffix(".json")
+    good = sidecar.read_bytes()
+    for bad in (content, good.replace(b'"float64"', b'"int64"'), good.replace(b"things", b"other")):
+        sidecar.write_bytes(bad)
+        assert read_copy(copy, path, THINGS) is None
+        assert_same(read_table(path, THINGS, copy=copy), expected)
+        assert sidecar.read_bytes() == good
+    sidecar.unlink()
+    assert read_copy(copy, path, THINGS) is None
+
+
 @pytest.mark.parametrize("content", [b"", b"PAR1", b"<html>not today</html>", bytes(500)])
 def test_read_table__makes_a_damaged_copy_anew(
     path: Path, copy: Path, content: bytes, caplog: pytest.LogCaptureFixture

@@ -16,9 +16,8 @@ import pandas as pd
 
 from spikehouse.errors import InvalidArgumentError, NotFoundError, SourceError, describe_choices
 from spikehouse.survey.file_kinds import VISUAL_CODING, Ids, PlannedFile
-from spikehouse.survey.source import Source
+from spikehouse.survey.source import Source, as_source
 from spikehouse.survey.sources.s3 import S3
-from spikehouse.survey.sources.shaped import as_source
 from spikehouse.transfer.addresses import check_base_url, is_below
 from spikehouse.transfer.documents import fetch_json
 from spikehouse.transfer.http import HttpClient
