@@ -126,15 +126,15 @@ class RangeDownloader:
         self._n_threads = 0
         self._failure: BaseException | None = None
 
-    def run(self, response: BaseHTTPResponse | None, span: tuple[int, int | None]) -> None:
-        """Download what is missing; `response` is an open answer with the bytes `span`, or None."""
+    def run(self, response: BaseHTTPResponse | None, first: tuple[int, int | None]) -> None:
+        """Download what is missing; an open `response` has the bytes `first`."""
         jobs: list[tuple[_InFlight | None, BaseHTTPResponse | None]] = []
         options, size = self._client.options, self._part.version.size or 0
         present = self._part.list_present()
         if response is not None:
-            self._active.append(_InFlight(*span))
+            self._active.append(_InFlight(*first))
             jobs.append((self._active[0], response))
-            present.append((span[0], span[1] or span[0]))
+            present.append((first[0], first[1] or first[0]))
         if self._has_ranges:
             missing = plan_download(
                 size, present, connections=options.connections, smallest=BLOCK_BYTES
@@ -155,11 +155,11 @@ class RangeDownloader:
             # later, and must not delay the caller
             self._stopping.set()
             with self._state:
-                for piece in self._active:
-                    if piece.line is not None:
+                for flight in self._active:
+                    if flight.line is not None:
                         # it may be closed by now
                         with contextlib.suppress(OSError):
-                            piece.line.shutdown(socket.SHUT_RDWR)
+                            flight.line.shutdown(socket.SHUT_RDWR)
                 self._state.notify_all()
             deadline = time.monotonic() + JOIN_S
             for thread in threads:
@@ -176,18 +176,18 @@ class RangeDownloader:
 
     # --- a connection
 
-    def _work(self, piece: _InFlight | None, response: BaseHTTPResponse | None) -> None:
+    def _work(self, flight: _InFlight | None, response: BaseHTTPResponse | None) -> None:
         try:
-            while (piece := piece or self._take()) is not None:
-                self._fetch(piece, response)
+            while (flight := flight or self._take()) is not None:
+                self._fetch(flight, response)
                 with self._state:
-                    self._active.remove(piece)
+                    self._active.remove(flight)
                     self._state.notify_all()
-                piece = response = None
+                flight = response = None
         except _StoppedError:
             pass
         except (SourceError, TransferError) as error:
-            self._leave(piece, error)
+            self._leave(flight, error)
         except BaseException as error:  # noqa: BLE001 - raised again by the calling thread
             with self._state:
                 self._failure = self._failure or error
@@ -200,9 +200,9 @@ class RangeDownloader:
         """Take over a range: one that waits, or the second half of a slow connection's."""
         with self._state:
             while not self._stopping.is_set():
-                span = self._waiting.popleft() if self._waiting else self._steal()
-                if span is not None:
-                    self._active.append(_InFlight(*span))
+                found = self._waiting.popleft() if self._waiting else self._steal()
+                if found is not None:
+                    self._active.append(_InFlight(*found))
                     return self._active[-1]
                 if not self._active:
                     return None
@@ -211,41 +211,42 @@ class RangeDownloader:
 
     def _steal(self) -> ByteRange | None:
         now = time.monotonic()
-        slow = [piece for piece in self._active if piece.stop is not None and piece.is_slow(now)]
+        slow = [
+            flight for flight in self._active if flight.stop is not None and flight.is_slow(now)
+        ]
         if not self._has_ranges or not slow:
             return None
-        piece = max(slow, key=lambda piece: (piece.stop or 0) - piece.position)
-        halves = halve((piece.position, piece.stop or 0), smallest=BLOCK_BYTES)
+        flight = max(slow, key=lambda flight: (flight.stop or 0) - flight.position)
+        halves = halve((flight.position, flight.stop or 0), smallest=BLOCK_BYTES)
         if halves is None:
             return None
-        piece.stop = halves[1][0]
+        flight.stop = halves[1][0]
         return halves[1]
 
-    def _leave(self, piece: _InFlight | None, error: SpikehouseError) -> None:
+    def _leave(self, flight: _InFlight | None, error: SpikehouseError) -> None:
         """End this thread, and the download too if no other connection is left."""
         with self._state:
-            others = [other for other in self._active if other is not piece]
+            others = [other for other in self._active if other is not flight]
             if isinstance(error, ChangedError | RangesIgnoredError) or not others:
                 self._failure = self._failure or error
             elif not self._stopping.is_set():
                 # a server may not like as many connections as we opened
                 log.warning("going on with one connection less: %s", error)
-                if piece is not None:
-                    self._active.remove(piece)
-                    self._waiting.appendleft((piece.position, piece.stop or piece.position))
+                if flight is not None:
+                    self._active.remove(flight)
+                    self._waiting.appendleft((flight.position, flight.stop or flight.position))
 
     # --- a byte range
 
-    def _fetch(self, piece: _InFlight, response: BaseHTTPResponse | None) -> None:
-        first = deque([response])
+    def _fetch(self, flight: _InFlight, response: BaseHTTPResponse | None) -> None:
+        given = [response]
 
         def attempt() -> None:
-            while not piece.is_done():
-                given = first.popleft() if first else None
-                answer = given or self._ask(piece)
+            while not flight.is_done():
+                answer = (given.pop() if given else None) or self._ask(flight)
                 try:
-                    with self._stoppable(piece, answer):
-                        self._receive(piece, answer)
+                    with self._stoppable(flight, answer):
+                        self._receive(flight, answer)
                 finally:
                     # not release_conn: what is left of a body must not reach the next request; one
                     # that was read to its end is back in the pool already
@@ -261,22 +262,22 @@ class RangeDownloader:
             has_met=True,
             sleep=sleep,
             # one stream begins again at the first byte
-            progress=lambda: piece.position if self._has_ranges else self._part.front,
+            progress=lambda: flight.position if self._has_ranges else self._part.front,
             # otherwise what the next answer brings may be of another version
             may_retry=lambda: self._part.version.is_resumable and not self._stopping.is_set(),
         )
 
-    def _ask(self, piece: _InFlight) -> BaseHTTPResponse:
+    def _ask(self, flight: _InFlight) -> BaseHTTPResponse:
         if self._stopping.is_set():
             raise _StoppedError
         remote, client, version = self._remote, self._client, self._part.version
         if self._has_ranges:
-            asked = piece.position, piece.stop or 0
+            asked = flight.position, flight.stop or 0
             response, answer = client.get(remote, asked, validator=version.validator)
         else:
             response, answer = client.get(remote)
             # a whole file begins at its beginning
-            piece.position = piece.unrecorded = piece.checksum = 0
+            flight.position = flight.unrecorded = flight.checksum = 0
         # without a validator, the published digest tells versions apart in the end
         is_vouched_for = answer.version.is_same(version) or version.sha256 is not None
         if not is_vouched_for or answer.version.differs(version):
@@ -288,7 +289,7 @@ class RangeDownloader:
         return response
 
     @contextlib.contextmanager
-    def _stoppable(self, piece: _InFlight, response: BaseHTTPResponse) -> Iterator[None]:
+    def _stoppable(self, flight: _InFlight, response: BaseHTTPResponse) -> Iterator[None]:
         """Let other threads end a blocking read of the body by shutting down its socket."""
         try:
             # a duplicate descriptor: that of the response may be closed and reused meanwhile
@@ -297,57 +298,58 @@ class RangeDownloader:
             # the body is empty or was read with the headers
             line = None
         with self._state:
-            piece.line, piece.last_byte = line, time.monotonic()
+            flight.line, flight.last_byte = line, time.monotonic()
         try:
             yield
         finally:
             with self._state:
-                piece.line = None
+                flight.line = None
             if line is not None:
                 line.close()
 
-    def _receive(self, piece: _InFlight, response: BaseHTTPResponse) -> None:
-        before, url = piece.position, self._remote.url
+    def _receive(self, flight: _InFlight, response: BaseHTTPResponse) -> None:
+        before, url = flight.position, self._remote.url
         try:
-            most = (piece.stop or MAX_FILE_BYTES) - before
+            most = (flight.stop or MAX_FILE_BYTES) - before
             for block in iterate_blocks(response, url=url, most=most):
                 if self._stopping.is_set():
                     raise _StoppedError
-                if piece.position == 0:
+                if flight.position == 0:
                     check_head(block, url, self._remote.name)
-                self._write(piece, memoryview(block))
-                piece.last_byte = time.monotonic()
-                if piece.is_done():
+                self._write(flight, memoryview(block))
+                flight.last_byte = time.monotonic()
+                if flight.is_done():
                     return
         finally:
-            self._record(piece)
-        if piece.stop is None:
-            piece.stop = piece.position
-        elif not self._has_ranges or piece.position == before:
+            self._record(flight)
+        if flight.stop is None:
+            flight.stop = flight.position
+        elif not self._has_ranges or flight.position == before:
             raise TransferError(
-                f"{url} promised the bytes up to {piece.stop} and sent them up to {piece.position}"
+                f"{url} promised the bytes up to {flight.stop} and sent them up to "
+                f"{flight.position}"
             )
 
-    def _write(self, piece: _InFlight, data: memoryview) -> None:
-        while data and not piece.is_done():
-            end = piece.position + BLOCK_BYTES - piece.position % BLOCK_BYTES
-            end = end if piece.stop is None else min(end, piece.stop)
-            some, data = data[: end - piece.position], data[end - piece.position :]
+    def _write(self, flight: _InFlight, data: memoryview) -> None:
+        while data and not flight.is_done():
+            end = flight.position + BLOCK_BYTES - flight.position % BLOCK_BYTES
+            end = end if flight.stop is None else min(end, flight.stop)
+            some, data = data[: end - flight.position], data[end - flight.position :]
             # one stream that began again, or the owner of a range that was slow and then was not
-            n_there = min(max(self._part.front - piece.position, 0), len(some))
+            n_there = min(max(self._part.front - flight.position, 0), len(some))
             if n_there > 0:
-                self._record(piece)
-                piece.position += n_there
-                piece.unrecorded = piece.position
+                self._record(flight)
+                flight.position += n_there
+                flight.unrecorded = flight.position
             new = some[n_there:]
-            self._part.write(piece.position, new)
+            self._part.write(flight.position, new)
             self._progress.update(len(new))
-            piece.checksum = zlib.crc32(new, piece.checksum)
-            piece.position += len(new)
-            if piece.position % BLOCK_BYTES == 0:
-                self._record(piece)
+            flight.checksum = zlib.crc32(new, flight.checksum)
+            flight.position += len(new)
+            if flight.position % BLOCK_BYTES == 0:
+                self._record(flight)
 
-    def _record(self, piece: _InFlight) -> None:
-        if piece.position > piece.unrecorded:
-            self._part.record(piece.unrecorded, piece.position, piece.checksum)
-        piece.unrecorded, piece.checksum = piece.position, 0
+    def _record(self, flight: _InFlight) -> None:
+        if flight.position > flight.unrecorded:
+            self._part.record(flight.unrecorded, flight.position, flight.checksum)
+        flight.unrecorded, flight.checksum = flight.position, 0
