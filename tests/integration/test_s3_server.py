@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from spikehouse.compat.fetch_api import FetchApi
+from spikehouse.compat.queries import FetchApi
 from spikehouse.demo import Survey
 from spikehouse.errors import NotFoundError, SourceError
 from spikehouse.survey import S3, VISUAL_CODING

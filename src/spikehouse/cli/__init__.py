@@ -107,10 +107,10 @@ def serve(
         from spikehouse.demo import serve as serve_survey
 
         survey = Survey(size=size, folder=folder)  # type: ignore[arg-type]  # it checks
-        serve_survey(survey, port=port, announce=lambda url: _announce(size, url))
 
+        def announce(url: str) -> None:
+            # flushed, because scripts read the URL from a pipe
+            sys.stdout.write(f"Serving the demo survey ({size}) at {url}\n")
+            sys.stdout.flush()
 
-def _announce(size: str, url: str) -> None:
-    # flushed, because scripts read the URL from a pipe
-    sys.stdout.write(f"Serving the demo survey ({size}) at {url}\n")
-    sys.stdout.flush()
+        serve_survey(survey, port=port, announce=announce)

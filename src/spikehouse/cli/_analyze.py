@@ -31,17 +31,9 @@ if TYPE_CHECKING:
 
 
 KEY_COLUMNS = (
-    "ecephys_structure_acronym",
-    "pref_ori_dg",
-    "g_osi_dg",
-    "g_dsi_dg",
-    "pref_sf_sg",
-    "image_selectivity_ns",
-    "on_off_ratio_fl",
-    "azimuth_rf",
-    "elevation_rf",
-    "p_value_rf",
-)
+    "ecephys_structure_acronym", "pref_ori_dg", "g_osi_dg", "g_dsi_dg", "pref_sf_sg",
+    "image_selectivity_ns", "on_off_ratio_fl", "azimuth_rf", "elevation_rf", "p_value_rf",
+)  # fmt: skip
 
 
 def analyze(

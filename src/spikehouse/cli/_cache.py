@@ -7,15 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spikehouse.cli._common import (
-    EXIT_ERROR,
-    Cache,
-    Host,
-    Size,
-    Sources,
-    open_cache,
-    plain_errors,
-)
+from spikehouse.cli._common import EXIT_ERROR, Cache, Host, Size, Sources, open_cache, plain_errors
 from spikehouse.cli._printing import echo, show_table
 
 if TYPE_CHECKING:
@@ -50,8 +42,7 @@ def clean(
         typer.Argument(help="Sessions whose files are removed as well.", metavar="[SESSION...]"),
     ] = None,
     all_parts: Annotated[
-        bool,
-        typer.Option("--all-parts", help="Also unfinished downloads of the last 24 hours."),
+        bool, typer.Option("--all-parts", help="Also unfinished downloads of the last 24 hours.")
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
     source: Sources = None,

@@ -166,23 +166,19 @@ def open_session(
         if "://" in what:
             session = EcephysSession.from_nwb_path(what)
         elif not what.isdigit():
-            session = _open_file(Path(what))
+            path = Path(what).expanduser()
+            if not path.is_file():
+                raise NotFoundError(
+                    f"there is no file {Path(what)}: use a session id, the path of a session file, "
+                    "or its URL"
+                )
+            session = EcephysSession.from_nwb_path(path)
         else:
             project = open_cache(sources, cache, host, size, offline=offline)
             resources.enter_context(project)
             place = name_place(sources, cache, host, size)
             session = _open_cached(project, int(what), stream=stream, place=place)
         yield resources.enter_context(session)
-
-
-def _open_file(path: Path) -> EcephysSession:
-    from spikehouse.session import EcephysSession
-
-    if not path.expanduser().is_file():
-        raise NotFoundError(
-            f"there is no file {path}: use a session id, the path of a session file, or its URL"
-        )
-    return EcephysSession.from_nwb_path(path.expanduser())
 
 
 def _open_cached(

@@ -55,11 +55,7 @@ def fetch(
             raise InvalidArgumentError("--lfp and --lfp-all cannot be combined")
         chosen = [int(name) if name.isdigit() else name for name in lfp or []]
         plan = project.plan(
-            sessions,
-            lfp=lfp_all or chosen or False,
-            scenes=scenes,
-            movies=movies,
-            tables=tables,
+            sessions, lfp=lfp_all or chosen or False, scenes=scenes, movies=movies, tables=tables
         )
         # on stderr, like progress bars: stdout is for results only
         echo(str(plan), err=not dry_run)

@@ -21,32 +21,16 @@ if TYPE_CHECKING:
 
 FAREWELL = "stopped; run the same command again"
 SESSION_COLUMNS = [
-    "session_type",
-    "age_in_days",
-    "sex",
-    "full_genotype",
-    "unit_count",
-    "probe_count",
-]
+    "session_type", "age_in_days", "sex", "full_genotype", "unit_count", "probe_count",
+]  # fmt: skip
 PROBE_COLUMNS = [
-    "ecephys_session_id",
-    "name",
-    "has_lfp_data",
-    "lfp_sampling_rate",
-    "channel_count",
-    "unit_count",
-    "ecephys_structure_acronyms",
-]
+    "ecephys_session_id", "name", "has_lfp_data", "lfp_sampling_rate", "channel_count",
+    "unit_count", "ecephys_structure_acronyms",
+]  # fmt: skip
 UNIT_COLUMNS = [
-    "ecephys_session_id",
-    "name",
-    "ecephys_structure_acronym",
-    "firing_rate",
-    "snr",
-    "isi_violations",
-    "presence_ratio",
-    "amplitude_cutoff",
-]
+    "ecephys_session_id", "name", "ecephys_structure_acronym", "firing_rate", "snr",
+    "isi_violations", "presence_ratio", "amplitude_cutoff",
+]  # fmt: skip
 
 Out: TypeAlias = Annotated[
     Path | None,
@@ -91,7 +75,7 @@ def sessions(
     """List the sessions."""
     with plain_errors(FAREWELL), open_tables(out, source, cache, host, size, offline) as project:
         table = project.get_session_table()
-        table = _only_ids(table, session, "session")
+        table = _only(table, None, session, "session")
         table = _only(table, "session_type", session_type, "session type")
         table = _only_in(table, structure)
         if genotype is not None:
@@ -167,20 +151,15 @@ def _give(table: pd.DataFrame, columns: list[str], out: Path | None, what: str, 
     show_table(table[[name for name in columns if name in table]], what=what, rows=rows)
 
 
-def _only_ids(table: pd.DataFrame, ids: list[int] | None, what: str) -> pd.DataFrame:
-    if not ids:
-        return table
-    _require(ids, table.index.tolist(), what)
-    return table[table.index.isin(ids)]
-
-
 def _only(
-    table: pd.DataFrame, column: str, values: list[int] | list[str] | None, what: str
+    table: pd.DataFrame, column: str | None, values: list[int] | list[str] | None, what: str
 ) -> pd.DataFrame:
+    """Return the rows with these values in a column, None for the index."""
     if not values:
         return table
-    _require(values, sorted(table[column].dropna().unique().tolist()), what)
-    return table[table[column].isin(values)]
+    found = table.index.to_series() if column is None else table[column]
+    _require(values, sorted(found.dropna().unique().tolist()), what)
+    return table[found.isin(values)]
 
 
 def _only_in(table: pd.DataFrame, structures: list[str] | None) -> pd.DataFrame:

@@ -7,11 +7,6 @@ file. Importing this package alone does nothing.
 
 from __future__ import annotations
 
-from spikehouse.compat.aliases import (
-    OFFERED,
-    CompatibilityError,
-    MissingModuleError,
-    install,
-)
+from spikehouse.compat.aliases import OFFERED, CompatibilityError, MissingModuleError, install
 
 __all__ = ["OFFERED", "CompatibilityError", "MissingModuleError", "install"]

@@ -14,12 +14,7 @@ import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
-from spikehouse.errors import (
-    InvalidArgumentError,
-    NotFoundError,
-    describe_choices,
-    guard_public,
-)
+from spikehouse.errors import InvalidArgumentError, NotFoundError, describe_choices, guard_public
 from spikehouse.labelled import Ids, align, rows_first, to_ids
 from spikehouse.plots._axes import CONDITION_COLORS, SEQUENTIAL, add_colorbar, line_colors, tidy
 from spikehouse.plots._grid import edges_around

@@ -38,9 +38,7 @@ def as_unsigned(counts: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 
 def build_time_window_domain(
-    bin_edges: npt.ArrayLike,
-    offsets: npt.ArrayLike,
-    callback: TimeDomainCallback | None = None,
+    bin_edges: npt.ArrayLike, offsets: npt.ArrayLike, callback: TimeDomainCallback | None = None
 ) -> npt.NDArray[np.float64]:
     """Add bin edges [s] to every offset [s]; returns (offsets, edges)."""
     return compute_time_domain(bin_edges, offsets, callback=callback)

@@ -11,8 +11,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from spikehouse import cache, session
-from spikehouse.compat.fetch_api import FetchApi
 from spikehouse.compat.functions import as_unsigned
+from spikehouse.compat.queries import FetchApi
 from spikehouse.session_source import SessionSource
 
 if TYPE_CHECKING:

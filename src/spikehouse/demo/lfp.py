@@ -211,11 +211,7 @@ def iterate_lfp(
 
 
 def _add_events(
-    course: np.ndarray,
-    model: FieldModel,
-    at: np.ndarray,
-    onsets: np.ndarray,
-    strength: np.ndarray,
+    course: np.ndarray, model: FieldModel, at: np.ndarray, onsets: np.ndarray, strength: np.ndarray
 ) -> None:
     """Add the responses to all events that reach into a slab."""
     first = np.searchsorted(onsets, at[0] - RESPONSE_S)
@@ -231,10 +227,7 @@ SHANK_MIDDLE_UM = 24.0
 
 
 def write_lfp(
-    plan: SessionPlan,
-    probe_id: int,
-    path: Path,
-    progress: Callable[[int, int], None] | None = None,
+    plan: SessionPlan, probe_id: int, path: Path, progress: Callable[[int, int], None] | None = None
 ) -> None:
     """Simulate the LFP of a probe and write it in slabs, with at most 350 MB of memory."""
     timeline = make_timeline(plan)

@@ -23,13 +23,7 @@ MAX_DELAY_MS = 0.4
 
 
 def draw_spike_times(
-    unit: Unit,
-    unit_id: int,
-    *,
-    seed: int,
-    session_id: int,
-    model: RateModel,
-    laser: pd.DataFrame,
+    unit: Unit, unit_id: int, *, seed: int, session_id: int, model: RateModel, laser: pd.DataFrame
 ) -> np.ndarray:
     """Draw the sorted spike times [s] of a unit; their number follows from its firing rate."""
     # Given their number, the spikes of a Poisson process are independent draws from its rate.

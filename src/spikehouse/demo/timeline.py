@@ -114,13 +114,7 @@ def _make_block(
     name: str, start: np.ndarray, stop: np.ndarray, block: float, rows: np.ndarray
 ) -> pd.DataFrame:
     return pd.DataFrame(
-        {
-            "name": name,
-            "start_time": start,
-            "stop_time": stop,
-            "stimulus_block": block,
-            "row": rows,
-        }
+        {"name": name, "start_time": start, "stop_time": stop, "stimulus_block": block, "row": rows}
     )
 
 

@@ -20,13 +20,7 @@ from spikehouse.errors import InvalidArgumentError, InvalidFileError
 from spikehouse.nwb import _remote
 from spikehouse.nwb._byte_readers import close_file, find_reader, open_file
 from spikehouse.nwb._check_size import LIBRARY_ERRORS, one_budget, reading, user_block
-from spikehouse.nwb._safe_open import (
-    describe_members,
-    find_dataset,
-    find_group,
-    list_names,
-    member,
-)
+from spikehouse.nwb._safe_open import describe_members, find_dataset, find_group, list_names, member
 from spikehouse.nwb._validate_columns import (
     Scalar,
     check_column,

@@ -123,11 +123,11 @@ def read_rig(file: Hdf5File) -> dict[str, Any] | None:
     return {"geometry": geometry, "equipment": read_text(group, "equipment")}
 
 
+# ---- probes and channels
+
 DEVICES = "general/devices"
 GROUPS = "general/extracellular_ephys"
 ELECTRODES = "general/extracellular_ephys/electrodes"
-
-# ---- probes and channels
 
 OUTSIDE_THE_BRAIN = ("", "None", "nan")
 

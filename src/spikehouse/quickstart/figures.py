@@ -158,11 +158,7 @@ def find_selective_unit(design: xr.DataArray, classes: pd.Series) -> int:
 
 
 def _draw_selective_unit(
-    ax: Axes,
-    spikes: pd.DataFrame,
-    design: xr.DataArray,
-    classes: pd.Series,
-    stimulus: Decodable,
+    ax: Axes, spikes: pd.DataFrame, design: xr.DataArray, classes: pd.Series, stimulus: Decodable
 ) -> None:
     from spikehouse.plots import plot_raster
 

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from spikehouse.compat.fetch_api import FetchApi
+from spikehouse.compat.queries import FetchApi
 from spikehouse.compat.sessions import EcephysProjectCache
 from spikehouse.errors import NotFoundError
 from spikehouse.schema.cache_tables import CHANNELS, UNITS

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from spikehouse.compat.stimulus_analysis.base import StimulusAnalysis
-from spikehouse.compat.stimulus_analysis.gratings import (
+from spikehouse.compat.stimulus_analysis.classes import (
     DotMotion,
     DriftingGratings,
+    Flashes,
+    NaturalMovies,
+    NaturalScenes,
+    ReceptiveFieldMapping,
     StaticGratings,
 )
-from spikehouse.compat.stimulus_analysis.images import Flashes, NaturalMovies, NaturalScenes
-from spikehouse.compat.stimulus_analysis.receptive_field_mapping import ReceptiveFieldMapping
 
 __all__ = [
     "DotMotion",

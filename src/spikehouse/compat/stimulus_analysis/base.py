@@ -221,10 +221,7 @@ class StimulusAnalysis:
         return self._gather(self._find_names(), self._columns)
 
     def _gather(
-        self,
-        names: Sequence[str],
-        columns: Mapping[str, str],
-        trial_duration: float | None = None,
+        self, names: Sequence[str], columns: Mapping[str, str], trial_duration: float | None = None
     ) -> StimulusResponses:
         """Return the responses to stimuli with renamed columns, given as ours → theirs."""
         table = self.ecephys_session.get_stimulus_table(names, missing="nan")
