@@ -500,11 +500,8 @@ class EcephysSession:
         ``lfp.indexes["time"].is_monotonic_increasing`` checks all of them.
         """
         probe_id = to_id(probe_id, "probe_id")
-        lfp = (
-            self.api.get_lfp(probe_id)
-            if chunks is None
-            else self.api.get_lfp(probe_id, chunks=chunks)
-        )
+        options: dict[str, Any] = {} if chunks is None else {"chunks": chunks}
+        lfp = self.api.get_lfp(probe_id, **options)
         if not mask_invalid_intervals:
             return lfp
         names = {"all_probes", str(self.probes.loc[probe_id, "description"])}
@@ -1056,9 +1053,8 @@ class EcephysSession:
         return known.get_indexer(pd.Index(given)).astype(np.int64)
 
     def _select_units(self, ids: Ids | None) -> list[int]:
-        if ids is None:
-            return [int(unit) for unit in self.units.index]
-        found = _check_ids(ids, self.units.index, name="unit_id", one="unit")
+        known: Any = self.units.index
+        found = known if ids is None else _check_ids(ids, known, name="unit_id", one="unit")
         return [int(unit) for unit in found]
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, get_args, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -14,11 +14,10 @@ from spikehouse.decoding._inputs import Fold, Problem
 from spikehouse.errors import InvalidArgumentError, describe_choices
 from spikehouse.labelled import align
 
-SplitName = Literal["kfold", "stratified", "blocked", "repeated-stratified"]
-
 N_SPLITS = 5
 N_REPEATS = 10
 GIVEN_FOLDS = "given folds"
+VALID_CV = "a number of folds, a splitter with .split(X, y), or pairs of (training, test) positions"
 
 
 @runtime_checkable
@@ -162,12 +161,26 @@ def _widen(is_test: npt.NDArray[np.bool_], gap: int) -> npt.NDArray[np.bool_]:
 def _as_splitter(
     cv: object, *, n_rows: int, groups: npt.NDArray[Any] | None, seed: int
 ) -> Splitter | list[tuple[Any, Any]]:
-    from sklearn.model_selection import KFold
+    from sklearn.model_selection import KFold, RepeatedStratifiedKFold, StratifiedKFold
 
+    named: dict[str, Callable[[], Any]] = {
+        "kfold": lambda: _as_splitter(N_SPLITS, n_rows=n_rows, groups=groups, seed=seed),
+        "stratified": lambda: StratifiedKFold(N_SPLITS, shuffle=True, random_state=seed),
+        "blocked": lambda: _blocked(groups),
+        "repeated-stratified": lambda: RepeatedStratifiedKFold(
+            n_splits=N_SPLITS, n_repeats=N_REPEATS, random_state=seed
+        ),
+    }
+    if isinstance(cv, str):
+        if cv not in named:
+            raise InvalidArgumentError(
+                f"cv={cv!r} is not a valid name ({describe_choices(cv, named)}); also valid: "
+                f"{VALID_CV}"
+            )
+        splitter: Splitter = named[cv]()
+        return splitter
     if cv is None:
         cv = N_SPLITS
-    if isinstance(cv, str):
-        return _named_splitter(cv, n_rows=n_rows, groups=groups, seed=seed)
     if isinstance(cv, (int, np.integer)) and not isinstance(cv, bool):
         if not 2 <= cv <= n_rows:
             raise InvalidArgumentError(
@@ -175,37 +188,8 @@ def _as_splitter(
             )
         return KFold(int(cv))  # type: ignore[no-any-return]
     if isinstance(cv, bool) or not isinstance(cv, (Splitter, Iterable)):
-        raise InvalidArgumentError(
-            f"cv={cv!r} is not valid: a number of folds, a splitter with .split(X, y), or pairs of "
-            "(training, test) positions"
-        )
+        raise InvalidArgumentError(f"cv={cv!r} is not valid: {VALID_CV}")
     return cv if isinstance(cv, Splitter) else list(cv)
-
-
-def _named_splitter(
-    name: str, *, n_rows: int, groups: npt.NDArray[Any] | None, seed: int
-) -> Splitter | list[tuple[Any, Any]]:
-    from sklearn.model_selection import RepeatedStratifiedKFold, StratifiedKFold
-
-    splitter: Any
-    if name == "kfold":
-        return _as_splitter(N_SPLITS, n_rows=n_rows, groups=groups, seed=seed)
-    if name == "stratified":
-        splitter = StratifiedKFold(N_SPLITS, shuffle=True, random_state=seed)
-    elif name == "repeated-stratified":
-        splitter = RepeatedStratifiedKFold(
-            n_splits=N_SPLITS, n_repeats=N_REPEATS, random_state=seed
-        )
-    elif name == "blocked":
-        splitter = _blocked(groups)
-    else:
-        raise InvalidArgumentError(
-            f"cv={name!r} is not a valid name ({describe_choices(name, get_args(SplitName))}); "
-            "also valid: a number of folds, a splitter with .split(X, y), or pairs of "
-            "(training, test) positions"
-        )
-    checked: Splitter = splitter
-    return checked
 
 
 def _blocked(groups: npt.NDArray[Any] | None) -> BlockedKFold:
