@@ -214,7 +214,8 @@ class EcephysSession:
         return {name: text for name, text in lines.items() if text}
 
     def _describe_units(self) -> str:
-        units = f"{self.num_units}: {_listed(self.structurewise_unit_counts)}"
+        counts = self.structurewise_unit_counts.items()
+        units = f"{self.num_units}: {', '.join(f'{name} {count}' for name, count in counts)}"
         left_out = getattr(self.api, "count_out_of_brain_units", lambda: 0)()
         if not left_out:
             return units
@@ -1070,10 +1071,6 @@ def _no_rows(*columns: str) -> pd.DataFrame:
 def _structures(table: pd.DataFrame) -> pd.Series[Any]:
     # without registration to an atlas there is no such column
     return table.get("ecephys_structure_acronym", pd.Series(dtype=object))
-
-
-def _listed(counts: pd.Series[int]) -> str:
-    return ", ".join(f"{name} {count}" for name, count in counts.items())
 
 
 def _check_ids(ids: Ids, known: pd.Index[Any], *, name: str, one: str) -> Ints:

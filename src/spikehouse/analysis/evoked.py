@@ -72,8 +72,6 @@ def compute_evoked_responses(
     (on rates). The baseline should be free of other stimuli: where presentations follow each other
     without a pause, it holds the response to the one before.
 
-    All units are tested at once; sign flips are matrix products of signs and differences.
-
     References
     ----------
     Wilcoxon (1945), Biometrics Bull. 1, 80, doi:10.2307/3001968. Phipson & Smyth (2010), Stat.

@@ -1,4 +1,7 @@
-"""Metrics of drifting and static gratings and of moving dots."""
+"""Metrics of drifting and static gratings and of moving dots.
+
+Siegle et al. 2021, doi:10.1038/s41586-020-03171-x.
+"""
 
 from __future__ import annotations
 
@@ -125,10 +128,6 @@ def compute_static_gratings_metrics(
     -----
     Responses are spikes from the onset to the end of the presentation. The functions named
     document how the two definitions differ.
-
-    References
-    ----------
-    Siegle et al. 2021, doi:10.1038/s41586-020-03171-x.
     """
     responses = responses.defined_as(definition)
     orientation = condition_values(responses, "orientation")
@@ -174,10 +173,6 @@ def compute_dot_motion_metrics(
     Published tables take the blank sweeps of this stimulus for one more condition: the preferred
     one, at which fano, time_to_peak and run_* are measured, can be the blank, and
     lifetime_sparseness_dm counts it. Corrected ones leave them out, as those of all other stimuli.
-
-    References
-    ----------
-    Siegle et al. 2021, doi:10.1038/s41586-020-03171-x.
     """
     responses = responses.defined_as(definition)
     direction, speed = (condition_values(responses, name) for name in ("Dir", "Speed"))

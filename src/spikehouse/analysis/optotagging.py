@@ -254,6 +254,8 @@ def _compare(
     options: OptotagOptions,
 ) -> dict[str, npt.NDArray[Any]]:
     """Return every column as an array (n_groups, n_units)."""
+    from scipy.stats import binom
+
     onsets = pulses["start_time"].to_numpy(dtype=np.float64)
     width = pulses["stop_time"].to_numpy(dtype=np.float64) - onsets
     pieces = _lay_windows(onsets, width, options)
@@ -270,10 +272,15 @@ def _compare(
     seconds = add((pieces[..., 1] - pieces[..., 0]).sum(axis=1))[:, None]
     seconds_before = n_pulses * (options.baseline[1] - options.baseline[0])
     rate, rate_before = divide(evoked, seconds), baseline / seconds_before
-    p_value = _test_rates(evoked, baseline, seconds / (seconds + seconds_before))
+    total, share = evoked + baseline, seconds / (seconds + seconds_before)
+    p_value = np.asarray(binom.sf(evoked - 1, total, share), dtype=np.float64)
+    # without spikes, or without time to respond in, there is nothing to test
+    p_value[(total == 0) | np.broadcast_to(share == 0, total.shape)] = np.nan
     p_adjusted = adjust_p_values(p_value, axis=1)
     ratio = divide(rate, rate_before)
-    latency, jitter = _summarise_first(first, group, n_groups)
+    by_condition, groups = pd.DataFrame(first).groupby(group), np.arange(n_groups)
+    latency = by_condition.median().reindex(groups).to_numpy(dtype=np.float64)
+    jitter = by_condition.std().reindex(groups).to_numpy(dtype=np.float64)
     is_pulse = divide(add(width), n_pulses[:, 0]) <= options.longest_pulse + 1e-9
     is_tagged = (p_adjusted <= options.alpha) & (ratio >= options.smallest_ratio)
     return {
@@ -317,23 +324,3 @@ def _find_spikes(
     first = np.full(counts.shape, np.inf)
     np.minimum.at(first, (pulse, place), spikes.index.to_numpy(dtype=np.float64) - onsets[pulse])
     return counts, np.where(np.isfinite(first), first, np.nan)
-
-
-def _test_rates(evoked: Floats, baseline: Floats, share: Floats) -> Floats:
-    from scipy.stats import binom
-
-    total = evoked + baseline
-    p_value: Floats = binom.sf(evoked - 1, total, share)
-    # without spikes, or without time to respond in, there is nothing to test
-    p_value[(total == 0) | np.broadcast_to(share == 0, total.shape)] = np.nan
-    return p_value
-
-
-def _summarise_first(
-    first: Floats, group: npt.NDArray[np.int64], n_groups: int
-) -> tuple[Floats, Floats]:
-    by_condition = pd.DataFrame(first).groupby(group)
-    rows = np.arange(n_groups)
-    median = by_condition.median().reindex(rows).to_numpy(dtype=np.float64)
-    spread = by_condition.std().reindex(rows).to_numpy(dtype=np.float64)
-    return median, spread

@@ -33,10 +33,8 @@ class ChanceResult(Described):
         Mean accuracy of the shuffles.
     is_within_blocks
         Whether labels were shuffled only within stimulus blocks.
-    estimator
-        Description of the model.
-    cv
-        Description of the cross-validation.
+    estimator, cv
+        Descriptions of the model and of the cross-validation.
     notes
         Warnings about the result, as in :class:`DecodingResult`.
     """

@@ -58,14 +58,10 @@ class DecodingResult(Described):
     predictions
         One row per tested presentation, in the order of the folds: ``fold``, ``actual``,
         ``predicted``; index: the presentations.
-    n_presentations
-        Number of rows of the design.
-    n_units
-        Number of columns of the design.
-    estimator
-        Description of the model that was fitted to each fold.
-    cv
-        Description of the cross-validation.
+    n_presentations, n_units
+        Number of rows and of columns of the design.
+    estimator, cv
+        Descriptions of the model that was fitted to each fold and of the cross-validation.
     notes
         Warnings about the result: constant units, classes without training rows, fits that did
         not converge.

@@ -233,13 +233,6 @@ def _check_numbers(n_units: Sequence[int] | npt.ArrayLike | None, n_all: int) ->
     return [int(number) for number in numbers]
 
 
-def _unit_ids(design: Design) -> pd.Index | None:
-    if isinstance(design, xr.DataArray):
-        found = design.indexes.get("unit_id")
-        return None if found is None else pd.Index(found)
-    return design.columns if isinstance(design, pd.DataFrame) else None
-
-
 def _areas_of_columns(
     design: Design,
     areas: pd.Series | pd.DataFrame | npt.ArrayLike,
@@ -253,7 +246,10 @@ def _areas_of_columns(
                 f"areas has no column {area_column!r}; {describe_choices(area_column, areas)}"
             )
         areas = areas[area_column]
-    units = _unit_ids(rows_first(design))
+    design = rows_first(design)
+    units = design.columns if isinstance(design, pd.DataFrame) else None
+    if isinstance(design, xr.DataArray):
+        units = design.indexes.get("unit_id")
     if isinstance(areas, pd.Series) and units is not None:
         return look_up(units, areas, name="areas").reset_index(drop=True)
     # numpy would convert missing values in a list to text

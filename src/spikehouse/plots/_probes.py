@@ -112,7 +112,16 @@ def plot_probes(
     ax.set_xlim(-0.5, len(ids) - 0.5 + (0.15 if stretches else 0.0))
     ax.set_ylabel(TIP_LABEL)
     if not stretches:
-        _add_legend(ax, colors, markers)
+        from matplotlib.lines import Line2D
+
+        handles = [
+            Line2D(
+                [], [], linestyle="", marker=markers[name], markersize=5, color=color, label=name
+            )
+            for name, color in colors.items()
+            if name
+        ]
+        add_legend(ax, handles=handles)
     return tidy(ax, title=title)
 
 
@@ -227,14 +236,3 @@ def _structure_markers(colors: dict[str, str]) -> dict[str, str]:
         markers[name] = LINE_MARKERS[seen[color] % len(LINE_MARKERS)]
         seen[color] += 1
     return markers
-
-
-def _add_legend(ax: Axes, colors: dict[str, str], markers: dict[str, str]) -> None:
-    from matplotlib.lines import Line2D
-
-    handles = [
-        Line2D([], [], linestyle="", marker=markers[name], markersize=5, color=color, label=name)
-        for name, color in colors.items()
-        if name
-    ]
-    add_legend(ax, handles=handles)

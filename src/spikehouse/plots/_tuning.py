@@ -98,11 +98,14 @@ def plot_tuning_curve(
     for number, (color, (name, part)) in enumerate(
         zip(line_colors(len(lines)), lines, strict=True)
     ):
-        stats = _mean_and_error(part)
-        x = np.searchsorted(places, stats.index) if scale == "even" else stats.index.to_numpy()
+        by_value = part.groupby("value")["response"]
+        mean = by_value.mean()
+        # the error of a single presentation is NaN
+        error: pd.Series[float] = by_value.std() / np.sqrt(by_value.size())
+        x = np.searchsorted(places, mean.index) if scale == "even" else mean.index.to_numpy()
         marker = LINE_MARKERS[number % len(LINE_MARKERS)]
         ax.errorbar(
-            x, stats["mean"].to_numpy(), yerr=stats["error"].to_numpy(), label=short(name),
+            x, mean.to_numpy(), yerr=error.to_numpy(), label=short(name),
             color=color, marker=marker, markersize=4.5, linewidth=1.3, elinewidth=1.0, capsize=2.0,
         )  # fmt: skip
     blank = table.loc[table["value"].isna(), "response"].dropna()
@@ -211,12 +214,6 @@ def _as_table(
             f"{', '.join(str(shape) for shape in shapes[: 2 if groups is None else 3])}"
         )
     return pd.DataFrame(columns)
-
-
-def _mean_and_error(part: pd.DataFrame) -> pd.DataFrame:
-    """Return mean and standard error by value; the error of a single presentation is NaN."""
-    grouped = part.groupby("value")["response"]
-    return pd.DataFrame({"mean": grouped.mean(), "error": grouped.std() / np.sqrt(grouped.size())})
 
 
 def _draw_blank(ax: Axes, responses: pd.Series, *, has_legend: bool) -> None:

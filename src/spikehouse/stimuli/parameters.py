@@ -88,13 +88,9 @@ def factorize(column: pd.Series[Any]) -> Parameter:
     else:
         found, uniques = pd.factorize(column)
         codes = found.astype(np.int32)
-        values = _as_objects([_plain(value) for value in uniques])
+        values = _as_objects([v.item() if isinstance(v, np.generic) else v for v in uniques])
     absent = np.array([isinstance(v, str) and v in _NOT_AVAILABLE for v in values] + [True])
     return Parameter(np.where(absent[codes], np.int32(-1), codes), values)
-
-
-def _plain(value: Any) -> Any:  # noqa: ANN401 - a scalar of any kind
-    return value.item() if isinstance(value, np.generic) else value
 
 
 def _as_objects(values: list[Any]) -> npt.NDArray[np.object_]:

@@ -123,7 +123,9 @@ def build_presentations(table: pd.DataFrame, invalid_times: pd.DataFrame) -> Pre
         columns["color"], triplets = split_color(columns["color"])
         if "color_triplet" not in columns or columns["color_triplet"].is_empty:
             columns["color_triplet"] = triplets
-    columns = {name: parse(name, columns[name]) for name in _sorted_names(columns)}
+    first = [name for name in _ORDER if name in columns]
+    names = [*first, *sorted(set(columns) - set(first))]
+    columns = {name: parse(name, columns[name]) for name in names}
     start, stop = table["start_time"].to_numpy(float), table["stop_time"].to_numpy(float)
     return Presentations(
         ids=table.index.to_numpy(dtype=np.int64),
@@ -161,11 +163,6 @@ def _collapse_capitals(columns: dict[str, Parameter]) -> dict[str, Parameter]:
         merged[name] = translate(both, {})
         del merged[twin]
     return merged
-
-
-def _sorted_names(columns: Mapping[str, Parameter]) -> list[str]:
-    first = [name for name in _ORDER if name in columns]
-    return first + sorted(set(columns) - set(first))
 
 
 def select_tagged_intervals(invalid_times: pd.DataFrame, tags: Collection[str]) -> pd.DataFrame:
