@@ -69,8 +69,8 @@ def align_lfp(
     if method not in METHODS:
         raise InvalidArgumentError(f"method={method!r}; {describe_choices(method, METHODS)}")
     labels, times = _check_onsets(onsets)
-    samples = _check_times(lfp)
-    interval = _sampling_interval(samples)
+    samples = check_times(lfp)
+    interval = find_interval(samples)
     relative = _sample_window(window, interval)
     rows, is_found = _find_nearest(samples, times[:, np.newaxis] + relative, interval)
     dim = str(labels.name) if labels.name is not None else "onset"
@@ -102,18 +102,20 @@ def _check_onsets(
     return labels, times
 
 
-def _check_times(lfp: xr.DataArray) -> pd.Index:
+def check_times(lfp: xr.DataArray) -> pd.Index:
+    """Return the times [s] of a recording, which has two or more, in order."""
     index = time_index(lfp)
     if len(index) < 2:
         raise InvalidArgumentError(
-            f"the recording has {len(index)} samples; aligning needs two to know the interval"
+            f"the recording has {len(index)} samples; it takes two to know their interval"
         )
     if not is_increasing(index):
         raise InvalidArgumentError(OUT_OF_ORDER)
     return index
 
 
-def _sampling_interval(samples: pd.Index) -> float:
+def find_interval(samples: pd.Index) -> float:
+    """Return the median interval between samples [s], from runs spread over the recording."""
     n_gaps = len(samples) - 1
     first = np.linspace(0, n_gaps - RUN, N_RUNS).astype(np.int64)[:, np.newaxis]
     # neighbouring runs of a short recording would overlap

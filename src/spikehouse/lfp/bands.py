@@ -11,8 +11,7 @@ import pandas as pd
 import xarray as xr
 
 from spikehouse.errors import InvalidArgumentError
-from spikehouse.lfp.alignment import OUT_OF_ORDER, _sampling_interval
-from spikehouse.lfp.lazy_times import is_increasing, time_index
+from spikehouse.lfp.alignment import check_times, find_interval
 
 # Oscillations of the cortex, as Buzsáki & Draguhn (2004), Science 304, 1926, Fig. 1,
 # doi:10.1126/science.1099745 draw the limits [Hz].
@@ -63,7 +62,7 @@ def compute_spectrum(lfp: xr.DataArray, *, segment_length: float = 2.0) -> xr.Da
     """
     from scipy.signal import get_window
 
-    times = time_index(lfp)
+    times = check_times(lfp)
     interval, n_segment = _check_segment(times, segment_length)
     window = get_window("hann", n_segment)
     frequencies = np.fft.rfftfreq(n_segment, interval)
@@ -141,7 +140,7 @@ def compute_band_power(
             "bands is empty; name at least one with its limits [Hz], for instance "
             "{'theta': (4, 10)}"
         )
-    interval, n_segment = _check_segment(time_index(lfp), segment_length)
+    interval, n_segment = _check_segment(check_times(lfp), segment_length)
     grid = np.fft.rfftfreq(n_segment, interval)
     for name, (low, high) in bands.items():
         if not (0 <= low < high <= 0.5 / interval) or not ((grid >= low) & (grid < high)).any():
@@ -170,11 +169,7 @@ def compute_band_power(
 
 
 def _check_segment(times: pd.Index, segment_length: float) -> tuple[float, int]:
-    if len(times) < 2 or not is_increasing(times):
-        raise InvalidArgumentError(
-            OUT_OF_ORDER if len(times) > 1 else "a spectrum needs more than one sample"
-        )
-    interval = _sampling_interval(times)
+    interval = find_interval(times)
     n_segment = round(segment_length / interval) if np.isfinite(segment_length) else 0
     if not 4 <= n_segment <= len(times):
         raise InvalidArgumentError(
