@@ -132,39 +132,30 @@ def _make_windows(
     bin_width: float,
     step: float | None,
 ) -> Floats:
-    if windows is None:
-        return _regular_windows(presentations, span, bin_width, step)
-    if span is not None or step is not None:
-        raise InvalidArgumentError("windows cannot be combined with span or step")
-    bounds = np.asarray(windows, dtype=np.float64)
-    if bounds.ndim != 2 or bounds.shape[1] != 2 or not len(bounds):
-        raise InvalidArgumentError(
-            f"windows must be pairs of (start, stop) in s, such as [(0, 0.05), (0.05, 0.1)]; "
-            f"these have the shape {bounds.shape}"
-        )
-    wrong = np.flatnonzero(~(np.isfinite(bounds).all(axis=1) & (bounds[:, 1] > bounds[:, 0])))
-    if wrong.size:
-        start, stop = bounds[wrong[0]]
-        raise InvalidArgumentError(
-            f"window {wrong[0]} is ({start:g}, {stop:g}); a window must stop after it starts"
-        )
-    return bounds
-
-
-def _regular_windows(
-    presentations: pd.DataFrame,
-    span: tuple[float, float] | None,
-    bin_width: float,
-    step: float | None,
-) -> Floats:
+    if windows is not None:
+        if span is not None or step is not None:
+            raise InvalidArgumentError("windows cannot be combined with span or step")
+        bounds = np.asarray(windows, dtype=np.float64)
+        if bounds.ndim != 2 or bounds.shape[1] != 2 or not len(bounds):
+            raise InvalidArgumentError(
+                f"windows must be pairs of (start, stop) in s, such as [(0, 0.05), (0.05, 0.1)]; "
+                f"these have the shape {bounds.shape}"
+            )
+        wrong = np.flatnonzero(~(np.isfinite(bounds).all(axis=1) & (bounds[:, 1] > bounds[:, 0])))
+        if wrong.size:
+            start, stop = bounds[wrong[0]]
+            raise InvalidArgumentError(
+                f"window {wrong[0]} is ({start:g}, {stop:g}); a window must stop after it starts"
+            )
+        return bounds
     stride = bin_width if step is None else step
     if not (np.isfinite([bin_width, stride]).all() and bin_width > 0 and stride > 0):
         raise InvalidArgumentError(
             f"bin_width={bin_width!r} and step={step!r}; valid: lengths above 0 s"
         )
     if span is None:
-        bounds = [_times(presentations, name) for name in ("start_time", "stop_time")]
-        starts, stops = check_windows(pd.concat(bounds, axis=1)).T
+        times = [_times(presentations, name) for name in ("start_time", "stop_time")]
+        starts, stops = check_windows(pd.concat(times, axis=1)).T
         span = (0.0, float((stops - starts).min()))
     start, stop = (float(edge) for edge in span)
     if not stop - start >= bin_width - ROUNDING:
@@ -175,8 +166,7 @@ def _regular_windows(
     # multiplied, not added up, so that adjacent windows share their edges to the last bit
     n_windows = int(np.floor((stop - start - bin_width) / stride + ROUNDING)) + 1
     starts = start + np.arange(n_windows) * stride
-    windows: Floats = np.stack([starts, starts + bin_width], axis=1)
-    return windows.round(12)
+    return np.stack([starts, starts + bin_width], axis=1).round(12)
 
 
 def _times(presentations: pd.DataFrame, column: str) -> pd.Series[float]:
