@@ -128,7 +128,11 @@ class _Finder(MetaPathFinder):
             return None
         if fullname not in OFFERED:
             # without `name=`, with which `from package import module` would hide the message
-            raise MissingModuleError(_explain(fullname))
+            raise MissingModuleError(
+                f"spikehouse's compatibility layer has no module {fullname}. It offers these: "
+                f"{', '.join(name for name in OFFERED if OFFERED[name])}. For anything else, "
+                "AllenSDK itself is needed"
+            )
         is_package = any(name.startswith(f"{fullname}.") for name in OFFERED)
         spec = ModuleSpec(fullname, _Loader(), origin=__file__, is_package=is_package)
         # so that `cannot import name …` names this file, which has the table
@@ -172,11 +176,3 @@ def _find_allensdk() -> str | None:
     spec = importlib.util.find_spec(ROOT)
     # a folder without code is found as a namespace, with no loader that has an origin
     return spec.origin if spec is not None and spec.has_location else None
-
-
-def _explain(fullname: str) -> str:
-    offered = [name for name in OFFERED if OFFERED[name]]
-    return (
-        f"spikehouse's compatibility layer has no module {fullname}. It offers these: "
-        f"{', '.join(offered)}. For anything else, AllenSDK itself is needed"
-    )

@@ -173,16 +173,13 @@ def _fill(
     with reading(dataset):
         for start, stop in _blocks(spans, size):
             wanted = _within(rows, start, stop)
-            into = slice(filled, filled + _count(wanted, stop - start))
+            picked_rows = range(stop - start)[wanted] if isinstance(wanted, slice) else wanted
+            into = slice(filled, filled + len(picked_rows))
             if values[into].shape == (stop - start, right - left):
                 dataset.read_direct(values, np.s_[start:stop, left:right], np.s_[into, :])
             else:
                 values[into] = dataset[start:stop, left:right][wanted][:, picked]
             filled = into.stop
-
-
-def _count(wanted: slice | npt.NDArray[np.int64], length: int) -> int:
-    return len(range(*wanted.indices(length))) if isinstance(wanted, slice) else len(wanted)
 
 
 def open_lfp(
@@ -215,7 +212,11 @@ def open_lfp(
         )
     lazy = DatasetArray(file, data.name)
     values = indexing.LazilyIndexedArray(lazy)
-    coords = _coordinates(times, channels)
+    # given an array, xarray would import all of Dask to check whether it is one of Dask's
+    time, channel = PandasIndex(times, "time"), PandasIndex(pd.Index(channels), "channel")
+    unread = xr.IndexVariable("time", UnreadTimes(times))  # type: ignore[no-untyped-call]
+    variables = {"time": unread, **channel.create_variables()}
+    coords = xr.Coordinates(variables, {"time": time, "channel": channel})
     attrs = {"units": "V", "probe_id": probe_id, "source": f"{file.path}:{data.name}"}
     lfp = xr.DataArray(values, coords, ("time", "channel"), "LFP", attrs)
     if chunks is not None:
@@ -235,14 +236,6 @@ def _open_times(file: Hdf5File, series: h5py.Group) -> pd.Index:
     # making the index here avoids a copy of the times
     times: pd.Index = pd.Index(read_whole(dataset), copy=False, name="time")
     return times
-
-
-def _coordinates(times: pd.Index, channels: npt.NDArray[np.int64]) -> xr.Coordinates:
-    # given an array, xarray would import all of Dask to check whether it is one of Dask's
-    time, channel = PandasIndex(times, "time"), PandasIndex(pd.Index(channels), "channel")
-    unread = xr.IndexVariable("time", UnreadTimes(times))  # type: ignore[no-untyped-call]
-    variables = {"time": unread, **channel.create_variables()}
-    return xr.Coordinates(variables, {"time": time, "channel": channel})
 
 
 def _require_dask(chunks: object) -> None:

@@ -215,10 +215,7 @@ def _draw_population(
     ax.set_title(ax.get_title(loc="left"), loc="left", fontsize="medium", pad=14)
     ax.set_xlim(0.0, stops[-1])
     ax.set_xlabel("time from the first onset (s)")
-    _label_depths(ax, recording.units["probe_vertical_position"])
-
-
-def _label_depths(ax: Axes, depths: pd.Series) -> None:
+    depths = recording.units["probe_vertical_position"]
     at = np.unique(np.linspace(0, len(depths) - 1, min(N_DEPTH_TICKS, len(depths))).astype(int))
     ax.set_yticks(at, [f"{depth:.0f}" for depth in depths.iloc[at]])
     ax.set_ylabel(f"{len(depths)} units, by position on the probe (µm from the tip)")

@@ -50,7 +50,8 @@ class QuickstartOptions:
     host: str | None = None
 
     def __post_init__(self) -> None:
-        if self.source not in SOURCES and not self._looks_like_a_path():
+        is_path = self.source.endswith((".nwb", ".h5")) or Path(self.source).exists()
+        if self.source not in SOURCES and not is_path:
             raise InvalidArgumentError(
                 f"unknown source {self.source!r}: {describe_choices(self.source, SOURCES)}, "
                 "or the path of a session file (.nwb)"
@@ -82,6 +83,3 @@ class QuickstartOptions:
         words += [] if self.cache is None else ["--cache", str(self.cache)]
         words += ["--out", str(self.out)]
         return shlex.join(words)
-
-    def _looks_like_a_path(self) -> bool:
-        return self.source.endswith((".nwb", ".h5")) or Path(self.source).exists()

@@ -170,8 +170,15 @@ def show_best_and_worst(
     templates: dict[Any, npt.NDArray[Any]] = {}
     if stimulus.has_images and recording.read_template is not None:
         templates = {label: recording.read_template(int(label)) for label in marked}
+    elif stimulus.has_images:
+        log.notice(
+            "The session file does not contain the images: images.png ranks them without showing "
+            "them. Use --source demo or --source warehouse to see them."
+        )
     else:
-        _explain_missing_images(log, stimulus)
+        log.notice(
+            f"{stimulus.title.capitalize()} have no images to show; images.png ranks the classes."
+        )
     figure = figures.draw_images(recording, result, stimulus, marked=marked, templates=templates)
     log.figure(
         figures.save_figure(figure, out / "images.png"),
@@ -185,18 +192,6 @@ def show_best_and_worst(
         units=recording.unit_rule,
         function="DecodingResult.per_class_accuracy"
         + (", EcephysProjectCache.get_natural_scene_template(number)" if templates else ""),
-    )
-
-
-def _explain_missing_images(log: Log, stimulus: Decodable) -> None:
-    if not stimulus.has_images:
-        log.notice(
-            f"{stimulus.title.capitalize()} have no images to show; images.png ranks the classes."
-        )
-        return
-    log.notice(
-        "The session file does not contain the images: images.png ranks them without showing them. "
-        "Use --source demo or --source warehouse to see them."
     )
 
 

@@ -61,6 +61,7 @@ class StimulusAnalysis:
     _section: ClassVar[str] = ""
     # names of the stimulus, in any capitals
     _keys: ClassVar[tuple[str, ...]] = ()
+    _are_prefixes: ClassVar[bool] = False
     # name of a parameter in spikehouse.analysis → column of the presentations
     _columns: Mapping[str, str]
 
@@ -349,17 +350,15 @@ class StimulusAnalysis:
 
     def _find_stimulus_key(self, names: Iterable[str]) -> str:
         """Return the first stimulus of the session that this class is for."""
+        keys = tuple(key.lower() for key in self.known_stimulus_keys())
         for shown in names:
-            if self._is_known(shown.lower()):
+            if shown.lower() in keys or (self._are_prefixes and shown.lower().startswith(keys)):
                 return shown
         raise NotFoundError(
             f"session {self.ecephys_session.ecephys_session_id} has no {self.name.lower()}; it has "
             f"{', '.join(self.ecephys_session.stimulus_names)}. Pass another name as "
             "stimulus_key"
         )
-
-    def _is_known(self, shown: str) -> bool:
-        return shown in [key.lower() for key in self.known_stimulus_keys()]
 
     def _list_values(self, column: str, conditions: pd.DataFrame | None = None) -> Any:  # noqa: ANN401
         """Return the distinct values of a parameter in increasing order, without "null"."""

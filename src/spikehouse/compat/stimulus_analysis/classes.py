@@ -303,7 +303,7 @@ class Flashes(StimulusAnalysis):
 
     name = "Flashes"
     _section = "flashes"
-    _keys = ("flash", "flashes")
+    _keys, _are_prefixes = ("flash", "flashes"), True
     # colors: −1 is dark, 1 bright
     colors, number_colors = list_values("_col_color")
     METRICS_COLUMNS = list_metrics(
@@ -322,9 +322,6 @@ class Flashes(StimulusAnalysis):
         super().__init__(ecephys_session, trial_duration, **kwargs)
         self._col_color = col_color
         self._columns = {"color": col_color}
-
-    def _is_known(self, shown: str) -> bool:
-        return shown.startswith(tuple(self.known_stimulus_keys()))
 
     def _compute_metrics(self) -> pd.DataFrame:
         return compute_flashes_metrics(
@@ -354,7 +351,7 @@ class ReceptiveFieldMapping(StimulusAnalysis):
 
     name = "Receptive Field Mapping"
     _section = "receptive_field_mapping"
-    _keys = ("receptive_field_mapping", "gabor", "gabors")
+    _keys, _are_prefixes = ("receptive_field_mapping", "gabor", "gabors"), True
     # positions along y [degrees from the centre of the screen]
     elevations, number_elevations = list_values("_col_pos_y")
     # positions along x [degrees from the centre of the screen]
@@ -383,9 +380,6 @@ class ReceptiveFieldMapping(StimulusAnalysis):
         self._minimum_spike_count = minimum_spike_count
         self._mask_threshold = mask_threshold
         self._seed = seed
-
-    def _is_known(self, shown: str) -> bool:
-        return shown.startswith(tuple(self.known_stimulus_keys()))
 
     @cached_property
     def receptive_fields(self) -> xr.Dataset:
