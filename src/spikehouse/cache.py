@@ -27,6 +27,7 @@ from spikehouse.errors import (
     copying,
     describe_choices,
 )
+from spikehouse.schema.addresses import BUCKET_URL, DANDI_URL
 from spikehouse.survey.choose_sources import (
     DEFAULT_SOURCES,
     SourceChoice,
@@ -40,8 +41,9 @@ from spikehouse.survey.pictures import read_movie, read_scene
 from spikehouse.survey.plan import FetchPlan, list_values, make_plan, to_whole_number
 from spikehouse.survey.run_plan import run_plan
 from spikehouse.survey.source import ShapedSource, as_source
-from spikehouse.survey.sources import dandi, s3
+from spikehouse.survey.sources.dandi import Dandi
 from spikehouse.survey.sources.folder import Folder
+from spikehouse.survey.sources.s3 import S3
 from spikehouse.survey.sources.warehouse import DEFAULT_HOST, Warehouse
 from spikehouse.survey.store import Store
 from spikehouse.survey.upkeep import (
@@ -213,7 +215,7 @@ class EcephysProjectCache:
         cache: bool = True,
         fetch_tries: int = 2,
         *,
-        base_url: str = s3.DEFAULT_URL,
+        base_url: str = BUCKET_URL,
         progress: bool | None = None,
     ) -> Self:
         """Use the public bucket on Amazon S3, which needs no account.
@@ -239,7 +241,7 @@ class EcephysProjectCache:
         CacheError
             If the manifest file is not valid, or the folder cannot be created.
         """
-        source = s3.S3(base_url, options=HttpOptions(fetch_tries=fetch_tries))
+        source = S3(base_url, options=HttpOptions(fetch_tries=fetch_tries))
         return cls(source, fetch_tries, None, manifest, version, cache, progress=progress)
 
     @classmethod
@@ -251,7 +253,7 @@ class EcephysProjectCache:
         fetch_tries: int = 2,
         *,
         tables: SourceChoice | None = None,
-        base_url: str = dandi.DEFAULT_URL,
+        base_url: str = DANDI_URL,
         progress: bool | None = None,
     ) -> Self:
         """Use the DANDI Archive, which publishes the SHA-256 digest of every file.
@@ -280,7 +282,7 @@ class EcephysProjectCache:
             If the manifest file is not valid, or the folder cannot be created.
         """
         options = HttpOptions(fetch_tries=fetch_tries)
-        source = dandi.Dandi(base_url, tables=tables, options=options)
+        source = Dandi(base_url, tables=tables, options=options)
         return cls(source, fetch_tries, None, manifest, version, cache, progress=progress)
 
     @classmethod

@@ -17,6 +17,7 @@ import h5py
 from spikehouse.errors import InvalidArgumentError, InvalidFileError, SpikehouseError
 from spikehouse.nwb._check_size import FLOOR_BYTES, LARGEST_RATIO, LIBRARY_ERRORS
 from spikehouse.nwb._vlen_strings import SIGNATURE, check_collection
+from spikehouse.schema.addresses import BUCKET_HOST, BUCKET_NAME, DANDI_HOSTS
 from spikehouse.transfer.byte_ranges import ByteRange
 from spikehouse.transfer.checks import HDF5_SIGNATURE
 from spikehouse.transfer.remote_bytes import RemoteBytes
@@ -26,7 +27,7 @@ _WHAT_TO_PASS = (
     "pass the path of a session file, its address (https://…, http://… or "
     "s3://allen-brain-observatory/…) as a string, or an open file that has a path"
 )
-_PUBLIC_BUCKET = "s3://allen-brain-observatory/"
+_PUBLIC_BUCKET = f"s3://{BUCKET_NAME}/"
 
 
 class ByteReader(Protocol):
@@ -175,8 +176,6 @@ def _find_path(given: h5py.File | object) -> Path:
 
 
 def _find_address(text: str) -> RemoteFile:
-    from spikehouse.survey.sources import dandi, s3
-
     scheme, _, rest = text.partition(":")
     if not rest.startswith("//"):
         raise InvalidArgumentError(
@@ -186,12 +185,12 @@ def _find_address(text: str) -> RemoteFile:
     url = text
     if text.startswith(_PUBLIC_BUCKET):
         key = quote(text.removeprefix(_PUBLIC_BUCKET))
-        url = f"https://{urlsplit(s3.DEFAULT_URL).netloc}/{key}"
+        url = f"https://{BUCKET_HOST}/{key}"
     elif scheme.lower() not in ("http", "https"):
         raise InvalidArgumentError(f"{text!r} cannot be streamed: {_WHAT_TO_PASS}")
     name = urlsplit(url).path.rpartition("/")[2] or url
     # downloads from the DANDI archive are redirected to its bucket
-    return RemoteFile(url, name, hosts=dandi.DOWNLOAD_HOSTS)
+    return RemoteFile(url, name, hosts=DANDI_HOSTS)
 
 
 # ---- the file object that HDF5 reads through: it checks what it hands over

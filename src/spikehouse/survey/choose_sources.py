@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TypeAlias
 
 from spikehouse.errors import InvalidArgumentError, describe_choices
+from spikehouse.schema.addresses import BUCKET_URL, DANDI_URL
 from spikehouse.survey.manifest import MANIFEST_NAMES, find_manifest
 from spikehouse.survey.source import Source
-from spikehouse.survey.sources import dandi, s3, warehouse
+from spikehouse.survey.sources import warehouse
 from spikehouse.survey.sources.dandi import Dandi
 from spikehouse.survey.sources.folder import Folder
 from spikehouse.survey.sources.s3 import S3
@@ -100,7 +101,7 @@ def default_manifest(sources: Iterable[Source] = ()) -> Path:
     for source in sources:
         match source:
             case S3() | Dandi():
-                address, usual = source.base_url, (s3.DEFAULT_URL, dandi.DEFAULT_URL)
+                address, usual = source.base_url, (BUCKET_URL, DANDI_URL)
             case Warehouse():
                 address, usual = source.host, (warehouse.DEFAULT_HOST,)
             case Folder():

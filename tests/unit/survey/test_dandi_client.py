@@ -11,9 +11,10 @@ import pandas as pd
 import pytest
 
 from spikehouse.errors import InvalidArgumentError, NotFoundError, SourceError
+from spikehouse.schema.addresses import DANDI_HOSTS, DANDI_URL
 from spikehouse.survey.file_kinds import VISUAL_CODING
 from spikehouse.survey.source import Source
-from spikehouse.survey.sources.dandi import DEFAULT_URL, DOWNLOAD_HOSTS, Asset, Dandi, Listing
+from spikehouse.survey.sources.dandi import Asset, Dandi, Listing
 from spikehouse.survey.sources.s3 import S3
 from spikehouse.transfer.remote_file import RemoteFile
 from spikehouse.transfer.retry import HttpOptions
@@ -93,10 +94,10 @@ def serve_json(server: StandIn, path: str, document: object) -> None:
 def test_dandi__is_by_default_the_archive_with_the_tables_of_the_bucket() -> None:
     dandi = Dandi()
     assert dandi.name == "dandi"
-    assert dandi.base_url == DEFAULT_URL == "https://api.dandiarchive.org/api/"
+    assert dandi.base_url == DANDI_URL == "https://api.dandiarchive.org/api/"
     assert isinstance(dandi.tables, S3)
     assert dandi.versions == {"000021": "0.251116.2246"}
-    assert "dandiarchive.s3.amazonaws.com" in DOWNLOAD_HOSTS
+    assert "dandiarchive.s3.amazonaws.com" in DANDI_HOSTS
 
 
 def test_locate__describes_the_file(dandi: Dandi, archive: StandIn) -> None:
@@ -105,7 +106,7 @@ def test_locate__describes_the_file(dandi: Dandi, archive: StandIn) -> None:
         name="session 791319847",
         size=2_317_463_664,
         sha256=SHA256,
-        hosts=DOWNLOAD_HOSTS,
+        hosts=DANDI_HOSTS,
         source="dandi",
     )
     assert archive.seen == [f"{LISTING}?page_size=1000", f"/api/assets/{ASSET_ID}/"]

@@ -15,6 +15,7 @@ from urllib.parse import quote
 import pandas as pd
 
 from spikehouse.errors import InvalidArgumentError, NotFoundError, SourceError, describe_choices
+from spikehouse.schema.addresses import DANDI_HOSTS, DANDI_URL
 from spikehouse.survey.file_kinds import VISUAL_CODING, Ids, PlannedFile
 from spikehouse.survey.source import Source, as_source
 from spikehouse.survey.sources.s3 import S3
@@ -28,16 +29,6 @@ __all__ = ["Asset", "Dandi", "Listing"]
 
 log = logging.getLogger(__name__)
 
-DEFAULT_URL = "https://api.dandiarchive.org/api/"
-# where the archive keeps its bytes: it answers a download with a redirect to one of these
-DOWNLOAD_HOSTS = frozenset(
-    {
-        "dandiarchive.s3.amazonaws.com",
-        "dandiarchive.s3.us-east-1.amazonaws.com",
-        "dandiarchive.s3.us-east-2.amazonaws.com",
-        "dandiarchive.s3.us-west-2.amazonaws.com",
-    }
-)
 # the sessions of type brain_observatory_1.1, and those of type functional_connectivity
 DANDISETS = ("000021", "000022")
 # a published version never changes; of the other dandiset the newest one is looked up
@@ -109,11 +100,11 @@ class Dandi:
 
     def __init__(
         self,
-        base_url: str = DEFAULT_URL,
+        base_url: str = DANDI_URL,
         *,
         tables: object = None,
         versions: Mapping[str, str] | None = None,
-        hosts: Iterable[str] = DOWNLOAD_HOSTS,
+        hosts: Iterable[str] = DANDI_HOSTS,
         options: HttpOptions | None = None,
     ) -> None:
         self.options = options or HttpOptions()

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from spikehouse.errors import InvalidFileError, NotFoundError, SourceError
+from spikehouse.schema.addresses import BUCKET_URL
 from spikehouse.survey.file_kinds import PlannedFile
 from spikehouse.survey.tables import MAX_TABLE_BYTES, parse_csv
 from spikehouse.transfer.addresses import check_base_url
@@ -18,11 +19,6 @@ from spikehouse.transfer.remote_file import RemoteFile
 from spikehouse.transfer.retry import HttpOptions
 
 __all__ = ["S3"]
-
-DEFAULT_URL = (
-    "https://allen-brain-observatory.s3.us-west-2.amazonaws.com/"
-    "visual-coding-neuropixels/ecephys-cache/"
-)
 
 
 class S3:
@@ -34,7 +30,7 @@ class S3:
 
     name = "s3"
 
-    def __init__(self, base_url: str = DEFAULT_URL, *, options: HttpOptions | None = None) -> None:
+    def __init__(self, base_url: str = BUCKET_URL, *, options: HttpOptions | None = None) -> None:
         self.base_url = check_base_url(base_url, what="a bucket")
         self.options = options or HttpOptions()
 
