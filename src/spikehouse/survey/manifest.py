@@ -187,13 +187,12 @@ def _resolve(entry: Mapping[str, Any], specs: Mapping[str, str], path: Path) -> 
 
 def _find_path(kind: FileKind, specs: Mapping[str, str], path: Path) -> str:
     """Return the path that the manifest gives for a kind, with the ids in braces."""
-    base = specs.get(kind.folder_key, specs.get("BASEDIR", ""))
-    usual = kind.path if kind.folder_key not in specs else kind.path[kind.path.rfind("/") + 1 :]
-    if kind.folder_key == "BASEDIR":
-        usual = kind.path
-    found = Path(_name_ids(base, kind)) / usual
     if kind.key in specs:
         found = Path(_name_ids(specs[kind.key], kind))
+    elif kind.folder_key in specs and kind.folder_key != "BASEDIR":
+        found = Path(_name_ids(specs[kind.folder_key], kind)) / kind.path.rpartition("/")[2]
+    else:
+        found = Path(_name_ids(specs.get("BASEDIR", ""), kind)) / kind.path
     if set(ids_in(str(found))) != set(kind.ids):
         ids = ", ".join(ids_in(kind.path)) or "no ids"
         raise CacheError(

@@ -224,8 +224,12 @@ class Store:
 
     def check_inside(self, path: Path) -> None:
         """Check that a file, its lock and its record lie inside the folder."""
-        for place in (path, self.lock_for(path), find_record(self.records, path)):
-            check_inside(place, self.folder)
+        try:
+            for place in (path, self.lock_for(path), find_record(self.records, path)):
+                check_inside(place, self.folder)
+        except CacheError as error:
+            error.advice = f"Correct the entry of the manifest {self.manifest.path} if it leads out"
+            raise
 
     def name_path(self, path: Path) -> str:
         """Return a path relative to the folder, for lists."""

@@ -23,7 +23,7 @@ from spikehouse.errors import (
 from spikehouse.survey.file_kinds import PlannedFile
 from spikehouse.survey.store import Store
 from spikehouse.survey.verify import compute_sha256, find_set_aside, record_file
-from spikehouse.transfer.disk import check_inside, explain_storage_errors, try_lock
+from spikehouse.transfer.disk import explain_storage_errors, try_lock
 from spikehouse.transfer.records import OWN_FOLDER, find_record, read_record
 from spikehouse.transfer.remote_file import LocalFile
 from spikehouse.transfer.sparse_file import read_header
@@ -273,7 +273,7 @@ def remove_leftovers(store: Store, leftovers: Iterable[Leftover]) -> int:
     """Remove leftovers, except downloads that a process is writing now."""
     leftovers = list(leftovers)
     for path in (path for leftover in leftovers for path in leftover.paths):
-        check_inside(path, store.folder)
+        store.check_inside(path)
     n_bytes = 0
     for leftover in leftovers:
         if leftover.lock is not None and _is_held(leftover.lock):
