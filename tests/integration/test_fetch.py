@@ -258,15 +258,12 @@ def test_command_fetch__interrupted_keeps_parts_and_goes_on(
     deadline = time.monotonic() + 30
     while server.n_sent() < 4_000_000 and time.monotonic() < deadline:
         time.sleep(0.02)
-    sent_at = time.monotonic()
     fetching.send_signal(signal.SIGINT)
     out, err = fetching.communicate(timeout=30)
-    took = time.monotonic() - sent_at
     assert fetching.returncode == 130, err
     assert "Interrupted: stopped; what has arrived of each file is kept" in err
     assert "Traceback" not in err
     assert out == ""
-    assert took < 3
     parts = sorted(path.name for path in tmp_path.glob("session_*/*.part"))
     assert parts == [f"session_{FIRST}.nwb.part", f"session_{SECOND}.nwb.part"]
     code, out, _ = run("fetch", str(FIRST), str(SECOND), *words, "--dry-run")

@@ -403,8 +403,8 @@ def find_forbidden(source: str) -> set[str]:
             called = node.func
             is_method = isinstance(called, ast.Attribute)
             name = called.attr if is_method else getattr(called, "id", "")
-            of_regex = is_method and isinstance(called.value, ast.Name) and called.value.id == "re"
-            if name in FORBIDDEN_CALLS and not of_regex:
+            # a method called compile makes patterns; pandas has a method eval that runs code
+            if name in FORBIDDEN_CALLS and not (is_method and name == "compile"):
                 found.add(name)
             found |= {
                 "allow_pickle"
