@@ -166,3 +166,13 @@ def test_changes__new_arguments_are_taken() -> None:
             taken = inspect.signature(function).parameters
             missing += [f"{name}({a})" for a in re.findall(r"`(\w+)`", new) if a not in taken]
     assert missing == []
+
+
+@pytest.mark.parametrize(
+    "page", [*PAGES, *(ROOT / "docs" / "decisions").glob("*.md")], ids=lambda page: page.stem
+)
+def test_page__names_files_that_are_there(page: Path) -> None:
+    named = re.findall(r"`([a-z_]+/[\w/]+\.py)`", page.read_text(encoding="utf-8"))
+    roots = (ROOT, ROOT / "tests", ROOT / "src" / "spikehouse")
+
+    assert [name for name in named if not any((root / name).exists() for root in roots)] == []
