@@ -10,7 +10,6 @@ import shutil
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +29,6 @@ from spikehouse.errors import (
     TransferError,
 )
 from spikehouse.session import EcephysSession
-from spikehouse.survey import choose_sources
 from spikehouse.survey.sources.s3 import S3
 from spikehouse.transfer.remote_file import LocalFile, RemoteFile
 from spikehouse.transfer.retry import HttpOptions
@@ -437,9 +435,9 @@ def test_get_session_data__is_usable_after_ctrl_c(
 
 
 def test_get_session_data__passes_on_what_the_server_did(
-    source: FakeSource, server: StandIn, manifest: Path, monkeypatch: pytest.MonkeyPatch
+    source: FakeSource, server: StandIn, manifest: Path
 ) -> None:
-    monkeypatch.setattr(choose_sources, "HttpOptions", partial(HttpOptions, retry_seconds=0.0))
+    source.options = HttpOptions(retry_seconds=0.0)  # type: ignore[attr-defined]
     source.get_session_data = lambda session_id: RemoteFile(server.url("/short"), "it")  # type: ignore[assignment,method-assign]
     project = EcephysProjectCache(source, manifest=manifest)
     server.routes["/short"] = lambda handler: (

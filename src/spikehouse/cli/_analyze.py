@@ -41,7 +41,7 @@ def analyze(
     stimulus: Annotated[
         list[str] | None,
         typer.Option(
-            help="Only this one, such as drifting_gratings or gabors; may be repeated. "
+            help="Only this stimulus, such as drifting_gratings or gabors; may be repeated. "
             "Default: all that were shown."
         ),
     ] = None,
@@ -55,7 +55,8 @@ def analyze(
     permutations: Annotated[
         int | None,
         typer.Option(
-            help="Permutations of the receptive field test. Default: 10 000, or 1000 if published.",
+            help="Permutations of the receptive field test. Default: 10 000, or 1000 with "
+            "--definition published.",
             min=1,
         ),
     ] = None,

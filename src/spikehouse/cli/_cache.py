@@ -39,7 +39,7 @@ def ls(
 def clean(
     sessions: Annotated[
         list[int] | None,
-        typer.Argument(help="Sessions whose files are removed as well.", metavar="[SESSION...]"),
+        typer.Argument(help="Sessions whose files are removed as well.", metavar="SESSION"),
     ] = None,
     all_parts: Annotated[
         bool, typer.Option("--all-parts", help="Also unfinished downloads of the last 24 hours.")

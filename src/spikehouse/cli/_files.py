@@ -27,7 +27,7 @@ RESUME = "stopped; partial downloads are kept, run the same command again to res
 
 def fetch(
     sessions: Annotated[
-        list[int] | None, typer.Argument(help="Ids of sessions.", metavar="SESSION...")
+        list[int] | None, typer.Argument(help="Ids of sessions.", metavar="SESSION")
     ] = None,
     lfp: Annotated[
         list[str] | None,

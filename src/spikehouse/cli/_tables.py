@@ -109,7 +109,7 @@ def units(
     probe: Probes = None,
     structure: Structures = None,
     every: Annotated[
-        bool, typer.Option("--all", help="Also units outside the limits of quality.")
+        bool, typer.Option("--all", help="Also units that fail the quality criteria.")
     ] = False,
     out: Out = None,
     rows: Rows = 40,

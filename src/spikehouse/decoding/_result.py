@@ -119,7 +119,7 @@ class DecodingResult(Described):
             ("mean accuracy", f"{self.mean_accuracy:.4f}"),
             (
                 "chance",
-                f"{self.chance:.4f} (1 / {len(self.labels)}); the mean is {times:.1f} times",
+                f"{self.chance:.4f} (1 / {len(self.labels)}); the mean is {times:.1f} times that",
             ),
         ]
         tested = self.per_class_accuracy.dropna()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TypeAlias
 
@@ -30,6 +30,14 @@ __all__ = [
 
 CACHE_VARIABLE = "SPIKEHOUSE_CACHE"
 
+# name → how a client is made
+SOURCES: Mapping[str, Callable[[HttpOptions, bool | None], Source]] = {
+    "s3": lambda options, _: S3(options=options),
+    "dandi": lambda options, _: Dandi(options=options),
+    "warehouse": lambda options, progress: Warehouse(
+        fetch_tries=options.fetch_tries, progress=progress
+    ),
+}
 # S3 has everything in the fewest requests, DANDI publishes digests, the warehouse came first
 DEFAULT_SOURCES = ("s3", "dandi", "warehouse")
 
@@ -48,22 +56,17 @@ def make_sources(
     listed: list[SourceChoice] = [choices] if is_one else list(choices)  # type: ignore[list-item, arg-type]
     if not listed:
         raise InvalidArgumentError(
-            "no source is given: name at least one of 's3', 'dandi', 'warehouse'; a cache that "
-            "fetches nothing is EcephysProjectCache.fixed(manifest)"
+            f"no source is given: name at least one of {', '.join(map(repr, SOURCES))}; a cache "
+            "that fetches nothing is EcephysProjectCache.fixed(manifest)"
         )
     names = [choice for choice in listed if isinstance(choice, str)]
     if len(set(names)) < len(names):
         raise InvalidArgumentError(f"a source is named twice: {', '.join(names)}")
     options = HttpOptions(fetch_tries=fetch_tries)
-    bucket = S3(options=options)
     made: list[Source] = []
     for choice in listed:
-        if choice == "s3":
-            made.append(bucket)
-        elif choice == "dandi":
-            made.append(Dandi(tables=bucket, options=options))
-        elif choice == "warehouse":
-            made.append(Warehouse(fetch_tries=fetch_tries, progress=progress))
+        if isinstance(choice, str) and choice in SOURCES:
+            made.append(SOURCES[choice](options, progress))
         elif isinstance(choice, str | Path):
             made.append(_open_folder(choice))
         else:
@@ -80,7 +83,7 @@ def _open_folder(choice: str | Path) -> Folder:
         )
         raise InvalidArgumentError(
             f"there is no source {choice!r}{hint}: "
-            f"{describe_choices(choice, DEFAULT_SOURCES)}, or the path of a folder"
+            f"{describe_choices(choice, SOURCES)}, or the path of a folder"
         )
     return Folder(path)
 
@@ -117,6 +120,7 @@ def default_manifest(sources: Iterable[Source] = ()) -> Path:
 def find_options(sources: Iterable[Source], *, fetch_tries: int) -> HttpOptions:
     """Return timeouts and retries from the first source that has them."""
     for source in sources:
-        if isinstance(source, S3 | Dandi | Warehouse):
-            return source.options
+        options = getattr(source, "options", None)
+        if isinstance(options, HttpOptions):
+            return options
     return HttpOptions(fetch_tries=fetch_tries)

@@ -161,10 +161,10 @@ class FetchPlan:
         n_missing = sum(item.state != "cached" for item in self.items)
         files = "1 file" if len(self.items) == 1 else f"{len(self.items)} files"
         total = f"{files} in {self.folder}: {n_missing} to download"
-        if n_missing:
+        if n_missing > n_unknown:
             total += f", {describe_bytes(self.n_bytes_missing)}"
         if n_unknown:
-            total += f" and {n_unknown} of unknown length"
+            total += f"{' and' if n_missing > n_unknown else ','} {n_unknown} of unknown length"
         total += f"; {describe_bytes(self.n_bytes_there)} cached"
         total += f"; {describe_bytes(self.n_bytes_free)} free on the disk"
         problems = [f"{item.file}: {item.problem}" for item in self.items if item.problem]

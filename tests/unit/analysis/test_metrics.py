@@ -35,6 +35,7 @@ from spikehouse.analysis.images import (
 from spikehouse.analysis.receptive_fields import compute_receptive_field_metrics
 from spikehouse.demo import Survey
 from spikehouse.errors import InvalidArgumentError, NotFoundError
+from spikehouse.schema.cache_tables import METRICS
 from spikehouse.session import EcephysSession
 
 
@@ -150,6 +151,9 @@ def test_analyze__all_published_columns(session_path: Path, survey: Survey) -> N
     table = session.analyze(options=MetricOptions(n_resamples=50))
     published = set(survey.read_analysis_metrics(survey.session_ids[0]).columns)
     assert published - set(table) == set()
+    # every column has its line in the data dictionary; no metrics of movies were published
+    described = {column.name for column in METRICS.columns}
+    assert {name for name in table if not name.endswith(("_nm1", "_nm3"))} - described == set()
     assert table.index.equals(session.units.index.rename("unit_id"))
     assert list_analyses(session.stimulus_names) == [
         name for name in ANALYSES if name != "dot_motion"
