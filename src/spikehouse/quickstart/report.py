@@ -93,7 +93,9 @@ def _describe_source(options: QuickstartOptions) -> str:
         return f"on the file {options.path.name}"
     if options.source == "demo":
         return f"on the demo survey ({options.size})"
-    return f"on the warehouse {options.host}" if options.host else "on the Allen warehouse"
+    names = {"s3": "the public bucket", "dandi": "the DANDI Archive"}
+    name = names.get(options.source, "the Allen warehouse")
+    return f"on {name} at {options.host}" if options.host else f"on {name}"
 
 
 def _footer(options: QuickstartOptions) -> str:
