@@ -292,7 +292,7 @@ def _walk(words: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:
         n_found += len(run)
         place += step
     rest = len(words) - place
-    is_free = rest >= _OBJECT_HEADER and not words[place] & _INDEX
+    is_free = rest >= _OBJECT_HEADER and not int(words[place]) & _INDEX
     # a remainder too short for a header is unused
     if int(words[place + 1]) != 8 * rest if is_free else not 0 <= rest < _OBJECT_HEADER:
         raise ValueError("its string heap is damaged: it has a gap")
