@@ -196,8 +196,8 @@ def _find_path(kind: FileKind, specs: Mapping[str, str], path: Path) -> str:
     if set(ids_in(str(found))) != set(kind.ids):
         ids = ", ".join(ids_in(kind.path)) or "no ids"
         raise CacheError(
-            f"the manifest {path} gives {specs[kind.key]!r} for {kind.key!r}, which should take "
-            f"{ids}"
+            f"the manifest {path} gives {specs.get(kind.key, str(found))!r} for {kind.key!r}, "
+            f"which should take {ids}"
         )
     folder = Path(_escape(str(path.parent)))
     return (found.relative_to(folder) if found.is_relative_to(folder) else found).as_posix()

@@ -173,3 +173,10 @@ def test_parse__is_the_inverse_of_file(tmp_path: Path, is_absolute: bool) -> Non
         file.path.parent.mkdir(exist_ok=True)
         file.path.write_bytes(b"x")
     assert len(manifest.find_files()) == len(manifest.files.kinds)
+
+
+def test_read_manifest__refuses_a_folder_without_its_ids(tmp_path: Path) -> None:
+    entries = [VERSION, {"key": "session_data", "type": "dir", "spec": "sessions"}]
+    path = write(tmp_path / "manifest.json", {"manifest": entries})
+    with pytest.raises(CacheError, match=r"for 'probe_lfp_nwb', which should take session_id"):
+        read_manifest(path)
