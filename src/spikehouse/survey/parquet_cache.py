@@ -123,8 +123,11 @@ def _write_copy(copy: Path, frame: pd.DataFrame, origin: dict[str, Any], *, lock
         content = values.to_numpy() if is_number else values
         columns.append(pa.array(content, type=_ARROW[kind], from_pandas=not is_number))
     buffer = io.BytesIO()
+    # the origin is in the footer, whose digest ties the sidecar to this copy: without it, copies of
+    # two versions of a CSV file, of equal shape, have the same footer
+    metadata = {"origin": json.dumps(origin)}
     pq.write_table(
-        pa.Table.from_arrays(columns, names=list(kinds)),
+        pa.Table.from_arrays(columns, names=list(kinds)).replace_schema_metadata(metadata),
         buffer,
         compression="none",
         use_dictionary=[name for name, kind in kinds.items() if kind == "text"],

@@ -351,3 +351,29 @@ def test_read_table__pyarrow_that_does_not_work(
     assert frame.index.tolist() == [3, 1, 2]
     assert not copy.exists()
     assert "tables are read from CSV files, because pyarrow does not work" in caplog.text
+
+
+def test_read_table__knows_a_copy_without_its_sidecar(
+    path: Path, copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_whole = parquet_cache.write_whole
+
+    def stop(target: Path) -> Any:
+        if target.suffix == ".json":
+            raise KeyboardInterrupt
+        return write_whole(target)
+
+    old, new = "id,x\n1,1.5\n2,1.5\n", "id,x\n1,2.5\n2,2.5\n"
+    path.write_text(old)
+    os.utime(path, ns=(1, 1))
+    read_table(path, ANY, copy=copy)
+    # another version of equal shape: stopped between the copy and its sidecar
+    path.write_text(new)
+    os.utime(path, ns=(2, 2))
+    with monkeypatch.context() as patch:
+        patch.setattr(parquet_cache, "write_whole", stop)
+        with pytest.raises(KeyboardInterrupt):
+            read_table(path, ANY, copy=copy)
+    path.write_text(old)
+    os.utime(path, ns=(1, 1))
+    assert read_table(path, ANY, copy=copy)["x"].tolist() == [1.5, 1.5]
