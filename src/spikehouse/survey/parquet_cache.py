@@ -53,7 +53,7 @@ def read_table(
         frame = read_copy(copy, path, table)
         if frame is not None:
             return frame
-        origin = _describe_origin(path, table)
+        origin = _describe_origin(path, table, copy)
     try:
         frame = parse_csv(path, table, origin=str(path))
     except InvalidFileError as error:
@@ -61,7 +61,7 @@ def read_table(
             f"{error}. It was left as it is; delete it and call again to fetch it anew"
         ) from error
     # not of a CSV that somebody changed while it was read
-    if copy is not None and _describe_origin(path, table) == origin:
+    if copy is not None and _describe_origin(path, table, copy) == origin:
         _write_copy(copy, frame, origin, lock=lock or copy.with_name(f"{copy.name}.lock"))
     return frame
 
@@ -79,7 +79,7 @@ def read_copy(
     try:
         with copy.with_suffix(".json").open("rb") as file:
             sidecar = json.loads(file.read(MAX_SIDECAR_BYTES))
-        if sidecar["origin"] != _describe_origin(path, table):
+        if sidecar["origin"] != _describe_origin(path, table, copy):
             log.info("%s was made from another version of %s", copy, path.name)
             return None
         if sidecar["footer"] != _hash_footer(copy):
@@ -151,14 +151,15 @@ def _write_copy(copy: Path, frame: pd.DataFrame, origin: dict[str, Any], *, lock
         log.info("no copy of %s could be kept: %s", origin["csv"], error)
 
 
-def _describe_origin(path: Path, table: Table) -> dict[str, Any]:
+def _describe_origin(path: Path, table: Table, copy: Path) -> dict[str, Any]:
     """Describe the CSV file that a copy is made from."""
     status = path.stat()
     declared = (table.index, [(c.name, c.kind, c.optional) for c in table.columns])
     return {
         "version": FORMAT_VERSION,
         "table": zlib.crc32(repr(declared).encode()),
-        "csv": path.name,
+        # seen from the copy: a cache folder may be moved; on Windows no way leads to another drive
+        "csv": os.path.relpath(path, copy.parent) if path.anchor == copy.anchor else str(path),
         "size": status.st_size,
         "mtime_ns": status.st_mtime_ns,
     }

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
+import zlib
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
@@ -242,7 +244,11 @@ class Store:
         return lock_of(path, self.folder)
 
     def _copy_of(self, path: Path) -> Path:
-        return self.own / "tables" / f"{self._flatten(path.with_suffix(''))}.parquet"
+        name = self._flatten(path.with_suffix(""))
+        if not path.is_relative_to(self.folder):
+            # files of several folders may have one name
+            name += f"-{zlib.crc32(os.fsencode(path)):08x}"
+        return self.own / "tables" / f"{name}.parquet"
 
     def _flatten(self, path: Path) -> str:
         """Return one file name for a path below the folder."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import json
 import logging
+import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -23,7 +25,12 @@ from spikehouse.errors import (
     TransferError,
 )
 from spikehouse.survey.file_kinds import PlannedFile
-from spikehouse.survey.manifest import Manifest, create_manifest
+from spikehouse.survey.manifest import (
+    MANIFEST_VERSION,
+    Manifest,
+    create_manifest,
+    read_manifest,
+)
 from spikehouse.survey.pictures import read_movie, read_scene
 from spikehouse.survey.plan import inspect_file
 from spikehouse.survey.store import Store
@@ -569,3 +576,24 @@ def test_fetch__folder_cannot_be_used__says_which_argument_names_another(tmp_pat
     file.path.parent.write_text("a file, not a folder")
     with pytest.raises(CacheError, match=r"a file stands where .* choose another with manifest=…"):
         store.fetch(file)
+
+
+def test_read_table__tells_tables_outside_the_folder_apart(tmp_path: Path) -> None:
+    folder, outer = tmp_path / "cache", tmp_path / "outer"
+    folder.mkdir()
+    spec = f"{outer.as_posix()}/session_%d/metrics.csv"
+    entries = [
+        {"type": "manifest_version", "value": MANIFEST_VERSION},
+        {"key": "session_analysis_metrics", "type": "file", "spec": spec},
+    ]
+    (folder / "manifest.json").write_text(json.dumps({"manifest": entries}))
+    manifest = read_manifest(folder / "manifest.json")
+    for session_id in (7, 8):
+        path = manifest.file("session_metrics", session_id).path
+        path.parent.mkdir(parents=True)
+        path.write_text(f"ecephys_unit_id,g_osi_dg\n{session_id},0.5\n")
+        os.utime(path, ns=(1, 1))
+        for _ in range(2):
+            table = Store(manifest).read_table("session_metrics", session_id)
+            assert table.index.tolist() == [session_id]
+    assert len([*(Store(manifest).own / "tables").glob("*.parquet")]) == 2

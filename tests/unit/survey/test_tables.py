@@ -377,3 +377,23 @@ def test_read_table__knows_a_copy_without_its_sidecar(
     path.write_text(old)
     os.utime(path, ns=(1, 1))
     assert read_table(path, ANY, copy=copy)["x"].tolist() == [1.5, 1.5]
+
+
+def test_read_copy__is_of_one_path(tmp_path: Path, copy: Path) -> None:
+    paths = [tmp_path / name / "things.csv" for name in ("a", "b")]
+    for path in paths:
+        path.parent.mkdir()
+        path.write_text(CSV)
+        os.utime(path, ns=(1, 1))
+    read_table(paths[0], THINGS, copy=copy)
+    assert read_copy(copy, paths[0], THINGS) is not None
+    assert read_copy(copy, paths[1], THINGS) is None
+
+
+def test_read_copy__fits_after_the_folder_was_moved(tmp_path: Path) -> None:
+    old, new = tmp_path / "old", tmp_path / "new"
+    old.mkdir()
+    (old / "things.csv").write_text(CSV)
+    read_table(old / "things.csv", THINGS, copy=old / "own" / "things.parquet")
+    old.rename(new)
+    assert read_copy(new / "own" / "things.parquet", new / "things.csv", THINGS) is not None
