@@ -13,6 +13,8 @@ from filelock import FileLock
 
 from spikehouse.cache import EcephysProjectCache
 from spikehouse.errors import CacheError, NotFoundError
+from spikehouse.survey import upkeep
+from spikehouse.survey.verify import compute_sha256
 
 FROZEN = Path(__file__).parents[1] / "parity" / "project_tables" / "folder"
 SESSION, PROBE = 900000001, 810000007
@@ -158,6 +160,24 @@ def test_adopt__in_place_records_what_is_there(project: EcephysProjectCache) -> 
     assert list(outcomes(project, cache).values()) == ["recorded"]
     assert list(outcomes(project, cache).values()) == ["there already"]
     assert project.verify()["state"].tolist() == ["ok"]
+
+
+def test_adopt__leaves_what_arrived_meanwhile(
+    project: EcephysProjectCache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    origin = place(tmp_path / "other" / "natural_scene_3.tiff", b"II*\x00mine")
+    target = project._store.file("scene", 3).path
+
+    def publish(path: Path, **kwargs: object) -> str:
+        # another process finishes its download
+        place(target, b"II*\x00published")
+        return compute_sha256(path)
+
+    monkeypatch.setattr(upkeep, "compute_sha256", publish)
+    assert outcomes(project, origin.parent) == {origin.name: "there already"}
+    assert target.read_bytes() == b"II*\x00published"
+    # its record is for the other process to write
+    assert project.verify()["state"].tolist() == ["no record"]
 
 
 def test_adopt__needs_a_folder(project: EcephysProjectCache, tmp_path: Path) -> None:

@@ -104,6 +104,7 @@ class Store:
         *,
         progress: Progress | bool | None,
         stop: threading.Event | None = None,
+        check: Callable[[Path], None] | None = None,
     ) -> Path:
         """Download or copy a file into the folder unless it is there."""
         self.check_inside(file.path)
@@ -111,7 +112,7 @@ class Store:
             return download(
                 content,
                 file.path,
-                check=file.kind.check,
+                check=check or file.kind.check,
                 options=self.options,
                 lock=self.lock_for(file.path),
                 progress=self.progress if progress is None else progress,

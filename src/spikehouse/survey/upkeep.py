@@ -136,7 +136,16 @@ def _import_file(
         return Imported(origin, None, "refused", reason)
     # tables are small, and somebody may edit theirs: no second name for those
     content = LocalFile(origin, file.name, source="adopted", is_immutable=file.kind.table is None)
-    store.keep(file, content, progress=False)
+    arrived: list[Path] = []
+
+    def check(part: Path) -> None:
+        arrived.append(part)
+        file.kind.check(part)
+
+    store.keep(file, content, progress=False, check=check)
+    # another process put it there while the digest was computed: it is not ours to judge
+    if not arrived:
+        return Imported(origin, path, "there already")
     is_linked = path.samefile(origin)
     if not is_linked:
         # copying reads the file again: check that the copy has the verified digest
