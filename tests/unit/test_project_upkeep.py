@@ -15,6 +15,7 @@ from spikehouse.cache import EcephysProjectCache
 from spikehouse.errors import CacheError, NotFoundError
 from spikehouse.survey import upkeep
 from spikehouse.survey.verify import compute_sha256
+from spikehouse.transfer.disk import try_lock
 
 FROZEN = Path(__file__).parents[1] / "parity" / "project_tables" / "folder"
 SESSION, PROBE = 900000001, 810000007
@@ -226,6 +227,26 @@ def test_remove_leftovers__never_takes_what_is_being_written(project: EcephysPro
     assert part.exists()
     assert project.remove_leftovers(found) > 0
     assert not part.exists()
+
+
+def test_remove_leftovers__holds_the_lock_until_all_is_removed(
+    project: EcephysProjectCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    part = make_part(project, 1, age_s=100_000)
+    found = project.list_leftovers()
+    lock = project._store.lock_for(part.with_name("session_1.nwb"))
+    unlink = Path.unlink
+    removed = []
+
+    def watch(path: Path, *, missing_ok: bool = False) -> None:
+        with try_lock(lock) as is_free:
+            removed.append((path.name, is_free))
+        unlink(path, missing_ok=missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", watch)
+    project.remove_leftovers(found)
+    # the journal first
+    assert removed == [(f"{part.name}.json", False), (part.name, False)]
 
 
 def test_list_files__names_what_is_there(project: EcephysProjectCache) -> None:

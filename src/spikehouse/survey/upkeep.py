@@ -285,13 +285,23 @@ def remove_leftovers(store: Store, leftovers: Iterable[Leftover]) -> int:
         store.check_inside(path)
     n_bytes = 0
     for leftover in leftovers:
-        if leftover.lock is not None and _is_held(leftover.lock):
-            continue
-        for path in leftover.paths:
-            with explain_storage_errors(path):
-                if path.is_dir() and not path.is_symlink():
-                    shutil.rmtree(path)
-                else:
-                    path.unlink(missing_ok=True)
+        with contextlib.ExitStack() as stack:
+            paths = leftover.paths
+            if leftover.lock is not None:
+                # held until all is removed: a download may begin at any moment
+                if not stack.enter_context(try_lock(leftover.lock)):
+                    continue
+                # the journal before the part: bytes without one are not used
+                paths = paths[::-1]
+            for path in paths:
+                _remove(path)
         n_bytes += leftover.n_bytes
     return n_bytes
+
+
+def _remove(path: Path) -> None:
+    with explain_storage_errors(path):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
