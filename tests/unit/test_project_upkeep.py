@@ -216,6 +216,21 @@ def test_list_leftovers__leaves_out_what_may_go_on(project: EcephysProjectCache)
     assert len(project.list_leftovers(recent=True)) == 2
 
 
+@pytest.mark.parametrize("suffix", [".part.json", ".part.json.part"])
+def test_list_leftovers__names_a_journal_without_its_part(
+    project: EcephysProjectCache, suffix: str
+) -> None:
+    part = make_part(project, 1, age_s=100_000)
+    journal = part.with_name(f"{part.name}.json").rename(
+        f"{str(part).removesuffix('.part')}{suffix}"
+    )
+    part.unlink()
+    (found,) = project.list_leftovers()
+    assert found.paths == (journal,)
+    project.remove_leftovers([found])
+    assert not journal.exists()
+
+
 def test_remove_leftovers__never_takes_what_is_being_written(project: EcephysProjectCache) -> None:
     part = make_part(project, 1, age_s=100_000)
     found = project.list_leftovers()

@@ -47,6 +47,8 @@ Outcome: TypeAlias = Literal["linked", "copied", "recorded", "there already", "r
 LeftoverKind: TypeAlias = Literal["part", "streamed", "repair", "replaced", "session"]
 # an interrupted download is usually resumed on the same day [s]
 STALE_S = 86_400.0
+# the bytes of an unfinished download, its journal, and a journal that is being written
+PART_SUFFIXES = (".part", ".part.json", ".part.json.part")
 
 
 # --- import files
@@ -188,7 +190,13 @@ class Leftover:
 
 def find_leftovers(store: Store) -> list[Leftover]:
     """List what may be removed without losing a file of the data set."""
-    parts = [_describe_part(store, file) for file in store.manifest.find_files(suffix=".part")]
+    # a journal may be left without its part, and so may the unfinished file of a journal
+    unfinished = {
+        file.path: file
+        for suffix in PART_SUFFIXES
+        for file in store.manifest.find_files(suffix=suffix)
+    }
+    parts = [_describe_part(store, unfinished[path]) for path in sorted(unfinished)]
     # "blocks": what the streams of version 0.1 kept
     own: dict[LeftoverKind, str] = {"streamed": "blocks", "repair": "repair"}
     caches = [
@@ -217,7 +225,7 @@ def _measure(path: Path) -> int:
 
 
 def _describe_part(store: Store, file: PlannedFile) -> Leftover:
-    paths = [Path(f"{file.path}{suffix}") for suffix in (".part", ".part.json")]
+    paths = [Path(f"{file.path}{suffix}") for suffix in PART_SUFFIXES]
     paths = [path for path in paths if path.exists()]
     written_at = max((path.stat().st_mtime for path in paths), default=0.0)
     lock = store.lock_for(file.path)
