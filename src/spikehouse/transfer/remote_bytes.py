@@ -102,6 +102,8 @@ class RemoteBytes:
     # Every answer must have the version that was opened: a file that changes on the server gives
     # an error, never a mixture. The one exception is a recalled version of which no byte has been
     # returned yet (`_has_given` is False): then reading starts anew with the current version.
+    # `remote` is then another object, and it, `_memory`, `_file` and `_has_given` change under
+    # `_lock`: what was asked for or read of the former version is dropped, and read again.
     # Without a strong ETag bytes are kept in memory only. A forked process gets threads and
     # connections of its own; pickling keeps the URL and options.
 
@@ -136,6 +138,9 @@ class RemoteBytes:
 
     def _start(self) -> None:
         self._lock = threading.RLock()
+        self._start_version()
+
+    def _start_version(self) -> None:
         self._in_flight: dict[int, Future[_Fetched]] = {}
         self._pool = DaemonPool(self.options.rules.connections)
         self._closing = weakref.finalize(self, self._pool.shutdown)
@@ -232,46 +237,77 @@ class RemoteBytes:
     def _read(self, offset: int, buffer: memoryview, *, is_metadata: bool) -> int:
         if not self.is_open:
             raise InvalidArgumentError(f"{self.url} was closed; open it again")
-        try:
-            return self._read_segments(offset, buffer, is_metadata=is_metadata)
-        except ChangedError:
-            # the recorded version is out of date, and none of its bytes were returned yet
-            if not self._is_recalled or self._has_given:
-                raise
-        self.remote, self._is_recalled, self._changed = self._probe(), False, None
-        self._memory = _PageMemory(self.options.memory_bytes)
-        self._start()
-        return self._read_segments(offset, buffer, is_metadata=is_metadata)
+        while True:
+            remote = self.remote
+            try:
+                n_read = self._read_segments(remote, offset, buffer, is_metadata=is_metadata)
+            except SpikehouseError as error:
+                if not self._switch(remote, error):
+                    raise
+                continue
+            with self._lock:
+                # else the buffer may have bytes of two versions
+                if self.remote is remote:
+                    self._has_given = True
+                    return n_read
 
-    def _read_segments(self, offset: int, buffer: memoryview, *, is_metadata: bool) -> int:
-        stop = min(offset + len(buffer), self.size)
+    def _switch(self, former: RemoteFile, error: SpikehouseError) -> bool:
+        """Go over to the current version if that is allowed; return whether to read again."""
+        # another reader may have done so meanwhile
+        if self.remote is former:
+            # the recorded version is out of date, and none of its bytes were returned yet
+            if not isinstance(error, ChangedError) or not self._is_recalled or self._has_given:
+                return False
+            probed = self._probe()
+            with self._lock:
+                if self.remote is former:
+                    if self._has_given:
+                        return False
+                    self.remote, self._is_recalled, self._changed = probed, False, None
+                    self._memory = _PageMemory(self.options.memory_bytes)
+                    self._start_version()
+        return True
+
+    def _check_version(self, remote: RemoteFile) -> None:
+        if self.remote is not remote:
+            raise ChangedError(f"{self.url} has changed at the server since it was asked for")
+
+    def _read_segments(
+        self, remote: RemoteFile, offset: int, buffer: memoryview, *, is_metadata: bool
+    ) -> int:
+        stop = min(offset + len(buffer), remote.size or 0)
         for first in range(offset, stop, _SEGMENT_BYTES):
             last = min(first + _SEGMENT_BYTES, stop)
-            self._fill(first, buffer[first - offset : last - offset], is_metadata=is_metadata)
-            self._has_given = True
+            piece = buffer[first - offset : last - offset]
+            self._fill(remote, first, piece, is_metadata=is_metadata)
         return max(stop - offset, 0)
 
-    def _fill(self, offset: int, buffer: memoryview, *, is_metadata: bool) -> None:
+    def _fill(
+        self, remote: RemoteFile, offset: int, buffer: memoryview, *, is_metadata: bool
+    ) -> None:
         stop = offset + len(buffer)
-        found = self._gather(list(self._pages_of(offset, stop)), is_metadata=is_metadata)
+        found = self._gather(remote, list(self._pages_of(offset, stop)), is_metadata=is_metadata)
         for page, block in found.items():
             begin = page * self.options.rules.page
             first, last = max(offset, begin), min(stop, begin + len(block))
             buffer[first - offset : last - offset] = block[first - begin : last - begin]
             if is_metadata and not self._memory.is_pinned(page):
                 # metadata that was fetched together with other bytes
-                self._memory.put(page, block, pinned=True)
-                self._keep(begin, block, is_pinned=True, is_new=False)
+                self._keep(remote, begin, block, is_pinned=True, is_new=False)
 
-    def _gather(self, pages: list[int], *, is_metadata: bool) -> dict[int, bytes]:
+    def _gather(
+        self, remote: RemoteFile, pages: list[int], *, is_metadata: bool
+    ) -> dict[int, bytes]:
         """Return the bytes of pages, from the caches or the server."""
         found: dict[int, bytes] = {}
         while True:
             self._take_near(pages, found)
             missing = [page for page in pages if page not in found]
             if not missing:
+                self._check_version(remote)
                 return found
             with self._lock:
+                self._check_version(remote)
                 waiting = {self._in_flight[p] for p in missing if p in self._in_flight}
                 own: set[Future[_Fetched]] = set()
                 if not waiting:
@@ -295,23 +331,26 @@ class RemoteBytes:
 
     def _take_near(self, pages: list[int], found: dict[int, bytes]) -> None:
         """Add the pages that are in memory or on disk to `found`."""
+        with self._lock:
+            # of one version
+            memory, file = self._memory, self._file
         for page in pages:
             if page in found:
                 continue
-            block = self._memory.get(page)
-            line = None if block or self._file is None else self._file.find(*self._bytes_of(page))
-            if line is not None and self._file is not None:
-                data = self._file.read_line(line)
+            block = memory.get(page)
+            line = None if block or file is None else file.find(*self._bytes_of(page))
+            if line is not None and file is not None:
+                data = file.read_line(line)
                 if data is None:
                     log.warning(
                         "%s: the bytes %d to %d are damaged and are fetched again",
-                        self._file.path,
+                        file.path,
                         line.start,
                         line.stop - 1,
                     )
                     continue
                 for number, one in self._split(line.start, data):
-                    self._memory.put(number, one, pinned=line.is_pinned == 1)
+                    memory.put(number, one, pinned=line.is_pinned == 1)
                     if number == page:
                         block = one
             if block is not None:
@@ -367,7 +406,9 @@ class RemoteBytes:
         futures = set()
         for start, stop in plan_requests(ranges, cached, size=self.size, rules=self.options.rules):
             try:
-                future = self._pool.submit(partial(self._fetch, start, stop, is_metadata))
+                future = self._pool.submit(
+                    partial(self._fetch, self.remote, start, stop, is_metadata)
+                )
             except RuntimeError:
                 raise InvalidArgumentError(f"{self.url} was closed while it was read") from None
             futures.add(future)
@@ -388,18 +429,22 @@ class RemoteBytes:
         self._windows.append(start)
         return begin, max(begin + window, stop)
 
-    def _fetch(self, start: int, stop: int, is_metadata: bool) -> _Fetched:
-        if self._changed is not None:
-            raise SourceError(self._changed)
+    def _fetch(self, remote: RemoteFile, start: int, stop: int, is_metadata: bool) -> _Fetched:
         with self._lock:
+            self._check_version(remote)
+            if self._changed is not None:
+                raise ChangedError(self._changed)
             self.n_requests += 1
         try:
-            content = self._client.read_range(self.remote, start, stop)
+            content = self._client.read_range(remote, start, stop)
         except ChangedError as error:
-            self._changed = str(error)
-            if self._target is not None and self._file is not None:
-                # the next opening asks the server
-                touch(self._target, confirmed_at=0.0)
+            with self._lock:
+                # else the answer is about the former version
+                if self.remote is remote:
+                    self._changed = str(error)
+                    if self._target is not None and self._file is not None:
+                        # the next opening asks the server
+                        touch(self._target, confirmed_at=0.0)
             raise
         with self._lock:
             self.n_bytes += len(content)
@@ -407,9 +452,7 @@ class RemoteBytes:
             raise SourceError(
                 f"{self.url} gives {len(content)} bytes where {stop - start} were asked for"
             )
-        for page, block in self._split(start, content):
-            self._memory.put(page, block, pinned=is_metadata)
-        self._keep(start, content, is_pinned=is_metadata, is_new=True)
+        self._keep(remote, start, content, is_pinned=is_metadata, is_new=True)
         return start, content
 
     def _land(self, start: int, stop: int, future: Future[_Fetched]) -> None:
@@ -419,10 +462,15 @@ class RemoteBytes:
                 if self._in_flight.get(page) is future:
                     del self._in_flight[page]
 
-    # ---- keeping on the disk
+    # ---- keeping in memory and on the disk
 
-    def _keep(self, start: int, content: bytes, *, is_pinned: bool, is_new: bool) -> None:
+    def _keep(
+        self, remote: RemoteFile, start: int, content: bytes, *, is_pinned: bool, is_new: bool
+    ) -> None:
         with self._lock:
+            self._check_version(remote)
+            for page, block in self._split(start, content):
+                self._memory.put(page, block, pinned=is_pinned)
             file = self._file_to_write(len(content))
         if file is not None:
             stop = start + len(content)

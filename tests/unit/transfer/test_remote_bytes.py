@@ -18,6 +18,7 @@ from spikehouse.transfer.http import ChangedError
 from spikehouse.transfer.remote_bytes import RemoteBytes, StreamOptions
 from spikehouse.transfer.remote_file import RemoteFile
 from spikehouse.transfer.retry import UnreachableError
+from spikehouse.transfer.sparse_file import SparseFile
 
 PAGE = 64
 RULES = PlanRules(
@@ -248,6 +249,87 @@ def test_remembered_version_is_out_of_date__opened_anew(tmp_path):
     assert file.size == len(CONTENT)
     assert read(file, 0, 100) == bytes(100)
     assert (file.size, server.n_probes) == (500, 1)
+
+
+class Gate(Server):
+    """Holds back the answers for one place until the gate is opened."""
+
+    def __init__(self, place: int) -> None:
+        super().__init__()
+        self.place = place
+        self.is_reached, self.is_open = threading.Event(), threading.Event()
+
+    def read_range(self, remote, start, stop):
+        some = super().read_range(remote, start, stop)
+        if start == self.place and not self.is_open.is_set():
+            self.is_reached.set()
+            assert self.is_open.wait(10)
+        return some
+
+
+def test_fetch__answer_of_the_former_version_comes_late__is_dropped(tmp_path):
+    read(open_bytes(Server(), tmp_path), 0, PAGE)
+    server = Gate(100 * PAGE)
+    file = open_bytes(server, tmp_path)
+    file.prefetch([(100 * PAGE, 101 * PAGE)])
+    assert server.is_reached.wait(10)
+    (late,) = set(file._in_flight.values())
+    server.content, server.etag = bytes(len(CONTENT)), '"2"'
+    assert read(file, 200 * PAGE, PAGE) == bytes(PAGE)
+    server.is_open.set()
+    assert isinstance(late.exception(10), ChangedError)
+    assert read(file, 100 * PAGE, PAGE) == bytes(PAGE)
+    file.close()
+    assert read(open_bytes(server, tmp_path), 100 * PAGE, PAGE) == bytes(PAGE)
+
+
+def test_fetch__change_of_the_former_version_is_told_late__reading_goes_on(tmp_path):
+    class Late(Gate):
+        def read_range(self, remote, start, stop):
+            if start == self.place and not self.is_open.is_set():
+                self.is_reached.set()
+                assert self.is_open.wait(10)
+            return Server.read_range(self, remote, start, stop)
+
+    read(open_bytes(Server(), tmp_path), 0, PAGE)
+    server = Late(100 * PAGE)
+    file = open_bytes(server, tmp_path)
+    file.prefetch([(100 * PAGE, 101 * PAGE)])
+    assert server.is_reached.wait(10)
+    (late,) = set(file._in_flight.values())
+    server.content, server.etag = bytes(len(CONTENT)), '"2"'
+    assert read(file, 200 * PAGE, PAGE) == bytes(PAGE)
+    server.is_open.set()
+    assert isinstance(late.exception(10), ChangedError)
+    assert read(file, 250 * PAGE, PAGE) == bytes(PAGE)
+
+
+@pytest.mark.parametrize("n_bytes", [len(CONTENT), PAGE])
+def test_read_into__another_reader_goes_over_to_the_new_version__never_a_mixture(
+    tmp_path, monkeypatch, n_bytes
+):
+    read(open_bytes(Server(), tmp_path), 0, PAGE)
+    server = Server()
+    file = open_bytes(server, tmp_path)
+    server.content, server.etag = bytes(n_bytes), '"2"'
+    is_reached, is_open = threading.Event(), threading.Event()
+    read_line = SparseFile.read_line
+
+    def read_slowly(self, line):
+        data = read_line(self, line)
+        is_reached.set()
+        assert is_open.wait(10)
+        return data
+
+    monkeypatch.setattr(SparseFile, "read_line", read_slowly)
+    with ThreadPoolExecutor(1) as pool:
+        # the first page is on the disk, the second is not
+        slow = pool.submit(read, file, 0, 2 * PAGE)
+        assert is_reached.wait(10)
+        monkeypatch.setattr(SparseFile, "read_line", read_line)
+        read(file, 200 * PAGE, PAGE)
+        is_open.set()
+        assert slow.result(10) == bytes(min(n_bytes, 2 * PAGE))
 
 
 def test_probe_answered_by_a_page__nothing_is_remembered(tmp_path):
