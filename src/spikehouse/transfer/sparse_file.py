@@ -151,7 +151,9 @@ def count_kept(target: Path) -> int:
         return 0
     length = os.fstat(found._part).st_size
     found.close()
-    return count_bytes(one for one in found.list_present() if one[1] <= length)
+    # one by one: of ranges that touch, only the last may lie beyond the end
+    whole = [(line.start, line.stop) for line in found._lines.values() if line.stop <= length]
+    return count_bytes(unite(whole))
 
 
 def touch(target: Path, *, confirmed_at: float | None = None) -> None:

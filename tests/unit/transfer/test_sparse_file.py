@@ -211,6 +211,15 @@ def test_touch__says_when_it_was_confirmed_and_used(target: Path) -> None:
     assert read_header(target).confirmed_at > 1000.0
 
 
+def test_count_kept__counts_what_lies_before_a_cut(target: Path) -> None:
+    part = open_for_download(target, VERSION)
+    for start in (0, 1000, 2000):
+        put(part, start, start + 1000)
+    part.close()
+    os.truncate(part_of(target), 2500)
+    assert count_kept(target) == 2000
+
+
 # ---- damage
 
 
