@@ -29,6 +29,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import json
 import logging
 import os
@@ -488,7 +489,9 @@ def _open(target: Path, *, is_silent: bool = False) -> SparseFile | None:
     try:
         try:
             part, journal = _open_files(target, os.O_RDWR | os.O_APPEND)
-        except PermissionError:
+        except OSError as error:
+            if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+                raise
             # what is kept in a read-only folder can be used
             part, journal = _open_files(target, os.O_RDONLY)
     except FileNotFoundError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import random
@@ -218,6 +219,25 @@ def test_count_kept__counts_what_lies_before_a_cut(target: Path) -> None:
     part.close()
     os.truncate(part_of(target), 2500)
     assert count_kept(target) == 2000
+
+
+def fail_to_open(monkeypatch: pytest.MonkeyPatch, number: int, *, to_write: bool = False) -> None:
+    open_file = os.open
+
+    def fail(path: Path, flags: int, *args: int) -> int:
+        if ".part" in str(path) and (not to_write or flags & (os.O_RDWR | os.O_WRONLY)):
+            raise OSError(number, os.strerror(number))
+        return open_file(path, flags, *args)
+
+    monkeypatch.setattr(os, "open", fail)
+
+
+def test_find_for_stream__read_only_mount__what_is_kept_is_used(
+    target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(stream(target), 0, 100)
+    fail_to_open(monkeypatch, errno.EROFS, to_write=True)
+    assert read_right_bytes(target) == set(range(100))
 
 
 # ---- damage
