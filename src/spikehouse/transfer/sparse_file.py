@@ -353,8 +353,11 @@ class SparseFile:
     def end_line(self) -> None:
         """End a line that was torn, so that the next one stands for itself."""
         with self._busy(), contextlib.suppress(OSError):
-            if os.fstat(self._journal).st_size > self._n_parsed:
+            facts = os.fstat(self._journal)
+            if facts.st_size > self._n_parsed:
                 os.write(self._journal, b"\n")
+                # nothing of it came from the server just now
+                touch(self.target, confirmed_at=facts.st_mtime)
 
     @contextlib.contextmanager
     def _busy(self) -> Iterator[None]:

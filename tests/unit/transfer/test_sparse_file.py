@@ -240,6 +240,16 @@ def test_find_for_stream__read_only_mount__what_is_kept_is_used(
     assert read_right_bytes(target) == set(range(100))
 
 
+def test_end_line__does_not_count_as_confirmed(target: Path) -> None:
+    stream(target).close()
+    with journal_of(target).open("ab") as journal:
+        journal.write(b"[0,16")
+    touch(target, confirmed_at=1000.0)
+    stream(target).close()
+    assert journal_of(target).read_bytes().endswith(b"[0,16\n")
+    assert read_header(target).confirmed_at == 1000.0
+
+
 # ---- damage
 
 
