@@ -167,6 +167,7 @@ class _Download:
         self._stop = stop
         self._is_ranged = True
         self._can_try_again = True
+        self._part: SparseFile | None = None
 
     def run(self) -> None:
         """Download the file; what is kept after a failure is said in its message."""
@@ -217,6 +218,7 @@ class _Download:
     def _try(self) -> None:
         """Download all that is missing of the version that the server has now."""
         self._can_try_again = True
+        self._part = None
         with contextlib.ExitStack() as stack:
             try:
                 response, answer = self._unless_stopped(self._contact)
@@ -230,6 +232,7 @@ class _Download:
             version = answer.version
             self._can_try_again = not version.is_resumable
             part = open_for_download(self._target, version, is_stopped=self._stop.is_set)
+            self._part = part
             stack.callback(part.close)
             n_there = count_bytes(part.list_present()) if answer.is_range else part.front
             self._bar.begin(version.size, n_there)
@@ -297,11 +300,14 @@ class _Download:
         _record(self._records, self._target, part.version, sha256)
 
     def _describe_kept(self) -> str:
-        """Describe what a later call can resume from, and delete what it cannot use."""
+        """Describe what a later call can resume from, and delete what this one began in vain."""
         header, n_kept = read_header(self._target), count_kept(self._target)
         if header is None or n_kept == 0:
-            with contextlib.suppress(CacheError):
-                forget_part(self._target)
+            part = self._part
+            # what was not opened, or cannot be read just now, may be good
+            if part is not None and not (part.version.is_resumable and part.list_present()):
+                with contextlib.suppress(CacheError):
+                    forget_part(self._target)
             return ""
         return (
             f"{n_kept} of {header.version.size} bytes are kept in {part_of(self._target).name}: "

@@ -147,7 +147,9 @@ def read_header(target: Path) -> Header | None:
 
 def count_kept(target: Path) -> int:
     """Count the bytes that a later download would resume from."""
-    found = _open(target, is_silent=True)
+    found = None
+    with contextlib.suppress(CacheError):
+        found = _open(target, is_silent=True)
     if found is None:
         return 0
     length = os.fstat(found._part).st_size
@@ -439,7 +441,10 @@ def open_for_stream(target: Path, version: Version, folder: Path | None) -> Spar
 
 def find_for_stream(target: Path, version: Version) -> SparseFile | None:
     """Open what is there of a file if it came from the same URL and has the same strong ETag."""
-    found = _open(target, is_silent=True)
+    found = None
+    # read without it then
+    with contextlib.suppress(CacheError):
+        found = _open(target, is_silent=True)
     if found is None:
         return None
     here = found.version
@@ -488,7 +493,9 @@ def discard_old_blocks(folder: Path) -> None:
 
 
 def _open(target: Path, *, is_silent: bool = False) -> SparseFile | None:
-    """Open what is there of a file; None if nothing of it can be used."""
+    """Open what is there of a file; None if there is nothing, or nothing that can be used."""
+    # What cannot be read just now (too many open files, a disk in trouble) may be good: that is a
+    # CacheError, so that nobody begins the file anew over it.
     try:
         try:
             part, journal = _open_files(target, os.O_RDWR | os.O_APPEND)
@@ -500,11 +507,19 @@ def _open(target: Path, *, is_silent: bool = False) -> SparseFile | None:
     except FileNotFoundError:
         return None
     except OSError as error:
+        # those without a number say that it is no file of ours
+        if error.errno not in (None, errno.ELOOP):
+            with explain_storage_errors(part_of(target)):
+                raise
         if not is_silent:
             log.warning("%s cannot be used, starting over: %s", part_of(target), error)
         return None
     try:
         header, n_parsed = _read_header(journal)
+    except OSError:
+        _close(part, journal)
+        with explain_storage_errors(journal_of(target)):
+            raise
     except _UNUSABLE as error:
         if not is_silent:
             log.warning("%s cannot be used, starting over: %s", journal_of(target), error)
@@ -522,7 +537,13 @@ def _begin(target: Path, header: Header) -> SparseFile:
         # always a new file: what stands there may be a link to another one
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | NO_FOLLOW
         os.close(os.open(part_of(target), flags, 0o666))
-    return _write_journal(target, header, [])
+    try:
+        return _write_journal(target, header, [])
+    except BaseException:
+        # of no use without its journal
+        with contextlib.suppress(OSError):
+            part_of(target).unlink()
+        raise
 
 
 def _write_journal(target: Path, header: Header, lines: Iterable[Line]) -> SparseFile:

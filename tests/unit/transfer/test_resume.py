@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -574,3 +575,25 @@ def test_download__says_when_a_local_file_is_gone(tmp_path: Path) -> None:
     with pytest.raises(TransferError, match=r"the file cannot be read from .*gone \(No such file"):
         download(content, tmp_path / "file", check=accept, progress=False)
     assert left(tmp_path / "file") == set()
+
+
+@pytest.mark.parametrize("is_served", [True, False])
+def test_download__part_cannot_be_opened_just_now__is_kept(
+    is_served: bool, served: RangedFile, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leave_half(served, target)
+    n_kept = count_kept(target)
+    if is_served:
+        served.fault = None
+    open_file = os.open
+
+    def fail(path: Path, *args: int) -> int:
+        if str(path).endswith((".part", ".part.json")):
+            raise OSError(errno.EMFILE, "Too many open files")
+        return open_file(path, *args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", fail)
+        with pytest.raises((CacheError, SourceError)):
+            fetch(served, target)
+    assert count_kept(target) == n_kept > 0

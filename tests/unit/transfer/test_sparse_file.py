@@ -250,6 +250,21 @@ def test_end_line__does_not_count_as_confirmed(target: Path) -> None:
     assert read_header(target).confirmed_at == 1000.0
 
 
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.EIO, errno.EACCES])
+def test_open_for_download__cannot_be_opened_just_now__is_not_begun_anew(
+    number: int, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(stream(target), 0, 1000)
+    with monkeypatch.context() as patch:
+        fail_to_open(patch, number)
+        for begin in (open_for_download, stream):
+            with pytest.raises(CacheError, match="cannot be written"):
+                begin(target, VERSION)
+        assert find_for_stream(target, VERSION) is None
+        assert count_kept(target) == 0
+    assert count_kept(target) == 1000
+
+
 # ---- damage
 
 
