@@ -128,6 +128,7 @@ class Store:
         """Open a file: the cached one, or remote bytes of the first source that has it."""
         if file.path.exists():
             return file.path
+        self.check_inside(file.path)
 
         def stream_from(source: Source) -> RemoteBytes | Path:
             from spikehouse.transfer.remote_bytes import RemoteBytes, StreamOptions

@@ -423,7 +423,10 @@ def open_for_stream(target: Path, version: Version, folder: Path | None) -> Spar
     """Open what is there of a file, or begin it; None if the stream may not write to it."""
     if (found := find_for_stream(target, version)) is not None:
         return found
-    with try_lock(lock_of(target, folder)) as is_held:
+    lock = lock_of(target, folder)
+    if folder is not None:
+        check_inside(lock, folder)
+    with try_lock(lock) as is_held:
         # a download is under way, or has ended
         if not is_held or target.exists():
             return None
@@ -472,7 +475,8 @@ def evict(folder: Path, own: Path, *, limit: int) -> bool:
     for is_other, _, n_bytes, target in sorted(streamed):
         left -= n_bytes
         if is_other and left < 0:
-            with contextlib.suppress(CacheError), try_lock(lock_of(target, folder)) as is_held:
+            lock = lock_of(target, folder)
+            with contextlib.suppress(CacheError), try_lock(check_inside(lock, folder)) as is_held:
                 header = read_header(target)
                 if is_held and header is not None and header.begun_by == "stream":
                     check_inside(part_of(target), folder)
@@ -484,6 +488,7 @@ def evict(folder: Path, own: Path, *, limit: int) -> bool:
 def discard_old_blocks(folder: Path) -> None:
     """Delete the bytes that version 0.1 kept of streams, in a format of their own."""
     blocks = folder / OWN_FOLDER / "blocks"
+    check_inside(blocks, folder)
     if blocks.is_dir() and not blocks.is_symlink():
         log.warning("%s is of version 0.1 and is deleted: it is not used any more", blocks)
         shutil.rmtree(blocks, ignore_errors=True)

@@ -407,6 +407,22 @@ def test_discard_old_blocks__streamed_bytes_of_version_0_1(
     assert (outside / "file").exists()
 
 
+def test_discard_old_blocks__own_folder_is_a_link__nothing_outside_is_touched(
+    tmp_path: Path,
+) -> None:
+    folder, outside = tmp_path / "cache", tmp_path / "outside"
+    (outside / "blocks").mkdir(parents=True)
+    folder.mkdir()
+    (folder / ".spikehouse").symlink_to(outside)
+    with pytest.raises(CacheError, match="lies outside"):
+        discard_old_blocks(folder)
+    with pytest.raises(CacheError, match="lies outside"):
+        open_for_stream(folder / "x", VERSION, folder)
+    open_for_stream(folder / "x", VERSION, None).write(0, memoryview(bytes(10)))
+    evict(folder, folder / "own", limit=-1)
+    assert [path.name for path in outside.rglob("*")] == ["blocks"]
+
+
 # ---- the limit of what streams keep
 
 
