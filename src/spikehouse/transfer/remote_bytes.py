@@ -196,6 +196,9 @@ class RemoteBytes:
     def close(self) -> None:
         """Stop all requests; reading afterwards raises."""
         self._closing()
+        with self._lock:
+            # closed with the last request or reader that still uses it
+            self._file = None
 
     # ---- reading
 
@@ -365,7 +368,7 @@ class RemoteBytes:
 
     def _refresh(self) -> bool:
         """Look for bytes that others kept meanwhile; return whether there may be any."""
-        if self._target is None or not self._is_kept:
+        if self._target is None or not self._is_kept or not self.is_open:
             return False
         if self._file is not None and self._file.is_current():
             return self._file.refresh()
@@ -488,6 +491,9 @@ class RemoteBytes:
         target, folder = self._target, self._folder
         if target is None or not self._is_kept:
             return None
+        if not self.is_open:
+            # an answer that was on its way
+            return find_for_stream(target, self._version())
         if self._file is not None and not self._file.is_current():
             # complete, deleted or taken over by a download: what was kept stays usable
             again = find_for_stream(target, self._version())

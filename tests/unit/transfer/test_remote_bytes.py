@@ -391,5 +391,32 @@ def test_closed__reading_says_so():
         read(file, 0, 1)
 
 
+def test_close__closes_the_files(tmp_path):
+    file = open_bytes(Server(), tmp_path)
+    read(file, 0, PAGE)
+    sparse = file._file
+    closing = sparse._closing
+    assert closing.alive
+    del sparse
+    file.close()
+    assert not closing.alive
+
+
+def test_close__answer_on_its_way__is_kept(tmp_path):
+    server = Gate(100 * PAGE)
+    file = open_bytes(server, tmp_path)
+    read(file, 0, PAGE)
+    file.prefetch([(100 * PAGE, 101 * PAGE)])
+    assert server.is_reached.wait(10)
+    (late,) = set(file._in_flight.values())
+    file.close()
+    server.is_open.set()
+    late.result(10)
+    assert file._file is None
+    again = Server()
+    assert read(open_bytes(again, tmp_path), 100 * PAGE, PAGE) == CONTENT[100 * PAGE : 101 * PAGE]
+    assert again.asked == []
+
+
 def test_repr__address_and_size():
     assert repr(open_bytes(Server())) == f"RemoteBytes('{URL}', 20011 bytes)"
