@@ -258,18 +258,22 @@ class RemoteBytes:
         """Go over to the current version if that is allowed; return whether to read again."""
         # another reader may have done so meanwhile
         if self.remote is former:
-            # the recorded version is out of date, and none of its bytes were returned yet
-            if not isinstance(error, ChangedError) or not self._is_recalled or self._has_given:
+            if not isinstance(error, ChangedError) or not self._may_switch():
                 return False
             probed = self._probe()
             with self._lock:
                 if self.remote is former:
-                    if self._has_given:
+                    # bytes may have been returned while the server was asked
+                    if not self._may_switch():
                         return False
                     self.remote, self._is_recalled, self._changed = probed, False, None
                     self._memory = _PageMemory(self.options.memory_bytes)
                     self._start_version()
         return True
+
+    def _may_switch(self) -> bool:
+        # the recorded version is out of date, and none of its bytes were returned yet
+        return self._is_recalled and not self._has_given
 
     def _check_version(self, remote: RemoteFile) -> None:
         if self.remote is not remote:
