@@ -140,7 +140,7 @@ class StimulusResponses:
             presentations,
             units,
             {},
-            float(duration.median()),
+            float(duration.dropna().median()),  # NumPy 1 warns where all are NaN
             running_speed,
             given_counts=whole,
         )

@@ -133,8 +133,9 @@ def test_read_table__gives_the_same_from_the_copy_whatever_it_holds(
     # from the copy if there is one: columns it could not give back leave it out
     assert_same(read_table(path, table, copy=copy), expected)
     found = read_copy(copy, path, table)
-    # only columns of mixed kinds have none
+    # only columns of mixed kinds have none, and an empty table whose ids are objects in pandas 2
     is_mixed = any(parquet_cache._kind_of(expected[name]) == "" for name in expected)
+    is_mixed |= expected.empty and expected.index.dtype == object
     assert (found is None) == is_mixed
     if found is not None:
         assert_same(found, expected)
