@@ -59,6 +59,24 @@ class RangedFile:
         else:
             self.send(handler, start, stop)
 
+    def break_off(self, n_good: int) -> None:
+        """Serve some bytes of the file; every further request meets a server in trouble."""
+        left_over = [n_good]
+
+        def fault(handler: Handler, start: int, stop: int) -> bool:
+            with self.server.lock:
+                n = min(left_over[0], stop - start)
+                left_over[0] -= n
+            if n == 0:
+                handler.reply(b"", status=503)
+            else:
+                self.send(handler, start, stop, n_sent=n)
+                if n < stop - start:
+                    handler.hang_up()
+            return True
+
+        self.fault = fault
+
     def send(self, handler: Handler, start: int, stop: int, *, n_sent: int | None = None) -> None:
         """Answer with a range, or only with its first bytes."""
         some = self.body[start:stop]

@@ -66,27 +66,8 @@ def left(target: Path) -> set[str]:
     return {path.name for path in target.parent.iterdir() if not path.name.endswith(".lock")}
 
 
-def break_off(served: RangedFile, n_good: int) -> None:
-    """Serve some bytes of the file; every further request meets a server in trouble."""
-    left_over = [n_good]
-
-    def fault(handler: Handler, start: int, stop: int) -> bool:
-        with served.server.lock:
-            n = min(left_over[0], stop - start)
-            left_over[0] -= n
-        if n == 0:
-            handler.reply(b"", status=503)
-        else:
-            served.send(handler, start, stop, n_sent=n)
-            if n < stop - start:
-                handler.hang_up()
-        return True
-
-    served.fault = fault
-
-
 def leave_half(served: RangedFile, target: Path) -> int:
-    break_off(served, len(BODY) // 2)
+    served.break_off(len(BODY) // 2)
     with pytest.raises((TransferError, SourceError)):
         fetch(served, target)
     served.fault = None
@@ -125,7 +106,7 @@ def test_download__fetches_an_empty_file(server: StandIn, target: Path) -> None:
 def test_download__says_what_it_kept_and_goes_on_from_there(
     served: RangedFile, target: Path
 ) -> None:
-    break_off(served, len(BODY) // 2)
+    served.break_off(len(BODY) // 2)
     with pytest.raises(
         SourceError,
         match=rf"\d+ of {len(BODY)} bytes are kept in file.part: the same call resumes from there",

@@ -63,21 +63,7 @@ def fetch(served: RangedFile, target: Path) -> None:
 
 def leave(served: RangedFile, target: Path, n_bytes: int) -> int:
     """Download some bytes of the file; then the server is in trouble."""
-    left_over = [n_bytes]
-
-    def fault(handler: Handler, start: int, stop: int) -> bool:
-        with served.server.lock:
-            n = min(left_over[0], stop - start)
-            left_over[0] -= n
-        if n == 0:
-            handler.reply(b"", status=503)
-        else:
-            served.send(handler, start, stop, n_sent=n)
-            if n < stop - start:
-                handler.hang_up()
-        return True
-
-    served.fault = fault
+    served.break_off(n_bytes)
     with pytest.raises(SourceError, match=r"are kept in file\.part"):
         fetch(served, target)
     served.fault = None
