@@ -18,7 +18,25 @@ from spikehouse.lfp.lazy_times import search_times, time_index
 Spans = npt.NDArray[np.int64]
 
 
-class MaskedArray(BackendArray):
+class LazyArray(BackendArray):
+    """An array for xarray that a subclass reads when it is indexed."""
+
+    shape: tuple[int, ...]
+
+    def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:  # noqa: ANN401 - xarray's word
+        if not isinstance(key, indexing.VectorizedIndexer):
+            # the adapter fails on empty slices with a negative step
+            return self._read(key.tuple)
+        return indexing.explicit_indexing_adapter(
+            key, self.shape, indexing.IndexingSupport.OUTER, self._read
+        )
+
+    def _read(self, key: tuple[Any, ...]) -> npt.NDArray[Any]:
+        """Read a selection: integers, slices and arrays along each axis."""
+        raise NotImplementedError
+
+
+class MaskedArray(LazyArray):
     """A lazy array of which the rows in ``spans`` (first, one after the last) are read as NaN."""
 
     def __init__(self, variable: xr.Variable, axis: int, spans: Spans) -> None:
@@ -28,14 +46,6 @@ class MaskedArray(BackendArray):
         self.shape: tuple[int, ...] = variable.shape
         # integers have no NaN; small ones fit into float32, as in DataArray.where
         self.dtype: np.dtype[Any] = np.result_type(variable.dtype, np.float16)
-
-    def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:  # noqa: ANN401 - xarray's word
-        if not isinstance(key, indexing.VectorizedIndexer):
-            # the adapter fails on empty slices with a negative step
-            return self._read(key.tuple)
-        return indexing.explicit_indexing_adapter(
-            key, self.shape, indexing.IndexingSupport.OUTER, self._read
-        )
 
     def __setitem__(self, key: object, value: object) -> None:
         raise InvalidArgumentError(

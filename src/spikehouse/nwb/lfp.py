@@ -13,12 +13,12 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import xarray as xr
-from xarray.backends import BackendArray
 from xarray.core import indexing
 from xarray.indexes import PandasIndex
 
 from spikehouse.errors import InvalidArgumentError, InvalidFileError
 from spikehouse.lfp.lazy_times import LazyTimes, UnreadTimes
+from spikehouse.lfp.masking import LazyArray
 from spikehouse.nwb._check_size import reading
 from spikehouse.nwb._safe_open import list_names, member, reopen
 from spikehouse.nwb._searchsorted import SortedDataset
@@ -47,7 +47,7 @@ Rows = range | npt.NDArray[np.int64]
 Restore = int | slice | npt.NDArray[np.int64]
 
 
-class DatasetArray(BackendArray):
+class DatasetArray(LazyArray):
     """A two-dimensional HDF5 dataset for xarray that is read when it is indexed."""
 
     # Rows closer than 64 kB are read together with those between them, others one by one.
@@ -68,14 +68,6 @@ class DatasetArray(BackendArray):
 
     def _dataset(self) -> h5py.Dataset:
         return reopen(self._file.root, self._name)
-
-    def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:  # noqa: ANN401 - as in xarray
-        if not isinstance(key, indexing.VectorizedIndexer):
-            # xarray's adapter fails on empty slices with a negative step
-            return self._read(key.tuple)
-        return indexing.explicit_indexing_adapter(
-            key, self.shape, indexing.IndexingSupport.OUTER, self._read
-        )
 
     def __setitem__(self, key: object, value: object) -> None:
         raise InvalidArgumentError(
