@@ -33,7 +33,15 @@ from spikehouse.errors import (
 from spikehouse.labelled import Ids, to_id, to_ids
 from spikehouse.lfp import mask_intervals
 from spikehouse.nwb import NwbPath, NwbSessionFile
-from spikehouse.schema import CHANNELS, INVALID_TIMES, OPTOGENETIC_EPOCHS, PROBES, require_columns
+from spikehouse.schema import (
+    CHANNELS,
+    INVALID_TIMES,
+    OPTOGENETIC_EPOCHS,
+    PROBES,
+    list_data_notes,
+    require_columns,
+)
+from spikehouse.schema.data_notes import explaining_missing_lfp
 from spikehouse.session_source import SessionSource
 from spikehouse.spikes import (
     align_spikes,
@@ -205,6 +213,10 @@ class EcephysSession:
             "units": self._describe_units,
             "stimuli": lambda: ", ".join(self.stimulus_names),
             "presentations": lambda: f"{self.num_stimulus_presentations:,}",
+            "known faults": lambda: "; ".join(
+                note if pd.isna(probe) else f"probe {probe}: {note}"
+                for probe, note in zip(self.notes["probe_id"], self.notes["note"], strict=True)
+            ),
         }
         lines = {}
         for name, fact in facts.items():
@@ -317,6 +329,14 @@ class EcephysSession:
             "structure_acronyms", "stimulus_names",
         )  # fmt: skip
         return {name: getattr(self, name) for name in names}
+
+    @cached_property
+    def notes(self) -> pd.DataFrame:
+        """The known faults of this recording: probe_id (NA: the whole session), note, source."""
+        ids: list[int] = []
+        with contextlib.suppress(*_ABSENT):
+            ids = [self.ecephys_session_id]
+        return list_data_notes(ids).drop(columns="session_id")
 
     # ---- probes, channels, units
 
@@ -502,7 +522,8 @@ class EcephysSession:
         """
         probe_id = to_id(probe_id, "probe_id")
         options: dict[str, Any] = {} if chunks is None else {"chunks": chunks}
-        lfp = self.api.get_lfp(probe_id, **options)
+        with explaining_missing_lfp(probe_id):
+            lfp = self.api.get_lfp(probe_id, **options)
         if not mask_invalid_intervals:
             return lfp
         names = {"all_probes", str(self.probes.loc[probe_id, "description"])}
@@ -523,7 +544,9 @@ class EcephysSession:
             ``CSD`` (virtual_channel_index, time [s] from flash onset) [V/cm²], with
             vertical_position and horizontal_position [µm].
         """
-        return self.api.get_current_source_density(to_id(probe_id, "probe_id"))
+        probe_id = to_id(probe_id, "probe_id")
+        with explaining_missing_lfp(probe_id):
+            return self.api.get_current_source_density(probe_id)
 
     # ---- invalid times
 

@@ -21,6 +21,7 @@ from spikehouse.nwb._validate_columns import (
 )
 from spikehouse.nwb.hdf5 import Hdf5File
 from spikehouse.schema import CHANNELS, PROBES
+from spikehouse.schema.data_notes import REPEATED_AXIS
 
 SUBJECT = "general/subject"
 PROVENANCE = ("general/institution", "session_description")
@@ -193,8 +194,8 @@ def mask_repeated_axis(channels: pd.DataFrame, file_name: str) -> pd.DataFrame:
     if known.empty or not (known[_VERTICAL] == known[_LATERAL]).all():
         return channels
     warnings.warn(
-        f"{file_name} repeats the dorsal–ventral coordinate of its channels as the left–right one, "
-        f"a fault of the released files: {_LATERAL} is NaN. The tables of a cache are correct: "
+        f"{file_name} {REPEATED_AXIS}, a fault of the released files: {_LATERAL} is NaN. "
+        "The tables of a cache are correct: "
         "EcephysProjectCache().get_session_data(session_id), or .get_channels()",
         stacklevel=8,  # the caller's line that asks a session for its channels
     )

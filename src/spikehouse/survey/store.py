@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 import pandas as pd
 
 from spikehouse.errors import CacheError, NotFoundError, SourceError, SpikehouseError
+from spikehouse.schema.data_notes import explaining_missing_lfp
 from spikehouse.survey.file_kinds import PlannedFile
 from spikehouse.survey.manifest import Manifest
 from spikehouse.survey.parquet_cache import read_copy, read_table
@@ -152,7 +153,8 @@ class Store:
         """Ask the sources for a file in turn."""
         try:
             if self.sources:
-                return ask_in_turn(self.sources, act, what=file.name)
+                with explaining_missing_lfp(file.ids[-1] if file.kind.name == "lfp" else None):
+                    return ask_in_turn(self.sources, act, what=file.name)
         except SpikehouseError as unreached:
             if unreached.advice == UnreachableError.advice:
                 unreached.advice += (
