@@ -80,6 +80,7 @@ def call_analysis() -> dict[str, dict[str, Any]]:
     responses = {"stimulus_name": "gabors", "presentations": gabors, "unit_ids": UNITS,
                  "spike_times": SPIKES, "trial_duration": 0.5}  # fmt: skip
     made = analysis.StimulusResponses(**responses)
+    area = {"values": ONSETS, "areas": ["VISp", "VISl", "LP", "VISam"] * 4}
     return {
         "LatencyOptions": dataclasses.asdict(analysis.LatencyOptions()),
         "MetricOptions": dataclasses.asdict(analysis.MetricOptions()),
@@ -100,6 +101,15 @@ def call_analysis() -> dict[str, dict[str, Any]]:
         "compute_orientation_selectivity": {"angles": LABELS * 45.0, "responses": COUNTS},
         "compute_fano_factor": {"counts": COUNTS, "is_trial": None, "ddof": 0},
         "compute_lifetime_sparseness": {"responses": COUNTS},
+        "compute_area_comparisons": area,
+        "compute_area_statistics": area | {"n_resamples": 5},
+        "compute_decay_timescales": SPIKE | {"onsets": ONSETS, "window": (0.0, 0.25),
+                                             "bin_width": 0.01, "definition": "corrected"},
+        "compute_hierarchy_correlation": area | {"sessions": LABELS, "n_resamples": 5,
+                                                 "scores": analysis.HIERARCHY_SCORES},
+        "compute_intrinsic_timescales": SPIKE | {"onsets": ONSETS, "max_lag": 0.1},
+        "compute_time_to_first_spike": SPIKE | {"onsets": ONSETS, "window": (0.03, 0.2),
+                                                "bin_width": 0.001},
         "compute_timescales": {"responses": made, "bin_width": 0.025},
         "list_analyses": {"shown": ["gabors"]},
         "compute_noise_correlations": {"counts": DESIGN, "conditions": LABELS, "unit_ids": UNITS},

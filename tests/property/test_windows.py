@@ -74,6 +74,12 @@ ONSETS: dict[str, Call] = {
         t, UNITS, p["start_time"]
     ),
     "compute_onset_latency": lambda t, p: analysis.compute_onset_latency(t, UNITS, p["start_time"]),
+    "compute_time_to_first_spike": lambda t, p: analysis.compute_time_to_first_spike(
+        t, UNITS, p["start_time"]
+    ),
+    "compute_decay_timescales": lambda t, p: analysis.compute_decay_timescales(
+        t, UNITS, p["start_time"]
+    ),
     "compute_rasters_by_condition": lambda t, p: analysis.compute_rasters_by_condition(
         t, UNITS, p, window=(-0.1, 0.3)
     ),

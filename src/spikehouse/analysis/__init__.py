@@ -12,11 +12,18 @@ from spikehouse.analysis.correlations import (
     compute_noise_correlations,
     compute_signal_correlations,
 )
+from spikehouse.analysis.decay import compute_decay_timescales, compute_intrinsic_timescales
 from spikehouse.analysis.evoked import adjust_p_values, compute_evoked_responses
 from spikehouse.analysis.gratings import (
     compute_dot_motion_metrics,
     compute_drifting_gratings_metrics,
     compute_static_gratings_metrics,
+)
+from spikehouse.analysis.hierarchy import (
+    HIERARCHY_SCORES,
+    compute_area_comparisons,
+    compute_area_statistics,
+    compute_hierarchy_correlation,
 )
 from spikehouse.analysis.images import (
     compute_flashes_metrics,
@@ -24,7 +31,11 @@ from spikehouse.analysis.images import (
     compute_natural_scenes_metrics,
 )
 from spikehouse.analysis.inputs import StimulusResponses, compute_average_speed
-from spikehouse.analysis.latency import LatencyOptions, compute_onset_latency
+from spikehouse.analysis.latency import (
+    LatencyOptions,
+    compute_onset_latency,
+    compute_time_to_first_spike,
+)
 from spikehouse.analysis.metrics import ANALYSES, MetricOptions, compute_metrics, list_analyses
 from spikehouse.analysis.optotagging import OptotagOptions, compute_optotagging
 from spikehouse.analysis.receptive_fields import (
@@ -46,19 +57,25 @@ from spikehouse.errors import guard_public
 
 __all__ = [
     "ANALYSES",
+    "HIERARCHY_SCORES",
     "LatencyOptions",
     "MetricOptions",
     "OptotagOptions",
     "StimulusResponses",
     "adjust_p_values",
+    "compute_area_comparisons",
+    "compute_area_statistics",
     "compute_average_speed",
     "compute_conditionwise_psth",
+    "compute_decay_timescales",
     "compute_direction_selectivity",
     "compute_dot_motion_metrics",
     "compute_drifting_gratings_metrics",
     "compute_evoked_responses",
     "compute_fano_factor",
     "compute_flashes_metrics",
+    "compute_hierarchy_correlation",
+    "compute_intrinsic_timescales",
     "compute_lifetime_sparseness",
     "compute_metrics",
     "compute_natural_movies_metrics",
@@ -72,6 +89,7 @@ __all__ = [
     "compute_receptive_field_metrics",
     "compute_signal_correlations",
     "compute_static_gratings_metrics",
+    "compute_time_to_first_spike",
     "compute_timescales",
     "list_analyses",
     "smooth_rates",

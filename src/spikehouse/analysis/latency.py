@@ -1,4 +1,4 @@
-"""Latencies of responses: change points of the firing rate."""
+"""Latencies of responses: change points of the firing rate, and first spikes."""
 
 from __future__ import annotations
 
@@ -153,6 +153,71 @@ def compute_onset_latency(
             table.loc[is_found, name] = bound
     table.attrs = {"method": "Poisson change point", "alpha": chosen.alpha, "units": "s"}
     return table
+
+
+def compute_time_to_first_spike(
+    spikes_or_session: Spikes,
+    unit_ids: Ids,
+    onsets: npt.ArrayLike,
+    *,
+    window: tuple[float, float] = (0.03, 0.2),
+    bin_width: float = 0.001,
+) -> pd.DataFrame:
+    """Compute the median time from onsets to the first spike.
+
+    Parameters
+    ----------
+    spikes_or_session, unit_ids
+        Unit id → sorted times [s], or a session; and the ids of the units.
+    onsets
+        Times [s], shape (n_presentations,). The survey's paper used all flashes.
+    window
+        First and last time from the onset at which a spike is looked for [s].
+    bin_width
+        Resolution [s].
+
+    Returns
+    -------
+    DataFrame
+        Index unit_id: time_to_first_spike [s], NaN without a spike in any trial; n_trials, the
+        number of trials with a spike.
+
+    Notes
+    -----
+    The median, over the trials with a spike in the window, of the beginning of the first bin that
+    has one; of two medians the earlier, so that the result is a whole number of bins. Also a unit
+    that does not respond has one, the earlier the higher its rate: `compute_onset_latency` tells
+    when a response begins.
+
+    References
+    ----------
+    Siegle et al. (2021), Nature 592, 86, doi:10.1038/s41586-020-03171-x, Fig. 3: units with a time
+    below 0.1 s.
+    """
+    start, stop = (float(bound) for bound in window)
+    n_bins = round((stop - start) / bin_width) if bin_width > 0 and np.isfinite(stop - start) else 0
+    if n_bins < 1:
+        raise InvalidArgumentError(
+            f"window=({start:g}, {stop:g}) s and bin_width={bin_width:g} s make no bin; give a "
+            "window that is longer than a bin, such as (0.03, 0.2) with bins of 0.001 s"
+        )
+    edges = start + np.arange(n_bins + 1) * bin_width
+    domain = compute_time_domain(edges, onsets)
+    units = to_ids(unit_ids, "unit_id").tolist()
+    medians = np.full(len(units), np.nan)
+    n_trials = np.zeros(len(units), dtype=np.int64)
+    n_part = max(PART_BYTES // max(domain.size, 1), 1)
+    for begin in range(0, len(units), n_part):
+        some = units[begin : begin + n_part]
+        counts = count_spikes(spikes_or_session, some, domain, binarize=True)
+        first, has_spike = counts.argmax(axis=1).T, counts.max(axis=1).T > 0
+        for row in range(len(some)):
+            found = np.sort(first[row, has_spike[row]])
+            n_trials[begin + row] = len(found)
+            if len(found):
+                medians[begin + row] = edges[found[(len(found) - 1) // 2]]
+    columns = {"time_to_first_spike": medians, "n_trials": n_trials}
+    return pd.DataFrame(columns, index=pd.Index(units, name="unit_id", dtype=np.int64))
 
 
 def _make_bins(options: LatencyOptions) -> _Bins:

@@ -129,14 +129,10 @@ def fit_timescale(
     tried = np.geomspace(
         SHORTEST * (times[-1] - times[0]) / (len(times) - 1), LONGEST * times[-1], N_TRIED
     )
-    gain = _project(np.exp(-times / tried[:, None])[None], y[:, None], w[:, None])[0]
-    best = gain.argmax(axis=1)
     n_known = (w > 0).sum(axis=1)
-    is_inside = (best > 0) & (best < N_TRIED - 1)
-    best = np.clip(best, 1, N_TRIED - 2)
-    tau = _refine(times, y, w, np.log(tried[best - 1]), np.log(tried[best + 1]))
+    tau, is_inside = search_timescale(times, y, w, tried)
     curve = np.exp(-times / tau[:, None])
-    gain, amplitude, offset, total = _project(curve, y, w)
+    gain, amplitude, offset, total = project_curve(curve, y, w)
     # what rounding leaves of equal numbers is no variance
     has_varied = total > TOLERANCE**2 * (w * y**2).sum(axis=1)
     r_squared = np.where((n_known >= MIN_LAGS) & has_varied, divide(gain, total), np.nan)
@@ -189,7 +185,7 @@ def _check_fit(
     return times, np.where(is_known, y, 0.0), np.where(is_known, w, 0.0)
 
 
-def _project(curve: Floats, y: Floats, w: Floats) -> tuple[Floats, Floats, Floats, Floats]:
+def project_curve(curve: Floats, y: Floats, w: Floats) -> tuple[Floats, Floats, Floats, Floats]:
     """Fit y by a × curve + c; return the explained sum of squares, a, c and the total sum."""
     with np.errstate(invalid="ignore", divide="ignore"):
         n = w.sum(axis=-1)
@@ -201,11 +197,22 @@ def _project(curve: Floats, y: Floats, w: Floats) -> tuple[Floats, Floats, Float
     return gain, slope, mean_y - slope * mean_x, (w * z**2).sum(axis=-1)
 
 
+def search_timescale(
+    times: Floats, y: Floats, w: Floats, tried: Floats
+) -> tuple[Floats, npt.NDArray[np.bool_]]:
+    """Search the timescale that fits best, and say whether it lies between those tried."""
+    gain = project_curve(np.exp(-times / tried[:, None])[None], y[:, None], w[:, None])[0]
+    best = gain.argmax(axis=1)
+    is_inside = (best > 0) & (best < len(tried) - 1)
+    best = np.clip(best, 1, len(tried) - 2)
+    return _refine(times, y, w, np.log(tried[best - 1]), np.log(tried[best + 1])), is_inside
+
+
 def _refine(times: Floats, y: Floats, w: Floats, low: Floats, high: Floats) -> Floats:
     """Search the best timescale between two logarithms of it, by golden section."""
 
     def gain(log_tau: Floats) -> Floats:
-        return _project(np.exp(-times / np.exp(log_tau)[:, None]), y, w)[0]
+        return project_curve(np.exp(-times / np.exp(log_tau)[:, None]), y, w)[0]
 
     inner, outer = high - GOLDEN * (high - low), low + GOLDEN * (high - low)
     gain_inner, gain_outer = gain(inner), gain(outer)
