@@ -58,6 +58,8 @@ WAVEFORM = xr.DataArray(
 )
 EDGES = np.arange(0, 0.51, 0.1)
 SPIKE = {"spikes_or_session": SPIKES, "unit_ids": UNITS}
+CORRELOGRAM = {"duration": 0.5, "max_lag": 0.05, "bin_width": 0.01, "jitter_window": 0.05}
+PEAKS = {"limit": 0.01, "flank": (0.02, 0.05), "n_sd": 2.0}
 
 
 # of one stimulus each
@@ -80,6 +82,9 @@ def call_analysis() -> dict[str, dict[str, Any]]:
     responses = {"stimulus_name": "gabors", "presentations": gabors, "unit_ids": UNITS,
                  "spike_times": SPIKES, "trial_duration": 0.5}  # fmt: skip
     made = analysis.StimulusResponses(**responses)
+    fired = analysis.compute_correlograms(SPIKES, UNITS, ONSETS, **CORRELOGRAM)
+    linked = analysis.find_connections(fired, **PEAKS).assign(is_significant=True)
+    square = pd.DataFrame(np.arange(9.0).reshape(3, 3), index=list("abc"), columns=list("abc"))
     area = {"values": ONSETS, "areas": ["VISp", "VISl", "LP", "VISam"] * 4}
     return {
         "LatencyOptions": dataclasses.asdict(analysis.LatencyOptions()),
@@ -103,6 +108,14 @@ def call_analysis() -> dict[str, dict[str, Any]]:
         "compute_lifetime_sparseness": {"responses": COUNTS},
         "compute_area_comparisons": area,
         "compute_area_statistics": area | {"n_resamples": 5},
+        "compute_connections": SPIKE | CORRELOGRAM | PEAKS | {"onsets": ONSETS,
+                                                              "conditions": LABELS},
+        "compute_correlograms": SPIKE | {"onsets": ONSETS, "pairs": [[3, 1]]} | CORRELOGRAM,
+        "compute_directionality": {"connections": linked,
+                                   "structures": dict(zip(UNITS, "aabb", strict=True))},
+        "compute_directionality_correlation": {"matrix": square,
+                                               "hierarchy": {"a": 0.0, "b": 1.0, "c": 3.0}},
+        "find_connections": {"correlograms": fired} | PEAKS,
         "compute_decay_timescales": SPIKE | {"onsets": ONSETS, "window": (0.0, 0.25),
                                              "bin_width": 0.01, "definition": "corrected"},
         "compute_hierarchy_correlation": area | {"sessions": LABELS, "n_resamples": 5,

@@ -8,10 +8,17 @@ from __future__ import annotations
 
 import sys
 
+from spikehouse.analysis.connections import (
+    compute_connections,
+    compute_directionality,
+    compute_directionality_correlation,
+    find_connections,
+)
 from spikehouse.analysis.correlations import (
     compute_noise_correlations,
     compute_signal_correlations,
 )
+from spikehouse.analysis.correlograms import compute_correlograms
 from spikehouse.analysis.decay import compute_decay_timescales, compute_intrinsic_timescales
 from spikehouse.analysis.evoked import adjust_p_values, compute_evoked_responses
 from spikehouse.analysis.gratings import (
@@ -67,8 +74,12 @@ __all__ = [
     "compute_area_statistics",
     "compute_average_speed",
     "compute_conditionwise_psth",
+    "compute_connections",
+    "compute_correlograms",
     "compute_decay_timescales",
     "compute_direction_selectivity",
+    "compute_directionality",
+    "compute_directionality_correlation",
     "compute_dot_motion_metrics",
     "compute_drifting_gratings_metrics",
     "compute_evoked_responses",
@@ -91,6 +102,7 @@ __all__ = [
     "compute_static_gratings_metrics",
     "compute_time_to_first_spike",
     "compute_timescales",
+    "find_connections",
     "list_analyses",
     "smooth_rates",
 ]
