@@ -33,7 +33,7 @@ _HOMES = {
 
 
 # packages that are public under their own name: spikehouse.lfp.align_lfp needs no further import
-_PACKAGES = ("analysis", "compat", "decoding", "demo", "errors", "lfp", "plots", "schema",
+_PACKAGES = ("analysis", "cohort", "compat", "decoding", "demo", "errors", "lfp", "plots", "schema",
              "spikes", "stimuli")  # fmt: skip
 
 

@@ -34,6 +34,7 @@ from spikehouse.survey.choose_sources import (
     default_manifest,
     find_options,
     make_sources,
+    name_options,
 )
 from spikehouse.survey.file_kinds import PlannedFile
 from spikehouse.survey.manifest import create_manifest, read_manifest
@@ -59,6 +60,7 @@ from spikehouse.transfer.progress import Progress
 from spikehouse.transfer.retry import HttpOptions
 
 if TYPE_CHECKING:
+    from spikehouse.cohort import Cohort
     from spikehouse.session import EcephysSession
     from spikehouse.transfer.remote_bytes import RemoteBytes
 
@@ -1057,6 +1059,76 @@ class EcephysProjectCache:
         return remove_leftovers(self._store, leftovers)
 
     # --- sessions
+
+    def cohort(
+        self,
+        *,
+        session_ids: int | Iterable[int] | None = None,
+        session_type: str | None = None,
+        genotype: str | None = None,
+        sex: str | None = None,
+        structure: str | Iterable[str] | None = None,
+        **unit_filter_kwargs: object,
+    ) -> Cohort:
+        """Select sessions, to compute a function for each of them.
+
+        Parameters
+        ----------
+        session_ids, session_type, genotype, sex, structure
+            Conditions that sessions must meet, see :class:`spikehouse.cohort.Cohort`.
+        **unit_filter_kwargs
+            Filters of units, as in :meth:`get_session_data`.
+
+        Returns
+        -------
+        Cohort
+            The selection; no file of a session is downloaded yet.
+
+        Raises
+        ------
+        SessionNotFoundError
+            If a session does not exist.
+        NotFoundError
+            If no session meets the conditions; the message lists what is valid.
+        """
+        from spikehouse.cohort import Cohort
+
+        return Cohort(
+            self,
+            session_ids=session_ids,
+            session_type=session_type,
+            genotype=genotype,
+            sex=sex,
+            structure=structure,
+            **unit_filter_kwargs,
+        )
+
+    def is_cached(self, session_id: int) -> bool:
+        """Return whether the file of a session is in the cache folder.
+
+        Parameters
+        ----------
+        session_id
+            Id of the session, from the index of :meth:`get_session_table`.
+
+        Returns
+        -------
+        bool
+            True if the whole file is there.
+        """
+        return self._session_file(session_id).path.exists()
+
+    def command_options(self) -> dict[str, Any] | None:
+        """Return the options with which the command ``spikehouse`` opens this cache again.
+
+        Returns
+        -------
+        dict or None
+            Values of the options source, cache, host, size and offline; None if no options
+            describe its sources.
+        """
+        options = name_options(self._store.sources)
+        return None if options is None else {**options, "cache": str(self.manifest_path)}
 
     def get_session_data(
         self,

@@ -10,7 +10,8 @@
     ├── InvalidFileError       (OSError)               a file with invalid content
     │   └── ChecksumError                              a file with another digest than published
     ├── SourceError            (ConnectionError)       server unreachable or invalid response
-    └── TransferError          (ConnectionError)       an incomplete download
+    ├── TransferError          (ConnectionError)       an incomplete download
+    └── CohortError            (RuntimeError)          a function failed on a session
 
 `spikehouse.compat` adds ``CompatibilityError`` (ImportError) and its subclass
 ``MissingModuleError`` (ModuleNotFoundError).
@@ -35,6 +36,7 @@ from typing import Any
 __all__ = [
     "CacheError",
     "ChecksumError",
+    "CohortError",
     "InvalidArgumentError",
     "InvalidFileError",
     "NotFoundError",
@@ -115,6 +117,10 @@ class SourceError(SpikehouseError, ConnectionError):
 
 class TransferError(SpikehouseError, ConnectionError):
     """An incomplete download; no file was written under the final name."""
+
+
+class CohortError(SpikehouseError, RuntimeError):
+    """A function that failed on a session of a cohort; its traceback is a note."""
 
 
 @contextlib.contextmanager

@@ -11,6 +11,7 @@ from numpydoc.validate import validate
 PACKAGES = (
     "spikehouse",
     "spikehouse.analysis",
+    "spikehouse.cohort",
     "spikehouse.compat",
     "spikehouse.decoding",
     "spikehouse.demo",

@@ -24,6 +24,12 @@ class Demo:
     def __init__(self, survey: Survey) -> None:
         self.survey = survey
 
+    @property
+    def command_options(self) -> dict[str, str] | None:
+        """The options of the command for this survey; None for another seed or folder."""
+        usual = Survey(size=self.survey.size)
+        return {"size": self.survey.size} if usual.folder == self.survey.folder else None
+
     def locate(self, file: PlannedFile) -> Content:
         """Return a file, which may still have to be simulated."""
         if file.kind.table is not None:

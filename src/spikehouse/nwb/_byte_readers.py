@@ -18,6 +18,7 @@ from spikehouse.errors import InvalidArgumentError, InvalidFileError, Spikehouse
 from spikehouse.nwb._check_size import FLOOR_BYTES, LARGEST_RATIO, LIBRARY_ERRORS
 from spikehouse.nwb._vlen_strings import SIGNATURE, check_collection
 from spikehouse.schema.addresses import BUCKET_HOST, BUCKET_NAME, DANDI_HOSTS
+from spikehouse.transfer.byte_count import add_bytes
 from spikehouse.transfer.byte_ranges import ByteRange
 from spikehouse.transfer.checks import HDF5_SIGNATURE
 from spikehouse.transfer.remote_bytes import RemoteBytes
@@ -122,6 +123,7 @@ class LocalBytes:
             if not n_read:
                 break
             n_filled += n_read
+        add_bytes(n_filled)
         return n_filled
 
     read_metadata_into = read_into

@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from spikehouse.errors import InvalidArgumentError, describe_choices
 from spikehouse.schema.addresses import BUCKET_URL, DANDI_URL
@@ -26,6 +26,7 @@ __all__ = [
     "default_manifest",
     "find_options",
     "make_sources",
+    "name_options",
 ]
 
 CACHE_VARIABLE = "SPIKEHOUSE_CACHE"
@@ -124,3 +125,32 @@ def find_options(sources: Iterable[Source], *, fetch_tries: int) -> HttpOptions:
         if isinstance(options, HttpOptions):
             return options
     return HttpOptions(fetch_tries=fetch_tries)
+
+
+def name_options(sources: Iterable[Source]) -> dict[str, Any] | None:
+    """Return the command's options for these sources; None if no options stand for them."""
+    names: list[str] = []
+    special: dict[str, Any] = {}
+    for source in sources:
+        names.append(str(source.path) if isinstance(source, Folder) else source.name)
+        match source:
+            case S3() if source.base_url != BUCKET_URL:
+                special = {"host": _name_host(source.base_url, "/")}
+            case Dandi() if source.base_url != DANDI_URL:
+                special = {"host": _name_host(source.base_url, "/api/")}
+            case Warehouse() if source.host != warehouse.DEFAULT_HOST:
+                special = {"host": source.host if source.scheme == "http" else None}
+            case S3() | Dandi() | Warehouse() | Folder():
+                pass
+            case _:
+                # the simulated survey knows its own; a user's class has none
+                special = getattr(source, "command_options", None) or {"host": None}
+    # they belong to a single source
+    if None in special.values() or (special and len(names) > 1):
+        return None
+    return {"source": names, "offline": not names, **special}
+
+
+def _name_host(url: str, path: str) -> str | None:
+    found = re.fullmatch(rf"http://([^/]+){path}", url)
+    return found[1] if found else None

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from spikehouse.errors import SourceError, SpikehouseError, TransferError
+from spikehouse.transfer.byte_count import add_bytes
 from spikehouse.transfer.byte_ranges import ByteRange, halve, plan_download
 from spikehouse.transfer.http import (
     ChangedError,
@@ -344,6 +345,7 @@ class RangeDownloader:
             new = some[n_there:]
             self._part.write(flight.position, new)
             self._progress.update(len(new))
+            add_bytes(len(new))
             flight.checksum = zlib.crc32(new, flight.checksum)
             flight.position += len(new)
             if flight.position % BLOCK_BYTES == 0:

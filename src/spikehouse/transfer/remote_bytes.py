@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Protocol, TypeAlias
 
 from spikehouse.errors import CacheError, InvalidArgumentError, SourceError, SpikehouseError
+from spikehouse.transfer.byte_count import add_bytes
 from spikehouse.transfer.byte_ranges import ByteRange, PlanRules, align, plan_requests
 from spikehouse.transfer.disk import check_inside
 from spikehouse.transfer.http import ChangedError, HttpClient, renew_in_child
@@ -455,6 +456,7 @@ class RemoteBytes:
             raise
         with self._lock:
             self.n_bytes += len(content)
+        add_bytes(len(content))
         if len(content) != stop - start:
             raise SourceError(
                 f"{self.url} gives {len(content)} bytes where {stop - start} were asked for"

@@ -1,0 +1,282 @@
+"""``spikehouse cohort``: a function over many sessions, and what came of it."""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
+
+import typer
+
+from spikehouse.cli._common import (
+    EXIT_ERROR,
+    Cache,
+    Host,
+    Offline,
+    Size,
+    Sources,
+    open_cache,
+    plain_errors,
+)
+from spikehouse.cli._printing import check_out, echo, show_table, write_table
+from spikehouse.errors import InvalidArgumentError, NotFoundError, describe_choices
+
+if TYPE_CHECKING:
+    from spikehouse.cohort import Cohort, CohortRun
+
+FAREWELL = "stopped"
+commands = typer.Typer(
+    help="A function over many sessions: computed once each, kept, resumed.", no_args_is_help=True
+)
+
+Results: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(help="Folder of the results; the same command with it goes on."),
+]
+Workers: TypeAlias = Annotated[
+    int | None,
+    typer.Option(help="Processes on this machine. Default: one session after the other."),
+]
+Data: TypeAlias = Annotated[
+    str,
+    typer.Option(
+        help="auto (files that are here, else streamed), local, fetch, stream or fetch-and-drop."
+    ),
+]
+MemoryLimit: TypeAlias = Annotated[str, typer.Option(help="Memory of each worker.")]
+
+
+def run(
+    function: Annotated[
+        str,
+        typer.Argument(
+            help="A Python file and a function f(session, **parameters) in it.",
+            metavar="FILE:FUNCTION",
+        ),
+    ],
+    results: Results = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Write the table of all results to this file.")
+    ] = None,
+    parameter: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--parameter", "-p", help="NAME=VALUE, the value as in JSON; may be repeated."
+        ),
+    ] = None,
+    workers: Workers = None,
+    task: Annotated[
+        int | None, typer.Option(help="Number of this job in an array, from 0; with --of.")
+    ] = None,
+    of: Annotated[int | None, typer.Option(help="Number of jobs in the array.")] = None,
+    data: Data = "auto",
+    memory_limit: MemoryLimit = "3GB",
+    seed: Annotated[int, typer.Option(help="Seed of all sessions.")] = 0,
+    session: Annotated[
+        list[int] | None, typer.Option("--session", help="Only this session; may be repeated.")
+    ] = None,
+    session_type: Annotated[
+        str | None, typer.Option("--type", help="Only sessions of this type.")
+    ] = None,
+    genotype: Annotated[
+        str | None, typer.Option(help="Only mice with this in their genotype.")
+    ] = None,
+    sex: Annotated[str | None, typer.Option(help="Only mice of this sex, M or F.")] = None,
+    structure: Annotated[
+        list[str] | None,
+        typer.Option("--structure", help="Only sessions with units there; may be repeated."),
+    ] = None,
+    source: Sources = None,
+    cache: Cache = None,
+    host: Host = None,
+    size: Size = "small",
+    offline: Offline = False,
+) -> None:
+    """Compute a function of a file for every session."""
+    with plain_errors(FAREWELL):
+        check_out(out)
+        if results is None and out is None:
+            raise InvalidArgumentError(
+                "the results would be lost: give --results FOLDER to keep them, --out FILE to "
+                "write them as one table, or both"
+            )
+        parameters = _parse(parameter or [])
+        with open_cache(source, cache, host, size, offline=offline) as project:
+            cohort = project.cohort(
+                session_ids=session,
+                session_type=session_type,
+                genotype=genotype,
+                sex=sex,
+                structure=structure,
+            )
+            compute, given = find_function(function, cohort)
+            found = cohort.map(
+                compute,
+                parameters={**given, **parameters},
+                results=results,
+                workers=workers,
+                data=data,  # type: ignore[arg-type]  # it checks
+                memory_limit=memory_limit,
+                seed=seed,
+                task=_choose_task(task, of),
+            )
+            _conclude(found, out)
+
+
+def _conclude(run: CohortRun, out: Path | None) -> None:
+    """Print what came of a run, and exit with an error if a session failed."""
+    echo(run, err=True)
+    if out is not None and (run.records["state"] == "done").any():
+        write_table(run.frame().set_index("session_id"), out)
+    if len(run.failures):
+        show_table(run.failures[["type", "message"]], what="failures", rows=0)
+        raise SystemExit(EXIT_ERROR)
+
+
+def find_function(name: str, cohort: Cohort) -> tuple[Callable[..., Any], dict[str, Any]]:
+    """Return a ready function, or one of a file, and what the cohort itself gives it."""
+    from spikehouse.cohort.ready import READY
+
+    if name in READY:
+        return READY[name], cohort.ready_parameters
+    file, _, function = name.rpartition(":")
+    path = Path(file).expanduser()
+    if not file or not path.is_file():
+        raise NotFoundError(
+            f"{name} is not FILE:FUNCTION: there is no file {file or name}. For instance: "
+            "spikehouse cohort run analysis.py:count_spikes --results counts"
+        )
+    functions = {
+        key: value
+        for key, value in vars(_load(path)).items()
+        if inspect.isfunction(value) and not key.startswith("_")
+    }
+    if function not in functions:
+        choices = describe_choices(function, functions)
+        raise NotFoundError(f"there is no function {function!r} in {path}: {choices}")
+    return functions[function], {}
+
+
+def _load(path: Path) -> Any:  # noqa: ANN401 - a module
+    # files beside it may be imported by it
+    sys.path.insert(0, str(path.parent.absolute()))
+    name = path.stem if path.stem not in sys.modules else f"cohort_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise InvalidArgumentError(f"{path} is not a Python file: its name must end in .py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def _parse(words: list[str]) -> dict[str, Any]:
+    parameters: dict[str, Any] = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not equals or not name.isidentifier():
+            raise InvalidArgumentError(f"--parameter {word} is not NAME=VALUE")
+        try:
+            parameters[name] = json.loads(value)
+        except ValueError:
+            # quotes of a text may be left out
+            parameters[name] = value
+    return parameters
+
+
+def _choose_task(task: int | None, of: int | None) -> tuple[int, int] | None:
+    if (task is None) != (of is None):
+        raise InvalidArgumentError("--task and --of belong together: --task 0 --of 8 is the first")
+    return None if task is None or of is None else (task, of)
+
+
+@commands.command()
+def status(
+    results: Annotated[Path, typer.Argument(help="Folder of results.")],
+) -> None:
+    """Say which sessions are done, failed or still to do."""
+    with plain_errors(FAREWELL):
+        from spikehouse.cohort import CohortRun
+
+        found = CohortRun(results)
+        echo(found, err=True)
+        columns = ["state", "seconds", "n_bytes", "n_rows", "error"]
+        todo = {"state": "to do", "error": ""}
+        table = found.records[columns].reindex(found.session_ids)
+        show_table(table.fillna(todo), what="sessions", rows=0)
+
+
+@commands.command()
+def retry(
+    results: Annotated[Path, typer.Argument(help="Folder of results.")],
+    workers: Workers = None,
+    data: Data = "auto",
+    memory_limit: MemoryLimit = "3GB",
+    source: Sources = None,
+    cache: Cache = None,
+    host: Host = None,
+    size: Size = "small",
+    offline: Offline = False,
+) -> None:
+    """Compute the sessions of a folder of results that failed again."""
+    with plain_errors(FAREWELL):
+        from spikehouse.cohort import CohortRun
+
+        failed = CohortRun(results)
+        ids = [int(one) for one in failed.failures.index]
+        if not ids:
+            echo("no session failed", err=True)
+            return
+        facts = failed.facts
+        if source is None and cache is None and not offline:
+            known = facts["cache"]
+            if known is None:
+                raise InvalidArgumentError(
+                    f"the results in {results} come from a source that no option stands for: say "
+                    "where the files are with --source and --cache"
+                )
+            source, cache, offline = known["source"], Path(known["cache"]), known["offline"]
+            host, size = known.get("host", host), known.get("size", size)
+        with open_cache(source, cache, host, size, offline=offline) as project:
+            cohort = project.cohort(session_ids=ids, **facts["filters"])
+            function = facts["function"]
+            name = function["name"]
+            if function["module"] != "spikehouse.cohort.ready":
+                name = f"{function['file']}:{name}"
+            found = cohort.map(
+                find_function(name, cohort)[0],
+                parameters=facts["parameters"],
+                results=results,
+                workers=workers,
+                data=data,  # type: ignore[arg-type]  # it checks
+                memory_limit=memory_limit,
+                seed=facts["seed"],
+            )
+            _conclude(found, None)
+
+
+def _add_commands() -> None:
+    """Add ``run``, and a command for each ready function, which differ in the function only."""
+    from spikehouse.cohort.ready import READY
+
+    commands.command()(run)
+    for name, function in READY.items():
+        command = _make_command(name)
+        commands.command(name, help=inspect.getdoc(function))(command)
+
+
+def _make_command(name: str) -> Callable[..., None]:
+    def command(**options: Any) -> None:  # noqa: ANN401
+        run(name, **options)
+
+    signature = inspect.signature(run, eval_str=True)
+    kept = [one for key, one in signature.parameters.items() if key != "function"]
+    vars(command)["__signature__"] = signature.replace(parameters=kept)
+    return command
+
+
+_add_commands()

@@ -1,0 +1,166 @@
+"""The folder of results: one partition and one record a session, and what they are results of."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import json
+import warnings
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from spikehouse.cohort._task import Outcome
+from spikehouse.errors import CacheError, InvalidArgumentError, printable
+from spikehouse.transfer.disk import hold_lock, make_folder, try_lock, write_whole
+
+__all__ = ["ResultsFolder"]
+
+# Names that begin with an underscore are skipped by pandas, pyarrow and DuckDB: the folder is a
+# Parquet data set as it stands.
+RUN_FILE = "_run.json"
+RECORDS = "_records"
+PART = "part.parquet"
+PREFIX = "session_id="
+# what results depend on; another value of one of these is another run
+_IDENTITY = ("function", "parameters", "filters", "seed", "survey")
+
+
+class ResultsFolder:
+    """The folder of a run's results."""
+
+    # A session is done when its record says so and its partition is there; the partition is
+    # written first. Everything is written under another name, synced and renamed. Whoever computes
+    # a session holds its lock, so several runs may share a folder.
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def partition(self, session_id: int) -> Path:
+        """Return the path of the results of a session."""
+        return self.path / f"{PREFIX}{session_id}" / PART
+
+    def _record(self, session_id: int) -> Path:
+        return self.path / RECORDS / f"{session_id}.json"
+
+    # ---- what the results are of
+
+    def read_run(self) -> dict[str, Any]:
+        """Read what the results are of."""
+        path = self.path / RUN_FILE
+        if not path.is_file():
+            raise CacheError(
+                f"{self.path} holds no results of a cohort: there is no {RUN_FILE} in it"
+            )
+        try:
+            document = json.loads(path.read_bytes())
+            if not isinstance(document, dict) or not {*_IDENTITY, "sessions"} <= set(document):
+                raise ValueError("entries are missing")
+        except (OSError, ValueError) as error:
+            raise CacheError(
+                f"{path} cannot be read: {error}. It says what the results are of: use another "
+                "folder, or restore it"
+            ) from error
+        return document
+
+    def begin(self, run: dict[str, Any]) -> None:
+        """Note what the results are of, or check that it is what they are of already."""
+        make_folder(self.path / RECORDS)
+        with hold_lock(self.path / RECORDS / "run.lock"):
+            if (self.path / RUN_FILE).exists():
+                known = self.read_run()
+                self._check_same(known, run)
+                sessions = sorted({*known["sessions"], *run["sessions"]})
+                if sessions == known["sessions"]:
+                    return
+                run = {**known, "sessions": sessions}
+            elif any(self.path.glob(f"{PREFIX}*")):
+                raise CacheError(
+                    f"{self.path} has partitions but no {RUN_FILE}, so nobody knows what they are "
+                    "results of: choose another folder, or empty this one"
+                )
+            with write_whole(self.path / RUN_FILE) as file:
+                file.write(json.dumps(run, indent=1, sort_keys=True).encode() + b"\n")
+
+    def _check_same(self, known: dict[str, Any], run: dict[str, Any]) -> None:
+        differences = []
+        if known["function"]["digest"] != run["function"]["digest"]:
+            before, now = (facts["function"]["source"].splitlines() for facts in (known, run))
+            diff = difflib.unified_diff(before, now, "then", "now", lineterm="", n=2)
+            differences.append("another function:\n" + "\n".join(diff))
+        for name in ("parameters", "filters"):
+            # an option that was added later stands at its default
+            for key in sorted(known[name].keys() | run[name].keys()):
+                before, now = (json.dumps(facts[name].get(key)) for facts in (known, run))
+                if before != now:
+                    differences.append(f"{name}: {key} was {before} and is {now}")
+        if known["seed"] != run["seed"]:
+            differences.append(f"the seed was {known['seed']} and is {run['seed']}")
+        if known["survey"] != run["survey"]:
+            differences.append("another survey: its units are others")
+        if differences:
+            raise InvalidArgumentError(
+                f"{self.path} holds results of another run, and results of the two would be "
+                f"mixed: {'; '.join(differences)}\nUse another folder for results="
+            )
+        changed = [
+            f"{name} {known['versions'].get(name)} → {version}"
+            for name, version in run["versions"].items()
+            if known["versions"].get(name) != version
+        ]
+        if changed:
+            warnings.warn(
+                f"the results in {self.path} were begun with other versions "
+                f"({', '.join(changed)}): new ones may differ in their last digits",
+                stacklevel=5,
+            )
+
+    # ---- sessions
+
+    def claim(self, session_id: int, stack: contextlib.ExitStack) -> bool:
+        """Take the lock of a session, until the stack is closed; return whether it was free."""
+        lock = self.path / RECORDS / f"{session_id}.lock"
+        return stack.enter_context(try_lock(lock))
+
+    def write(self, outcome: Outcome) -> dict[str, Any]:
+        """Write the outcome of a session, whose lock the caller holds."""
+        partition = self.partition(outcome.session_id)
+        if outcome.table is not None:
+            make_folder(partition.parent)
+            with write_whole(partition) as file:
+                file.write(outcome.table)
+        record = {
+            "session_id": outcome.session_id,
+            "state": "failed" if outcome.error else "done",
+            "seconds": round(outcome.seconds, 3),
+            "n_bytes": outcome.n_bytes,
+            "n_rows": outcome.n_rows,
+            "warnings": list(outcome.warnings),
+            **({"error": outcome.error} if outcome.error else {}),
+        }
+        with write_whole(self._record(outcome.session_id)) as file:
+            file.write(json.dumps(record, indent=1).encode() + b"\n")
+        return record
+
+    def read_record(self, session_id: int) -> dict[str, Any] | None:
+        """Read the record of a session; None if there is none, or its partition is missing."""
+        try:
+            record = json.loads(self._record(session_id).read_bytes())
+            is_whole = record["state"] == "failed" or self.partition(session_id).exists()
+        except (OSError, ValueError, KeyError, TypeError):
+            # computed again
+            return None
+        return record if is_whole else None
+
+    def read_records(self, session_ids: Iterable[int]) -> Iterator[dict[str, Any]]:
+        """Read the records of sessions, those that there are."""
+        for session_id in session_ids:
+            record = self.read_record(session_id)
+            if record is not None:
+                yield record
+
+    def describe_error(self, record: dict[str, Any]) -> str:
+        """Describe the error of a session in one line."""
+        error = record["error"]
+        message = " ".join(str(error["message"]).split())
+        return printable(f"session {record['session_id']}: {error['type']}: {message}")
