@@ -23,7 +23,14 @@ from matplotlib.figure import Figure
 from sklearn.model_selection import StratifiedKFold
 
 from spikehouse import EcephysSession, compute_design_matrix, decode, plots
-from spikehouse.analysis import compute_receptive_field_maps
+from spikehouse.analysis import (
+    HIERARCHY_SCORES,
+    compute_connections,
+    compute_correlograms,
+    compute_directionality,
+    compute_receptive_field_maps,
+    find_connections,
+)
 from spikehouse.decoding import DecodingResult
 from spikehouse.demo import Survey
 from spikehouse.lfp import align_lfp
@@ -266,6 +273,43 @@ def draw_decoding_curve(demo: Demo) -> Figure:
     return figure
 
 
+def draw_correlogram(demo: Demo) -> Figure:
+    """Draw the pair of units with the highest peak, uncorrected and corrected."""
+    shown = demo.session.get_stimulus_table("drifting_gratings", missing="nan")
+    shown = shown[shown["orientation"].notna()]
+    units = demo.session.units
+    units = units.index[units["firing_rate"] > 2]
+    options = {"conditions": shown["orientation"]}
+    found = compute_connections(demo.session, units, shown["start_time"], **options)
+    pair = found.loc[found["peak"].idxmax(), ["source_unit_id", "target_unit_id"]]
+    figure, axes = _figure((10.6, 3.4), 2)
+    for ax, window, title in zip(axes, (None, 0.025), ("as counted", "corrected"), strict=True):
+        one = compute_correlograms(
+            demo.session, pair, shown["start_time"], jitter_window=window, **options
+        )
+        plots.plot_correlogram(one, ax=ax, title=f"drifting gratings, {title}")
+    return figure
+
+
+def draw_directionality(demo: Demo) -> Figure:  # noqa: ARG001 - its sessions have three of the areas
+    """Draw who leads among trains made for this: events that reach one area after the other."""
+    rng = np.random.default_rng(2)
+    areas = [area for area in HIERARCHY_SCORES if area.startswith("VIS")]
+    structures = {unit: areas[unit // 5] for unit in range(5 * len(areas))}
+    onsets, stop = np.arange(150) * 2.0, 300.0
+    events = rng.uniform(0, stop, 1200)
+    spikes = {}
+    for unit, area in structures.items():
+        lag = 0.004 * HIERARCHY_SCORES[area] + rng.normal(0, 0.002)
+        own = rng.choice(events, 500, replace=False) + lag + rng.normal(0, 0.001, 500)
+        spikes[unit] = np.sort(np.r_[own, rng.uniform(0, stop, 1000)])
+    correlograms = compute_correlograms(spikes, list(spikes), onsets)
+    found = compute_directionality(find_connections(correlograms), structures)
+    figure, axes = _figure((9.4, 3.9), 2)
+    plots.plot_directionality(found, hierarchy=HIERARCHY_SCORES, axes=axes)
+    return figure
+
+
 def draw_waveform(demo: Demo) -> Figure:
     """Draw the waveform of the largest unit."""
     unit = int(demo.session.units["waveform_amplitude"].idxmax())
@@ -356,6 +400,8 @@ PICTURES: dict[str, Picture] = {
     "confusion": draw_confusion,
     "class_accuracies": draw_class_accuracies,
     "decoding_curve": draw_decoding_curve,
+    "correlogram": draw_correlogram,
+    "directionality": draw_directionality,
     "waveform": draw_waveform,
     "probes": draw_probes,
     "behavior": draw_behavior,

@@ -178,10 +178,16 @@ def call_plots() -> dict[str, dict[str, Any]]:
                           "probe_horizontal_position": 11, "probe_id": 1,
                           "ecephys_structure_acronym": "VISp"})  # fmt: skip
     waveform = {"waveform": WAVEFORM, "depths": None, "peak_channel": None, "n_channels": 4}
+    fired = analysis.compute_correlograms(SPIKES, UNITS, ONSETS, **CORRELOGRAM)
+    areas = pd.MultiIndex.from_product([["VISp", "VISl"]] * 2)
+    directed = pd.DataFrame({"score": [0.0, 0.5, -0.5, 0.0]}, index=areas)
     return {
         "plot_behavior": {"activity": mean, "running": None, "rate_max": None},
         "plot_class_accuracies": {"accuracies": pd.Series([0.1, 0.2]), "chance": 0.5},
         "plot_confusion": {"confusion": confusion, "label_names": None},
+        "plot_correlogram": {"correlogram": fired[0]} | PEAKS,
+        "plot_directionality": {"directionality": directed, "axes": None,
+                                "hierarchy": dict(analysis.HIERARCHY_SCORES)},
         "plot_csd": {"csd": csd, "depths": None},
         "plot_decoding_curve": {"accuracies": curve, "along": "n_units", "chance": 0.25},
         "plot_image": {"template": np.zeros((5, 6))},

@@ -75,6 +75,7 @@ def correlate(
     together = np.zeros((n_windows, n_near))
     source_sums, target_sums = np.zeros(n_windows), np.zeros(n_windows)
     around = np.zeros(n_near * size)
+    starts, n_spikes = np.zeros(size + 3, np.int64), np.zeros(size + 3)
     for row in range(len(pairs)):
         source, target = pairs[row]
         counted, by_chance = observed[row], expected[row]
@@ -100,11 +101,9 @@ def correlate(
             if not is_jittered:
                 continue
             source_psth, target_psth = sums[source, group], sums[target, group]
-            source_sums[:] = 0.0
-            target_sums[:] = 0.0
-            for at in range(n_bins):
-                source_sums[window_of[at]] += source_psth[at]
-                target_sums[window_of[at]] += target_psth[at]
+            for here in range(n_windows):
+                source_sums[here] = source_psth[here * size : (here + 1) * size].sum()
+                target_sums[here] = target_psth[here * size : (here + 1) * size].sum()
             for here in range(n_windows):
                 # the other unit's PSTH around this window, each window weighted by what is
                 # expected in both
@@ -122,11 +121,27 @@ def correlate(
                 if not is_any:
                     continue
                 part = source_psth[here * size : (here + 1) * size]
+                n_fired = 0
                 for k in range(len(part)):
                     if part[k] > 0:
-                        n_spikes = np.float64(part[k])
-                        # views begin at the first lag: the loop becomes vector instructions
-                        shift = k + reach * size - max_lag
-                        shifted = around[shift : shift + n_lags]
-                        for lag in range(n_lags):
-                            by_chance[lag] += n_spikes * shifted[lag]
+                        # where the first lag of this bin is
+                        starts[n_fired] = k + reach * size - max_lag
+                        n_spikes[n_fired] = part[k]
+                        n_fired += 1
+                while n_fired % 4 > 0:
+                    starts[n_fired], n_spikes[n_fired] = 0, 0.0
+                    n_fired += 1
+                # four bins at a time, because reading and writing the sums is what limits it, and
+                # views that begin at the first lag: the loop becomes vector instructions
+                for k in range(0, n_fired, 4):
+                    one = around[starts[k] : starts[k] + n_lags]
+                    two = around[starts[k + 1] : starts[k + 1] + n_lags]
+                    three = around[starts[k + 2] : starts[k + 2] + n_lags]
+                    four = around[starts[k + 3] : starts[k + 3] + n_lags]
+                    for lag in range(n_lags):
+                        by_chance[lag] += (
+                            n_spikes[k] * one[lag]
+                            + n_spikes[k + 1] * two[lag]
+                            + n_spikes[k + 2] * three[lag]
+                            + n_spikes[k + 3] * four[lag]
+                        )

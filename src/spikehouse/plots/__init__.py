@@ -13,6 +13,7 @@ from __future__ import annotations
 from spikehouse.errors import guard_public
 from spikehouse.plots._axes import CONDITION_COLORS
 from spikehouse.plots._behavior import plot_behavior
+from spikehouse.plots._connections import plot_correlogram, plot_directionality
 from spikehouse.plots._decoding import (
     plot_class_accuracies,
     plot_confusion,
@@ -31,8 +32,10 @@ __all__ = [
     "plot_behavior",
     "plot_class_accuracies",
     "plot_confusion",
+    "plot_correlogram",
     "plot_csd",
     "plot_decoding_curve",
+    "plot_directionality",
     "plot_image",
     "plot_lfp_heatmap",
     "plot_lfp_traces",

@@ -154,6 +154,15 @@ def test_compute_correlograms__unknown_units() -> None:
         compute_correlograms(spikes, [1, 2], ONSETS, pairs=[(1, 5)], **SHORT)
 
 
+def test_find_connections__one_coincidence_and_flat_flanks() -> None:
+    spikes = {1: np.array([0.5, 3.2]), 2: np.array([0.503, 3.9])}
+    found = compute_correlograms(spikes, [1, 2], ONSETS, jitter_window=None, **SHORT)
+    row = find_connections(found).iloc[0]
+    np.testing.assert_allclose(row["peak_lag"], 0.003)
+    assert row["peak"] > 0 == row["flank_sd"]
+    assert not row["is_significant"]
+
+
 def test_find_connections__invalid() -> None:
     spikes = {1: np.arange(0.0, 9, 0.1), 2: np.arange(0.0, 9, 0.2)}
     found = compute_correlograms(spikes, [1, 2], ONSETS, duration=1.0, max_lag=0.02)
@@ -225,6 +234,10 @@ def test_compute_directionality_correlation__of_the_published_scores(shared_fold
     found = compute_directionality_correlation(scores, HIERARCHY_SCORES, with_diagonal=False)
     assert found["n"] == 15
     assert round(found["pearson_r"], 2) == 0.51
+    # the order of RL and LM, which the hierarchy hardly tells apart, matters as much
+    by_hierarchy = scores.loc[LM_FIRST, LM_FIRST]
+    found = compute_directionality_correlation(by_hierarchy, HIERARCHY_SCORES, with_diagonal=False)
+    assert round(found["pearson_r"], 2) == 0.64
 
 
 def test_compute_directionality_correlation__of_the_published_median_lags(
