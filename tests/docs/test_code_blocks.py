@@ -7,17 +7,24 @@ The tutorial on real recordings is run by ``tests/integration/test_real_recordin
 from __future__ import annotations
 
 import ast
+import os
 import re
 import shlex
 import shutil
+import subprocess
+import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import matplotlib.pyplot as plt
+import pandas as pd
 import pytest
 import xarray as xr
 
 from spikehouse import EcephysProjectCache, EcephysSession
 from spikehouse.cli import main
+from spikehouse.cohort import CohortRun
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [
@@ -76,9 +83,10 @@ def run_shell(
             del arguments[at : at + 2]
         if arguments[:2] == ["cache", "clean"]:
             arguments.append("--yes")
-        if "--cache" not in arguments and arguments[0] != "quickstart":
+        names_no_place = arguments[:2] == ["cohort", "status"]
+        if not ("--cache" in arguments or arguments[0] == "quickstart" or names_no_place):
             arguments += ["--cache", "~/data"]
-        if arguments[0] != "cache":
+        if arguments[0] != "cache" and not names_no_place:
             arguments += ["--source", "demo", "--size", "tiny"]
         monkeypatch.setattr(
             "sys.argv",
@@ -92,14 +100,38 @@ def run_shell(
         assert not end.value.code, f"{line}: {capsys.readouterr().err}"
 
 
+def make_cluster(
+    *, cores: int, processes: int, memory: str, walltime: str, job_script_prologue: list[str]
+) -> Any:
+    """Start a cluster on this machine instead of one of batch jobs."""
+    from distributed import LocalCluster
+
+    assert re.fullmatch(r"\d\d:\d\d:\d\d", walltime)
+    assert all(line.startswith("export ") for line in job_script_prologue)
+    threads = cores // processes
+
+    class Cluster(LocalCluster):
+        def scale(self, n: int | None = None, *, jobs: int = 0) -> None:
+            super().scale(min(jobs, 2) if n is None else n)
+
+    return Cluster(
+        n_workers=0,
+        threads_per_worker=threads,
+        memory_limit=memory,
+        dashboard_address="127.0.0.1:0",
+    )
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-@pytest.mark.filterwarnings("ignore:spikes are missing or wrong:UserWarning")
+@pytest.mark.filterwarnings("ignore:.*spikes are missing or wrong:UserWarning")
 def test_page__every_block_runs(session_path, page, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("SPIKEHOUSE_PROGRESS", "0")
     monkeypatch.chdir(tmp_path)
     plt.switch_backend("Agg")
-    names: dict[str, object] = {"manifest": tmp_path / "manifest.json"}
+    monkeypatch.setitem(sys.modules, "dask_jobqueue", SimpleNamespace(SLURMCluster=make_cluster))
+    # as in a notebook
+    names: dict[str, object] = {"__name__": "__main__", "manifest": tmp_path / "manifest.json"}
     if page.parent.name == "how-to":
         names["session"] = EcephysSession.from_nwb_path(session_path)
         for folder in ("allensdk", "data"):
@@ -113,3 +145,42 @@ def test_page__every_block_runs(session_path, page, tmp_path, monkeypatch, capsy
             plt.close("all")
         elif language == "sh":
             run_shell(code, capsys, monkeypatch)
+
+
+@pytest.mark.filterwarnings("ignore:.*spikes are missing or wrong:UserWarning")
+def test_array_job__tasks_make_one_table(survey, tmp_path, monkeypatch):
+    page = ROOT / "docs" / "how-to" / "all-sessions-on-a-cluster.md"
+    (script,) = (code for _, language, code in blocks(page) if language == "bash")
+    n_tasks = int(re.search(r"--array=0-(\d+)$", script, flags=re.MULTILINE).group(1)) + 1
+    assert f"--of {n_tasks}" in script
+    # three tasks are enough here
+    job = tmp_path / "job.sh"
+    job.write_text(script.replace("/shared", str(tmp_path)).replace(f"--of {n_tasks}", "--of 3"))
+    command = tmp_path / "bin" / "spikehouse"
+    command.parent.mkdir()
+    command.write_text(
+        f'#!/bin/sh\nexec "{sys.executable}" -m spikehouse "$@" --source demo --size tiny\n'
+    )
+    command.chmod(0o755)
+    monkeypatch.setenv("PATH", str(command.parent), prepend=os.pathsep)
+    monkeypatch.setenv("SPIKEHOUSE_PROGRESS", "0")
+    tasks = [
+        subprocess.Popen(
+            ["bash", str(job)],
+            env={**os.environ, "SLURM_ARRAY_TASK_ID": str(number)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for number in (0, 2)
+    ]
+    said = [task.communicate()[0] for task in tasks]
+    assert [task.returncode for task in tasks] == [0, 0], said
+    with EcephysProjectCache.from_demo(tmp_path / "manifest.json", size="tiny") as cache:
+        ids = sorted(cache.get_session_table().index)
+        run = CohortRun(tmp_path / "metrics")
+        assert run.records.index.tolist() == sorted(ids[0::3] + ids[2::3])
+        # without the last task; whoever makes the same call computes the rest
+        here = cache.cohort().metrics(stimulus="flashes", results=tmp_path / "metrics")
+        alone = cache.cohort().metrics(stimulus="flashes")
+    pd.testing.assert_frame_equal(here.frame(), alone.frame())

@@ -28,10 +28,18 @@ CLASSES = {
     "EcephysProjectCache": "spikehouse.EcephysProjectCache",
     "StimulusResponses": "spikehouse.analysis.StimulusResponses",
     "DecodingResult": "spikehouse.decoding.DecodingResult",
+    "Cohort": "spikehouse.cohort.Cohort",
+    "CohortRun": "spikehouse.cohort.CohortRun",
+    "cohort": "spikehouse.cohort.Cohort",
+    "run": "spikehouse.cohort.CohortRun",
     "session": "spikehouse.EcephysSession",
     "cache": "spikehouse.EcephysProjectCache",
 }
-ROOMS = [part.name for part in pkgutil.iter_modules(spikehouse.__path__) if part.ispkg]
+ROOMS = [
+    part.name
+    for part in pkgutil.iter_modules(spikehouse.__path__)
+    if part.ispkg and part.name not in CLASSES
+]
 DOTTED = re.compile(r"(?<![\w/.-])spikehouse(?:\.\w+)+")
 MEMBER = re.compile(rf"(?<![\w/.\"'])({'|'.join(CLASSES)})\.([a-z]\w+)")
 # `:func:` and the like, and single words in backticks that begin with one of the verbs

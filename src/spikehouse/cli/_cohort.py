@@ -261,12 +261,15 @@ def retry(
 
 def _add_commands() -> None:
     """Add ``run``, and a command for each ready function, which differ in the function only."""
-    from spikehouse.cohort.ready import READY
+    from spikehouse.cohort.ready import READY, list_options
 
     commands.command()(run)
     for name, function in READY.items():
         command = _make_command(name)
-        commands.command(name, help=inspect.getdoc(function))(command)
+        summary = (inspect.getdoc(function) or "").partition("\n\n")[0]
+        options = [f"{one.name}={json.dumps(one.default)}" for one in list_options(function)]
+        takes = f"--parameter takes, with these defaults: {', '.join(options)}"
+        commands.command(name, help=f"{summary}\n\n{takes}.")(command)
 
 
 def _make_command(name: str) -> Callable[..., None]:

@@ -7,9 +7,9 @@ import importlib.metadata
 import json
 import platform
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cached_property
-from inspect import signature
+from inspect import getdoc, signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from spikehouse.catalogue import UnitFilter
+from spikehouse.cohort import ready
 from spikehouse.cohort._engine import Engine
 from spikehouse.cohort._functions import check_function, describe_function, to_plain
 from spikehouse.cohort._run import CohortRun, Order
@@ -28,14 +29,53 @@ from spikehouse.errors import (
     describe_choices,
     describe_value,
 )
-from spikehouse.survey.plan import list_values, to_whole_number
+from spikehouse.schema import list_data_notes
+from spikehouse.survey.plan import FetchPlan, list_values, to_whole_number
 
 if TYPE_CHECKING:
     from distributed import Client
 
 __all__ = ["Cohort"]
 
+# how the docstring of a ready function goes on as that of a method
+_RESULTS = """
+results
+    Folder of the results, as in :meth:`map`.
+**options
+    Other arguments of :meth:`map`.
+
+Returns
+-------
+CohortRun
+    Its :meth:`CohortRun.frame` has what the survey's tables say of session and unit as well.
+"""
 _PACKAGES = ("spikehouse", "numpy", "pandas", "scipy", "scikit-learn", "numba", "pyarrow")
+
+
+def _offer(function: Callable[..., pd.DataFrame]) -> Callable[..., CohortRun]:
+    """Make a method of a cohort from one of its ready functions."""
+
+    def compute(
+        self: Cohort,
+        *,
+        results: str | Path | None = None,
+        **options: Any,  # noqa: ANN401 - of the function and of `map`
+    ) -> CohortRun:
+        own = set(signature(Cohort.map).parameters) & set(options)
+        given = {key: value for key, value in options.items() if key not in own}
+        return self.map(
+            function,
+            parameters={**self.ready_parameters, **given},
+            results=results,
+            **{key: options[key] for key in own},
+        )
+
+    self, *others = signature(compute).parameters.values()
+    shown = [self, *ready.list_options(function), *others]
+    vars(compute)["__signature__"] = signature(compute).replace(parameters=shown)
+    compute.__name__, compute.__qualname__ = function.__name__, f"Cohort.{function.__name__}"
+    compute.__doc__ = f"{getdoc(function)}{_RESULTS}"
+    return compute
 
 
 class Cohort:
@@ -229,7 +269,33 @@ class Cohort:
         work = Work(self._project, f, given, self._filters, data, int(seed) if takes_seed else None)
         part = _take_part(session_ids, task)
         order = Order(work, Engine(workers, client, memory_limit), part, on_error, progress)
-        return CohortRun._begin(results, run, order)
+        made = CohortRun._begin(results, run, order)
+        if f in ready.READY.values():
+            made._join = self._join
+        return made
+
+    def plan(self, *, lfp: bool | str | int | Iterable[str | int] = False) -> FetchPlan:
+        """Plan a download of the files of these sessions.
+
+        Parameters
+        ----------
+        lfp
+            Probes whose LFP files to include, as in :meth:`spikehouse.EcephysProjectCache.plan`.
+
+        Returns
+        -------
+        FetchPlan
+            The files with their sources and sizes; its ``notes`` have the known faults of the
+            sessions. :meth:`spikehouse.EcephysProjectCache.fetch` downloads it.
+        """
+        ids = self._sessions.index.tolist()
+        notes = list_data_notes(ids)
+        known = tuple(
+            f"session {session}{'' if pd.isna(probe) else f', probe {probe}'}: {note} ({source})"
+            for session, probe, note, source in zip(*map(notes.get, notes), strict=True)
+        )
+        plan = self._project.plan(ids, lfp=lfp)
+        return replace(plan, notes=plan.notes + known)
 
     @property
     def ready_parameters(self) -> dict[str, Any]:
@@ -248,37 +314,17 @@ class Cohort:
 
     # ---- ready functions
 
-    def metrics(self, *, results: str | Path | None = None, **options: Any) -> CohortRun:  # noqa: ANN401
-        """Compute the tuning metrics of the units.
+    metrics = _offer(ready.metrics)
+    psth = _offer(ready.psth)
+    decode = _offer(ready.decode)
+    latencies = _offer(ready.latencies)
+    timescales = _offer(ready.timescales)
+    correlograms = _offer(ready.correlograms)
 
-        Parameters
-        ----------
-        results
-            Folder of the results, as in :meth:`map`.
-        **options
-            Other arguments of :meth:`map`; and ``stimulus``, ``definition`` and ``n_resamples`` of
-            :meth:`spikehouse.EcephysSession.analyze`.
-
-        Returns
-        -------
-        CohortRun
-            One row for each unit, with the column names of the released tables.
-        """
-        return self._map_ready("metrics", results, options)
-
-    def _map_ready(
-        self, name: str, results: str | Path | None, options: dict[str, Any]
-    ) -> CohortRun:
-        from spikehouse.cohort.ready import READY
-
-        own = set(signature(Cohort.map).parameters) & set(options)
-        given = {key: value for key, value in options.items() if key not in own}
-        return self.map(
-            READY[name],
-            parameters={**self.ready_parameters, **given},
-            results=results,
-            **{key: options[key] for key in own},
-        )
+    def _join(self, table: pd.DataFrame) -> pd.DataFrame:
+        # the folder of results may hold other sessions than this selection
+        units = self._project.get_units(None, **self._filters)
+        return ready.join_tables(table, self._project.get_session_table(), units)
 
 
 def _choose_ids(table: pd.DataFrame, session_ids: int | Iterable[int]) -> pd.Series[bool]:

@@ -8,7 +8,7 @@ import time
 import warnings
 import weakref
 from collections import Counter
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,6 +74,8 @@ class CohortRun:
         self._folder = ResultsFolder(Path(results).expanduser().absolute())
         self._name: str = self._folder.read_run()["function"]["name"]
         self._order: Order | None = None
+        # puts the survey's columns beside the results
+        self._join: Callable[[pd.DataFrame], pd.DataFrame] | None = None
         self._scratch: tempfile.TemporaryDirectory[str] | None = None
 
     @classmethod
@@ -158,6 +160,9 @@ class CohortRun:
         DataFrame
             Column session_id, then those of the function's results; sorted by session, within a
             session in the order of its result. Columns that a session does not have are NaN there.
+            Results of a method of a cohort such as ``psth`` have session_type, full_genotype and
+            sex as well, and those of units ecephys_structure_acronym and probe_vertical_position
+            [µm from the tip], unless the run was only opened by its path.
 
         Raises
         ------
@@ -174,7 +179,7 @@ class CohortRun:
         # a session without rows must not change the types of the others
         kept = [table for table in tables if len(table)] or tables[:1]
         whole: pd.DataFrame = pd.concat(kept, ignore_index=True)
-        return whole
+        return whole if self._join is None else self._join(whole)
 
     def dataset(self) -> ds.Dataset:
         """Return all results as a pyarrow data set, for more than fits into memory.

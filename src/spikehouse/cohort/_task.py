@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from spikehouse.session import EcephysSession
+    from spikehouse.survey.plan import FetchPlan
 
 __all__ = ["Data", "Outcome", "Project", "Work", "compute_packed", "compute_session"]
 
@@ -40,6 +41,9 @@ class Project(Protocol):
 
     def get_session_data(self, session_id: int, **options: Any) -> EcephysSession:  # noqa: ANN401
         """Open a session."""
+
+    def plan(self, session_ids: Any = None, *, lfp: Any = False) -> FetchPlan:  # noqa: ANN401
+        """Plan a download."""
 
     def is_cached(self, session_id: int) -> bool:
         """Return whether the file of a session is in the cache folder."""
