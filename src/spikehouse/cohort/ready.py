@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from spikehouse.errors import InvalidArgumentError, NotFoundError, describe_choices
+from spikehouse.errors import (
+    InvalidArgumentError,
+    NotFoundError,
+    describe_choices,
+    guard_public,
+)
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -16,6 +21,8 @@ if TYPE_CHECKING:
 
     from spikehouse.analysis.checks import Definition
     from spikehouse.session import EcephysSession
+
+__all__ = ["correlograms", "decode", "latencies", "metrics", "psth", "timescales"]
 
 STRUCTURE = "ecephys_structure_acronym"
 
@@ -64,7 +71,7 @@ def psth(
         First and last time from the onset, multiples of the width of a bin [s].
     mean_over
         Average over all "presentations", or over those of each of the "conditions", whose
-        parameters are columns.
+        parameters are columns: of the 243 conditions of the gabors, ten million rows a session.
     """
     from spikehouse.analysis import compute_conditionwise_psth
 
@@ -134,6 +141,7 @@ def decode(
         estimator=estimator,
         cv=cv,
         seed=seed,
+        # sums in other processes may have other last digits, and so another class
         n_jobs=1,
     )
     columns = {
@@ -242,13 +250,13 @@ def correlograms(
         max_lag=max_lag,
         bin_width=bin_width,
         jitter_window=jitter_window,
-        n_jobs=1,
     )
     for side in ("source", "target"):
         pairs[f"{side}_structure"] = pairs[f"{side}_unit_id"].map(session.units[STRUCTURE])
     return pairs[pairs["is_significant"]] if is_significant_only else pairs
 
 
+guard_public(globals())
 # name of the command and of the method of a cohort → function
 READY: Mapping[str, Callable[..., pd.DataFrame]] = {
     function.__name__: function

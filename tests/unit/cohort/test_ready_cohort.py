@@ -136,8 +136,9 @@ def test_ready__help_says_what_an_analysis_takes() -> None:
     for name, function in READY.items():
         method = getattr(Cohort, name)
         assert method.__name__ == name
-        for word in function.__kwdefaults__:
-            assert word in ("structure", "seed") or word in method.__doc__, (name, word)
+        for word in signature(function).parameters:
+            is_given = word in ("session", "structure", "seed")
+            assert is_given or word in method.__doc__, (name, word)
 
 
 def test_plan__says_what_is_known_of_the_sessions(
