@@ -1,8 +1,9 @@
 """Structures along the probes, and the average responses of their units.
 
-Structure ids are those of the Allen Mouse Brain Common Coordinate Framework. Latencies and
-receptive-field widths follow the order of the mouse visual hierarchy (Siegle et al. 2021,
-https://doi.org/10.1038/s41586-020-03171-x): they grow from LGd over VISp to VISam.
+Structure ids are those of the Allen Mouse Brain Common Coordinate Framework. What follows the
+hierarchy of the mouse visual system (Siegle et al. 2021, doi:10.1038/s41586-020-03171-x) is planted
+here: latencies, receptive-field widths, decay times and lags grow along it, modulation falls.
+docs/how-to/simulated-survey.md has the measures they lead to.
 """
 
 from __future__ import annotations
@@ -34,17 +35,23 @@ class Structure:
     p_visual: float = 0.0
     # median of the log-normal distribution of firing rates
     median_rate_hz: float = 2.0
+    # mean time constant with which responses decay
+    decay_ms: float = 25.0
+    # median modulation at the temporal frequency of drifting gratings
+    f1_modulation: float = 0.4
+    # mean delay behind the events that coupled units fire with; only the visual cortex is coupled
+    lag_ms: float = 0.0
 
 
 STRUCTURES = {
-    "LGd": Structure(170, 41.0, 6.5, 0.95, 4.0),
-    "VISp": Structure(385, 49.0, 8.5, 0.94, 3.1),
-    "VISl": Structure(409, 54.0, 11.0, 0.85, 2.5),
-    "VISrl": Structure(417, 56.0, 11.5, 0.75, 2.4),
-    "VISal": Structure(402, 62.0, 14.0, 0.8, 2.5),
-    "VISpm": Structure(533, 66.0, 14.5, 0.75, 2.3),
-    "VISam": Structure(394, 74.0, 17.0, 0.75, 2.3),
-    "LP": Structure(218, 59.0, 16.0, 0.6, 3.0),
+    "LGd": Structure(170, 41.0, 6.5, 0.95, 4.0, 14.0, 0.9),
+    "VISp": Structure(385, 49.0, 8.5, 0.94, 3.1, 19.0, 0.65),
+    "VISl": Structure(409, 54.0, 11.0, 0.85, 2.5, 20.0, 0.45, 2.0),
+    "VISrl": Structure(417, 56.0, 11.5, 0.75, 2.4, 23.0, 0.4, 2.5),
+    "VISal": Structure(402, 62.0, 14.0, 0.8, 2.5, 22.0, 0.25, 4.0),
+    "VISpm": Structure(533, 66.0, 14.5, 0.75, 2.3, 27.0, 0.15, 5.5),
+    "VISam": Structure(394, 74.0, 17.0, 0.75, 2.3, 27.0, 0.1, 6.5),
+    "LP": Structure(218, 59.0, 12.5, 0.6, 3.0, 22.0, 0.3),
     "LGv": Structure(178, 52.0, 13.0, 0.5, 3.0),
     "CA1": Structure(382, 110.0, 30.0, 0.05, 1.6),
     "CA3": Structure(463, 110.0, 30.0, 0.03, 1.4),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from spikehouse.demo.anatomy import STRUCTURES
+from spikehouse.demo.anatomy import STRUCTURES, Structure
 from spikehouse.demo.sessions import SizeOptions, make_rng
 from spikehouse.survey.file_kinds import VISUAL_CODING
 
@@ -18,6 +18,18 @@ VISUAL_CORTEX = ("VISp", "VISl", "VISrl", "VISal", "VISpm", "VISam")
 UNIT_WEIGHTS = {"LGd": 1.7, "LP": 1.1, "CA1": 1.0, "CA3": 0.6, "DG": 0.6}
 TEMPORAL_FREQUENCIES = np.array([1.0, 2.0, 4.0, 8.0, 15.0])
 SPATIAL_FREQUENCIES = np.array([0.02, 0.04, 0.08, 0.16, 0.32])
+# Median of the beta distribution that modulations are drawn from.
+MEDIAN_MODULATION = 0.4
+# Mean rate of the events of an assembly; a session has one for each area of VISUAL_CORTEX.
+EVENT_RATE_HZ = 1.0
+MIN_EVENT_GAP_S = 0.02
+# Shares: of the visual cortical units that are coupled, if they are present throughout; of those,
+# that take the assembly of their area (the others take any one).
+P_COUPLED = 0.5
+P_OWN_ASSEMBLY = 0.4
+# Share of a coupled unit's spikes that come with events, and the largest chance of one at an event.
+SHARE_OF_EVENTS = 0.12
+MAX_COUPLING = 0.9
 
 TRUTH_COLUMNS = {
     "structure": "structure acronym; missing outside the brain",
@@ -55,6 +67,9 @@ TRUTH_COLUMNS = {
     "running_gain": "change of log rate per standard deviation of running speed",
     "shared_gain": "loading on the fluctuation shared by the population",
     "drift": "standard deviation of the slow drift of log rate",
+    "assembly": "number of the assembly the unit fires with, in its session; missing if none",
+    "coupling": "chance of a spike at an event of that assembly, 0–1; 0 if none",
+    "lag_s": "mean delay of that spike behind the event [s]; missing if none",
     **{f"feature_{i}": f"weight of image feature {i}" for i in range(N_FEATURES)},
 }
 
@@ -94,6 +109,7 @@ def draw_units(context: ProbeContext, channels: pd.DataFrame) -> pd.DataFrame:
     outside = np.array([name is None for name in units["structure"]], dtype=bool)
     draw_quality(rng, units, is_outside=outside)
     draw_waveform_shape(rng, units)
+    _draw_coupling(rng, units)
     structure = pd.Series(units["structure"], dtype=object)
     return pd.DataFrame({**units, "structure": structure})
 
@@ -179,7 +195,9 @@ def _draw_tuning(rng: np.random.Generator, units: Columns) -> None:
     drive = np.exp(rng.normal(np.log(1.7), 0.45, size=n))
     units["drive"] = np.where(visual, drive, 0.04 * drive)
     units["transience"] = rng.beta(2.2, 1.8, size=n)
-    units["decay_s"] = rng.uniform(0.03, 0.09, size=n)
+    facts = [STRUCTURES.get(name, Structure(0)) for name in units["structure"].tolist()]
+    decay = np.array([fact.decay_ms for fact in facts]) / 1000
+    units["decay_s"] = decay * rng.uniform(0.7, 1.3, size=n)
     polarity = rng.beta(0.7, 0.7, size=n)
     units["on_gain"] = 2 * polarity
     units["off_gain"] = 2 * (1 - polarity)
@@ -196,7 +214,9 @@ def _draw_tuning(rng: np.random.Generator, units: Columns) -> None:
     sf = np.clip(np.rint(rng.normal(1.3, 0.9, size=n)), 0, 4).astype(int)
     units["preferred_sf"] = SPATIAL_FREQUENCIES[sf]
     units["preferred_phase"] = rng.random(n)
-    units["f1_modulation"] = rng.beta(0.9, 1.2, size=n)
+    # a power of a fraction has any median, and still covers 0–1
+    modulation = np.log([fact.f1_modulation for fact in facts]) / np.log(MEDIAN_MODULATION)
+    units["f1_modulation"] = rng.beta(0.9, 1.2, size=n) ** modulation
     units["contrast_50"] = np.clip(np.exp(rng.normal(np.log(0.25), 0.5, size=n)), 0.05, 0.9)
     units["preferred_speed"] = rng.choice([0.005, 0.01, 0.02, 0.03], size=n)
     units["running_gain"] = rng.normal(np.where(cortical, 0.22, 0.08), 0.16, size=n)
@@ -221,6 +241,38 @@ def _draw_receptive_fields(rng: np.random.Generator, units: Columns) -> None:
     units["rf_x_position"] = np.clip(azimuth, -38, 38)
     units["rf_y_position"] = np.clip(elevation, -34, 34)
     units["rf_width"] = width * np.exp(rng.normal(0, 0.12, size=n))
+
+
+def _draw_coupling(rng: np.random.Generator, units: Columns) -> None:
+    """Draw which visual cortical units fire with an assembly, how often and how late."""
+    n = units["is_passing"].size
+    names = units["structure"].astype(str)
+    # a unit that is lost during the session would fire with its assembly when it is not there
+    coupled = units["is_visual"] & np.isin(names, VISUAL_CORTEX) & (units["presence_ratio"] >= 0.95)
+    coupled &= rng.random(n) < P_COUPLED
+    # units prefer the assembly of their area, so more pairs are coupled within an area
+    area = np.array([VISUAL_CORTEX.index(s) if s in VISUAL_CORTEX else 0 for s in names])
+    any_one = rng.integers(0, len(VISUAL_CORTEX), size=n)
+    assembly = np.where(rng.random(n) < P_OWN_ASSEMBLY, area, any_one)
+    units["assembly"] = np.where(coupled, assembly, np.nan)
+    chance = np.minimum(SHARE_OF_EVENTS * units["firing_rate"] / EVENT_RATE_HZ, MAX_COUPLING)
+    units["coupling"] = np.where(coupled, chance, 0.0)
+    lag = np.array([STRUCTURES.get(s, Structure(0)).lag_ms for s in names])
+    units["lag_s"] = np.where(coupled, (lag + rng.normal(0, 0.8, size=n)) / 1000, np.nan)
+
+
+def draw_events(seed: int, session_id: int, duration_s: float) -> list[np.ndarray]:
+    """Draw the times [s] of the events of each assembly of a session."""
+    events = []
+    for assembly in range(len(VISUAL_CORTEX)):
+        rng = make_rng(seed, session_id, "assembly", assembly)
+        # far enough apart for the dead time of any unit
+        gaps = MIN_EVENT_GAP_S + rng.exponential(
+            1 / EVENT_RATE_HZ - MIN_EVENT_GAP_S, size=round(1.2 * EVENT_RATE_HZ * duration_s) + 60
+        )
+        times = np.cumsum(gaps)
+        events.append(times[times < duration_s - MIN_EVENT_GAP_S])
+    return events
 
 
 def _draw_image_tuning(rng: np.random.Generator, units: Columns, features: np.ndarray) -> None:

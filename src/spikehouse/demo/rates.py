@@ -182,6 +182,8 @@ Shown = Mapping[str, np.ndarray]
 GABOR_RADIUS_DEG = 7.0
 FLASH_SHARE, GRATING_SHARE, GABOR_SHARE, SCENE_SHARE, MOVIE_SHARE = 1.8, 2.4, 1.8, 4.5, 1.5
 FLOOR = 0.02
+# Size of the transient part of a response relative to the drive.
+ONSET_GAIN = 7.5
 
 
 @dataclass(frozen=True)
@@ -281,7 +283,7 @@ def _make_profile(unit: Unit) -> np.ndarray:
     """Compute the time course of responses: rest, after onset, after offset."""
     at = PROFILE_STEP_S * np.arange(N_PROFILE_BINS)
     transience = unit["transience"]
-    onset = 1 + transience * (2.5 * np.exp(-at / unit["decay_s"]) - 0.8)
+    onset = 1 + transience * (ONSET_GAIN * np.exp(-at / unit["decay_s"]) - 0.8)
     off = np.exp(-PROFILE_STEP_S * np.arange(N_OFF_BINS) / 0.06)
     return np.concatenate([[0.0], onset, off]).astype(np.float32)
 

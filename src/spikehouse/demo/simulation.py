@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from spikehouse.demo.behavior import Running, draw_arousal, draw_running
-from spikehouse.demo.neurons import make_image_features
+from spikehouse.demo.neurons import draw_events, make_image_features
 from spikehouse.demo.plan import SessionPlan
 from spikehouse.demo.rates import RateModel, Unit, make_grid, make_movie_features, make_rate_model
 from spikehouse.demo.spiketrains import draw_amplitudes, draw_spike_times, make_waveform
@@ -45,11 +45,14 @@ class Simulation:
     running: Running
     arousal: np.ndarray
     model: RateModel
+    # the times of events of each assembly
+    events: list[np.ndarray]
     units: list[tuple[Unit, int]]
 
     def iterate_spike_times(self) -> Iterator[np.ndarray]:
         """Yield the spike times [s] of each unit."""
-        options = {**self._seeds, "model": self.model, "laser": self.timeline.laser}
+        laser = self.timeline.laser
+        options = {**self._seeds, "model": self.model, "laser": laser, "events": self.events}
         return map_in_order(lambda item: draw_spike_times(*item, **options), self.units)
 
     def iterate_amplitudes(self, n_spikes: Sequence[int]) -> Iterator[np.ndarray]:
@@ -92,4 +95,5 @@ def start_simulation(plan: SessionPlan) -> Simulation:
         ({str(key): value for key, value in row.items()}, int(unit_id))
         for row, unit_id in zip(rows, plan.units.index, strict=True)
     ]
-    return Simulation(plan, timeline, running, arousal, model, units)
+    events = draw_events(seed, session_id, timeline.duration_s)
+    return Simulation(plan, timeline, running, arousal, model, events, units)

@@ -14,6 +14,8 @@ LASER_SATURATION = 2.0
 OPTO_WINDOW_S = (0.0011, 0.0088)
 RAMP_RATE_HZ = 55.0
 N_TRAIN_PULSES = 10
+# Standard deviation of a spike's time around its delay behind an event.
+EVENT_JITTER_S = 0.0003
 N_SAMPLES = 82
 SAMPLING_HZ = 30_000.0
 TROUGH_SAMPLE = 20
@@ -23,7 +25,14 @@ MAX_DELAY_MS = 0.4
 
 
 def draw_spike_times(
-    unit: Unit, unit_id: int, *, seed: int, session_id: int, model: RateModel, laser: pd.DataFrame
+    unit: Unit,
+    unit_id: int,
+    *,
+    seed: int,
+    session_id: int,
+    model: RateModel,
+    laser: pd.DataFrame,
+    events: list[np.ndarray],
 ) -> np.ndarray:
     """Draw the sorted spike times [s] of a unit; their number follows from its firing rate."""
     # Given their number, the spikes of a Poisson process are independent draws from its rate.
@@ -35,7 +44,8 @@ def draw_spike_times(
     edges = model.grid.edges
     total = np.concatenate([[0.0], np.cumsum(rate * np.diff(edges))])
     opto = _draw_light_spikes(unit, laser, rng)
-    n = max(0, round(unit["firing_rate"] * float(edges[-1])) - opto.size)
+    shared = _draw_shared_spikes(unit, events, make_rng(seed, session_id, unit_id, "assembly"))
+    n = max(0, round(unit["firing_rate"] * float(edges[-1])) - opto.size - shared.size)
     n_foreign = round(unit["contamination"] * n)
     own = _draw_with_dead_time(rng, rate, total, edges, n - n_foreign, unit)
     foreign = np.interp(_draw_sorted(rng, n_foreign), total / total[-1], edges)
@@ -43,8 +53,9 @@ def draw_spike_times(
     # with the latency, the last spikes are after the end of the recording
     times = times + unit["latency_s"]
     times = times[: times.searchsorted(edges[-1])]
-    if opto.size:
-        times = _insert(times, opto, unit["refractory_s"])
+    for spikes in (shared, opto):
+        if spikes.size:
+            times = _insert(times, spikes, unit["refractory_s"])
     return np.asarray(times)
 
 
@@ -101,12 +112,23 @@ def _draw_light_spikes(unit: Unit, laser: pd.DataFrame, rng: np.random.Generator
     return np.sort((onset + np.clip(latency, *OPTO_WINDOW_S))[fires])
 
 
-def _insert(times: np.ndarray, opto: np.ndarray, refractory_s: float) -> np.ndarray:
-    """Add light-evoked spikes and drop other spikes within the dead time around them."""
-    right = np.searchsorted(opto, times)
-    padded = np.concatenate([[-np.inf], opto, [np.inf]])
+def _draw_shared_spikes(
+    unit: Unit, events: list[np.ndarray], rng: np.random.Generator
+) -> np.ndarray:
+    """Draw the spikes that a unit fires with the events of its assembly."""
+    if not unit["coupling"]:
+        return np.empty(0)
+    of_assembly = events[int(unit["assembly"])]
+    at = of_assembly[rng.random(of_assembly.size) < unit["coupling"]]
+    return np.sort(at + unit["lag_s"] + rng.normal(0, EVENT_JITTER_S, size=at.size))
+
+
+def _insert(times: np.ndarray, given: np.ndarray, refractory_s: float) -> np.ndarray:
+    """Add given spikes and drop other spikes within the dead time around them."""
+    right = np.searchsorted(given, times)
+    padded = np.concatenate([[-np.inf], given, [np.inf]])
     apart = np.minimum(times - padded[right], padded[right + 1] - times)
-    return np.sort(np.concatenate([times[apart >= refractory_s], opto]))
+    return np.sort(np.concatenate([times[apart >= refractory_s], given]))
 
 
 def draw_amplitudes(unit: Unit, unit_id: int, n: int, *, seed: int, session_id: int) -> np.ndarray:

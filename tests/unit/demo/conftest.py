@@ -40,3 +40,10 @@ def small() -> Recording:
 @pytest.fixture(scope="session")
 def small_pvalb() -> Recording:
     return Recording(900000003)
+
+
+@pytest.fixture(scope="session")
+def first_set(small, small_pvalb) -> list[Recording]:
+    """Give the eight sessions of the type brain_observatory_1.1."""
+    others = [Recording(900000000 + number) for number in (2, 4, 5, 6, 7, 8)]
+    return [small, small_pvalb, *others]
