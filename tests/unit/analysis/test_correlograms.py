@@ -79,6 +79,34 @@ def test_find_connections__common_changes_of_rate_are_not_significant(
     assert find_connections(corrected, n_sd=1.5)["is_significant"].any()
 
 
+def test_compute_correlograms__the_correction_is_the_mean_of_random_jitter() -> None:
+    """Spikes of one window, dealt out anew to trials that keep their number of spikes in it."""
+    rng = np.random.default_rng(3)
+    onsets, options = np.arange(6) * 1.0, {"duration": 0.06, "max_lag": 0.03}
+    # in the middle of bins, more and more often
+    counts = rng.random((2, 6, 60)) < np.linspace(0.05, 0.6, 60)
+
+    def correlate(trains: np.ndarray, window: float | None) -> np.ndarray:
+        spikes = {}
+        for unit, train in enumerate(trains):
+            trials, bins = np.nonzero(train)
+            at = np.repeat(onsets[trials] + (bins + 0.5) * 0.001, train[trials, bins])
+            spikes[unit] = np.sort(at)
+        return compute_correlograms(spikes, [0, 1], onsets, jitter_window=window, **options)[0]
+
+    def deal_out(train: np.ndarray) -> np.ndarray:
+        dealt = np.zeros(train.shape, int)
+        for start in (0, 25, 50):
+            trials, bins = np.nonzero(train[:, start : start + 25])
+            np.add.at(dealt, (trials, start + rng.permutation(bins)), 1)
+        return dealt
+
+    explained = correlate(counts.astype(int), None) - correlate(counts.astype(int), 0.025)
+    draws = [correlate(np.array([deal_out(train) for train in counts]), None) for _ in range(400)]
+    error = np.std(draws, axis=0) / np.sqrt(len(draws))
+    assert (abs(np.mean(draws, axis=0) - explained) < 4.5 * error).all()
+
+
 def test_compute_correlograms__conditions_are_jittered_apart(rng: np.random.Generator) -> None:
     """Units that fire at the same time of a trial, another in each condition."""
     conditions = np.arange(N_TRIALS) % 2
