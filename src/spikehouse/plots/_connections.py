@@ -188,7 +188,7 @@ def _draw_against_hierarchy(
     ax.axhline(0, color=FAINT, linewidth=0.8)
     ax.plot(x[is_same], y[is_same], "o", markersize=5, mfc="none", mec=FAINT)
     ax.plot(x[~is_same], y[~is_same], "o", markersize=5, color=CONDITION_COLORS[0])
-    ax.set_xlabel("difference of hierarchy scores, target − source")
+    ax.set_xlabel("hierarchy score, target − source")
     is_known = np.isfinite(y) & ~is_same
     text = f"{is_known.sum()} pairs of areas"
     if is_known.sum() > 2 and np.ptp(y[is_known]) > 0:
