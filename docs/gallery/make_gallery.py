@@ -25,10 +25,13 @@ from sklearn.model_selection import StratifiedKFold
 from spikehouse import EcephysSession, compute_design_matrix, decode, plots
 from spikehouse.analysis import (
     HIERARCHY_SCORES,
+    compute_area_statistics,
     compute_connections,
     compute_correlograms,
     compute_directionality,
+    compute_hierarchy_correlation,
     compute_receptive_field_maps,
+    compute_time_to_first_spike,
     find_connections,
 )
 from spikehouse.decoding import DecodingResult
@@ -310,6 +313,30 @@ def draw_directionality(demo: Demo) -> Figure:  # noqa: ARG001 - its sessions ha
     return figure
 
 
+def draw_hierarchy(demo: Demo) -> Figure:
+    """Draw first spikes of one session against the hierarchy, and the units that are used."""
+    session = demo.session
+    onsets = session.get_stimulus_table("flashes")["start_time"]
+    times = compute_time_to_first_spike(session, session.units.index, onsets)
+    areas = session.units["ecephys_structure_acronym"]
+    has_score, is_early = areas.isin(list(HIERARCHY_SCORES)), times["time_to_first_spike"] < 0.1
+    chosen = has_score & is_early
+    values = 1000 * times.loc[chosen, "time_to_first_spike"]
+    figure, (left, right) = _figure((9.6, 3.4), 2)
+    plots.plot_hierarchy(
+        compute_area_statistics(values, areas[chosen]),
+        correlation=compute_hierarchy_correlation(values, areas[chosen]),
+        ylabel="time to first spike (ms)", ax=left, title="flashes, one session",
+    )  # fmt: skip
+    counts = {
+        "all units": len(areas),
+        "with a score": has_score.sum(),
+        "before 100 ms": chosen.sum(),
+    }
+    plots.plot_funnel(pd.Series(counts), ax=right, title="units")
+    return figure
+
+
 def draw_waveform(demo: Demo) -> Figure:
     """Draw the waveform of the largest unit."""
     unit = int(demo.session.units["waveform_amplitude"].idxmax())
@@ -400,6 +427,7 @@ PICTURES: dict[str, Picture] = {
     "confusion": draw_confusion,
     "class_accuracies": draw_class_accuracies,
     "decoding_curve": draw_decoding_curve,
+    "hierarchy": draw_hierarchy,
     "correlogram": draw_correlogram,
     "directionality": draw_directionality,
     "waveform": draw_waveform,

@@ -172,6 +172,7 @@ def call_plots() -> dict[str, dict[str, Any]]:
     curve = decoding.decode_by_unit_count(COUNTS, LABELS, n_units=[2, 3], n_draws=2, n_jobs=1)
     listed = spikes.align_spikes(SPIKES, UNITS, TABLE)
     field = xr.DataArray(np.eye(3), {"elevation": [0, 10, 20], "azimuth": [0, 10, 20]})
+    means = pd.DataFrame({"mean": [1.0, 2.0], "half_width": 0.1}, index=["VISp", "LP"])
     star = xr.DataArray(np.ones((4, 2)), {"orientation": [0, 90, 180, 270],
                                           "temporal_frequency": [1, 2]})  # fmt: skip
     units = pd.DataFrame({"probe_description": "probeA", "probe_vertical_position": [20.0, 40.0],
@@ -190,6 +191,8 @@ def call_plots() -> dict[str, dict[str, Any]]:
                                 "hierarchy": dict(analysis.HIERARCHY_SCORES)},
         "plot_csd": {"csd": csd, "depths": None},
         "plot_decoding_curve": {"accuracies": curve, "along": "n_units", "chance": 0.25},
+        "plot_funnel": {"counts": pd.Series({"all": 9.0, "some": 3.0}), "reference": None},
+        "plot_hierarchy": {"statistics": means, "correlation": None, "color": None},
         "plot_image": {"template": np.zeros((5, 6))},
         "plot_lfp_heatmap": {"lfp": evoked, "depths": DEPTHS},
         "plot_lfp_traces": {"lfp": evoked, "depths": DEPTHS},

@@ -20,6 +20,7 @@ PACKAGES = (
     "spikehouse.plots",
     "spikehouse.cache",
     "spikehouse.quickstart",
+    "spikehouse.reproduce",
     "spikehouse.schema",
     "spikehouse.spikes",
     "spikehouse.stimuli",

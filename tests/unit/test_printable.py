@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from spikehouse import errors
 from spikehouse.cli._printing import echo, show_table
 from spikehouse.errors import SpikehouseError, printable
-from spikehouse.quickstart.log import Log
+from spikehouse.report import Log
 from spikehouse.session import EcephysSession
 
 ESCAPE = "\x1b[2J\x1b]0;title\x07\u202e\x9b31m"

@@ -20,6 +20,7 @@ from spikehouse.plots._decoding import (
     plot_decoding_curve,
     plot_image,
 )
+from spikehouse.plots._hierarchy import AREA_COLORS, plot_funnel, plot_hierarchy
 from spikehouse.plots._lfp import plot_csd, plot_lfp_heatmap, plot_lfp_traces
 from spikehouse.plots._maps import plot_receptive_field
 from spikehouse.plots._probes import plot_probes
@@ -28,6 +29,7 @@ from spikehouse.plots._tuning import plot_star, plot_tuning_curve
 from spikehouse.plots._waveforms import plot_waveform_heatmap, plot_waveform_lines
 
 __all__ = [
+    "AREA_COLORS",
     "CONDITION_COLORS",
     "plot_behavior",
     "plot_class_accuracies",
@@ -36,6 +38,8 @@ __all__ = [
     "plot_csd",
     "plot_decoding_curve",
     "plot_directionality",
+    "plot_funnel",
+    "plot_hierarchy",
     "plot_image",
     "plot_lfp_heatmap",
     "plot_lfp_traces",

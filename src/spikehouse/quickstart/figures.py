@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,25 +10,15 @@ import pandas as pd
 import xarray as xr
 
 from spikehouse.decoding import DecodingResult
-from spikehouse.quickstart.report import write_whole
 from spikehouse.quickstart.survey import Decodable, Recording
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-DPI = 150
 N_RASTER_CLASSES = 4
 N_SHOWN_PRESENTATIONS = 16
 N_DEPTH_TICKS = 9
-
-
-def save_figure(figure: Figure, path: Path) -> Path:
-    """Write a figure as PNG."""
-    drawn = io.BytesIO()
-    # without the version of matplotlib, so that equal figures have equal bytes
-    figure.savefig(drawn, format="png", dpi=DPI, metadata={"Software": None})
-    return write_whole(path, drawn.getvalue())
 
 
 def draw_psth(

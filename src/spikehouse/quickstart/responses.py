@@ -12,8 +12,8 @@ import xarray as xr
 
 from spikehouse.decoding import DecodingResult, decode
 from spikehouse.quickstart import figures
-from spikehouse.quickstart.log import Log
 from spikehouse.quickstart.survey import BLANK, Decodable, Recording, list_presentations
+from spikehouse.report import Log, save_figure
 from spikehouse.spikes import compute_design_matrix
 
 TIME_STEP = 0.01
@@ -52,7 +52,7 @@ def show_flash_responses(log: Log, recording: Recording, out: Path) -> None:
         n_flashes=len(presentations),
     )
     log.figure(
-        figures.save_figure(figure, out / "psth.png"),
+        save_figure(figure, out / "psth.png"),
         f"Response of {recording.area} to full-field flashes. Above: mean of the units ± standard "
         "error. Below: mean of all flashes, one row per unit, the uppermost on the probe at the "
         "top; colours end at the 98th percentile. The bar marks the flash.",
@@ -95,7 +95,7 @@ def show_scene_spikes(
     log.headline("presentations", f"{design.shape[0]:,}")
     figure = figures.draw_raster(recording, spikes, design, presentations, stimulus)
     log.figure(
-        figures.save_figure(figure, out / "raster.png"),
+        save_figure(figure, out / "raster.png"),
         f"Spikes during {stimulus.title}. Left: the unit whose counts depend most on the "
         f"{stimulus.class_name} (largest variance between, relative to within, classes); one row "
         "per presentation. Right: all units in the first presentations.",
@@ -128,7 +128,7 @@ def show_decoding(
     log.headline("chance", f"{result.chance:.1%}")
     figure = figures.draw_confusion(recording, result, stimulus)
     log.figure(
-        figures.save_figure(figure, out / "confusion.png"),
+        save_figure(figure, out / "confusion.png"),
         f"Actual and predicted {stimulus.class_name}: number of presentations, summed over the "
         f"{len(result.accuracies)} folds; correct predictions are on the diagonal.",
     )
@@ -181,7 +181,7 @@ def show_best_and_worst(
         )
     figure = figures.draw_images(recording, result, stimulus, marked=marked, templates=templates)
     log.figure(
-        figures.save_figure(figure, out / "images.png"),
+        save_figure(figure, out / "images.png"),
         f"The most and the least decodable {stimulus.class_name}; where several are equal, the "
         f"first. Dots: every {stimulus.class_name}, by rank.",
     )

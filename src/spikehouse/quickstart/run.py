@@ -6,10 +6,9 @@ import contextlib
 from pathlib import Path
 
 from spikehouse.quickstart import responses, survey
-from spikehouse.quickstart.log import Log
 from spikehouse.quickstart.options import QuickstartOptions
-from spikehouse.quickstart.report import make_folder, write_report
 from spikehouse.quickstart.survey import Recording
+from spikehouse.report import Log, make_folder, write_page
 
 
 def run_quickstart(options: QuickstartOptions, *, log: Log | None = None) -> Path:
@@ -38,9 +37,26 @@ def run_quickstart(options: QuickstartOptions, *, log: Log | None = None) -> Pat
     with contextlib.ExitStack() as resources:
         recording = _open_recording(log, options, resources)
         _analyse(log, recording, out)
-    report = write_report(log, options, out / "report.html", title=recording.title)
+    report = write_page(
+        log,
+        out / "report.html",
+        title=recording.title,
+        kind="quick start",
+        about=f"The quick start of spikehouse, {_describe_source(options)}.",
+        command=options.command,
+    )
     log.end(f"Wrote {report} ({log.seconds:.1f} s in total). Run again with: {options.command}")
     return report
+
+
+def _describe_source(options: QuickstartOptions) -> str:
+    if options.path is not None:
+        return f"on the file {options.path.name}"
+    if options.source == "demo":
+        return f"on the demo survey ({options.size})"
+    names = {"s3": "the public bucket", "dandi": "the DANDI Archive"}
+    name = names.get(options.source, "the Allen warehouse")
+    return f"on {name} at {options.host}" if options.host else f"on {name}"
 
 
 def _open_recording(

@@ -17,8 +17,8 @@ from spikehouse.errors import (
     SessionNotFoundError,
     describe_choices,
 )
-from spikehouse.quickstart.log import Log
 from spikehouse.quickstart.options import QuickstartOptions
+from spikehouse.report import Log
 
 if TYPE_CHECKING:
     from spikehouse.cache import EcephysProjectCache

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from spikehouse.quickstart.log import Log
+from spikehouse.report import Log
 from spikehouse.spikes import align_spikes, compute_time_domain, count_spikes
 
 UNIT_IDS = [11, 12, 13, 14, 15, 16, 21]
@@ -165,9 +165,9 @@ class FakeCache:
 
 @pytest.fixture(autouse=True)
 def _draw_quickly(monkeypatch):
-    from spikehouse.quickstart import figures
+    from spikehouse.report import page
 
-    monkeypatch.setattr(figures, "DPI", 40)
+    monkeypatch.setattr(page, "DPI", 40)
 
 
 @pytest.fixture

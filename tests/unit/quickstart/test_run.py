@@ -12,7 +12,7 @@ import pytest
 
 from spikehouse.errors import CacheError, InvalidFileError, NotFoundError, SessionNotFoundError
 from spikehouse.quickstart import QuickstartOptions, run_quickstart
-from spikehouse.quickstart.log import Log
+from spikehouse.report import Log
 
 FIGURES = ("psth.png", "raster.png", "confusion.png", "images.png")
 
@@ -139,7 +139,7 @@ def test_run_quickstart__unknown_session(cache, log, tmp_path):
 
 def test_run_quickstart__out_that_is_a_file(cache, log, tmp_path):
     (tmp_path / "out").write_text("")
-    with pytest.raises(CacheError, match=r"out cannot be created: .*; choose another with --out"):
+    with pytest.raises(CacheError, match=r"out cannot be created: .*; choose another"):
         run_quickstart(QuickstartOptions(out=tmp_path / "out"), log=log)
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from spikehouse.errors import CacheError
-from spikehouse.quickstart import report
+from spikehouse.report import page
 from spikehouse.transfer.disk import check_inside, hold_lock, try_lock, write_whole
 
 fcntl = pytest.importorskip("fcntl")
@@ -68,7 +68,7 @@ def write_into_the_cache(path: Path) -> None:
 
 
 def write_a_figure(path: Path) -> None:
-    report.write_whole(path, b"new")
+    page.write_whole(path, b"new")
 
 
 @pytest.mark.parametrize("write", [write_into_the_cache, write_a_figure])

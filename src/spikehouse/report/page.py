@@ -1,16 +1,18 @@
-"""The report: one HTML file with all tables and figures."""
+"""The page of a report: one HTML file with all tables and figures."""
 
 from __future__ import annotations
 
 import datetime as dt
+import io
 import platform
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 from spikehouse.errors import CacheError
-from spikehouse.quickstart.log import Log, escape, fields_html
-from spikehouse.quickstart.options import QuickstartOptions
+from spikehouse.report.log import Log, escape, fields_html
 
+DPI = 150
 PACKAGES = ("spikehouse", "numpy", "pandas", "xarray", "h5py", "scikit-learn", "matplotlib")
 
 STYLE = """
@@ -56,7 +58,7 @@ footer { margin-top: 4rem; border-top: 1px solid var(--line); padding-top: 1rem;
 """
 
 
-def write_report(log: Log, options: QuickstartOptions, path: Path, *, title: str) -> Path:
+def write_page(log: Log, path: Path, *, title: str, kind: str, about: str, command: str) -> Path:
     """Write the log as one HTML page without external files or scripts."""
     body = "\n".join(
         f'<section>\n<h2><span class="seconds">{section.seconds:.1f} s</span>'
@@ -65,22 +67,24 @@ def write_report(log: Log, options: QuickstartOptions, path: Path, *, title: str
         for number, section in enumerate(log.sections, start=1)
     )
     made = dt.datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z")
+    versions = {name: metadata.version(name) for name in PACKAGES}
+    listed = ", ".join(f"{name} {version}" for name, version in versions.items())
     page = f"""<!DOCTYPE html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{escape(title)} – spikehouse quick start</title>
+<title>{escape(title)} – spikehouse {escape(kind)}</title>
 <style>{STYLE}</style>
 </head>
 <body>
 <main>
 <h1>{escape(title)}</h1>
-<p class="meta">The quick start of spikehouse, {escape(_describe_source(options))}.
-{escape(made)}, {log.seconds:.1f} s in total.</p>
+<p class="meta">{escape(about)} {escape(made)}, {log.seconds:.1f} s in total.</p>
 {fields_html("headlines", log.headlines)}
 {body}
-{_footer(options)}
+<footer><p>Run again with <code>{escape(command)}</code></p><p>Python {platform.python_version()}, \
+{escape(listed)}; {escape(platform.platform(terse=True))}.</p></footer>
 </main>
 </body>
 </html>
@@ -88,24 +92,14 @@ def write_report(log: Log, options: QuickstartOptions, path: Path, *, title: str
     return write_whole(path, page.encode("utf-8"))
 
 
-def _describe_source(options: QuickstartOptions) -> str:
-    if options.path is not None:
-        return f"on the file {options.path.name}"
-    if options.source == "demo":
-        return f"on the demo survey ({options.size})"
-    names = {"s3": "the public bucket", "dandi": "the DANDI Archive"}
-    name = names.get(options.source, "the Allen warehouse")
-    return f"on {name} at {options.host}" if options.host else f"on {name}"
-
-
-def _footer(options: QuickstartOptions) -> str:
-    versions = {name: metadata.version(name) for name in PACKAGES}
-    listed = ", ".join(f"{name} {version}" for name, version in versions.items())
-    return (
-        f"<footer><p>Run again with <code>{escape(options.command)}</code></p>"
-        f"<p>Python {platform.python_version()}, {escape(listed)}; "
-        f"{escape(platform.platform(terse=True))}.</p></footer>"
-    )
+def save_figure(figure: Any, path: Path) -> Path:  # noqa: ANN401 - only plots imports matplotlib
+    """Write a matplotlib Figure in the format that the name ends in."""
+    drawn = io.BytesIO()
+    # without versions and dates, so that equal figures have equal bytes
+    kind = path.suffix[1:]
+    left_out = {"Software": None} if kind == "png" else {"Creator": None, "CreationDate": None}
+    figure.savefig(drawn, format=kind, dpi=DPI, metadata=left_out)
+    return write_whole(path, drawn.getvalue())
 
 
 def make_folder(folder: Path) -> Path:
@@ -114,8 +108,7 @@ def make_folder(folder: Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise CacheError(
-            f"the output folder {folder} cannot be created: {error.strerror}; "
-            "choose another with --out"
+            f"the output folder {folder} cannot be created: {error.strerror}; choose another"
         ) from error
     return folder
 
@@ -132,6 +125,6 @@ def write_whole(path: Path, content: bytes) -> Path:
     except OSError as error:
         part.unlink(missing_ok=True)
         raise CacheError(
-            f"{path} cannot be written: {error.strerror}; choose another folder with --out"
+            f"{path} cannot be written: {error.strerror}; choose another folder"
         ) from error
     return path

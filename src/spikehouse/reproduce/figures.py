@@ -1,0 +1,84 @@
+"""Figures of the studies, composed of those of `spikehouse.plots`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# the width of a page in a journal [inch]
+PAGE = 7.1
+
+
+class Panel(NamedTuple):
+    """A measure against the hierarchy: label, means of areas, and their correlation."""
+
+    label: str
+    statistics: pd.DataFrame
+    correlation: pd.Series[float]
+
+
+def draw_panels(panels: Sequence[Panel]) -> Figure:
+    """Draw measures against the hierarchy, two a row."""
+    from spikehouse.plots import plot_hierarchy
+
+    figure, axes = _lay_out(len(panels))
+    for letter, panel, ax in zip("abcdefgh", panels, axes, strict=False):
+        plot_hierarchy(panel.statistics, correlation=panel.correlation, ax=ax, ylabel=panel.label)
+        _mark(ax, letter)
+    return figure
+
+
+def draw_layers(panels: Sequence[tuple[str, Mapping[str, pd.DataFrame]]]) -> Figure:
+    """Draw the means of areas by layer, one line a layer."""
+    import matplotlib as mpl
+
+    from spikehouse.plots import plot_hierarchy
+
+    figure, axes = _lay_out(len(panels))
+    names = list(dict.fromkeys(layer for _, lines in panels for layer in lines))
+    # from the surface down: light to dark
+    shades = mpl.colormaps["viridis_r"](np.linspace(0.12, 1.0, max(len(names), 2)))
+    colors = {name: mpl.colors.to_hex(shade) for name, shade in zip(names, shades, strict=False)}
+    for letter, (label, lines), ax in zip("abcdefgh", panels, axes, strict=False):
+        for layer, statistics in lines.items():
+            plot_hierarchy(statistics, color=colors[layer], ax=ax, ylabel=label)
+        _mark(ax, letter)
+    for place, name in enumerate(names):
+        axes[0].text(
+            0.03 + 0.13 * place, 1.0, name, transform=axes[0].transAxes, color=colors[name],
+            fontsize="small", fontweight="bold", va="top",
+        )  # fmt: skip
+    return figure
+
+
+def draw_funnel(counts: pd.Series[float], published: pd.Series[float] | None) -> Figure:
+    """Draw the units after each step of the selection, ours and, if given, the published."""
+    from matplotlib.figure import Figure
+
+    from spikehouse.plots import plot_funnel
+
+    figure = Figure(figsize=(PAGE, 0.5 + 0.34 * len(counts)), layout="constrained")
+    plot_funnel(counts, reference=published, ax=figure.subplots())
+    return figure
+
+
+def _lay_out(n_panels: int) -> tuple[Figure, list[Axes]]:
+    from matplotlib.figure import Figure
+
+    n_rows = -(-n_panels // 2)
+    figure = Figure(figsize=(PAGE, 2.9 * n_rows), layout="constrained")
+    axes = figure.subplots(n_rows, 2, squeeze=False).ravel().tolist()
+    for ax in axes[n_panels:]:
+        ax.remove()
+    return figure, axes[:n_panels]
+
+
+def _mark(ax: Axes, letter: str) -> None:
+    ax.set_title(letter, loc="left", fontweight="bold", fontsize="medium", x=-0.16)

@@ -1,0 +1,144 @@
+"""What a study is made of, and its published values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+if TYPE_CHECKING:
+    from spikehouse.session import EcephysSession
+
+KEYS = ["figure", "measure", "quantity", "area"]
+# A published correlation that is weaker has no sign that a simulation could share.
+WEAKEST = 0.5
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure: what draws it, when it is written, as a matplotlib Figure; and its legend."""
+
+    draw: Callable[[], Any]
+    caption: str
+
+
+@dataclass
+class Findings:
+    """What a part of a study found.
+
+    ``values`` has the columns of ``KEYS``, value, and low and high, the ends of an interval over
+    sessions (NaN without). ``reasons`` says for (figure, measure), or (figure, quantity), why
+    there is no value.
+    """
+
+    values: list[dict[str, object]] = field(default_factory=list)
+    drawings: dict[str, Drawing] = field(default_factory=dict)
+    reasons: dict[tuple[str, str], str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    def add(
+        self,
+        figure: str,
+        measure: str,
+        quantity: str,
+        value: float,
+        *,
+        area: str = "",
+        ends: tuple[float, float] = (np.nan, np.nan),
+    ) -> None:
+        """Add a value, with the ends of its interval over sessions."""
+        keys = dict(zip(KEYS, (figure, measure, quantity, area), strict=True))
+        self.values.append({**keys, "value": float(value), "low": ends[0], "high": ends[1]})
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of a study: a table for each session, and what all of them together show.
+
+    ``measure`` computes the table of a session from its spikes. ``summarize`` turns the rows of all
+    sessions, with a column session_id, into findings. A part ``is_tabulated`` if the tables of the
+    survey (and files given) have all that it needs.
+    """
+
+    name: str
+    title: str
+    figures: tuple[str, ...]
+    measure: Callable[[EcephysSession], pd.DataFrame]
+    summarize: Callable[[pd.DataFrame], Findings]
+    is_tabulated: bool = False
+
+
+@dataclass(frozen=True)
+class Study:
+    """A publication whose results are computed again."""
+
+    title: str
+    reference: str
+    doi: str
+    parts: tuple[Part, ...]
+
+
+def read_published(study: str) -> pd.DataFrame:
+    """Read the published values of a study: one row each, with tolerance, origin and source.
+
+    ``how`` says where a value is from: ``printed`` in the publication or in its authors' figure,
+    ``read off`` that figure, ``derived`` from their tables, or ``quoted`` without having been seen.
+    """
+    file = resources.files("spikehouse.reproduce") / "published.csv"
+    with file.open(encoding="utf-8") as lines:
+        table = pd.read_csv(lines, keep_default_na=False)
+    return table[table["study"] == study].drop(columns="study").reset_index(drop=True)
+
+
+def is_simulated(table: pd.DataFrame) -> bool:
+    """Return whether a table has sessions of the simulated survey."""
+    from spikehouse.demo.sessions import SESSIONS
+
+    return bool(table["session_id"].isin(list(SESSIONS)).any())
+
+
+def compare(
+    findings: Mapping[str, Findings], published: pd.DataFrame, *, is_simulated: bool
+) -> pd.DataFrame:
+    """Put ours beside the published values: difference, verdict and, where there is none, why."""
+    ours = pd.DataFrame(
+        [row for found in findings.values() for row in found.values],
+        columns=[*KEYS, "value", "low", "high"],
+    )
+    columns = {"value": "published"}
+    table = ours.merge(published.rename(columns=columns), on=KEYS, how="outer", sort=False)
+    reasons = {key: why for found in findings.values() for key, why in found.reasons.items()}
+    table["difference"] = table["value"] - table["published"]
+    table["verdict"] = [_judge(row, is_simulated) for _, row in table.iterrows()]
+    table["reason"] = [
+        _explain(row, reasons) if row["verdict"] == "not computed" else ""
+        for _, row in table.iterrows()
+    ]
+    order = {key: place for place, key in enumerate(map(tuple, published[KEYS].to_numpy()))}
+    place = [order.get(tuple(row), len(order)) for row in table[KEYS].to_numpy()]
+    table = table.iloc[np.argsort(place, kind="stable")].reset_index(drop=True)
+    table[["how", "source"]] = table[["how", "source"]].fillna("")
+    first = [*KEYS, "value", "low", "high", "published", "difference", "tolerance"]
+    return table[[*first, "verdict", "reason", "how", "source"]]
+
+
+def _judge(row: pd.Series, is_simulated: bool) -> str:
+    if np.isnan(row["published"]):
+        return ""
+    if np.isnan(row["value"]):
+        return "not computed"
+    if is_simulated:
+        if not str(row["quantity"]).endswith("_r") or abs(row["published"]) < WEAKEST:
+            return "not comparable"
+        return "same sign" if row["value"] * row["published"] > 0 else "other sign"
+    return "reproduced" if abs(row["difference"]) <= row["tolerance"] + 1e-9 else "differs"
+
+
+def _explain(row: pd.Series, reasons: Mapping[tuple[str, str], str]) -> str:
+    figure = str(row["figure"])
+    keys = [(figure, str(row[name])) for name in ("quantity", "measure")] + [(figure, "")]
+    return next((reasons[key] for key in keys if key in reasons), "no units in this area")

@@ -1,0 +1,169 @@
+"""`spikehouse reproduce` on the simulated survey, from tables and from spikes, and its command."""
+
+from __future__ import annotations
+
+import io
+import sys
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from spikehouse import EcephysProjectCache, cli
+from spikehouse.analysis import HIERARCHY_SCORES
+from spikehouse.demo import Survey
+from spikehouse.report import Log
+from spikehouse.reproduce import STUDIES, Reproduction, reproduce
+from spikehouse.reproduce.siegle2021 import FIGURE_3, measure_units
+from spikehouse.session import EcephysSession
+
+FIGURES = ("units", "figure_3", "extended_data_figure_9")
+FROZEN = Path(__file__).parents[1] / "parity" / "project_tables" / "folder"
+# its metrics are those of brain_observatory_1.1
+ONE = ("--session", "900000001")
+# of both session types; the planted hierarchy needs several
+SESSIONS = [900000001, 900000002, 900000003, 900000004, 900000009, 900000010]
+
+
+@pytest.fixture(scope="module")
+def from_spikes(
+    small_survey: Survey, survey_folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Reproduction, str]:
+    """Reproduce from the spikes of the small survey; gives what was printed as well."""
+    cache = EcephysProjectCache.from_demo(size="small", folder=survey_folder)
+    printed = io.StringIO()
+    results = tmp_path_factory.mktemp("results") / "new"
+    with warnings.catch_warnings():
+        # one of the sessions has invalid times, which the page says
+        warnings.simplefilter("always")
+        made = reproduce(
+            "siegle2021", cache, results=results, origin="spikes", session_ids=SESSIONS,
+            log=Log(printed),
+        )  # fmt: skip
+    return made, printed.getvalue()
+
+
+def test_reproduce__from_spikes_writes_page_figures_and_numbers(from_spikes):
+    made, printed = from_spikes
+    folder = made.page.parent
+    for name in FIGURES:
+        for suffix in ("png", "pdf"):
+            assert (folder / f"{name}.{suffix}").stat().st_size > 1000
+    stored = pd.read_parquet(folder / "results.parquet")
+    assert set(stored.pop("study")) == {"siegle2021"}
+    pd.testing.assert_frame_equal(stored, made.values)
+    page = made.page.read_text("utf-8")
+    assert page.count("<img src=") == 3
+    assert 'src="http' not in page
+    assert "SIMULATED DATA" in page
+    assert "SIMULATED DATA" in printed
+
+
+def test_reproduce__simulated_data_have_verdicts_on_signs_only(from_spikes):
+    made, _ = from_spikes
+    assert made.is_simulated
+    assert set(made.values["verdict"]) <= {
+        "", "same sign", "other sign", "not comparable", "not computed",
+    }  # fmt: skip
+    assert "simulated data" in repr(made)
+
+
+@pytest.mark.parametrize("measure", ["time_to_first_spike", "rf_area"])
+def test_reproduce__recovers_the_planted_hierarchy(from_spikes, measure):
+    values = from_spikes[0].values
+    rows = values[(values["measure"] == measure) & (values["quantity"] == "pearson_r")]
+    assert rows["verdict"].tolist() == ["same sign"]
+    assert (rows["low"] < rows["value"]).all()
+
+
+def test_measure_units__has_what_the_figure_needs(small_survey):
+    path = small_survey.session_file(small_survey.session_ids[0])
+    table = measure_units(EcephysSession.from_nwb_path(path))
+    assert set(table["ecephys_structure_acronym"]) <= set(HIERARCHY_SCORES)
+    assert table.index.name == "unit_id"
+    times = table["time_to_first_spike_fl"].dropna()
+    assert times.between(0.03, 0.2).all()
+    # milliseconds, as in the authors' files
+    fitted = table["timescale_ac"].dropna()
+    assert fitted.between(1, 1000).all()
+    assert fitted.median() > 5
+
+
+def test_reproduce__what_was_computed_is_kept(from_spikes, survey_folder, monkeypatch):
+    made, _ = from_spikes
+    cache = EcephysProjectCache.from_demo(size="small", folder=survey_folder)
+
+    def fail(*_: object, **__: object) -> None:
+        raise AssertionError("a session was opened again")
+
+    monkeypatch.setattr(EcephysProjectCache, "get_session_data", fail)
+    again = reproduce(
+        "siegle2021", cache, results=made.page.parent, origin="spikes",
+        session_ids=iter(SESSIONS), log=Log(io.StringIO()),
+    )  # fmt: skip
+    pd.testing.assert_frame_equal(again.values, made.values)
+
+
+@pytest.fixture
+def run(monkeypatch, capsys, tmp_path):
+    """Run the command on the tables of three sessions; gives exit code, output and errors."""
+
+    def call(*words: object) -> tuple[int, str, str]:
+        place = ["--source", FROZEN, "--cache", tmp_path / "cache"]
+        given = ["reproduce", *words, "--results", tmp_path / "out", *place]
+        monkeypatch.setattr(sys, "argv", ["spikehouse", *map(str, given)])
+        monkeypatch.setenv("SPIKEHOUSE_PROGRESS", "0")
+        with pytest.raises(SystemExit) as stopped:
+            cli.main()
+        captured = capsys.readouterr()
+        return int(stopped.value.code or 0), captured.out, captured.err
+
+    return call
+
+
+def test_reproduce_command__from_tables_with_a_file(run, tmp_path):
+    """The file of times brings the measure that the released tables do not have."""
+    units = pd.read_csv(FROZEN / "units.csv", index_col="id")
+    times = pd.DataFrame({"time_to_first_spike_fl": np.linspace(0.03, 0.12, len(units))})
+    times.set_index(units.index.rename("ecephys_unit_id")).to_csv(tmp_path / "times.csv")
+    code, out, err = run("siegle2021", *ONE, "--tables", tmp_path / "times.csv")
+    assert (code, err) == (0, "")
+    assert "times.csv: time_to_first_spike_fl; " in out
+    assert "Not computed: Fig. 3, decay timescale, 12 values. timescale_ac is not in" in out
+    assert "timescale_metrics.csv with --tables" in out
+    assert out.splitlines()[-1].startswith("siegle2021 (simulated data): ")
+    page = (tmp_path / "out" / "report.html").read_text("utf-8")
+    assert (
+        f"spikehouse reproduce siegle2021 {' '.join(ONE)} --tables {tmp_path / 'times.csv'}" in page
+    )
+    numbers = pd.read_parquet(tmp_path / "out" / "results.parquet")
+    counts = numbers[numbers["figure"] == "Units"].set_index("quantity")["value"]
+    assert counts["sorted"] > counts["good"] > 0
+    first = numbers[(numbers["figure"] == FIGURE_3) & (numbers["measure"] == "time_to_first_spike")]
+    assert first["value"].notna().any()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["siegle2012"], "there is no study 'siegle2012': did you mean 'siegle2021'"),
+        (["siegle2021", "--from", "spike"], "no origin 'spike': did you mean 'spikes'"),
+        (["siegle2021", "--session", "5"], "session 5"),
+        (["siegle2021", "--tables", "/no/file.csv"], "there is no file or folder /no/file.csv"),
+        (["siegle2021", "--from", "spikes", "--tables", "a.csv"], "goes with origin='tables'"),
+    ],
+)
+def test_reproduce_command__what_cannot_be_done(run, words, message):
+    code, _, err = run(*words)
+    assert code == 1
+    assert message in err
+
+
+def test_studies__have_published_values_of_their_figures():
+    from spikehouse.reproduce.study import read_published
+
+    for name, study in STUDIES.items():
+        figures = [figure for part in study.parts for figure in part.figures]
+        assert {*read_published(name)["figure"]} == {*figures}

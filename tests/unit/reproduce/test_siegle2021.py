@@ -1,0 +1,164 @@
+"""The statistics of Siegle et al. from one table of units, with hand-made units."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from spikehouse.analysis import HIERARCHY_SCORES
+from spikehouse.reproduce import siegle2021
+from spikehouse.reproduce.siegle2021 import FIGURE_3, UNITS, summarize_units
+from spikehouse.reproduce.study import KEYS, Findings, compare, read_published
+
+
+@pytest.fixture
+def units(rng: np.random.Generator) -> pd.DataFrame:
+    """Make 1600 units that pass every limit; measures follow the hierarchy as published."""
+    n = 1600
+    area = rng.choice([*HIERARCHY_SCORES], n)
+    score = pd.Series(HIERARCHY_SCORES)[area].to_numpy()
+    return pd.DataFrame(
+        {
+            "session_id": rng.integers(700, 712, n),
+            "ecephys_structure_acronym": area,
+            "p_value_rf": 0.001,
+            "snr": 2.0,
+            "firing_rate_dg": 3.0,
+            "firing_rate": 10 ** rng.normal(0.5, 0.1, n),
+            "time_to_first_spike_fl": (0.06 + 0.01 * score + rng.normal(0, 0.002, n)).round(3),
+            "area_rf": 600 + 300 * score + rng.normal(0, 60, n),
+            "mod_idx_dg": 10 ** (-0.5 * score + rng.normal(0, 0.1, n)),
+            "timescale_ac": 40 + 12 * score + rng.normal(0, 3, n),
+            "err_ac": 5.0,
+            "spike_count_ac": 100,
+            "timescale_it": rng.normal(70, 5, n),
+            "err_it": 5.0,
+            "spike_count_it": 200,
+            "cortical_layer": rng.choice([0, 1, 2, 4, 5, 6], n),
+        },
+        index=pd.Index(np.arange(n) + 950000000, name="unit_id"),
+    )
+
+
+def get(found: Findings, measure: str, quantity: str, area: str = "") -> float:
+    table = pd.DataFrame(found.values)
+    rows = table[(table[KEYS[1:]] == [measure, quantity, area]).all(axis=1)]
+    assert len(rows) == 1
+    return float(rows["value"].iloc[0])
+
+
+def test_summarize_units__is_the_selection_of_the_authors_in_plain_pandas(units):
+    spoilt = ["p_value_rf", "area_rf", "snr", "firing_rate_dg", "time_to_first_spike_fl", "err_ac"]
+    for place, (name, value) in enumerate(
+        zip(spoilt, (0.01, 2500, 1.0, 0.1, 0.1, 20.0), strict=True)
+    ):
+        # on the limit is outside
+        units.loc[units.index[place * 10 : place * 10 + 10], name] = value
+    found = summarize_units(units, n_resamples=20)
+    kept = units[
+        (units.p_value_rf < 0.01) & (units.area_rf < 2500) & (units.snr > 1)
+        & (units.firing_rate_dg > 0.1) & (units.time_to_first_spike_fl < 0.1)
+    ]  # fmt: skip
+    assert len(kept) == 1550
+    for measure, values in {
+        "time_to_first_spike": kept.time_to_first_spike_fl * 1000,
+        "rf_area": kept.area_rf,
+        "modulation_index": np.log10(kept.mod_idx_dg),
+        "decay_timescale": kept.timescale_ac[kept.err_ac < 20],
+    }.items():
+        means = values.groupby(kept["ecephys_structure_acronym"]).mean()[[*HIERARCHY_SCORES]]
+        for area in HIERARCHY_SCORES:
+            np.testing.assert_allclose(get(found, measure, "mean", area), means[area])
+        r, p = stats.pearsonr([*HIERARCHY_SCORES.values()], means)
+        np.testing.assert_allclose(get(found, measure, "pearson_r"), r)
+        np.testing.assert_allclose(get(found, measure, "pearson_p"), p)
+    counts = {step: get(found, "units", step) for step in [*siegle2021.STEPS][2:]}
+    assert list(counts.values()) == [1590, 1560, 1550, 1540]
+
+
+def test_summarize_units__sees_the_planted_hierarchy(units):
+    found = summarize_units(units, n_resamples=50)
+    signs = {name: np.sign(get(found, name, "pearson_r")) for name in siegle2021.MEASURES}
+    assert signs["time_to_first_spike"] == signs["rf_area"] == signs["decay_timescale"] == 1
+    assert signs["modulation_index"] == -1
+    assert {*found.drawings} == {
+        "units", "figure_3", "extended_data_figure_9", "extended_data_figure_10",
+    }  # fmt: skip
+
+
+def test_summarize_units__says_which_file_brings_a_missing_measure(units):
+    few = units.drop(columns=["time_to_first_spike_fl", "timescale_ac", "cortical_layer"])
+    found = summarize_units(few, n_resamples=5)
+    why = found.reasons[FIGURE_3, "time_to_first_spike"]
+    assert "give the authors' time_to_first_spike.csv with --tables" in why
+    assert "timescale_metrics.csv" in found.reasons[FIGURE_3, "decay_timescale"]
+    assert "layer_info.csv" in found.notes[0]
+    assert "not selected by time_to_first_spike_fl" in found.notes[1]
+    assert get(found, "rf_area", "n_units") == 1600
+    assert found.reasons[UNITS, "decay_timescale"] == (
+        "time_to_first_spike_fl is not in the tables here"
+    )
+
+
+def test_summarize_units__takes_log_of_no_zeros(units):
+    units.loc[units.index[:5], "mod_idx_dg"] = 0.0
+    found = summarize_units(units, n_resamples=5)
+    assert get(found, "modulation_index", "n_units") == 1595
+
+
+def test_summarize_units__counts_units_of_any_quality_and_place(units):
+    elsewhere = units.iloc[:30].assign(ecephys_structure_acronym="CA1", quality="good")
+    noise = units.iloc[:20].assign(quality="noise")
+    more = pd.concat([units.assign(quality="good"), elsewhere, noise], ignore_index=True)
+    found = summarize_units(more, n_resamples=5)
+    assert [get(found, "units", step) for step in ("sorted", "good", "receptive_field")] == [
+        1650, 1630, 1600,
+    ]  # fmt: skip
+
+
+def test_summarize_units__uses_no_noise(units):
+    noise = units.assign(quality="noise", area_rf=10_000.0)
+    both = pd.concat([units.assign(quality="good"), noise])
+    found = summarize_units(both, n_resamples=5)
+    assert get(found, "rf_area", "n_units") == 1600
+
+
+def test_summarize_units__of_no_units_says_so(units):
+    found = summarize_units(units.assign(snr=0.5), n_resamples=5)
+    assert found.reasons[FIGURE_3, "rf_area"] == "no unit is left after the selection"
+
+
+def test_compare__verdicts(units):
+    published = read_published("siegle2021")
+    found = Findings()
+    found.add(FIGURE_3, "rf_area", "pearson_r", 0.978)
+    found.add(FIGURE_3, "rf_area", "spearman_r", -0.6)
+    found.add(FIGURE_3, "rf_area", "slope", 3.0)
+    found.add("Ext. Data Fig. 9", "firing_rate", "pearson_r", 0.2)
+    found.reasons[FIGURE_3, "decay_timescale"] = "because"
+    for simulated, expected in (
+        (False, ["reproduced", "differs", "", "differs"]),
+        (True, ["same sign", "other sign", "", "not comparable"]),
+    ):
+        table = compare({"units": found}, published, is_simulated=simulated)
+        assert len(table) == len(published) + 1
+        known = table[table["value"].notna()].set_index(["measure", "quantity"])["verdict"]
+        keys = [("rf_area", "pearson_r"), ("rf_area", "spearman_r"), ("rf_area", "slope"),
+                ("firing_rate", "pearson_r")]  # fmt: skip
+        assert known.loc[keys].tolist() == expected
+    missing = table[table["verdict"] == "not computed"]
+    why = missing[missing["measure"] == "decay_timescale"]["reason"]
+    assert set(why) == {"because"}
+
+
+def test_published__values_are_complete():
+    table = read_published("siegle2021")
+    assert set(table["how"]) == {"printed", "read off", "derived", "quoted"}
+    assert not table[KEYS].duplicated().any()
+    assert (table["tolerance"] >= 0).all()
+    assert (table["source"].str.len() > 10).all()
+    assert {*table["figure"]} == {*siegle2021.STUDY.parts[0].figures}
+    assert {*table["measure"]} == {"units", *siegle2021.MEASURES}
+    assert len(table[table["quantity"] == "mean"]) == 4 * 8
