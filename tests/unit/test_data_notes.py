@@ -84,7 +84,7 @@ def test_get_lfp__of_a_missing_file_says_what_is_known(method: str) -> None:
     with pytest.raises(
         NotFoundError,
         match=f"no LFP file of probe {probe_id}. Known of probe {probe_id}: its LFP file does not "
-        "exist, although .* (.*issues/2260)",
+        r"exist \(.*issues/2260\)",
     ):
         getattr(session, method)(probe_id)
     with pytest.raises(NotFoundError) as other:

@@ -16,7 +16,7 @@ _RIPPLES = "De Filippo & Schmitz 2023, doi:10.7554/eLife.85488"
 _ARTIFACTS = f"{_RIPPLES}; github.com/RobertoDF/Allen_visual_dataset_artifacts"
 _ISSUE = "github.com/AllenInstitute/AllenSDK/issues/2260"
 
-_NO_FILE = "its LFP file does not exist, although the table of probes says that it has LFP"
+_NO_FILE = "its LFP file does not exist"
 _NO_CA1 = "no channel of this session is in CA1"
 _DUPLICATED = "channels of different probes have the same LFP trace"
 
