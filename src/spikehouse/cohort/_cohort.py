@@ -256,8 +256,9 @@ class Cohort:
             raise InvalidArgumentError(f"seed={seed!r}; valid: a whole number from 0")
         session_ids = [int(one) for one in self._sessions.index]
         takes_seed = "seed" in signature(f).parameters and "seed" not in given
+        described = describe_function(f)
         run = {
-            "function": describe_function(f),
+            "function": described,
             "parameters": _write_json(given),
             "filters": self._filters,
             "seed": int(seed),
@@ -266,7 +267,8 @@ class Cohort:
             "cache": self._project.command_options(),
             "sessions": session_ids,
         }
-        work = Work(self._project, f, given, self._filters, data, int(seed) if takes_seed else None)
+        own_seed = int(seed) if takes_seed else None
+        work = Work(self._project, f, described["file"], given, self._filters, data, own_seed)
         part = _take_part(session_ids, task)
         order = Order(work, Engine(workers, client, memory_limit), part, on_error, progress)
         made = CohortRun._begin(results, run, order)

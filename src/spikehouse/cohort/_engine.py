@@ -20,8 +20,6 @@ from spikehouse.transfer.progress import PROGRESS_VARIABLE, say
 
 __all__ = ["Engine"]
 
-# sessions submitted for each thread: enough that no worker waits for the next
-N_AHEAD = 4
 # one thread each, also of the libraries
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS",
@@ -30,8 +28,6 @@ THREAD_VARIABLES = (
 SETTINGS: dict[str, Any] = {
     # a session whose worker died is a failure; a second worker would die of it too
     "distributed.scheduler.allowed-failures": 0,
-    # no worker has a second session waiting, which would be suspected of its death
-    "distributed.scheduler.worker-saturation": 1.0,
     "distributed.worker.multiprocessing-method": "spawn",
     # results leave at once, so there is nothing to spill; a paused worker would wait for ever
     "distributed.worker.memory.target": False,
@@ -157,7 +153,8 @@ def _start(n_workers: int, memory_limit: str | float) -> Iterator[Any]:
                 n_workers=n_workers,
                 threads_per_worker=1,
                 memory_limit=memory_limit,
-                dashboard_address="127.0.0.1:0" if has_dashboard else None,
+                # a free port also without a dashboard, or two clusters would want the same one
+                dashboard_address="127.0.0.1:0",
                 silence_logs=logging.CRITICAL,
                 env=environment,
                 preload=[PRELOAD],
@@ -224,7 +221,8 @@ def _compute_on(
             arriving.add(future)
 
     try:
-        submit(N_AHEAD * max(sum(client.nthreads().values()), 1))
+        # no worker has a second session waiting, which would be suspected of its death
+        submit(max(sum(client.nthreads().values()), 1))
         while futures:
             # not `for`, which ends when nothing is in flight for a moment
             future = next(arriving)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import inspect
 import json
@@ -99,8 +100,10 @@ def _digest_arrays(value: object) -> Any:  # noqa: ANN401
 
 def _read_source(thing: types.FunctionType | type) -> str:
     try:
+        if thing.__name__ == "<lambda>":
+            return _read_lambda(thing)
         return textwrap.dedent(inspect.getsource(thing))
-    except (OSError, TypeError):  # typed at the prompt, or made by exec
+    except (OSError, TypeError, SyntaxError):  # typed at the prompt, or made by exec
         codes = [code for code, _ in _list_codes(thing)]
         facts = [
             (c.co_code.hex(), c.co_names, [x for x in c.co_consts if not inspect.iscode(x)])
@@ -108,6 +111,27 @@ def _read_source(thing: types.FunctionType | type) -> str:
             for c in _with_nested(code)
         ]
         return f"# {thing.__qualname__}: no source text\n# {facts}\n"
+
+
+def _read_lambda(function: Any) -> str:  # noqa: ANN401
+    """Return the text of a lambda without the statement around it."""
+    text = "".join(inspect.findsource(function)[0])
+    # where its instructions stand; the columns count bytes, as those of the syntax tree
+    places = [one for one in function.__code__.co_positions() if None not in one and any(one[2:])]
+    line, _, column, _ = places[-1]
+    found = [
+        node
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.Lambda)
+        and (node.lineno, node.col_offset) <= (line, column)
+        and (line, column) < (node.end_lineno, node.end_col_offset)
+        and node.lineno == function.__code__.co_firstlineno
+    ]
+    if not found:
+        raise OSError("another text stands there by now")
+    # the innermost
+    segment = ast.get_source_segment(text, max(found, key=lambda node: node.col_offset))
+    return f"{segment}\n"
 
 
 def _list_codes(

@@ -12,7 +12,13 @@ from typing import Any
 
 from spikehouse.cohort._task import Outcome
 from spikehouse.errors import CacheError, InvalidArgumentError, printable
-from spikehouse.transfer.disk import hold_lock, make_folder, try_lock, write_whole
+from spikehouse.transfer.disk import (
+    explain_storage_errors,
+    hold_lock,
+    make_folder,
+    try_lock,
+    write_whole,
+)
 
 __all__ = ["ResultsFolder"]
 
@@ -79,8 +85,7 @@ class ResultsFolder:
                     f"{self.path} has partitions but no {RUN_FILE}, so nobody knows what they are "
                     "results of: choose another folder, or empty this one"
                 )
-            with write_whole(self.path / RUN_FILE) as file:
-                file.write(json.dumps(run, indent=1, sort_keys=True).encode() + b"\n")
+            _write(self.path / RUN_FILE, _encode(run))
 
     def _check_same(self, known: dict[str, Any], run: dict[str, Any]) -> None:
         differences = []
@@ -127,8 +132,7 @@ class ResultsFolder:
         partition = self.partition(outcome.session_id)
         if outcome.table is not None:
             make_folder(partition.parent)
-            with write_whole(partition) as file:
-                file.write(outcome.table)
+            _write(partition, outcome.table)
         record = {
             "session_id": outcome.session_id,
             "state": "failed" if outcome.error else "done",
@@ -138,8 +142,7 @@ class ResultsFolder:
             "warnings": list(outcome.warnings),
             **({"error": outcome.error} if outcome.error else {}),
         }
-        with write_whole(self._record(outcome.session_id)) as file:
-            file.write(json.dumps(record, indent=1).encode() + b"\n")
+        _write(self._record(outcome.session_id), _encode(record))
         return record
 
     def read_record(self, session_id: int) -> dict[str, Any] | None:
@@ -164,3 +167,12 @@ class ResultsFolder:
         error = record["error"]
         message = " ".join(str(error["message"]).split())
         return printable(f"session {record['session_id']}: {error['type']}: {message}")
+
+
+def _encode(document: dict[str, Any]) -> bytes:
+    return json.dumps(document, indent=1).encode() + b"\n"
+
+
+def _write(path: Path, content: bytes) -> None:
+    with write_whole(path) as file, explain_storage_errors(path):
+        file.write(content)

@@ -64,6 +64,8 @@ class Work:
 
     project: Project
     function: Callable[..., Any]
+    # in which it is written
+    file: str
     parameters: Mapping[str, Any]
     # filters of units, as `get_session_data` takes them
     filters: Mapping[str, Any]
@@ -94,6 +96,11 @@ def compute_packed(packed: bytes, session_id: int) -> Outcome:
 @lru_cache(maxsize=2)
 def _unpack(packed: bytes) -> Work:
     work: Work = pickle.loads(packed)
+    # else tracebacks show no lines of what was pickled by value
+    for function in (work.function, *getattr(work.function, "__globals__", {}).values()):
+        code = getattr(function, "__code__", None)
+        if code is not None and code.co_filename == "<dynamic-code>":
+            function.__code__ = code.replace(co_filename=work.file)
     return work
 
 

@@ -103,7 +103,10 @@ def test_describe_function__closures_and_lambdas() -> None:
     assert describe_function(make(3))["digest"] != describe_function(make(4))["digest"]
     assert describe_function(make(3))["digest"] == describe_function(make(3))["digest"]
     one, two = (lambda session: 1), (lambda session: 2)
-    assert "lambda session: 1" in describe_function(one)["source"]
+    assert describe_function(one)["source"] == "lambda session: 1\n"
+    assert describe_function(two)["source"] == "lambda session: 2\n"
+    nested = describe_function((lambda: lambda session: [x for x in range(3)])())  # noqa: C416
+    assert nested["source"] == "lambda session: [x for x in range(3)]\n"
     assert describe_function(one)["name"].endswith("<lambda>")
     assert describe_function(two)["name"].endswith("<lambda>")
     array = describe_function(make(np.arange(3)))  # type: ignore[arg-type]
