@@ -225,6 +225,42 @@ def test_map__a_worker_is_killed(cohort: Cohort, tmp_path: Path) -> None:
     assert sorted(map(int, (tmp_path / "calls").read_text().split())) == IDS
 
 
+class MadeUp:
+    """A survey of any number of sessions that have no data."""
+
+    def __init__(self, n: int) -> None:
+        self.n = n
+
+    def get_session_table(self) -> pd.DataFrame:
+        facts = {"session_type": "x", "sex": "F", "full_genotype": "wt/wt"}
+        return pd.DataFrame(facts, index=pd.RangeIndex(self.n, name="id"))
+
+    def get_units(self, suppress: Any = None, **filters: Any) -> pd.DataFrame:
+        places = {"ecephys_session_id": range(self.n), "ecephys_structure_acronym": "VISp"}
+        return pd.DataFrame(places)
+
+    def get_session_data(self, session_id: int, **options: Any) -> Any:
+        return contextlib.nullcontext(session_id)
+
+    def is_cached(self, session_id: int) -> bool:
+        return True
+
+    def command_options(self) -> None:
+        return None
+
+
+def kill_always(session: int) -> int:
+    if session == 150:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return session
+
+
+def test_map__quick_sessions_do_not_die_with_a_neighbour() -> None:
+    run = Cohort(MadeUp(200)).map(kill_always, workers=2)  # type: ignore[arg-type]
+    assert run.failures["type"].to_dict() == {150: "KilledWorker"}
+    assert run.frame()["value"].tolist() == [one for one in range(200) if one != 150]
+
+
 def need_memory(session: Any, n: int) -> int:
     kept = []
     if session.ecephys_session_id == IDS[2]:

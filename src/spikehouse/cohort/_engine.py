@@ -20,6 +20,11 @@ from spikehouse.transfer.progress import PROGRESS_VARIABLE, say
 
 __all__ = ["Engine"]
 
+# duration up to which sessions are computed as one task, and how many at most
+TOGETHER_S = 0.1
+MOST_TOGETHER = 50
+# tasks submitted to a client of the user's, whose workers may come later; each holds a lock file open
+MOST_AHEAD = 256
 # one thread each, also of the libraries
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS",
@@ -114,12 +119,14 @@ class Engine:
             return
         # first, because it fails for what cannot be sent
         packed = pack(work, work.function)
+        limit = str(self.memory_limit)
         if self.client is not None:
             _check_client(self.client)
-            yield from _compute_on(self.client, packed, session_ids, str(self.memory_limit))
+            yield from _compute_on(self.client, packed, session_ids, limit, MOST_AHEAD)
             return
-        with _start(self.count_workers(n), self.memory_limit) as client:
-            yield from _compute_on(client, packed, session_ids, str(self.memory_limit))
+        n_workers = self.count_workers(n)
+        with _start(n_workers, self.memory_limit) as client:
+            yield from _compute_on(client, packed, session_ids, limit, n_workers)
 
 
 def _check_client(client: Any) -> None:  # noqa: ANN401
@@ -208,27 +215,44 @@ def _compute_on(
     packed: bytes,
     session_ids: Iterator[int],
     memory_limit: str,
+    n_ahead: int,
 ) -> Iterator[Outcome]:
     from distributed import as_completed
+    from distributed.scheduler import KilledWorker
 
-    futures: dict[str, tuple[int, Any]] = {}
+    futures: dict[str, tuple[tuple[int, ...], Any]] = {}
+    alone: list[int] = []
+    # workers that died, each of the first of its tasks
+    blamed: set[str | None] = set()
+    n_done, seconds = 0, 0.0
     arriving = as_completed(loop=client.loop)
 
-    def submit(n: int) -> None:
-        for session_id in islice(session_ids, n):
-            future = client.submit(compute_packed, packed, session_id, pure=False)
-            futures[future.key] = session_id, future
+    def submit() -> None:
+        # handing a session over takes milliseconds: those that take less go together
+        n = max(1, min(int(TOGETHER_S * n_done / max(seconds, 1e-9)), MOST_TOGETHER))
+        ids = (alone.pop(),) if alone else tuple(islice(session_ids, n))
+        if ids:
+            future = client.submit(compute_packed, packed, ids, pure=False)
+            futures[future.key] = ids, future
             arriving.add(future)
 
     try:
-        # no worker has a second session waiting, which would be suspected of its death
-        submit(max(sum(client.nthreads().values()), 1))
+        for _ in range(n_ahead):
+            submit()
         while futures:
-            # not `for`, which ends when nothing is in flight for a moment
             future = next(arriving)
-            session_id, _ = futures.pop(future.key)
-            yield _take(client, future, session_id, memory_limit)
-            submit(1)
+            ids, _ = futures.pop(future.key)
+            error = future.exception() if future.status == "error" else None
+            worker = error.last_worker.address if isinstance(error, KilledWorker) else None
+            if worker in blamed or (worker is not None and len(ids) > 1):
+                # they waited for the one that it died of, or one of them is that
+                alone += ids
+            else:
+                for outcome in _take(client, future, ids, memory_limit):
+                    n_done, seconds = n_done + 1, seconds + outcome.seconds
+                    yield outcome
+            blamed |= {worker} - {None}
+            submit()
     finally:
         with contextlib.suppress(Exception):
             client.cancel([future for _, future in futures.values()], force=True)
@@ -237,18 +261,18 @@ def _compute_on(
 def _take(
     client: Any,  # noqa: ANN401
     future: Any,  # noqa: ANN401
-    session_id: int,
+    session_ids: tuple[int, ...],
     memory_limit: str,
-) -> Outcome:
+) -> list[Outcome]:
     from distributed.scheduler import KilledWorker
 
     if future.status == "finished":
-        outcome: Outcome = future.result()
-        return outcome
+        outcomes: list[Outcome] = future.result()
+        return outcomes
     if future.status != "error":
         raise SourceError(
-            f"the connection to the Dask cluster is lost while session {session_id} was computed: "
-            "connect a new client and make the same call; it goes on where this one stopped"
+            f"the Dask cluster was lost while it computed session {session_ids[0]}: connect a new "
+            "client and make the same call; it goes on where this one stopped"
         )
     error = future.exception()
     message, text = str(error), "".join(traceback.format_exception(error))
@@ -266,4 +290,4 @@ def _take(
                 "raise the limit, or have the function take fewer units at a time"
             )
     facts = {"type": type(error).__name__, "message": message, "traceback": text}
-    return Outcome(session_id, error=facts)
+    return [Outcome(session_id, error=facts) for session_id in session_ids]

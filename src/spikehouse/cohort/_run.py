@@ -301,7 +301,8 @@ def _run_all(folder: ResultsFolder, order: Order, todo: list[int]) -> Generator[
         while todo:
             claims.others, claims.settled = [], []
             outcomes = order.engine.compute(order.work, claims.take(todo), len(todo))
-            yield from _write_all(folder, outcomes, claims)
+            stops = order.on_error == "raise"
+            yield from _write_all(folder, outcomes, claims, stops_at_errors=stops)
             yield from claims.settled
             if len(claims.others) == len(todo):
                 if not is_told:
@@ -348,7 +349,7 @@ class _Claims:
 
 
 def _write_all(
-    folder: ResultsFolder, outcomes: Generator[Outcome], claims: _Claims
+    folder: ResultsFolder, outcomes: Generator[Outcome], claims: _Claims, *, stops_at_errors: bool
 ) -> Iterator[dict[str, Any]]:
     """Write outcomes in threads and yield their records."""
 
@@ -363,7 +364,7 @@ def _write_all(
         for outcome in outcomes:
             waiting.add(pool.submit(write, outcome))
             # an error may end the run; and memory is bounded
-            is_urgent = bool(outcome.error) or len(waiting) > N_WRITERS
+            is_urgent = (bool(outcome.error) and stops_at_errors) or len(waiting) > N_WRITERS
             done = {future for future in waiting if future.done() or is_urgent}
             waiting -= done
             yield from (future.result() for future in done)

@@ -88,9 +88,9 @@ class Outcome:
     error: dict[str, str] = field(default_factory=dict)
 
 
-def compute_packed(packed: bytes, session_id: int) -> Outcome:
-    """Compute a session in a worker, which opens the cache once."""
-    return compute_session(_unpack(packed), session_id)
+def compute_packed(packed: bytes, session_ids: tuple[int, ...]) -> list[Outcome]:
+    """Compute sessions in a worker, which opens the cache once."""
+    return [compute_session(_unpack(packed), session_id) for session_id in session_ids]
 
 
 @lru_cache(maxsize=2)
@@ -147,8 +147,8 @@ def _open(work: Work, session_id: int) -> Iterator[EcephysSession]:
     try:
         # a stream takes a file that is on this machine as it is
         is_stream = data in ("auto", "stream")
-        session = project.get_session_data(session_id, stream=is_stream, **work.filters)
-        with session:
+        opened = project.get_session_data(session_id, stream=is_stream, **work.filters)
+        with opened as session:
             yield session
     finally:
         if before is not None:
