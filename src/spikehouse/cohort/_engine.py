@@ -7,6 +7,7 @@ import importlib.util
 import logging
 import os
 import sys
+import time
 import traceback
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ __all__ = ["Engine"]
 # duration up to which sessions are computed as one task, and how many at most
 TOGETHER_S = 0.1
 MOST_TOGETHER = 50
-# tasks submitted to a client of the user's, whose workers may come later; each holds a lock file open
+# tasks submitted to a client of the user's, whose workers may come later; each holds a lock open
 MOST_AHEAD = 256
 # one thread each, also of the libraries
 THREAD_VARIABLES = (
@@ -218,19 +219,18 @@ def _compute_on(
     n_ahead: int,
 ) -> Iterator[Outcome]:
     from distributed import as_completed
-    from distributed.scheduler import KilledWorker
 
     futures: dict[str, tuple[tuple[int, ...], Any]] = {}
-    alone: list[int] = []
-    # workers that died, each of the first of its tasks
-    blamed: set[str | None] = set()
+    # sessions of workers that died with several; each is computed again with nothing beside it
+    suspects: list[int] = []
+    unclear: set[str | None] = set()
     n_done, seconds = 0, 0.0
     arriving = as_completed(loop=client.loop)
 
-    def submit() -> None:
+    def submit(ids: tuple[int, ...] = ()) -> None:
         # handing a session over takes milliseconds: those that take less go together
         n = max(1, min(int(TOGETHER_S * n_done / max(seconds, 1e-9)), MOST_TOGETHER))
-        ids = (alone.pop(),) if alone else tuple(islice(session_ids, n))
+        ids = ids or tuple(islice(session_ids, n))
         if ids:
             future = client.submit(compute_packed, packed, ids, pure=False)
             futures[future.key] = ids, future
@@ -242,20 +242,32 @@ def _compute_on(
         while futures:
             future = next(arriving)
             ids, _ = futures.pop(future.key)
-            error = future.exception() if future.status == "error" else None
-            worker = error.last_worker.address if isinstance(error, KilledWorker) else None
-            if worker in blamed or (worker is not None and len(ids) > 1):
-                # they waited for the one that it died of, or one of them is that
-                alone += ids
+            worker = _name_dead_worker(future)
+            if worker is not None:
+                # what else it had arrives with this
+                time.sleep(0.1)
+                if any(_name_dead_worker(other) == worker for _, other in futures.values()):
+                    unclear.add(worker)
+            if worker is not None and (worker in unclear or len(ids) > 1):
+                suspects += ids
             else:
                 for outcome in _take(client, future, ids, memory_limit):
                     n_done, seconds = n_done + 1, seconds + outcome.seconds
                     yield outcome
-            blamed |= {worker} - {None}
             submit()
+            if suspects and not futures:
+                submit((suspects.pop(),))
     finally:
         with contextlib.suppress(Exception):
             client.cancel([future for _, future in futures.values()], force=True)
+
+
+def _name_dead_worker(future: Any) -> str | None:  # noqa: ANN401
+    """Return the address of the worker that died with a task; None if none did."""
+    from distributed.scheduler import KilledWorker
+
+    error = future.exception() if future.status == "error" else None
+    return str(error.last_worker.address) if isinstance(error, KilledWorker) else None
 
 
 def _take(
