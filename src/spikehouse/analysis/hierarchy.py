@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import factorial
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from spikehouse.analysis.checks import TOLERANCE
 from spikehouse.analysis.evoked import adjust_p_values
 from spikehouse.errors import InvalidArgumentError, describe_choices
 
@@ -152,10 +154,11 @@ def compute_hierarchy_correlation(
 
     Notes
     -----
-    The p-values treat the means of the areas as independent points, n = 8 in the paper, and say
-    nothing about how well each mean is known. The resamples do: sessions are drawn with
-    replacement, then units within each drawn session, and the means and their correlation are
-    computed anew; an area that no drawn session has is left out.
+    The p-values are of a t distribution, as the paper's; for ranks in perfect order, of which t is
+    infinite, spearman_p is exact, 2 / n!. They treat the means of the areas as independent points,
+    n = 8 in the paper, and say nothing about how well each mean is known. The resamples do:
+    sessions are drawn with replacement, then units within each drawn session, and the means and
+    their correlation are computed anew; an area that no drawn session has is left out.
 
     For omega_squared every session and area has one number, the mean of its units. Area and session
     are factors without interaction: F = (SS_area / df_area) / MS_error, where SS_area is what areas
@@ -180,6 +183,8 @@ def compute_hierarchy_correlation(
     if len(x) >= MIN_AREAS and np.ptp(means) > 0 and np.ptp(x) > 0:
         answer["pearson_r"], answer["pearson_p"] = pearsonr(x, means)
         answer["spearman_r"], answer["spearman_p"] = spearmanr(x, means)
+        if abs(answer["spearman_r"]) > 1 - TOLERANCE:
+            answer["spearman_p"] = 2 / factorial(len(x))
         answer["slope"], answer["intercept"] = np.polyfit(x, means, 1)
     n_sessions = np.nan if sessions is None else len(np.unique(data.sessions))
     answer = {
@@ -289,15 +294,19 @@ def _compare_areas_within_sessions(data: _Units) -> dict[str, float]:
     means = cell.groupby(["area", "session"])["value"].mean()
     area = means.index.get_level_values("area").to_numpy()
     session = means.index.get_level_values("session").to_numpy()
-    y = means.to_numpy()
-    blocks = np.eye(session.max() + 1)[session]
-    both = np.hstack([blocks, np.eye(area.max() + 1)[area]])
-    nothing = {"omega_squared": np.nan, "area_f": np.nan, "area_p": np.nan}
-    left_blocks, rank_blocks = _leave(blocks, y)
-    left, rank = _leave(both, y)
-    df_area, df_error = rank - rank_blocks, len(y) - rank
-    if not df_area or not df_error or left <= 1e-12 * (y**2).sum():
-        return nothing
+    # less the means of the sessions, areas are all that is left to explain
+    is_area = np.eye(area.max() + 1)[area]
+    columns = np.column_stack([means.to_numpy(), is_area])
+    n_each = np.bincount(session)[:, None]
+    sums = np.zeros((len(n_each), columns.shape[1]))
+    np.add.at(sums, session, columns)
+    centred = columns - (sums / n_each)[session]
+    y, design = centred[:, 0], centred[:, 1:]
+    fitted, _, rank, _ = np.linalg.lstsq(design, y, rcond=None)
+    left_blocks, left = float((y**2).sum()), float(((y - design @ fitted) ** 2).sum())
+    df_area, df_error = int(rank), len(y) - len(n_each) - int(rank)
+    if not df_area or not df_error or left <= TOLERANCE**2 * (means**2).sum():
+        return {"omega_squared": np.nan, "area_f": np.nan, "area_p": np.nan}
     f = (left_blocks - left) / df_area / (left / df_error)
     effect = df_area * (f - 1)
     return {
@@ -305,9 +314,3 @@ def _compare_areas_within_sessions(data: _Units) -> dict[str, float]:
         "area_f": f,
         "area_p": float(f_distribution.sf(f, df_area, df_error)),
     }
-
-
-def _leave(design: Floats, y: Floats) -> tuple[float, int]:
-    """Return the sum of squares that a linear model leaves, and the rank of its design."""
-    fitted, _, rank, _ = np.linalg.lstsq(design, y, rcond=None)
-    return float(((y - design @ fitted) ** 2).sum()), int(rank)

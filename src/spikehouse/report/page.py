@@ -48,6 +48,7 @@ dl.fields { display: grid; grid-template-columns: max-content 1fr; gap: .15rem 1
 dl.fields dt { color: var(--soft); }
 dl.fields dd { margin: 0; overflow-wrap: anywhere; font-variant-numeric: tabular-nums; }
 .notice { border-left: 3px solid var(--warn); padding: .2rem 0 .2rem 1rem; }
+.banner { border: 1px solid var(--warn); border-left-width: 6px; padding: .6rem 1rem; }
 figure { margin: 1.5rem 0; }
 figure img { width: 100%; height: auto; background: #fff; border-radius: 4px; }
 details { background: var(--card); border-radius: 6px; padding: .6rem 1rem; margin: 1rem 0; }
@@ -58,8 +59,11 @@ footer { margin-top: 4rem; border-top: 1px solid var(--line); padding-top: 1rem;
 """
 
 
-def write_page(log: Log, path: Path, *, title: str, kind: str, about: str, command: str) -> Path:
-    """Write the log as one HTML page without external files or scripts."""
+def write_page(
+    log: Log, path: Path, *, title: str, kind: str, about: str, command: str, banner: str = ""
+) -> Path:
+    """Write the log as one HTML page without external files or scripts, below a banner if any."""
+    above = f'<p class="notice banner">{escape(banner)}</p>' if banner else ""
     body = "\n".join(
         f'<section>\n<h2><span class="seconds">{section.seconds:.1f} s</span>'
         f"{number}. {escape(section.title)}</h2>\n"
@@ -81,6 +85,7 @@ def write_page(log: Log, path: Path, *, title: str, kind: str, about: str, comma
 <main>
 <h1>{escape(title)}</h1>
 <p class="meta">{escape(about)} {escape(made)}, {log.seconds:.1f} s in total.</p>
+{above}
 {fields_html("headlines", log.headlines)}
 {body}
 <footer><p>Run again with <code>{escape(command)}</code></p><p>Python {platform.python_version()}, \

@@ -160,10 +160,11 @@ def reproduce(
         kind=f"reproduces {study}",
         about=f"{chosen.reference}, doi:{chosen.doi}: computed again from {origin}"
         f"{' of simulated data' if simulated else ''}.",
+        banner=SIMULATED if simulated else "",
         command=command or _write_command(study, folder, origin, paths, session_ids),
     )
     made = Reproduction(study, values, page, simulated)
-    log.end(f"Wrote {page}")
+    log.end(f"Wrote {page}" + (f"\n{SIMULATED}" if simulated else ""))
     return made
 
 
@@ -209,14 +210,21 @@ def _show(
     for verdict, number in verdicts["verdict"].value_counts().items():
         log.headline(str(verdict), str(number))
     with log.step("Verdicts"):
-        if simulated:
-            log.notice(SIMULATED)
         compared = verdicts[~verdicts["verdict"].isin(["not computed", "not comparable"])]
-        log.table(_spell(compared), "Ours and the published values", max_rows=len(compared))
+        table = _spell(compared)
+        if simulated:
+            table = table.drop(columns=["difference", "tolerance"])
+        log.table(table, "Ours and the published values", max_rows=len(compared))
         missing = verdicts[verdicts["verdict"] == "not computed"]
-        for (figure, measure, why), rows in missing.groupby(["figure", "measure", "reason"]):
-            what = str(measure).replace("_", " ")
-            log.say(f"Not computed: {figure}, {what}, {len(rows)} values. {why}.")
+        missing = missing.assign(
+            quantity=missing["quantity"].where(missing["measure"] == "units", "")
+        )
+        keys = ["figure", "measure", "quantity", "reason"]
+        for key, rows in missing.groupby(keys, sort=False):
+            figure, measure, count, why = map(str, key)
+            what = (count or measure).replace("_", " ")
+            many = f" ({len(rows)} values)" if len(rows) > 1 else ""
+            log.say(f"Not computed: {figure}, {what}{many}: {why}.")
     for part in study.parts:
         found = findings[part.name]
         if not (found.drawings or found.notes):

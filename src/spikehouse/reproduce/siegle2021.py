@@ -233,9 +233,7 @@ def _count_units(found: Findings, units: pd.DataFrame, is_ours: pd.Series[bool])
         units = units[units["quality"] == "good"]
         is_ours = is_ours.loc[units.index]
     else:
-        found.reasons[UNITS, "sorted"] = (
-            "the units here are of good quality: only the warehouse lists the others"
-        )
+        found.reasons[UNITS, "sorted"] = "the tables here list no units of other than good quality"
     if set(units["ecephys_structure_acronym"].dropna()) - set(HIERARCHY_SCORES):
         counts["good"] = len(units)
     else:

@@ -141,4 +141,4 @@ def _judge(row: pd.Series, is_simulated: bool) -> str:
 def _explain(row: pd.Series, reasons: Mapping[tuple[str, str], str]) -> str:
     figure = str(row["figure"])
     keys = [(figure, str(row[name])) for name in ("quantity", "measure")] + [(figure, "")]
-    return next((reasons[key] for key in keys if key in reasons), "no units in this area")
+    return next((reasons[key] for key in keys if key in reasons), "no units of the area here")

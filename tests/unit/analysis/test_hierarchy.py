@@ -91,7 +91,9 @@ def test_compute_hierarchy_correlation__other_scores_and_unscored_areas():
     found = compute_hierarchy_correlation(
         [1.0, 2, 3, 99], ["a", "b", "c", "VISp"], scores={"c": 3, "b": 2, "a": 1}
     )
-    np.testing.assert_allclose(found["pearson_r"], 1.0)
+    np.testing.assert_allclose(found[["pearson_r", "spearman_r"]], 1.0)
+    # of the six orders of three areas two are perfect
+    np.testing.assert_allclose(found["spearman_p"], 1 / 3)
     assert found["n_units"] == 3
 
 
