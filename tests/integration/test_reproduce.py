@@ -17,9 +17,10 @@ from spikehouse.demo import Survey
 from spikehouse.report import Log
 from spikehouse.reproduce import STUDIES, Reproduction, reproduce
 from spikehouse.reproduce.siegle2021 import FIGURE_3, measure_units
+from spikehouse.reproduce.siegle2021_connections import FIGURE_2
 from spikehouse.session import EcephysSession
 
-FIGURES = ("units", "figure_3", "extended_data_figure_9")
+FIGURES = ("units", "figure_2", "figure_3", "extended_data_figure_9")
 FROZEN = Path(__file__).parents[1] / "parity" / "project_tables" / "folder"
 # its metrics are those of brain_observatory_1.1
 ONE = ("--session", "900000001")
@@ -55,7 +56,7 @@ def test_reproduce__from_spikes_writes_page_figures_and_numbers(from_spikes):
     assert set(stored.pop("study")) == {"siegle2021"}
     pd.testing.assert_frame_equal(stored, made.values)
     page = made.page.read_text("utf-8")
-    assert page.count("<img src=") == 3
+    assert page.count("<img src=") == 4
     assert 'src="http' not in page
     assert page.index("SIMULATED DATA") < page.index("<section>")
     assert "SIMULATED DATA" in printed
@@ -78,6 +79,18 @@ def test_reproduce__recovers_the_planted_hierarchy(from_spikes, measure):
     rows = values[(values["measure"] == measure) & (values["quantity"] == "pearson_r")]
     assert rows["verdict"].tolist() == ["same sign"]
     assert (rows["low"] < rows["value"]).all()
+
+
+def test_reproduce__figure_2_of_three_areas(from_spikes):
+    """The small sessions have three of the six areas, too few for a correlation."""
+    values = from_spikes[0].values
+    values = values[values["figure"] == FIGURE_2]
+    fractions = values[values["quantity"] == "fraction"].set_index("area")["value"]
+    # the assemblies of the simulation
+    assert fractions["VISp-VISp"] > 0.03
+    missing = values[(values["measure"] == "directionality_score") & values["value"].isna()]
+    assert len(missing) == 5
+    assert missing["reason"].str.contains("a correlation needs three that differ").all()
 
 
 def test_measure_units__has_what_the_figure_needs(small_survey):

@@ -69,6 +69,20 @@ def draw_funnel(counts: pd.Series[float], published: pd.Series[float] | None) ->
     return figure
 
 
+def draw_directionality(table: pd.DataFrame) -> Figure:
+    """Draw the score of every pair of areas, and the median lag, by matrix and by hierarchy."""
+    from matplotlib.figure import Figure
+
+    from spikehouse.analysis import HIERARCHY_SCORES
+    from spikehouse.plots import plot_directionality
+
+    figure = Figure(figsize=(PAGE, 6.4), layout="constrained")
+    above, below = figure.subplots(2, 2)
+    plot_directionality(table, hierarchy=HIERARCHY_SCORES, axes=above)
+    plot_directionality(table, hierarchy=HIERARCHY_SCORES, measure="median_lag", axes=below)
+    return figure
+
+
 def _lay_out(n_panels: int) -> tuple[Figure, list[Axes]]:
     from matplotlib.figure import Figure
 

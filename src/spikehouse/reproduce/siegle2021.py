@@ -20,6 +20,7 @@ from spikehouse.analysis import (
     compute_time_to_first_spike,
 )
 from spikehouse.reproduce import figures
+from spikehouse.reproduce.siegle2021_connections import CONNECTIONS
 from spikehouse.reproduce.study import Drawing, Findings, Part, Study, is_simulated, read_published
 
 if TYPE_CHECKING:
@@ -312,5 +313,6 @@ STUDY = Study(
             summarize=summarize_units,
             is_tabulated=True,
         ),
+        CONNECTIONS,
     ),
 )

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 
+from spikehouse import EcephysSession
 from spikehouse.analysis import (
     HIERARCHY_SCORES,
     compute_connections,
@@ -15,6 +16,7 @@ from spikehouse.analysis import (
     compute_directionality_correlation,
     find_connections,
 )
+from spikehouse.demo import Survey
 from spikehouse.errors import InvalidArgumentError, NotFoundError
 
 N_TRIALS, DURATION = 120, 1.0
@@ -287,3 +289,37 @@ def test_compute_directionality_correlation__by_hand() -> None:
     assert compute_directionality_correlation(matrix, hierarchy)["n"] == 6
     with pytest.raises(InvalidArgumentError, match="matrix has 0 pairs of areas with a value"):
         compute_directionality_correlation(matrix, {"elsewhere": 1.0})
+
+
+@pytest.fixture(scope="module")
+def planted(small_survey: Survey) -> pd.DataFrame:
+    """Return the pairs of a simulated session, with what was planted: same assembly, and lag."""
+    session = EcephysSession.from_nwb_path(small_survey.session_file(900000003))
+    shown = session.get_stimulus_table("drifting_gratings", missing="nan")
+    shown = shown[shown["orientation"].notna()]
+    units = session.units.index[session.units["firing_rate"] > 2]
+    found = compute_connections(
+        session, units, shown["start_time"], conditions=shown["orientation"]
+    )
+    truth = small_survey.truth(900000003)
+    source, target = (truth.loc[found[f"{end}_unit_id"]] for end in ("source", "target"))
+    return found.assign(
+        is_coupled=source["assembly"].to_numpy() == target["assembly"].to_numpy(),
+        coupling=np.minimum(source["coupling"].to_numpy(), target["coupling"].to_numpy()),
+        lag=target["lag_s"].to_numpy() - source["lag_s"].to_numpy(),
+    )
+
+
+def test_compute_connections__finds_the_assemblies_of_the_simulation(planted: pd.DataFrame) -> None:
+    assert planted["is_coupled"].sum() >= 6
+    strong = planted[planted["is_coupled"] & (planted["coupling"] > 0.3)]
+    assert strong["is_significant"].mean() > 0.8
+    assert not planted.loc[~planted["is_coupled"], "is_significant"].any()
+
+
+def test_compute_connections__lags_of_the_simulation(planted: pd.DataFrame) -> None:
+    found = planted[planted["is_coupled"] & planted["is_significant"]]
+    assert (abs(found["peak_lag"] - found["lag"]) < 0.0015).all()
+    apart = found[abs(found["lag"]) > 0.001]
+    assert len(apart) >= 3
+    np.testing.assert_array_equal(np.sign(apart["peak_lag"]), np.sign(apart["lag"]))

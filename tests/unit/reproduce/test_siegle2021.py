@@ -159,6 +159,7 @@ def test_published__values_are_complete():
     assert not table[KEYS].duplicated().any()
     assert (table["tolerance"] >= 0).all()
     assert (table["source"].str.len() > 10).all()
-    assert {*table["figure"]} == {*siegle2021.STUDY.parts[0].figures}
-    assert {*table["measure"]} == {"units", *siegle2021.MEASURES}
+    assert {*table["figure"]} == {name for part in siegle2021.STUDY.parts for name in part.figures}
+    of_pairs = {"connections", "directionality_score", "directionality_median_lag"}
+    assert {*table["measure"]} == {"units", *of_pairs, *siegle2021.MEASURES}
     assert len(table[table["quantity"] == "mean"]) == 4 * 8
