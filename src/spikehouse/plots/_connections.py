@@ -108,6 +108,7 @@ def plot_directionality(
     *,
     hierarchy: Mapping[str, float],
     measure: Measure = "score",
+    order: Sequence[str] | None = None,
     names: Mapping[str, str] | None = None,
     axes: Sequence[Axes] | npt.NDArray[Any] | None = None,
     title: str | None = None,
@@ -123,6 +124,10 @@ def plot_directionality(
         areas are not drawn.
     measure
         ``"score"``, or ``"median_lag"``.
+    order
+        Acronyms of the areas to draw, in this order; those of ``hierarchy`` in its order if None.
+        Of two areas the first is the source of their dot, and r depends on that where their scores
+        hardly differ.
     names
         Acronym of an area → the name to write.
     axes
@@ -133,8 +138,8 @@ def plot_directionality(
     Returns
     -------
     ndarray of Axes, shape (2,)
-        Left, a cell for each pair of areas in order of the hierarchy, grey without a value: red
-        where the source (columns) leads. Right, a dot for each pair of areas against the
+        Left, a cell for each pair of areas, grey without a value: red where the source (columns)
+        leads. Right, a dot for each pair of areas against the
         difference of their hierarchy scores, with Pearson's correlation; rings are areas with
         themselves, which are 0 by construction and not in it.
     """
@@ -143,7 +148,13 @@ def plot_directionality(
     require_columns(directionality, measure, what="the table of directionality")
     scale, label, cell = _MEASURES[measure]
     square = directionality[measure].unstack(0)
-    areas = [area for area in sorted(hierarchy, key=hierarchy.__getitem__) if area in square.index]
+    order = sorted(hierarchy, key=hierarchy.__getitem__) if order is None else list(order)
+    if unknown := [area for area in order if area not in hierarchy]:
+        raise InvalidArgumentError(
+            f"order has {unknown[0]!r}, which has no hierarchy score: "
+            f"{describe_choices(unknown[0], hierarchy)}"
+        )
+    areas = [area for area in order if area in square.index]
     square = square.reindex(index=areas, columns=areas)
     values = scale * square.to_numpy(dtype=np.float64)
     if not np.isfinite(values).any():
@@ -180,7 +191,7 @@ def plot_directionality(
 def _draw_against_hierarchy(
     ax: Axes, square: pd.DataFrame, hierarchy: Mapping[str, float], scale: float
 ) -> None:
-    """Draw a dot for every pair of areas, the lower one as the source."""
+    """Draw a dot for every pair of areas, the first one as the source."""
     scores = np.array([hierarchy[area] for area in square.index])
     target, source = np.tril_indices(len(scores))
     x, y = scores[target] - scores[source], scale * square.to_numpy()[target, source]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -69,7 +70,7 @@ def draw_funnel(counts: pd.Series[float], published: pd.Series[float] | None) ->
     return figure
 
 
-def draw_directionality(table: pd.DataFrame) -> Figure:
+def draw_directionality(table: pd.DataFrame, areas: Sequence[str]) -> Figure:
     """Draw the score of every pair of areas, and the median lag, by matrix and by hierarchy."""
     from matplotlib.figure import Figure
 
@@ -78,8 +79,9 @@ def draw_directionality(table: pd.DataFrame) -> Figure:
 
     figure = Figure(figsize=(PAGE, 6.4), layout="constrained")
     above, below = figure.subplots(2, 2)
-    plot_directionality(table, hierarchy=HIERARCHY_SCORES, axes=above)
-    plot_directionality(table, hierarchy=HIERARCHY_SCORES, measure="median_lag", axes=below)
+    draw = partial(plot_directionality, table, hierarchy=HIERARCHY_SCORES, order=areas)
+    draw(axes=above)
+    draw(measure="median_lag", axes=below)
     return figure
 
 

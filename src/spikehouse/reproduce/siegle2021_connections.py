@@ -113,17 +113,13 @@ def summarize_connections(
     )
     if np.isfinite(_square(table, "score")).any(axis=None):
         found.drawings["figure_2"] = Drawing(
-            partial(figures.draw_directionality, table.loc[_is_among_areas(table)]),
+            partial(figures.draw_directionality, table, AREAS),
             f"{FIGURE_2}. Above, directionality score: of the pairs of units with a significant "
             "peak, those whose target fires later less those whose source does, as a part of both. "
-            "Below, median lag of these peaks. Dots: pairs of areas; r: without areas with "
-            "themselves.",
+            "Below, median lag of these peaks. Dots: pairs of areas, the first one in the authors' "
+            "order as the source; r: without areas with themselves (rings).",
         )
     return found
-
-
-def _is_among_areas(table: pd.DataFrame) -> pd.Series[bool]:
-    return table.index.to_frame().isin(AREAS).all(axis=1)
 
 
 def _square(table: pd.DataFrame, measure: str) -> pd.DataFrame:

@@ -99,7 +99,18 @@ def test_plot_directionality__lags_in_ms_and_gaps(render, directionality):
     assert right.get_title(loc="left") == "2 pairs of areas"
 
 
+def test_plot_directionality__in_an_order_of_its_own(render, directionality):
+    order = ["middle", "low", "absent"]
+    hierarchy = HIERARCHY | {"absent": 1.0}
+    left, right = plots.plot_directionality(directionality, hierarchy=hierarchy, order=order)
+    render(left)
+    np.testing.assert_allclose(left.images[0].get_array(), [[0, 0.2], [-0.2, 0]])
+    np.testing.assert_allclose(right.lines[2].get_xydata(), [[-0.1, -0.2]])
+
+
 def test_plot_directionality__invalid(directionality):
+    with pytest.raises(InvalidArgumentError, match="order has 'lower', which has no hierarchy sc"):
+        plots.plot_directionality(directionality, hierarchy=HIERARCHY, order=["lower"])
     with pytest.raises(InvalidArgumentError, match="no pair of areas with a hierarchy score has"):
         plots.plot_directionality(directionality, hierarchy={"VISp": 0.0})
     with pytest.raises(InvalidArgumentError, match="measure='peak': "):
