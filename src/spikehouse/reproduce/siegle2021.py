@@ -19,6 +19,7 @@ from spikehouse.analysis import (
     compute_intrinsic_timescales,
     compute_time_to_first_spike,
 )
+from spikehouse.errors import InvalidArgumentError
 from spikehouse.reproduce import figures
 from spikehouse.reproduce.siegle2021_connections import CONNECTIONS
 from spikehouse.reproduce.study import Drawing, Findings, Part, Study, is_simulated, read_published
@@ -155,7 +156,7 @@ def summarize_units(units: pd.DataFrame, *, n_resamples: int = 1000, seed: int =
             found.reasons[measure.figure, name] = _say_missing(measure.column, measure.file)
             continue
         chosen = units[is_ours & _pass(units, measure.limits)]
-        values = measure.convert(chosen[measure.column].to_numpy(dtype=np.float64))
+        values = measure.convert(_numbers(chosen, measure.column))
         if not np.isfinite(values).any():
             found.reasons[measure.figure, name] = "no unit is left after the selection"
             continue
@@ -193,8 +194,19 @@ def _pass(units: pd.DataFrame, limits: tuple[Limit, ...]) -> pd.Series[bool]:
     inside = pd.Series(True, index=units.index)
     for column, test, bound in limits:
         if column in units:
-            inside &= test(units[column].to_numpy(dtype=np.float64), bound)
+            inside &= test(_numbers(units, column), bound)
     return inside
+
+
+def _numbers(units: pd.DataFrame, column: str) -> Floats:
+    values = pd.to_numeric(units[column], errors="coerce")
+    wrong = units[column][values.isna() & units[column].notna()]
+    if len(wrong):
+        raise InvalidArgumentError(
+            f"{column} holds {wrong.iloc[0]!r} for unit {wrong.index[0]}; it must hold numbers, or "
+            "nothing"
+        )
+    return np.asarray(values, dtype=np.float64)
 
 
 def _say_missing(column: str, file: str) -> str:
@@ -277,7 +289,7 @@ def _compare_layers(found: Findings, units: pd.DataFrame, *, n_resamples: int, s
         if measure.figure != FIGURE_3 or measure.column not in units:
             continue
         chosen = units[is_cortical & _pass(units, measure.limits)]
-        values = measure.convert(chosen[measure.column].to_numpy(dtype=np.float64))
+        values = measure.convert(_numbers(chosen, measure.column))
         lines = {}
         for code, layer in LAYERS.items():
             here = (chosen["cortical_layer"] == code).to_numpy() & np.isfinite(values)

@@ -89,6 +89,10 @@ def _read(path: Path) -> pd.DataFrame:
             f"{path} has no column of unit ids ({' or '.join(IDS[:2])}): its columns are {shown}"
         )
     table = table[table[name].notna()]
+    if not pd.api.types.is_numeric_dtype(table[name]):
+        raise InvalidFileError(
+            f"{path} has unit ids that are no numbers, such as {table[name].iloc[0]!r}"
+        )
     twice = table[name][table[name].duplicated()]
     if len(twice):
         raise InvalidFileError(f"{path} has unit {twice.iloc[0]} more than once")

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from scipy.ndimage import gaussian_filter1d
 
+from spikehouse.analysis import compute_decay_timescales, compute_time_to_first_spike
 from spikehouse.analysis.common import psth_edges
 from spikehouse.analysis.gratings import compute_drifting_gratings_metrics
 from spikehouse.analysis.images import compute_flashes_metrics
@@ -136,3 +137,27 @@ def true_flash_response(truth, at, *, is_bright):
     profile = np.where(since >= 0, 1 + column["transience"] * decay, 0)
     gain = np.where(is_bright[:, None], column["on_gain"], column["off_gain"])
     return 1 + FLASH_SHARE * column["drive"] * gain * profile
+
+
+def test_compute_time_to_first_spike__follows_the_planted_latency(recording):
+    truth, respond = recording
+    flashes = respond("flashes", 0.25)
+    found = compute_time_to_first_spike(flashes.spike_times, truth.index, flashes.onsets)
+    correlation, _ = compare(found["time_to_first_spike"], truth["latency_s"])
+    assert correlation > 0.55
+    # spontaneous spikes may come first, but most times lie behind the latency
+    assert (found["time_to_first_spike"] > truth["latency_s"]).mean() > 0.8
+
+
+def test_compute_decay_timescales__follow_the_planted_decay(recording):
+    """Well fitted as in the paper; bins of 10 ms and the rest of the response blur it."""
+    truth, respond = recording
+    flashes = respond("flashes", 0.25)
+    found = compute_decay_timescales(flashes.spike_times, truth.index, flashes.onsets)
+    is_fitted = (
+        (found["timescale"] < 0.3) & (found["standard_error"] < 0.02) & (found["n_spikes"] > 50)
+    )
+    assert is_fitted.sum() > 120
+    correlation, error = compare(found["timescale"][is_fitted], truth["decay_s"][is_fitted])
+    assert correlation > 0.3
+    assert error < 0.025

@@ -8,6 +8,7 @@ import pytest
 from scipy import stats
 
 from spikehouse.analysis import HIERARCHY_SCORES
+from spikehouse.errors import InvalidArgumentError
 from spikehouse.reproduce import siegle2021
 from spikehouse.reproduce.siegle2021 import FIGURE_3, UNITS, summarize_units
 from spikehouse.reproduce.study import KEYS, Findings, compare, read_published
@@ -128,6 +129,13 @@ def test_summarize_units__uses_no_noise(units):
 def test_summarize_units__of_no_units_says_so(units):
     found = summarize_units(units.assign(snr=0.5), n_resamples=5)
     assert found.reasons[FIGURE_3, "rf_area"] == "no unit is left after the selection"
+
+
+def test_summarize_units__refuses_text(units):
+    slow = units.astype({"timescale_ac": object})
+    slow.loc[slow.index[3], "timescale_ac"] = "slow"
+    with pytest.raises(InvalidArgumentError, match="timescale_ac holds 'slow' for unit 950000003"):
+        summarize_units(slow, n_resamples=5)
 
 
 def test_compare__verdicts(units):

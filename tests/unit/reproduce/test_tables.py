@@ -34,6 +34,12 @@ def test_join_files__folder_of_csv_and_parquet(tmp_path):
         ),
         ("a.csv", "unit_id,y\n11,2\n11,3\n", InvalidFileError, "has unit 11 more than once"),
         ("a.csv", "unit_id,y\n5,2\n", InvalidArgumentError, r"none of which is among the 2 here"),
+        (
+            "a.csv",
+            "unit_id,y\nx,2\n",
+            InvalidFileError,
+            "unit ids that are no numbers, such as 'x'",
+        ),
         ("a.csv", "", InvalidFileError, "cannot be read as a table"),
         ("a.parquet", "no parquet", InvalidFileError, "cannot be read as a table"),
         ("a.xlsx", "", InvalidArgumentError, "is not a table: give .csv or .parquet"),
