@@ -30,6 +30,7 @@ from spikehouse.analysis import (
     compute_correlograms,
     compute_directionality,
     compute_hierarchy_correlation,
+    compute_movie_tuning,
     compute_receptive_field_maps,
     compute_time_to_first_spike,
     find_connections,
@@ -337,6 +338,19 @@ def draw_hierarchy(demo: Demo) -> Figure:
     return figure
 
 
+def draw_fractions(demo: Demo) -> Figure:
+    """Draw which fraction of the units of an area is tuned to the movie."""
+    session = demo.all_units
+    tuning = compute_movie_tuning(session.get_responses("natural_movie_one", 1 / 30))
+    areas = session.units["ecephys_structure_acronym"]
+    table = tuning["is_tuned"].groupby(areas).agg(fraction="mean", n="size")
+    figure, ax = _figure((6.4, 3.2))
+    plots.plot_fractions(
+        table[table["n"] >= 5], ylabel="fraction tuned", ax=ax, title="natural movie one"
+    )
+    return figure
+
+
 def draw_waveform(demo: Demo) -> Figure:
     """Draw the waveform of the largest unit."""
     unit = int(demo.session.units["waveform_amplitude"].idxmax())
@@ -428,6 +442,7 @@ PICTURES: dict[str, Picture] = {
     "class_accuracies": draw_class_accuracies,
     "decoding_curve": draw_decoding_curve,
     "hierarchy": draw_hierarchy,
+    "fractions": draw_fractions,
     "correlogram": draw_correlogram,
     "directionality": draw_directionality,
     "waveform": draw_waveform,

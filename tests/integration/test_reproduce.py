@@ -14,6 +14,7 @@ import pytest
 from spikehouse import EcephysProjectCache, cli
 from spikehouse.analysis import HIERARCHY_SCORES
 from spikehouse.demo import Survey
+from spikehouse.errors import NotFoundError
 from spikehouse.report import Log
 from spikehouse.reproduce import STUDIES, Reproduction, reproduce
 from spikehouse.reproduce.siegle2021 import FIGURE_3, measure_units
@@ -119,6 +120,22 @@ def test_reproduce__what_was_computed_is_kept(from_spikes, survey_folder, monkey
         session_ids=iter(SESSIONS), log=Log(io.StringIO()),
     )  # fmt: skip
     pd.testing.assert_frame_equal(again.values, made.values)
+
+
+def test_reproduce__movie_tuning_of_the_sessions_that_saw_the_movie_often(survey_folder, tmp_path):
+    cache = EcephysProjectCache.from_demo(size="small", folder=survey_folder)
+    printed = io.StringIO()
+    made = reproduce("purandare2023", cache, results=tmp_path, origin="spikes", log=Log(printed))
+    assert "measure_movie_tuning: 4 done, 0 failed" in printed.getvalue()
+    values = made.values[made.values["figure"] == "Fig. 1"].set_index(["quantity", "area"])
+    # units of the hippocampus of the demo do not respond to stimuli
+    assert values.loc[("fraction", "visual"), "low"] > 0.6
+    assert values.loc[("fraction", "hippocampus"), "high"] < 0.3
+    difference = values.loc[("fraction_difference", "visual − hippocampus")]
+    assert difference["verdict"] == "same sign"
+    assert (tmp_path / "movie_tuning.pdf").stat().st_size > 1000
+    with pytest.raises(NotFoundError, match="no session"):
+        reproduce("purandare2023", cache, results=tmp_path, session_ids=900000001)
 
 
 @pytest.fixture

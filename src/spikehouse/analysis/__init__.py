@@ -44,6 +44,7 @@ from spikehouse.analysis.latency import (
     compute_time_to_first_spike,
 )
 from spikehouse.analysis.metrics import ANALYSES, MetricOptions, compute_metrics, list_analyses
+from spikehouse.analysis.movies import compute_movie_tuning
 from spikehouse.analysis.optotagging import OptotagOptions, compute_optotagging
 from spikehouse.analysis.receptive_fields import (
     compute_receptive_field_maps,
@@ -89,6 +90,7 @@ __all__ = [
     "compute_intrinsic_timescales",
     "compute_lifetime_sparseness",
     "compute_metrics",
+    "compute_movie_tuning",
     "compute_natural_movies_metrics",
     "compute_natural_scenes_metrics",
     "compute_noise_correlations",

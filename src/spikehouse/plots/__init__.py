@@ -20,7 +20,7 @@ from spikehouse.plots._decoding import (
     plot_decoding_curve,
     plot_image,
 )
-from spikehouse.plots._hierarchy import AREA_COLORS, plot_funnel, plot_hierarchy
+from spikehouse.plots._hierarchy import AREA_COLORS, plot_fractions, plot_funnel, plot_hierarchy
 from spikehouse.plots._lfp import plot_csd, plot_lfp_heatmap, plot_lfp_traces
 from spikehouse.plots._maps import plot_receptive_field
 from spikehouse.plots._probes import plot_probes
@@ -38,6 +38,7 @@ __all__ = [
     "plot_csd",
     "plot_decoding_curve",
     "plot_directionality",
+    "plot_fractions",
     "plot_funnel",
     "plot_hierarchy",
     "plot_image",

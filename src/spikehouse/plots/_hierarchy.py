@@ -187,3 +187,57 @@ def plot_funnel(
     ax.spines["bottom"].set_visible(False)
     ax.tick_params(axis="y", length=0)
     return ax
+
+
+def plot_fractions(
+    fractions: pd.DataFrame,
+    *,
+    reference: pd.Series[float] | None = None,
+    ax: Axes | None = None,
+    ylabel: str = "",
+    title: str | None = None,
+) -> Axes:
+    """Draw which fraction of the units of every area has a property.
+
+    Parameters
+    ----------
+    fractions
+        Index area, in the order to be drawn; column fraction, 0–1, NaN where it is not known. If
+        there are columns low and high, a bar goes from one to the other; n, the number of units,
+        is written below the area.
+    reference
+        Fractions to compare with, such as published ones, by the same areas; drawn as strokes.
+    ax
+        Axes to draw on; a new figure if None.
+    ylabel, title
+        Label and title.
+
+    Returns
+    -------
+    Axes
+        The Axes drawn on.
+    """
+    require_columns(fractions, "fraction", what="the table of fractions")
+    values = fractions["fraction"].astype(np.float64)
+    if not len(values) or ((values < 0) | (values > 1)).any():
+        raise InvalidArgumentError(
+            f"fractions has {len(values)} areas, from {values.min():g} to {values.max():g}; give "
+            "one area or more, and fractions from 0 to 1"
+        )
+    ax = get_axes(ax, size=(1.2 + 0.62 * len(values), 3.2))
+    places = np.arange(len(values))
+    ax.bar(places, values.fillna(0), width=0.62, color=CONDITION_COLORS[0], alpha=0.85)
+    if {"low", "high"} <= set(fractions):
+        ax.vlines(places, fractions["low"], fractions["high"], color=INK, linewidth=1.2)
+    if reference is not None:
+        others = reference.reindex(values.index).astype(np.float64)
+        ax.hlines(others, places - 0.42, places + 0.42, color=INK, linewidth=1.6)
+    names = list(map(str, values.index))
+    if "n" in fractions:
+        names = [f"{name}\n{n:g}" for name, n in zip(names, fractions["n"], strict=True)]
+        ax.set_xlabel("number of units", fontsize="small")
+    ax.set_xticks(places, names, fontsize="small")
+    ax.tick_params(axis="x", length=0)
+    ax.set_ylim(0, 1.02)
+    ax.set_ylabel(ylabel)
+    return tidy(ax, title=title)

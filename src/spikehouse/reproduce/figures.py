@@ -59,6 +59,20 @@ def draw_layers(panels: Sequence[tuple[str, Mapping[str, pd.DataFrame]]]) -> Fig
     return figure
 
 
+def draw_fractions(
+    panels: Mapping[str, pd.DataFrame], published: pd.Series[float] | None
+) -> Figure:
+    """Draw fractions of units by area, one panel each; the published ones belong to the first."""
+    from spikehouse.plots import plot_fractions
+
+    figure, axes = _lay_out(len(panels))
+    for letter, (label, table), ax in zip("abcdefgh", panels.items(), axes, strict=False):
+        reference = published if letter == "a" else None
+        plot_fractions(table, reference=reference, ax=ax, ylabel=label)
+        _mark(ax, letter)
+    return figure
+
+
 def draw_funnel(counts: pd.Series[float], published: pd.Series[float] | None) -> Figure:
     """Draw the units after each step of the selection, ours and, if given, the published."""
     from matplotlib.figure import Figure

@@ -25,8 +25,8 @@ Origin = Literal["tables", "spikes"]
 ORIGINS: tuple[Origin, ...] = get_args(Origin)
 SIMULATED = (
     "SIMULATED DATA. These units are simulated, not recorded from animals, and the published "
-    "numbers do not apply to them. Verdicts only say whether a correlation that the publication "
-    "found has its sign here."
+    "numbers do not apply to them. Verdicts only say whether a correlation or difference that the "
+    "publication found has its sign here."
 )
 
 
@@ -131,7 +131,8 @@ def reproduce(
         session_ids = list(session_ids)
     log = log if log is not None else Log()
     # a session that does not exist is refused before anything is written
-    cohort = cache.cohort(session_ids=session_ids, **NO_LIMITS)
+    kind = chosen.session_type
+    cohort = cache.cohort(session_ids=session_ids, session_type=kind, **NO_LIMITS)
     folder = make_folder(Path(results).expanduser())
     data: dict[str, pd.DataFrame] = {}
     findings: dict[str, Findings] = {}
@@ -240,11 +241,14 @@ def _show(
                 save_figure(figure, folder / f"{name}.pdf")
                 log.figure(save_figure(figure, folder / f"{name}.png"), drawing.caption)
     with log.step("How to read this"):
+        if verdicts["quantity"].str.endswith("_p").any():
+            log.say(
+                "P-values of the figures are over the means of at most eight areas. They say "
+                "nothing about how well each mean is known."
+            )
         log.say(
-            "P-values of the figures are over the means of at most eight areas. They say nothing "
-            "about how well each mean is known, and units are no independent draws: they are "
-            "nested in sessions. The intervals in the column 95 % come from resampling sessions, "
-            "and units within them."
+            "Units are no independent draws: they are nested in sessions. The intervals in the "
+            "column 95 % come from resampling sessions."
         )
         _log_sources(log, verdicts)
 

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from spikehouse.session import EcephysSession
 
 KEYS = ["figure", "measure", "quantity", "area"]
-# A published correlation that is weaker has no sign that a simulation could share.
+# How the names of correlations, and of differences of fractions, end. Weaker published ones have no
+# sign that a simulation could share.
+SIGNED = ("_r", "_difference")
 WEAKEST = 0.5
 
 
@@ -80,6 +82,8 @@ class Study:
     reference: str
     doi: str
     parts: tuple[Part, ...]
+    # of the sessions it is about; None: of all
+    session_type: str | None = None
 
 
 def read_published(study: str) -> pd.DataFrame:
@@ -132,7 +136,7 @@ def _judge(row: pd.Series, is_simulated: bool) -> str:
     if np.isnan(row["value"]):
         return "not computed"
     if is_simulated:
-        if not str(row["quantity"]).endswith("_r") or abs(row["published"]) < WEAKEST:
+        if not str(row["quantity"]).endswith(SIGNED) or abs(row["published"]) < WEAKEST:
             return "not comparable"
         return "same sign" if row["value"] * row["published"] > 0 else "other sign"
     return "reproduced" if abs(row["difference"]) <= row["tolerance"] + 1e-9 else "differs"
