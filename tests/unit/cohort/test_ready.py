@@ -137,7 +137,7 @@ def test_correlograms__name_the_structures_of_both_units(session: EcephysSession
     shown = find_gratings(session)
     units = session.units.index[session.units[STRUCTURE].isin(["VISp", "LGd"])]
     expected = compute_connections(
-        session, units, shown["start_time"], conditions=shown["stimulus_condition_id"]
+        session, units, shown["start_time"], conditions=shown["orientation"]
     )
     assert len(table) == len(units) * (len(units) - 1) // 2
     pd.testing.assert_frame_equal(table[expected.columns], expected)
