@@ -229,7 +229,7 @@ def correlograms(
 ) -> pd.DataFrame:
     """Find the peak of the jitter-corrected correlogram of every pair of units.
 
-    Trials are jittered with those of the same orientation, or condition where there is none.
+    Trials are jittered with those of the same condition, of drifting gratings the same direction.
 
     Parameters
     ----------
@@ -243,12 +243,13 @@ def correlograms(
     from spikehouse.analysis import compute_connections
 
     shown = list_presentations(session, stimulus)
+    # as published: of the 15 trials of one condition the correction takes a third of the peaks
+    is_drifting = stimulus in ("drifting_gratings", "drifting_gratings_75_repeats")
     pairs = compute_connections(
         session,
         select_units(session, structure),
         shown["start_time"],
-        # as published: of the 15 trials of one condition the correction takes a third of the peaks
-        conditions=shown["orientation" if "orientation" in shown else "stimulus_condition_id"],
+        conditions=shown["orientation" if is_drifting else "stimulus_condition_id"],
         duration=duration,
         max_lag=max_lag,
         bin_width=bin_width,
