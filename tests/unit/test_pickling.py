@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 
 from spikehouse import EcephysProjectCache, EcephysSession
+from spikehouse.demo import Survey
 from spikehouse.errors import InvalidArgumentError
 from spikehouse.survey.manifest import create_manifest
 
@@ -163,6 +164,43 @@ def test_cache__that_keeps_nothing_gets_a_folder_of_its_own() -> None:
     with EcephysProjectCache(cache=False) as project, pickled(project) as again:
         assert again.manifest_path != project.manifest_path
         assert again.manifest_path.exists()
+
+
+@CLONES
+def test_lfp__is_opened_again(
+    session_path: Path, survey: Survey, clone: Clone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # times that are long enough stay in the file, too
+    monkeypatch.setattr("spikehouse.nwb._searchsorted.N_SPREAD", 1)
+    monkeypatch.setattr("spikehouse.lfp.lazy_times.LARGEST_READ", 100)
+    with EcephysSession.from_nwb_path(session_path) as session:
+        probe = int(session.probes.index[session.probes["has_lfp_data"]][0])
+        paths = {"probe_lfp_paths": {probe: survey.lfp_file(probe)}}
+    with EcephysSession.from_nwb_path(session_path, api_kwargs=paths) as session:
+        lfp = session.get_lfp(probe)
+        assert len(pickle.dumps(lfp)) < 5000 < lfp.nbytes
+        part = {"time": slice(500, 520), "channel": [2, 0]}
+        for given in (lfp, lfp.isel(part)):
+            again = clone(given)
+            np.testing.assert_array_equal(again.isel(time=[0, -1]), given.isel(time=[0, -1]))
+            assert again.isel(time=slice(0, 9)).identical(given.isel(time=slice(0, 9)))
+        # also where it was read meanwhile
+        lfp.isel(part).values  # noqa: B018
+        assert len(pickle.dumps(lfp)) < 5000
+
+
+def read_first(lfp: Any) -> Any:
+    return lfp.isel(time=0).values
+
+
+def test_lfp__in_another_process(session_path: Path, survey: Survey) -> None:
+    with EcephysSession.from_nwb_path(session_path) as session:
+        probe = int(session.probes.index[session.probes["has_lfp_data"]][0])
+    paths = {"probe_lfp_paths": {probe: survey.lfp_file(probe)}}
+    with EcephysSession.from_nwb_path(session_path, api_kwargs=paths) as session:
+        lfp = session.get_lfp(probe)
+        with multiprocessing.get_context("spawn").Pool(1) as pool:
+            np.testing.assert_array_equal(pool.apply(read_first, [lfp]), read_first(lfp))
 
 
 @CLONES
