@@ -26,7 +26,7 @@ from spikehouse import EcephysProjectCache
 from spikehouse.cohort import Cohort
 from spikehouse.cohort.ready import metrics
 from spikehouse.demo import Survey
-from spikehouse.errors import CacheError, CohortError, InvalidArgumentError
+from spikehouse.errors import CacheError, CohortError, InvalidArgumentError, SourceError
 
 distributed = pytest.importorskip("distributed")
 
@@ -391,6 +391,28 @@ def test_map__a_closed_client(cohort: Cohort, client: Any) -> None:
         pass
     with pytest.raises(InvalidArgumentError, match="the client is closed: connect a new one"):
         cohort.map(count_threads, client=closed)
+
+
+def test_map__a_client_that_is_lost_meanwhile(cohort: Cohort, client: Any, tmp_path: Path) -> None:
+    parameters = {"seconds": 1.0}
+    with distributed.Client(client.scheduler.address, set_as_default=False) as lost:
+
+        def close_after_the_first() -> None:
+            wait_for_results(tmp_path / "r")
+            lost.close()
+
+        closing = threading.Thread(target=close_after_the_first)
+        closing.start()
+        with pytest.raises(SourceError, match=r"the Dask cluster was lost .*goes on where this"):
+            cohort.map(wait, parameters=parameters, results=tmp_path / "r", client=lost)
+        closing.join()
+    run = cohort.map(wait, parameters=parameters, results=tmp_path / "r", client=client)
+    assert run.frame()["value"].tolist() == [1] * 4
+
+
+def wait(session: Any, seconds: float) -> int:
+    time.sleep(seconds)
+    return 1
 
 
 # --- files

@@ -213,6 +213,10 @@ def status(
 @commands.command()
 def retry(
     results: Annotated[Path, typer.Argument(help="Folder of results.")],
+    function: Annotated[
+        str | None,
+        typer.Option(help="FILE:FUNCTION, where it is not a ready function."),
+    ] = None,
     workers: Workers = None,
     data: Data = "auto",
     memory_limit: MemoryLimit = "3GB",
@@ -232,6 +236,15 @@ def retry(
             echo("no session failed", err=True)
             return
         facts = failed.facts
+        if function is None:
+            known = facts["function"]
+            function, file = known["name"], known["file"]
+            # a folder may come from anybody: it does not say what is run here
+            if known["module"] != "spikehouse.cohort.ready":
+                raise InvalidArgumentError(
+                    f"the results in {results} are those of a function of a file. If it is still "
+                    f"the one you want to run, add --function {file}:{function}"
+                )
         if source is None and cache is None and not offline:
             known = facts["cache"]
             if known is None:
@@ -243,12 +256,8 @@ def retry(
             host, size = known.get("host", host), known.get("size", size)
         with open_cache(source, cache, host, size, offline=offline) as project:
             cohort = project.cohort(session_ids=ids, **facts["filters"])
-            function = facts["function"]
-            name = function["name"]
-            if function["module"] != "spikehouse.cohort.ready":
-                name = f"{function['file']}:{name}"
             found = cohort.map(
-                find_function(name, cohort)[0],
+                find_function(function, cohort)[0],
                 parameters=facts["parameters"],
                 results=results,
                 workers=workers,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -67,13 +68,28 @@ def test_run__status_and_retry(run: Run, tmp_path: Path) -> None:
         ["900000001", "done"], ["900000002", "failed"],
     ]  # fmt: skip
     (tmp_path / "good").touch()
-    # the folder says where the files are
+    # the folder says where the files are, but not what is run
     code, out, err = run("retry", "r", place=False)
+    assert (code, out) == (1, "")
+    assert f"add --function {tmp_path / 'own_functions.py'}:count" in err
+    words = ("--function", "own_functions.py:count")
+    code, out, err = run("retry", "r", *words, place=False)
     assert (code, out) == (0, "")
     assert "count: 2 done, 0 failed" in err
     assert run("retry", "r", place=False) == (0, "", "no session failed\n")
     table = pd.read_parquet("r")
     assert table["n"].tolist() == [32, 32]
+
+
+def test_retry__a_ready_function(run: Run, tmp_path: Path, survey: Survey) -> None:
+    words = ("metrics", "--results", "r", "-p", "stimulus=flashes", "--session", "900000001")
+    assert run(*words)[0] == 0
+    record = tmp_path / "r" / "_records" / "900000001.json"
+    facts = json.loads(record.read_text())
+    facts |= {"state": "failed", "error": {"type": "E", "message": "m", "traceback": ""}}
+    record.write_text(json.dumps(facts))
+    code, _, err = run("retry", "r", place=False)
+    assert (code, "metrics: 1 done, 0 failed" in err) == (0, True)
 
 
 def test_run__an_array_job(run: Run, tmp_path: Path) -> None:
