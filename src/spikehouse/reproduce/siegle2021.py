@@ -103,9 +103,9 @@ MEASURES = {
 STEPS = {
     "sorted": "sorted, of any quality",
     "good": "of good quality",
-    "receptive_field": "in eight areas, with a receptive field",
-    "responsive": "field, signal and rate large enough",
-    "time_to_first_spike": "first spike before 100 ms",
+    "receptive_field": "with a receptive field",
+    "eight_areas": "in the eight areas",
+    "responsive": "field, signal, rate and first spike within limits",
     "decay_timescale": "decay timescale well fitted",
 }
 
@@ -251,20 +251,22 @@ def _count_units(found: Findings, units: pd.DataFrame, is_ours: pd.Series[bool])
         counts["good"] = len(units)
     else:
         found.reasons[UNITS, "good"] = "the table here has no units outside the eight areas"
-    limits: tuple[Limit, ...] = ()
-    steps = {
+    steps: dict[str, tuple[Limit, ...]] = {
         "receptive_field": (HAS_FIELD,),
-        "responsive": IS_RESPONSIVE,
-        "time_to_first_spike": (FIRES_EARLY,),
-        "decay_timescale": DECAY,
+        "eight_areas": (HAS_FIELD,),
+        "responsive": ALL_UNITS,
+        "decay_timescale": (*ALL_UNITS, *DECAY),
     }
-    for step, further in steps.items():
-        limits = (*limits, *further)
+    for step, limits in steps.items():
+        if step == "receptive_field" and np.isnan(counts["good"]):
+            found.reasons[UNITS, step] = found.reasons[UNITS, "good"]
+            continue
         absent = [name for name, _, _ in limits if name not in units]
         if absent:
             found.reasons[UNITS, step] = f"{absent[0]} is not in the tables here"
             continue
-        counts[step] = int((is_ours & _pass(units, limits)).sum())
+        is_inside = _pass(units, limits)
+        counts[step] = int((is_inside if step == "receptive_field" else is_inside & is_ours).sum())
     for step, count in counts.items():
         if np.isfinite(count):
             found.add(UNITS, "units", step, count)
@@ -276,14 +278,20 @@ def _count_units(found: Findings, units: pd.DataFrame, is_ours: pd.Series[bool])
 
 
 def _compare_layers(found: Findings, units: pd.DataFrame, *, n_resamples: int, seed: int) -> None:
-    """Compute the means of the four measures by cortical area and layer."""
+    """Compute the four measures by cortical area and layer, and their correlations by layer."""
     if "cortical_layer" not in units:
+        found.reasons[FIGURE_10, ""] = (
+            "cortical_layer is not in the released tables: give the authors' layer_info.csv with "
+            "--tables"
+        )
         found.notes.append(
             "Layers are not compared: give the authors' layer_info.csv, whose cortical_layer has "
             "the layer of each unit, with --tables."
         )
         return
     is_cortical = units["ecephys_structure_acronym"].isin(CORTEX)
+    if "cortical_depth" in units:
+        is_cortical &= units["cortical_depth"] > 0
     panels = []
     for name, measure in MEASURES.items():
         if measure.figure != FIGURE_3 or measure.column not in units:
@@ -300,7 +308,10 @@ def _compare_layers(found: Findings, units: pd.DataFrame, *, n_resamples: int, s
                 values[here], own, n_resamples=n_resamples, seed=seed
             )
             for area, row in lines[layer].iterrows():
-                found.add(FIGURE_10, name, f"mean {layer}", row["mean"], area=str(area))
+                found.add(FIGURE_10, name, f"{layer}: mean", row["mean"], area=str(area))
+            correlation = compute_hierarchy_correlation(values[here], own)
+            for quantity in ("pearson_r", "spearman_r"):
+                found.add(FIGURE_10, name, f"{layer}: {quantity}", correlation[quantity])
         if lines:
             panels.append((measure.label, lines))
     if panels:
@@ -320,7 +331,7 @@ STUDY = Study(
         Part(
             name="units",
             title="Measures of units along the hierarchy",
-            figures=(UNITS, FIGURE_3, FIGURE_9),
+            figures=(UNITS, FIGURE_3, FIGURE_9, FIGURE_10),
             measure=measure_units,
             summarize=summarize_units,
             is_tabulated=True,

@@ -90,7 +90,7 @@ def read_published(study: str) -> pd.DataFrame:
     """Read the published values of a study: one row each, with tolerance, origin and source.
 
     ``how`` says where a value is from: ``printed`` in the publication or in its authors' figure,
-    ``read off`` that figure, ``derived`` from their tables, or ``quoted`` without having been seen.
+    ``read off`` that figure, or ``derived`` from their tables.
     """
     file = resources.files("spikehouse.reproduce") / "published.csv"
     with file.open(encoding="utf-8") as lines:
