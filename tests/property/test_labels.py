@@ -227,6 +227,11 @@ CASES: dict[str, Case] = {
         lambda **given: figures.plot_mean_waveforms(dict.fromkeys((12, 15), WAVEFORM), **given),
         {"unit_ids": [12, 15], "peak_channels": pd.Series([7, 9, 1], [12, 15, 20])},
     ),
+    "plots.plot_fractions": (
+        plots.plot_fractions,
+        {"fractions": pd.DataFrame({"fraction": [0.2, 0.5, 0.9]}, index=["DG", "CA1", "VISp"]),
+         "reference": pd.Series({"DG": 0.3, "CA1": 0.4, "VISp": 0.8})},
+    ),
     "plots.plot_psth_heatmap": (
         lambda **given: plots.plot_psth_heatmap(PSTH, **given),
         {"depths": DEPTH.set_axis(UNITS)},
