@@ -11,11 +11,9 @@ from spikehouse.errors import InvalidArgumentError, NotFoundError
 from spikehouse.schema import list_data_notes
 from spikehouse.schema.cache_tables import PROBES, SESSIONS
 from spikehouse.session import EcephysSession
-from spikehouse.survey import VISUAL_CODING
 from spikehouse.survey.manifest import create_manifest, read_manifest
 from spikehouse.survey.parquet_cache import read_table
 from spikehouse.survey.plan import inspect_file
-from spikehouse.survey.sources.dandi import Asset, Listing
 from spikehouse.survey.store import Store
 
 NO_LFP_FILE = (839557629, 846401838)
@@ -124,18 +122,3 @@ def test_list_data_notes__sessions_and_probes_are_those_of_the_survey(shared_fol
     of_probes = notes.dropna(subset="probe_id")
     found = probes["ecephys_session_id"].loc[of_probes["probe_id"].astype(int)]
     assert found.tolist() == of_probes["session_id"].tolist()
-
-
-def test_list_data_notes__missing_lfp_files_are_not_in_the_archive(shared_folder: Path) -> None:
-    files = Listing("DANDI:000021")
-    for row in pd.read_csv(shared_folder / "facts" / "dandi_000021_assets.csv").itertuples():
-        files.add(Asset(row.asset_id, row.path, row.size_bytes))
-    notes = list_data_notes()
-    missing = notes[notes["note"].str.contains("file does not exist")]
-    ids = list(zip(missing["session_id"], missing["probe_id"], strict=True))
-    # the archive has the sessions of one type, and of them all files
-    there = [pair for pair in ids if files.find(VISUAL_CODING.file("session", int(pair[0])))]
-    assert there
-    assert [files.find(VISUAL_CODING.file("lfp", int(s), int(p))) for s, p in there] == [
-        None for _ in there
-    ]
