@@ -76,6 +76,13 @@ FIELD = xr.DataArray(
     {"elevation": [-20, -10, 0, 10], "azimuth": [10, 20, 30, 40, 50]},
     ("elevation", "azimuth"),
 )
+AREA = pd.Series(np.tile(["VISp", "VISl", "VISam", "LGd"], 10), SHOWN)
+CONNECTIONS = pd.DataFrame(
+    {
+        "source_unit_id": UNITS[:-1], "target_unit_id": UNITS[1:], "is_significant": True,
+        "peak_lag": [0.001, 0.002, -0.003, 0.0, 0.004],
+    }
+)  # fmt: skip
 SPIKES = spikes.align_spikes(TIMES, UNITS, TABLE)
 CSD = lfp.compute_csd(LFP[:50], DEPTH).rename(time="time_from_presentation_onset")
 ACCURACIES = xr.DataArray(
@@ -105,6 +112,31 @@ CASES: dict[str, Case] = {
     ),
     "analysis.compute_signal_correlations": (
         analysis.compute_signal_correlations, {"counts": COUNTS, "conditions": ORIENTATION}
+    ),
+    "analysis.compute_area_comparisons": (
+        lambda **given: analysis.compute_area_comparisons(**given)[["statistic", "p_adjusted"]],
+        {"values": STOPS, "areas": AREA},
+    ),
+    "analysis.compute_area_statistics": (
+        analysis.compute_area_statistics, {"values": STOPS, "areas": AREA}
+    ),
+    "analysis.compute_hierarchy_correlation": (
+        lambda **given: analysis.compute_hierarchy_correlation(**given, n_resamples=5).to_frame(),
+        {"values": STOPS, "areas": AREA, "sessions": BLOCK},
+    ),
+    "analysis.compute_connections": (
+        lambda **given: analysis.compute_connections(
+            TIMES, UNITS, **given, duration=0.5
+        ).astype(float),
+        {"onsets": STARTS, "conditions": BLOCK},
+    ),
+    "analysis.compute_correlograms": (
+        lambda **given: analysis.compute_correlograms(TIMES, UNITS, **given, duration=0.5),
+        {"onsets": STARTS, "conditions": BLOCK},
+    ),
+    "analysis.compute_directionality": (
+        analysis.compute_directionality,
+        {"connections": CONNECTIONS, "structures": pd.Series(["VISp", "VISl"] * 3, UNITS)},
     ),
     "contrast.c50": (contrast.c50, {"contrasts": LEVEL / 400, "responses": MEANS}),
     "contrast.fit_contrast_curves": (
@@ -232,6 +264,10 @@ CASES: dict[str, Case] = {
         {"fractions": pd.DataFrame({"fraction": [0.2, 0.5, 0.9]}, index=["DG", "CA1", "VISp"]),
          "reference": pd.Series({"DG": 0.3, "CA1": 0.4, "VISp": 0.8})},
     ),
+    "plots.plot_funnel": (
+        plots.plot_funnel,
+        {"counts": pd.Series({"all": 9, "good": 5}), "reference": pd.Series({"all": 8, "good": 6})},
+    ),
     "plots.plot_psth_heatmap": (
         lambda **given: plots.plot_psth_heatmap(PSTH, **given),
         {"depths": DEPTH.set_axis(UNITS)},
@@ -260,7 +296,9 @@ CASES: dict[str, Case] = {
 APART = {
     "analysis.compute_conditionwise_psth", "common.peak_times", "contrast.contrast_curve",
     "gratings.preferred_columns", "gratings.tuning_curves", "variability.firing_rate",
-    "variability.moments", "checks.divide",
+    "variability.moments", "checks.divide", "correlograms.choose_pairs",
+    "correlograms.place_trains", "timescale.project_curve", "timescale.search_timescale",
+    "plots.plot_directionality", "plots.plot_hierarchy",
     "analysis.compute_average_speed", "spikes.compute_time_domain", "lfp.align_lfp",
     "plots.plot_probes",
     "plots.plot_raster", "stimuli.build_presentations",

@@ -13,6 +13,7 @@ import pandas as pd
 from spikehouse.analysis.checks import TOLERANCE
 from spikehouse.analysis.evoked import adjust_p_values
 from spikehouse.errors import InvalidArgumentError, describe_choices
+from spikehouse.labelled import align
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.intp]
@@ -216,6 +217,7 @@ def _check_units(
     *,
     known: pd.Index[Any] | None = None,
 ) -> _Units:
+    values, areas, sessions = align(values=values, areas=areas, sessions=sessions)
     measured = np.asarray(values, dtype=np.float64)
     named = np.asarray(areas, dtype=object)
     given = np.zeros(measured.shape) if sessions is None else np.asarray(sessions)
