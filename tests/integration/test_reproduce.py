@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 import sys
 import warnings
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 from spikehouse import EcephysProjectCache, cli
 from spikehouse.analysis import HIERARCHY_SCORES
 from spikehouse.demo import Survey
-from spikehouse.errors import NotFoundError
+from spikehouse.errors import CohortError, InvalidArgumentError, NotFoundError
 from spikehouse.report import Log
 from spikehouse.reproduce import STUDIES, Reproduction, reproduce
 from spikehouse.reproduce.siegle2021 import FIGURE_3, measure_units
@@ -55,11 +56,21 @@ def test_reproduce__from_spikes_writes_page_figures_and_numbers(from_spikes):
             assert (folder / f"{name}.{suffix}").stat().st_size > 1000
     stored = pd.read_parquet(folder / "results.parquet")
     assert set(stored.pop("study")) == {"siegle2021"}
+    assert set(stored.pop("origin")) == {"spikes"}
     pd.testing.assert_frame_equal(stored, made.values)
     page = made.page.read_text("utf-8")
     assert page.count("<img src=") == 4
     assert 'src="http' not in page
     assert page.index("SIMULATED DATA") < page.index("<section>")
+    # results first, then how they were got
+    order = ["<img src=", "Ours and the published", "Not computed (", "measure_units: 6 done"]
+    assert sorted(order, key=page.index) == order
+    assert "computed again from spikes of 6 of 12 simulated sessions" in page
+    assert "Sessions used: 6 of 12." in printed
+    # on the page only
+    assert "Where the published values are from" in page
+    assert "Figure3/Figure3.png" not in printed
+    assert "All values, also those without a published one, are in results.parquet." in printed
     assert "SIMULATED DATA" in printed
 
 
@@ -91,6 +102,11 @@ def test_reproduce__figure_2_of_three_areas(from_spikes):
     assert fractions["VISp-VISp"] > 0.03
     missing = values[(values["measure"] == "directionality_score") & values["value"].isna()]
     assert len(missing) == 5
+    why = values.set_index(["quantity", "area"])["reason"]
+    assert why["score", "VISp-VISrl"] == (
+        "no units in VISrl, VISal, VISpm that fire more than 2 spikes/s"
+    )
+    assert why["score", "VISp-VISl"] == "none of the pairs of units has a significant peak"
     assert missing["reason"].str.contains("a correlation needs three that differ").all()
 
 
@@ -122,6 +138,55 @@ def test_reproduce__what_was_computed_is_kept(from_spikes, survey_folder, monkey
     pd.testing.assert_frame_equal(again.values, made.values)
 
 
+def test_reproduce__only_the_sessions_asked_for(from_spikes, survey_folder, tmp_path):
+    """Others that the folder holds are left out, and figures of an earlier call do not stay."""
+    made, _ = from_spikes
+    cache = EcephysProjectCache.from_demo(size="small", folder=survey_folder)
+    shutil.copytree(made.page.parent, tmp_path / "copy")
+    stale = tmp_path / "copy" / "extended_data_figure_10.png"
+    stale.write_text("of an earlier call")
+    (tmp_path / "copy" / "mine.png").write_text("of the user")
+    printed = io.StringIO()
+    one, alone = (
+        reproduce(
+            "siegle2021", cache, results=tmp_path / name, origin="spikes", log=Log(out),
+            session_ids=SESSIONS[0],
+        )
+        for name, out in (("copy", printed), ("alone", io.StringIO()))
+    )  # fmt: skip
+    pd.testing.assert_frame_equal(one.values, alone.values)
+    for name in ("figure_2", "figure_3", "units"):
+        figures = [tmp_path / folder / f"{name}.png" for folder in ("copy", "alone")]
+        assert figures[0].read_bytes() == figures[1].read_bytes(), name
+    assert not stale.exists()
+    assert (tmp_path / "copy" / "mine.png").exists()
+    assert "5 of these sessions are of earlier calls, and not used here." in printed.getvalue()
+    assert "Sessions used: 1 of 12." in printed.getvalue()
+    # one session is no sample of sessions
+    assert one.values[["low", "high"]].isna().all(axis=None)
+    with pytest.raises(InvalidArgumentError, match=r"holds the results of siegle2021, which would"):
+        reproduce("purandare2023", cache, results=tmp_path / "copy", origin="spikes")
+
+
+def test_reproduce__refuses_a_folder_with_other_results(survey_folder, tmp_path):
+    cache = EcephysProjectCache.from_demo(size="small", folder=survey_folder)
+    pd.DataFrame({"a": [1]}).to_parquet(tmp_path / "results.parquet")
+    with pytest.raises(InvalidArgumentError, match=r"results\.parquet holds the results of some"):
+        reproduce("siegle2021", cache, results=tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["results.parquet"]
+
+
+def test_reproduce__says_why_no_session_could_be_computed(survey_folder, tmp_path, monkeypatch):
+    cache = EcephysProjectCache.from_demo(size="small", folder=survey_folder)
+
+    def fail(*_: object, **__: object) -> None:
+        raise ValueError("the disk is gone")
+
+    monkeypatch.setattr(EcephysProjectCache, "get_session_data", fail)
+    with pytest.raises(CohortError, match="none of the 1 sessions could be computed; session 900"):
+        reproduce("siegle2021", cache, results=tmp_path, origin="spikes", session_ids=SESSIONS[0])
+
+
 def test_reproduce__movie_tuning_of_the_sessions_that_saw_the_movie_often(survey_folder, tmp_path):
     cache = EcephysProjectCache.from_demo(size="small", folder=survey_folder)
     printed = io.StringIO()
@@ -135,7 +200,7 @@ def test_reproduce__movie_tuning_of_the_sessions_that_saw_the_movie_often(survey
     assert difference["verdict"] == "same sign"
     assert (tmp_path / "movie_tuning.pdf").stat().st_size > 1000
     with pytest.raises(NotFoundError, match="no session"):
-        reproduce("purandare2023", cache, results=tmp_path, session_ids=900000001)
+        reproduce("purandare2023", cache, results=tmp_path, origin="spikes", session_ids=900000001)
 
 
 @pytest.fixture
@@ -181,16 +246,18 @@ def test_reproduce_command__from_tables_with_a_file(run, tmp_path):
     ("words", "message"),
     [
         (["siegle2012"], "there is no study 'siegle2012': did you mean 'siegle2021'"),
+        (["purandare2023"], "nothing of purandare2023: compute it with --from spikes (origin="),
         (["siegle2021", "--from", "spike"], "no origin 'spike': did you mean 'spikes'"),
         (["siegle2021", "--session", "5"], "session 5"),
         (["siegle2021", "--tables", "/no/file.csv"], "there is no file or folder /no/file.csv"),
         (["siegle2021", "--from", "spikes", "--tables", "a.csv"], "goes with origin='tables'"),
     ],
 )
-def test_reproduce_command__what_cannot_be_done(run, words, message):
+def test_reproduce_command__what_cannot_be_done(run, words, message, tmp_path):
     code, _, err = run(*words)
     assert code == 1
     assert message in err
+    assert not (tmp_path / "out").exists()
 
 
 def test_studies__have_published_values_of_their_figures():

@@ -194,7 +194,8 @@ def compute_hierarchy_correlation(
     if sessions is not None:
         r, slope = _resample_sessions(data, x, n_resamples, seed)
         for name, draws in (("pearson_r", r), ("slope", slope)):
-            known = draws[np.isfinite(draws)]
+            # one session is no sample of sessions
+            known = draws[np.isfinite(draws)] if n_sessions > 1 else draws[:0]
             low, high = np.quantile(known, [0.025, 0.975]) if len(known) else (np.nan, np.nan)
             answer[f"{name}_low"], answer[f"{name}_high"] = low, high
         answer |= _compare_areas_within_sessions(data)

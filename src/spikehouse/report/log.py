@@ -73,8 +73,16 @@ class Log:
             half = max_rows // 2
             shown = pd.concat([frame.iloc[:half], frame.iloc[-half:]])
             caption = f"{caption}; the first and last {half} of {len(frame):,} rows"
-        text = shown.to_string(line_width=WIDTH, max_colwidth=32)
+        text = shown.to_string(line_width=WIDTH, max_colwidth=40)
         self._add(_table_html(shown, caption), f"{caption}:\n{text}")
+
+    def details(self, frame: pd.DataFrame, caption: str, *, printed: str = "") -> None:
+        """Log a table that is folded on the page, and print only this text."""
+        table = _table_html(frame, "")
+        summary = escape(f"{caption} ({len(frame)} rows)")
+        self.sections[-1].blocks.append(f"<details><summary>{summary}</summary>{table}</details>")
+        if printed:
+            self._print(printed)
 
     def fields(self, values: Mapping[str, object]) -> None:
         """Log names and values, one per line."""

@@ -99,6 +99,11 @@ def draw_directionality(table: pd.DataFrame, areas: Sequence[str]) -> Figure:
     return figure
 
 
+def mark_simulated(figure: Figure) -> None:
+    """Write above everything that is drawn that the data are simulated."""
+    figure.suptitle("simulated", x=0.99, ha="right", color="#b35900", fontsize="small")
+
+
 def _lay_out(n_panels: int) -> tuple[Figure, list[Axes]]:
     from matplotlib.figure import Figure
 

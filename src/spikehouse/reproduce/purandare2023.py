@@ -68,6 +68,10 @@ def summarize_movie_tuning(units: pd.DataFrame, *, n_resamples: int = 1000) -> F
         found.add(figure, measure, "fraction_difference", gap, area="visual − hippocampus")
         drawn = table.drop(index=[*GROUPS], errors="ignore").rename(columns={"n_units": "n"})
         panels[f"fraction tuned, {movie} movie"] = drawn
+        if movie == "continuous" and np.isnan(gap):
+            found.reasons[FIGURE, "fraction_difference"] = (
+                "it needs units of both the visual areas and the hippocampus"
+            )
     if panels:
         table = read_published("purandare2023")
         published = table[table["quantity"] == "fraction"].set_index("area")["value"]
@@ -124,6 +128,7 @@ STUDY = Study(
             figures=(FIGURE,),
             measure=measure_movie_tuning,
             summarize=summarize_movie_tuning,
+            drawings=("movie_tuning",),
         ),
     ),
     session_type="functional_connectivity",

@@ -334,6 +334,7 @@ STUDY = Study(
             figures=(UNITS, FIGURE_3, FIGURE_9, FIGURE_10),
             measure=measure_units,
             summarize=summarize_units,
+            drawings=("units", "figure_3", "extended_data_figure_9", "extended_data_figure_10"),
             is_tabulated=True,
         ),
         CONNECTIONS,

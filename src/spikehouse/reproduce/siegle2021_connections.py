@@ -84,16 +84,21 @@ def summarize_connections(
             if is_defined and np.isfinite(values[target, source]):
                 area = f"{AREAS[source]}-{AREAS[target]}"
                 found.add(FIGURE_2, "connections", name, values[target, source], area=area)
+    _explain_gaps(found, table, set(structures))
     intervals = _resample_sessions(connections, structures, n_resamples, seed)
     for measure in ("score", "median_lag"):
         matrix = _square(table, measure)
+        n_known = int(np.isfinite(matrix.to_numpy()[np.tril_indices(len(AREAS), -1)]).sum())
         for name, with_diagonal in (("", True), ("off_diagonal_", False)):
             try:
                 r = compute_directionality_correlation(
                     matrix, HIERARCHY_SCORES, with_diagonal=with_diagonal
                 )
-            except InvalidArgumentError as error:
-                found.reasons[FIGURE_2, f"directionality_{measure}"] = error.message.rstrip(".")
+            except InvalidArgumentError:
+                known = "1 pair of areas has" if n_known == 1 else f"{n_known} pairs of areas have"
+                found.reasons[FIGURE_2, f"directionality_{measure}"] = (
+                    f"{known} a value; a correlation needs three that differ"
+                )
                 continue
             for quantity, value in r.items():
                 is_score = (measure, quantity) == ("score", "pearson_r")
@@ -103,7 +108,7 @@ def summarize_connections(
                 )  # fmt: skip
     n_sessions = connections["session_id"].nunique()
     found.notes.append(
-        f"{FIGURE_2} is of all {n_sessions} sessions here with {STIMULUS}. The paper has 25 mice, "
+        f"{FIGURE_2} is of the sessions here with {STIMULUS}: {n_sessions}. The paper has 25 mice, "
         "and the tables of the survey do not have the numbers of these mice."
     )
     found.notes.append(
@@ -120,6 +125,25 @@ def summarize_connections(
             "order as the source; r: without areas with themselves (rings).",
         )
     return found
+
+
+def _explain_gaps(found: Findings, table: pd.DataFrame, areas: set[str]) -> None:
+    """Say of every pair of areas without a value why it has none."""
+    n_pairs, n_significant = (
+        _square(table, name).fillna(0) for name in ("n_pairs", "n_significant")
+    )
+    absent = [area for area in AREAS if area not in areas]
+    for target, source in zip(*np.tril_indices(len(AREAS)), strict=True):
+        ends = AREAS[source], AREAS[target]
+        if not areas.issuperset(ends):
+            why = f"no units in {', '.join(absent)} that fire more than {MIN_RATE:g} spikes/s"
+        elif not n_pairs.loc[ends[1], ends[0]]:
+            why = "no session has units to correlate in both areas"
+        elif not n_significant.loc[ends[1], ends[0]]:
+            why = "none of the pairs of units has a significant peak"
+        else:
+            why = "the significant peaks are all at a lag of 0"
+        found.reasons[FIGURE_2, "-".join(ends)] = why
 
 
 def _square(table: pd.DataFrame, measure: str) -> pd.DataFrame:
@@ -167,4 +191,5 @@ CONNECTIONS = Part(
     figures=(FIGURE_2,),
     measure=measure_connections,
     summarize=summarize_connections,
+    drawings=("figure_2",),
 )

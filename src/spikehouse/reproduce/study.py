@@ -33,8 +33,8 @@ class Findings:
     """What a part of a study found.
 
     ``values`` has the columns of ``KEYS``, value, and low and high, the ends of an interval over
-    sessions (NaN without). ``reasons`` says for (figure, measure), or (figure, quantity), why
-    there is no value.
+    sessions (NaN without). ``reasons`` says why there is no value, by (figure, area), (figure,
+    quantity), (figure, measure) or (figure, ""): the first of these that there is.
     """
 
     values: list[dict[str, object]] = field(default_factory=list)
@@ -62,8 +62,9 @@ class Part:
     """A part of a study: a table for each session, and what all of them together show.
 
     ``measure`` computes the table of a session from its spikes. ``summarize`` turns the rows of all
-    sessions, with a column session_id, into findings. A part ``is_tabulated`` if the tables of the
-    survey (and files given) have all that it needs.
+    sessions, with a column session_id, into findings; ``drawings`` are the names of all figures
+    that it may have. A part ``is_tabulated`` if the tables of the survey (and files given) have all
+    that it needs.
     """
 
     name: str
@@ -71,6 +72,7 @@ class Part:
     figures: tuple[str, ...]
     measure: Callable[[EcephysSession], pd.DataFrame]
     summarize: Callable[[pd.DataFrame], Findings]
+    drawings: tuple[str, ...]
     is_tabulated: bool = False
 
 
@@ -118,14 +120,11 @@ def compare(
     reasons = {key: why for found in findings.values() for key, why in found.reasons.items()}
     table["difference"] = table["value"] - table["published"]
     table["verdict"] = [_judge(row, is_simulated) for _, row in table.iterrows()]
-    table["reason"] = [
-        _explain(row, reasons) if row["verdict"] == "not computed" else ""
-        for _, row in table.iterrows()
-    ]
     order = {key: place for place, key in enumerate(map(tuple, published[KEYS].to_numpy()))}
     place = [order.get(tuple(row), len(order)) for row in table[KEYS].to_numpy()]
     table = table.iloc[np.argsort(place, kind="stable")].reset_index(drop=True)
     table[["how", "source"]] = table[["how", "source"]].fillna("")
+    table["reason"] = _explain(table, reasons)
     first = [*KEYS, "value", "low", "high", "published", "difference", "tolerance"]
     return table[[*first, "verdict", "reason", "how", "source"]]
 
@@ -142,7 +141,23 @@ def _judge(row: pd.Series, is_simulated: bool) -> str:
     return "reproduced" if abs(row["difference"]) <= row["tolerance"] + 1e-9 else "differs"
 
 
-def _explain(row: pd.Series, reasons: Mapping[tuple[str, str], str]) -> str:
-    figure = str(row["figure"])
-    keys = [(figure, str(row[name])) for name in ("quantity", "measure")] + [(figure, "")]
-    return next((reasons[key] for key in keys if key in reasons), "no units of the area here")
+def _explain(table: pd.DataFrame, reasons: Mapping[tuple[str, str], str]) -> list[str]:
+    """Say why there is no value, or why its sign is not sure."""
+    of_areas = table[(table["verdict"] == "not computed") & (table["area"] != "")]
+    absent = of_areas.groupby(["figure", "measure"], sort=False)["area"].unique()
+    return [_explain_one(row, reasons, absent) for _, row in table.iterrows()]
+
+
+def _explain_one(row: pd.Series, reasons: Mapping[tuple[str, str], str], absent: pd.Series) -> str:
+    figure, measure = str(row["figure"]), str(row["measure"])
+    if row["verdict"] == "same sign" and row["low"] <= 0 <= row["high"]:
+        return "the 95 % interval includes 0"
+    if row["verdict"] != "not computed":
+        return ""
+    named = [str(row[name]) for name in ("area", "quantity") if row[name]]
+    for key in (*named, measure, ""):
+        if (figure, key) in reasons:
+            return reasons[figure, key]
+    if not row["area"]:
+        return "fewer than three areas have a value"
+    return f"no units in {', '.join(absent[figure, measure])} after the selection"

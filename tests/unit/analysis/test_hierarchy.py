@@ -85,6 +85,8 @@ def test_compute_hierarchy_correlation__too_few_areas_or_sessions(rng):
     one = compute_hierarchy_correlation([1.0, 2, 4], ["VISp", "VISl", "LP"], [1, 1, 1])
     assert one[["omega_squared", "area_f", "area_p"]].isna().all()
     assert np.isfinite(one["pearson_r"])
+    # resampled units of the only session would pass for resampled sessions
+    assert one[["pearson_r_low", "pearson_r_high", "slope_low", "slope_high"]].isna().all()
 
 
 def test_compute_hierarchy_correlation__other_scores_and_unscored_areas():

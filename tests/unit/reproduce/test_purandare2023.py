@@ -63,6 +63,7 @@ def test_summarize_movie_tuning__has_no_interval_of_one_session(units):
 def test_summarize_movie_tuning__without_a_group_there_is_no_difference(units):
     found = summarize_movie_tuning(units[units["region"] == "V1"])
     assert np.isnan(get(found, "fraction_difference", "visual − hippocampus")["value"])
+    assert "both the visual areas and the" in found.reasons[FIGURE, "fraction_difference"]
 
 
 def test_published__numbers_of_regions_add_up():

@@ -209,6 +209,29 @@ def test_compare__verdicts(units):
     assert set(why) == {"because"}
 
 
+def test_compare__says_why_there_is_no_value_and_whether_a_sign_is_sure():
+    found = Findings()
+    for area in ("LGd", "VISp"):
+        found.add(FIGURE_3, "rf_area", "mean", 500.0, area=area)
+    found.add(FIGURE_3, "rf_area", "pearson_r", 0.4, ends=(-0.2, 0.7))
+    found.add(FIGURE_3, "decay_timescale", "pearson_r", 0.4, ends=(0.2, 0.7))
+    table = compare({"units": found}, read_published("siegle2021"), is_simulated=True)
+    keys = ["figure", "measure", "quantity", "area"]
+    rows = table.set_index(keys)[["verdict", "reason"]].sort_index().T
+    of = rows[FIGURE_3]
+    assert of["rf_area", "pearson_r", ""].tolist() == ["same sign", "the 95 % interval includes 0"]
+    assert of["decay_timescale", "pearson_r", ""].tolist() == ["same sign", ""]
+    assert of["rf_area", "mean", "LP"].tolist() == [
+        "not computed", "no units in VISl, VISrl, LP, VISal, VISpm, VISam after the selection",
+    ]  # fmt: skip
+    assert of["rf_area", "spearman_r", ""]["reason"] == "fewer than three areas have a value"
+
+
+def test_studies__name_every_drawing(units):
+    part = siegle2021.STUDY.parts[0]
+    assert {*summarize_units(units, n_resamples=5).drawings} == {*part.drawings}
+
+
 def test_published__values_are_complete():
     table = read_published("siegle2021")
     assert set(table["how"]) == {"printed", "read off", "derived"}

@@ -85,7 +85,22 @@ def test_summarize_connections__too_few_areas(connections):
         "a correlation needs three that differ" in found.reasons[FIGURE_2, "directionality_score"]
     )
     assert np.isfinite(get(found, "connections", "score", "VISp-VISrl")["value"])
+    assert found.reasons[FIGURE_2, "directionality_score"].startswith("1 pair of areas has a value")
+    assert found.reasons[FIGURE_2, "VISp-VISl"] == (
+        "no units in VISl, VISal, VISpm, VISam that fire more than 2 spikes/s"
+    )
     assert "no session has" in summarize_connections(connections[:0]).reasons[FIGURE_2, ""]
+
+
+def test_summarize_connections__says_why_a_pair_of_areas_has_no_value(connections):
+    ends = connections["source_structure"] + "-" + connections["target_structure"]
+    connections.loc[ends == "VISp-VISrl", "is_significant"] = False
+    connections.loc[ends == "VISp-VISl", "peak_lag"] = 0.0
+    few = connections[ends != "VISp-VISal"]
+    reasons = summarize_connections(few, n_resamples=5).reasons
+    assert reasons[FIGURE_2, "VISp-VISrl"] == "none of the pairs of units has a significant peak"
+    assert reasons[FIGURE_2, "VISp-VISl"] == "the significant peaks are all at a lag of 0"
+    assert reasons[FIGURE_2, "VISp-VISal"] == "no session has units to correlate in both areas"
 
 
 def test_measure_connections__of_a_session(small_survey: Survey):
