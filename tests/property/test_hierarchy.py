@@ -120,6 +120,16 @@ def test_omega_squared__is_that_of_a_balanced_table(seed: int) -> None:
     above = ss_area - df_area * ms_error
     expected = above / (ss_area + (cells.size - df_area) * ms_error)
     np.testing.assert_allclose(found["omega_squared"], expected, rtol=1e-8)
+    # sessions of one area cannot tell areas apart, and change nothing
+    n_more = int(rng.integers(1, 40))
+    more = compute_hierarchy_correlation(
+        np.append(cells.ravel(), rng.normal(size=n_more)),
+        np.append(names, rng.choice(names, n_more)),
+        np.append(session.ravel() + 100, np.arange(n_more) + 200),
+        n_resamples=0,
+    )
+    effect = ["omega_squared", "area_f", "area_p"]
+    np.testing.assert_allclose(more[effect], found[effect], rtol=1e-8)
 
 
 @given(SEEDS)

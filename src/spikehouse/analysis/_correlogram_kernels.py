@@ -48,7 +48,7 @@ def correlate(
     pairs: Ints,
     bins: npt.NDArray[np.int32],
     first: Ints,
-    sums: npt.NDArray[np.uint16],
+    sums: npt.NDArray[np.uint32],
     group_first: Ints,
     window: int,
     max_lag: int,

@@ -111,8 +111,9 @@ def find_connections(
     The height counts from 0, not from the mean of the flanks, as published; the correction leaves
     that near 0. Bounds of ``limit`` and ``flank`` belong to them. No correction is made for the
     number of pairs. Where the flanks hold few coincidences their distribution is skewed, and single
-    coincidences pass; flanks without any are no measure, and nothing passes. Siegle et al. take
-    units with more than 2 spikes/s.
+    coincidences pass: 6 to 10 of 10 000 pairs of independent units when slow units are kept, none
+    of 18 078 among units with more than 2 spikes/s, which is the limit of Siegle et al. Flanks
+    without any coincidence are no measure, and nothing passes.
 
     References
     ----------
@@ -181,7 +182,9 @@ def compute_directionality(
             "source_structure": _areas_of(connections["source_unit_id"], areas),
             "target_structure": _areas_of(connections["target_unit_id"], areas),
             "lag": connections["peak_lag"].to_numpy(dtype=np.float64),
-            "is_significant": connections["is_significant"].to_numpy(dtype=bool),
+            # a pair without a peak has no significant one
+            "is_significant": connections["is_significant"].to_numpy(dtype=bool)
+            & connections["peak_lag"].notna().to_numpy(),
         }
     )
     swapped = {"source_structure": "target_structure", "target_structure": "source_structure"}

@@ -67,7 +67,7 @@ def compute_correlograms(
         Length of the windows in which spikes are jittered [s], counted from the onset. None: no
         correction.
     n_jobs
-        Number of threads; None is one a core.
+        Number of threads; None (or −1) is one a core.
     progress
         Called with the number of pairs that are done and of all pairs.
 
@@ -93,7 +93,7 @@ def compute_correlograms(
     The coincidences are counted over pairs of spikes. Those of the jittered trains are, for each
     pair of windows, the sum over trials of the product of both numbers of spikes, times the
     correlation of both PSTHs: no array of trials × bins is made. Memory: the result, and
-    2 bytes × n_units × n_conditions × n_bins.
+    4 bytes × n_units × n_conditions × n_bins.
 
     References
     ----------
@@ -125,7 +125,7 @@ class Trains:
     unit_ids: npt.NDArray[Any]
     bins: npt.NDArray[np.int32]
     first: Ints
-    sums: npt.NDArray[np.uint16]
+    sums: npt.NDArray[np.uint32]
     group_first: Ints
     bin_width: float
     max_lag: int
@@ -137,7 +137,13 @@ class Trains:
         """Compute the correlograms of pairs of positions of units, on all cores."""
         from spikehouse.analysis import _correlogram_kernels as kernels
 
-        n_threads = kernels.n_threads() if n_jobs is None else n_jobs
+        if n_jobs is None or n_jobs == -1:
+            n_jobs = kernels.n_threads()
+        if not isinstance(n_jobs, int | np.integer) or n_jobs < 1:
+            raise InvalidArgumentError(
+                f"n_jobs={n_jobs}; valid: a number of threads from 1, or None (or -1) for one a "
+                "core"
+            )
         observed, expected = np.zeros((2, len(pairs), 2 * self.max_lag + 1))
 
         def run(start: int) -> int:
@@ -148,7 +154,7 @@ class Trains:
             )  # fmt: skip
             return min(part.stop, len(pairs))
 
-        with ThreadPoolExecutor(n_threads) as pool:
+        with ThreadPoolExecutor(int(n_jobs)) as pool:
             try:
                 for n_done in pool.map(run, range(0, len(pairs), N_PAIRS_A_TASK)):
                     if progress is not None:
@@ -222,10 +228,8 @@ def place_trains(
         groups = pd.factorize(given, use_na_sentinel=False)[0]
     starts = starts[np.argsort(groups, kind="stable")]
     sizes = np.bincount(groups)
-    if sizes.max(initial=0) > np.iinfo(np.uint16).max:
-        raise InvalidArgumentError(f"one condition has {sizes.max()} trials; 65535 are possible")
     group_first = np.r_[0, np.cumsum(sizes)].astype(np.int64)
-    sums = np.zeros((len(units), len(sizes), n_bins), np.uint16)
+    sums = np.zeros((len(units), len(sizes), n_bins), np.uint32)
 
     def place(position: int, train: Floats) -> tuple[npt.NDArray[np.int32], Ints]:
         from spikehouse.analysis import _correlogram_kernels as kernels

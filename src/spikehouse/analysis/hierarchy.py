@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import factorial
+from math import factorial, prod
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -156,15 +156,22 @@ def compute_hierarchy_correlation(
     Notes
     -----
     The p-values are of a t distribution, as the paper's; for ranks in perfect order, of which t is
-    infinite, spearman_p is exact, 2 / n!. They treat the means of the areas as independent points,
+    infinite, spearman_p is exact: 2 / n! without ties, and with ties the part of all orders that
+    are perfect. They treat the means of the areas as independent points,
     n = 8 in the paper, and say nothing about how well each mean is known. The resamples do:
     sessions are drawn with replacement, then units within each drawn session, and the means and
     their correlation are computed anew; an area that no drawn session has is left out.
 
+    slope_low to slope_high is a confidence interval of the slope. pearson_r_low to pearson_r_high
+    is none of r: noise in the means pulls r towards 0, and resampling adds as much noise again. It
+    is pulled towards 0 with both ends, may lie below the true r as a whole, and shows only how much
+    r varies when sessions are resampled.
+
     For omega_squared every session and area has one number, the mean of its units. Area and session
     are factors without interaction: F = (SS_area / df_area) / MS_error, where SS_area is what areas
     explain beyond sessions, and the partial ω² = df_area (F − 1) / (df_area (F − 1) + N), with N
-    such means. It is negative where areas explain less than chance would.
+    such means of sessions that have two areas or more; others say nothing of areas. It is negative
+    where areas explain less than chance would.
 
     References
     ----------
@@ -185,7 +192,11 @@ def compute_hierarchy_correlation(
         answer["pearson_r"], answer["pearson_p"] = pearsonr(x, means)
         answer["spearman_r"], answer["spearman_p"] = spearmanr(x, means)
         if abs(answer["spearman_r"]) > 1 - TOLERANCE:
-            answer["spearman_p"] = 2 / factorial(len(x))
+            ties = np.unique(x, return_counts=True)[1]
+            # the reversed order is as perfect where ties are in the same places
+            n_ends = 2 if (ties == ties[::-1]).all() else 1
+            n_perfect = n_ends * prod(factorial(n) for n in ties)
+            answer["spearman_p"] = n_perfect / factorial(len(x))
         answer["slope"], answer["intercept"] = np.polyfit(x, means, 1)
     n_sessions = np.nan if sessions is None else len(np.unique(data.sessions))
     answer = {
@@ -313,7 +324,7 @@ def _compare_areas_within_sessions(data: _Units) -> dict[str, float]:
     f = (left_blocks - left) / df_area / (left / df_error)
     effect = df_area * (f - 1)
     return {
-        "omega_squared": effect / (effect + len(y)),
+        "omega_squared": effect / (effect + n_each[n_each > 1].sum()),
         "area_f": f,
         "area_p": float(f_distribution.sf(f, df_area, df_error)),
     }

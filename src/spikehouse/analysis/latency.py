@@ -185,9 +185,10 @@ def compute_time_to_first_spike(
     Notes
     -----
     The median, over the trials with a spike in the window, of the beginning of the first bin that
-    has one; of two medians the earlier, so that the result is a whole number of bins. Also a unit
-    that does not respond has one, the earlier the higher its rate: `compute_onset_latency` tells
-    when a response begins.
+    has one; of the two middle trials of an even number the earlier, so that the result is a whole
+    number of bins, as in the authors' file. Their code takes the mean of the two, which may be half
+    a millisecond more. Also a unit that does not respond has one, the earlier the
+    higher its rate: `compute_onset_latency` tells when a response begins.
 
     References
     ----------

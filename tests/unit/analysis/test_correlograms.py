@@ -109,6 +109,19 @@ def test_compute_correlograms__the_correction_is_the_mean_of_random_jitter() -> 
     assert (abs(np.mean(draws, axis=0) - explained) < 4.5 * error).all()
 
 
+def test_compute_correlograms__many_spikes_in_a_bin_of_a_condition() -> None:
+    """More than two bytes can count: 40 to 60 in each bin of 1500 trials of one condition."""
+    onsets = np.arange(1500) * 2.0
+    trial = np.sort(np.repeat([0.1, 0.6, 1.1, 1.6], [60, 40, 30, 45]) + 0.001 * np.arange(175))
+    train = (onsets[:, None] + trial).ravel()
+    spikes = {1: train, 2: train}
+    found = compute_correlograms(
+        spikes, [1, 2], onsets, duration=2.0, max_lag=1.0, bin_width=0.5, jitter_window=1.0
+    )
+    # every trial is as every other one: the PSTHs say it all
+    np.testing.assert_allclose(found, 0, atol=1e-9)
+
+
 def test_compute_correlograms__conditions_are_jittered_apart(rng: np.random.Generator) -> None:
     """Units that fire at the same time of a trial, another in each condition."""
     conditions = np.arange(N_TRIALS) % 2
@@ -169,13 +182,25 @@ def test_compute_connections__tells_its_progress(
         ({"conditions": [1, 2]}, r"120 onsets, but conditions has the shape \(2,\)"),
         ({"pairs": [1, 2]}, r"pairs has the shape \(2,\), not \(n_pairs, 2\)"),
         ({"unit_ids": [1, 1]}, "names a unit twice"),
+        ({"n_jobs": 0}, "n_jobs=0; valid: a number of threads from 1, or None"),
+        ({"n_jobs": -2}, "n_jobs=-2; valid"),
+        ({"n_jobs": 1.5}, "n_jobs=1.5; valid"),
     ],
 )
 def test_compute_correlograms__invalid(options: dict[str, object], message: str) -> None:
     spikes = {1: np.arange(0.0, 9, 0.1), 2: np.arange(0.0, 9, 0.2)}
     arguments = {"unit_ids": [1, 2], "onsets": ONSETS, **SHORT, **options}
-    with pytest.raises(InvalidArgumentError, match=message):
-        compute_correlograms(spikes, **arguments)
+    for compute in (compute_correlograms, compute_connections):
+        with pytest.raises(InvalidArgumentError, match=message):
+            compute(spikes, **arguments)
+
+
+def test_compute_correlograms__minus_one_is_all_threads() -> None:
+    spikes = {1: np.arange(0.0, 9, 0.1), 2: np.arange(0.0, 9, 0.2)}
+    found, again = (
+        compute_correlograms(spikes, [1, 2], ONSETS, n_jobs=n, **SHORT) for n in (None, -1)
+    )
+    xr.testing.assert_identical(found, again)
 
 
 def test_compute_correlograms__unknown_units() -> None:
@@ -236,6 +261,13 @@ def test_compute_directionality__nothing_significant() -> None:
     assert table["score"].isna().all()
     assert (table["n_significant"] == 0).all()
     assert compute_directionality(CONNECTIONS.iloc[:0], STRUCTURES).empty
+
+
+def test_compute_directionality__without_a_peak_nothing_is_significant() -> None:
+    unknown = CONNECTIONS.assign(peak_lag=[np.nan, *CONNECTIONS["peak_lag"][1:]])
+    assert unknown["is_significant"][0]
+    within = compute_directionality(unknown, STRUCTURES).loc[("VISp", "VISp")]
+    assert within[["n_pairs", "n_significant", "n_positive"]].tolist() == [1, 0, 0]
 
 
 def test_compute_directionality__unit_without_structure() -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import permutations
+
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from spikehouse.analysis import (
     HIERARCHY_SCORES,
@@ -97,6 +100,17 @@ def test_compute_hierarchy_correlation__other_scores_and_unscored_areas():
     # of the six orders of three areas two are perfect
     np.testing.assert_allclose(found["spearman_p"], 1 / 3)
     assert found["n_units"] == 3
+
+
+@pytest.mark.parametrize("scores", [[1, 2, 3, 4], [1, 1, 2, 3], [1, 2, 2, 3], [1, 1, 2, 2]])
+def test_compute_hierarchy_correlation__p_of_perfect_ranks_counts_orders(scores):
+    """Of all orders of the areas, as many as there are with ties."""
+    means = np.array(scores, dtype=float) ** 2
+    found = compute_hierarchy_correlation(
+        means, list("abcd"), scores=dict(zip("abcd", scores, strict=True))
+    )
+    r = [stats.spearmanr(scores, order).statistic for order in permutations(means)]
+    np.testing.assert_allclose(found["spearman_p"], np.mean(np.abs(r) > 1 - 1e-9))
 
 
 @pytest.mark.parametrize(
