@@ -6,8 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from inspect import Parameter, signature
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-
 from spikehouse.errors import (
     InvalidArgumentError,
     NotFoundError,
@@ -16,6 +14,7 @@ from spikehouse.errors import (
 )
 
 if TYPE_CHECKING:
+    import numpy as np
     import numpy.typing as npt
     import pandas as pd
 
@@ -147,7 +146,7 @@ def decode(
     columns = {
         STRUCTURE: accuracies["area"].to_numpy().astype(str),
         "accuracy": accuracies.mean("draw"),
-        "accuracy_sd": accuracies.std("draw", ddof=1) if n_draws > 1 else np.nan,
+        "accuracy_sd": accuracies.std("draw", ddof=1) if n_draws > 1 else float("nan"),
         "chance": accuracies.attrs["chance"],
         "n_units": n_units,
         "n_units_available": accuracies["n_units_available"],
@@ -311,6 +310,8 @@ def list_presentations(session: EcephysSession, stimulus: str) -> pd.DataFrame:
 
 def make_edges(window: tuple[float, float], bin_width: float) -> npt.NDArray[np.float64]:
     """Return the edges of bins, of which the onset is one exactly."""
+    import numpy as np
+
     bounds = np.divide(window, bin_width) if bin_width > 0 else np.full(2, np.nan)
     whole = np.round(bounds)
     if not (np.allclose(bounds, whole) and whole[0] < whole[1]):

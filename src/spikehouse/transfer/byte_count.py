@@ -1,4 +1,4 @@
-"""Count the bytes that this process reads, from files of the survey and from servers."""
+"""Count the bytes that this process reads from files and from servers."""
 
 from __future__ import annotations
 
