@@ -118,7 +118,8 @@ def plot_directionality(
     Parameters
     ----------
     directionality
-        What ``analysis.compute_directionality`` gives.
+        What ``analysis.compute_directionality`` gives. With a column n_significant, the number of
+        pairs of units stands below each value.
     hierarchy
         Acronym of an area → its hierarchy score, such as ``analysis.HIERARCHY_SCORES``. Other
         areas are not drawn.
@@ -168,6 +169,10 @@ def plot_directionality(
 
         axes = plt.subplots(1, 2, figsize=(9.0, 3.8), layout="constrained")[1]
     left, right = panels = np.asarray(axes, dtype=object).ravel()
+    n_pairs: npt.NDArray[np.float64] | None = None
+    if "n_significant" in directionality:
+        numbers = directionality["n_significant"].unstack(0).reindex(index=areas, columns=areas)
+        n_pairs = numbers.to_numpy(dtype=np.float64)
     largest = 1.0 if measure == "score" else max(float(np.nanmax(abs(values))), 1.0)
     image = left.imshow(values, cmap=DIVERGING, vmin=-largest, vmax=largest)
     left.set_facecolor(NO_VALUE_COLOR)
@@ -179,8 +184,14 @@ def plot_directionality(
     for (row, column), value in np.ndenumerate(values):
         if np.isfinite(value):
             color = "white" if abs(value) > 0.6 * largest else INK
-            left.text(column, row, format(value, cell), ha="center", va="center", color=color,
-                      fontsize="x-small")  # fmt: skip
+            left.text(
+                column, row, format(value, cell).replace("-", "−"), ha="center", color=color,
+                va="center" if n_pairs is None else "bottom", fontsize="x-small",
+            )  # fmt: skip
+            if n_pairs is not None:
+                number = f"{n_pairs[row, column]:,.0f}".replace(",", " ")
+                left.text(column, row + 0.06, number, ha="center", va="top", color=color,
+                          fontsize="xx-small")  # fmt: skip
     add_colorbar(image, left, label)
     tidy(left, title=title)
     _draw_against_hierarchy(right, square, hierarchy, scale)
@@ -201,11 +212,11 @@ def _draw_against_hierarchy(
     ax.plot(x[~is_same], y[~is_same], "o", markersize=5, color=CONDITION_COLORS[0])
     ax.set_xlabel("hierarchy score, target − source")
     is_known = np.isfinite(y) & ~is_same
-    text = f"{is_known.sum()} pairs of areas"
+    text = "1 pair of areas" if is_known.sum() == 1 else f"{is_known.sum()} pairs of areas"
     if is_known.sum() > 2 and np.ptp(y[is_known]) > 0:
         r = compute_directionality_correlation(square, hierarchy, with_diagonal=False)["pearson_r"]
         slope, at_0 = np.polyfit(x[is_known], y[is_known], 1)
         ends = np.array([x[is_known].min(), x[is_known].max()])
         ax.plot(ends, at_0 + slope * ends, color=INK, linewidth=1.0, linestyle=(0, (4, 2)))
-        text = f"r = {r:.2f}, {text}"
+        text = f"r = {r:.2f}, {text}".replace("-", "−")
     tidy(ax, title=text)

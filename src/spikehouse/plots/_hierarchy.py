@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from spikehouse.analysis import HIERARCHY_SCORES
@@ -24,8 +25,10 @@ AREA_COLORS: Mapping[str, str] = {
 """Colours of the areas, the same in every figure."""
 
 THALAMUS = ("LGd", "LP")
-# a name goes to the left of its dot where the next area is nearer than this
-NAME_ROOM = 0.13
+# where the name of an area may stand beside its dot [points], the best place first
+NAME_PLACES = tuple((side * 6.0, up) for up in (0.0, 7.0, -7.0, 14.0, -14.0) for side in (1, -1))
+# of a name [points]: width of a letter, height
+LETTER, HEIGHT = 4.6, 7.0
 GREY = "#8c8c8c"
 
 
@@ -71,8 +74,6 @@ def plot_hierarchy(
             f"area {unknown[0]!r} has no hierarchy score: {describe_choices(unknown[0], scores)}. "
             "Leave it out, or give scores"
         )
-    from matplotlib.patheffects import Normal, Stroke
-
     ax = get_axes(ax, size=(3.5, 2.8))
     x = pd.Series({name: float(scores[name]) for name in statistics.index}, dtype=np.float64)
     x = x.sort_values(kind="stable")
@@ -86,20 +87,12 @@ def plot_hierarchy(
             x, table["mean"], yerr=table["half_width"].fillna(0), color=color, linewidth=1.2,
             marker="o", markersize=4, elinewidth=1.0, zorder=3,
         )  # fmt: skip
-    for place, name in enumerate(x.index if color is None else ()):
+    for name in x.index if color is None else ():
         row, own = table.loc[name], AREA_COLORS.get(name, INK)
         ax.errorbar(
             x[name], row["mean"], yerr=np.nan_to_num(row["half_width"]), color=own, linestyle="",
             marker="s" if name in THALAMUS else "o", markersize=4.5, elinewidth=1.2, zorder=3,
         )  # fmt: skip
-        is_near = place + 1 < len(x) and x.iloc[place + 1] - x.iloc[place] < NAME_ROOM
-        text = ax.annotate(
-            name, (x[name], row["mean"]), xytext=(-5 if is_near else 5, 0),
-            textcoords="offset points", ha="right" if is_near else "left", va="center",
-            fontsize="x-small", color=own, zorder=4,
-        )  # fmt: skip
-        # readable where the line runs under it
-        text.set_path_effects([Stroke(linewidth=2, foreground="white"), Normal()])
     if table.empty:
         write_centered(ax, "no units")
     ax.set_xlim(-0.68, 0.68) if scores is HIERARCHY_SCORES else ax.margins(x=0.15)
@@ -108,7 +101,55 @@ def plot_hierarchy(
     ax.set_ylabel(ylabel, fontsize="small")
     if correlation is not None:
         _write_correlation(ax, correlation)
+    if color is None:
+        _write_names(ax, x, table)
     return tidy(ax, title=title)
+
+
+def _write_names(ax: Axes, x: pd.Series[float], table: pd.DataFrame) -> None:
+    """Write the names of areas beside their dots, where they hide least of the rest."""
+    from matplotlib.patheffects import Normal, Stroke
+
+    figure = ax.get_figure()
+    if figure is None:  # Axes that were removed from their figure
+        return
+
+    def to_points(data: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        return np.asarray(ax.transData.transform(data)) * 72 / figure.dpi
+
+    mean, half = table["mean"].to_numpy(), np.nan_to_num(table["half_width"].to_numpy())
+    dots = to_points(np.column_stack([x, mean]))
+    bars = np.hstack(
+        [to_points(np.column_stack([x, mean - half])), to_points(np.column_stack([x, mean + half]))]
+    )
+    # left, lower, right and upper end: bars and dots, then short pieces of the dashed line
+    taken = list(bars + np.array([-3, -3, 3, 3]))
+    for line in ax.lines:
+        ends = np.asarray(line.get_xydata(), dtype=np.float64)[[0, -1]]
+        if ends[0, 0] < ends[1, 0]:
+            along = to_points(np.linspace(ends[0], ends[1], 60))
+            taken += list(np.hstack([along, along]))
+    for name, dot in zip(x.index, dots, strict=True):
+        boxes = []
+        for right, up in NAME_PLACES:
+            sides = sorted([dot[0] + right, dot[0] + right + np.sign(right) * LETTER * len(name)])
+            boxes.append([sides[0], dot[1] + up - HEIGHT / 2, sides[1], dot[1] + up + HEIGHT / 2])
+        hidden = [
+            sum(
+                (box[0] < t[2]) & (t[0] < box[2]) & (box[1] < t[3]) & (t[1] < box[3]) for t in taken
+            )
+            for box in boxes
+        ]
+        best = int(np.argmin(hidden))
+        # names on names are worst
+        taken += [np.array(boxes[best])] * 5
+        text = ax.annotate(
+            name, (x[name], table.loc[name, "mean"]), xytext=NAME_PLACES[best],
+            textcoords="offset points", ha="left" if NAME_PLACES[best][0] > 0 else "right",
+            va="center", fontsize="x-small", color=AREA_COLORS.get(name, INK), zorder=4,
+        )  # fmt: skip
+        # readable where the line runs under it
+        text.set_path_effects([Stroke(linewidth=2, foreground="white"), Normal()])
 
 
 def _write_correlation(ax: Axes, correlation: Mapping[str, Any] | pd.Series[float]) -> None:
@@ -182,7 +223,8 @@ def plot_funnel(
     ax.invert_yaxis()
     largest = np.nanmax([1.0, *numbers.fillna(0), *([] if others is None else others.fillna(0))])
     ax.set_xlim(0, 1.55 * largest)
-    ax.xaxis.set_visible(False)
+    ax.set_xticks([])
+    ax.set_xlabel("number of units", fontsize="small")
     tidy(ax, title=title)
     ax.spines["bottom"].set_visible(False)
     ax.tick_params(axis="y", length=0)
@@ -204,7 +246,7 @@ def plot_fractions(
     fractions
         Index area, in the order to be drawn; column fraction, 0–1, NaN where it is not known. If
         there are columns low and high, a bar goes from one to the other; n, the number of units,
-        is written below the area.
+        is written below the area, in brackets.
     reference
         Fractions to compare with, such as published ones, by the same areas; drawn as strokes.
     ax
@@ -234,8 +276,8 @@ def plot_fractions(
         ax.hlines(others, places - 0.42, places + 0.42, color=INK, linewidth=1.6)
     names = list(map(str, values.index))
     if "n" in fractions:
-        names = [f"{name}\n{n:g}" for name, n in zip(names, fractions["n"], strict=True)]
-        ax.set_xlabel("number of units", fontsize="small")
+        names = [f"{name}\n({n:g})" for name, n in zip(names, fractions["n"], strict=True)]
+        ax.set_xlabel("area (number of units)", fontsize="small")
     ax.set_xticks(places, names, fontsize="small")
     ax.tick_params(axis="x", length=0)
     ax.set_ylim(0, 1.02)

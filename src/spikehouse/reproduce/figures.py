@@ -62,13 +62,13 @@ def draw_layers(panels: Sequence[tuple[str, Mapping[str, pd.DataFrame]]]) -> Fig
 def draw_fractions(
     panels: Mapping[str, pd.DataFrame], published: pd.Series[float] | None
 ) -> Figure:
-    """Draw fractions of units by area, one panel each; the published ones belong to the first."""
+    """Draw fractions of tuned units by area, by title; the published ones belong to the first."""
     from spikehouse.plots import plot_fractions
 
     figure, axes = _lay_out(len(panels))
     for letter, (label, table), ax in zip("abcdefgh", panels.items(), axes, strict=False):
         reference = published if letter == "a" else None
-        plot_fractions(table, reference=reference, ax=ax, ylabel=label)
+        plot_fractions(table, reference=reference, ax=ax, ylabel="fraction tuned", title=label)
         _mark(ax, letter)
     return figure
 
@@ -96,6 +96,8 @@ def draw_directionality(table: pd.DataFrame, areas: Sequence[str]) -> Figure:
     draw = partial(plot_directionality, table, hierarchy=HIERARCHY_SCORES, order=areas)
     draw(axes=above)
     draw(measure="median_lag", axes=below)
+    for letter, ax in zip("abcd", (*above, *below), strict=True):
+        _mark(ax, letter)
     return figure
 
 
@@ -116,4 +118,5 @@ def _lay_out(n_panels: int) -> tuple[Figure, list[Axes]]:
 
 
 def _mark(ax: Axes, letter: str) -> None:
-    ax.set_title(letter, loc="left", fontweight="bold", fontsize="medium", x=-0.16)
+    # no title: some panels have one of their own
+    ax.text(-0.17, 1.03, letter, transform=ax.transAxes, va="bottom", fontweight="bold")

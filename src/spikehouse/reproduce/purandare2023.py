@@ -67,7 +67,7 @@ def summarize_movie_tuning(units: pd.DataFrame, *, n_resamples: int = 1000) -> F
         gap = fractions.get("visual", np.nan) - fractions.get("hippocampus", np.nan)
         found.add(figure, measure, "fraction_difference", gap, area="visual − hippocampus")
         drawn = table.drop(index=[*GROUPS], errors="ignore").rename(columns={"n_units": "n"})
-        panels[f"fraction tuned, {movie} movie"] = drawn
+        panels[f"{movie} movie"] = drawn
         if movie == "continuous" and np.isnan(gap):
             found.reasons[FIGURE, "fraction_difference"] = (
                 "it needs units of both the visual areas and the hippocampus"
@@ -75,12 +75,15 @@ def summarize_movie_tuning(units: pd.DataFrame, *, n_resamples: int = 1000) -> F
     if panels:
         table = read_published("purandare2023")
         published = table[table["quantity"] == "fraction"].set_index("area")["value"]
-        draw = partial(figures.draw_fractions, panels, None if is_simulated(units) else published)
+        simulated = is_simulated(units)
+        draw = partial(figures.draw_fractions, panels, None if simulated else published)
+        has_interval = units["session_id"].nunique() > 1
         found.drawings["movie_tuning"] = Drawing(
             draw,
             "Fraction of broad-spiking, active units that are tuned to the movie (a), and to the "
-            "same frames in another order (b), with the number of units. Thin bars: 95 % over "
-            "sessions. Strokes: published.",
+            "same frames in another order (b), with the number of units."
+            + (" Thin bars: 95 % over sessions." if has_interval else "")
+            + ("" if simulated else " Strokes in a: published."),
         )
     found.notes.append(
         "The null is our own: repeats shifted in time. How the authors shuffled, which 24 sessions "

@@ -169,17 +169,23 @@ def summarize_units(units: pd.DataFrame, *, n_resamples: int = 1000, seed: int =
         panels[measure.figure][name] = figures.Panel(measure.label, statistics, correlation)
     _count_units(found, units, is_ours)
     captions = {
-        FIGURE_3: "Mean of each measure in eight areas against the anatomical hierarchy score. "
+        FIGURE_3: "Mean of each measure by area against the anatomical hierarchy score. "
         "Bars: 95 % over units, as in the paper. Line: least squares through the means. r and P: "
-        "Pearson and Spearman over the means; below, what holds 95 % of Pearson's r when sessions, "
-        "and units within them, are resampled. Squares: thalamus.",
+        "Pearson and Spearman over the means; over sessions: what holds 95 % of Pearson's r when "
+        "sessions, and units within them, are resampled, if there are two. Squares: thalamus.",
         FIGURE_9: "Two measures that do not follow the hierarchy in the paper: mean firing rate "
-        "and intrinsic timescale.",
+        "and intrinsic timescale. Bars, line, r and P as in Fig. 3."
+        + (
+            " Not so in the simulated survey: its rates fall along the hierarchy."
+            if is_simulated(units)
+            else ""
+        ),
     }
     for figure, file in ((FIGURE_3, "figure_3"), (FIGURE_9, "extended_data_figure_9")):
         if panels[figure]:
             drawn = partial(figures.draw_panels, list(panels[figure].values()))
-            found.drawings[file] = Drawing(drawn, f"{figure}. {captions[figure]}")
+            counted = _say_counts(list(panels[figure].values()))
+            found.drawings[file] = Drawing(drawn, f"{figure}. {captions[figure]} {counted}")
     _compare_layers(found, units, n_resamples=n_resamples, seed=seed)
     skipped = [name for name, _, _ in ALL_UNITS if name not in units]
     if skipped:
@@ -187,6 +193,20 @@ def summarize_units(units: pd.DataFrame, *, n_resamples: int = 1000, seed: int =
             f"Units are not selected by {', '.join(skipped)}, which the tables here do not have."
         )
     return found
+
+
+def _say_counts(panels: list[figures.Panel]) -> str:
+    """Say how many units each area of each panel has."""
+    said = {
+        letter: ", ".join(f"{name} {n:g}" for name, n in panel.statistics["n"].items())
+        for letter, panel in zip("abcdefgh", panels, strict=False)
+    }
+    text = "; ".join(
+        f"{' '.join(letter for letter in said if said[letter] == one)}: {one}"
+        for one in dict.fromkeys(said.values())
+    )
+    is_alone = any((panel.statistics["n"] == 1).any() for panel in panels)
+    return f"Units: {text}." + (" An area of one unit has no bar." if is_alone else "")
 
 
 def _pass(units: pd.DataFrame, limits: tuple[Limit, ...]) -> pd.Series[bool]:
@@ -282,11 +302,11 @@ def _compare_layers(found: Findings, units: pd.DataFrame, *, n_resamples: int, s
     if "cortical_layer" not in units:
         found.reasons[FIGURE_10, ""] = (
             "cortical_layer is not in the released tables: give the authors' layer_info.csv with "
-            "--tables"
+            "--from tables --tables"
         )
         found.notes.append(
             "Layers are not compared: give the authors' layer_info.csv, whose cortical_layer has "
-            "the layer of each unit, with --tables."
+            "the layer of each unit, with --from tables --tables."
         )
         return
     is_cortical = units["ecephys_structure_acronym"].isin(CORTEX)

@@ -119,10 +119,11 @@ def summarize_connections(
     if np.isfinite(_square(table, "score")).any(axis=None):
         found.drawings["figure_2"] = Drawing(
             partial(figures.draw_directionality, table, AREAS),
-            f"{FIGURE_2}. Above, directionality score: of the pairs of units with a significant "
+            f"{FIGURE_2}. a, directionality score: of the pairs of units with a significant "
             "peak, those whose target fires later less those whose source does, as a part of both. "
-            "Below, median lag of these peaks. Dots: pairs of areas, the first one in the authors' "
-            "order as the source; r: without areas with themselves (rings).",
+            "c, median lag of these peaks. b, d: pairs of areas, the first one in the authors' "
+            "order as the source; r: without areas with themselves (rings). Small numbers: pairs "
+            "of units with a significant peak; a score of fewer than ten is not sure. Grey: none.",
         )
     return found
 

@@ -99,6 +99,19 @@ def test_plot_directionality__lags_in_ms_and_gaps(render, directionality):
     assert right.get_title(loc="left") == "2 pairs of areas"
 
 
+def test_plot_directionality__numbers_of_pairs_and_one_kind_of_minus(render, directionality):
+    table = directionality.assign(n_significant=np.arange(len(directionality)))
+    table.loc[[("low", "middle"), ("middle", "low")], "score"] = np.nan
+    table.loc[[("low", "high"), ("high", "low")], "score"] = np.nan
+    left, right = plots.plot_directionality(table, hierarchy=HIERARCHY)
+    render(left)
+    texts = {text.get_text() for text in left.texts}
+    assert {"0.50", "−0.50"} <= texts
+    number = table.loc[("middle", "high"), "n_significant"]
+    assert str(number) in texts
+    assert right.get_title(loc="left") == "1 pair of areas"
+
+
 def test_plot_directionality__in_an_order_of_its_own(render, directionality):
     order = ["middle", "low", "absent"]
     hierarchy = HIERARCHY | {"absent": 1.0}

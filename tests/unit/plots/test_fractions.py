@@ -17,11 +17,12 @@ def test_plot_fractions__draws_bars_intervals_numbers_and_the_reference():
     )
     ax = plots.plot_fractions(table, reference=pd.Series({"CA1": 0.3}), ylabel="tuned")
     assert [bar.get_height() for bar in ax.patches] == [0.9, 0.0]
-    assert [label.get_text() for label in ax.get_xticklabels()] == ["V1\n12", "CA1\n0"]
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["V1\n(12)", "CA1\n(0)"]
     intervals, reference = (lines.get_segments() for lines in ax.collections)
     np.testing.assert_allclose(intervals[0], [[0, 0.8], [0, 1.0]])
     np.testing.assert_allclose(reference[1][:, 1], 0.3)
     assert ax.get_ylabel() == "tuned"
+    assert ax.get_xlabel() == "area (number of units)"
 
 
 def test_plot_fractions__refuses_percentages_and_no_areas():

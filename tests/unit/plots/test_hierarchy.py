@@ -37,12 +37,27 @@ def test_plot_hierarchy__names_areas_in_their_colours(ax):
 
 def test_plot_hierarchy__writes_the_correlation_where_the_line_is_not(ax):
     plot_hierarchy(means("LGd", "VISp", "LP"), correlation=CORRELATION, ax=ax)
-    text = ax.texts[-1]
+    text = next(text for text in ax.texts if "over sessions" in text.get_text())
     assert text.get_ha() == "right"
     assert text.get_text().splitlines() == [
         "$r_P$ = −0.89, $P_P$ = 0.003", "$r_S$ = −0.93, $P_S$ = 0.0009",
         "over sessions: −0.95 to −0.60",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("spread", [0.0, 0.05, 1.0])
+def test_plot_hierarchy__names_of_all_areas_overlap_nothing(spread):
+    """At almost one height, where neighbours are closest, names still have places of their own."""
+    figure = Figure(figsize=(3.5, 2.8), layout="constrained")
+    ax = figure.subplots()
+    table = means(*HIERARCHY_SCORES) * [spread, 1.0]
+    plot_hierarchy(table, correlation=CORRELATION | {"slope": 0.0, "intercept": -0.3}, ax=ax)
+    figure.draw_without_rendering()
+    named = [text for text in ax.texts if text.get_text() in HIERARCHY_SCORES]
+    assert len(named) == 8
+    boxes = [text.get_window_extent() for text in named]
+    for place, box in enumerate(boxes):
+        assert not any(box.overlaps(other) for other in boxes[place + 1 :]), named[place]
 
 
 def test_plot_hierarchy__one_colour_joins_areas_and_names_none(ax):
@@ -69,6 +84,7 @@ def test_plot_funnel__counts_published_ones_and_gaps(ax):
         "12 000", "not known here  (published 15 713)",
     ]  # fmt: skip
     assert [label.get_text() for label in ax.get_yticklabels()] == ["all", "some"]
+    assert ax.get_xlabel() == "number of units"
 
 
 @pytest.mark.parametrize("counts", [[], [3.0, -1.0]])

@@ -47,7 +47,13 @@ def test_summarize_movie_tuning__counts_by_region_and_group(units):
     row = get(found, "fraction", "DG")
     assert row["low"] <= row["value"] <= row["high"]
     assert set(found.drawings) == {"movie_tuning"}
-    assert found.drawings["movie_tuning"].draw().axes
+    drawing = found.drawings["movie_tuning"]
+    assert [ax.get_title(loc="left") for ax in drawing.draw().axes] == [
+        "continuous movie", "scrambled movie",
+    ]  # fmt: skip
+    assert drawing.caption.endswith("Thin bars: 95 % over sessions. Strokes in a: published.")
+    simulated = summarize_movie_tuning(units.assign(session_id=units["session_id"] + 899999301))
+    assert simulated.drawings["movie_tuning"].caption.endswith("95 % over sessions.")
 
 
 def test_summarize_movie_tuning__leaves_out_units_that_hardly_fire(units):

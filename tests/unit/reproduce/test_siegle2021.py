@@ -227,6 +227,23 @@ def test_compare__says_why_there_is_no_value_and_whether_a_sign_is_sure():
     assert of["rf_area", "spearman_r", ""]["reason"] == "fewer than three areas have a value"
 
 
+def test_summarize_units__captions_say_how_many_units_and_what_is_simulated(units):
+    alone = units["ecephys_structure_acronym"] == "LP"
+    units.loc[units.index[alone][1:], "area_rf"] = 5000.0
+    units.loc[units.index[alone][:1], "timescale_ac"] = 500.0
+    found = summarize_units(units, n_resamples=5)
+    caption = found.drawings["figure_3"].caption
+    n = units.loc[units["area_rf"] < 2500, "ecephys_structure_acronym"].value_counts()
+    assert f"Units: a b c: LGd {n['LGd']}, VISp {n['VISp']}" in caption
+    assert "LP 1, VISal" in caption
+    assert "; d: LGd" in caption
+    assert caption.endswith("An area of one unit has no bar.")
+    ninth = "extended_data_figure_9"
+    assert "simulated" not in found.drawings[ninth].caption
+    simulated = summarize_units(units.assign(session_id=900000001), n_resamples=5)
+    assert "Not so in the simulated survey" in simulated.drawings[ninth].caption
+
+
 def test_studies__name_every_drawing(units):
     part = siegle2021.STUDY.parts[0]
     assert {*summarize_units(units, n_resamples=5).drawings} == {*part.drawings}
