@@ -17,7 +17,7 @@ from spikehouse.analysis.correlograms import (
     choose_pairs,
     place_trains,
 )
-from spikehouse.errors import InvalidArgumentError
+from spikehouse.errors import InvalidArgumentError, describe_value
 from spikehouse.labelled import Ids, look_up
 from spikehouse.schema import require_columns
 from spikehouse.spikes import Spikes
@@ -288,6 +288,10 @@ def select_lags(
 
 def _check_correlograms(correlograms: xr.DataArray) -> None:
     """Check that an array has the dims and coords that `compute_correlograms` gives."""
+    if not isinstance(correlograms, xr.DataArray):
+        raise InvalidArgumentError(
+            f"correlograms is {describe_value(correlograms)}; give what compute_correlograms gives"
+        )
     needed = {"time_lag", "source_unit_id", "target_unit_id"}
     if set(correlograms.dims) != {"pair", "time_lag"} or not needed <= set(correlograms.coords):
         raise InvalidArgumentError(

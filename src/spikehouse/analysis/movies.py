@@ -10,7 +10,7 @@ from spikehouse.analysis.checks import divide
 from spikehouse.analysis.images import movie_repeats
 from spikehouse.analysis.inputs import StimulusResponses
 from spikehouse.analysis.variability import compute_lifetime_sparseness
-from spikehouse.errors import InvalidArgumentError
+from spikehouse.errors import InvalidArgumentError, describe_value
 from spikehouse.spikes import count_spikes
 
 # Units are tuned whose sparsity is so many standard deviations above that of shifted repeats.
@@ -59,6 +59,11 @@ def compute_movie_tuning(
     and the limit of 2; Vinje & Gallant (2000), Science 287, 1273,
     doi:10.1126/science.287.5456.1273, for the formula.
     """
+    if not isinstance(responses, StimulusResponses):
+        raise InvalidArgumentError(
+            f"responses is {describe_value(responses)}; give a StimulusResponses, such as "
+            'session.get_responses("natural_movie_one_more_repeats", 1 / 30)'
+        )
     if n_resamples < 2:
         raise InvalidArgumentError(
             f"n_resamples is {n_resamples}; a standard deviation needs 2 or more, such as 100"

@@ -104,7 +104,7 @@ def decode(
     n_units: int = 20,
     n_draws: int = 10,
     estimator: object = None,
-    cv: object = None,
+    cv: object = "stratified",
     seed: int = 0,
 ) -> pd.DataFrame:
     """Decode a parameter of a stimulus from the spike counts of each area, in one row an area.
@@ -118,7 +118,8 @@ def decode(
         Number of units that are drawn from each area, and how often; areas with fewer units are
         left out. One number for all sessions makes their accuracies comparable.
     estimator, cv
-        As in :func:`spikehouse.decoding.decode`.
+        As in :func:`spikehouse.decoding.decode`, but with equal shares of every class in the folds.
+        With few trials, unequal ones put accuracies without information below chance.
     """
     import pandas as pd
 

@@ -111,6 +111,10 @@ def compute_time_domain(
     ndarray of float64, shape (n_presentations, n_bins + 1)
         Absolute edges [s].
     """
+    if isinstance(onsets, pd.DataFrame):
+        raise InvalidArgumentError(
+            'onsets is a table; give one column of it, such as presentations["start_time"]'
+        )
     edges = np.asarray(bin_edges, dtype=np.float64)
     starts = np.asarray(onsets, dtype=np.float64)
     if starts.ndim != 1:

@@ -116,3 +116,10 @@ def test_compute_movie_tuning__finds_the_visual_units_of_the_demo(small_survey):
 def test_compute_movie_tuning__says_what_is_wrong(options, message):
     with pytest.raises(InvalidArgumentError, match=message):
         compute_movie_tuning(show(np.ones((2 * N_FRAMES, 1), dtype=int)), **options)
+
+
+def test_compute_movie_tuning__of_a_session_says_what_it_needs() -> None:
+    with pytest.raises(
+        InvalidArgumentError, match=r"give a StimulusResponses, such as session\.get"
+    ):
+        compute_movie_tuning({7: np.arange(3.0)})  # type: ignore[arg-type]

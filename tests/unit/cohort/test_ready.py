@@ -94,6 +94,7 @@ def test_decode__has_a_row_for_each_area_with_enough_units(session: EcephysSessi
         compute_design_matrix(session, session.units.index, shown),
         shown["orientation"],
         session.units,
+        cv="stratified",
         seed=4,
         **options,
     )
@@ -173,7 +174,7 @@ def test_correlograms__name_the_structures_of_both_units(session: EcephysSession
             NotFoundError,
             "presentations of drifting_gratings have no column 'angle'",
         ),
-        ("decode", {}, InvalidArgumentError, "no area has 20 units"),
+        ("decode", {"cv": None}, InvalidArgumentError, "no area has 20 units"),
         *(
             (name, {"structure": "VISpp"}, NotFoundError, "no unit of this session lies in VISpp")
             for name in READY
