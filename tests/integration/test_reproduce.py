@@ -242,6 +242,14 @@ def test_reproduce_command__from_tables_with_a_file(run, tmp_path):
     assert first["value"].notna().any()
 
 
+def test_reproduce_command__of_recordings_says_that_few_sessions_may_differ(run, monkeypatch):
+    monkeypatch.setattr("spikehouse.reproduce.run.is_simulated", lambda _: False)
+    code, out, _ = run("siegle2021", *ONE)
+    assert code == 0
+    flagged = "Note: Sessions used: 1 of 3. The published values are of all sessions of the authors"
+    assert out.index(flagged) < out.index("Ours and the published values")
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

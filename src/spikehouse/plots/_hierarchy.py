@@ -222,7 +222,8 @@ def plot_funnel(
     ax.set_yticks(places, list(map(str, numbers.index)), fontsize="small")
     ax.invert_yaxis()
     largest = np.nanmax([1.0, *numbers.fillna(0), *([] if others is None else others.fillna(0))])
-    ax.set_xlim(0, 1.55 * largest)
+    # room for the longest text
+    ax.set_xlim(0, (1.55 if others is None else 2.0) * largest)
     ax.set_xticks([])
     ax.set_xlabel("number of units", fontsize="small")
     tidy(ax, title=title)

@@ -87,6 +87,16 @@ def test_plot_funnel__counts_published_ones_and_gaps(ax):
     assert ax.get_xlabel() == "number of units"
 
 
+def test_plot_funnel__no_text_is_cut_off():
+    figure = Figure(figsize=(7.1, 2.5), layout="constrained")
+    ax = figure.subplots()
+    steps = ["field, signal, rate and first spike within limits", "some"]
+    counts = pd.Series([np.nan, 1600.0], index=steps)
+    plot_funnel(counts, reference=pd.Series([135_270.0, 15_713.0], index=steps), ax=ax)
+    figure.draw_without_rendering()
+    assert max(text.get_window_extent().x1 for text in ax.texts) < figure.bbox.x1
+
+
 @pytest.mark.parametrize("counts", [[], [3.0, -1.0]])
 def test_plot_funnel__refuses_what_counts_nothing(ax, counts):
     with pytest.raises(InvalidArgumentError, match="give one step or more, and no negative"):
