@@ -117,7 +117,7 @@ def test_manifest_that_leads_out__nothing_outside_is_changed(
         new = origin / f"session_{SESSION + 2}" / f"session_{SESSION + 2}.nwb"
         new.parent.mkdir()
         new.write_bytes(make_hdf5("new"))
-    with pytest.raises(CacheError, match=r"outside the cache folder .* Correct the entry"):
+    with pytest.raises(CacheError, match=r"outside the folder .* Correct the entry"):
         REFUSED[action](project, origin)
 
 

@@ -19,6 +19,7 @@ from spikehouse.cli._common import (
     Offline,
     Size,
     Sources,
+    name_place,
     open_cache,
     plain_errors,
 )
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from spikehouse.cohort import Cohort, CohortRun
 
 FAREWELL = "stopped"
+READY_MODULE = "spikehouse.cohort.ready"
 commands = typer.Typer(
     help="A function over many sessions: computed once each, kept, resumed.", no_args_is_help=True
 )
@@ -229,6 +231,7 @@ def retry(
     """Compute the sessions of a folder of results that failed again."""
     with plain_errors(FAREWELL):
         from spikehouse.cohort import CohortRun
+        from spikehouse.cohort.ready import READY
 
         failed = CohortRun(results)
         ids = [int(one) for one in failed.failures.index]
@@ -236,28 +239,23 @@ def retry(
             echo("no session failed", err=True)
             return
         facts = failed.facts
-        if function is None:
-            known = facts["function"]
-            function, file = known["name"], known["file"]
-            # a folder may come from anybody: it does not say what is run here
-            if known["module"] != "spikehouse.cohort.ready":
-                raise InvalidArgumentError(
-                    f"the results in {results} are those of a function of a file. If it is still "
-                    f"the one you want to run, add --function {file}:{function}"
-                )
+        # a folder may come from anybody: neither code nor places that it names are used unseen
+        known = facts["function"]
+        ready = READY.get(known["name"]) if known["module"] == READY_MODULE else None
+        if ready is None and function is None:
+            raise InvalidArgumentError(
+                f"the results in {results} are those of a function of a file. If it is still "
+                f"the one you want to run, add --function {known['file']}:{known['name']}"
+            )
         if source is None and cache is None and not offline:
-            known = facts["cache"]
-            if known is None:
-                raise InvalidArgumentError(
-                    f"the results in {results} come from a source that no option stands for: say "
-                    "where the files are with --source and --cache"
-                )
-            source, cache, offline = known["source"], Path(known["cache"]), known["offline"]
-            host, size = known.get("host", host), known.get("size", size)
+            raise InvalidArgumentError(_name_options(results, facts["cache"]))
         with open_cache(source, cache, host, size, offline=offline) as project:
             cohort = project.cohort(session_ids=ids, **facts["filters"])
+            if function is not None:
+                ready, _ = find_function(function, cohort)
+            assert ready is not None
             found = cohort.map(
-                find_function(function, cohort)[0],
+                ready,
                 parameters=facts["parameters"],
                 results=results,
                 workers=workers,
@@ -266,6 +264,21 @@ def retry(
                 seed=facts["seed"],
             )
             _conclude(found, None)
+
+
+def _name_options(results: Path, cache: dict[str, Any] | None) -> str:
+    if cache is None:
+        return (
+            f"the results in {results} come from a source that no option stands for: say where "
+            "the files are with --source and --cache"
+        )
+    source, folder, host, size = (cache.get(key) for key in ("source", "cache", "host", "size"))
+    options = name_place(source, folder, host, str(size or "small"))
+    options += " --offline" if cache.get("offline") else ""
+    return (
+        f"say where the files are. The results in {results} were begun with these options: if you "
+        f"know the places, add them: {options}"
+    )
 
 
 def _add_commands() -> None:

@@ -13,6 +13,7 @@ from typing import Any
 from spikehouse.cohort._task import Outcome
 from spikehouse.errors import CacheError, InvalidArgumentError, printable
 from spikehouse.transfer.disk import (
+    check_inside,
     explain_storage_errors,
     hold_lock,
     make_folder,
@@ -71,8 +72,11 @@ class ResultsFolder:
 
     def begin(self, run: dict[str, Any]) -> None:
         """Note what the results are of, or check that it is what they are of already."""
-        make_folder(self.path / RECORDS)
-        with hold_lock(self.path / RECORDS / "run.lock"):
+        lock = self.path / RECORDS / "run.lock"
+        # of a folder that comes from elsewhere
+        check_inside(lock, self.path)
+        make_folder(lock.parent)
+        with hold_lock(lock):
             if (self.path / RUN_FILE).exists():
                 known = self.read_run()
                 self._check_same(known, run)
@@ -131,6 +135,7 @@ class ResultsFolder:
         """Write the outcome of a session, whose lock the caller holds."""
         partition = self.partition(outcome.session_id)
         if outcome.table is not None:
+            check_inside(partition, self.path)
             make_folder(partition.parent)
             _write(partition, outcome.table)
         record = {

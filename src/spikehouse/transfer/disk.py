@@ -88,7 +88,7 @@ def check_inside(path: Path, folder: Path) -> Path:
     if path.name != ".." and root in real.parents:
         return path
     raise CacheError(
-        f"{path} lies outside the cache folder {folder} (it leads to {real}): nothing there is "
+        f"{path} lies outside the folder {folder} (it leads to {real}): nothing there is "
         "written, replaced or deleted. Remove the symbolic link on the way, or use the folder that "
         "holds the file"
     )

@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -68,12 +69,16 @@ def test_run__status_and_retry(run: Run, tmp_path: Path) -> None:
         ["900000001", "done"], ["900000002", "failed"],
     ]  # fmt: skip
     (tmp_path / "good").touch()
-    # the folder says where the files are, but not what is run
+    # the folder says neither what is run nor where the files are
     code, out, err = run("retry", "r", place=False)
     assert (code, out) == (1, "")
     assert f"add --function {tmp_path / 'own_functions.py'}:count" in err
     words = ("--function", "own_functions.py:count")
     code, out, err = run("retry", "r", *words, place=False)
+    assert (code, out) == (1, "")
+    place = f"--source demo --cache {tmp_path / 'cache'}"
+    assert f"if you know the places, add them: {place}" in err
+    code, out, err = run("retry", "r", *words)
     assert (code, out) == (0, "")
     assert "count: 2 done, 0 failed" in err
     assert run("retry", "r", place=False) == (0, "", "no session failed\n")
@@ -84,12 +89,49 @@ def test_run__status_and_retry(run: Run, tmp_path: Path) -> None:
 def test_retry__a_ready_function(run: Run, tmp_path: Path, survey: Survey) -> None:
     words = ("metrics", "--results", "r", "-p", "stimulus=flashes", "--session", "900000001")
     assert run(*words)[0] == 0
-    record = tmp_path / "r" / "_records" / "900000001.json"
-    facts = json.loads(record.read_text())
-    facts |= {"state": "failed", "error": {"type": "E", "message": "m", "traceback": ""}}
-    record.write_text(json.dumps(facts))
-    code, _, err = run("retry", "r", place=False)
+    fail(tmp_path / "r" / "_records" / "900000001.json")
+    code, _, err = run("retry", "r")
     assert (code, "metrics: 1 done, 0 failed" in err) == (0, True)
+
+
+def fail(record: Path) -> None:
+    error = {"type": "E", "message": "m", "traceback": ""}
+    change(record, {"state": "failed", "error": error})
+
+
+def change(document: Path, facts: dict[str, Any]) -> None:
+    document.write_text(json.dumps(json.loads(document.read_text()) | facts))
+
+
+def test_retry__runs_nothing_that_the_folder_names(
+    run: Run, tmp_path: Path, survey: Survey
+) -> None:
+    words = ("metrics", "--results", "r", "-p", "stimulus=flashes", "--session", "900000001")
+    assert run(*words)[0] == 0
+    fail(tmp_path / "r" / "_records" / "900000001.json")
+    evil = tmp_path / "r" / "evil.py"
+    evil.write_text(f"open({str(tmp_path / 'was_run')!r}, 'w')\ndef metrics(session): pass\n")
+    document = tmp_path / "r" / "_run.json"
+    facts = json.loads(document.read_text())["function"]
+    change(document, {"function": {**facts, "name": f"{evil}:metrics"}})
+    code, _, err = run("retry", "r")
+    assert (code, "are those of a function of a file" in err) == (1, True)
+    assert not (tmp_path / "was_run").exists()
+
+
+def test_retry__opens_no_place_that_the_folder_names(
+    run: Run, tmp_path: Path, survey: Survey
+) -> None:
+    words = ("metrics", "--results", "r", "-p", "stimulus=flashes", "--session", "900000001")
+    assert run(*words)[0] == 0
+    fail(tmp_path / "r" / "_records" / "900000001.json")
+    place = {"source": ["s3"], "host": "127.0.0.1:9", "cache": str(tmp_path / "theirs" / "m.json")}
+    change(tmp_path / "r" / "_run.json", {"cache": {**place, "offline": False}})
+    code, _, err = run("retry", "r", place=False)
+    assert (code, "say where the files are" in err) == (1, True)
+    assert "--source s3 --cache" in err
+    assert "--host 127.0.0.1:9" in err
+    assert not (tmp_path / "theirs").exists()
 
 
 def test_run__an_array_job(run: Run, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -340,6 +341,19 @@ def test_map__raise_stops_at_the_first(cohort: Cohort, tmp_path: Path) -> None:
     with pytest.raises(CohortError, match="session 900000002: ValueError: the first time"):
         cohort.map(fail_once, on_error="raise", **options)
     assert CohortRun(tmp_path / "r").records["state"].tolist() == ["done", "failed"]
+
+
+@pytest.mark.parametrize("name", ["_records", f"session_id={IDS[0]}"])
+def test_map__writes_nothing_through_links(cohort: Cohort, tmp_path: Path, name: str) -> None:
+    (tmp_path / "r").mkdir()
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "r" / name).symlink_to(tmp_path / "outside")
+    if name != "_records":
+        cohort.map(count, results=tmp_path / "other")
+        shutil.copy(tmp_path / "other" / "_run.json", tmp_path / "r")
+    with pytest.raises(CacheError, match=r"lies outside the folder .*Remove the symbolic link"):
+        cohort.map(count, results=tmp_path / "r")
+    assert not list((tmp_path / "outside").iterdir())
 
 
 def test_map__temporary_results_go_with_the_run(cohort: Cohort) -> None:

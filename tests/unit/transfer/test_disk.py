@@ -58,7 +58,7 @@ def test_check_inside__passes_what_lies_in_the_folder(folder: Path, name: str) -
     ],
 )
 def test_check_inside__refuses_what_leads_out(folder: Path, name: str) -> None:
-    with pytest.raises(CacheError, match=r"lies outside the cache folder .* nothing there is"):
+    with pytest.raises(CacheError, match=r"lies outside the folder .* nothing there is"):
         check_inside(folder / name, folder)
 
 
