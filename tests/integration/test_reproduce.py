@@ -228,7 +228,7 @@ def test_reproduce_command__from_tables_with_a_file(run, tmp_path):
     code, out, err = run("siegle2021", *ONE, "--tables", tmp_path / "times.csv")
     assert (code, err) == (0, "")
     assert "times.csv: time_to_first_spike_fl; " in out
-    assert "Not computed: Fig. 3, decay timescale (12 values): timescale_ac is not in" in out
+    assert "Not computed: Fig. 3, decay timescale (20 values): timescale_ac is not in" in out
     assert "timescale_metrics.csv with --tables" in out
     assert out.splitlines()[-1].startswith("siegle2021 (simulated data): ")
     page = (tmp_path / "out" / "report.html").read_text("utf-8")

@@ -40,6 +40,7 @@ def compute_connections(
     limit: float = 0.01,
     flank: tuple[float, float] = (0.05, 0.1),
     n_sd: float = 7.0,
+    min_rate: float | None = None,
     n_jobs: int | None = None,
     progress: Progress | None = None,
 ) -> pd.DataFrame:
@@ -53,6 +54,9 @@ def compute_connections(
         As for :func:`compute_correlograms`.
     limit, flank, n_sd
         As for :func:`find_connections`.
+    min_rate
+        Only pairs of two units that fire more than this during the trials [spikes/s]; 2 in Siegle
+        et al. None: all pairs.
     n_jobs, progress
         As for :func:`compute_correlograms`.
 
@@ -66,6 +70,12 @@ def compute_connections(
         duration=duration, max_lag=max_lag, bin_width=bin_width, jitter_window=jitter_window,
     )  # fmt: skip
     chosen = choose_pairs(trains.unit_ids, pairs)
+    if min_rate is not None:
+        if not 0 <= min_rate < np.inf:
+            raise InvalidArgumentError(
+                f"min_rate is {min_rate}; give it in spikes/s, for instance 2, or None for all"
+            )
+        chosen = chosen[(trains.rates[chosen] > min_rate).all(axis=1)]
     tables = []
     for start in range(0, max(len(chosen), 1), N_PAIRS_AT_ONCE):
 

@@ -131,6 +131,13 @@ class Trains:
     max_lag: int
     window: int
 
+    @property
+    def rates(self) -> Floats:
+        """Mean rates of the units over the trials [spikes/s]."""
+        n_trials, n_bins = self.first.shape[1] - 1, self.sums.shape[2]
+        n_spikes = self.first[:, -1] - self.first[:, 0]
+        return divide(n_spikes, n_trials * n_bins * self.bin_width)
+
     def correlate(
         self, pairs: Ints, *, n_jobs: int | None, progress: Progress | None
     ) -> xr.DataArray:
@@ -169,9 +176,9 @@ class Trains:
         """Divide coincidences by trials, overlap and rates."""
         n_trials, n_bins = self.first.shape[1] - 1, self.sums.shape[2]
         lags = np.arange(-self.max_lag, self.max_lag + 1)
-        n_spikes = self.first[:, -1] - self.first[:, 0]
-        rates = divide(n_spikes, n_trials * n_bins * self.bin_width)
-        scale = n_trials * np.sqrt(rates[pairs].prod(axis=1))[:, None] * (n_bins - np.abs(lags))
+        scale = (
+            n_trials * np.sqrt(self.rates[pairs].prod(axis=1))[:, None] * (n_bins - np.abs(lags))
+        )
         return xr.DataArray(
             divide(coincidences, scale),
             dims=("pair", "time_lag"),

@@ -225,6 +225,7 @@ def correlograms(
     max_lag: float = 0.1,
     bin_width: float = 0.001,
     jitter_window: float | None = 0.025,
+    min_rate: float = 2.0,
     is_significant_only: bool = True,
 ) -> pd.DataFrame:
     """Find the peak of the jitter-corrected correlogram of every pair of units.
@@ -237,6 +238,9 @@ def correlograms(
         Name of the stimulus; "drifting_gratings" is drifting_gratings_75_repeats as well.
     duration, max_lag, bin_width, jitter_window
         As in :func:`spikehouse.analysis.compute_correlograms`.
+    min_rate
+        Only pairs of two units that fire more than this during the trials [spikes/s], as published:
+        among slower units single coincidences look like peaks.
     is_significant_only
         Leave out the other pairs: a session has 200 000.
     """
@@ -254,6 +258,7 @@ def correlograms(
         max_lag=max_lag,
         bin_width=bin_width,
         jitter_window=jitter_window,
+        min_rate=min_rate,
     )
     for side in ("source", "target"):
         pairs[f"{side}_structure"] = pairs[f"{side}_unit_id"].map(session.units[STRUCTURE])

@@ -42,7 +42,8 @@ class Reproduction:
     values
         One row a number: figure, measure, quantity, area; value, with low and high, what holds 95 %
         of resampled sessions; published, difference, tolerance; verdict (``"reproduced"``,
-        ``"differs"``, ``"not computed"``; of simulated data ``"same sign"``, ``"other sign"``,
+        ``"differs"``, ``"not computed"``, ``"same file"`` for what was derived from a file in
+        ``tables`` and is found again; of simulated data ``"same sign"``, ``"other sign"``,
         ``"not comparable"``; empty where nothing was published) and its reason: why there is no
         value, or that the interval of one with the same sign includes 0; how and source of the
         published number.
@@ -168,7 +169,8 @@ def reproduce(
         data[part.name] = table
         findings[part.name] = part.summarize(table)
     simulated = any(is_simulated(table) for table in data.values())
-    values = compare(findings, read_published(study), is_simulated=simulated)
+    names = {path.name for path in files}
+    values = compare(findings, read_published(study), is_simulated=simulated, files=names)
     n_data = len(log.sections)
     sessions = cache.get_session_table()
     n_all = len(sessions) if kind is None else int((sessions["session_type"] == kind).sum())
@@ -311,7 +313,9 @@ def _show(
             )
         log.say(
             "Units are no independent draws: they are nested in sessions. The intervals in the "
-            "column 95 % come from resampling sessions; of one session there is none."
+            "column 95 % come from resampling sessions; of one session there is none. That of r is "
+            "no confidence interval: it is pulled towards 0, and shows only how much r varies when "
+            "sessions are resampled. That of the slope, in results.parquet, is one."
         )
         log.say("All values, also those without a published one, are in results.parquet.")
         sources = verdicts.groupby(["how", "source"], sort=False).size().rename("values")

@@ -19,15 +19,14 @@ from spikehouse.catalogue.filters import LISTED_UNITS, filter_units
 from spikehouse.errors import InvalidArgumentError
 from spikehouse.reproduce import figures
 from spikehouse.reproduce.study import Drawing, Findings, Part
-from spikehouse.spikes import compute_design_matrix
 
 if TYPE_CHECKING:
     from spikehouse.session import EcephysSession
 
 FIGURE_2 = "Fig. 2"
 STIMULUS = "drifting_gratings"
-# As in the authors' matrix of scores: the correlation depends on which of VISrl and VISl, which the
-# hierarchy hardly tells apart, is taken for the source.
+# As in the authors' figures of scores and of lags: the correlation depends on which of VISrl and
+# VISl, which the hierarchy hardly tells apart, is taken for the source.
 AREAS = ("VISp", "VISrl", "VISl", "VISal", "VISpm", "VISam")
 # slower units than this [spikes/s] are left out
 MIN_RATE = 2.0
@@ -50,12 +49,10 @@ def measure_connections(session: EcephysSession) -> pd.DataFrame:
         shown = session.get_stimulus_table(STIMULUS, missing="nan")
         shown = shown[shown["orientation"].notna()]
         units = filter_units(session.units, filters=LISTED_UNITS).index
-        units = units[areas[units].isin(AREAS)]
-        counts = compute_design_matrix(session, units, shown)
-        rates = counts.to_numpy().sum(axis=0) / shown["duration"].sum()
         found = compute_connections(
-            session, units[rates > MIN_RATE], shown["start_time"], conditions=shown["orientation"]
-        )
+            session, units[areas[units].isin(AREAS)], shown["start_time"],
+            conditions=shown["orientation"], min_rate=MIN_RATE,
+        )  # fmt: skip
     for end in ("source", "target"):
         found[f"{end}_structure"] = areas[found[f"{end}_unit_id"]].to_numpy()
     return found[COLUMNS]
@@ -75,6 +72,12 @@ def summarize_connections(
     ]
     structures = pd.concat(ends).drop_duplicates("unit").set_index("unit")["area"]
     table = compute_directionality(connections, structures)
+    tables = [
+        compute_directionality(part, structures) for _, part in connections.groupby("session_id")
+    ]
+    # as in the authors' file, the mean of the medians of single mice
+    lags = pd.concat([one["median_lag"] for one in tables], axis="columns")
+    table["median_lag"] = lags.mean(axis="columns")
     for name in ("n_pairs", "n_significant", "fraction", "score", "median_lag"):
         # lags in ms, as published
         values = _square(table, name).to_numpy() * (1000 if name == "median_lag" else 1)
@@ -85,7 +88,7 @@ def summarize_connections(
                 area = f"{AREAS[source]}-{AREAS[target]}"
                 found.add(FIGURE_2, "connections", name, values[target, source], area=area)
     _explain_gaps(found, table, set(structures))
-    intervals = _resample_sessions(connections, structures, n_resamples, seed)
+    intervals = _resample_sessions(tables, n_resamples, seed)
     for measure in ("score", "median_lag"):
         matrix = _square(table, measure)
         n_known = int(np.isfinite(matrix.to_numpy()[np.tril_indices(len(AREAS), -1)]).sum())
@@ -121,9 +124,10 @@ def summarize_connections(
             partial(figures.draw_directionality, table, AREAS),
             f"{FIGURE_2}. a, directionality score: of the pairs of units with a significant "
             "peak, those whose target fires later less those whose source does, as a part of both. "
-            "c, median lag of these peaks. b, d: pairs of areas, the first one in the authors' "
-            "order as the source; r: without areas with themselves (rings). Small numbers: pairs "
-            "of units with a significant peak; a score of fewer than ten is not sure. Grey: none.",
+            "c, mean over sessions of the median lag of these peaks. b, d: pairs of areas, first "
+            "the source in the authors' order; r: without areas with themselves (rings). "
+            "Small numbers: pairs of units with a significant peak; a score of fewer than ten is "
+            "not sure. Grey: none.",
         )
     return found
 
@@ -154,12 +158,9 @@ def _square(table: pd.DataFrame, measure: str) -> pd.DataFrame:
 
 
 def _resample_sessions(
-    connections: pd.DataFrame, structures: pd.Series[str], n_resamples: int, seed: int
+    tables: list[pd.DataFrame], n_resamples: int, seed: int
 ) -> dict[bool, tuple[float, float]]:
     """Return what holds 95 % of the correlations of the score when sessions are drawn anew."""
-    tables = [
-        compute_directionality(part, structures) for _, part in connections.groupby("session_id")
-    ]
     positive, negative = (
         np.array([_square(table, name).fillna(0).to_numpy() for table in tables])
         for name in ("n_positive", "n_negative")

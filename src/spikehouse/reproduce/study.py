@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from importlib import resources
 from typing import TYPE_CHECKING, Any
@@ -108,9 +108,17 @@ def is_simulated(table: pd.DataFrame) -> bool:
 
 
 def compare(
-    findings: Mapping[str, Findings], published: pd.DataFrame, *, is_simulated: bool
+    findings: Mapping[str, Findings],
+    published: pd.DataFrame,
+    *,
+    is_simulated: bool,
+    files: Collection[str] = (),
 ) -> pd.DataFrame:
-    """Put ours beside the published values: difference, verdict and, where there is none, why."""
+    """Put ours beside the published values: difference, verdict and, where there is none, why.
+
+    ``files`` are the names of those that ours is from: what was derived from one of them and is
+    found again shows only that the limits are the same.
+    """
     ours = pd.DataFrame(
         [row for found in findings.values() for row in found.values],
         columns=[*KEYS, "value", "low", "high"],
@@ -119,7 +127,14 @@ def compare(
     table = ours.merge(published.rename(columns=columns), on=KEYS, how="outer", sort=False)
     reasons = {key: why for found in findings.values() for key, why in found.reasons.items()}
     table["difference"] = table["value"] - table["published"]
-    table["verdict"] = [_judge(row, is_simulated) for _, row in table.iterrows()]
+    table["verdict"] = [_judge(row, is_simulated, files) for _, row in table.iterrows()]
+    # a P-value is part of its correlation
+    verdicts = table.set_index(KEYS)["verdict"]
+    is_found = table["verdict"].isin(["reproduced", "same file"])
+    for at, row in table[is_found & table["quantity"].str.endswith("_p")].iterrows():
+        r = (row["figure"], row["measure"], row["quantity"].removesuffix("_p") + "_r", "")
+        if verdicts.get(r) == "differs":
+            table.loc[at, "verdict"] = "differs"
     order = {key: place for place, key in enumerate(map(tuple, published[KEYS].to_numpy()))}
     place = [order.get(tuple(row), len(order)) for row in table[KEYS].to_numpy()]
     table = table.iloc[np.argsort(place, kind="stable")].reset_index(drop=True)
@@ -129,7 +144,7 @@ def compare(
     return table[[*first, "verdict", "reason", "how", "source"]]
 
 
-def _judge(row: pd.Series, is_simulated: bool) -> str:
+def _judge(row: pd.Series, is_simulated: bool, files: Collection[str]) -> str:
     if np.isnan(row["published"]):
         return ""
     if np.isnan(row["value"]):
@@ -138,7 +153,10 @@ def _judge(row: pd.Series, is_simulated: bool) -> str:
         if not str(row["quantity"]).endswith(SIGNED) or abs(row["published"]) < WEAKEST:
             return "not comparable"
         return "same sign" if row["value"] * row["published"] > 0 else "other sign"
-    return "reproduced" if abs(row["difference"]) <= row["tolerance"] + 1e-9 else "differs"
+    if abs(row["difference"]) > row["tolerance"] + 1e-9:
+        return "differs"
+    is_same = row["how"] == "derived" and any(name in row["source"] for name in files)
+    return "same file" if is_same else "reproduced"
 
 
 def _explain(table: pd.DataFrame, reasons: Mapping[tuple[str, str], str]) -> list[str]:

@@ -171,6 +171,21 @@ def test_compute_connections__tells_its_progress(
         compute_connections(spikes, list(spikes), ONSETS, progress=stop, **SHORT)
 
 
+def test_compute_connections__of_fast_units_alone(rng: np.random.Generator) -> None:
+    spikes = {unit: poisson(rng, rate) for unit, rate in ((1, 5.0), (2, 0.5), (3, 4.0), (4, 0.0))}
+    found = compute_connections(spikes, list(spikes), ONSETS, min_rate=2.0, **SHORT)
+    assert found[["source_unit_id", "target_unit_id"]].to_numpy().tolist() == [[1, 3]]
+    # a rate on the limit is not above it
+    n = sum(((spikes[3] >= onset) & (spikes[3] < onset + DURATION)).sum() for onset in ONSETS)
+    limit = n / (N_TRIALS * DURATION)
+    assert compute_connections(spikes, list(spikes), ONSETS, min_rate=limit, **SHORT).empty
+    every = compute_connections(spikes, list(spikes), ONSETS, **SHORT)
+    assert len(every) == 6
+    for rate in (-1.0, np.nan, np.inf):
+        with pytest.raises(InvalidArgumentError, match=r"min_rate is .*; give it in spikes/s"):
+            compute_connections(spikes, list(spikes), ONSETS, min_rate=rate, **SHORT)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

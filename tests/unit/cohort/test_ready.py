@@ -134,7 +134,9 @@ def test_timescales__are_of_the_decay_and_of_the_firing(session: EcephysSession)
 
 
 def test_correlograms__name_the_structures_of_both_units(session: EcephysSession) -> None:
-    table = READY["correlograms"](session, structure=["VISp", "LGd"], is_significant_only=False)
+    table = READY["correlograms"](
+        session, structure=["VISp", "LGd"], is_significant_only=False, min_rate=0
+    )
     shown = find_gratings(session)
     units = session.units.index[session.units[STRUCTURE].isin(["VISp", "LGd"])]
     expected = compute_connections(
@@ -145,9 +147,20 @@ def test_correlograms__name_the_structures_of_both_units(session: EcephysSession
     for side in ("source", "target"):
         of_units = session.units[STRUCTURE].loc[table[f"{side}_unit_id"]]
         assert table[f"{side}_structure"].tolist() == of_units.tolist()
-    some = READY["correlograms"](session, structure=["VISp", "LGd"])
+    some = READY["correlograms"](session, structure=["VISp", "LGd"], min_rate=0)
     assert some["is_significant"].all()
     assert len(some) == table["is_significant"].sum()
+    # two spikes/s during the trials, as published
+    fast = READY["correlograms"](session, structure=["VISp", "LGd"], is_significant_only=False)
+    starts = shown["start_time"].to_numpy()
+    trials = np.column_stack([starts, starts + 2.0])
+    rates = {
+        unit: np.diff(np.searchsorted(session.spike_times[unit], trials)).sum() / (2 * len(shown))
+        for unit in units
+    }
+    n_fast = sum(rate > 2 for rate in rates.values())
+    assert 1 < n_fast < len(units)
+    assert len(fast) == n_fast * (n_fast - 1) // 2
 
 
 @pytest.mark.parametrize(

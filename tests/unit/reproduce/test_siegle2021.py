@@ -258,4 +258,58 @@ def test_published__values_are_complete():
     assert {*table["figure"]} == {name for part in siegle2021.STUDY.parts for name in part.figures}
     of_pairs = {"connections", "directionality_score", "directionality_median_lag"}
     assert {*table["measure"]} == {"units", *of_pairs, *siegle2021.MEASURES}
-    assert len(table[table["quantity"] == "mean"]) == 4 * 8
+    assert len(table[table["quantity"] == "mean"]) == 6 * 8
+    # a number that is the same of any data tests nothing
+    assert not table["quantity"].isin(["n", "off_diagonal_n"]).any()
+    counts = table[table["quantity"] == "n_units"].set_index("measure")["value"]
+    assert counts.sum() == table.set_index("quantity").loc["decay_timescale", "value"] == 7837
+
+
+@pytest.mark.parametrize("measure", siegle2021.MEASURES)
+def test_published__means_give_the_published_correlations(measure):
+    table = read_published("siegle2021")
+    table = table[(table["measure"] == measure) & (table["figure"] != "Ext. Data Fig. 10")]
+    means = table[table["quantity"] == "mean"].set_index("area")["value"]
+    r = table[table["area"] == ""].set_index("quantity")["value"]
+    scores = [HIERARCHY_SCORES[area] for area in means.index]
+    np.testing.assert_allclose(stats.pearsonr(scores, means).statistic, r["pearson_r"], atol=0.012)
+    np.testing.assert_allclose(
+        stats.spearmanr(scores, means).statistic, r["spearman_r"], atol=0.006
+    )
+
+
+def judge(rows, **options):
+    """Return the verdicts of rows of measure, quantity, value and area."""
+    found = Findings()
+    for measure, quantity, value, area in rows:
+        figure = "Fig. 2" if measure == "connections" else FIGURE_3
+        found.add(figure, measure, quantity, value, area=area)
+    table = compare({"units": found}, read_published("siegle2021"), is_simulated=False, **options)
+    known = table[table["value"].notna()].set_index(["measure", "quantity", "area"])["verdict"]
+    return [known[measure, quantity, area] for measure, quantity, _, area in rows]
+
+
+def test_compare__p_is_part_of_r():
+    p = ("rf_area", "pearson_p", 8.3e-05, "")
+    assert judge([("rf_area", "pearson_r", 0.97, ""), p]) == ["reproduced"] * 2
+    assert judge([("rf_area", "pearson_r", -0.97, ""), p]) == ["differs"] * 2
+    assert judge([("rf_area", "pearson_r", 0.97, ""), (*p[:2], 0.01, "")]) == [
+        "reproduced", "differs",
+    ]  # fmt: skip
+
+
+def test_compare__a_file_cannot_test_what_was_derived_from_it():
+    rows = [
+        ("decay_timescale", "n_units", 574, "LGd"),
+        ("decay_timescale", "n_units", 574, "VISp"),
+        ("decay_timescale", "pearson_r", 0.86, ""),
+    ]
+    assert judge(rows) == ["reproduced", "differs", "reproduced"]
+    assert judge(rows, files={"timescale_metrics.csv"}) == ["same file", "differs", "reproduced"]
+    assert judge(rows, files={"mine.csv"}) == ["reproduced", "differs", "reproduced"]
+
+
+def test_compare__the_opposite_sign_differs_where_the_sign_is_known():
+    rows = [("connections", "score", -0.01, "VISp-VISl"), ("connections", "median_lag", -0.01,
+            "VISp-VISam"), ("connections", "score", -0.01, "VISp-VISrl")]  # fmt: skip
+    assert judge(rows) == ["differs", "differs", "reproduced"]
