@@ -1,15 +1,15 @@
 """Draw every picture of the gallery from the small demo session.
 
-Usage: ``python docs/gallery/make_gallery.py [FOLDER]``; the folder of this script by default. The
-demo is simulated first where it is not yet in the user's cache folder (about a minute). Pictures
-are PNG: the heat maps among them would be many times larger as SVG, and PNG of the same matplotlib
-on the same machine has the same bytes each time.
+Usage: ``python docs/gallery/make_gallery.py [FOLDER [NAME ...]]``; the folder of this script by
+default. The demo is simulated first where it is not yet in the user's cache folder (about a
+minute). Pictures are PNG: the heat maps among them would be many times larger as SVG, and PNG of
+the same matplotlib on the same machine has the same bytes each time.
 """
 
 from __future__ import annotations
 
+import argparse
 import logging
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -506,6 +506,8 @@ def _curve(
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    make_gallery(
-        Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent, sys.argv[2:] or None
-    )
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", nargs="?", type=Path, default=Path(__file__).parent)
+    parser.add_argument("names", nargs="*", help="only these pictures; default: all")
+    given = parser.parse_args()
+    make_gallery(given.folder, given.names or None)

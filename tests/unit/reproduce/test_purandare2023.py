@@ -86,8 +86,8 @@ def test_compare__judges_fractions_of_recorded_units_and_signs_of_simulated_ones
     found = {"movie_tuning": summarize_movie_tuning(units)}
     keys = ["quantity", "area"]
     published = read_published("purandare2023")
-    real = compare(found, published, is_simulated=False).set_index(keys)["verdict"]
-    simulated = compare(found, published, is_simulated=True).set_index(keys)["verdict"]
+    real = compare(found, published, is_simulated=False).set_index(keys)["verdict"].sort_index()
+    simulated = compare(found, published, is_simulated=True).set_index(keys)["verdict"].sort_index()
     assert real["fraction", "hippocampus"].iloc[0] == "reproduced"
     assert real["fraction", "DG"].iloc[0] == "differs"
     assert simulated["fraction", "DG"].iloc[0] == "not comparable"
