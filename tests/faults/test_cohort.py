@@ -27,6 +27,7 @@ from spikehouse.cohort import Cohort
 from spikehouse.cohort.ready import metrics
 from spikehouse.demo import Survey
 from spikehouse.errors import CacheError, CohortError, InvalidArgumentError, SourceError
+from spikehouse.transfer.disk import try_lock
 
 distributed = pytest.importorskip("distributed")
 
@@ -494,6 +495,41 @@ def test_map__two_runs_on_one_folder(child: Child, tmp_path: Path) -> None:
         assert "4 done, 0 failed, 0 to do" in out, err
     # no session was computed twice
     assert sorted(map(int, (tmp_path / "log").read_text().split())) == IDS
+
+
+def test_map__starts_no_cluster_while_another_run_computes_all(
+    cohort: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from spikehouse.cohort import _engine
+
+    start, n_started = _engine._start, 0
+
+    def count_starts(*arguments: Any) -> Any:
+        nonlocal n_started
+        n_started += 1
+        return start(*arguments)
+
+    monkeypatch.setattr(_engine, "_start", count_starts)
+    others = contextlib.ExitStack()
+    for one in IDS:
+        assert others.enter_context(try_lock(tmp_path / "r" / "_records" / f"{one}.lock"))
+    timer = threading.Timer(1.5, others.close)
+    timer.start()
+    run = cohort.map(count_units, results=tmp_path / "r", workers=1)
+    timer.join()
+    assert len(run.frame()) == len(IDS)
+    # the locks are not released in one step
+    assert n_started in (1, 2)
+
+
+def test_map__in_threads_leaves_the_environment(cohort: Cohort) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    before = dict(os.environ)
+    with ThreadPoolExecutor(2) as pool:
+        runs = list(pool.map(lambda _: cohort.map(count_units, workers=1), range(2)))
+    assert [len(run.frame()) for run in runs] == [len(IDS)] * 2
+    assert dict(os.environ) == before
 
 
 def fetch_in_a_process(task: tuple[str, str, int]) -> int:

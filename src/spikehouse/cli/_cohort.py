@@ -172,7 +172,13 @@ def _load(path: Path) -> Any:  # noqa: ANN401 - a module
         raise InvalidArgumentError(f"{path} is not a Python file: its name must end in .py")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except SystemExit as error:
+        raise InvalidArgumentError(
+            f"{path} calls sys.exit({error.code!r}) when it is loaded, so nothing was computed: "
+            'put that below if __name__ == "__main__":'
+        ) from error
     return module
 
 

@@ -7,6 +7,7 @@ import importlib.util
 import logging
 import os
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Generator, Iterator
@@ -26,6 +27,7 @@ TOGETHER_S = 0.1
 MOST_TOGETHER = 50
 # tasks submitted to a client of the user's, whose workers may come later; each holds a lock open
 MOST_AHEAD = 256
+_TURN = threading.Lock()
 # one thread each, also of the libraries
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS",
@@ -90,7 +92,7 @@ class Engine:
 
         try:
             limit = parse_bytes(self.memory_limit)
-        except (ValueError, TypeError, AttributeError):
+        except (ValueError, TypeError, AttributeError, OverflowError):
             limit = 0
         if limit < 100e6:
             raise InvalidArgumentError(
@@ -152,6 +154,8 @@ def _start(n_workers: int, memory_limit: str | float) -> Iterator[Any]:
     has_dashboard = importlib.util.find_spec("bokeh") is not None
     environment = {**dict.fromkeys(THREAD_VARIABLES, "1"), PROGRESS_VARIABLE: "0"}
     with contextlib.ExitStack() as stack:
+        # what follows changes the process: clusters of several threads take turns
+        stack.enter_context(_TURN)
         stack.enter_context(_keep_environment())
         stack.enter_context(_hide_script())
         stack.enter_context(dask.config.set(SETTINGS))

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -205,13 +206,16 @@ class CohortRun:
             [*schemas, pa.schema([(SESSION, pa.int64())])], promote_options="permissive"
         )
         flavour = ds.partitioning(pa.schema([(SESSION, pa.int64())]), flavor="hive")
-        return ds.dataset(
+        found = ds.dataset(
             [str(path) for path in paths],
             schema=schema,
             format="parquet",
             partitioning=flavour,
             partition_base_dir=str(self.path),
         )
+        # a temporary folder is removed with the run, which lives as long as its data set
+        weakref.finalize(found, id, self)
+        return found
 
     def _list_done(self) -> list[int]:
         records = self._folder.read_records(self.session_ids)
@@ -300,9 +304,12 @@ def _run_all(folder: ResultsFolder, order: Order, todo: list[int]) -> Generator[
     with contextlib.closing(claims):
         while todo:
             claims.others, claims.settled = [], []
-            outcomes = order.engine.compute(order.work, claims.take(todo), len(todo))
-            stops = order.on_error == "raise"
-            yield from _write_all(folder, outcomes, claims, stops_at_errors=stops)
+            taken = claims.take(todo)
+            # no cluster is started while others compute all of them
+            if (first := next(taken, None)) is not None:
+                outcomes = order.engine.compute(order.work, chain([first], taken), len(todo))
+                stops = order.on_error == "raise"
+                yield from _write_all(folder, outcomes, claims, stops_at_errors=stops)
             yield from claims.settled
             if len(claims.others) == len(todo):
                 if not is_told:

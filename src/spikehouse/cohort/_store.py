@@ -29,8 +29,26 @@ RUN_FILE = "_run.json"
 RECORDS = "_records"
 PART = "part.parquet"
 PREFIX = "session_id="
-# what results depend on; another value of one of these is another run
-_IDENTITY = ("function", "parameters", "filters", "seed", "survey")
+# the entries of documents, with their types
+_FUNCTION = dict.fromkeys(("name", "module", "file", "source", "digest"), str)
+_RUN = {
+    # another value of one of these is another run
+    **dict.fromkeys(("function", "parameters", "filters"), dict),
+    "seed": int,
+    "survey": str,
+    "versions": dict,
+    "cache": dict | None,
+    "sessions": list,
+}
+_ERROR = dict.fromkeys(("type", "message", "traceback"), str)
+_RECORD = {
+    "session_id": int,
+    "state": str,
+    "seconds": int | float,
+    "n_bytes": int,
+    "n_rows": int,
+    "warnings": list,
+}
 
 
 class ResultsFolder:
@@ -60,9 +78,11 @@ class ResultsFolder:
                 f"{self.path} holds no results of a cohort: there is no {RUN_FILE} in it"
             )
         try:
-            document = json.loads(path.read_bytes())
-            if not isinstance(document, dict) or not {*_IDENTITY, "sessions"} <= set(document):
-                raise ValueError("entries are missing")
+            document: dict[str, Any] = json.loads(path.read_bytes())
+            _check(document, _RUN)
+            _check(document["function"], _FUNCTION)
+            if not all(type(one) is int for one in document["sessions"]):
+                raise ValueError("sessions holds what is no id")
         except (OSError, ValueError) as error:
             raise CacheError(
                 f"{path} cannot be read: {error}. It says what the results are of: use another "
@@ -152,13 +172,21 @@ class ResultsFolder:
 
     def read_record(self, session_id: int) -> dict[str, Any] | None:
         """Read the record of a session; None if there is none, or its partition is missing."""
+        import pyarrow.parquet as pq
+
         try:
-            record = json.loads(self._record(session_id).read_bytes())
-            is_whole = record["state"] == "failed" or self.partition(session_id).exists()
-        except (OSError, ValueError, KeyError, TypeError):
+            record: dict[str, Any] = json.loads(self._record(session_id).read_bytes())
+            _check(record, _RECORD)
+            if record["session_id"] != session_id:
+                raise ValueError("the record of another session")
+            if record["state"] == "failed":
+                _check(record["error"], _ERROR)
+            elif pq.read_metadata(self.partition(session_id)).num_rows != record["n_rows"]:
+                raise ValueError("a partition of another length")
+        except (OSError, ValueError, KeyError, RecursionError):
             # computed again
             return None
-        return record if is_whole else None
+        return record
 
     def read_records(self, session_ids: Iterable[int]) -> Iterator[dict[str, Any]]:
         """Read the records of sessions, those that there are."""
@@ -172,6 +200,15 @@ class ResultsFolder:
         error = record["error"]
         message = " ".join(str(error["message"]).split())
         return printable(f"session {record['session_id']}: {error['type']}: {message}")
+
+
+def _check(document: object, types: dict[str, Any]) -> None:
+    """Check that a document of a folder, which anybody may have written, has its entries."""
+    if not isinstance(document, dict):
+        raise ValueError("it is no JSON object")
+    for name, kind in types.items():
+        if not isinstance(document.get(name), kind):
+            raise ValueError(f"{name} is missing or of another type")
 
 
 def _encode(document: dict[str, Any]) -> bytes:

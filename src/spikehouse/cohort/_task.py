@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import pickle
+import threading
 import time
 import traceback
 import warnings
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Data", "Outcome", "Project", "Work", "compute_packed", "compute_session"]
 
+_ALONE = threading.Lock()
 Data: TypeAlias = Literal["auto", "local", "fetch", "stream", "fetch-and-drop"]
 
 
@@ -106,6 +108,7 @@ def _unpack(packed: bytes) -> Work:
 
 def compute_session(work: Work, session_id: int) -> Outcome:
     """Open a session and call the function; an error is part of the outcome."""
+    import scipy.linalg  # noqa: F401 - its BLAS must be there when it is limited
     from threadpoolctl import threadpool_limits
 
     begun, n_before = time.perf_counter(), count_bytes()
@@ -114,18 +117,17 @@ def compute_session(work: Work, session_id: int) -> Outcome:
     if work.seed is not None:
         sequence = np.random.SeedSequence([work.seed, session_id])
         parameters["seed"] = int(sequence.generate_state(1)[0])
-    # the sums of BLAS depend on its number of threads
-    with warnings.catch_warnings(record=True) as caught, threadpool_limits(1, "blas"):
+    # The sums of BLAS and OpenMP depend on their number of threads. Both this and the list of
+    # warnings are the process's: a worker with several threads computes one session at a time.
+    with _ALONE, warnings.catch_warnings(record=True) as caught, threadpool_limits(1):
         try:
             with _open(work, session_id) as session:
                 table = to_table(work.function(session, **parameters), session_id)
                 found = {"table": to_parquet(table), "n_rows": len(table)}
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - a session's error is its result
-            found["error"] = {
-                "type": type(error).__name__,
-                "message": str(error),
-                "traceback": "".join(traceback.format_exception(error)),
-            }
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001 - a session's error is its result
+            found["error"] = _describe(error)
     return Outcome(
         session_id,
         seconds=time.perf_counter() - begun,
@@ -133,6 +135,15 @@ def compute_session(work: Work, session_id: int) -> Outcome:
         warnings=tuple(dict.fromkeys(str(warning.message) for warning in caught)),
         **found,
     )
+
+
+def _describe(error: BaseException) -> dict[str, str]:
+    try:
+        message = str(error)
+    except Exception as own:  # noqa: BLE001 - code of the user's
+        message = f"its text cannot be made: {type(own).__name__}"
+    text = "".join(traceback.format_exception(error))
+    return {"type": type(error).__name__, "message": message, "traceback": text}
 
 
 @contextlib.contextmanager

@@ -38,6 +38,8 @@ LOCK_POLL_S = 0.05
 EMPTY_MARK_S = 60.0
 # for os.open: never open what a symbolic link leads to; Windows has no such flag
 NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+# descriptors of lock files that are open in this process
+_OPEN: set[int] = set()
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 # what file systems without flock answer: some network, FUSE and container mounts
 _NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP}
@@ -151,17 +153,16 @@ def try_lock(path: Path) -> Iterator[bool]:
     """Try to take a lock without waiting; yield whether it is held."""
     # On a file system without `flock` the lock is the existence of `<path>.held`, which names its
     # process and is ignored once that process has ended.
-    from filelock import SoftFileLock, Timeout, lock_descriptor, unlock_descriptor
+    from filelock import SoftFileLock, Timeout, lock_descriptor
 
     make_folder(path.parent)
     with contextlib.ExitStack() as stack:
         with explain_storage_errors(path):
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | NO_FOLLOW, 0o666)
-            stack.callback(os.close, descriptor)
+            _OPEN.add(descriptor)
+            stack.callback(_close_lock, descriptor)
             try:
                 is_held = lock_descriptor(descriptor, blocking=False)
-                if is_held:
-                    stack.callback(unlock_descriptor, descriptor)
             except OSError as error:
                 if error.errno not in _NO_LOCKS:
                     raise
@@ -178,6 +179,27 @@ def try_lock(path: Path) -> Iterator[bool]:
                 except Timeout:
                     is_held = False
         yield is_held
+
+
+def _close_lock(descriptor: int) -> None:
+    from filelock import unlock_descriptor
+
+    if descriptor in _OPEN:
+        _OPEN.remove(descriptor)
+        with contextlib.suppress(OSError):  # not held, on a file system without locks
+            unlock_descriptor(descriptor)
+        os.close(descriptor)
+
+
+def _forget_locks() -> None:
+    """Close the locks of the process that this one was forked from, which alone holds them."""
+    # else a child that outlives it would keep them; to unlock them here would do so there as well
+    while _OPEN:
+        os.close(_OPEN.pop())
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_locks)
 
 
 def _mark_of(lock: Path) -> Path:

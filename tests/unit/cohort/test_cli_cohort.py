@@ -177,6 +177,12 @@ def test_run__bad_words(run: Run, words: tuple[str, ...], message: str) -> None:
     assert not Path("r").exists()
 
 
+def test_run__a_file_that_exits(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "exits.py").write_text("import sys\n\ndef f(session): return 1\n\nsys.exit(0)\n")
+    code, _, err = run("run", "exits.py:f", "--results", "r")
+    assert (code, "exits.py calls sys.exit(0) when it is loaded" in err) == (1, True)
+
+
 def test_status__of_a_folder_that_is_none(run: Run) -> None:
     code, _, err = run("status", "nowhere", place=False)
     assert (code, "holds no results of a cohort" in err) == (1, True)

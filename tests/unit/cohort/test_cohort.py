@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
+import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -240,6 +243,7 @@ BAD_ARGUMENTS: list[tuple[dict[str, Any], str]] = [
     ({"workers": 2.0}, "workers=2.0; valid"),
     ({"workers": 1, "memory_limit": "3"}, "memory_limit='3'; valid: .*such as '3GB'"),
     ({"workers": 1, "memory_limit": "much"}, "memory_limit='much'; valid"),
+    ({"workers": 1, "memory_limit": float("inf")}, "memory_limit=inf; valid"),
     ({"workers": 1, "memory_limit": None}, "memory_limit=None; valid"),
     ({"workers": 1, "memory_limit": "900 TB"}, "is more than this machine has"),
     ({"client": "tcp://127.0.0.1:8786"}, r"client is 'tcp://.*: pass a distributed.Client"),
@@ -373,6 +377,91 @@ def test_run__opened_by_its_path(cohort: Cohort, tmp_path: Path) -> None:
         run.retry()
     with pytest.raises(CacheError, match=r"holds no results of a cohort: there is no _run.json"):
         CohortRun(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("n_left", [0, 50])
+def test_map__computes_a_cut_partition_again(cohort: Cohort, tmp_path: Path, n_left: int) -> None:
+    cohort.map(count, results=tmp_path)
+    part = tmp_path / f"session_id={IDS[0]}" / "part.parquet"
+    whole = part.read_bytes()
+    part.write_bytes(whole[:n_left])
+    assert "2 done, 0 failed, 1 to do" in repr(CohortRun(tmp_path))
+    assert cohort.map(count, results=tmp_path).frame()["session_id"].tolist() == IDS
+    assert part.read_bytes() == whole
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [{"session_id": IDS[1]}, {"n_bytes": "many"}, {"seconds": None}, {"state": "failed"}],
+)
+def test_map__computes_a_session_of_an_odd_record_again(
+    cohort: Cohort, tmp_path: Path, facts: dict[str, Any]
+) -> None:
+    cohort.map(count, results=tmp_path)
+    path = tmp_path / "_records" / f"{IDS[0]}.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | facts))
+    assert "2 done, 0 failed, 1 to do" in repr(CohortRun(tmp_path))
+    assert cohort.map(count, results=tmp_path).frame()["session_id"].tolist() == IDS
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"function": {}}, {"function": "f"}, {"versions": None}, {"sessions": 5},
+        {"sessions": ["../x"]}, {"parameters": None}, {"filters": []}, {"cache": 1},
+    ],
+)  # fmt: skip
+def test_run__an_odd_document(cohort: Cohort, tmp_path: Path, facts: dict[str, Any]) -> None:
+    cohort.map(count, results=tmp_path)
+    path = tmp_path / "_run.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | facts))
+    for call in (lambda: CohortRun(tmp_path), lambda: cohort.map(count, results=tmp_path)):
+        with pytest.raises(CacheError, match=r"_run.json cannot be read: .*use another folder"):
+            call()
+
+
+class Unspeakable(BaseException):
+    def __str__(self) -> str:
+        raise ValueError("no text")
+
+
+def raise_odd(session: Any) -> int:
+    if session.ecephys_session_id == IDS[0]:
+        raise Unspeakable
+    return 1
+
+
+def test_map__any_exception_is_a_failure(cohort: Cohort) -> None:
+    run = cohort.map(raise_odd)
+    assert run.failures["type"].to_dict() == {IDS[0]: "Unspeakable"}
+    assert run.failures["message"].iloc[0] == "its text cannot be made: ValueError"
+    assert len(run.frame()) == 2
+
+
+def test_dataset__keeps_temporary_results(cohort: Cohort) -> None:
+    assert cohort.map(count).dataset().to_table().num_rows == len(IDS)
+
+
+def warn_late(session: Any) -> int:
+    time.sleep(0.05)
+    warnings.warn(f"of {session.ecephys_session_id}", stacklevel=1)
+    return 1
+
+
+@pytest.mark.filterwarnings("always:of ")
+def test_compute_session__in_threads(project: EcephysProjectCache) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    from spikehouse.cohort._task import Work, compute_session
+
+    shown = warnings.showwarning
+    work = Work(project, warn_late, __file__, {}, {}, "auto", None)
+    with ThreadPoolExecutor(3) as pool:
+        found = list(pool.map(compute_session, [work] * 3, IDS))
+    for outcome in found:
+        own = [text for text in outcome.warnings if text.startswith("of ")]
+        assert own == [f"of {outcome.session_id}"]
+    assert warnings.showwarning is shown
 
 
 # --- data

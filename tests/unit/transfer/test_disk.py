@@ -204,3 +204,27 @@ def test_try_lock__never_changes_what_a_link_leads_to(lock: Path, tmp_path: Path
             with contextlib.suppress(CacheError), try_lock(lock):
                 pass
             assert victim.read_bytes() == b"mine"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system forks no processes")
+def test_try_lock__is_not_inherited_by_a_fork(tmp_path: Path) -> None:
+    script = """
+import os, sys
+from pathlib import Path
+from spikehouse.transfer.disk import try_lock
+with try_lock(Path(sys.argv[1])):
+    if os.fork():
+        os._exit(0)
+    print("begun", flush=True)
+    sys.stdin.read()
+"""
+    lock = tmp_path / "lock"
+    # the child lives on after its parent, as one whose parent was killed
+    with subprocess.Popen(
+        [sys.executable, "-c", script, str(lock)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"begun\n"
+        process.wait()
+        with try_lock(lock) as is_held:
+            assert is_held
