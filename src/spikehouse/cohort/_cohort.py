@@ -18,8 +18,9 @@ import pandas as pd
 
 from spikehouse.catalogue import UnitFilter
 from spikehouse.cohort import ready
+from spikehouse.cohort._describe import describe_function
 from spikehouse.cohort._engine import Engine
-from spikehouse.cohort._functions import check_function, describe_function, to_plain
+from spikehouse.cohort._functions import check_function, to_plain
 from spikehouse.cohort._run import CohortRun, Order
 from spikehouse.cohort._task import Data, Project, Work
 from spikehouse.errors import (
@@ -374,6 +375,7 @@ def _write_json(parameters: dict[str, Any]) -> dict[str, Any]:
     for name, value in parameters.items():
         try:
             json.dumps(value, default=to_plain)
+            _check_keys(value)
         except (TypeError, ValueError) as error:
             raise InvalidArgumentError(
                 f"the parameter {name} is {describe_value(value)}, which cannot be recorded: "
@@ -382,6 +384,18 @@ def _write_json(parameters: dict[str, Any]) -> dict[str, Any]:
             ) from error
     plain: dict[str, Any] = json.loads(json.dumps(parameters, default=to_plain))
     return plain
+
+
+def _check_keys(value: object) -> None:
+    # JSON would make texts of them: {1: 2} and {"1": 2} would be one run
+    if isinstance(value, dict):
+        for key, inside in value.items():
+            if not isinstance(key, str):
+                raise TypeError(f"the key {key!r} of a dictionary is not a text")
+            _check_keys(inside)
+    elif isinstance(value, list | tuple):
+        for inside in value:
+            _check_keys(inside)
 
 
 def _take_part(session_ids: list[int], task: tuple[int, int] | None) -> tuple[int, ...]:

@@ -23,9 +23,6 @@ _VALID = (
 def to_table(result: Any, session_id: int) -> pd.DataFrame:  # noqa: ANN401 - checked here
     """Return a result as a table with plain columns, without the session's id."""
     table = _to_frame(result)
-    levels = [name for name in table.index.names if name is not None]
-    repeated = [name for name in levels if name in table.columns]
-    table = table.drop(columns=repeated).reset_index(levels) if levels else table
     if table.columns.nlevels > 1:
         raise InvalidArgumentError(
             f"the table has columns of {table.columns.nlevels} levels, such as "
@@ -35,6 +32,7 @@ def to_table(result: Any, session_id: int) -> pd.DataFrame:  # noqa: ANN401 - ch
     twice = table.columns[table.columns.duplicated()]
     if len(twice):
         raise InvalidArgumentError(f"the table has several columns {twice[0]!r}: name them apart")
+    table = _add_index(table)
     if SESSION in table:
         if not (table[SESSION] == session_id).all():
             raise InvalidArgumentError(
@@ -42,16 +40,40 @@ def to_table(result: Any, session_id: int) -> pd.DataFrame:  # noqa: ANN401 - ch
                 "out, it is added, or give it another name"
             )
         table = table.drop(columns=SESSION)
+    if not len(table.columns):
+        raise InvalidArgumentError(f"the function returned a table without columns; {_VALID}")
     return table.reset_index(drop=True)
+
+
+def _add_index(table: pd.DataFrame) -> pd.DataFrame:
+    """Make columns of the levels of an index, except of the mere numbers of rows."""
+    if table.index.nlevels == 1 and table.index.name is None:
+        if pd.api.types.is_integer_dtype(table.index.dtype):
+            return table
+        names = ["index"]
+    else:
+        names = [
+            f"level_{i}" if name is None else str(name) for i, name in enumerate(table.index.names)
+        ]
+    table = table.rename_axis(names)
+    for i, name in enumerate(names):
+        if name in table and not table.index.get_level_values(i).equals(pd.Index(table[name])):
+            raise InvalidArgumentError(
+                f"the table has a column and an index {name!r} of other values: name them apart"
+            )
+    repeated = [name for name in names if name in table]
+    return pd.DataFrame(table.drop(columns=repeated).reset_index())
 
 
 def _to_frame(result: Any) -> pd.DataFrame:  # noqa: ANN401
     if isinstance(result, pd.DataFrame):
         return result
     if isinstance(result, pd.Series):
-        name = VALUE if result.name is None else result.name
-        named = result.rename_axis([n or "index" for n in result.index.names])
-        return named.to_frame(name)
+        # counts of groups have the name of their groups
+        is_free = result.name is not None and result.name not in result.index.names
+        if result.index.nlevels == 1 and result.index.name is None:
+            result = result.rename_axis("index")
+        return result.to_frame(result.name if is_free else VALUE)
     if isinstance(result, dict):
         if all(np.ndim(value) == 0 for value in result.values()):
             return pd.DataFrame([result])
@@ -65,7 +87,9 @@ def _to_frame(result: Any) -> pd.DataFrame:  # noqa: ANN401
     if hasattr(result, "to_dataframe") and hasattr(result, "dims"):
         if not result.dims:
             return pd.DataFrame({result.name or VALUE: [result.item()]})
-        named = result if getattr(result, "name", "") is not None else result.rename(VALUE)
+        name = getattr(result, "name", "")
+        is_taken = name is None or name in result.dims or name in result.coords
+        named = result.rename(VALUE) if is_taken else result
         return pd.DataFrame(named.to_dataframe())
     if isinstance(result, numbers.Number | np.generic | str):
         return pd.DataFrame({VALUE: [result]})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import pickle
 import threading
 import time
@@ -113,7 +114,8 @@ def compute_session(work: Work, session_id: int) -> Outcome:
 
     begun, n_before = time.perf_counter(), count_bytes()
     found: dict[str, Any] = {}
-    parameters = dict(work.parameters)
+    # a function may change what it gets
+    parameters = copy.deepcopy(dict(work.parameters))
     if work.seed is not None:
         sequence = np.random.SeedSequence([work.seed, session_id])
         parameters["seed"] = int(sequence.generate_state(1)[0])

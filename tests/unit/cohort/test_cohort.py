@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 import shutil
@@ -144,6 +145,23 @@ RESULTS: dict[str, tuple[Any, dict[str, list[Any]]]] = {
     "array of no dimension": (xr.DataArray(3.5, name="rate"), {"rate": [3.5]}),
     "number": (np.int64(4), {"value": [4]}),
     "numbers as columns": (pd.DataFrame(np.array([[1, 2]])), {"0": [1], "1": [2]}),
+    "counts of groups": (
+        pd.Series([1, 2], index=pd.Index(["a", "b"], name="kind"), name="kind"),
+        {"kind": ["a", "b"], "value": [1, 2]},
+    ),
+    "array named as its dimension": (
+        xr.DataArray([1, 2], dims=["a"], name="a"),
+        {"a": [0, 1], "value": [1, 2]},
+    ),
+    "levels without names": (
+        pd.DataFrame({"n": [3]}, index=pd.MultiIndex.from_tuples([(1, "a")])),
+        {"level_0": [1], "level_1": ["a"], "n": [3]},
+    ),
+    "texts as an index": (pd.DataFrame({"n": [3]}, index=["a"]), {"index": ["a"], "n": [3]}),
+    "index as a column": (
+        pd.DataFrame({"a": [3], "n": [4]}, index=pd.Index([3], name="a")),
+        {"a": [3], "n": [4]},
+    ),
     "no rows": (pd.DataFrame({"rate": np.empty(0)}), {"rate": []}),
 }
 
@@ -163,6 +181,12 @@ def test_map__takes_what_a_function_returns(project: EcephysProjectCache, name: 
         (None, "returned None: is a return missing; return a DataFrame"),
         ([1, 2], r"returned \[1, 2\]; return a DataFrame"),
         (np.zeros((2, 3)), r"returned a ndarray of shape \(2, 3\); return a DataFrame"),
+        ({}, "returned a table without columns; return a DataFrame"),
+        (pd.DataFrame({"session_id": [IDS[0]]}), "a table without columns"),
+        (
+            pd.DataFrame({"a": [1]}, index=pd.Index([2], name="a")),
+            "a column and an index 'a' of other values: name them apart",
+        ),
         ({"a": [1], "b": [1, 2]}, "the dictionary is no table: .*columns of equal length"),
         (pd.DataFrame({"a": [1, "x"]}), "cannot be written: .*column a.*values of one type"),
         (pd.DataFrame([[1, 2]], columns=["a", "a"]), "several columns 'a'"),
@@ -220,6 +244,25 @@ def test_map__parameters_and_seeds(cohort: Cohort) -> None:
     assert cohort.map(count, parameters={"seed": 3}).frame()["seed"].tolist() == [3, 3, 3]
 
 
+def test_map__a_function_may_change_its_parameters(cohort: Cohort) -> None:
+    def add(session: Any, numbers: list[int]) -> int:
+        numbers.append(1)
+        return len(numbers)
+
+    assert cohort.map(add, parameters={"numbers": []}).frame()["value"].tolist() == [1, 1, 1]
+
+
+def test_map__a_decorator_may_supply_an_argument(cohort: Cohort) -> None:
+    def compute(session: Any, number: int) -> int:
+        return number
+
+    @functools.wraps(compute)
+    def supplied(session: Any) -> int:
+        return compute(session, 4)
+
+    assert cohort.map(supplied).frame()["value"].tolist() == [4, 4, 4]
+
+
 class Called:
     def __call__(self, session: Any) -> int:
         return 1
@@ -234,7 +277,8 @@ BAD_ARGUMENTS: list[tuple[dict[str, Any], str]] = [
     ({"f": Called()}, "f is <.*Called.*: pass a function made with def"),
     ({"f": "count"}, "f is 'count', and it cannot even be called"),
     ({"f": generate}, "generate is a generator or async: return one table"),
-    ({"parameters": {"fctor": 2}}, r"count\(session.*\['fctor'\]: got an unexpected"),
+    ({"parameters": {"fctor": 2}}, r"count\(session.* no parameter 'fctor': did you mean 'factor'"),
+    ({"parameters": {"factor": {1: 2}}}, "cannot be recorded: the key 1 of a dict.* is not a text"),
     ({"parameters": {"factor": object()}}, "parameter factor is <object.*cannot be recorded"),
     ({"parameters": {"factor": pd.DataFrame()}}, "cannot be recorded: a DataFrame cannot be"),
     ({"workers": 0}, "workers=0; valid: a number of processes from 1"),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import linecache
+import os
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +15,7 @@ import numpy as np
 import pytest
 
 from spikehouse.cohort import Cohort
-from spikehouse.cohort._functions import describe_function
+from spikehouse.cohort._describe import describe_function
 from spikehouse.errors import InvalidArgumentError
 
 MODULE = """
@@ -91,6 +93,180 @@ def test_describe_function__does_not_see_others(tmp_path: Path) -> None:
     assert digest(elsewhere, "\n\n" + MODULE) == before
 
 
+FULL = """
+import enum, functools, re, dataclasses
+import numpy as np
+import pandas as pd
+
+LIMIT = 3
+REDUCE = np.mean
+PART = functools.partial(max, key=abs)
+CHOICES = {"a": np.mean, (1, "x"): 4, 5: 6}
+PATTERN = re.compile("abc")
+NUMBER = 1j
+FRAME = pd.DataFrame({"a": [1, 2]})
+SERIES = pd.Series([1, 2], index=[7, 8])
+
+class Kind(enum.Enum):
+    A = 1
+    B = 2
+
+KIND = Kind.A
+
+class Base:
+    def go(self):
+        return 10
+
+@dataclasses.dataclass
+class Own(Base):
+    x: int = LIMIT
+    y = 20
+
+    @staticmethod
+    def fixed():
+        return deep(1)
+
+    @classmethod
+    def of(cls):
+        return 30
+
+    @property
+    def half(self):
+        return 40
+
+OBJECT = Own()
+
+def deep(value):
+    return value + 50
+
+def factory(n):
+    def inner():
+        return n
+    return inner
+
+h1 = factory(60)
+h2 = factory(70)
+
+def decorate(n):
+    def outer(function):
+        @functools.wraps(function)
+        def wrapped(session):
+            return function(session) * n + 80
+        return wrapped
+    return outer
+
+@functools.cache
+def kept(value):
+    return value + 90
+
+@decorate(99)
+def compute(session, *, limit=LIMIT):
+    import helper_of_mine
+    shapes = [REDUCE, PART, CHOICES, PATTERN, NUMBER, FRAME, SERIES, KIND, OBJECT, h1, h2]
+    return helper_of_mine.work(kept(1)), shapes, session in {"a", "b", "c"}
+"""
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        ("LIMIT = 3", "LIMIT = 4"),
+        ("REDUCE = np.mean", "REDUCE = np.median"),
+        ("key=abs", "key=float"),
+        ("max, key", "min, key"),
+        ('"a": np.mean', '"a": np.median'),
+        ('(1, "x"): 4', '(1, "x"): 5'),
+        ('"abc"', '"abd"'),
+        ("1j", "2j"),
+        ('"a": [1, 2]', '"a": [1, 3]'),
+        ("index=[7, 8]", "index=[7, 9]"),
+        ("KIND = Kind.A", "KIND = Kind.B"),
+        ("B = 2", "B = 3"),
+        *[(f"{n}", f"{n + 1}") for n in (10, 20, 30, 40, 50, 60, 70, 80, 90, 99)],
+        ("OBJECT = Own()", "OBJECT = Own(5)"),
+    ],
+)
+def test_describe_function__sees_all_that_it_reaches(
+    tmp_path: Path, change: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "helper_of_mine.py").write_text("def work(value):\n    return value\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "helper_of_mine", raising=False)
+    before = digest(tmp_path, FULL)
+    assert digest(tmp_path, FULL) == before
+    assert FULL.count(change[0]) == 1
+    assert digest(tmp_path, FULL.replace(*change)) != before
+
+
+def test_describe_function__sees_files_that_are_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = []
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    for number in (1, 2):
+        (tmp_path / "helper_of_mine.py").write_text(
+            f"def work():\n    return deep()\ndef deep():\n    return {number}\n"
+        )
+        for text in (
+            "import helper_of_mine\ndef compute(s):\n    return helper_of_mine.work()",
+            "from helper_of_mine import work\ndef compute(s):\n    return work()",
+            "def compute(s):\n    from helper_of_mine import work\n    return work()",
+        ):
+            monkeypatch.delitem(sys.modules, "helper_of_mine", raising=False)
+            found.append(digest(tmp_path, text))
+    assert len(set(found)) == 6
+
+
+def test_describe_function__a_file_that_was_edited_and_not_loaded(tmp_path: Path) -> None:
+    old = load(tmp_path, "def compute(session):\n    return 1\n").compute
+    before = describe_function(old)
+    (tmp_path / "analysis_of_mine.py").write_text("\n\ndef compute(session):\n    return 1\n")
+    assert describe_function(old) == before
+    (tmp_path / "analysis_of_mine.py").write_text("def compute(session):\n    return 22\n")
+    edited = describe_function(old)
+    assert "there is no source text of compute as it runs" in edited["source"]
+    assert "22" not in edited["source"].partition("sha256")[0]
+    assert edited["digest"] != digest(tmp_path, "def compute(session):\n    return 22\n")
+
+
+def test_describe_function__is_the_same_in_every_process(tmp_path: Path) -> None:
+    script = (
+        "from spikehouse.cohort._describe import describe_function\n"
+        "made = {'KINDS': {'a', 'b', 'c', 'd'}}\n"
+        'exec(\'def f(s): return s in {1, "a", "b", "c"}, KINDS\', made)\n'
+        "print(describe_function(made['f'])['digest'])\n"
+    )
+    found = {
+        subprocess.run(
+            [sys.executable, "-c", script],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            check=True,
+        ).stdout
+        for seed in "123"
+    }
+    assert len(found) == 1
+
+
+def test_map__what_cannot_be_compared_is_never_taken_for_the_same(
+    cohort: Cohort, tmp_path: Path
+) -> None:
+    text = "import threading\nLOCK = threading.Lock()\ndef compute(s):\n    LOCK\n    return 1\n"
+    compute = load(tmp_path, text).compute
+    cohort.map(compute, results=tmp_path / "r")
+    with pytest.raises(InvalidArgumentError, match=r"LOCK = _thread.lock that cannot be compared"):
+        cohort.map(compute, results=tmp_path / "r")
+
+
+def test_map__closures_of_one_factory(cohort: Cohort, tmp_path: Path) -> None:
+    for first, second in ((10, 20), (np.mean, np.median)):
+        results = tmp_path / str(first)
+        cohort.map(lambda session, k=first: 1, results=results)
+        with pytest.raises(InvalidArgumentError, match="another function"):
+            cohort.map(lambda session, k=second: 1, results=results)
+
+
 def make(limit: float) -> Callable[[Any], float]:
     def closure(session: Any) -> float:
         return limit
@@ -117,7 +293,7 @@ def test_describe_function__without_source_text() -> None:
     made: dict[str, Any] = {}
     exec("def f(session):\n    return 1\ndef g(session):\n    return 2", made)
     first, second = describe_function(made["f"]), describe_function(made["g"])
-    assert first["source"].startswith("# f: no source text")
+    assert first["source"].startswith("# there is no source text of f as it runs")
     assert first["digest"] != second["digest"]
 
 
