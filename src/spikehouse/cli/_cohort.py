@@ -6,6 +6,7 @@ import importlib.util
 import inspect
 import json
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
@@ -50,6 +51,12 @@ Data: TypeAlias = Annotated[
     ),
 ]
 MemoryLimit: TypeAlias = Annotated[str, typer.Option(help="Memory of each worker.")]
+AcceptChanged: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--accept-changed-function", help="Keep the results of an earlier text of the function."
+    ),
+]
 
 
 def run(
@@ -78,6 +85,7 @@ def run(
     data: Data = "auto",
     memory_limit: MemoryLimit = "3GB",
     seed: Annotated[int, typer.Option(help="Seed of all sessions.")] = 0,
+    accept_changed_function: AcceptChanged = False,
     session: Annotated[
         list[int] | None, typer.Option("--session", help="Only this session; may be repeated.")
     ] = None,
@@ -125,6 +133,7 @@ def run(
                 memory_limit=memory_limit,
                 seed=seed,
                 task=_choose_task(task, of),
+                accept_changed_function=accept_changed_function,
             )
             _conclude(found, out)
 
@@ -145,7 +154,8 @@ def find_function(name: str, cohort: Cohort) -> tuple[Callable[..., Any], dict[s
 
     if name in READY:
         return READY[name], cohort.ready_parameters
-    file, _, function = name.rpartition(":")
+    is_file = Path(name).expanduser().is_file()
+    file, _, function = (name, "", "") if is_file else name.rpartition(":")
     path = Path(file).expanduser()
     if not file or not path.is_file():
         raise NotFoundError(
@@ -157,6 +167,11 @@ def find_function(name: str, cohort: Cohort) -> tuple[Callable[..., Any], dict[s
         for key, value in vars(_load(path)).items()
         if inspect.isfunction(value) and not key.startswith("_")
     }
+    if is_file:
+        raise NotFoundError(
+            f"{name} is a file without a function: write {name}:FUNCTION; it has "
+            f"{', '.join(functions) or 'none'}"
+        )
     if function not in functions:
         choices = describe_choices(function, functions)
         raise NotFoundError(f"there is no function {function!r} in {path}: {choices}")
@@ -179,6 +194,16 @@ def _load(path: Path) -> Any:  # noqa: ANN401 - a module
             f"{path} calls sys.exit({error.code!r}) when it is loaded, so nothing was computed: "
             'put that below if __name__ == "__main__":'
         ) from error
+    except Exception as error:
+        lines = [
+            step.lineno
+            for step in traceback.extract_tb(error.__traceback__)
+            if step.filename == str(path.absolute())
+        ]
+        place = f", line {lines[-1]}" if lines else ""
+        raise InvalidArgumentError(
+            f"{path}{place} cannot be loaded: {type(error).__name__}: {error}"
+        ) from error
     return module
 
 
@@ -191,9 +216,21 @@ def _parse(words: list[str]) -> dict[str, Any]:
         try:
             parameters[name] = json.loads(value)
         except ValueError:
+            if _is_json(f"[{value}]") and value:
+                raise InvalidArgumentError(
+                    f"--parameter {word} is no list: write {name}=[{value}]"
+                ) from None
             # quotes of a text may be left out
             parameters[name] = value
     return parameters
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _choose_task(task: int | None, of: int | None) -> tuple[int, int] | None:
@@ -228,6 +265,7 @@ def retry(
     workers: Workers = None,
     data: Data = "auto",
     memory_limit: MemoryLimit = "3GB",
+    accept_changed_function: AcceptChanged = False,
     source: Sources = None,
     cache: Cache = None,
     host: Host = None,
@@ -268,6 +306,7 @@ def retry(
                 data=data,  # type: ignore[arg-type]  # it checks
                 memory_limit=memory_limit,
                 seed=facts["seed"],
+                accept_changed_function=accept_changed_function,
             )
             _conclude(found, None)
 

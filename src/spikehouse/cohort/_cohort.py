@@ -62,7 +62,16 @@ def _offer(function: Callable[..., pd.DataFrame]) -> Callable[..., CohortRun]:
         results: str | Path | None = None,
         **options: Any,  # noqa: ANN401 - of the function and of `map`
     ) -> CohortRun:
-        own = set(signature(Cohort.map).parameters) & set(options)
+        fixed = {"self", "f", "parameters", "results"}
+        of_map = [name for name in signature(Cohort.map).parameters if name not in fixed]
+        valid = [*(one.name for one in ready.list_options(function)), *of_map]
+        for name in options:
+            if name not in valid:
+                raise InvalidArgumentError(
+                    f"{function.__name__} has no parameter {name!r}: "
+                    f"{describe_choices(name, [*valid, 'results'])}"
+                )
+        own = set(of_map) & set(options)
         given = {key: value for key, value in options.items() if key not in own}
         return self.map(
             function,
@@ -193,6 +202,7 @@ class Cohort:
         seed: int = 0,
         task: tuple[int, int] | None = None,
         progress: bool | None = None,
+        accept_changed_function: bool = False,
     ) -> CohortRun:
         """Compute a function for every session, and keep the results.
 
@@ -227,6 +237,9 @@ class Cohort:
             share ``results``.
         progress
             Whether to draw a progress bar; None leaves it to ``SPIKEHOUSE_PROGRESS``.
+        accept_changed_function
+            Go on in a folder of another function, such as a mended one: what is done is kept, and
+            ``_run.json`` has both texts and the sessions of the earlier one.
 
         Returns
         -------
@@ -272,7 +285,7 @@ class Cohort:
         work = Work(self._project, f, described["file"], given, self._filters, data, own_seed)
         part = _take_part(session_ids, task)
         order = Order(work, Engine(workers, client, memory_limit), part, on_error, progress)
-        made = CohortRun._begin(results, run, order)
+        made = CohortRun._begin(results, run, order, accepts=accept_changed_function)
         if f in ready.READY.values():
             made._join = self._join
         return made

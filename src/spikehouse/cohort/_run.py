@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 import tempfile
 import time
 import warnings
@@ -20,7 +21,7 @@ import pandas as pd
 
 from spikehouse.cohort._engine import Engine
 from spikehouse.cohort._store import ResultsFolder
-from spikehouse.cohort._tables import SESSION
+from spikehouse.cohort._tables import SESSION, to_frames, unify_types
 from spikehouse.cohort._task import Outcome, Work
 from spikehouse.errors import (
     CohortError,
@@ -80,14 +81,16 @@ class CohortRun:
         self._scratch: tempfile.TemporaryDirectory[str] | None = None
 
     @classmethod
-    def _begin(cls, results: str | Path | None, run: dict[str, Any], order: Order) -> CohortRun:
+    def _begin(
+        cls, results: str | Path | None, run: dict[str, Any], order: Order, *, accepts: bool
+    ) -> CohortRun:
         """Compute the sessions of an order that are not done."""
         scratch = None
         if results is None:
             scratch = tempfile.TemporaryDirectory(prefix="spikehouse-cohort-")
             results = scratch.name
         folder = ResultsFolder(Path(results).expanduser().absolute())
-        folder.begin(run)
+        folder.begin(run, accepts_function=accepts)
         made = cls(folder.path)
         made._order, made._scratch = order, scratch
         if scratch is not None:
@@ -147,10 +150,12 @@ class CohortRun:
         states = Counter(records["state"])
         parts = [f"{states['done']} done", f"{states['failed']} failed"]
         parts.append(f"{n_sessions - len(records)} to do")
+        why = "; errors in .failures" if states["failed"] else ""
         read = describe_bytes(int(records["n_bytes"].sum()))
         lasted = _describe_time(float(records["seconds"].sum()))
         return (
-            f"{self._name}: {', '.join(parts)}; {lasted} of computing; {read} read; in {self.path}"
+            f"{self._name}: {', '.join(parts)}; {lasted} of computing; {read} read; "
+            f"in {self.path}{why}"
         )
 
     def frame(self) -> pd.DataFrame:
@@ -160,7 +165,8 @@ class CohortRun:
         -------
         DataFrame
             Column session_id, then those of the function's results; sorted by session, within a
-            session in the order of its result. Columns that a session does not have are NaN there.
+            session in the order of its result. Columns that a session does not have are NaN there;
+            integers above 2**53 beside missing or other values are Int64, UInt64 or objects.
             Results of a method of a cohort such as ``psth`` have session_type, full_genotype and
             sex as well, and those of units ecephys_structure_acronym and probe_vertical_position
             [µm from the tip], unless the run was only opened by its path.
@@ -172,13 +178,14 @@ class CohortRun:
         """
         import pyarrow.parquet as pq
 
-        tables = []
-        for session_id in self._list_done():
-            table = pq.ParquetFile(self._folder.partition(session_id)).read().to_pandas()
-            table.insert(0, SESSION, np.int64(session_id))
-            tables.append(table)
+        tables, session_ids = [], self._list_done()
+        for session_id in session_ids:
+            tables.append(pq.ParquetFile(self._folder.partition(session_id)).read())
         # a session without rows must not change the types of the others
-        kept = [table for table in tables if len(table)] or tables[:1]
+        found = list(zip(session_ids, to_frames(tables), strict=True))
+        for session_id, table in found:
+            table.insert(0, SESSION, np.int64(session_id))
+        kept = [table for _, table in found if len(table)] or [found[0][1]]
         whole: pd.DataFrame = pd.concat(kept, ignore_index=True)
         return whole if self._join is None else self._join(whole)
 
@@ -189,7 +196,7 @@ class CohortRun:
         -------
         pyarrow.dataset.Dataset
             One fragment for each session, and a column session_id. Columns whose types differ
-            between sessions have a type that holds both.
+            between sessions have a type that holds both, in the end text.
 
         Raises
         ------
@@ -201,10 +208,8 @@ class CohortRun:
         import pyarrow.parquet as pq
 
         paths = [self._folder.partition(session_id) for session_id in self._list_done()]
-        schemas = [pq.read_schema(path) for path in paths]
-        schema = pa.unify_schemas(
-            [*schemas, pa.schema([(SESSION, pa.int64())])], promote_options="permissive"
-        )
+        schema = unify_types([pq.ParquetFile(path) for path in paths])
+        schema = schema.append(pa.field(SESSION, pa.int64()))
         flavour = ds.partitioning(pa.schema([(SESSION, pa.int64())]), flavor="hive")
         found = ds.dataset(
             [str(path) for path in paths],
@@ -282,7 +287,7 @@ class CohortRun:
                 raise KeyboardInterrupt(self._say_what_is_kept(n_all)) from None
         if warned:
             more = f", and {len(warned) - 1} more: see .records" if len(warned) > 1 else ""
-            warnings.warn(f"{warned[0]}{more}", stacklevel=4)
+            warnings.warn(f"{warned[0]}{more}", stacklevel=_count_own_frames())
 
     def _say_what_is_kept(self, n_all: int) -> str:
         assert self._order is not None
@@ -376,6 +381,14 @@ def _write_all(
             waiting -= done
             yield from (future.result() for future in done)
         yield from (future.result() for future in waiting)
+
+
+def _count_own_frames() -> int:
+    """Return the stacklevel of the first caller outside the package."""
+    package, frame, level = __name__.partition(".")[0], sys._getframe(1), 1
+    while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] == package:
+        frame, level = frame.f_back, level + 1
+    return level
 
 
 def _make_error(text: str, record: dict[str, Any]) -> CohortError:

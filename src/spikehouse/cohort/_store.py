@@ -90,7 +90,7 @@ class ResultsFolder:
             ) from error
         return document
 
-    def begin(self, run: dict[str, Any]) -> None:
+    def begin(self, run: dict[str, Any], *, accepts_function: bool = False) -> None:
         """Note what the results are of, or check that it is what they are of already."""
         lock = self.path / RECORDS / "run.lock"
         # of a folder that comes from elsewhere
@@ -99,9 +99,11 @@ class ResultsFolder:
         with hold_lock(lock):
             if (self.path / RUN_FILE).exists():
                 known = self.read_run()
+                before = known
+                known = self._accept(known, run) if accepts_function else known
                 self._check_same(known, run)
                 sessions = sorted({*known["sessions"], *run["sessions"]})
-                if sessions == known["sessions"]:
+                if sessions == known["sessions"] and known is before:
                     return
                 run = {**known, "sessions": sessions}
             elif any(self.path.glob(f"{PREFIX}*")):
@@ -110,6 +112,18 @@ class ResultsFolder:
                     "results of: choose another folder, or empty this one"
                 )
             _write(self.path / RUN_FILE, _encode(run))
+
+    def _accept(self, known: dict[str, Any], run: dict[str, Any]) -> dict[str, Any]:
+        """Return what the results are of, with another function and the earlier one."""
+        if known["function"]["digest"] == run["function"]["digest"]:
+            return known
+        done = [
+            record["session_id"]
+            for record in self.read_records(known["sessions"])
+            if record["state"] == "done"
+        ]
+        earlier = [*known.get("earlier_functions", []), {**known["function"], "done": done}]
+        return {**known, "function": run["function"], "earlier_functions": earlier}
 
     def _check_same(self, known: dict[str, Any], run: dict[str, Any]) -> None:
         differences = []
@@ -128,9 +142,16 @@ class ResultsFolder:
         if known["survey"] != run["survey"]:
             differences.append("another survey: its units are others")
         if differences:
+            is_changed = known["function"]["digest"] != run["function"]["digest"]
+            hint = (
+                ", or keep what is done with accept_changed_function=True, in the command "
+                "--accept-changed-function"
+                if is_changed
+                else ""
+            )
             raise InvalidArgumentError(
                 f"{self.path} holds results of another run, and results of the two would be "
-                f"mixed: {'; '.join(differences)}\nUse another folder for results="
+                f"mixed: {'; '.join(differences)}\nUse another folder of results{hint}"
             )
         changed = [
             f"{name} {known['versions'].get(name)} → {version}"

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import numbers
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from spikehouse.errors import InvalidArgumentError, describe_value
 
-__all__ = ["to_parquet", "to_table"]
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+__all__ = ["to_frames", "to_parquet", "to_table", "unify_types"]
+
+# integers up to it are floats without loss
+MOST_EXACT = 2**53
 
 VALUE = "value"
 SESSION = "session_id"
@@ -73,7 +81,7 @@ def _to_frame(result: Any) -> pd.DataFrame:  # noqa: ANN401
         is_free = result.name is not None and result.name not in result.index.names
         if result.index.nlevels == 1 and result.index.name is None:
             result = result.rename_axis("index")
-        return result.to_frame(result.name if is_free else VALUE)
+        return pd.DataFrame(result.to_frame(result.name if is_free else VALUE))
     if isinstance(result, dict):
         if all(np.ndim(value) == 0 for value in result.values()):
             return pd.DataFrame([result])
@@ -113,3 +121,79 @@ def to_parquet(table: pd.DataFrame) -> bytes:
             f"the table cannot be written: {reason}. Every column needs values of one type"
         ) from error
     return bytes(sink.getvalue())
+
+
+def to_frames(tables: Sequence[pa.Table]) -> list[pd.DataFrame]:
+    """Return tables for pandas, with types that keep all digits of integers when joined."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    types: dict[str, set[pa.DataType]] = {}
+    big, is_partial = set(), set()
+    names = {name for table in tables for name in table.column_names}
+    for table in tables:
+        if not len(table):
+            continue
+        is_partial |= names - set(table.column_names)
+        for field, column in zip(table.schema, table.columns, strict=True):
+            types.setdefault(field.name, set()).add(field.type)
+            if column.null_count:
+                is_partial.add(field.name)
+            if pa.types.is_integer(field.type):
+                bounds = pc.min_max(column).as_py()
+                if any(abs(one or 0) > MOST_EXACT for one in bounds.values()):
+                    big.add(field.name)
+    exact = {}
+    for name in big:
+        kinds = {one for one in types[name] if not pa.types.is_null(one)}
+        if name in is_partial or len(types[name]) > 1:
+            is_signed = all(map(pa.types.is_signed_integer, kinds))
+            is_unsigned = all(map(pa.types.is_unsigned_integer, kinds))
+            exact[name] = "Int64" if is_signed else "UInt64" if is_unsigned else "object"
+    frames = []
+    for table in tables:
+        frame = table.to_pandas()
+        for name in exact.keys() & set(table.column_names):
+            frame[name] = pd.Series(table[name].to_pylist(), dtype=exact[name])
+        frames.append(frame)
+    return frames
+
+
+def unify_types(files: Iterable[pq.ParquetFile]) -> pa.Schema:
+    """Return a schema that holds the columns of all files."""
+    import pyarrow as pa
+
+    types: dict[str, set[pa.DataType]] = {}
+    big = set()
+    for file in files:
+        for i, field in enumerate(file.schema_arrow):
+            kind = field.type
+            kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+            types.setdefault(field.name, set()).add(kind)
+            if not pa.types.is_integer(kind):
+                continue
+            for group in range(file.metadata.num_row_groups):
+                facts = file.metadata.row_group(group).column(i).statistics
+                if facts and facts.has_min_max and max(abs(facts.min), abs(facts.max)) > MOST_EXACT:
+                    big.add(field.name)
+    return pa.schema([(name, _unify(kinds, is_big=name in big)) for name, kinds in types.items()])
+
+
+def _unify(kinds: set[pa.DataType], *, is_big: bool) -> pa.DataType:
+    import pyarrow as pa
+
+    known = sorted((one for one in kinds if not pa.types.is_null(one)), key=str)
+    if len(known) < 2:
+        return known[0] if known else pa.null()
+    integers = [pa.types.is_integer(one) for one in known]
+    if is_big and not (all(integers) and pa.uint64() not in known):
+        return pa.decimal128(20, 0) if all(integers) else pa.string()
+    if all(map(pa.types.is_timestamp, known)) and all(one.tz for one in known):
+        return pa.timestamp("ns", "UTC")
+    # a truth is a number beside numbers
+    wide = [pa.int8() if pa.types.is_boolean(one) else one for one in known]
+    try:
+        schemas = [pa.schema([("", one)]) for one in wide]
+        return pa.unify_schemas(schemas, promote_options="permissive").field(0).type
+    except (pa.ArrowTypeError, pa.ArrowInvalid):
+        return pa.string()

@@ -311,7 +311,13 @@ def list_presentations(session: EcephysSession, stimulus: str) -> pd.DataFrame:
 
     names = ANALYSES[stimulus].names if stimulus in ANALYSES else (stimulus,)
     shown = [name for name in names if name in session.stimulus_names]
-    return session.get_stimulus_table(shown or [stimulus], missing="nan")
+    try:
+        return session.get_stimulus_table(shown or [stimulus], missing="nan")
+    except NotFoundError as error:
+        raise NotFoundError(
+            f"{error}. Sessions of this type do not show it: select others with session_type=, "
+            f"which is {session.session_type!r} here"
+        ) from error
 
 
 def make_edges(window: tuple[float, float], bin_width: float) -> npt.NDArray[np.float64]:

@@ -41,6 +41,8 @@ def run(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", sys.path.copy())
     (tmp_path / "own_functions.py").write_text(FUNCTIONS)
+    (tmp_path / "broken.py").write_text("\nint('x')\n")
+    (tmp_path / "exits.py").write_text("raise SystemExit(0)\n")
 
     def call(*words: str, place: bool = True) -> tuple[int, str, str]:
         where = ("--source", "demo", "--size", "tiny", "--cache", "cache") if place else ()
@@ -163,6 +165,11 @@ def test_metrics__of_a_structure(run: Run) -> None:
         (("run", "own_functions.py:cont", "--results", "r"), "no function 'cont' in own_functions"),
         (("run", "own_functions.py:_hidden", "--results", "r"), "no function '_hidden'"),
         (("run", "no.py:count", "--results", "r"), "no.py:count is not FILE:FUNCTION: there is"),
+        (("run", "own_functions.py", "--results", "r"), "write own_functions.py:FUNCTION; it has"),
+        (("run", "broken.py:f", "--results", "r"), "broken.py, line 2 cannot be loaded: Value"),
+        (("run", "exits.py:f", "--results", "r"), "exits.py calls sys.exit(0)"),
+        (("psth", "--results", "r", "-p", "window=-0.1,0.5"), "write window=[-0.1,0.5]"),
+        (("psth", "--results", "r", "-p", "stimulis=flashes"), "did you mean 'stimulus'"),
         (("run", "count", "--results", "r"), "count is not FILE:FUNCTION"),
         (("run", "own_functions.py:count"), "results would be lost: give --results FOLDER"),
         (("metrics", "--results", "r", "-p", "stimulus"), "--parameter stimulus is not NAME=VALUE"),

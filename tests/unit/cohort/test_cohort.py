@@ -222,6 +222,97 @@ def test_frame__columns_of_other_sessions_and_types(cohort: Cohort) -> None:
     )
 
 
+BIG = 2**60 + 1
+MIXED: dict[str, list[Any]] = {
+    "big and missing": [{"x": BIG, "y": 1}, {"y": 1}, {"x": 1, "y": 1}],
+    "big and missing within": [
+        pd.DataFrame({"x": pd.array([BIG, None], dtype="Int64")}),
+        {"x": 2},
+        {"x": 3},
+    ],
+    "big and a float": [{"x": BIG}, {"x": 0.5}, {"x": 2}],
+    "signed and unsigned": [{"x": BIG}, {"x": 2**63 + 1}, {"x": -1}],
+    "nan and text": [{"x": np.nan}, {"x": "a"}, {"x": "b"}],
+    "truth and number": [{"x": True}, {"x": 3}, {"x": 0}],
+    "number and text": [{"x": 1}, {"x": "a"}, {"x": "b"}],
+    "categories and text": [
+        pd.DataFrame({"x": pd.Categorical(["b"])}),
+        {"x": "a"},
+        {"x": "c"},
+    ],
+    "time zones": [
+        {"x": pd.Timestamp("2020-01-01", tz="UTC")},
+        {"x": pd.Timestamp("2020-01-01", tz="Europe/Berlin")},
+        {"x": pd.Timestamp("2020-01-01", tz="UTC")},
+    ],
+}
+
+
+@pytest.mark.parametrize("name", MIXED)
+def test_frame__and_dataset_of_mixed_types(cohort: Cohort, name: str) -> None:
+    given = MIXED[name]
+    run = cohort.map(lambda session: given[IDS.index(session.ecephys_session_id)])
+    frame = run.frame()
+    expected = [
+        value
+        for one in given
+        for value in (one["x"] if isinstance(one, pd.DataFrame) else [one.get("x")])
+    ]
+    for found, value in zip(frame["x"], expected, strict=True):
+        assert (pd.isna(found) and pd.isna(value)) or found == value
+    rows = run.dataset().to_table().sort_by("session_id").column("x").to_pylist()
+    assert len(rows) == len(expected)
+    for found, value in zip(rows, expected, strict=True):
+        if isinstance(found, str) and not pd.isna(value):
+            assert found == str(value)
+        else:
+            assert pd.isna(value) or found == value
+
+
+def test_map__a_changed_function_is_accepted_by_name(cohort: Cohort, tmp_path: Path) -> None:
+    def first(session: Any) -> int:
+        return 1 if session.ecephys_session_id == IDS[0] else int("x")
+
+    def mended(session: Any) -> int:
+        return 2
+
+    cohort.map(first, results=tmp_path)
+    with pytest.raises(InvalidArgumentError, match="accept_changed_function=True, in the command"):
+        cohort.map(mended, results=tmp_path)
+    run = cohort.map(mended, results=tmp_path, accept_changed_function=True)
+    assert run.frame()["value"].tolist() == [1, 2, 2]
+    earlier = run.facts["earlier_functions"]
+    assert [(one["name"].rpartition(".")[2], one["done"]) for one in earlier] == [
+        ("first", IDS[:1])
+    ]
+    assert "return 2" in run.facts["function"]["source"]
+    cohort.map(mended, results=tmp_path)
+
+
+@pytest.mark.parametrize("name", ["f", "parameters", "worker"])
+def test_psth__unknown_options(cohort: Cohort, name: str) -> None:
+    with pytest.raises(InvalidArgumentError, match=f"psth has no parameter '{name}': .*Valid"):
+        cohort.psth(**{name: 2})
+
+
+def test_psth__a_stimulus_that_sessions_lack(project: EcephysProjectCache) -> None:
+    sessions = project.cohort(session_type="functional_connectivity").sessions.index[:1]
+    run = project.cohort(session_ids=sessions).psth(stimulus="natural_scenes")
+    assert len(run.failures) == 1
+    assert "select others with session_type=" in run.failures["message"].iloc[0]
+    assert repr(run).endswith("; errors in .failures")
+
+
+def test_map__warns_where_it_is_called(cohort: Cohort) -> None:
+    def warn(session: Any) -> int:
+        warnings.warn("careful", stacklevel=1)
+        return 1
+
+    with pytest.warns(UserWarning, match="careful") as caught:
+        cohort.map(warn)
+    assert {Path(one.filename).name for one in caught} == {"test_cohort.py"}
+
+
 # --- arguments
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import linecache
 import os
+import pickle
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,6 +17,7 @@ import pytest
 
 from spikehouse.cohort import Cohort
 from spikehouse.cohort._describe import describe_function
+from spikehouse.cohort._functions import pack
 from spikehouse.errors import InvalidArgumentError
 
 MODULE = """
@@ -249,6 +251,17 @@ def test_describe_function__is_the_same_in_every_process(tmp_path: Path) -> None
     assert len(found) == 1
 
 
+def test_pack__caches_of_functools_travel(tmp_path: Path) -> None:
+    text = "import functools\n@functools.lru_cache(3)\ndef k(x):\n    return x + 1\n"
+    compute = load(
+        tmp_path, f"{text}def compute(s):\n    return k(1), k.cache_parameters()\n"
+    ).compute
+    packed = pack(compute, compute)
+    # workers cannot import it
+    del sys.modules["analysis_of_mine"]
+    assert pickle.loads(packed)(None) == (2, {"maxsize": 3, "typed": False})
+
+
 def test_map__what_cannot_be_compared_is_never_taken_for_the_same(
     cohort: Cohort, tmp_path: Path
 ) -> None:
@@ -306,7 +319,7 @@ def test_map__a_changed_function_is_refused(cohort: Cohort, tmp_path: Path) -> N
         cohort.map(changed, results=results)
     message = str(caught.value)
     assert "-LIMIT = 3\n+LIMIT = 4" in message
-    assert "Use another folder for results=" in message
+    assert "Use another folder of results, or keep what is done with" in message
     same = load(tmp_path, text).compute
     for options, difference in (
         ({"parameters": {"factor": 2}}, "parameters: factor was null and is 2"),
