@@ -11,7 +11,6 @@ import importlib.util
 import inspect
 import io
 import linecache
-import pickle
 import sys
 import sysconfig
 import textwrap
@@ -20,6 +19,7 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from pathlib import Path
+from pickle import Pickler
 from typing import Any
 
 import numpy as np
@@ -158,13 +158,13 @@ class _Reader:
         )  # fmt: skip
         render = self.render
 
-        class Pickler(pickle.Pickler):
+        class Described(Pickler):
             def persistent_id(self, one: Any) -> str | None:  # noqa: ANN401
                 is_ours = isinstance(one, special) or "__wrapped__" in getattr(one, "__dict__", ())
                 return render(one) if is_ours else None
 
         sink = io.BytesIO()
-        pickler = Pickler(sink, protocol=5)
+        pickler = Described(sink, protocol=5)
         pickler.fast = is_fast
         pickler.dump(value)
         return sink.getvalue()
