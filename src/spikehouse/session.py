@@ -369,6 +369,23 @@ class EcephysSession:
         metrics = self.api.get_unit_metrics()
         return self.units.join(metrics[[name for name in metrics if name not in self.units]])
 
+    def count_filtered_units(self) -> pd.DataFrame:
+        """Count the units that the filters of this session leave out.
+
+        Returns
+        -------
+        DataFrame
+            Index ``filter``: the keyword of each limit in force, after a first row "" of all units
+            of the file. Columns condition (in words), failing_count (units that fail it) and
+            remaining_count (units that meet it and those before it). An adapter that does not
+            filter has the first row alone.
+        """
+        if hasattr(self.api, "count_filtered_units"):
+            counts: pd.DataFrame = self.api.count_filtered_units()
+            return counts
+        columns = {"condition": ["sorted"], "failing_count": [0], "remaining_count": self.num_units}
+        return pd.DataFrame(columns, index=pd.Index([""], name="filter"))
+
     @property
     def structure_acronyms(self) -> list[Any]:
         """The brain structures of the channels in order of channels; missing outside the brain."""

@@ -16,8 +16,8 @@ class SessionSource(Protocol):
     """The methods with which a session reads its data."""
 
     # Any object with these methods works; a session calls only those that it needs. An adapter
-    # that subclasses this overrides the methods for which the recording has data. Two more are
-    # called if they are there: ``close`` and ``count_out_of_brain_units``.
+    # that subclasses this overrides the methods for which the recording has data. Three more are
+    # called if they are there: ``close``, ``count_out_of_brain_units``, ``count_filtered_units``.
 
     def test(self) -> object:
         """Check the source; called when a session is made with ``test=True``."""

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from spikehouse.catalogue.filters import LISTED_UNITS, UnitFilter, filter_units
+from spikehouse.catalogue.filters import (
+    LISTED_UNITS,
+    UnitFilter,
+    count_filtered,
+    filter_units,
+)
 from spikehouse.catalogue.metrics import annotate_metrics, join_units, tidy_metrics
 from spikehouse.catalogue.tables import (
     COUNTED_COLUMNS,
@@ -19,6 +24,7 @@ __all__ = [
     "SurveyTables",
     "UnitFilter",
     "annotate_metrics",
+    "count_filtered",
     "filter_units",
     "join_units",
     "list_channels",

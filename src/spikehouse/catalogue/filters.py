@@ -52,6 +52,16 @@ class UnitFilter:
 # the published numbers (40 010 units, 99 180 without limits) include units outside the brain
 LISTED_UNITS = UnitFilter(filter_out_of_brain_units=False)
 
+_NO_FLAGS = {"filter_by_validity": False, "filter_out_of_brain_units": False}
+# each limit in words
+_CONDITIONS = {
+    "amplitude_cutoff_maximum": "amplitude_cutoff ≤ {:g}",
+    "presence_ratio_minimum": "presence_ratio ≥ {:g}",
+    "isi_violations_maximum": "isi_violations ≤ {:g}",
+    "filter_by_validity": "quality is good",
+    "filter_out_of_brain_units": "in a structure of the brain",
+}
+
 
 def filter_units(
     units: pd.DataFrame,
@@ -91,3 +101,30 @@ def mask_units(
     if filters.filter_by_validity and "quality" in units.columns:
         keep &= (units["quality"] == "good").to_numpy(dtype=bool)
     return keep
+
+
+def count_filtered(
+    units: pd.DataFrame,
+    *,
+    filters: UnitFilter,
+    brain_channel_ids: pd.Index | None = None,
+    channel_column: str = "ecephys_channel_id",
+) -> pd.DataFrame:
+    """Count for each limit the units that fail it, and those that meet it and all before it.
+
+    The first row is of all units, before any limit.
+    """
+    kept = np.ones(len(units), dtype=bool)
+    rows = [("", "sorted", 0, len(units))]
+    for name, condition in _CONDITIONS.items():
+        limit = getattr(filters, name)
+        if limit is None or limit is False:
+            continue
+        alone = UnitFilter(**{**dict.fromkeys(_LIMITS), **_NO_FLAGS, name: limit})
+        meets = mask_units(
+            units, filters=alone, brain_channel_ids=brain_channel_ids, channel_column=channel_column
+        )
+        kept &= meets
+        rows.append((name, condition.format(limit), int((~meets).sum()), int(kept.sum())))
+    columns = ["filter", "condition", "failing_count", "remaining_count"]
+    return pd.DataFrame(rows, columns=columns).set_index("filter")

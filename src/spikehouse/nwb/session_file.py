@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
-from spikehouse.catalogue import UnitFilter, filter_units
+from spikehouse.catalogue import UnitFilter, count_filtered, filter_units
 from spikehouse.errors import InvalidArgumentError, NotFoundError, describe_choices, describe_value
 from spikehouse.nwb._validate_columns import check_table
 from spikehouse.nwb.hdf5 import Hdf5File, NwbPath
@@ -172,7 +172,17 @@ class NwbSessionFile:
         everywhere = replace(self.filters, filter_out_of_brain_units=False)
         return len(self._select_units(everywhere)) - len(self.get_units())
 
+    def count_filtered_units(self) -> pd.DataFrame:
+        """Count the units that each filter leaves out."""
+        units, where = self._read_units(self.filters)
+        return count_filtered(units, filters=self.filters, **where)
+
     def _select_units(self, filters: UnitFilter) -> pd.DataFrame:
+        units, where = self._read_units(filters)
+        return filter_units(units, filters=filters, **where)
+
+    def _read_units(self, filters: UnitFilter) -> tuple[pd.DataFrame, dict[str, Any]]:
+        """Read all units, checked for the columns that the filters need, and how to place them."""
         channels = self.get_channels()
         units = read_units(self.file)
         limits = {
@@ -183,12 +193,8 @@ class NwbSessionFile:
         }
         asked = [name for name, limit in limits.items() if limit is not None]
         check_table(self.file.group(UNITS), units, required=asked)
-        return filter_units(
-            units,
-            filters=filters,
-            brain_channel_ids=channels.index[channels["structure_acronym"].notna()],
-            channel_column="peak_channel_id",
-        )
+        in_brain = channels.index[channels["structure_acronym"].notna()]
+        return units, {"brain_channel_ids": in_brain, "channel_column": "peak_channel_id"}
 
     def get_unit_metrics(self) -> pd.DataFrame:
         """Return the published tuning metrics by unit id; no columns without a cache."""
