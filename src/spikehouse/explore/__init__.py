@@ -1,0 +1,1 @@
+"""The recordings in a browser."""
