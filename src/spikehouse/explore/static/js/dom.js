@@ -12,6 +12,8 @@ export function h(spec, attributes, ...children) {
     if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
     else if (name === "style") Object.assign(element.style, value);
     else if (name === "dataset") Object.assign(element.dataset, value);
+    // beside the classes of the spec
+    else if (name === "className") element.className = [...classes, value].join(" ").trim();
     else if (name in element && typeof value !== "string") element[name] = value;
     else element.setAttribute(name, value === true ? "" : value);
   }
