@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 
+from spikehouse.analysis.autocorrelograms import compute_autocorrelograms
 from spikehouse.analysis.connections import (
     compute_connections,
     compute_directionality,
@@ -49,6 +50,7 @@ from spikehouse.analysis.optotagging import OptotagOptions, compute_optotagging
 from spikehouse.analysis.receptive_fields import (
     compute_receptive_field_maps,
     compute_receptive_field_metrics,
+    fit_receptive_fields,
 )
 from spikehouse.analysis.responses import (
     compute_conditionwise_psth,
@@ -73,6 +75,7 @@ __all__ = [
     "adjust_p_values",
     "compute_area_comparisons",
     "compute_area_statistics",
+    "compute_autocorrelograms",
     "compute_average_speed",
     "compute_conditionwise_psth",
     "compute_connections",
@@ -105,6 +108,7 @@ __all__ = [
     "compute_time_to_first_spike",
     "compute_timescales",
     "find_connections",
+    "fit_receptive_fields",
     "list_analyses",
     "smooth_rates",
 ]

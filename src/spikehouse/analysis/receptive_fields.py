@@ -16,6 +16,8 @@ from spikehouse.analysis.checks import Definition, divide
 from spikehouse.analysis.common import common_metrics
 from spikehouse.analysis.inputs import StimulusResponses
 from spikehouse.analysis.rf_shapes import (
+    GaussianFit,
+    ThresholdedMap,
     fit_2d_gaussian,
     invert_rf,
     is_rf_inverted,
@@ -212,6 +214,79 @@ def compute_receptive_field_metrics(
     return table[list(RF_COLUMNS)]
 
 
+def fit_receptive_fields(maps: xr.DataArray, *, mask_threshold: float = 0.5) -> xr.Dataset:
+    """Outline the receptive field in each map, and fit a Gaussian to it.
+
+    Parameters
+    ----------
+    maps
+        What :func:`compute_receptive_field_maps` gives: dims unit_id, y_position, x_position, with
+        azimuth and elevation [degrees].
+    mask_threshold
+        How many standard deviations of the smoothed map below its peak the outline is drawn.
+
+    Returns
+    -------
+    Dataset
+        By unit_id: ``mask`` (y_position, x_position), the part of the map around its peak, without
+        any position where the smoothed map is the same everywhere; ``center_azimuth`` and
+        ``center_elevation``, the centre of the fitted Gaussian, ``width`` and ``height``, its
+        standard deviations [degrees]; ``baseline`` and ``peak`` [unit of the maps], the Gaussian's
+        value far away and at its centre; NaN where ``is_fitted`` is False, which means that the
+        map does not determine a Gaussian on the screen; ``is_suppressed``, whether the field is
+        where the unit fires less, and the Gaussian was fitted upside down.
+
+    Notes
+    -----
+    Mask, fit and its conditions are those of azimuth_rf … on_screen_rf in
+    :func:`compute_receptive_field_metrics`; but azimuth_rf and elevation_rf are the centre of mass
+    of the mask, and here those of the Gaussian.
+    """
+    order = ("unit_id", "y_position", "x_position")
+    if set(maps.dims) != set(order) or not {"azimuth", "elevation"} <= set(maps.coords):
+        raise InvalidArgumentError(
+            f"maps have the dimensions {maps.dims} and coordinates {tuple(maps.coords)}; give what "
+            "compute_receptive_field_maps returns"
+        )
+    maps = maps.transpose(*order)
+    values = maps.to_numpy().astype(np.float64)
+    part, is_suppressed, fit = _find_shapes(values, mask_threshold, definition="corrected")
+    # a suppressed map was fitted as its largest value minus the map
+    level = np.where(is_suppressed, np.nanmax(values, axis=(1, 2), initial=-np.inf), 0.0)
+    sign = np.where(is_suppressed, -1.0, 1.0)
+    azimuth, elevation = maps["azimuth"].to_numpy(), maps["elevation"].to_numpy()
+    step_x, step_y = _spacing(azimuth), _spacing(elevation)
+    found = {
+        # a centre may lie in the outer half of a position at the edge; row 0 is the top
+        "center_azimuth": azimuth[0] + fit.center_x * step_x,
+        "center_elevation": elevation[0] - fit.center_y * step_y,
+        "width": fit.width_x * step_x,
+        "height": fit.width_y * step_y,
+        "baseline": level + sign * fit.baseline,
+        "peak": level + sign * (fit.baseline + fit.peak_height),
+    }
+    return xr.Dataset(
+        {
+            "mask": (order, part.mask),
+            **{name: ("unit_id", np.where(fit.is_fitted, a, np.nan)) for name, a in found.items()},
+            "is_fitted": ("unit_id", fit.is_fitted),
+            "is_suppressed": ("unit_id", is_suppressed),
+        },
+        coords={name: maps.coords[name] for name in (*order, "azimuth", "elevation")},
+        attrs={"units": maps.attrs.get("units", "")},
+    )
+
+
+def _find_shapes(
+    maps: npt.NDArray[np.generic], mask_threshold: float, *, definition: Definition
+) -> tuple[ThresholdedMap, npt.NDArray[np.bool_], GaussianFit]:
+    """Find the part around the peak, whether it is suppression, and the Gaussian of maps."""
+    part = threshold_rf(maps, mask_threshold, definition=definition)
+    is_inverted = is_rf_inverted(part.mask)
+    upright = np.where(is_inverted[:, None, None], invert_rf(maps), maps)
+    return part, is_inverted, fit_2d_gaussian(upright, definition=definition)
+
+
 def _shape_metrics(
     maps: npt.NDArray[np.generic],
     positions: _Positions,
@@ -222,9 +297,7 @@ def _shape_metrics(
     """Compute the columns that depend on the maps alone."""
     if mask_threshold is None:
         mask_threshold = 1.0 if definition == "published" else 0.5
-    part = threshold_rf(maps, mask_threshold, definition=definition)
-    inverted = is_rf_inverted(part.mask)[:, None, None]
-    fit = fit_2d_gaussian(np.where(inverted, invert_rf(maps), maps), definition=definition)
+    part, _, fit = _find_shapes(maps, mask_threshold, definition=definition)
     is_fitted, on_screen = fit.is_fitted, fit.is_fitted
     if definition == "published":
         # the numbers of the last step, whether or not the fit converged

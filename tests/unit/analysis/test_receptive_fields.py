@@ -11,6 +11,7 @@ from spikehouse.analysis.receptive_fields import (
     RF_COLUMNS,
     compute_receptive_field_maps,
     compute_receptive_field_metrics,
+    fit_receptive_fields,
 )
 from spikehouse.analysis.rf_shapes import (
     fit_2d_gaussian,
@@ -533,3 +534,59 @@ def test_fit_2d_gaussian__finds_the_true_sizes_of_simulated_units(demo):
     assert np.median(size / seen) == pytest.approx(1, abs=0.15)
     off_x = np.abs(10 * fit.center_x - 40 - truth["rf_x_position"][responds])
     assert off_x.median() < 3
+
+
+# --- fits of maps
+
+
+def test_fit_receptive_fields__finds_a_planted_field_and_its_size():
+    maps = compute_receptive_field_maps(make_responses([bump(-10, 20)]))
+    found = fit_receptive_fields(maps).sel(unit_id=100)
+    assert bool(found["is_fitted"])
+    assert not bool(found["is_suppressed"])
+    # the middle of the screen is called 50, 10
+    assert abs(found["center_azimuth"].item() - 40) < 0.5
+    assert abs(found["center_elevation"].item() - 30) < 0.5
+    assert abs(found["width"].item() - 12) < 0.5
+    assert abs(found["peak"].item() - 20) < 0.5
+    assert abs(found["baseline"].item()) < 0.5
+    assert found["mask"].sel(x_position=-10, y_position=20)
+    assert not found["mask"].sel(x_position=40, y_position=-40)
+
+
+def test_fit_receptive_fields__agrees_with_the_metrics_of_the_same_responses():
+    responses = make_responses([bump(0, 0), bump(10, -20, peak=40), lambda x, y: 3])
+    found = fit_receptive_fields(compute_receptive_field_maps(responses))
+    metrics = compute_receptive_field_metrics(responses, n_resamples=10)
+    # heights of maps differ, sums there and means here: the fits end within rounding
+    np.testing.assert_allclose(found["width"], metrics["width_rf"], rtol=1e-4)
+    np.testing.assert_allclose(found["height"], metrics["height_rf"], rtol=1e-4)
+    np.testing.assert_array_equal(found["is_fitted"], metrics["on_screen_rf"])
+    np.testing.assert_array_equal(
+        found["mask"].sum(["y_position", "x_position"]) * 100, metrics["area_rf"]
+    )
+
+
+def test_fit_receptive_fields__of_a_suppressed_unit_is_where_it_fires_less():
+    dip = bump(20, 10)
+    maps = compute_receptive_field_maps(make_responses([lambda x, y: 25 - dip(x, y)]))
+    found = fit_receptive_fields(maps).sel(unit_id=100)
+    assert bool(found["is_suppressed"])
+    assert abs(found["center_azimuth"].item() - 70) < 0.5
+    assert abs(found["peak"].item() - 5) < 0.5
+    assert abs(found["baseline"].item() - 25) < 0.5
+
+
+def test_fit_receptive_fields__of_silent_units_is_nan_and_of_no_units_empty():
+    maps = compute_receptive_field_maps(make_responses([lambda x, y: 0]))
+    found = fit_receptive_fields(maps)
+    assert not found["is_fitted"].any()
+    assert not found["mask"].any()
+    assert np.isnan(found["center_azimuth"]).all()
+    assert fit_receptive_fields(maps[:0]).sizes["unit_id"] == 0
+
+
+def test_fit_receptive_fields__of_another_array_says_what_to_give():
+    maps = compute_receptive_field_maps(make_responses([bump(0, 0)]))
+    with pytest.raises(InvalidArgumentError, match="give what compute_receptive_field_maps"):
+        fit_receptive_fields(maps.sel(unit_id=100))
