@@ -118,7 +118,8 @@ CASES: dict[str, Case] = {
         {"values": STOPS, "areas": AREA},
     ),
     "analysis.compute_area_statistics": (
-        analysis.compute_area_statistics, {"values": STOPS, "areas": AREA}
+        lambda **given: analysis.compute_area_statistics(**given, n_resamples=5),
+        {"values": STOPS, "areas": AREA, "sessions": BLOCK},
     ),
     "analysis.compute_hierarchy_correlation": (
         lambda **given: analysis.compute_hierarchy_correlation(**given, n_resamples=5).to_frame(),

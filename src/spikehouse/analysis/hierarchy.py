@@ -31,9 +31,14 @@ MIN_AREAS = 3
 
 
 def compute_area_statistics(
-    values: npt.ArrayLike, areas: npt.ArrayLike, *, n_resamples: int = 1000, seed: int = 0
+    values: npt.ArrayLike,
+    areas: npt.ArrayLike,
+    sessions: npt.ArrayLike | None = None,
+    *,
+    n_resamples: int = 1000,
+    seed: int = 0,
 ) -> pd.DataFrame:
-    """Compute the mean of a measure in every area, with confidence intervals over units.
+    """Compute the mean of a measure in every area, with confidence intervals.
 
     Parameters
     ----------
@@ -41,6 +46,8 @@ def compute_area_statistics(
         The measure of each unit, shape (n_units,); NaN where there is none.
     areas
         Acronym of the area of each unit, shape (n_units,); units with a missing one are left out.
+    sessions
+        Id of the session of each unit, shape (n_units,), for intervals over sessions.
     n_resamples, seed
         Number and seed of the resamples.
 
@@ -49,6 +56,8 @@ def compute_area_statistics(
     DataFrame
         Index area, those of ``HIERARCHY_SCORES`` first and in its order: n; mean; half_width, the
         paper's; ci_low and ci_high, which hold 95 % of the means of units drawn with replacement.
+        With sessions also n_sessions, and ci_low and ci_high hold 95 % of the means when sessions
+        are drawn with replacement, then units within each; NaN of one session.
 
     Notes
     -----
@@ -57,30 +66,40 @@ def compute_area_statistics(
     that of all by as much as a mean of n varies around its expectation.
 
     Both take units for independent draws. They are not: units of a session share a mouse, a probe
-    and a state. See `compute_hierarchy_correlation` for intervals over sessions.
+    and a state. Give their sessions for an interval that allows for it.
 
     References
     ----------
     Siegle et al. (2021), Nature 592, 86, doi:10.1038/s41586-020-03171-x, Fig. 3.
     """
-    data = _check_units(values, areas)
+    data = _check_units(values, areas, sessions)
     _check_resamples(n_resamples, least=1)
     rng = np.random.default_rng(seed)
     rows = []
     for code in range(len(data.names)):
-        own = data.values[data.codes == code]
+        here = data.codes == code
+        own = data.values[here]
         half = len(own) // 2
         halves = [own[rng.permutation(len(own))[:half]].mean() if half else np.nan
                   for _ in range(n_resamples)]  # fmt: skip
-        drawn = [own[rng.integers(0, len(own), len(own))].mean() for _ in range(n_resamples)]
+        numbers = np.unique(data.sessions[here], return_inverse=True)[1]
+        if sessions is None:
+            drawn = [own[rng.integers(0, len(own), len(own))].mean() for _ in range(n_resamples)]
+        elif numbers.max() > 0:
+            order = np.argsort(numbers, kind="stable")
+            draws = (_draw_units(np.bincount(numbers), rng) for _ in range(n_resamples))
+            drawn = [own[order[units]].mean() for units in draws]
+        else:
+            drawn = [np.nan]
         low, high = np.quantile(drawn, [0.025, 0.975])
         width = np.quantile(halves, 0.975) - np.mean(halves)
-        rows.append((len(own), own.mean(), width, low, high))
-    return pd.DataFrame(
+        rows.append((len(own), own.mean(), width, low, high, numbers.max() + 1))
+    table = pd.DataFrame(
         rows,
-        columns=["n", "mean", "half_width", "ci_low", "ci_high"],
+        columns=["n", "mean", "half_width", "ci_low", "ci_high", "n_sessions"],
         index=pd.Index(data.names, name="area", dtype=object),
     )
+    return table if sessions is not None else table.drop(columns="n_sessions")
 
 
 def compute_area_comparisons(values: npt.ArrayLike, areas: npt.ArrayLike) -> pd.DataFrame:
@@ -271,16 +290,21 @@ def _resample_sessions(
     order = np.argsort(data.sessions, kind="stable")
     values, codes = data.values[order], data.codes[order]
     size = np.bincount(data.sessions)
-    first = np.cumsum(size) - size
     means = np.full((n_resamples, len(x)), np.nan)
     for row in means:
-        drawn = rng.integers(0, len(size), len(size))
-        n_each = size[drawn]
-        within = (rng.random(n_each.sum()) * np.repeat(n_each, n_each)).astype(np.intp)
-        units = np.repeat(first[drawn], n_each) + within
+        units = _draw_units(size, rng)
         n = np.bincount(codes[units], minlength=len(x))
         np.divide(np.bincount(codes[units], values[units], len(x)), n, out=row, where=n > 0)
     return _fit_lines(np.where(np.isnan(means), np.nan, x), means)
+
+
+def _draw_units(size: Ints, rng: np.random.Generator) -> Ints:
+    """Draw sessions of these sizes with replacement, then units within each: places of units."""
+    first = np.cumsum(size) - size
+    drawn = rng.integers(0, len(size), len(size))
+    n_each = size[drawn]
+    within = (rng.random(n_each.sum()) * np.repeat(n_each, n_each)).astype(np.intp)
+    return np.asarray(np.repeat(first[drawn], n_each) + within)
 
 
 def _fit_lines(x: Floats, y: Floats) -> tuple[Floats, Floats]:

@@ -32,6 +32,29 @@ def test_compute_area_statistics__puts_areas_in_the_order_of_the_hierarchy():
     assert table["ci_low"].tolist() == [4, 5, 2, 1]
 
 
+def test_compute_area_statistics__of_sessions_vary_as_sessions_do(rng):
+    # six sessions of 500 equal units each: only sessions differ
+    levels = np.arange(6.0)
+    values, sessions = np.repeat(levels, 500), np.repeat(levels, 500)
+    units = compute_area_statistics(values, ["VISp"] * 3000).loc["VISp"]
+    row = compute_area_statistics(values, ["VISp"] * 3000, sessions).loc["VISp"]
+    drawn = rng.choice(levels, (20_000, 6)).mean(axis=1)
+    assert row[["ci_low", "ci_high"]].tolist() == pytest.approx(
+        np.quantile(drawn, [0.025, 0.975]).tolist(), abs=0.2
+    )
+    assert row["n_sessions"] == 6
+    assert units["ci_high"] - units["ci_low"] < (row["ci_high"] - row["ci_low"]) / 10
+    assert "n_sessions" not in units
+
+
+def test_compute_area_statistics__of_one_session_have_no_interval():
+    areas = ["VISp", "VISp", "LGd", "LGd"]
+    table = compute_area_statistics([1, 3, 5, 7], areas, [8, 8, 8, 9], n_resamples=20)
+    assert table["mean"].tolist() == [6, 2]
+    assert table["n_sessions"].tolist() == [2, 1]
+    assert table["ci_low"].notna().tolist() == [True, False]
+
+
 def test_compute_area_comparisons__sign_and_adjustment(rng):
     values = np.r_[rng.normal(0, 1, 50), rng.normal(2, 1, 50), rng.normal(2, 1, 50)]
     table = compute_area_comparisons(values, np.repeat(["VISp", "VISam", "LGd"], 50))
