@@ -7,9 +7,9 @@ message says what is valid.
 from __future__ import annotations
 
 from spikehouse.errors import guard_public
-from spikehouse.reproduce.run import Reproduction, reproduce
+from spikehouse.reproduce.run import Reproduction, compare_tables, reproduce
 from spikehouse.reproduce.studies import STUDIES
 
-__all__ = ["STUDIES", "Reproduction", "reproduce"]
+__all__ = ["STUDIES", "Reproduction", "compare_tables", "reproduce"]
 
 guard_public(globals())

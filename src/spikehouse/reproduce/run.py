@@ -162,9 +162,7 @@ def reproduce(
             else:
                 table = _read(part, cache, files, cohort.sessions, log)
         if table is None:
-            findings[part.name] = Findings(
-                reasons={(figure, ""): "only with --from spikes" for figure in part.figures}
-            )
+            findings[part.name] = _ask_for_spikes(part)
             continue
         data[part.name] = table
         findings[part.name] = part.summarize(table)
@@ -195,6 +193,41 @@ def reproduce(
         f"Wrote {page}, and all values to results.parquet" + (f"\n{SIMULATED}" if simulated else "")
     )
     return made
+
+
+def compare_tables(study: str, cache: EcephysProjectCache) -> pd.DataFrame:
+    """Compute what the released tables have of a study, and compare it, without writing anything.
+
+    Parameters
+    ----------
+    study
+        One of ``STUDIES``.
+    cache
+        The cache of the survey.
+
+    Returns
+    -------
+    DataFrame
+        The ``values`` of a :class:`Reproduction`.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no such study.
+    """
+    if study not in STUDIES:
+        raise NotFoundError(f"there is no study {study!r}: {describe_choices(study, STUDIES)}")
+    chosen = STUDIES[study]
+    units = read_units(cache, cache.cohort(session_type=chosen.session_type, **NO_LIMITS).sessions)
+    findings = {
+        part.name: part.summarize(units) if part.is_tabulated else _ask_for_spikes(part)
+        for part in chosen.parts
+    }
+    return compare(findings, read_published(study), is_simulated=is_simulated(units))
+
+
+def _ask_for_spikes(part: Part) -> Findings:
+    return Findings(reasons={(figure, ""): "only with --from spikes" for figure in part.figures})
 
 
 def _read(
