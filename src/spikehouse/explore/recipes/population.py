@@ -1,0 +1,209 @@
+"""Recipes of the view of a population: all units over time, and what happened meanwhile."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy.linalg import eigh
+
+from spikehouse.analysis import HIERARCHY_SCORES, compute_time_to_first_spike
+from spikehouse.errors import InvalidArgumentError, NotFoundError, SpikehouseError
+from spikehouse.spikes import count_spikes
+
+if TYPE_CHECKING:
+    from spikehouse.session import EcephysSession
+
+Floats = npt.NDArray[np.float64]
+
+HEAVY: frozenset[str] = frozenset()
+
+
+def population_span(session: EcephysSession) -> dict[str, Any]:
+    """Return when the recording starts and stops [s], and the blocks of stimuli."""
+    blocks = pd.DataFrame(columns=["start_time", "stop_time", "stimulus_name", "stimulus_block"])
+    stops = []
+    # an adapter may have none of these
+    absent = (SpikehouseError, AttributeError, KeyError, NotImplementedError)
+    with contextlib.suppress(*absent):
+        blocks = session.get_stimulus_epochs()[blocks.columns]
+        stops.append(blocks["stop_time"].max())
+    with contextlib.suppress(*absent):
+        stops.append(session.optogenetic_stimulation_epochs["stop_time"].max())
+    with contextlib.suppress(*absent):
+        stops.append(session.running_speed["end_time"].max())
+    known = [float(stop) for stop in stops if pd.notna(stop)]
+    if not known:
+        known = [times[-1] for times in session.spike_times.values() if len(times)]
+    # a bin wide at least
+    return {"start": 0.0, "stop": float(max([*known, 0.1])), "blocks": blocks}
+
+
+def order_units(
+    session: EcephysSession,
+    *,
+    order: Literal["depth", "area", "latency", "rate", "component"] = "depth",
+    stimulus: str = "flashes",
+    bin: float = 10.0,
+) -> dict[str, Any]:
+    """Return the units in order: by depth, area, time to first spike, rate or first component."""
+    units = session.units
+    table = pd.DataFrame(index=units.index.rename("unit_id"))
+    table["probe"] = units["probe_description"]
+    table["structure"] = units.get("ecephys_structure_acronym")
+    # from the tip of the probe: the surface of the brain is at its largest value
+    table["depth_um"] = units["probe_vertical_position"].astype(float)
+    table["firing_rate"] = units["firing_rate"].astype(float) if "firing_rate" in units else np.nan
+    by_depth, is_rising = ["probe", "depth_um"], [True, False]
+    if order == "area":
+        ranks = {name: rank for rank, name in enumerate(HIERARCHY_SCORES)}
+        rank = table["structure"].map(ranks).fillna(len(ranks))
+        table = table.assign(rank=rank).sort_values(
+            ["rank", "structure", *by_depth], ascending=[True, True, *is_rising], kind="stable"
+        )
+        return {"units": table.drop(columns="rank"), "order": order, "unit": ""}
+    table = table.sort_values(by_depth, ascending=is_rising, kind="stable")
+    if order == "depth":
+        return {"units": table, "order": order, "unit": ""}
+    if order == "latency":
+        onsets = session.get_stimulus_table(stimulus)["start_time"]
+        found = compute_time_to_first_spike(session, table.index, onsets)
+        table["value"], unit = found["time_to_first_spike"], "s"
+    elif order == "rate":
+        if table["firing_rate"].isna().all():
+            raise NotFoundError("the units of this session have no firing_rate to order them by")
+        table["value"], unit = -table["firing_rate"], "spikes/s"
+    else:
+        whole = population_span(session)
+        counted = population_counts(session, span=(whole["start"], whole["stop"]), bin=bin)
+        weights = pd.Series(_weigh_units(counted["counts"]), counted["unit_ids"])
+        table["value"], unit = -weights, ""
+    table = table.sort_values("value", kind="stable", na_position="last")
+    if order != "latency":
+        table["value"] = -table["value"]
+    return {"units": table, "order": order, "unit": unit}
+
+
+def _weigh_units(counts: npt.NDArray[Any]) -> Floats:
+    """Return the weight of each unit in the first principal component of the z-scored counts."""
+    centred = counts - counts.mean(axis=1, keepdims=True)
+    spread = centred.std(axis=1, keepdims=True)
+    scored = np.divide(centred, spread, out=np.zeros_like(centred), where=spread > 0)
+    last = (len(scored) - 1, len(scored) - 1)
+    weights: Floats = eigh(scored @ scored.T, subset_by_index=last)[1][:, 0]
+    # its sign is arbitrary: let most units fire with it
+    return weights if weights.sum() >= 0 else -weights
+
+
+def population_counts(
+    session: EcephysSession,
+    *,
+    unit_ids: tuple[int, ...] = (),
+    span: tuple[float, float] = (0.0, 100.0),
+    bin: float = 0.1,
+) -> dict[str, Any]:
+    """Count the spikes of all units, or of some, in bins that begin at multiples of their width."""
+    chosen = list(unit_ids) or list(session.spike_times)
+    edges = _make_edges(span, bin)
+    counts = count_spikes(session, chosen, edges[None, :])[0].T
+    return {
+        "unit_ids": np.asarray(chosen, dtype=np.int64),
+        "edges": edges,
+        "counts": counts.astype(np.min_scalar_type(counts.max(initial=0))),
+    }
+
+
+def _make_edges(span: tuple[float, float], bin: float) -> Floats:
+    """Return the edges of bins that cover a window, all of them at whole tenths of a second."""
+    start, stop = span
+    step = round(bin * 10)
+    if step < 1 or abs(step - bin * 10) > 1e-6:
+        raise InvalidArgumentError(f"bin={bin:g} s; valid: multiples of 0.1 s, such as 0.1 or 5")
+    if not start < stop:
+        raise InvalidArgumentError(
+            f"span=({start:g}, {stop:g}) s is empty; valid: a start before the stop"
+        )
+    first = int(np.floor(round(start * 10, 6) / step))
+    last = int(np.ceil(round(stop * 10, 6) / step))
+    # divided, so that every edge is the number nearest to its tenth
+    return np.arange(first, last + 1) * step / 10
+
+
+def population_spikes(
+    session: EcephysSession,
+    *,
+    unit_ids: tuple[int, ...] = (),
+    window: tuple[float, float] = (0.0, 1.0),
+) -> dict[str, Any]:
+    """List the spikes of units in a window: times [s], and for each the place of its unit."""
+    spike_times = session.spike_times
+    chosen = list(unit_ids) or list(spike_times)
+    trains = []
+    for unit_id in chosen:
+        times = spike_times[unit_id]
+        trains.append(times[slice(*np.searchsorted(times, window))])
+    sizes = [len(train) for train in trains]
+    return {
+        "unit_ids": np.asarray(chosen, dtype=np.int64),
+        "times": np.concatenate([np.empty(0), *trains]),
+        "rows": np.repeat(np.arange(len(chosen), dtype=np.min_scalar_type(len(chosen))), sizes),
+    }
+
+
+def area_rates(
+    session: EcephysSession, *, span: tuple[float, float] = (0.0, 100.0), bin: float = 0.1
+) -> dict[str, Any]:
+    """Compute the mean rate [spikes/s] of the units of each structure in bins."""
+    found = population_counts(session, span=span, bin=bin)
+    return _average_structures(session.units, found)
+
+
+def _average_structures(units: pd.DataFrame, found: dict[str, Any]) -> dict[str, Any]:
+    """Average the counts of units over those of each structure."""
+    structure = units.get("ecephys_structure_acronym", pd.Series(dtype=object))
+    structure = structure.reindex(found["unit_ids"])
+    names, numbers = structure.dropna().unique().tolist(), structure.value_counts()
+    edges = found["edges"]
+    rates = [found["counts"][(structure == name).to_numpy()].mean(axis=0) for name in names]
+    return {
+        "structures": names,
+        "n_units": np.array([numbers[name] for name in names], dtype=np.int64),
+        "edges": edges,
+        "rates": np.array(rates).reshape(len(names), len(edges) - 1) / np.diff(edges),
+    }
+
+
+def lfp_traces(
+    session: EcephysSession,
+    *,
+    probe_id: int,
+    window: tuple[float, float] = (0.0, 2.0),
+    n_channels: int = 12,
+) -> dict[str, Any]:
+    """Read the LFP [µV] of channels spread evenly along a probe, from the top."""
+    lfp = session.get_lfp(probe_id)
+    try:
+        channels = session.channels.loc[session.channels.index.isin(lfp["channel"].to_numpy())]
+        channels = channels.sort_values("probe_vertical_position", ascending=False, kind="stable")
+        places = np.linspace(0, len(channels) - 1, min(n_channels, len(channels)))
+        chosen = channels.iloc[places.round().astype(int)]
+        # [start, stop), as for spikes
+        until = np.nextafter(window[1], -np.inf)
+        part = lfp.sel(time=slice(window[0], until)).sel(channel=chosen.index.to_numpy()).load()
+        if not part.sizes["time"]:
+            raise NotFoundError(
+                f"probe {probe_id} has no LFP from {window[0]:g} to {window[1]:g} s; it lasts from "
+                f"{float(lfp['time'][0]):g} to {float(lfp['time'][-1]):g} s"
+            )
+    finally:
+        lfp.close()
+    return {
+        "channel_ids": chosen.index.to_numpy(),
+        "depth_um": chosen["probe_vertical_position"].to_numpy(dtype=np.float64),
+        "structures": chosen["ecephys_structure_acronym"].tolist(),
+        "times": part["time"].to_numpy(),
+        "values": (part.to_numpy().T * 1e6).astype(np.float32),
+    }
