@@ -103,11 +103,9 @@ def test_structure_counts__add_up_to_the_tables_of_the_cache(cache: EcephysProje
     assert (
         answer["by_structure"]["unit_count"].groupby(level=0).sum().to_dict() == counted.to_dict()
     )
-    everything = survey.structure_counts(cache, **NO_LIMITS)["by_session"]
-    assert (everything["unit_count"] == everything["sorted_count"]).all()
-    assert (everything["sorted_count"] > counted).all()
-    strict = survey.structure_counts(cache, amplitude_cutoff_maximum=0.001)["by_session"]
-    assert strict["unit_count"].sum() < counted.sum()
+    everything = cache.get_units(**NO_LIMITS)["ecephys_session_id"].value_counts()
+    assert answer["by_session"]["sorted_count"].to_dict() == everything.to_dict()
+    assert (answer["by_session"]["sorted_count"] > counted).all()
 
 
 def test_structures__of_the_survey_have_a_colour(cache: EcephysProjectCache) -> None:
@@ -119,17 +117,6 @@ def test_structures__of_the_survey_have_a_colour(cache: EcephysProjectCache) -> 
 
 
 # --- a session
-
-
-def test_facts__of_a_file_and_of_an_adapter_that_knows_little(opened: EcephysSession) -> None:
-    known = session.facts(opened)
-    assert known["session_id"] == SESSION_ID
-    assert known["num_units"] == len(opened.units)
-    assert known["is_simulated"] is True
-    little = session.facts(EcephysSession(Recording()))  # type: ignore[arg-type]
-    assert little["session_id"] is None
-    assert little["num_units"] == 0
-    assert little["num_probes"] == 1
 
 
 def test_timeline__has_every_presentation_and_the_invalid_intervals() -> None:

@@ -1,9 +1,8 @@
-"""Recipes of one session: facts, stimuli and behaviour over time, and its probes."""
+"""Recipes of one session: stimuli and behaviour over time, and its probes."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,35 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from spikehouse import EcephysSession
-from spikehouse.errors import SpikehouseError
 from spikehouse.schema import list_structures
-
-
-def facts(session: EcephysSession) -> dict[str, Any]:
-    """Describe the animal, the recording and how much is in it; None is unknown."""
-    return {
-        "session_id": _ask(lambda: session.ecephys_session_id),
-        "session_type": _ask(lambda: session.session_type),
-        "specimen_name": _ask(lambda: session.specimen_name),
-        "full_genotype": _ask(lambda: session.full_genotype),
-        "sex": _ask(lambda: session.sex),
-        "age_in_days": _ask(lambda: session.age_in_days),
-        "start": _ask(lambda: session.session_start_time.isoformat(sep=" ")),
-        "is_simulated": _ask(lambda: session.is_simulated),
-        "num_units": _ask(lambda: session.num_units),
-        "num_probes": _ask(lambda: session.num_probes),
-        "num_channels": _ask(lambda: session.num_channels),
-        "num_presentations": _ask(lambda: session.num_stimulus_presentations),
-        "notes": session.notes,
-    }
-
-
-def _ask(read: Callable[[], Any]) -> Any:  # noqa: ANN401 - whatever the session says
-    """Return what a session says of itself; None if its adapter does not know."""
-    try:
-        return read()
-    except (SpikehouseError, AttributeError, NotImplementedError, KeyError):
-        return None
 
 
 def timeline(session: EcephysSession) -> dict[str, Any]:

@@ -42,21 +42,9 @@ def files(
     return {"files": pd.DataFrame(rows).astype({"probe_id": float, "n_bytes": float})}
 
 
-def structure_counts(
-    cache: EcephysProjectCache,
-    *,
-    amplitude_cutoff_maximum: float | None = 0.1,
-    presence_ratio_minimum: float | None = 0.95,
-    isi_violations_maximum: float | None = 0.5,
-    filter_by_validity: bool = True,
-) -> dict[str, Any]:
-    """Count the units of each session and structure that pass the filters, and all sorted units."""
-    units = cache.get_units(
-        filter_by_validity=filter_by_validity,
-        amplitude_cutoff_maximum=amplitude_cutoff_maximum,
-        presence_ratio_minimum=presence_ratio_minimum,
-        isi_violations_maximum=isi_violations_maximum,
-    )
+def structure_counts(cache: EcephysProjectCache) -> dict[str, Any]:
+    """Count the units of each session and structure that pass the default filters."""
+    units = cache.get_units()
     unfiltered = cache.get_units(
         filter_by_validity=False,
         amplitude_cutoff_maximum=None,

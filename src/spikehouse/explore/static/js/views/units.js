@@ -1,0 +1,308 @@
+import { formatNumber, niceTicks } from "../axes.js";
+import { follow } from "../app.js";
+import { toCsv } from "../api.js";
+import { theme } from "../colors.js";
+import { download, fill, h } from "../dom.js";
+import { Facet, countValues, passing, swatch } from "../facets.js";
+import { DEFAULT_FILTERS } from "../filters.js";
+import { list, text } from "../state.js";
+import { CanvasSurface } from "../surface.js";
+import { Grid } from "../table.js";
+
+const USUAL = ["probe_description", "ecephys_structure_acronym", "probe_vertical_position", "firing_rate", "snr", "waveform_duration", "waveform_amplitude", "isi_violations", "presence_ratio", "amplitude_cutoff"];
+const RANGES = ["firing_rate", "snr", "waveform_duration"];
+const SHORT = { probe_description: "probe", ecephys_structure_acronym: "structure", probe_vertical_position: "depth" };
+// "snr:2..,firing_rate:0.5..20": the limits of numeric columns in a link
+const LIMIT = /^(\w+):(-?[\d.e+-]*)\.\.(-?[\d.e+-]*)$/;
+const NO_STRUCTURE = "none";
+
+export const view = {
+  path: "/s/:key/units", name: "units", title: () => "Units",
+  params: { q: text(), structure: list(), probe: list(), limits: list(), off: list(), columns: list(), ranges: list(), sort: text() },
+  keys: [["j  k", "next or previous unit"], ["Enter", "open the unit"], ["/", "search"]],
+  async mount(root, ctx) {
+    const [{ units, columns }, { filters }] = await Promise.all([ctx.api("units"), ctx.api("unit_filters").catch(() => ({ filters: null }))]);
+    if (!units.length) return showNone(root, ctx, filters);
+    return mountTable(root, ctx, { units, described: columns, filters });
+  },
+};
+
+function showNone(root, ctx, filters) {
+  const all = filters?.length ? filters.columns.remaining_count[0] : 0;
+  fill(root, h("div.view-head", h("div", h("h1", "Units"), h("p.muted", all ? `None of the ${formatNumber(all)} sorted units passes the filters.` : "This session has no units."))), all ? h("div", { style: { maxWidth: "320px" } }, inForce(ctx, filters)) : null);
+  return {};
+}
+
+/** The key of the same session without filters, or with them again. */
+const otherKey = (key) => (key.endsWith("-all") ? key.slice(0, -4) : `${key}-all`);
+
+const otherLink = (ctx, words) => h("a.small", { href: `/s/${encodeURIComponent(otherKey(ctx.path.key))}/units`, onclick: follow }, words);
+
+/** What the session's own filters left out, with the way to open it without them. */
+function inForce(ctx, filters) {
+  const { filter, condition, failing_count: failing, remaining_count: left } = filters.columns;
+  return h("fieldset.facet", h("legend", "Quality"),
+    Array.from(filter, (name, i) => (name ? h("label.fixed", h("input", { type: "checkbox", checked: true, disabled: true }), h("span.facet-label", { title: condition[i] }, condition[i]), h("span.number", { title: "units that it leaves out" }, `−${formatNumber(failing[i])}`)) : null)),
+    otherLink(ctx, `Open all ${formatNumber(left[0])} units to change these`));
+}
+
+function mountTable(root, ctx, { units, described, filters }) {
+  const { ids, length } = units;
+  const data = units.columns;
+  const meanings = new Map(Array.from({ length: described.length }, (_, i) => [described.columns.name[i], described.row(i)]));
+  const structureOf = (data.ecephys_structure_acronym ?? data.structure_acronym ?? []).length ? (i) => (data.ecephys_structure_acronym ?? data.structure_acronym)[i] ?? NO_STRUCTURE : () => NO_STRUCTURE;
+  const probeOf = (i) => data.probe_description?.[i] ?? "–";
+  const set = (patch) => ctx.set(patch, { replace: true });
+  const isNumber = (name) => ArrayBuffer.isView(data[name]);
+  const isFiltered = filters?.length > 1;
+  const switchable = filters && !isFiltered ? DEFAULT_FILTERS.filter(({ key }) => data[key]) : [];
+
+  const summary = h("p.facts");
+  const search = h("input", { type: "search", placeholder: "Search id, structure, probe", "aria-label": "Search units", value: ctx.state.q, oninput: () => set({ q: search.value }) });
+  const quality = h("fieldset.facet", { hidden: !switchable.length }, h("legend", "Quality"));
+  const facetColumn = h("div.facets");
+  const rangeColumn = h("div.ranges");
+  const tableColumn = h("div.table-column");
+  const selectionLine = h("p.selection", { role: "status" });
+  const clear = () => { search.value = ""; set({ q: "", structure: [], probe: [], limits: [], off: [] }); };
+  fill(root, h("div.view-head", h("div", h("h1", "Units"), summary),
+    h("button.button", { type: "button", onclick: chooseColumns }, "Columns"),
+    h("button.button", { type: "button", onclick: save, title: "The rows and columns shown, as CSV" }, "Save CSV")),
+  h("div.browse.two", h("details.filters", { open: innerWidth > 800 }, h("summary", "Filter"), search, facetColumn, isFiltered ? inForce(ctx, filters) : quality, rangeColumn), h("div.table-column", selectionLine, tableColumn)));
+
+  const facets = {
+    structure: new Facet(facetColumn, { title: "Structure", top: 6, label: (name) => (name === NO_STRUCTURE ? "outside the brain" : [swatch(name), ` ${name}`]), change: (structure) => set({ structure }) }),
+    probe: new Facet(facetColumn, { title: "Probe", change: (probe) => set({ probe }) }),
+  };
+  const ranges = new Map();
+  const addRange = h("select", { "aria-label": "Filter by another column", onchange: () => { set({ ranges: [...shownRanges(ctx.state), addRange.value] }); } });
+  const open = (row) => ctx.go(ctx.link("u", ids[row]));
+  const grid = new Grid(tableColumn, { label: "Units", columns: makeColumns(ctx.state), sort: ctx.state.sort, onSort: (sort) => set({ sort }), open, onCurrent: () => {} });
+
+  function shownRanges(state) {
+    const limited = state.limits.map((limit) => LIMIT.exec(limit)?.[1]).filter(Boolean);
+    return [...new Set([...RANGES, ...state.ranges, ...limited])].filter((name) => data[name] && isNumber(name));
+  }
+
+  function makeColumns(state) {
+    const names = (state.columns.length ? state.columns : USUAL).filter((name) => data[name]);
+    return [
+      { key: units.index, label: "unit", values: ids, format: String, numeric: false, width: 104, render: (cell, row) => fill(cell, h("a", { href: ctx.link("u", ids[row]), tabindex: "-1", onclick: follow }, String(ids[row]))), meaning: "Id of the unit." },
+      ...names.map((name) => {
+        const { unit, meaning } = meanings.get(name) ?? {};
+        const column = { key: name, label: SHORT[name] ?? name.replace(/^waveform_/, ""), unit, meaning: [name !== (SHORT[name] ?? name) ? name : null, meaning].filter(Boolean).join(": "), values: data[name], narrow: ["probe_description", "waveform_amplitude", "isi_violations", "presence_ratio", "amplitude_cutoff", "waveform_duration"].includes(name) ? false : undefined };
+        if (/(^|_)id$|_index$/.test(name)) column.format = (value) => (value === null || Number.isNaN(value) ? "–" : String(value));
+        if (name.endsWith("structure_acronym")) column.render = (cell, row) => fill(cell, data[name][row] === null ? h("span.muted", "–") : [swatch(data[name][row]), ` ${data[name][row]}`]);
+        return column;
+      }),
+    ];
+  }
+
+  function parseLimits(state) {
+    const limits = new Map();
+    for (const limit of state.limits) {
+      const [, name, lo, hi] = LIMIT.exec(limit) ?? [];
+      const ends = [lo === "" ? -Infinity : Number(lo), hi === "" ? Infinity : Number(hi)];
+      if (name && data[name] && isNumber(name) && !ends.some(Number.isNaN)) limits.set(name, ends);
+      else ctx.notice(`Ignored in this link: ${limit}. Limits read like snr:2.. or firing_rate:0.5..20.`);
+    }
+    return limits;
+  }
+
+  function setLimit(name, lo, hi) {
+    const limits = parseLimits(ctx.state);
+    if (lo === -Infinity && hi === Infinity) limits.delete(name); else limits.set(name, [lo, hi]);
+    set({ limits: [...limits].map(([key, [a, b]]) => `${key}:${a === -Infinity ? "" : a}..${b === Infinity ? "" : b}`) });
+  }
+
+  let shape = "";
+  function update(state) {
+    if (search.value !== state.q) search.value = state.q;
+    const limits = parseLimits(state);
+    const words = state.q.toLowerCase().split(/\s+/).filter(Boolean);
+    const names = shownRanges(state);
+    const on = switchable.filter(({ key }) => !state.off.includes(key));
+    const tests = [
+      state.structure.length ? (i) => state.structure.includes(structureOf(i)) : null,
+      state.probe.length ? (i) => state.probe.includes(probeOf(i)) : null,
+      words.length ? (i) => { const all = `${ids[i]} ${structureOf(i)} ${probeOf(i)}`.toLowerCase(); return words.every((word) => all.includes(word)); } : null,
+      ...switchable.map(({ key, passes }) => (state.off.includes(key) ? null : (i) => passes(data[key][i]))),
+      ...names.map((name) => { const ends = limits.get(name); return ends ? (i) => data[name][i] >= ends[0] && data[name][i] <= ends[1] : null; }),
+    ];
+    const { rows, without } = passing(length, tests);
+    facets.structure.show(countValues(length, without(0), structureOf), state.structure);
+    facets.probe.show(countValues(length, without(1), probeOf), state.probe, [...new Set(Array.from({ length }, (_, i) => probeOf(i)))].sort());
+    fill(quality, h("legend", "Quality"), switchable.map(({ key, words: label, passes }, k) => {
+      const keep = without(3 + k);
+      let failing = 0;
+      for (let i = 0; i < length; i++) if (keep(i) && !passes(data[key][i])) failing++;
+      const isOn = !state.off.includes(key);
+      return h("label", h("input", { type: "checkbox", checked: isOn, value: key, onchange: () => set({ off: isOn ? [...state.off, key] : state.off.filter((one) => one !== key) }) }),
+        h("span.facet-label", label), h("span.number", { title: isOn ? "units that it removes" : "units that it would remove" }, `−${formatNumber(failing)}`));
+    }), ctx.path.key.endsWith("-all") ? otherLink(ctx, "Open with the default filters") : null);
+    const nextShape = names.join();
+    if (nextShape !== shape) { shape = nextShape; buildRanges(names); }
+    names.forEach((name, k) => ranges.get(name).show(without(3 + switchable.length + k), limits.get(name)));
+    const columnShape = state.columns.join();
+    if (update.columns !== columnShape) { update.columns = columnShape; grid.setColumns(makeColumns(state)); }
+    if (grid.options.sort !== state.sort) grid.setSort(state.sort);
+    grid.setRows(rows, "No unit passes these filters.");
+    describe(state, rows, limits, on);
+  }
+
+  function describe(state, rows, limits, on) {
+    const parts = [
+      state.structure.join(" or "), state.probe.join(" or "), state.q ? `“${state.q}”` : "",
+      ...[...limits].map(([name, [lo, hi]]) => (lo === -Infinity ? `${name} ≤ ${formatNumber(hi)}` : hi === Infinity ? `${name} ≥ ${formatNumber(lo)}` : `${name} ${formatNumber(lo)} to ${formatNumber(hi)}`)),
+    ].filter(Boolean);
+    const isWhole = rows.length === length && !state.sort;
+    const label = [...parts, on.length ? `quality filters ${on.length} of ${switchable.length}` : "", state.sort ? `by ${state.sort.replace(/^-/, "")}` : ""].filter(Boolean).join(", ");
+    if (isWhole) ctx.selection.clear(); else ctx.selection.set(grid.order.map((row) => ids[row]), label);
+    const sorted = filters?.columns.remaining_count[0] ?? length;
+    fill(summary, h("span", sorted === length ? `${formatNumber(length)} units` : `${formatNumber(length)} of ${formatNumber(sorted)} sorted units pass the filters with which the session was opened`));
+    fill(selectionLine, isWhole ? h("span.muted", `All ${formatNumber(length)} units`)
+      : [h("b", `${formatNumber(rows.length)} of ${formatNumber(length)} units`), parts.length || state.sort ? ` · ${[...parts, state.sort ? `by ${SHORT[state.sort.replace(/^-/, "")] ?? state.sort.replace(/^-/, "")}` : null].filter(Boolean).join(", ")}` : "",
+        h("button.button.quiet", { type: "button", onclick: () => { clear(); set({ sort: "" }); } }, "clear")]);
+  }
+
+  function buildRanges(names) {
+    ranges.clear();
+    fill(rangeColumn, names.map((name) => {
+      const range = new Range({ name, unit: meanings.get(name)?.unit, values: data[name], change: (lo, hi) => setLimit(name, lo, hi) });
+      ranges.set(name, range);
+      return range.root;
+    }), h("div.facet", addRange));
+    const others = Object.keys(data).filter((name) => isNumber(name) && !names.includes(name) && name !== units.index && !/(^|_)id$/.test(name)).sort();
+    fill(addRange, h("option", { value: "" }, "Filter by another column …"), others.map((name) => h("option", { value: name }, name)));
+  }
+
+  function chooseColumns() {
+    const names = Object.keys(data).filter((name) => name !== units.index);
+    const shown = new Set(ctx.state.columns.length ? ctx.state.columns : USUAL);
+    const boxes = names.map((name) => {
+      const { unit, meaning } = meanings.get(name) ?? {};
+      return h("label.column-choice", h("input", { type: "checkbox", value: name, checked: shown.has(name), onchange: apply }), h("span", name, unit ? h("span.muted", ` [${unit}]`) : null), h("span.small.muted", meaning ?? ""));
+    });
+    const dialog = h("dialog", { "aria-label": "Columns", onclose: () => dialog.remove(), onclick: (event) => { if (event.target === dialog) dialog.close(); } },
+      h("header", h("h2", "Columns"),
+        h("button.button.quiet", { type: "button", onclick: () => { set({ columns: [] }); dialog.close(); } }, "Usual ones"),
+        h("button.button.quiet", { type: "button", onclick: () => { set({ columns: names }); dialog.close(); } }, "All"),
+        addMetrics(dialogDone), h("button.button", { type: "button", onclick: () => dialog.close() }, "Done")),
+      h("div.columns", boxes));
+    function apply() { set({ columns: boxes.map((box) => box.firstChild).filter(({ checked }) => checked).map(({ value }) => value) }); }
+    function dialogDone() { dialog.close(); chooseColumns(); }
+    document.body.append(dialog);
+    dialog.showModal();
+  }
+
+  /** A button that adds the published metrics, which are a table of their own. */
+  function addMetrics(done) {
+    if (!/^\d+(-all)?$/.test(ctx.path.key) || update.hasMetrics) return null;
+    const button = h("button.button", { type: "button", onclick: async () => {
+      button.disabled = true;
+      button.textContent = "Reading …";
+      try { await readMetrics(); done(); } catch (error) { button.textContent = "Published metrics"; button.disabled = false; ctx.notice(error.message); }
+    } }, "Add published metrics");
+    return button;
+  }
+
+  async function readMetrics() {
+    const { metrics, columns } = await ctx.api("unit_metrics");
+    const names = columns.columns.name;
+    if (!names.length) throw new Error("There are no published metrics of these units.");
+    for (let i = 0; i < columns.length; i++) { data[names[i]] = metrics.columns[names[i]]; meanings.set(names[i], columns.row(i)); }
+    update.hasMetrics = true;
+  }
+
+  function save() {
+    const columns = Object.fromEntries(grid.options.columns.map(({ key, values }) => [key, grid.order.map((row) => values[row])]));
+    download(`units_${ctx.path.key}.csv`, toCsv(columns), "text/csv");
+  }
+
+  const wanted = [...ctx.state.columns, ctx.state.sort.replace(/^-/, ""), ...ctx.state.ranges, ...ctx.state.limits.map((limit) => limit.split(":")[0])].filter((name) => name && !data[name] && name !== units.index);
+  // columns of a link may be those of the published metrics
+  const ready = wanted.length && /^\d+(-all)?$/.test(ctx.path.key) ? readMetrics().catch(() => {}) : Promise.resolve();
+  ready.then(() => {
+    const absent = wanted.filter((name) => !data[name]);
+    if (absent.length) ctx.notice(`This session has no column ${absent.join(", ")}.`);
+    update.columns = undefined;
+    update(ctx.state);
+  });
+  return { update, onKey: (event) => grid.onKey(event), restyle: () => ranges.forEach((range) => range.draw()), destroy: () => grid.destroy() };
+}
+
+/** A histogram of a column on which limits are dragged. */
+class Range {
+  #bins = 44;
+
+  constructor({ name, unit, values, change }) {
+    Object.assign(this, { name, values, change });
+    const finite = Array.from(values).filter(Number.isFinite).sort((a, b) => a - b);
+    // a few outliers would leave one bar: the ends hold what lies beyond them
+    const at = (q) => finite[Math.min(finite.length - 1, Math.floor(q * finite.length))] ?? 0;
+    this.lo = at(0.005);
+    this.hi = at(0.995) > this.lo ? at(0.995) : this.lo + 1;
+    this.canvas = h("canvas", { "aria-hidden": "true", onpointerdown: (event) => this.#start(event), onpointermove: (event) => this.#drag(event), onpointerup: (event) => this.#end(event) });
+    const field = (label) => h("input", { type: "number", step: "any", placeholder: label, "aria-label": `${name}, ${label}`, onchange: () => this.#typed() });
+    this.fields = [field("at least"), field("at most")];
+    this.root = h("fieldset.facet.range", h("legend", SHORT[name] ?? name, unit ? ` [${unit}]` : ""), this.canvas, h("div.range-ends", this.fields));
+    new ResizeObserver(() => this.draw()).observe(this.canvas);
+  }
+
+  show(keep, limits) {
+    this.keep = keep;
+    this.limits = limits ?? null;
+    const [lo, hi] = limits ?? [-Infinity, Infinity];
+    this.fields[0].value = Number.isFinite(lo) ? String(lo) : "";
+    this.fields[1].value = Number.isFinite(hi) ? String(hi) : "";
+    this.draw();
+  }
+
+  draw() {
+    const { clientWidth: width, clientHeight: height } = this.canvas;
+    if (!width || !this.keep) return;
+    const all = new Int32Array(this.#bins), kept = new Int32Array(this.#bins);
+    const scale = this.#bins / (this.hi - this.lo);
+    const [lo, hi] = this.limits ?? [-Infinity, Infinity];
+    for (let i = 0; i < this.values.length; i++) {
+      const value = this.values[i];
+      if (Number.isNaN(value) || !this.keep(i)) continue;
+      const bin = Math.max(0, Math.min(this.#bins - 1, Math.floor((value - this.lo) * scale)));
+      all[bin]++;
+      if (value >= lo && value <= hi) kept[bin]++;
+    }
+    const s = new CanvasSurface(this.canvas, width, height);
+    const t = theme();
+    const most = Math.max(1, ...all), w = width / this.#bins, base = height - 14;
+    for (let k = 0; k < this.#bins; k++) {
+      const tall = (n) => (n ? Math.max(1.5, (base * Math.sqrt(n)) / Math.sqrt(most)) : 0);
+      s.rect(k * w, base - tall(all[k]), Math.max(1, w - 1), tall(all[k]), { fill: t.line_strong, alpha: 0.6 });
+      s.rect(k * w, base - tall(kept[k]), Math.max(1, w - 1), tall(kept[k]), { fill: t.accent });
+    }
+    s.line(0, base + 0.5, width, base + 0.5, { color: t.line_strong });
+    const x = (v) => ((v - this.lo) / (this.hi - this.lo)) * width;
+    for (const tick of niceTicks(this.lo, this.hi, 4)) {
+      const label = formatNumber(tick);
+      const half = s.measure(label, { size: 10 }) / 2;
+      s.text(label, Math.max(half, Math.min(width - half, x(tick))), height - 1, { size: 10, align: "center", color: t.muted });
+    }
+    for (const end of [lo, hi]) if (Number.isFinite(end)) s.line(x(end), 0, x(end), base, { color: t.ink, width: 1.5 });
+    if (this.from !== undefined && this.to !== undefined) s.rect(Math.min(this.from, this.to), 0, Math.abs(this.to - this.from), base, { fill: t.accent, alpha: 0.18 });
+  }
+
+  #start(event) { this.from = event.offsetX; this.to = undefined; this.canvas.setPointerCapture(event.pointerId); }
+  #drag(event) { if (this.from === undefined) return; this.to = Math.max(0, Math.min(this.canvas.clientWidth, event.offsetX)); this.draw(); }
+  #end() {
+    const { from, to } = this;
+    this.from = this.to = undefined;
+    if (to === undefined || Math.abs(to - from) < 3) return this.change(-Infinity, Infinity);
+    const value = (px) => Number((this.lo + (px / this.canvas.clientWidth) * (this.hi - this.lo)).toPrecision(3));
+    const [a, b] = [Math.min(from, to), Math.max(from, to)];
+    // dragged to an end means without that limit
+    return this.change(a <= 2 ? -Infinity : value(a), b >= this.canvas.clientWidth - 2 ? Infinity : value(b));
+  }
+  #typed() {
+    const read = ({ value }, none) => (value === "" ? none : Number(value));
+    this.change(read(this.fields[0], -Infinity), read(this.fields[1], Infinity));
+  }
+}
