@@ -33,8 +33,8 @@ _HOMES = {
 
 
 # packages that are public under their own name: spikehouse.lfp.align_lfp needs no further import
-_PACKAGES = ("analysis", "cohort", "compat", "decoding", "demo", "errors", "lfp", "plots", "schema",
-             "spikes", "stimuli")  # fmt: skip
+_PACKAGES = ("analysis", "cohort", "compat", "decoding", "demo", "errors", "explore", "lfp",
+             "plots", "schema", "spikes", "stimuli")  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - what a module attribute is, only it knows

@@ -61,6 +61,7 @@ from spikehouse.transfer.retry import HttpOptions
 
 if TYPE_CHECKING:
     from spikehouse.cohort import Cohort
+    from spikehouse.explore import Explorer
     from spikehouse.session import EcephysSession
     from spikehouse.transfer.remote_bytes import RemoteBytes
 
@@ -1103,6 +1104,23 @@ class EcephysProjectCache:
             **unit_filter_kwargs,
         )
 
+    def explore(self, **options: Any) -> Explorer:  # noqa: ANN401 - those of explore
+        """Show the survey in the browser, served by a thread of this process.
+
+        Parameters
+        ----------
+        **options
+            Those of :func:`spikehouse.explore.explore`.
+
+        Returns
+        -------
+        Explorer
+            The running server: open its ``url``, or click on the link that a notebook shows.
+        """
+        from spikehouse.explore import explore
+
+        return explore(cache=self, **options)
+
     def is_cached(self, session_id: int) -> bool:
         """Return whether the file of a session is in the cache folder.
 
@@ -1190,7 +1208,9 @@ class EcephysProjectCache:
                 self.get_unit_analysis_metrics_for_session, session_id, annotate=False
             ),
         }
-        return self._open_session(find(file), options)
+        session = self._open_session(find(file), options)
+        session.opened_by = (self, session_id, stream)
+        return session
 
     def _open_session(self, file: Path | RemoteBytes, options: dict[str, Any]) -> EcephysSession:
         from spikehouse.session import EcephysSession

@@ -71,6 +71,7 @@ from spikehouse.stimuli import (
 if TYPE_CHECKING:
     from spikehouse.analysis import MetricOptions, StimulusResponses
     from spikehouse.analysis.checks import Definition
+    from spikehouse.explore import Explorer
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -115,6 +116,8 @@ class EcephysSession:
     def __init__(self, api: SessionSource, *, test: bool = False) -> None:
         self.api = api
         self._warned_of_eyes = False
+        # the cache that opened it, its id there, and whether it streams: how it is opened again
+        self.opened_by: tuple[Any, int, bool] | None = None
         if test:
             api.test()
 
@@ -252,6 +255,23 @@ class EcephysSession:
             for name, text in self._at_a_glance().items()
         )
         return f"<b>{html.escape(self._title())}</b><table>{rows}</table>"
+
+    def explore(self, **options: Any) -> Explorer:  # noqa: ANN401 - those of explore
+        """Show this session in the browser, served by a thread of this process.
+
+        Parameters
+        ----------
+        **options
+            Those of :func:`spikehouse.explore.explore`.
+
+        Returns
+        -------
+        Explorer
+            The running server: open its ``url``, or click on the link that a notebook shows.
+        """
+        from spikehouse.explore import explore
+
+        return explore(self, **options)
 
     # ---- metadata
 

@@ -16,6 +16,7 @@ PACKAGES = (
     "spikehouse.decoding",
     "spikehouse.demo",
     "spikehouse.errors",
+    "spikehouse.explore",
     "spikehouse.lfp",
     "spikehouse.plots",
     "spikehouse.cache",

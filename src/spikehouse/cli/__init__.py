@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from spikehouse.cli import _analyze, _cache, _cohort, _files, _reproduce, _tables
+from spikehouse.cli import _analyze, _cache, _cohort, _explore, _files, _reproduce, _tables
 from spikehouse.cli._common import SIZES, plain_errors
 
 app = typer.Typer(
@@ -27,6 +27,7 @@ app.command()(_files.fetch)
 app.command()(_files.info)
 app.command()(_files.verify)
 app.command()(_analyze.analyze)
+app.command()(_explore.explore)
 app.command()(_reproduce.reproduce)
 app.add_typer(_cache.commands, name="cache")
 app.add_typer(_cohort.commands, name="cohort")

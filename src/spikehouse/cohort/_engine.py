@@ -6,7 +6,6 @@ import contextlib
 import importlib.util
 import logging
 import os
-import sys
 import threading
 import time
 import traceback
@@ -16,6 +15,7 @@ from itertools import islice
 from typing import Any
 
 from spikehouse.cohort._functions import pack
+from spikehouse.cohort._script import hide_script
 from spikehouse.cohort._task import Outcome, Work, compute_packed, compute_session
 from spikehouse.errors import InvalidArgumentError, SourceError, describe_value
 from spikehouse.transfer.progress import PROGRESS_VARIABLE, say
@@ -157,7 +157,7 @@ def _start(n_workers: int, memory_limit: str | float) -> Iterator[Any]:
         # what follows changes the process: clusters of several threads take turns
         stack.enter_context(_TURN)
         stack.enter_context(_keep_environment())
-        stack.enter_context(_hide_script())
+        stack.enter_context(hide_script())
         stack.enter_context(dask.config.set(SETTINGS))
         stack.enter_context(_silence())
         cluster = stack.enter_context(
@@ -188,20 +188,6 @@ def _keep_environment() -> Iterator[None]:
         for name in set(os.environ) - set(before):
             del os.environ[name]
         os.environ.update(before)
-
-
-@contextlib.contextmanager
-def _hide_script() -> Iterator[None]:
-    """Have new processes not run the user's script again, with or without a guard in it."""
-    # what the function needs of it travels with the function
-    main = sys.modules["__main__"]
-    hidden = {name: vars(main).get(name) for name in ("__file__", "__spec__")}
-    vars(main).update(__spec__=None)
-    vars(main).pop("__file__", None)
-    try:
-        yield
-    finally:
-        vars(main).update({name: value for name, value in hidden.items() if value is not None})
 
 
 @contextlib.contextmanager

@@ -104,6 +104,12 @@ class NwbSessionFile:
         """The path or address of the file."""
         return self.file.reader.url
 
+    @property
+    def has_additions(self) -> bool:
+        """Whether tables or files were added to the file."""
+        added = (self._additional_unit_metrics, self._external_channel_columns)
+        return bool(self.probe_lfp_paths) or any(added)
+
     def close(self) -> None:
         """Close the file."""
         self.file.close()

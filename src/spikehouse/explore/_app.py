@@ -1,0 +1,315 @@
+"""What is answered under which address.
+
+=========================================  ========================================================
+``/``, ``/s/…``, ``/cohort…``              the page, whose own code shows the view of the address
+``/static/…``                              its files
+``/api/page``                              JSON: which sessions and results there are
+``/api/s/<key>/facts``                     JSON: a session at a glance
+``/api/s/<key>/<recipe>?…``                the answer of a recipe, in the container of `_answers`
+``/api/survey/<recipe>``,
+``/api/results/<name>/<recipe>``           of the survey; of a folder of results of a cohort
+``/code/…``                                the same address as a program, as text
+=========================================  ========================================================
+
+Header ``X-Notice``: a JSON list of sentences for the user (ASCII, other characters escaped);
+``X-Bytes-Read``: bytes that a streamed session read for this answer. An error is JSON
+``{"message": …}``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from http import HTTPStatus
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+from starlette.routing import Route
+
+from spikehouse import __version__
+from spikehouse.errors import (
+    InvalidFileError,
+    NotFoundError,
+    SourceError,
+    SpikehouseError,
+    TransferError,
+    describe_choices,
+)
+from spikehouse.explore._running import (
+    FailedError,
+    GoneError,
+    Runner,
+    TooLargeError,
+    run_recipe,
+    write_order,
+)
+from spikehouse.explore._sessions import Sessions
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+    from spikehouse.explore._recipes import Recipe, Recipes
+    from spikehouse.session import EcephysSession
+
+T = TypeVar("T")
+
+STATIC = Path(__file__).parent / "static"
+# named here, because a machine may have others
+TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".json": "application/json",
+    ".svg": "image/svg+xml",
+    ".png": "image/png",
+    ".ico": "image/x-icon",
+    ".woff2": "font/woff2",
+    ".txt": "text/plain; charset=utf-8",
+}
+PAGES = (
+    "/", "/s/{key}", "/s/{key}/p/{probe}", "/s/{key}/units", "/s/{key}/u/{unit}",
+    "/s/{key}/population", "/s/{key}/decoding", "/cohort", "/cohort/{name}",
+)  # fmt: skip
+# the first that fits
+STATUSES: tuple[tuple[type[Exception], int], ...] = (
+    (TooLargeError, HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
+    (NotFoundError, HTTPStatus.NOT_FOUND),
+    (SourceError, HTTPStatus.SERVICE_UNAVAILABLE),
+    (TransferError, HTTPStatus.SERVICE_UNAVAILABLE),
+    (FileNotFoundError, HTTPStatus.GONE),
+    (InvalidFileError, HTTPStatus.UNPROCESSABLE_ENTITY),
+    (SpikehouseError, HTTPStatus.BAD_REQUEST),
+)
+OURS = "Something failed in spikehouse itself; the terminal that runs it says what."
+
+
+@dataclass
+class Explored:
+    """What a server shows."""
+
+    sessions: Sessions
+    # name → folder of results
+    results: dict[str, Path]
+    # what the data come from, for the frame of the page
+    source: str = ""
+    start_path: str = "/"
+
+
+class Application:
+    """The answers of the server."""
+
+    def __init__(self, explored: Explored, *, load_recipes: Callable[[], Recipes]) -> None:
+        self.explored = explored
+        self.sessions = explored.sessions
+        self.load_recipes = load_recipes
+        self.runner = Runner()
+
+    def make_asgi(self) -> Starlette:
+        """Return the application with its routes."""
+        subjects = ("/s/{key}", "/survey", "/results/{result}")
+        return Starlette(
+            routes=[
+                *(Route(path, self.show_page) for path in PAGES),
+                Route("/static/{path:path}", self.give_file),
+                Route("/api/page", self.describe_page),
+                Route("/api/s/{key}/facts", self.describe_session),
+                *(Route(f"/api{path}/{{recipe}}", self.answer) for path in subjects),
+                *(Route(f"/code{path}/{{recipe}}", self.write_code) for path in subjects),
+            ],
+            exception_handlers={
+                **{kind: _explain for kind, _ in STATUSES},
+                HTTPException: _explain,
+                GoneError: _say_nothing,
+                FailedError: _explain,
+                Exception: _explain,
+            },
+        )
+
+    # ---- the page
+
+    async def show_page(self, request: Request) -> Response:
+        """Send the page; what the address means, the page finds out."""
+        return _send_file(STATIC / "index.html", request)
+
+    async def give_file(self, request: Request) -> Response:
+        """Send a file of the page."""
+        path = (STATIC / request.path_params["path"]).resolve()
+        if not path.is_relative_to(STATIC.resolve()) or not path.is_file():
+            raise NotFoundError("there is no such file")
+        return _send_file(path, request)
+
+    async def describe_page(self, _: Request) -> Response:
+        """Send what the frame of the page shows."""
+        facts = {
+            "version": __version__,
+            "sessions": self.sessions.list_known(),
+            "results": [{"name": name} for name in self.explored.results],
+            "has_survey": self.sessions.has_cache,
+            "source": self.explored.source,
+            "stream": self.sessions.stream,
+            "start_path": self.explored.start_path,
+        }
+        return _send(json.dumps(facts), "application/json")
+
+    # ---- data
+
+    async def describe_session(self, request: Request) -> Response:
+        """Send a session at a glance."""
+        key = request.path_params["key"]
+
+        def describe() -> str:
+            from spikehouse.explore._answers import to_json
+
+            with self.sessions.use(key) as session:
+                facts = describe_session(session)
+                title = facts["session_id"] or key
+                return to_json({"key": key, "title": str(title), **facts})
+
+        return _send(await self.runner.run(request, describe), "application/json")
+
+    async def answer(self, request: Request) -> Response:
+        """Send the answer of a recipe."""
+        key = request.path_params.get("key")
+        answer = None
+        recipe, arguments, notices = await self.runner.run(request, partial(self._prepare, request))
+        if recipe.is_heavy:
+            order = await self.runner.run(
+                request, partial(self._with_subject, request, write_order, recipe, arguments)
+            )
+            answer = await self.runner.run_apart(request, order) if order else None
+        if answer is None:
+            answer = await self.runner.run(
+                request, partial(self._with_subject, request, run_recipe, recipe, arguments)
+            )
+        headers = {}
+        if notices := [*notices, *answer.notices]:
+            headers["X-Notice"] = json.dumps(notices)
+        if key is not None and self.sessions.is_streamed(key):
+            headers["X-Bytes-Read"] = str(answer.n_bytes)
+        return _send(answer.content, "application/octet-stream", headers)
+
+    async def write_code(self, request: Request) -> Response:
+        """Send a recipe as a program."""
+
+        def write() -> str:
+            from spikehouse.explore import _code
+
+            recipe, arguments, _ = self._prepare(request)
+            return _code.write_code(recipe, arguments, self._write_opening(request))
+
+        return _send(await self.runner.run(request, write), "text/plain; charset=utf-8")
+
+    def _prepare(self, request: Request) -> tuple[Recipe, dict[str, Any], list[str]]:
+        from spikehouse.explore._recipes import find_recipe
+
+        params = request.path_params
+        kind = "session" if "key" in params else "results" if "result" in params else "cache"
+        recipe = find_recipe(self.load_recipes()[kind], params["recipe"])
+        return recipe, *recipe.parse(dict(request.query_params))
+
+    def _with_subject(
+        self,
+        request: Request,
+        act: Callable[[Recipe, object, Mapping[str, Any]], T],
+        recipe: Recipe,
+        arguments: Mapping[str, Any],
+    ) -> T:
+        """Do something with what a recipe is computed for."""
+        params = request.path_params
+        if "key" in params:
+            with self.sessions.use(params["key"]) as session:
+                return act(recipe, session, arguments)
+        if "result" in params:
+            return act(recipe, self._find_results(params["result"]), arguments)
+        return act(recipe, self.sessions.cache, arguments)
+
+    def _find_results(self, name: str) -> Path:
+        results = self.explored.results
+        if name not in results:
+            raise NotFoundError(f"there are no results {name!r}: {describe_choices(name, results)}")
+        return results[name]
+
+    def _write_opening(self, request: Request) -> str:
+        params = request.path_params
+        if "key" in params:
+            return self.sessions.write(params["key"])
+        if "result" in params:
+            folder = self._find_results(params["result"])
+            return f"from pathlib import Path\n\nresults = Path({str(folder)!r})"
+        return self.sessions.write_cache()
+
+
+# what the frame of the page says of a session; an adapter may lack any of it
+FACTS: dict[str, Callable[[EcephysSession], Any]] = {
+    "session_id": lambda session: session.ecephys_session_id,
+    "session_type": lambda session: session.session_type,
+    "specimen_name": lambda session: session.specimen_name,
+    "full_genotype": lambda session: session.full_genotype,
+    "sex": lambda session: session.sex,
+    "age_in_days": lambda session: session.age_in_days,
+    "recorded": lambda session: session.session_start_time,
+    "n_units": lambda session: session.num_units,
+    "n_probes": lambda session: session.num_probes,
+    "n_presentations": lambda session: session.num_stimulus_presentations,
+    # until the last stimulus ends, so that no signal is read
+    "duration": lambda session: session.stimulus_presentations["stop_time"].max(),
+    "is_simulated": lambda session: session.is_simulated,
+    "notes": lambda session: session.notes.to_dict("records"),
+}
+
+
+def describe_session(session: EcephysSession) -> dict[str, Any]:
+    """Return the facts of a session, None for those that its adapter does not have."""
+    facts: dict[str, Any] = dict.fromkeys(FACTS)
+    for name, read in FACTS.items():
+        with contextlib.suppress(NotImplementedError, AttributeError, KeyError):
+            facts[name] = read(session)
+    return facts
+
+
+# ---- responses
+
+
+def _send(content: str | bytes, kind: str, headers: dict[str, str] | None = None) -> Response:
+    return Response(
+        content, media_type=kind, headers={"Cache-Control": "no-store", **(headers or {})}
+    )
+
+
+def _send_file(path: Path, request: Request) -> Response:
+    found = path.stat()
+    # asked for every time, sent when it changed
+    headers = {
+        "ETag": f'"{found.st_mtime_ns:x}-{found.st_size:x}"',
+        "Cache-Control": "no-cache",
+    }
+    if request.headers.get("if-none-match") == headers["ETag"]:
+        return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
+    kind = TYPES.get(path.suffix, "application/octet-stream")
+    return Response(path.read_bytes(), media_type=kind, headers=headers)
+
+
+def _explain(_: Request, error: Exception) -> Response:
+    """Say in one sentence what happened."""
+    fitting = (status for kind, status in STATUSES if isinstance(error, kind))
+    status = next(fitting, HTTPStatus.INTERNAL_SERVER_ERROR)
+    message = str(error)
+    if status == HTTPStatus.INTERNAL_SERVER_ERROR:
+        message = OURS
+        if not isinstance(error, FailedError):
+            traceback.print_exception(error)
+    if isinstance(error, HTTPException):
+        status, message = HTTPStatus(error.status_code), "There is nothing at this address."
+    body = json.dumps({"message": message})
+    return Response(body, status, {"Cache-Control": "no-store"}, media_type="application/json")
+
+
+def _say_nothing(_: Request, __: Exception) -> Response:
+    return Response(status_code=499)

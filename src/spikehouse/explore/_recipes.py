@@ -1,0 +1,205 @@
+"""Which recipes there are, and what a query asks of one."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import math
+import pkgutil
+import types
+import typing
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from types import ModuleType
+from typing import Any, Literal, get_args, get_origin
+
+from spikehouse.errors import InvalidArgumentError, NotFoundError, describe_choices, describe_value
+from spikehouse.explore import recipes
+
+SUBJECTS = ("session", "cache", "results")
+# what a page can show, by the name of a parameter: (least, greatest) of each number in it
+RANGES: Mapping[str, tuple[float, float]] = {
+    "bin": (0.0005, 60.0),
+    "n_bins": (1, 20_000),
+    "n_resamples": (0, 100_000),
+    "smoothing": (0.0, 10.0),
+}
+# the longest [start, stop) in seconds
+LONGEST: Mapping[str, float] = {"window": 60.0, "span": 50_000.0}
+MOST_BINS = 20_000
+LONGEST_TEXT = 500
+# of an encoded answer [bytes], and what makes it smaller
+LARGEST_ANSWER = 2_500_000
+NARROWER: Mapping[str, str] = {
+    "window": "a shorter window",
+    "span": "a shorter span",
+    "bin": "wider bins",
+    "n_bins": "fewer bins",
+    "unit_ids": "fewer units",
+}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A function that computes what a view shows."""
+
+    function: Callable[..., dict[str, Any]]
+    # whether it runs in a process of its own
+    is_heavy: bool = False
+    # name of a parameter → its type; without the first, which is the subject
+    types: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The name of the function, which is that of the endpoint."""
+        return self.function.__name__
+
+    def parse(self, query: Mapping[str, str]) -> tuple[dict[str, Any], list[str]]:
+        """Return the arguments of a query, and notices about what is not used of it."""
+        arguments = {
+            name: _parse(name, query[name], kind)
+            for name, kind in self.types.items()
+            if name in query
+        }
+        parameters = inspect.signature(self.function).parameters
+        for name in self.types:
+            if name not in arguments and parameters[name].default is inspect.Parameter.empty:
+                raise InvalidArgumentError(f"{self.name} needs {name}, which the address lacks")
+        _check_limits({name: arguments.get(name, parameters[name].default) for name in self.types})
+        unknown = [
+            f"{describe_value(name)} was ignored, {describe_choices(name, self.types)}"
+            for name in query
+            if name not in self.types
+        ]
+        return arguments, unknown
+
+    def describe_narrower(self) -> str:
+        """Say what makes the answer smaller."""
+        ways = [way for name, way in NARROWER.items() if name in self.types]
+        return " or ".join(ways) or "a smaller part of the data"
+
+
+Recipes = dict[str, dict[str, Recipe]]
+
+
+@cache
+def collect_recipes() -> Recipes:
+    """Collect the recipes by subject and name."""
+    found: Recipes = {subject: {} for subject in SUBJECTS}
+    for module in _list_modules():
+        for name, function in vars(module).items():
+            is_own = inspect.isfunction(function) and function.__module__ == module.__name__
+            if not is_own or name.startswith("_"):
+                continue
+            subject = next(iter(inspect.signature(function).parameters), "")
+            if subject not in found:
+                raise TypeError(
+                    f"{module.__name__}.{name}: the first parameter is one of {SUBJECTS}"
+                )
+            if name in found[subject]:
+                raise TypeError(f"two recipes of a {subject} are called {name}")
+            is_heavy = name in getattr(module, "HEAVY", ())
+            found[subject][name] = Recipe(function, is_heavy, _read_types(function))
+    return found
+
+
+def find_recipe(found: Mapping[str, Recipe], name: str) -> Recipe:
+    """Return the recipe of a name, or say which there are."""
+    if name not in found:
+        raise NotFoundError(f"there is no view {name!r} here: {describe_choices(name, found)}")
+    return found[name]
+
+
+def _list_modules() -> Iterator[ModuleType]:
+    for part in pkgutil.iter_modules(recipes.__path__):
+        if not part.name.startswith("_"):
+            yield importlib.import_module(f"{recipes.__name__}.{part.name}")
+
+
+def _read_types(function: types.FunctionType) -> dict[str, Any]:
+    """Return the types of the parameters that a query may give."""
+    first, *_ = inspect.signature(function).parameters
+    # the types of the session and of the answer may be imported for type checkers only
+    told = {
+        name: kind
+        for name, kind in function.__annotations__.items()
+        if name not in (first, "return")
+    }
+    holder = types.SimpleNamespace(__annotations__=told)
+    return typing.get_type_hints(holder, globalns=function.__globals__)
+
+
+def _parse(name: str, text: str, kind: Any) -> Any:  # noqa: ANN401 - a type, and its value
+    """Read the text of a parameter as its type says."""
+    if len(text) > LONGEST_TEXT and get_origin(kind) is not tuple:
+        raise InvalidArgumentError(
+            f"{name} has {len(text)} characters; at most {LONGEST_TEXT} are valid"
+        )
+    if get_origin(kind) in (types.UnionType, typing.Union):
+        kinds = [one for one in get_args(kind) if one is not types.NoneType]
+        return None if text == "" else _parse(name, text, kinds[0])
+    if get_origin(kind) is Literal:
+        values = {str(value): value for value in get_args(kind)}
+        if text not in values:
+            raise InvalidArgumentError(
+                f"{name}={text!r} is not valid: {describe_choices(text, values)}"
+            )
+        return values[text]
+    if get_origin(kind) is tuple:
+        parts = text.split(",") if text else []
+        inner = get_args(kind)
+        if inner[-1] is ...:
+            return tuple(_parse(name, part, inner[0]) for part in parts)
+        if len(parts) != len(inner):
+            raise InvalidArgumentError(
+                f"{name}={text!r} is not valid: {len(inner)} values with commas between them, "
+                "such as -0.1,0.5"
+            )
+        return tuple(_parse(name, part, one) for part, one in zip(parts, inner, strict=True))
+    if kind is bool:
+        if text.lower() not in _BOOLS:
+            raise InvalidArgumentError(f"{name}={text!r} is not valid: true or false")
+        return _BOOLS[text.lower()]
+    if kind is int or kind is float:
+        return _parse_number(name, text, kind)
+    return text
+
+
+_BOOLS = {"true": True, "1": True, "false": False, "0": False}
+
+
+def _parse_number(name: str, text: str, kind: type) -> int | float:
+    try:
+        number: int | float = kind(text)
+        if not math.isfinite(number):
+            raise ValueError
+    except (ValueError, OverflowError):
+        what = "a whole number" if kind is int else "a number"
+        raise InvalidArgumentError(f"{name}={text!r} is not valid: {what} is needed") from None
+    return number
+
+
+def _check_limits(arguments: Mapping[str, Any]) -> None:
+    """Refuse what a page cannot show, before it is computed."""
+    for name, (least, greatest) in RANGES.items():
+        value = arguments.get(name)
+        if value is not None and not least <= value <= greatest:
+            raise InvalidArgumentError(
+                f"{name}={value:g} is not valid: {least:g} to {greatest:g} can be shown"
+            )
+    for name, longest in LONGEST.items():
+        if arguments.get(name) is None:
+            continue
+        start, stop = arguments[name]
+        if not start < stop or stop - start > longest:
+            raise InvalidArgumentError(
+                f"{name}={start:g},{stop:g} is not valid: it must begin before it ends, and have "
+                f"at most {longest:g} s"
+            )
+        n_bins = (stop - start) / (arguments.get("bin") or math.inf)
+        if n_bins > MOST_BINS:
+            raise InvalidArgumentError(
+                f"{name}={start:g},{stop:g} has {n_bins:.0f} bins of {arguments['bin']:g} s, and "
+                f"at most {MOST_BINS} can be shown: use wider bins or a shorter {name}"
+            )

@@ -1,0 +1,283 @@
+"""Run a recipe, in a thread or in a process of its own that ends when nobody waits any more."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import multiprocessing
+import os
+import signal
+import threading
+import traceback
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from multiprocessing.reduction import ForkingPickler
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from spikehouse.errors import InvalidArgumentError, SpikehouseError, printable
+from spikehouse.transfer.byte_count import count_bytes
+from spikehouse.transfer.threads import DaemonPool
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+    from spikehouse.explore._recipes import Recipe
+
+T = TypeVar("T")
+
+N_THREADS = 4
+N_PROCESSES = 2
+LOOK_EVERY_S = 0.1
+MOST_NOTICES = 8
+
+
+class TooLargeError(InvalidArgumentError):
+    """An answer that is larger than a page takes."""
+
+
+class GoneError(Exception):
+    """Nobody waits for the answer any more."""
+
+
+class FailedError(Exception):
+    """A recipe failed in a process, which printed the traceback."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An encoded answer, with what is to be said about it."""
+
+    content: bytes
+    notices: list[str]
+    # read from files and servers meanwhile, by this process
+    n_bytes: int
+
+
+def run_recipe(recipe: Recipe, subject: object, arguments: Mapping[str, Any]) -> Answer:
+    """Compute and encode the answer of a recipe."""
+    from spikehouse.explore._answers import encode
+    from spikehouse.explore._recipes import LARGEST_ANSWER
+
+    before = count_bytes()
+    with _noting() as notices:
+        content = encode(recipe.function(subject, **arguments))
+    if len(content) > LARGEST_ANSWER:
+        raise TooLargeError(
+            f"the answer of {recipe.name} has {len(content) / 1e6:.1f} MB, and a page takes "
+            f"{LARGEST_ANSWER / 1e6:.1f} MB: ask for {recipe.describe_narrower()}"
+        )
+    return Answer(content, notices[:MOST_NOTICES], count_bytes() - before)
+
+
+# ---- warnings
+
+# thread → what its recipe warned of
+_noted: dict[int, list[str]] = {}
+_noting_lock = threading.Lock()
+_restore = contextlib.ExitStack()
+
+
+@contextlib.contextmanager
+def _noting() -> Iterator[list[str]]:
+    """Collect the warnings of this thread for its user; those of other threads go their way."""
+    # filters are the process's: they are changed when the first recipe begins, and changed back
+    # when the last one ends, because recipes of several threads overlap
+    notices: list[str] = []
+    with _noting_lock:
+        if not _noted:
+            _restore.enter_context(warnings.catch_warnings())
+            warnings.simplefilter("always", UserWarning)
+            warnings.showwarning = _note_for(warnings.showwarning)
+        _noted[threading.get_ident()] = notices
+    try:
+        yield notices
+    finally:
+        with _noting_lock:
+            del _noted[threading.get_ident()]
+            if not _noted:
+                _restore.close()
+
+
+def _note_for(show: Callable[..., None]) -> Callable[..., None]:
+    def note(message: Warning | str, category: type[Warning], *rest: Any, **more: Any) -> None:  # noqa: ANN401
+        notices = _noted.get(threading.get_ident())
+        if notices is None or not issubclass(category, UserWarning):
+            show(message, category, *rest, **more)
+        elif (text := printable(message)) not in notices:
+            notices.append(text)
+
+    return note
+
+
+# ---- here
+
+
+class Runner:
+    """Run recipes while somebody waits for them."""
+
+    def __init__(self) -> None:
+        self._threads = DaemonPool(N_THREADS)
+        self._gate = asyncio.Semaphore(N_THREADS)
+        self._waiting = DaemonPool(N_PROCESSES)
+        self._heavy_gate = asyncio.Semaphore(N_PROCESSES)
+        self._warm: Process | None = None
+        self._busy: set[Process] = set()
+        self._lock = threading.Lock()
+        self._is_open = True
+
+    async def run(self, request: Request, job: Callable[[], T]) -> T:
+        """Run a function in a thread, unless nobody waits by the time that there is one."""
+        async with self._gate:
+            if await request.is_disconnected():
+                raise GoneError
+            return await asyncio.wrap_future(self._threads.submit(job))
+
+    async def run_apart(self, request: Request, order: bytes) -> Answer | None:
+        """Run a recipe in a process; None if the process cannot read the order."""
+        async with self._heavy_gate:
+            if await request.is_disconnected():
+                raise GoneError
+            process = await asyncio.wrap_future(self._waiting.submit(self._take))
+            asked: asyncio.Future[Any] = asyncio.wrap_future(
+                self._waiting.submit(lambda: process.ask(order))
+            )
+            gone: asyncio.Future[Any] = asyncio.ensure_future(_wait_until_gone(request))
+            try:
+                await asyncio.wait({asked, gone}, return_when=asyncio.FIRST_COMPLETED)
+                if not asked.done():
+                    raise GoneError
+                return _read(asked.result())
+            except (EOFError, OSError):
+                raise FailedError from None
+            finally:
+                gone.cancel()
+                self._give_back(process, is_idle=asked.done() and not asked.exception())
+                with contextlib.suppress(Exception):
+                    await asked
+
+    def warm_up(self) -> None:
+        """Start a process before it is needed."""
+        with self._lock:
+            if self._warm is None and self._is_open:
+                self._warm = Process()
+
+    def _take(self) -> Process:
+        with self._lock:
+            if not self._is_open:
+                raise GoneError
+            process, self._warm = self._warm or Process(), None
+            self._busy.add(process)
+        return process
+
+    def _give_back(self, process: Process, *, is_idle: bool) -> None:
+        with self._lock:
+            self._busy.discard(process)
+            if is_idle and self._warm is None and self._is_open:
+                self._warm = process
+                return
+        process.end()
+        if not is_idle:
+            self._threads.submit(self.warm_up)
+
+    def close(self) -> None:
+        """End the processes; threads end after what they do."""
+        with self._lock:
+            self._is_open = False
+            processes = [*self._busy, *([self._warm] if self._warm else [])]
+        for process in processes:
+            process.end()
+        self._threads.shutdown()
+        self._waiting.shutdown()
+
+
+async def _wait_until_gone(request: Request) -> None:
+    while not await request.is_disconnected():
+        await asyncio.sleep(LOOK_EVERY_S)
+
+
+# ---- apart
+
+
+def write_order(recipe: Recipe, subject: object, arguments: Mapping[str, Any]) -> bytes | None:
+    """Write what a process runs; None if the subject cannot go there."""
+    # a session goes as its address, and is opened again
+    try:
+        return bytes(ForkingPickler.dumps((recipe, subject, dict(arguments))))
+    except Exception:  # noqa: BLE001 - pickling calls what the user's adapter defines
+        return None
+
+
+class Process:
+    """A process that runs one recipe after another."""
+
+    def __init__(self) -> None:
+        from spikehouse.cohort._script import hide_script
+
+        context = multiprocessing.get_context("spawn")
+        self._here, there = context.Pipe()
+        self._process = context.Process(target=_serve, args=(there,), daemon=True)
+        with hide_script():
+            self._process.start()
+        there.close()
+
+    def ask(self, order: bytes) -> tuple[str, Any]:
+        """Run a recipe, and return what came of it."""
+        self._here.send_bytes(order)
+        reply: tuple[str, Any] = self._here.recv()
+        return reply
+
+    def end(self) -> None:
+        """End the process, whatever it does."""
+        self._process.kill()
+        self._process.join()
+        self._here.close()
+
+
+def _read(reply: tuple[str, Any]) -> Answer | None:
+    match reply:
+        case ("answer", Answer() as answer):
+            return answer
+        case ("error", SpikehouseError() as error):
+            raise error
+        case ("unreadable", _):
+            return None
+    raise FailedError
+
+
+def _serve(there: Connection) -> None:
+    """Run what comes, until the process that sends it ends."""
+    # Ctrl-C is for the process that started this one
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    # imported before it is needed
+    import spikehouse.session  # noqa: F401
+    from spikehouse.explore import _answers  # noqa: F401
+
+    while True:
+        try:
+            order = there.recv()
+        except EOFError:
+            return
+        except Exception:  # noqa: BLE001 - a class that only the user's program has
+            there.send(("unreadable", None))
+            continue
+        there.send(_run(*order))
+
+
+def _run(recipe: Recipe, subject: object, arguments: Mapping[str, Any]) -> tuple[str, Any]:
+    try:
+        return "answer", run_recipe(recipe, subject, arguments)
+    except SpikehouseError as error:
+        return "error", error
+    except Exception:  # noqa: BLE001 - a mistake of ours: the page gets a sentence
+        traceback.print_exc()
+        return "failed", None
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+    os._exit(1)

@@ -1,0 +1,304 @@
+"""The sessions that can be asked for: which there are, how each is opened, which are open."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from spikehouse.errors import NotFoundError, SessionNotFoundError, describe_choices, printable
+
+if TYPE_CHECKING:
+    from spikehouse.cache import EcephysProjectCache
+    from spikehouse.session import EcephysSession
+
+# of those opened here; one that is used longest ago is closed and opened again when it is needed
+MOST_OPEN = 8
+UNNAMED = "# {0} was given in Python and has no address: bind it to the name `{0}` here"
+
+
+@dataclass
+class _Entry:
+    key: str
+    title: str
+    # as code that binds `session`
+    write: Callable[[], str]
+    # None for a session that was given: it is not ours to close, nor can we open it again
+    open: Callable[[], EcephysSession] | None
+    session: EcephysSession | None = None
+    # the file that was opened, unless it is on a server
+    path: Path | None = None
+    stamp: tuple[int, ...] = ()
+    n_users: int = 0
+    used: int = 0
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def renew(self) -> EcephysSession:
+        """Return the session, opened again if its file is another one now."""
+        if self.session is not None and self.path is not None:
+            try:
+                is_same = _stamp(self.path) == self.stamp
+            except OSError as error:
+                self.close()
+                raise FileNotFoundError(
+                    f"{printable(self.path)} is not there any more ({error.strerror}): put it back "
+                    "and ask again"
+                ) from None
+            if not is_same:
+                self.close()
+        if self.session is None:
+            assert self.open is not None
+            self.attach(self.open())
+        assert self.session is not None
+        return self.session
+
+    def attach(self, session: EcephysSession) -> None:
+        """Take an open session, and note which file it reads."""
+        self.session, self.path = session, None
+        address = getattr(session.api, "path", None)
+        if isinstance(address, str | Path) and "://" not in str(address):
+            with contextlib.suppress(OSError):
+                self.stamp = _stamp(Path(address))
+                self.path = Path(address)
+
+    def close(self) -> None:
+        """Close the session, if it was opened here."""
+        if self.open is not None and self.session is not None:
+            self.session.close()
+            self.session = None
+
+
+def _stamp(path: Path) -> tuple[int, ...]:
+    found = os.stat(path)  # noqa: PTH116 - a test of files replaces it
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+
+
+class Sessions:
+    """The sessions of a cache, and those that were given by path or as objects."""
+
+    def __init__(
+        self, open_cache: Callable[[], EcephysProjectCache] | None = None, *, stream: bool = False
+    ) -> None:
+        self.has_cache = open_cache is not None
+        self.stream = stream
+        self._open_cache = open_cache
+        self._cache: EcephysProjectCache | None = None
+        self._entries: dict[str, _Entry] = {}
+        self._lock = threading.RLock()
+        self._clock = itertools.count(1)
+
+    @property
+    def cache(self) -> EcephysProjectCache:
+        """The project cache, opened when it is first needed."""
+        with self._lock:
+            if self._open_cache is None:
+                raise NotFoundError("there is no survey here: only files were opened")
+            if self._cache is None:
+                self._cache = self._open_cache()
+            return self._cache
+
+    def write_cache(self) -> str:
+        """Write the code that binds `cache`."""
+        return write_cache(self.cache)
+
+    # ---- what there is
+
+    def add(self, given: EcephysSession | str | Path | int) -> str:
+        """Add a session, its file or its id in the cache, and return its key."""
+        if isinstance(given, str | Path):
+            entry = self._plan_path(str(given))
+        elif not isinstance(given, int):
+            entry = self._plan_given(given)
+        elif self.has_cache:
+            entry = self._plan(str(given))
+        else:
+            raise NotFoundError(f"session {given} needs a cache: only a file was given")
+        with self._lock:
+            return self._entries.setdefault(entry.key, entry).key
+
+    def _plan_path(self, path: str) -> _Entry:
+
+        def open_file() -> EcephysSession:
+            from spikehouse.session import EcephysSession
+
+            return EcephysSession.from_nwb_path(path)
+
+        return _Entry(self._next_key(), _name(path), lambda: _write_file(path, {}), open_file)
+
+    def _plan_given(self, session: EcephysSession) -> _Entry:
+        key = self._next_key()
+        title = _name(str(getattr(session.api, "path", key)))
+        if session.opened_by is not None and self.has_cache and session.opened_by[0] is self.cache:
+            key = title = str(session.opened_by[1])
+        entry = _Entry(key, title, lambda: write_session(session), None)
+        entry.attach(session)
+        return entry
+
+    def list_known(self) -> list[dict[str, Any]]:
+        """List the sessions that were given or opened."""
+        with self._lock:
+            return [
+                {"key": entry.key, "title": entry.title, "open": entry.session is not None}
+                for entry in self._entries.values()
+            ]
+
+    def _next_key(self) -> str:
+        return f"file-{sum(key.startswith('file-') for key in self._entries) + 1}"
+
+    def _plan(self, key: str) -> _Entry:
+        session_id = int(key)
+        return _Entry(
+            key,
+            key,
+            lambda: (
+                f"{self.write_cache()}\n"
+                f"session = cache.get_session_data({session_id}"
+                f"{', stream=True' if self.stream else ''})"
+            ),
+            lambda: self._open(session_id),
+        )
+
+    def _open(self, session_id: int) -> EcephysSession:
+        # never download 2 GB unasked
+        if not self.stream and not self.cache.is_cached(session_id):
+            item = self.cache.plan([session_id], tables=False).items[0]
+            if not item.url.startswith("file:"):
+                raise NotFoundError(
+                    f"session {session_id} is not in {self.cache.manifest_path.parent}: download "
+                    f"it (spikehouse fetch {session_id}), or start spikehouse explore with "
+                    "--stream to read it from the server"
+                )
+        # a cached file, or one of a source on this machine, is read where it is
+        return self.cache.get_session_data(session_id, stream=True)
+
+    # ---- open ones
+
+    @contextlib.contextmanager
+    def use(self, key: str) -> Iterator[EcephysSession]:
+        """Yield a session, which stays open at least as long."""
+        entry = self._find(key)
+        with entry.lock:
+            session = entry.renew()
+            entry.n_users += 1
+            entry.used = next(self._clock)
+        with self._lock:
+            self._entries.setdefault(key, entry)
+        try:
+            yield session
+        finally:
+            with entry.lock:
+                entry.n_users -= 1
+            self._close_idle()
+
+    def is_streamed(self, key: str) -> bool:
+        """Return whether a session is read from a server."""
+        entry = self._find(key)
+        return entry.session is not None and entry.path is None and entry.open is not None
+
+    def write(self, key: str) -> str:
+        """Write the code that binds `session`."""
+        return self._find(key).write()
+
+    def _find(self, key: str) -> _Entry:
+        with self._lock:
+            if key in self._entries:
+                return self._entries[key]
+            # keys are what str(int) gives: no +1, no 0x, no other digits
+            if self.has_cache and key.isascii() and key.isdigit() and str(int(key)) == key:
+                # put among the others when it could be opened: a wrong id is forgotten
+                self.cache.is_cached(int(key))
+                return self._entries.setdefault(key, self._plan(key))
+            raise SessionNotFoundError(
+                f"there is no session {key!r} here: {describe_choices(key, self._entries)}"
+            )
+
+    def _close_idle(self) -> None:
+        with self._lock:
+            ours = [e for e in self._entries.values() if e.open is not None and e.session]
+            for entry in sorted(ours, key=lambda entry: entry.used)[
+                : max(len(ours) - MOST_OPEN, 0)
+            ]:
+                # a session that is in use, or is being opened, is not idle
+                if entry.lock.acquire(blocking=False):
+                    try:
+                        if not entry.n_users:
+                            entry.close()
+                    finally:
+                        entry.lock.release()
+
+    def close(self) -> None:
+        """Close what was opened here."""
+        with self._lock:
+            for entry in self._entries.values():
+                entry.close()
+
+
+def _name(path: str) -> str:
+    return printable(path.replace("\\", "/").rstrip("/").rpartition("/")[2])
+
+
+# ---- as code
+
+
+def write_cache(cache: EcephysProjectCache) -> str:
+    """Write the code that opens a cache again."""
+    options = cache.command_options()
+    if options is None:
+        return UNNAMED.format("cache")
+    from spikehouse.survey.choose_sources import DEFAULT_SOURCES, default_manifest, make_sources
+
+    names, host, manifest = options["source"], options.get("host"), options["cache"]
+    call = "EcephysProjectCache({})"
+    given: list[str] = []
+    default: Path | None = None
+    match names:
+        case []:
+            call, default = "EcephysProjectCache.fixed({})", default_manifest()
+        case ["demo"]:
+            from spikehouse.demo import Survey
+
+            default = Survey(size=options["size"]).folder / "cache" / "manifest.json"
+            call, given = "EcephysProjectCache.from_demo({})", [f"size={options['size']!r}"]
+        case [name] if host is not None:
+            address = {"s3": f"http://{host}/", "dandi": f"http://{host}/api/"}.get(name)
+            call = f"EcephysProjectCache.from_{name}({{}})"
+            given = [f"host={host!r}"] if address is None else [f"base_url={address!r}"]
+        case _:
+            default = default_manifest(make_sources(names, fetch_tries=1))
+            if tuple(names) != DEFAULT_SOURCES:
+                call, given = "EcephysProjectCache.from_sources({})", [repr(names)]
+    if default is None or Path(manifest) != default:
+        given.append(f"manifest={manifest!r}")
+    return f"from spikehouse import EcephysProjectCache\n\ncache = {call.format(', '.join(given))}"
+
+
+def write_session(session: EcephysSession) -> str:
+    """Write the code that opens a session again."""
+    from spikehouse.catalogue import UnitFilter
+    from spikehouse.nwb import NwbSessionFile
+
+    api = session.api
+    if not isinstance(api, NwbSessionFile):
+        return UNNAMED.format("session")
+    usual = asdict(UnitFilter())
+    filters = {k: v for k, v in asdict(api.filters).items() if v != usual[k]}
+    if session.opened_by is not None:
+        cache, session_id, stream = session.opened_by
+        options = {**filters, **({"stream": True} if stream else {})}
+        given = "".join(f", {name}={value!r}" for name, value in options.items())
+        return f"{write_cache(cache)}\nsession = cache.get_session_data({session_id}{given})"
+    return UNNAMED.format("session") if api.has_additions else _write_file(api.path, filters)
+
+
+def _write_file(path: str, filters: dict[str, Any]) -> str:
+    address = path if "://" in path else str(Path(path).expanduser().absolute())
+    options = f", api_kwargs={filters!r}" if filters else ""
+    return (
+        "from spikehouse import EcephysSession\n\n"
+        f"session = EcephysSession.from_nwb_path({address!r}{options})"
+    )
