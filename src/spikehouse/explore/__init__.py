@@ -133,7 +133,7 @@ class Explorer:
         self._token = secrets.token_urlsafe(24)
         self._socket = _listen(port)
         self.port: int = self._socket.getsockname()[1]
-        self._application = Application(explored, load_recipes=_load_recipes)
+        self._application = Application(explored, load_recipes=_load_recipes, token=self._token)
         guard = Guard(self._application.make_asgi(), token=self._token, port=self.port)
         # no log of requests: addresses hold the token; what fails is printed by the application
         config = uvicorn.Config(

@@ -105,8 +105,11 @@ class Explored:
 class Application:
     """The answers of the server."""
 
-    def __init__(self, explored: Explored, *, load_recipes: Callable[[], Recipes]) -> None:
+    def __init__(
+        self, explored: Explored, *, load_recipes: Callable[[], Recipes], token: str = ""
+    ) -> None:
         self.explored = explored
+        self.token = token
         self.sessions = explored.sessions
         self.load_recipes = load_recipes
         self.runner = Runner()
@@ -145,7 +148,7 @@ class Application:
             raise NotFoundError("there is no such file")
         return _send_file(path, request)
 
-    async def describe_page(self, _: Request) -> Response:
+    async def describe_page(self, request: Request) -> Response:
         """Send what the frame of the page shows."""
         facts = {
             "version": __version__,
@@ -155,6 +158,9 @@ class Application:
             "source": self.explored.source,
             "stream": self.sessions.stream,
             "start_path": self.explored.start_path,
+            # the page writes it into links that it copies, so that they open in another browser
+            "token": self.token,
+            "structures": await self.runner.run(request, _list_structures),
         }
         return _send(json.dumps(facts), "application/json")
 
@@ -246,6 +252,14 @@ class Application:
         return self.sessions.write_cache()
 
 
+def _list_structures() -> dict[str, list[str]]:
+    # pandas is imported here, in a thread: the page is there before it
+    from spikehouse.schema import list_structures
+
+    table = list_structures().reset_index()
+    return {name: table[name].tolist() for name in ("acronym", "color", "name")}
+
+
 # what the frame of the page says of a session; an adapter may lack any of it
 FACTS: dict[str, Callable[[EcephysSession], Any]] = {
     "session_id": lambda session: session.ecephys_session_id,
@@ -257,6 +271,9 @@ FACTS: dict[str, Callable[[EcephysSession], Any]] = {
     "recorded": lambda session: session.session_start_time,
     "n_units": lambda session: session.num_units,
     "n_probes": lambda session: session.num_probes,
+    # where the keys lead before a unit or a probe was chosen
+    "first_unit": lambda session: next(iter(session.units.index), None),
+    "first_probe": lambda session: next(iter(session.probes.index), None),
     "n_presentations": lambda session: session.num_stimulus_presentations,
     # until the last stimulus ends, so that no signal is read
     "duration": lambda session: session.stimulus_presentations["stop_time"].max(),
