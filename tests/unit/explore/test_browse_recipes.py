@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,6 +15,7 @@ from spikehouse.demo import Survey
 from spikehouse.errors import NotFoundError
 from spikehouse.explore.recipes import probe, session, survey, units
 
+Recipe = Callable[..., dict[str, Any]]
 SESSION_ID = 900000001
 PROBE_ID = 910001004
 NO_LIMITS = {
@@ -204,9 +207,9 @@ def test_probe_units__are_those_of_the_probe_from_the_top(opened: EcephysSession
 
 
 @pytest.mark.parametrize("recipe", [probe.probe_units, probe.probe_channels])
-def test_probe_units__of_a_probe_that_is_not_there(recipe: object, opened: EcephysSession) -> None:
+def test_probe_units__of_a_probe_that_is_not_there(recipe: Recipe, opened: EcephysSession) -> None:
     with pytest.raises(NotFoundError, match=rf"no probe 5 in this session; it has .*{PROBE_ID} \("):
-        recipe(opened, probe_id=5)  # type: ignore[operator]
+        recipe(opened, probe_id=5)
 
 
 def test_lfp_piece__is_what_the_session_reads(survey: Survey, opened: EcephysSession) -> None:
@@ -231,9 +234,15 @@ def test_csd__is_by_depth_and_time(survey: Survey, opened: EcephysSession) -> No
     assert answer["csd"].shape == (len(answer["depth_um"]), len(answer["time"]))
 
 
-def test_csd__without_an_lfp_file(opened: EcephysSession) -> None:
+@pytest.mark.parametrize("recipe", [probe.csd, probe.lfp_piece])
+def test_csd__without_an_lfp_file(recipe: Recipe, session_path: Path, tmp_path: Path) -> None:
+    (tmp_path / session_path.name).symlink_to(session_path)
+    alone = EcephysSession.from_nwb_path(tmp_path / session_path.name)
+    answer = recipe(alone, probe_id=PROBE_ID)
+    assert None in answer.values()
+    assert answer["reason"].startswith(f"there is no LFP file of probe {PROBE_ID}")
     with pytest.raises(NotFoundError, match="there is no probe 5 in this session"):
-        probe.csd(opened, probe_id=5)
+        recipe(alone, probe_id=5)
 
 
 # --- the units

@@ -33,8 +33,12 @@ def _require_probe(session: EcephysSession, probe_id: int) -> None:
 
 
 def csd(session: EcephysSession, *, probe_id: int) -> dict[str, Any]:
-    """Read the current source density [V/cm²] of the response to flashes, by depth and time."""
-    density = session.get_current_source_density(probe_id)
+    """Read the current source density [V/cm²] after flashes; None without an LFP file."""
+    _require_probe(session, probe_id)
+    try:
+        density = session.get_current_source_density(probe_id)
+    except NotFoundError as error:
+        return {"csd": None, "reason": str(error)}
     return {
         "csd": density.transpose("virtual_channel_index", "time").to_numpy().astype(np.float32),
         "depth_um": density["vertical_position"].to_numpy(),
@@ -45,8 +49,12 @@ def csd(session: EcephysSession, *, probe_id: int) -> dict[str, Any]:
 def lfp_piece(
     session: EcephysSession, *, probe_id: int, start: float | None = None, duration: float = 1.0
 ) -> dict[str, Any]:
-    """Read a piece of the local field potential [V]; without ``start`` from its middle on."""
-    lfp = session.get_lfp(probe_id)
+    """Read a piece of LFP [V], by default from its middle on; None without an LFP file."""
+    _require_probe(session, probe_id)
+    try:
+        lfp = session.get_lfp(probe_id)
+    except NotFoundError as error:
+        return {"lfp": None, "reason": str(error)}
     if start is None:
         start = float(lfp["time"][len(lfp["time"]) // 2])
     piece = lfp.sel(time=slice(start, start + duration)).transpose("channel", "time").load()

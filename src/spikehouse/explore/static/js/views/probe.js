@@ -35,8 +35,10 @@ export const view = {
     const grid = root.querySelector(".grid");
 
     let shown = { unit: ctx.state.unit };
+    // the map and what is beside it fill the window
+    const tall = Math.max(420, innerHeight - 312);
     const map = new Panel(grid, {
-      title: "Units by depth", height: 640, className: "span-7", name: `probe-${probe_id}`, code: () => ctx.code("probe_units", { probe_id }),
+      title: "Units by depth", height: tall, className: "span-7", name: `probe-${probe_id}`, code: () => ctx.code("probe_units", { probe_id }),
       draw: drawUnits, hover: (data, plot, x, y) => hoverUnits(data, plot, x, y),
       click: (data, plot, x, y) => { const i = unitAt(plot, x, y); if (i !== null) open(i); },
       describe: (data) => `${units.length} units by depth on ${probe.description}, with ${data.metric}.`,
@@ -44,9 +46,9 @@ export const view = {
     });
     const side = h("div.side.span-5");
     grid.append(side);
-    const csd = new Panel(side, { title: "Current source density", sub: "after a flash", height: 292, name: `csd-${probe_id}`, code: () => ctx.code("csd", { probe_id }), draw: drawCsd, hover: hoverCsd,
+    const csd = new Panel(side, { title: "Current source density", sub: "after a flash", height: (tall - 70) / 2, name: `csd-${probe_id}`, code: () => ctx.code("csd", { probe_id }), draw: drawCsd, hover: hoverCsd,
       describe: () => "Current source density by depth and time after a flash.", csv: ({ csd: values, time, depth_um }) => flatten(values, depth_um, time, "csd") });
-    const lfp = new Panel(side, { title: "Local field potential", sub: "one second", height: 292, name: `lfp-${probe_id}`, code: () => ctx.code("lfp_piece", { probe_id }), draw: (s, data, size) => drawLfp(s, { ...data, domain: depth }, size),
+    const lfp = new Panel(side, { title: "Local field potential", sub: "one second", height: (tall - 70) / 2, name: `lfp-${probe_id}`, code: () => ctx.code("lfp_piece", { probe_id }), draw: drawLfp,
       describe: () => "One second of the local field potential by depth.", csv: ({ lfp: values, time, depth_um }) => flatten(values, depth_um, time, "lfp") });
     const channels = h("div.channels", { hidden: true });
     root.append(channels);
@@ -56,8 +58,8 @@ export const view = {
     const ids = Array.from(units.ids);
     // the units of this probe are what j and k in the unit view go through
     const readLfp = () => {
-      csd.load(ctx.api("csd", { probe_id }), (data) => ({ ...data, domain: depth, values: data.csd }));
-      lfp.load(ctx.api("lfp_piece", { probe_id }));
+      csd.load(ctx.api("csd", { probe_id }), (data) => ({ ...there(data, data.csd), values: data.csd }));
+      lfp.load(ctx.api("lfp_piece", { probe_id }), (data) => ({ ...there(data, data.lfp), domain: depth }));
     };
     offerLfp(ctx, probe, probe_id, [csd, lfp], readLfp);
 
@@ -100,6 +102,12 @@ export const view = {
     };
   },
 };
+
+function there(data, values) {
+  if (values?.length) return data;
+  const reason = data.reason ?? "There are no samples in this stretch of time.";
+  throw Object.assign(new Error(reason[0].toUpperCase() + reason.slice(1)), { status: 404 });
+}
 
 /** Read LFP and current source density at once if their file is here, else after a click that says how much it is. */
 async function offerLfp(ctx, probe, probe_id, panels, read) {
@@ -153,7 +161,8 @@ function drawUnits(s, { units, runs, domain, metric, as, current }, { width, hei
     plot.points.push(point);
     const fillColor = Number.isNaN(values[i]) ? theme.line_strong : as === "size" ? structureStyle(units.columns.ecephys_structure_acronym?.[i]).color : mapColor("viridis", share(values[i]));
     s.circle(x, y, radius, { fill: fillColor });
-    s.circle(x, y, radius, { stroke: theme.panel, width: 1 });
+    // the darkest of the colour map must be seen on dark ground, too
+    s.circle(x, y, radius, { stroke: theme.dark ? "rgb(255 255 255 / 50%)" : theme.panel, width: 1 });
     if (i === current) s.circle(x, y, radius + 3, { stroke: theme.ink, width: 2 });
   }
   if (as === "color") {
@@ -209,7 +218,6 @@ function hoverCsd({ values, time, depth_um }, { sx, sy, box }, x, y) {
 
 function drawLfp(s, { lfp, time, depth_um, domain }, { theme }) {
   const columns = time.length;
-  if (!columns) throw new Error("no samples");
   const span = time[columns - 1] - time[0];
   const plot = axes(s, { x: { domain: [0, span], label: `s from ${formatNumber(time[0], 5)} s on` }, y: { domain, label: "µm from the tip" }, grid: false });
   const { sx, sy, box } = plot;

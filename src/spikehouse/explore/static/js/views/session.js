@@ -53,7 +53,10 @@ export const view = {
       csv: ({ units }) => units.columns,
     });
     const probeLinks = h("div.probe-links");
-    probes.place.before(probeLinks);
+    // six probes do not fit a narrow window: there they are scrolled
+    const across = h("div");
+    probes.place.before(h("div.scroll", across));
+    across.append(probeLinks, probes.place);
     const stimuli = h("section.panel.span-8", { "aria-label": "Stimuli" }, h("header", h("h2", "Stimuli")), h("p.muted", "…"));
     const files = h("section.panel.span-4", { "aria-label": "Files" }, h("header", h("h2", "Files")), h("p.muted", "…"));
     grid.append(stimuli, files);
@@ -92,13 +95,14 @@ export const view = {
     }, (error) => { if (error.name !== "AbortError") { timeline.message(error.message); loadTraces(ctx.state); } });
     probes.load(ctx.api("probes"), (answer) => arrangeProbes(answer)).then(() => {
       if (!probes.data) return;
+      across.style.minWidth = `${LEFT + 104 * probes.data.probes.length}px`;
       probes.sub(`units per 100 µm of depth, at most ${probes.data.most}`);
       fill(probeLinks, probes.data.probes.map(({ id, name, count }) => h("a", { href: ctx.link("p", id), onclick: follow }, h("b", name), ` ${count} units`)));
     });
-    ctx.api("stimuli").then(({ stimuli: table }) => fill(stimuli, h("header", h("h2", "Stimuli"), h("span.sub", table.length ? "a name opens the responses of a unit to it" : "")), table.length ? h("div.scroll", h("table.plain", h("thead", h("tr", h("th", "Stimulus"), h("th.number", "Presentations"), h("th.number", "Duration"), h("th", "Parameters (values)"), h("th", h("span.hidden-label", "Population")))),
+    ctx.api("stimuli").then(({ stimuli: table }) => fill(stimuli, h("header", h("h2", "Stimuli"), h("span.sub", table.length ? "a name opens the responses of a unit to it" : "")), table.length ? h("div.scroll", h("table.plain", h("thead", h("tr", h("th", "Stimulus"), h("th.number", "Presentations"), h("th.number", "Duration"), h("th.wide", "Parameters (values)"), h("th", h("span.hidden-label", "Population")))),
       h("tbody", Array.from({ length: table.length }, (_, i) => table.row(i)).map(({ stimulus_name: name, presentation_count: count, duration, parameters }) => h("tr",
         h("td", session.first_unit ? h("a", { href: `${ctx.link("u", ctx.selection.get()?.ids[0] ?? session.first_unit)}?align=${encodeURIComponent(name)}`, onclick: follow }, name) : name),
-        h("td.number", formatNumber(count)), h("td.number", formatTime(duration, 60)), h("td", parameters.replaceAll("_", " ") || h("span.muted", "none vary")),
+        h("td.number", formatNumber(count)), h("td.number", formatTime(duration, 60)), h("td.wide", parameters.replaceAll("_", " ") || h("span.muted", "none vary")),
         h("td", h("a", { href: `${ctx.link("population")}?align=${encodeURIComponent(name)}`, onclick: follow }, "population"))))))) : h("p.muted", "This session has no stimuli.")),
     (error) => { if (error.name !== "AbortError") fill(stimuli, h("header", h("h2", "Stimuli")), h("p.muted", error.message)); });
     listFiles(files, ctx);
@@ -130,7 +134,8 @@ async function listFiles(box, ctx) {
   const title = h("header", h("h2", "Files"));
   const streamed = ctx.page.stream ? h("p.small.muted", { style: { marginTop: "8px" } }, "Parts that are not on this machine are read from the server when a view needs them; the bar at the top says how much.") : null;
   if (!/^\d+$/.test(ctx.path.key)) {
-    fill(box, title, h("p", ctx.session.title), h("p.small.muted", "Opened by its path."));
+    const opened = ctx.page.sessions.find(({ key }) => key === ctx.path.key);
+    fill(box, title, h("p", opened?.title ?? ctx.path.key), h("p.small.muted", "Opened by its path."));
     return;
   }
   try {

@@ -10,6 +10,8 @@ import { CanvasSurface } from "../surface.js";
 import { Grid } from "../table.js";
 
 const USUAL = ["probe_description", "ecephys_structure_acronym", "probe_vertical_position", "firing_rate", "snr", "waveform_duration", "waveform_amplitude", "isi_violations", "presence_ratio", "amplitude_cutoff"];
+const MORE = ["waveform_halfwidth", "waveform_PT_ratio", "max_drift", "d_prime", "nn_hit_rate", "isolation_distance", "L_ratio"];
+const usual = () => (innerWidth > 1900 ? [...USUAL, ...MORE] : USUAL);
 const RANGES = ["firing_rate", "snr", "waveform_duration"];
 const SHORT = { probe_description: "probe", ecephys_structure_acronym: "structure", probe_vertical_position: "depth" };
 // "snr:2..,firing_rate:0.5..20": the limits of numeric columns in a link
@@ -85,7 +87,7 @@ function mountTable(root, ctx, { units, described, filters }) {
   }
 
   function makeColumns(state) {
-    const names = (state.columns.length ? state.columns : USUAL).filter((name) => data[name]);
+    const names = (state.columns.length ? state.columns : usual()).filter((name) => data[name]);
     return [
       { key: units.index, label: "unit", values: ids, format: String, numeric: false, width: 104, render: (cell, row) => fill(cell, h("a", { href: ctx.link("u", ids[row]), tabindex: "-1", onclick: follow }, String(ids[row]))), meaning: "Id of the unit." },
       ...names.map((name) => {
@@ -178,7 +180,7 @@ function mountTable(root, ctx, { units, described, filters }) {
 
   function chooseColumns() {
     const names = Object.keys(data).filter((name) => name !== units.index);
-    const shown = new Set(ctx.state.columns.length ? ctx.state.columns : USUAL);
+    const shown = new Set(ctx.state.columns.length ? ctx.state.columns : usual());
     const boxes = names.map((name) => {
       const { unit, meaning } = meanings.get(name) ?? {};
       return h("label.column-choice", h("input", { type: "checkbox", value: name, checked: shown.has(name), onchange: apply }), h("span", name, unit ? h("span.muted", ` [${unit}]`) : null), h("span.small.muted", meaning ?? ""));
