@@ -50,7 +50,7 @@ from spikehouse.explore._running import (
     run_recipe,
     write_order,
 )
-from spikehouse.explore._sessions import Sessions
+from spikehouse.explore._sessions import ALL, Sessions
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -175,8 +175,9 @@ class Application:
 
             with self.sessions.use(key) as session:
                 facts = describe_session(session)
-                title = facts["session_id"] or key
-                return to_json({"key": key, "title": str(title), **facts})
+                units = ", all units" if key.endswith(ALL) else ""
+                title = f"{facts['session_id'] or key}{units}"
+                return to_json({"key": key, "title": title, **facts})
 
         return _send(await self.runner.run(request, describe), "application/json")
 

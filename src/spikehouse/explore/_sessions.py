@@ -8,6 +8,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,15 @@ if TYPE_CHECKING:
 
 # of those opened here; one that is used longest ago is closed and opened again when it is needed
 MOST_OPEN = 8
+# at the end of a key: the same session with all of its units
+ALL = "-all"
+NO_FILTERS: dict[str, Any] = {
+    "filter_by_validity": False,
+    "filter_out_of_brain_units": False,
+    "amplitude_cutoff_maximum": None,
+    "presence_ratio_minimum": None,
+    "isi_violations_maximum": None,
+}
 UNNAMED = "# {0} was given in Python and has no address: bind it to the name `{0}` here"
 
 
@@ -30,6 +40,8 @@ class _Entry:
     write: Callable[[], str]
     # None for a session that was given: it is not ours to close, nor can we open it again
     open: Callable[[], EcephysSession] | None
+    # plans the same session under another key, with other filters of units; None as above
+    plan: Callable[[str, dict[str, Any]], _Entry] | None = None
     session: EcephysSession | None = None
     # the file that was opened, unless it is on a server
     path: Path | None = None
@@ -111,24 +123,30 @@ class Sessions:
     def add(self, given: EcephysSession | str | Path | int) -> str:
         """Add a session, its file or its id in the cache, and return its key."""
         if isinstance(given, str | Path):
-            entry = self._plan_path(str(given))
+            entry = self._plan_path(str(given), self._next_key(), {})
         elif not isinstance(given, int):
             entry = self._plan_given(given)
         elif self.has_cache:
-            entry = self._plan(str(given))
+            entry = self._plan(given, str(given), {})
         else:
             raise NotFoundError(f"session {given} needs a cache: only a file was given")
         with self._lock:
             return self._entries.setdefault(entry.key, entry).key
 
-    def _plan_path(self, path: str) -> _Entry:
+    def _plan_path(self, path: str, key: str, filters: dict[str, Any]) -> _Entry:
 
         def open_file() -> EcephysSession:
             from spikehouse.session import EcephysSession
 
-            return EcephysSession.from_nwb_path(path)
+            return EcephysSession.from_nwb_path(path, api_kwargs=filters)
 
-        return _Entry(self._next_key(), _name(path), lambda: _write_file(path, {}), open_file)
+        return _Entry(
+            key,
+            _name(path),
+            lambda: _write_file(path, filters),
+            open_file,
+            partial(self._plan_path, path),
+        )
 
     def _plan_given(self, session: EcephysSession) -> _Entry:
         key = self._next_key()
@@ -150,20 +168,18 @@ class Sessions:
     def _next_key(self) -> str:
         return f"file-{sum(key.startswith('file-') for key in self._entries) + 1}"
 
-    def _plan(self, key: str) -> _Entry:
-        session_id = int(key)
+    def _plan(self, session_id: int, key: str, filters: dict[str, Any]) -> _Entry:
+        options = {**filters, **({"stream": True} if self.stream else {})}
+        given = "".join(f", {name}={value!r}" for name, value in options.items())
         return _Entry(
             key,
             key,
-            lambda: (
-                f"{self.write_cache()}\n"
-                f"session = cache.get_session_data({session_id}"
-                f"{', stream=True' if self.stream else ''})"
-            ),
-            lambda: self._open(session_id),
+            lambda: f"{self.write_cache()}\nsession = cache.get_session_data({session_id}{given})",
+            lambda: self._open(session_id, filters),
+            partial(self._plan, session_id),
         )
 
-    def _open(self, session_id: int) -> EcephysSession:
+    def _open(self, session_id: int, filters: dict[str, Any]) -> EcephysSession:
         # never download 2 GB unasked
         if not self.stream and not self.cache.is_cached(session_id):
             item = self.cache.plan([session_id], tables=False).items[0]
@@ -174,7 +190,7 @@ class Sessions:
                     "--stream to read it from the server"
                 )
         # a cached file, or one of a source on this machine, is read where it is
-        return self.cache.get_session_data(session_id, stream=True)
+        return self.cache.get_session_data(session_id, stream=True, **filters)
 
     # ---- open ones
 
@@ -212,7 +228,15 @@ class Sessions:
             if self.has_cache and key.isascii() and key.isdigit() and str(int(key)) == key:
                 # put among the others when it could be opened: a wrong id is forgotten
                 self.cache.is_cached(int(key))
-                return self._entries.setdefault(key, self._plan(key))
+                return self._entries.setdefault(key, self._plan(int(key), key, {}))
+            if key.endswith(ALL):
+                filtered = self._find(key.removesuffix(ALL))
+                if filtered.plan is None:
+                    raise NotFoundError(
+                        f"session {filtered.title} was opened in Python, and has the units of its "
+                        "filters: open it there without them (filter_by_validity=False, …)"
+                    )
+                return self._entries.setdefault(key, filtered.plan(key, NO_FILTERS))
             raise SessionNotFoundError(
                 f"there is no session {key!r} here: {describe_choices(key, self._entries)}"
             )
