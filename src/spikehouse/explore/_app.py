@@ -19,11 +19,12 @@ Header ``X-Notice``: a JSON list of sentences for the user (ASCII, other charact
 from __future__ import annotations
 
 import contextlib
+import gzip
 import json
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -73,6 +74,7 @@ TYPES = {
     ".woff2": "font/woff2",
     ".txt": "text/plain; charset=utf-8",
 }
+COMPRESSED = {".html", ".css", ".js", ".svg"}
 PAGES = (
     "/", "/s/{key}", "/s/{key}/p/{probe}", "/s/{key}/units", "/s/{key}/u/{unit}",
     "/s/{key}/population", "/s/{key}/decoding", "/cohort", "/cohort/{name}",
@@ -294,6 +296,8 @@ def describe_session(session: EcephysSession) -> dict[str, Any]:
 
 # ---- responses
 
+_compress = lru_cache(maxsize=64)(partial(gzip.compress, mtime=0))
+
 
 def _send(content: str | bytes, kind: str, headers: dict[str, str] | None = None) -> Response:
     return Response(
@@ -311,7 +315,14 @@ def _send_file(path: Path, request: Request) -> Response:
     if request.headers.get("if-none-match") == headers["ETag"]:
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
     kind = TYPES.get(path.suffix, "application/octet-stream")
-    return Response(path.read_bytes(), media_type=kind, headers=headers)
+    content = path.read_bytes()
+    if path.suffix in COMPRESSED:
+        headers["Vary"] = "Accept-Encoding"
+        # the page may come through a tunnel from a machine far away
+        if "gzip" in request.headers.get("accept-encoding", ""):
+            headers["Content-Encoding"] = "gzip"
+            content = _compress(content)
+    return Response(content, media_type=kind, headers=headers)
 
 
 def _explain(_: Request, error: Exception) -> Response:
