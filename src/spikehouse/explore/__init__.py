@@ -128,7 +128,6 @@ class Explorer:
         from spikehouse.explore._app import Application
         from spikehouse.explore._security import Guard
 
-        self._sessions = explored.sessions
         self._start_path = explored.start_path
         self._token = secrets.token_urlsafe(24)
         self._socket = _listen(port)
@@ -165,8 +164,7 @@ class Explorer:
         """End the server, and close the sessions that it opened."""
         self._server.should_exit = True
         self._thread.join(5)
-        self._application.runner.close()
-        self._sessions.close()
+        self._application.close()
 
     def __enter__(self) -> Self:
         return self

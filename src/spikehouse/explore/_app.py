@@ -5,6 +5,7 @@
 ``/static/…``                              its files
 ``/api/page``                              JSON: which sessions and results there are
 ``/api/s/<key>/facts``                     JSON: a session at a glance
+``/api/s/<key>/counts``                    JSON: how far its counts are; ``?build=1`` begins
 ``/api/s/<key>/<recipe>?…``                the answer of a recipe, in the container of `_answers`
 ``/api/survey/<recipe>``,
 ``/api/results/<name>/<recipe>``           of the survey; of a folder of results of a cohort
@@ -43,6 +44,7 @@ from spikehouse.errors import (
     TransferError,
     describe_choices,
 )
+from spikehouse.explore._counts import Counts
 from spikehouse.explore._running import (
     FailedError,
     GoneError,
@@ -87,6 +89,8 @@ STATUSES: tuple[tuple[type[Exception], int], ...] = (
     (TransferError, HTTPStatus.SERVICE_UNAVAILABLE),
     (FileNotFoundError, HTTPStatus.GONE),
     (InvalidFileError, HTTPStatus.UNPROCESSABLE_ENTITY),
+    # an adapter lacks what this needs
+    (NotImplementedError, HTTPStatus.UNPROCESSABLE_ENTITY),
     (SpikehouseError, HTTPStatus.BAD_REQUEST),
 )
 OURS = "Something failed in spikehouse itself; the terminal that runs it says what."
@@ -115,6 +119,7 @@ class Application:
         self.sessions = explored.sessions
         self.load_recipes = load_recipes
         self.runner = Runner()
+        self.counts = Counts(explored.sessions)
 
     def make_asgi(self) -> Starlette:
         """Return the application with its routes."""
@@ -125,6 +130,7 @@ class Application:
                 Route("/static/{path:path}", self.give_file),
                 Route("/api/page", self.describe_page),
                 Route("/api/s/{key}/facts", self.describe_session),
+                Route("/api/s/{key}/counts", self.describe_counts),
                 *(Route(f"/api{path}/{{recipe}}", self.answer) for path in subjects),
                 *(Route(f"/code{path}/{{recipe}}", self.write_code) for path in subjects),
             ],
@@ -183,6 +189,18 @@ class Application:
 
         return _send(await self.runner.run(request, describe), "application/json")
 
+    async def describe_counts(self, request: Request) -> Response:
+        """Send how far the counts of a session are."""
+        key = request.path_params["key"]
+        is_asked = request.query_params.get("build") == "1"
+
+        def describe() -> str:
+            with self.sessions.use(key) as session:
+                status = self.counts.describe(key, session, build=is_asked)
+                return json.dumps({**status, **self.counts.describe_reading(key, session)})
+
+        return _send(await self.runner.run(request, describe), "application/json")
+
     async def answer(self, request: Request) -> Response:
         """Send the answer of a recipe."""
         key = request.path_params.get("key")
@@ -226,18 +244,26 @@ class Application:
     def _with_subject(
         self,
         request: Request,
-        act: Callable[[Recipe, object, Mapping[str, Any]], T],
+        act: Callable[[Recipe, object, Mapping[str, Any], dict[str, Any] | None], T],
         recipe: Recipe,
         arguments: Mapping[str, Any],
     ) -> T:
         """Do something with what a recipe is computed for."""
         params = request.path_params
         if "key" in params:
-            with self.sessions.use(params["key"]) as session:
-                return act(recipe, session, arguments)
+            key = params["key"]
+            with self.sessions.use(key) as session:
+                known = self.counts.answer(key, session, recipe.name, arguments)
+                return act(recipe, session, arguments, known)
         if "result" in params:
-            return act(recipe, self._find_results(params["result"]), arguments)
-        return act(recipe, self.sessions.cache, arguments)
+            return act(recipe, self._find_results(params["result"]), arguments, None)
+        return act(recipe, self.sessions.cache, arguments, None)
+
+    def close(self) -> None:
+        """Stop what is running, and close what was opened."""
+        self.counts.close()
+        self.runner.close()
+        self.sessions.close()
 
     def _find_results(self, name: str) -> Path:
         results = self.explored.results

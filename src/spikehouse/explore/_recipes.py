@@ -18,15 +18,27 @@ from spikehouse.errors import InvalidArgumentError, NotFoundError, describe_choi
 from spikehouse.explore import recipes
 
 SUBJECTS = ("session", "cache", "results")
-# what a page can show, by the name of a parameter: (least, greatest) of each number in it
+# what a page can show, by the name of a parameter: least and greatest
 RANGES: Mapping[str, tuple[float, float]] = {
-    "bin": (0.0005, 60.0),
+    "bin": (0.0001, 3600),
+    "bin_um": (1, 2000),
+    "duration": (0.01, 10),
+    "max_interval": (0.001, 10),
+    "max_lag": (0.001, 10),
+    "max_spikes": (1, 300_000),
+    "min_units": (1, 10_000),
+    "n_bands": (1, 5000),
     "n_bins": (1, 20_000),
+    "n_channels": (1, 400),
+    "n_draws": (1, 100),
     "n_resamples": (0, 100_000),
-    "smoothing": (0.0, 10.0),
+    "reach_um": (0, 5000),
+    "refractory": (0, 1),
+    "smoothing": (0, 10),
 }
 # the longest [start, stop) in seconds
-LONGEST: Mapping[str, float] = {"window": 60.0, "span": 50_000.0}
+LONGEST: Mapping[str, float] = {"window": 60, "span": 50_000}
+# of what a parameter bin divides
 MOST_BINS = 20_000
 LONGEST_TEXT = 500
 # of an encoded answer [bytes], and what makes it smaller
@@ -172,7 +184,8 @@ _BOOLS = {"true": True, "1": True, "false": False, "0": False}
 def _parse_number(name: str, text: str, kind: type) -> int | float:
     try:
         number: int | float = kind(text)
-        if not math.isfinite(number):
+        # what numpy holds, and not every integer of Python
+        if not abs(number) < 2**63:
             raise ValueError
     except (ValueError, OverflowError):
         what = "a whole number" if kind is int else "a number"
@@ -188,18 +201,21 @@ def _check_limits(arguments: Mapping[str, Any]) -> None:
             raise InvalidArgumentError(
                 f"{name}={value:g} is not valid: {least:g} to {greatest:g} can be shown"
             )
+    lengths = {name: arguments.get(name) for name in ("max_interval", "max_lag")}
     for name, longest in LONGEST.items():
         if arguments.get(name) is None:
             continue
         start, stop = arguments[name]
+        lengths[name] = stop - start
         if not start < stop or stop - start > longest:
             raise InvalidArgumentError(
                 f"{name}={start:g},{stop:g} is not valid: it must begin before it ends, and have "
                 f"at most {longest:g} s"
             )
-        n_bins = (stop - start) / (arguments.get("bin") or math.inf)
+    for name, length in lengths.items():
+        n_bins = (length or 0.0) / (arguments.get("bin") or math.inf)
         if n_bins > MOST_BINS:
             raise InvalidArgumentError(
-                f"{name}={start:g},{stop:g} has {n_bins:.0f} bins of {arguments['bin']:g} s, and "
-                f"at most {MOST_BINS} can be shown: use wider bins or a shorter {name}"
+                f"{length:g} s of {name} are {n_bins:.0f} bins of {arguments['bin']:g} s, and at "
+                f"most {MOST_BINS} can be shown: use wider bins or a shorter {name}"
             )

@@ -55,14 +55,19 @@ class Answer:
     n_bytes: int
 
 
-def run_recipe(recipe: Recipe, subject: object, arguments: Mapping[str, Any]) -> Answer:
-    """Compute and encode the answer of a recipe."""
+def run_recipe(
+    recipe: Recipe,
+    subject: object,
+    arguments: Mapping[str, Any],
+    known: dict[str, Any] | None = None,
+) -> Answer:
+    """Compute the answer of a recipe unless it is known, and encode it."""
     from spikehouse.explore._answers import encode
     from spikehouse.explore._recipes import LARGEST_ANSWER
 
     before = count_bytes()
     with _noting() as notices:
-        content = encode(recipe.function(subject, **arguments))
+        content = encode(known or recipe.function(subject, **arguments))
     if len(content) > LARGEST_ANSWER:
         raise TooLargeError(
             f"the answer of {recipe.name} has {len(content) / 1e6:.1f} MB, and a page takes "
@@ -200,7 +205,9 @@ async def _wait_until_gone(request: Request) -> None:
 # ---- apart
 
 
-def write_order(recipe: Recipe, subject: object, arguments: Mapping[str, Any]) -> bytes | None:
+def write_order(
+    recipe: Recipe, subject: object, arguments: Mapping[str, Any], _: object = None
+) -> bytes | None:
     """Write what a process runs; None if the subject cannot go there."""
     # a session goes as its address, and is opened again
     try:

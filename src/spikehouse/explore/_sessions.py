@@ -216,6 +216,22 @@ class Sessions:
         entry = self._find(key)
         return entry.session is not None and entry.path is None and entry.open is not None
 
+    def identify(self, key: str) -> tuple[str, str] | None:
+        """Return where the file of an open session is, and which version of it; None without."""
+        entry = self._find(key)
+        address = getattr(entry.session and entry.session.api, "path", None)
+        return None if address is None else (str(entry.path or address), repr(entry.stamp))
+
+    def find_folder(self, key: str) -> Path:
+        """Return the folder for what is kept of a session."""
+        from platformdirs import user_cache_path
+
+        from spikehouse.transfer.records import OWN_FOLDER
+
+        if key.removesuffix(ALL).isdigit():
+            return self.cache.manifest_path.parent / OWN_FOLDER
+        return user_cache_path("spikehouse")
+
     def write(self, key: str) -> str:
         """Write the code that binds `session`."""
         return self._find(key).write()
@@ -229,7 +245,7 @@ class Sessions:
                 # put among the others when it could be opened: a wrong id is forgotten
                 self.cache.is_cached(int(key))
                 return self._entries.setdefault(key, self._plan(int(key), key, {}))
-            if key.endswith(ALL):
+            if key.endswith(ALL) and not key.removesuffix(ALL).endswith(ALL):
                 filtered = self._find(key.removesuffix(ALL))
                 if filtered.plan is None:
                     raise NotFoundError(

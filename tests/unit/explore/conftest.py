@@ -45,5 +45,4 @@ def serve() -> Iterator[Callable[..., TestClient]]:
     yield start
     for client, application in opened:
         client.close()
-        application.runner.close()
-        application.sessions.close()
+        application.close()
