@@ -61,17 +61,21 @@ export class Grid {
 
   /** Show these rows (numbers), sorted; `none` says why there are none. */
   setRows(rows, none = "No rows.") {
+    this.none.textContent = none;
+    const isSame = rows.length === this.#rows.length && this.#sortedBy === this.options.sort && rows.every((row, i) => row === this.#rows[i]);
+    if (isSame && rows.length) return;
     // widths are measured on the first rows there are
     if (!this.#rows.length) this.#columns = null;
     this.#rows = rows;
-    this.none.textContent = none;
     this.#sort();
     if (this.current !== null && !this.#order.includes(this.current)) this.current = null;
     this.layout();
   }
   #rows = [];
+  #sortedBy;
 
   #sort() {
+    this.#sortedBy = this.options.sort;
     const [, minus, key] = /^(-?)(.*)$/.exec(this.options.sort ?? "");
     const column = this.options.columns.find((one) => one.key === key);
     this.#order = column ? sortRows(this.#rows, column.values, minus === "-") : Array.from(this.#rows);
@@ -81,7 +85,7 @@ export class Grid {
   setSort(sort) {
     this.options.sort = sort;
     this.#sort();
-    this.#columns = null;
+    if (this.#columns) this.#drawHead();
     this.layout();
   }
 
@@ -94,6 +98,7 @@ export class Grid {
     if (!this.#columns || columns.length !== this.#columns.length || isNarrow !== this.wasNarrow) {
       this.wasNarrow = isNarrow;
       this.#columns = columns;
+      this.#setWidths();
       this.#drawHead();
     }
     const room = Math.max(innerWidth < 1100 ? 360 : 280, innerHeight - this.root.getBoundingClientRect().top - scrollY - 24);
@@ -106,22 +111,25 @@ export class Grid {
     this.#paint(true);
   }
 
-  #drawHead() {
+  #setWidths() {
     const columns = this.#columns;
     const widths = columns.map((column) => column.width ?? measure(column, this.#rows));
     this.root.style.setProperty("--columns", widths.map((w, i) => (columns[i].grow ? `minmax(${w}px, 1fr)` : `${w}px`)).join(" ") + (columns.some(({ grow }) => grow) ? "" : " 1fr"));
     this.root.style.setProperty("--width", `${widths.reduce((a, b) => a + b, 0)}px`);
+    this.#pool.forEach((row) => row.remove());
+    this.#pool = [];
+    this.#cells = [];
+  }
+
+  #drawHead() {
     const [, minus, sorted] = /^(-?)(.*)$/.exec(this.options.sort ?? "");
-    this.head.replaceChildren(...columns.map((column, i) => h("div", {
+    this.head.replaceChildren(...this.#columns.map((column, i) => h("div", {
       role: "columnheader", "aria-colindex": String(i + 1), className: isNumeric(column) ? "number" : "",
       "aria-sort": column.key === sorted ? (minus ? "descending" : "ascending") : "none",
     }, h("button", {
       dataset: { key: column.key }, "aria-description": explain(column).slice(1).join(" "),
       onclick: (event) => { event.stopPropagation(); this.#askSort(column, sorted, minus); },
     }, column.label ?? column.key, column.key === sorted ? h("span", { "aria-hidden": "true" }, minus ? " ↓" : " ↑") : null))));
-    this.#pool.forEach((row) => row.remove());
-    this.#pool = [];
-    this.#cells = [];
   }
 
   #askSort(column, sorted, minus) {
@@ -266,7 +274,8 @@ const show = (column, row) => {
 
 /** The same number of decimals in all of a column, so that its digits stand in line. */
 function chooseDecimals(values) {
-  const sizes = Array.from(values).filter(Number.isFinite).map(Math.abs).sort((a, b) => a - b);
+  const step = Math.max(1, Math.floor(values.length / 1000));
+  const sizes = Array.from({ length: Math.floor(values.length / step) }, (_, i) => Math.abs(values[i * step])).filter(Number.isFinite).sort((a, b) => a - b);
   if (!sizes.length || sizes.every(Number.isInteger)) return 0;
   const size = sizes[Math.floor(0.75 * sizes.length)] || sizes.at(-1);
   return Math.max(0, Math.min(5, 2 - Math.floor(Math.log10(size))));
