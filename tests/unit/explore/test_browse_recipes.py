@@ -12,7 +12,7 @@ import pytest
 
 from spikehouse import EcephysProjectCache, EcephysSession
 from spikehouse.demo import Survey
-from spikehouse.errors import NotFoundError
+from spikehouse.errors import InvalidArgumentError, NotFoundError
 from spikehouse.explore.recipes import probe, session, survey, units
 
 Recipe = Callable[..., dict[str, Any]]
@@ -253,6 +253,41 @@ def test_units__every_column_of_the_file_is_explained(opened: EcephysSession) ->
     assert answer["columns"]["name"].tolist() == answer["units"].columns.tolist()
     assert answer["columns"].set_index("name").loc["firing_rate", "unit"] == "spikes/s"
     assert (answer["columns"]["meaning"] != "").all()
+
+
+def test_selected_units__meet_every_limit_in_the_order_asked_for(opened: EcephysSession) -> None:
+    table = opened.units
+    found = units.selected_units(
+        opened, words="vis PROBEC", limits=("snr:1.5..", "firing_rate:..20"), sort="-snr"
+    )["units"]
+    expected = table[
+        table["ecephys_structure_acronym"].str.startswith("VIS")
+        & (table["probe_description"] == "probeC")
+        & (table["snr"] >= 1.5)
+        & (table["firing_rate"] <= 20)
+    ]
+    assert 0 < len(expected) < len(table)
+    assert set(found.index) == set(expected.index)
+    assert found["snr"].is_monotonic_decreasing
+    by_id = units.selected_units(opened, structures=("VISp",), probes=("probeC",), sort="unit_id")
+    assert set(by_id["units"]["ecephys_structure_acronym"]) == {"VISp"}
+    assert by_id["units"].index.is_monotonic_increasing
+    pd.testing.assert_frame_equal(units.selected_units(opened)["units"], table)
+
+
+def test_selected_units__of_all_units_keep_the_good_ones(session_path: Path) -> None:
+    everything = EcephysSession.from_nwb_path(session_path, api_kwargs=NO_LIMITS)
+    limits = ("amplitude_cutoff:..0.1", "presence_ratio:0.95..", "isi_violations:..0.5")
+    found = units.selected_units(everything, limits=limits, good=True)["units"]
+    assert set(found.index) == set(EcephysSession.from_nwb_path(session_path).units.index)
+
+
+@pytest.mark.parametrize("limit", ["snr", "snr:", "snr:2", "snr:a..b", "..3"])
+def test_selected_units__says_how_a_limit_reads(limit: str, opened: EcephysSession) -> None:
+    with pytest.raises((InvalidArgumentError, NotFoundError), match=r"snr:2\.\.5|no column"):
+        units.selected_units(opened, limits=(limit,))
+    with pytest.raises(NotFoundError, match="no column colour"):
+        units.selected_units(opened, sort="-colour")
 
 
 def test_unit_metrics__are_the_published_ones(

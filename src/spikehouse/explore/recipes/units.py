@@ -7,12 +7,61 @@ from typing import Any
 import pandas as pd
 
 from spikehouse import EcephysSession
+from spikehouse.errors import InvalidArgumentError, NotFoundError
 from spikehouse.schema import METRICS, UNITS
 
 
 def units(session: EcephysSession) -> dict[str, Any]:
     """List the units that pass the session's filters, and what each column means."""
     return {"units": session.units, "columns": _describe_columns(session.units)}
+
+
+def selected_units(
+    session: EcephysSession,
+    *,
+    words: str = "",
+    structures: tuple[str, ...] = (),
+    probes: tuple[str, ...] = (),
+    limits: tuple[str, ...] = (),
+    good: bool = False,
+    sort: str = "",
+) -> dict[str, Any]:
+    """List the units that pass limits such as "snr:2..5", sorted by a column ("-snr": falling)."""
+    ends = [_read_limit(limit) for limit in limits]
+    needed = {*(name for name, *_ in ends), *filter(None, [sort.removeprefix("-")])}
+    table = session.units
+    if not needed <= {table.index.name, *table}:
+        table = session.units_with_metrics
+    if absent := needed - {table.index.name, *table}:
+        raise NotFoundError(f"the units of this session have no column {', '.join(sorted(absent))}")
+    structure = table["ecephys_structure_acronym"].fillna("none").astype(str)
+    text = table.index.astype(str) + " " + structure + " " + table["probe_description"]
+    kept = pd.Series(True, index=table.index)
+    for word in words.lower().split():
+        kept &= text.str.lower().str.contains(word, regex=False)
+    if structures:
+        kept &= structure.isin(structures)
+    if probes:
+        kept &= table["probe_description"].isin(probes)
+    for name, low, high in ends:
+        kept &= table[name].between(low, high)
+    if good:
+        kept &= table["quality"] == "good"
+    table = table[kept]
+    if sort:
+        table = table.sort_values(sort.removeprefix("-"), ascending=sort[0] != "-", kind="stable")
+    return {"units": table}
+
+
+def _read_limit(limit: str) -> tuple[str, float, float]:
+    """Read "snr:2..5", of which either end may be open."""
+    name, _, ends = limit.partition(":")
+    low, dots, high = ends.partition("..")
+    try:
+        return name, float(low or "-inf"), float(high or "inf" if dots else "none")
+    except ValueError:
+        message = f"{limit!r} is not a limit: limits read like snr:2.. or snr:2..5"
+        raise InvalidArgumentError(message) from None
 
 
 def unit_metrics(session: EcephysSession) -> dict[str, Any]:

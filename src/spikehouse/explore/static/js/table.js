@@ -4,7 +4,6 @@ import { h, tip } from "./dom.js";
 const ROW = 32;
 const SPARE = 8; // rows drawn above and below what is seen
 const PADDING = 20;
-const collator = new Intl.Collator("en", { numeric: true });
 const ruler = document.createElement("canvas").getContext("2d");
 
 /**
@@ -253,7 +252,7 @@ export function sortRows(rows, values, descending = false) {
   for (const row of rows) (missing(values[row]) ? absent : there).push(row);
   if (there.length && typeof values[there[0]] === "string") {
     // comparing ranks is many times faster than comparing texts again and again
-    const texts = [...new Set(there.map((row) => values[row]))].sort(collator.compare);
+    const texts = [...new Set(there.map((row) => values[row]))].sort();
     const rank = new Map(texts.map((text, i) => [text, i]));
     there.sort((a, b) => sign * (rank.get(values[a]) - rank.get(values[b])) || a - b);
   } else {

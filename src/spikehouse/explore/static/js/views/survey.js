@@ -1,9 +1,9 @@
 import { formatBytes, formatNumber } from "../axes.js";
 import { follow } from "../app.js";
+import { showCode } from "../code.js";
 import { structureStyle } from "../colors.js";
 import { fill, h } from "../dom.js";
-import { Facet, countValues, passing, swatch } from "../facets.js";
-import { DEFAULT_FILTERS } from "../filters.js";
+import { DEFAULT_FILTERS, Facet, countValues, passing, swatch } from "../facets.js";
 import { Panel } from "../panel.js";
 import { choice, flag, list, text } from "../state.js";
 import { Grid } from "../table.js";
@@ -166,7 +166,10 @@ function mountTable(root, ctx, { sessions, notes, counts, structures }) {
     for (let i = 0; i < files.length; i++) sizes[row.get(files.columns.session_id[i])] = files.columns.n_bytes[i];
     grid.layout();
   }, (error) => { if (error.name !== "AbortError") ctx.notice(`The sizes of remote files are unknown: ${error.message}`); });
-  return { update, onKey: (event) => grid.onKey(event), destroy() { grid.destroy(); panel.destroy(); } };
+  return { update, onKey(event) {
+    if (event.key === "e" && !panel.root.matches(":hover, :focus-within")) { showCode(ctx.code("sessions"), "Sessions"); return true; }
+    return grid.onKey(event);
+  }, destroy() { grid.destroy(); panel.destroy(); } };
 }
 
 const place = (isHere) => h("span.place", { className: isHere ? "here" : "", role: "img", "aria-label": isHere ? "on this machine" : "remote" });

@@ -1,12 +1,10 @@
-import { formatNumber, niceTicks } from "../axes.js";
+import { formatNumber } from "../axes.js";
 import { follow } from "../app.js";
 import { toCsv } from "../api.js";
-import { theme } from "../colors.js";
+import { showCode } from "../code.js";
 import { download, fill, h } from "../dom.js";
-import { Facet, countValues, passing, swatch } from "../facets.js";
-import { DEFAULT_FILTERS } from "../filters.js";
+import { DEFAULT_FILTERS, Facet, Range, countValues, passing, swatch } from "../facets.js";
 import { list, text } from "../state.js";
-import { CanvasSurface } from "../surface.js";
 import { Grid } from "../table.js";
 
 const USUAL = ["probe_description", "ecephys_structure_acronym", "probe_vertical_position", "firing_rate", "snr", "waveform_duration", "waveform_amplitude", "isi_violations", "presence_ratio", "amplitude_cutoff"];
@@ -69,7 +67,8 @@ function mountTable(root, ctx, { units, described, filters }) {
   const clear = () => { search.value = ""; set({ q: "", structure: [], probe: [], limits: [], off: [] }); };
   fill(root, h("div.view-head", h("div", h("h1", "Units"), summary),
     h("button.button", { type: "button", onclick: chooseColumns }, "Columns"),
-    h("button.button", { type: "button", onclick: save, title: "The rows and columns shown, as CSV" }, "Save CSV")),
+    h("button.button", { type: "button", onclick: () => showCode(code(), "Units"), title: "Python code that lists these units (e)" }, "Code"),
+    h("button.button", { type: "button", onclick: save, title: "The rows and columns shown, as CSV (s)" }, "Save CSV")),
   h("div.browse.two", h("details.filters", { open: innerWidth > 800 }, h("summary", "Filter"), search, facetColumn, isFiltered ? inForce(ctx, filters) : quality, rangeColumn), h("div.table-column", selectionLine, tableColumn)));
 
   const facets = {
@@ -158,7 +157,8 @@ function mountTable(root, ctx, { units, described, filters }) {
       ...[...limits].map(([name, [lo, hi]]) => (lo === -Infinity ? `${name} ≤ ${formatNumber(hi)}` : hi === Infinity ? `${name} ≥ ${formatNumber(lo)}` : `${name} ${formatNumber(lo)} to ${formatNumber(hi)}`)),
     ].filter(Boolean);
     const isWhole = rows.length === length && !state.sort;
-    const label = [...parts, on.length ? `quality filters ${on.length} of ${switchable.length}` : "", state.sort ? `by ${state.sort.replace(/^-/, "")}` : ""].filter(Boolean).join(", ");
+    if (on.length) parts.push(on.length === switchable.length ? "default filters" : on.map(({ words }) => words).join(", "));
+    const label = [...parts, state.sort ? `by ${state.sort.replace(/^-/, "")}` : ""].filter(Boolean).join(", ");
     if (isWhole) ctx.selection.clear(); else ctx.selection.set(grid.order.map((row) => ids[row]), label);
     const sorted = filters?.columns.remaining_count[0] ?? length;
     fill(summary, h("span", sorted === length ? `${formatNumber(length)} units` : `${formatNumber(length)} of ${formatNumber(sorted)} sorted units pass the filters with which the session was opened`));
@@ -170,7 +170,7 @@ function mountTable(root, ctx, { units, described, filters }) {
   function buildRanges(names) {
     ranges.clear();
     fill(rangeColumn, names.map((name) => {
-      const range = new Range({ name, unit: meanings.get(name)?.unit, values: data[name], change: (lo, hi) => setLimit(name, lo, hi) });
+      const range = new Range({ name, label: SHORT[name], unit: meanings.get(name)?.unit, values: data[name], change: (lo, hi) => setLimit(name, lo, hi) });
       ranges.set(name, range);
       return range.root;
     }), h("div.facet", addRange));
@@ -216,9 +216,22 @@ function mountTable(root, ctx, { units, described, filters }) {
     update.hasMetrics = true;
   }
 
+  /** The address of the code of what is shown. */
+  function code() {
+    const { q, structure, probe, limits, off, sort } = ctx.state;
+    const on = switchable.filter(({ key }) => !off.includes(key));
+    return ctx.code("selected_units", { words: q, structures: structure, probes: probe, sort, limits: [...limits, ...on.map(({ limit }) => limit).filter(Boolean)], good: on.some(({ key }) => key === "quality") || null });
+  }
+
   function save() {
     const columns = Object.fromEntries(grid.options.columns.map(({ key, values }) => [key, grid.order.map((row) => values[row])]));
     download(`units_${ctx.path.key}.csv`, toCsv(columns), "text/csv");
+  }
+
+  function onKey(event) {
+    if (event.key === "e") { showCode(code(), "Units"); return true; }
+    if (event.key === "s") { save(); return true; }
+    return grid.onKey(event);
   }
 
   const wanted = [...ctx.state.columns, ctx.state.sort.replace(/^-/, ""), ...ctx.state.ranges, ...ctx.state.limits.map((limit) => limit.split(":")[0])].filter((name) => name && !data[name] && name !== units.index);
@@ -230,81 +243,5 @@ function mountTable(root, ctx, { units, described, filters }) {
     update.columns = undefined;
     update(ctx.state);
   });
-  return { update, onKey: (event) => grid.onKey(event), restyle: () => ranges.forEach((range) => range.draw()), destroy: () => grid.destroy() };
-}
-
-/** A histogram of a column on which limits are dragged. */
-class Range {
-  #bins = 44;
-
-  constructor({ name, unit, values, change }) {
-    Object.assign(this, { name, values, change });
-    const finite = Array.from(values).filter(Number.isFinite).sort((a, b) => a - b);
-    // a few outliers would leave one bar: the ends hold what lies beyond them
-    const at = (q) => finite[Math.min(finite.length - 1, Math.floor(q * finite.length))] ?? 0;
-    this.lo = at(0.005);
-    this.hi = at(0.995) > this.lo ? at(0.995) : this.lo + 1;
-    this.canvas = h("canvas", { "aria-hidden": "true", onpointerdown: (event) => this.#start(event), onpointermove: (event) => this.#drag(event), onpointerup: (event) => this.#end(event) });
-    const field = (label) => h("input", { type: "number", step: "any", placeholder: label, "aria-label": `${name}, ${label}`, onchange: () => this.#typed() });
-    this.fields = [field("at least"), field("at most")];
-    this.root = h("fieldset.facet.range", h("legend", SHORT[name] ?? name, unit ? ` [${unit}]` : ""), this.canvas, h("div.range-ends", this.fields));
-    new ResizeObserver(() => this.draw()).observe(this.canvas);
-  }
-
-  show(keep, limits) {
-    this.keep = keep;
-    this.limits = limits ?? null;
-    const [lo, hi] = limits ?? [-Infinity, Infinity];
-    this.fields[0].value = Number.isFinite(lo) ? String(lo) : "";
-    this.fields[1].value = Number.isFinite(hi) ? String(hi) : "";
-    this.draw();
-  }
-
-  draw() {
-    const { clientWidth: width, clientHeight: height } = this.canvas;
-    if (!width || !this.keep) return;
-    const all = new Int32Array(this.#bins), kept = new Int32Array(this.#bins);
-    const scale = this.#bins / (this.hi - this.lo);
-    const [lo, hi] = this.limits ?? [-Infinity, Infinity];
-    for (let i = 0; i < this.values.length; i++) {
-      const value = this.values[i];
-      if (Number.isNaN(value) || !this.keep(i)) continue;
-      const bin = Math.max(0, Math.min(this.#bins - 1, Math.floor((value - this.lo) * scale)));
-      all[bin]++;
-      if (value >= lo && value <= hi) kept[bin]++;
-    }
-    const s = new CanvasSurface(this.canvas, width, height);
-    const t = theme();
-    const most = Math.max(1, ...all), w = width / this.#bins, base = height - 14;
-    for (let k = 0; k < this.#bins; k++) {
-      const tall = (n) => (n ? Math.max(1.5, (base * Math.sqrt(n)) / Math.sqrt(most)) : 0);
-      s.rect(k * w, base - tall(all[k]), Math.max(1, w - 1), tall(all[k]), { fill: t.line_strong, alpha: 0.6 });
-      s.rect(k * w, base - tall(kept[k]), Math.max(1, w - 1), tall(kept[k]), { fill: t.accent });
-    }
-    s.line(0, base + 0.5, width, base + 0.5, { color: t.line_strong });
-    const x = (v) => ((v - this.lo) / (this.hi - this.lo)) * width;
-    for (const tick of niceTicks(this.lo, this.hi, 4)) {
-      const label = formatNumber(tick);
-      const half = s.measure(label, { size: 10 }) / 2;
-      s.text(label, Math.max(half, Math.min(width - half, x(tick))), height - 1, { size: 10, align: "center", color: t.muted });
-    }
-    for (const end of [lo, hi]) if (Number.isFinite(end)) s.line(x(end), 0, x(end), base, { color: t.ink, width: 1.5 });
-    if (this.from !== undefined && this.to !== undefined) s.rect(Math.min(this.from, this.to), 0, Math.abs(this.to - this.from), base, { fill: t.accent, alpha: 0.18 });
-  }
-
-  #start(event) { this.from = event.offsetX; this.to = undefined; this.canvas.setPointerCapture(event.pointerId); }
-  #drag(event) { if (this.from === undefined) return; this.to = Math.max(0, Math.min(this.canvas.clientWidth, event.offsetX)); this.draw(); }
-  #end() {
-    const { from, to } = this;
-    this.from = this.to = undefined;
-    if (to === undefined || Math.abs(to - from) < 3) return this.change(-Infinity, Infinity);
-    const value = (px) => Number((this.lo + (px / this.canvas.clientWidth) * (this.hi - this.lo)).toPrecision(3));
-    const [a, b] = [Math.min(from, to), Math.max(from, to)];
-    // dragged to an end means without that limit
-    return this.change(a <= 2 ? -Infinity : value(a), b >= this.canvas.clientWidth - 2 ? Infinity : value(b));
-  }
-  #typed() {
-    const read = ({ value }, none) => (value === "" ? none : Number(value));
-    this.change(read(this.fields[0], -Infinity), read(this.fields[1], Infinity));
-  }
+  return { update, onKey, restyle: () => ranges.forEach((range) => range.draw()), destroy: () => grid.destroy() };
 }
