@@ -92,7 +92,7 @@ def test_what_does_not_exist__is_not_found(ask, path):
         ("", "needs unit_id"),
         ("unit_id={unit}&window=1,0", "begin before it ends"),
         ("unit_id={unit}&window=0,1e9", "at most"),
-        ("unit_id={unit}&bin=0", "0.0005"),
+        ("unit_id={unit}&bin=0", "can be shown"),
         ("unit_id={unit}&align=nothing", "flashes"),
         ("unit_id={unit}&event=middle", "onset"),
     ],
