@@ -220,7 +220,10 @@ class Sessions:
         """Return where the file of an open session is, and which version of it; None without."""
         entry = self._find(key)
         address = getattr(entry.session and entry.session.api, "path", None)
-        return None if address is None else (str(entry.path or address), repr(entry.stamp))
+        if address is None:
+            return None
+        # with all units it has other counts
+        return str(entry.path or address), repr((entry.stamp, key.endswith(ALL)))
 
     def find_folder(self, key: str) -> Path:
         """Return the folder for what is kept of a session."""

@@ -51,3 +51,11 @@ def test_key_all__of_what_is_not_there_or_was_opened_in_python(
     answer = client.get(f"/api/s/{key}-all/units")
     assert answer.status_code == 404
     assert "was opened in Python" in answer.json()["message"]
+
+
+def test_key_all__has_counts_of_its_own(serve, sessions) -> None:
+    client = serve(sessions)
+    for key in ("file-1", "file-1-all"):
+        assert client.get(f"/api/s/{key}/facts").status_code == 200
+    assert sessions.identify("file-1") != sessions.identify("file-1-all")
+    assert sessions.find_folder("900000001-all") == sessions.find_folder("900000001")
