@@ -17,7 +17,7 @@ from spikehouse.errors import CacheError, InvalidArgumentError
 if TYPE_CHECKING:
     from spikehouse.cache import EcephysProjectCache
     from spikehouse.explore._app import Explored
-    from spikehouse.explore._recipes import Recipes
+    from spikehouse.explore._recipes import Recipe
     from spikehouse.session import EcephysSession
 
 __all__ = ["Explorer", "explore"]
@@ -132,7 +132,7 @@ class Explorer:
         self._token = secrets.token_urlsafe(24)
         self._socket = _listen(port)
         self.port: int = self._socket.getsockname()[1]
-        self._application = Application(explored, load_recipes=_load_recipes, token=self._token)
+        self._application = Application(explored, find_recipe=_find_recipe, token=self._token)
         guard = Guard(self._application.make_asgi(), token=self._token, port=self.port)
         # no log of requests: addresses hold the token; what fails is printed by the application
         config = uvicorn.Config(
@@ -146,7 +146,7 @@ class Explorer:
         )
         self._thread.start()
         # pandas and numba take longer than the page: they are imported while it is loading
-        threading.Thread(target=_load_recipes, daemon=True).start()
+        threading.Thread(target=_import_recipes, daemon=True).start()
 
     @property
     def url(self) -> str:
@@ -185,10 +185,17 @@ class Explorer:
         return f"<a href='{address}' target='_blank' rel='noopener'>Explore the recordings</a>"
 
 
-def _load_recipes() -> Recipes:
-    from spikehouse.explore._recipes import collect_recipes
+def _find_recipe(subject: str, name: str) -> Recipe:
+    from spikehouse.explore._recipes import find_recipe
 
-    return collect_recipes()
+    return find_recipe(subject, name)
+
+
+def _import_recipes() -> None:
+    from spikehouse.explore._recipes import MODULES, collect_recipes
+
+    for module in MODULES:
+        collect_recipes(module)
 
 
 def _listen(port: int | None) -> socket.socket:

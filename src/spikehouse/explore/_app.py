@@ -58,7 +58,7 @@ from spikehouse.explore._sessions import ALL, Sessions
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-    from spikehouse.explore._recipes import Recipe, Recipes
+    from spikehouse.explore._recipes import Find, Recipe
     from spikehouse.session import EcephysSession
 
 T = TypeVar("T")
@@ -111,13 +111,11 @@ class Explored:
 class Application:
     """The answers of the server."""
 
-    def __init__(
-        self, explored: Explored, *, load_recipes: Callable[[], Recipes], token: str = ""
-    ) -> None:
+    def __init__(self, explored: Explored, *, find_recipe: Find, token: str = "") -> None:
         self.explored = explored
         self.token = token
         self.sessions = explored.sessions
-        self.load_recipes = load_recipes
+        self.find_recipe = find_recipe
         self.runner = Runner()
         self.counts = Counts(explored.sessions)
 
@@ -234,11 +232,9 @@ class Application:
         return _send(await self.runner.run(request, write), "text/plain; charset=utf-8")
 
     def _prepare(self, request: Request) -> tuple[Recipe, dict[str, Any], list[str]]:
-        from spikehouse.explore._recipes import find_recipe
-
         params = request.path_params
         kind = "session" if "key" in params else "results" if "result" in params else "cache"
-        recipe = find_recipe(self.load_recipes()[kind], params["recipe"])
+        recipe = self.find_recipe(kind, params["recipe"])
         return recipe, *recipe.parse(dict(request.query_params))
 
     def _with_subject(

@@ -5,19 +5,19 @@ from __future__ import annotations
 import importlib
 import inspect
 import math
-import pkgutil
 import types
 import typing
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from types import ModuleType
 from typing import Any, Literal, get_args, get_origin
 
 from spikehouse.errors import InvalidArgumentError, NotFoundError, describe_choices, describe_value
 from spikehouse.explore import recipes
 
 SUBJECTS = ("session", "cache", "results")
+# in the order in which a user comes to them: the first are there before the last are imported
+MODULES = ("survey", "session", "probe", "units", "unit", "population", "cohort", "decoding")
 # what a page can show, by the name of a parameter: least and greatest
 RANGES: Mapping[str, tuple[float, float]] = {
     "bin": (0.0001, 3600),
@@ -92,41 +92,34 @@ class Recipe:
         return " or ".join(ways) or "a smaller part of the data"
 
 
-Recipes = dict[str, dict[str, Recipe]]
+Find = Callable[[str, str], Recipe]
+
+
+def find_recipe(subject: str, name: str) -> Recipe:
+    """Return the recipe of a subject and a name, or say which there are."""
+    names: list[str] = []
+    for module in MODULES:
+        found = collect_recipes(module)
+        if (subject, name) in found:
+            return found[subject, name]
+        names += [known for kind, known in found if kind == subject]
+    raise NotFoundError(f"there is no view {name!r} here: {describe_choices(name, names)}")
 
 
 @cache
-def collect_recipes() -> Recipes:
-    """Collect the recipes by subject and name."""
-    found: Recipes = {subject: {} for subject in SUBJECTS}
-    for module in _list_modules():
-        for name, function in vars(module).items():
-            is_own = inspect.isfunction(function) and function.__module__ == module.__name__
-            if not is_own or name.startswith("_"):
-                continue
+def collect_recipes(name: str) -> dict[tuple[str, str], Recipe]:
+    """Import a module of recipes, and return them by subject and name."""
+    module = importlib.import_module(f"{recipes.__name__}.{name}")
+    found = {}
+    for function in vars(module).values():
+        is_own = inspect.isfunction(function) and function.__module__ == module.__name__
+        if is_own and not function.__name__.startswith("_"):
             subject = next(iter(inspect.signature(function).parameters), "")
-            if subject not in found:
-                raise TypeError(
-                    f"{module.__name__}.{name}: the first parameter is one of {SUBJECTS}"
-                )
-            if name in found[subject]:
-                raise TypeError(f"two recipes of a {subject} are called {name}")
-            is_heavy = name in getattr(module, "HEAVY", ())
-            found[subject][name] = Recipe(function, is_heavy, _read_types(function))
+            assert subject in SUBJECTS, f"the first parameter of {function.__name__}: {SUBJECTS}"
+            is_heavy = function.__name__ in getattr(module, "HEAVY", ())
+            recipe = Recipe(function, is_heavy, _read_types(function))
+            found[subject, recipe.name] = recipe
     return found
-
-
-def find_recipe(found: Mapping[str, Recipe], name: str) -> Recipe:
-    """Return the recipe of a name, or say which there are."""
-    if name not in found:
-        raise NotFoundError(f"there is no view {name!r} here: {describe_choices(name, found)}")
-    return found[name]
-
-
-def _list_modules() -> Iterator[ModuleType]:
-    for part in pkgutil.iter_modules(recipes.__path__):
-        if not part.name.startswith("_"):
-            yield importlib.import_module(f"{recipes.__name__}.{part.name}")
 
 
 def _read_types(function: types.FunctionType) -> dict[str, Any]:

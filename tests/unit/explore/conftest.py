@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from spikehouse.explore._app import Application, Explored
-from spikehouse.explore._recipes import collect_recipes
+from spikehouse.explore._recipes import find_recipe
 from spikehouse.explore._security import Guard
 from spikehouse.explore._sessions import Sessions
 
@@ -28,8 +28,8 @@ def serve() -> Iterator[Callable[..., TestClient]]:
 
     def start(sessions=None, *, results=None, recipes=None, cookie=True, **facts) -> TestClient:
         explored = Explored(sessions or Sessions(), results or {}, **facts)
-        load = collect_recipes if recipes is None else (lambda: recipes)
-        application = Application(explored, load_recipes=load)
+        find = find_recipe if recipes is None else (lambda _, name: recipes[name])
+        application = Application(explored, find_recipe=find)
         guard = Guard(application.make_asgi(), token=TOKEN, port=PORT)
         client = TestClient(
             guard,

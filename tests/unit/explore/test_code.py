@@ -13,7 +13,7 @@ import pytest
 from spikehouse import EcephysProjectCache, EcephysSession
 from spikehouse.explore._answers import decode, encode
 from spikehouse.explore._code import write_code
-from spikehouse.explore._recipes import collect_recipes
+from spikehouse.explore._recipes import MODULES, collect_recipes, find_recipe
 from spikehouse.explore._sessions import Sessions, write_cache, write_session
 
 
@@ -77,7 +77,7 @@ def test_write_code__runs_in_a_fresh_python(client, tmp_path):
 
 
 def test_write_code__holds_what_it_needs_and_no_more():
-    recipe = collect_recipes()["session"]["population_counts"]
+    recipe = find_recipe("session", "population_counts")
     code = write_code(recipe, {"span": (0.0, 5.0)}, "from spikehouse import x\n\nsession = x()")
     assert "def population_counts(" in code
     assert "def _make_edges(" in code
@@ -94,16 +94,19 @@ def test_write_code__holds_what_it_needs_and_no_more():
     ]
 
 
-@pytest.mark.parametrize("subject", ["session", "cache", "results"])
-def test_write_code__every_recipe_is_a_program(subject):
-    for name, recipe in collect_recipes()[subject].items():
-        code = write_code(recipe, {}, f"{subject} = None")
-        compile(code, name, "exec")
-        names = code.split(f"{subject} = None")[0]
-        definitions: dict = {}
-        # definitions run without a subject: nothing that they need is missing
-        exec(names, definitions)
-        assert callable(definitions[name])
+RECIPES = [(*key, recipe) for m in MODULES for key, recipe in collect_recipes(m).items()]
+
+
+NAMES = [name for _, name, _ in RECIPES]
+
+
+@pytest.mark.parametrize(("subject", "name", "recipe"), RECIPES, ids=NAMES)
+def test_write_code__every_recipe_is_a_program(subject, name, recipe):
+    code = write_code(recipe, {}, f"{subject} = None")
+    definitions: dict = {}
+    # without the call: nothing that the definitions need is missing
+    exec(code.split(f"{subject} = None")[0], definitions)
+    assert callable(definitions[name])
 
 
 def bind(code: str, name: str):

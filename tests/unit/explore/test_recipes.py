@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import pkgutil
 from typing import Any, Literal
 
 import pytest
 
 from spikehouse.errors import InvalidArgumentError, NotFoundError
-from spikehouse.explore._recipes import Recipe, _read_types, collect_recipes, find_recipe
+from spikehouse.explore import recipes
+from spikehouse.explore._recipes import MODULES, Recipe, _read_types, collect_recipes, find_recipe
 
 
 def shown(
@@ -83,24 +85,31 @@ def test_parse__says_what_is_valid(query, message):
 
 def test_find_recipe__says_which_there_are():
     with pytest.raises(NotFoundError, match="there is no view 'rasters' here: did you mean 'rast"):
-        find_recipe({"raster": RECIPE}, "rasters")
+        find_recipe("session", "rasters")
+    with pytest.raises(NotFoundError, match="there is no view 'raster' here"):
+        find_recipe("cache", "raster")
 
 
-def test_collect_recipes__every_one_has_a_sentence():
-    for found in collect_recipes().values():
-        for recipe in found.values():
-            assert (recipe.function.__doc__ or "").endswith("."), recipe.name
+def test_modules__are_all_there():
+    parts = {part.name for part in pkgutil.iter_modules(recipes.__path__)}
+    assert {name for name in parts if not name.startswith("_")} == set(MODULES)
 
 
-def test_collect_recipes__defaults_are_within_the_limits():
-    for found in collect_recipes().values():
-        for recipe in found.values():
-            required = set(recipe.types) - set(recipe.function.__kwdefaults__ or {})
-            given = dict.fromkeys(required, "1")
-            assert recipe.parse(given)[1] == []
+def test_recipes__names_are_unique():
+    names = [key for module in MODULES for key in collect_recipes(module)]
+    assert len(set(names)) == len(names) > 40
 
 
-def test_collect_recipes__decoding_runs_apart():
-    recipes = collect_recipes()["session"]
-    assert recipes["decode_confusion"].is_heavy
-    assert not recipes["raster"].is_heavy
+RECIPES = [recipe for module in MODULES for recipe in collect_recipes(module).values()]
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.name)
+def test_recipes__have_a_sentence_and_defaults_within_the_limits(recipe):
+    assert (recipe.function.__doc__ or "").endswith(".")
+    required = set(recipe.types) - set(recipe.function.__kwdefaults__ or {})
+    assert recipe.parse(dict.fromkeys(required, "1"))[1] == []
+
+
+def test_recipes__decoding_runs_apart():
+    assert find_recipe("session", "decode_confusion").is_heavy
+    assert not find_recipe("session", "raster").is_heavy

@@ -25,11 +25,7 @@ from spikehouse.session_source import SessionSource
 
 def make_recipes(*, is_heavy: bool) -> dict:
     own = [f for f in vars(slow_recipes).values() if getattr(f, "__module__", "") == "slow_recipes"]
-    return {
-        "session": {f.__name__: Recipe(f, is_heavy, _read_types(f)) for f in own},
-        "cache": {},
-        "results": {},
-    }
+    return {f.__name__: Recipe(f, is_heavy, _read_types(f)) for f in own}
 
 
 @pytest.fixture
@@ -124,7 +120,8 @@ def test_run_apart__ends_when_the_client_has_gone(session_path, tmp_path, monkey
 
     from spikehouse.explore import _recipes
 
-    monkeypatch.setattr(_recipes, "collect_recipes", lambda: make_recipes(is_heavy=True))
+    slow = make_recipes(is_heavy=True)
+    monkeypatch.setattr(_recipes, "find_recipe", lambda _, name: slow[name])
     log = tmp_path / "pid"
     with explore(session_path, port=0) as explorer:
         connection = http.client.HTTPConnection("127.0.0.1", explorer.port)
@@ -151,7 +148,8 @@ def test_close__ends_what_runs(session_path, tmp_path, monkeypatch):
 
     from spikehouse.explore import _recipes
 
-    monkeypatch.setattr(_recipes, "collect_recipes", lambda: make_recipes(is_heavy=True))
+    slow = make_recipes(is_heavy=True)
+    monkeypatch.setattr(_recipes, "find_recipe", lambda _, name: slow[name])
     log = tmp_path / "pid"
     explorer = explore(session_path, port=0)
     connection = http.client.HTTPConnection("127.0.0.1", explorer.port)
