@@ -68,6 +68,17 @@ def test_metric_by_area__summarizes_the_units_of_each_area(cache: EcephysProject
         assert row.median == medians[row.area, row.session]
 
 
+def test_metric_by_area__logarithmic_bins_hold_what_is_positive(
+    cache: EcephysProjectCache,
+) -> None:
+    linear = metric_by_area(cache, metric="area_rf", min_units=1)
+    found = metric_by_area(cache, metric="area_rf", log=True, min_units=1)
+    steps = np.diff(np.log(found["edges"]))
+    assert steps == pytest.approx(steps[0])
+    assert found["n_beyond"] > 0
+    assert found["counts"].sum() + found["n_beyond"] == linear["counts"].sum()
+
+
 def test_metric_by_area__begins_with_the_hierarchy(cache: EcephysProjectCache) -> None:
     areas = metric_by_area(cache, min_units=1)["areas"].index.tolist()
     ranked = [area for area in ("LGd", "VISp", "VISl", "LP", "VISam") if area in areas]

@@ -83,17 +83,21 @@ def metric_by_area(
     cache: EcephysProjectCache,
     *,
     metric: str = "firing_rate",
+    log: bool = False,
     n_bins: int = 60,
     min_units: int = 5,
 ) -> dict[str, Any]:
     """Summarize a metric in every area: how many units have which value, and each session."""
-    return _summarize(_read_metric(cache, metric), n_bins, min_units)
+    return _summarize(_read_metric(cache, metric), log, n_bins, min_units)
 
 
-def _summarize(table: pd.DataFrame, n_bins: int, min_units: int) -> dict[str, Any]:
+def _summarize(table: pd.DataFrame, log: bool, n_bins: int, min_units: int) -> dict[str, Any]:
     """Summarize values by area: quantiles, histograms, and medians of sessions."""
+    n_all = len(table)
+    if log:
+        table = table[table["value"] > 0]
     if not len(table):
-        raise NotFoundError("no unit has both a value and an area")
+        raise NotFoundError(f"no unit has both {'a positive' if log else 'a'} value and an area")
     grouped = table.groupby("area")["value"]
     numbers = grouped.size()
     ranks = {name: rank for rank, name in enumerate(HIERARCHY_SCORES)}
@@ -103,7 +107,8 @@ def _summarize(table: pd.DataFrame, n_bins: int, min_units: int) -> dict[str, An
     )
     low, high = np.quantile(table["value"], [0.005, 0.995])
     # equal values still need a bin
-    edges = np.linspace(low, high if high > low else low + 1, n_bins + 1)
+    high = high if high > low else low + 1
+    edges = (np.geomspace if log else np.linspace)(low, high, n_bins + 1)
     inside = table["value"].clip(edges[0], edges[-1])
     by_session = table.groupby(["area", "session"])["value"].agg(["median", "size"]).reset_index()
     return {
@@ -116,6 +121,9 @@ def _summarize(table: pd.DataFrame, n_bins: int, min_units: int) -> dict[str, An
             },
             index=pd.Index(areas, name="area"),
         ),
+        "is_log": log,
+        # no logarithm: zero or less
+        "n_beyond": n_all - len(table),
         "left_out": [f"{area} {numbers[area]}" for area in numbers.index if area not in areas],
         "edges": edges,
         "counts": np.array(
@@ -167,6 +175,7 @@ def results_overview(results: Path) -> dict[str, Any]:
         "n_sessions": len(run.session_ids),
         "records": records.drop(columns="warnings"),
         "failures": failures.drop(columns="traceback"),
+        "is_simulated": bool(set(run.session_ids) & set(SESSIONS)),
         "n_rows": len(table),
         "columns": list(numbers[~numbers.str.endswith("_id")]),
         "groups": [
@@ -178,7 +187,12 @@ def results_overview(results: Path) -> dict[str, Any]:
 
 
 def results_distribution(
-    results: Path, *, column: str, group: str | None = None, n_bins: int = 60
+    results: Path,
+    *,
+    column: str,
+    group: str | None = None,
+    log: bool = False,
+    n_bins: int = 60,
 ) -> dict[str, Any]:
     """Summarize a column of results by structure or another text column, or by session."""
     table = CohortRun(results).frame()
@@ -195,4 +209,4 @@ def results_distribution(
             "session": table["session_id"],
         }
     )
-    return _summarize(shown[np.isfinite(shown["value"]) & shown["area"].notna()], n_bins, 1)
+    return _summarize(shown[np.isfinite(shown["value"]) & shown["area"].notna()], log, n_bins, 1)

@@ -165,7 +165,9 @@ def _average_structures(units: pd.DataFrame, found: dict[str, Any]) -> dict[str,
     """Average the counts of units over those of each structure."""
     structure = units.get("ecephys_structure_acronym", pd.Series(dtype=object))
     structure = structure.reindex(found["unit_ids"])
-    names, numbers = structure.dropna().unique().tolist(), structure.value_counts()
+    numbers = structure.value_counts()
+    ranked = [name for name in HIERARCHY_SCORES if name in numbers]
+    names = [*ranked, *sorted(name for name in numbers.index if name not in HIERARCHY_SCORES)]
     edges = found["edges"]
     rates = [found["counts"][(structure == name).to_numpy()].mean(axis=0) for name in names]
     return {
