@@ -222,8 +222,8 @@ class Sessions:
         address = getattr(entry.session and entry.session.api, "path", None)
         if address is None:
             return None
-        # with all units it has other counts
-        return str(entry.path or address), repr((entry.stamp, key.endswith(ALL)))
+        # with all units it has other counts, which do not take the place of these
+        return f"{entry.path or address}{ALL if key.endswith(ALL) else ''}", repr(entry.stamp)
 
     def find_folder(self, key: str) -> Path:
         """Return the folder for what is kept of a session."""
