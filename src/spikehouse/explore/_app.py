@@ -350,14 +350,13 @@ def _send_file(path: Path, request: Request) -> Response:
 def _explain(_: Request, error: Exception) -> Response:
     """Say in one sentence what happened."""
     fitting = (status for kind, status in STATUSES if isinstance(error, kind))
-    status = next(fitting, HTTPStatus.INTERNAL_SERVER_ERROR)
-    message = str(error)
-    if status == HTTPStatus.INTERNAL_SERVER_ERROR:
+    status, message = next(fitting, HTTPStatus.INTERNAL_SERVER_ERROR), str(error)
+    if isinstance(error, HTTPException):
+        status, message = HTTPStatus(error.status_code), "There is nothing at this address."
+    elif status == HTTPStatus.INTERNAL_SERVER_ERROR:
         message = OURS
         if not isinstance(error, FailedError):
             traceback.print_exception(error)
-    if isinstance(error, HTTPException):
-        status, message = HTTPStatus(error.status_code), "There is nothing at this address."
     body = json.dumps({"message": message})
     return Response(body, status, {"Cache-Control": "no-store"}, media_type="application/json")
 

@@ -82,6 +82,17 @@ async function show() {
     await current.handle?.update?.(current.state);
     return drawFrame();
   }
+  // to another unit of the session: a view that can move keeps its panels
+  if (current?.handle?.move && current.name === target.name && current.path.key === target.path.key) {
+    Object.assign(current.path, target.path);
+    remember(target.path);
+    const { state, ignored } = readState(current.definition.params ?? {}, new URLSearchParams(location.search));
+    warnIgnored(ignored);
+    Object.assign(current.ctx.state, state);
+    const session = current.ctx.session;
+    document.title = [current.definition.title?.(target.path, session), session?.title].filter(Boolean).join(" · ");
+    return current.handle.move();
+  }
   leave();
   const controller = new AbortController();
   const mine = { ...target, controller };
