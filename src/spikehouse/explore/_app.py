@@ -50,6 +50,7 @@ from spikehouse.explore._running import (
     GoneError,
     Runner,
     TooLargeError,
+    noting,
     run_recipe,
     write_order,
 )
@@ -176,16 +177,17 @@ class Application:
         """Send a session at a glance."""
         key = request.path_params["key"]
 
-        def describe() -> str:
+        def describe() -> tuple[str, list[str]]:
             from spikehouse.explore._answers import to_json
 
-            with self.sessions.use(key) as session:
+            with self.sessions.use(key) as session, noting() as notices:
                 facts = describe_session(session)
                 units = ", all units" if key.endswith(ALL) else ""
                 title = f"{facts['session_id'] or key}{units}"
-                return to_json({"key": key, "title": title, **facts})
+                return to_json({"key": key, "title": title, **facts}), notices
 
-        return _send(await self.runner.run(request, describe), "application/json")
+        facts, notices = await self.runner.run(request, describe)
+        return _send(facts, "application/json", _write_notices(notices))
 
     async def describe_counts(self, request: Request) -> Response:
         """Send how far the counts of a session are."""
@@ -213,9 +215,7 @@ class Application:
             answer = await self.runner.run(
                 request, partial(self._with_subject, request, run_recipe, recipe, arguments)
             )
-        headers = {}
-        if notices := [*notices, *answer.notices]:
-            headers["X-Notice"] = json.dumps(notices)
+        headers = _write_notices([*notices, *answer.notices])
         if key is not None and self.sessions.is_streamed(key):
             headers["X-Bytes-Read"] = str(answer.n_bytes)
         return _send(answer.content, "application/octet-stream", headers)
@@ -319,6 +319,10 @@ def describe_session(session: EcephysSession) -> dict[str, Any]:
 # ---- responses
 
 _compress = lru_cache(maxsize=64)(partial(gzip.compress, mtime=0))
+
+
+def _write_notices(notices: list[str]) -> dict[str, str]:
+    return {"X-Notice": json.dumps(notices)} if notices else {}
 
 
 def _send(content: str | bytes, kind: str, headers: dict[str, str] | None = None) -> Response:

@@ -66,14 +66,14 @@ def run_recipe(
     from spikehouse.explore._recipes import LARGEST_ANSWER
 
     before = count_bytes()
-    with _noting() as notices:
+    with noting() as notices:
         content = encode(known or recipe.function(subject, **arguments))
     if len(content) > LARGEST_ANSWER:
         raise TooLargeError(
             f"the answer of {recipe.name} has {len(content) / 1e6:.1f} MB, and a page takes "
             f"{LARGEST_ANSWER / 1e6:.1f} MB: ask for {recipe.describe_narrower()}"
         )
-    return Answer(content, notices[:MOST_NOTICES], count_bytes() - before)
+    return Answer(content, notices, count_bytes() - before)
 
 
 # ---- warnings
@@ -85,7 +85,7 @@ _restore = contextlib.ExitStack()
 
 
 @contextlib.contextmanager
-def _noting() -> Iterator[list[str]]:
+def noting() -> Iterator[list[str]]:
     """Collect the warnings of this thread for its user; those of other threads go their way."""
     # filters are the process's: they are changed when the first recipe begins, and changed back
     # when the last one ends, because recipes of several threads overlap
@@ -110,7 +110,7 @@ def _note_for(show: Callable[..., None]) -> Callable[..., None]:
         notices = _noted.get(threading.get_ident())
         if notices is None or not issubclass(category, UserWarning):
             show(message, category, *rest, **more)
-        elif (text := printable(message)) not in notices:
+        elif (text := printable(message)) not in notices and len(notices) < MOST_NOTICES:
             notices.append(text)
 
     return note

@@ -213,8 +213,8 @@ class Sessions:
 
     def is_streamed(self, key: str) -> bool:
         """Return whether a session is read from a server."""
-        entry = self._find(key)
-        return entry.session is not None and entry.path is None and entry.open is not None
+        session = self._find(key).session
+        return "://" in str(getattr(session and session.api, "path", ""))
 
     def identify(self, key: str) -> tuple[str, str] | None:
         """Return where the file of an open session is, and which version of it; None without."""
