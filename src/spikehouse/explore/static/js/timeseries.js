@@ -106,6 +106,8 @@ export class TimeSeries extends Panel {
       },
     }, [data.x, ...data.series.map(({ values }) => values)], this.place);
     this.#uplot.root.classList.add("series");
+    // the panel's own canvas, which is empty, says in words what this one shows
+    this.#uplot.root.querySelector("canvas").setAttribute("aria-hidden", "true");
   }
 
   #read(i, span) {

@@ -228,7 +228,7 @@ class UnitView {
     const aligned = state.only ? `${stimulus}|${state.only}` : stimulus;
     fill(controls,
       choose("Align", withOwn(stimuli, aligned), aligned, (value) => { const [align, only = ""] = value.split("|"); set({ align, only, by: "", win: null, bin: null, color: "", order: "time" }); }),
-      choose("", ["onset", "offset"], state.event, (event) => set({ event, win: null })),
+      choose("at", ["onset", "offset"], state.event, (event) => set({ event, win: null })),
       choose("Group", withOwn([["none", "nothing"], ...columns], asked.by || "none"), asked.by || "none", (by) => set({ by })),
       choose("Order", withOwn([["time", "time"], ...columns], state.order), state.order, (order) => set({ order })),
       choose("Colour", withOwn([["", "group"], ...columns], state.color), state.color, (color) => set({ color })),
