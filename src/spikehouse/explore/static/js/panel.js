@@ -72,6 +72,7 @@ export class Panel {
     const ticket = ++this.#ticket;
     this.root.classList.add("stale");
     this.root.setAttribute("aria-busy", "true");
+    if (this.data === null) fill(this.#note, h("div.wait", "Loading …")).hidden = false;
     try {
       const data = into(await promise);
       if (ticket === this.#ticket) this.show(data);
