@@ -19,10 +19,10 @@ Header ``X-Notice``: a JSON list of sentences for the user (ASCII, other charact
 
 from __future__ import annotations
 
-import contextlib
 import gzip
 import json
 import traceback
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -308,11 +308,16 @@ FACTS: dict[str, Callable[[EcephysSession], Any]] = {
 
 
 def describe_session(session: EcephysSession) -> dict[str, Any]:
-    """Return the facts of a session, None for those that its adapter does not have."""
+    """Return the facts of a session, None for those that its adapter or file does not have."""
     facts: dict[str, Any] = dict.fromkeys(FACTS)
     for name, read in FACTS.items():
-        with contextlib.suppress(NotImplementedError, AttributeError, KeyError):
+        try:
             facts[name] = read(session)
+        except (NotImplementedError, AttributeError, KeyError):
+            continue
+        except InvalidFileError as error:
+            # the views say it again where it matters
+            warnings.warn(str(error), stacklevel=2)
     return facts
 
 

@@ -6,6 +6,7 @@ import os
 import shutil
 import time
 
+import h5py
 import pytest
 
 from spikehouse import EcephysProjectCache, EcephysSession, __version__
@@ -170,6 +171,22 @@ def test_facts__an_adapter_may_lack_them_and_markup_stays_text(serve):
     assert facts["specimen_name"] == "<img src=x onerror=alert(1)>"
     assert facts["n_units"] is None
     assert facts["title"] == "7"
+
+
+def test_facts__a_file_without_stimuli_opens_and_says_so(serve, copied):
+    with h5py.File(copied, "r+") as file:
+        for name in list(file["intervals"]):
+            del file["intervals"][name]
+    sessions = Sessions()
+    sessions.add(copied)
+    client = serve(sessions)
+    answer = client.get("/api/s/file-1/facts")
+    facts = answer.json()
+    assert (facts["n_probes"], facts["n_presentations"], facts["duration"]) == (2, None, None)
+    assert "has no stimulus tables under /intervals" in answer.headers["x-notice"]
+    raster = client.get(f"/api/s/file-1/raster?unit_id={facts['first_unit']}")
+    assert (raster.status_code, "stimulus tables" in raster.text) == (422, True)
+    assert client.get(f"/api/s/file-1/waveform?unit_id={facts['first_unit']}").status_code == 200
 
 
 def test_page__lists_what_is_there(serve, cache, tmp_path):

@@ -45,7 +45,8 @@ def selected_units(
         kept &= table["probe_description"].isin(probes)
     for name, low, high in ends:
         kept &= table[name].between(low, high)
-    if good:
+    # without the column, every unit of the session is good
+    if good and "quality" in table:
         kept &= table["quality"] == "good"
     table = table[kept]
     if sort:
