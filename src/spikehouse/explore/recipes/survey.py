@@ -35,6 +35,7 @@ def files(
             "n_bytes": item.n_bytes,
             "n_bytes_here": item.n_bytes_there,
             "is_here": item.state == "cached",
+            "source": item.source,
             "problem": item.problem,
         }
         for item in cache.plan(ids, lfp=lfp, tables=False).items

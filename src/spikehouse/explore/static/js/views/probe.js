@@ -9,6 +9,11 @@ import { Grid } from "../table.js";
 
 const NOT_METRICS = /(^|_)id$|^(probe_vertical_position|probe_horizontal_position|probe_channel_number|local_index|probe_sampling_rate|probe_lfp_sampling_rate|peak_channel)/;
 
+const CHANNEL_COLUMNS = [
+  ["probe_channel_number", "number"], ["probe_vertical_position", "depth"], ["probe_horizontal_position", "across"], ["ecephys_structure_acronym", "structure"],
+  ["anterior_posterior_ccf_coordinate", "anterior–posterior"], ["dorsal_ventral_ccf_coordinate", "dorsal–ventral"], ["left_right_ccf_coordinate", "left–right"],
+];
+
 export const view = {
   path: "/s/:key/p/:probe", name: "probe", title: (path) => `Probe ${path.probe}`,
   params: { metric: text("snr"), as: choice(["color", "size"]), unit: number(null, { min: 0 }), channels: flag() },
@@ -70,7 +75,7 @@ export const view = {
       fill(channels, h("h2", { style: { margin: "16px 0 8px" } }, "Channels"));
       table = new Grid(channels, { label: "Channels", open: () => {}, columns: [
         { key: rows.index, label: "channel", values: rows.ids, format: String, numeric: false, width: 112 },
-        ...rows.names.filter((name) => name !== rows.index && name !== "probe_id" && name !== "filtering").map((name) => ({ key: name, label: name.replaceAll("_", " "), values: rows.columns[name],
+        ...CHANNEL_COLUMNS.filter(([name]) => rows.columns[name]).map(([name, label]) => ({ key: name, label, meaning: name, values: rows.columns[name],
           render: name.endsWith("acronym") ? (cell, row) => { const value = rows.columns[name][row]; fill(cell, value === null ? "–" : [swatch(value), ` ${value}`]); } : undefined })),
       ] });
       table.setRows(Array.from({ length: rows.length }, (_, i) => i));
@@ -119,7 +124,7 @@ async function offerLfp(ctx, probe, probe_id, panels, read) {
     const row = Array.from(files.columns.probe_id).indexOf(probe_id);
     if (row < 0 || files.columns.is_here[row]) return read();
     const size = files.columns.n_bytes[row];
-    const words = ctx.page.source === "demo" || !Number.isFinite(size) ? "Its file is simulated when it is first read, which takes some seconds." : `Its file of ${formatBytes(size)} is remote: about 4 MB of it are read.`;
+    const words = files.columns.source[row] === "demo" ? "It is simulated when it is first read, which may take some seconds." : `${Number.isFinite(size) ? `Its file of ${formatBytes(size)}` : "Its file"} is remote: about 4 MB of it are read.`;
     panels[0].message([h("p", words), h("button.button", { type: "button", style: { marginTop: "12px" }, onclick: read }, "Read LFP")]);
     panels[1].message("Not read yet.");
   } catch (error) {

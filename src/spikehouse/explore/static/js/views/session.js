@@ -38,8 +38,8 @@ export const view = {
     const legend = h("div.legend", { style: { marginLeft: `${LEFT}px` } });
     timeline.root.append(legend);
     const traces = [
-      { recipe: "running", title: "Running speed", label: "cm/s", unit: "cm/s", column: "mean", none: "The running speed was not recorded." },
-      { recipe: "pupil", title: "Pupil area", label: "cm²", unit: "cm²", column: "mean", none: "This session has no eye tracking." },
+      { recipe: "running", title: "Running speed", label: "cm/s", unit: "cm/s", column: "mean", none: "The running speed was not recorded.", share: 0.008 },
+      { recipe: "pupil", title: "Pupil area", label: "cm²", unit: "cm²", column: "mean", none: "This session has no eye tracking.", share: 0.017 },
     ].map((trace) => ({ ...trace, panel: new TimeSeries(stack, {
       title: trace.title, sub: trace.label, label: trace.label, height: 88, name: trace.recipe, hideTime: true, left: LEFT, cursor, zoom,
       code: () => ctx.code(trace.recipe, span(ctx.state)),
@@ -58,15 +58,23 @@ export const view = {
     probes.place.before(h("div.scroll", across));
     across.append(probeLinks, probes.place);
     const stimuli = h("section.panel.span-8", { "aria-label": "Stimuli" }, h("header", h("h2", "Stimuli")), h("p.muted", "…"));
-    const files = h("section.panel.span-4", { "aria-label": "Files" }, h("header", h("h2", "Files")), h("p.muted", "…"));
-    grid.append(stimuli, files);
+    const fileBox = h("section.panel.span-4", { "aria-label": "Files" }, h("header", h("h2", "Files")), h("p.muted", "…"));
+    grid.append(stimuli, fileBox);
 
     const span = ({ t }) => (t ? { span: [t[0] - 1, t[1] + 1] } : {});
     let asking = null;
-    function loadTraces(state) {
+    const asked = new Set();
+    const files = ctx.path.key.startsWith("file-") ? Promise.resolve(null) : ctx.api("files", { session_ids: [ctx.path.key.replace("-all", "")], lfp: true }, { in: "survey" });
+    async function loadTraces(state) {
       asking?.abort();
-      asking = new AbortController();
-      for (const { recipe, panel, column, title, unit, none } of traces) {
+      const mine = asking = new AbortController();
+      const size = ctx.page.stream ? await sizeToStream(files) : 0;
+      if (mine !== asking) return;
+      for (const { recipe, panel, column, title, unit, none, share } of traces) {
+        if (size && !asked.has(recipe)) {
+          panel.message([h("span", `It is read from the server, up to ${formatBytes(share * size)}. `), h("button.button", { type: "button", onclick: () => { asked.add(recipe); loadTraces(ctx.state); } }, "Read")]);
+          continue;
+        }
         panel.load(ctx.api(recipe, span(state), { signal: asking.signal }), (answer) => {
           const table = answer[recipe];
           if (!table?.length) throw Object.assign(new Error(table && state.t ? `There is no ${title.toLowerCase()} in this stretch of time.` : none), { status: 404 });
@@ -89,7 +97,7 @@ export const view = {
       const names = [...new Set(epochs.columns.stimulus_name)];
       if (!epochs.length) timeline.message("This session has no stimuli.");
       else timeline.show({ epochs, invalid, names, domain: ctx.state.t ?? whole });
-      fill(legend, names.map((name) => h("span", colorBox(stimulusColor(name, names) ?? "var(--line-strong)"), name.replaceAll("_", " "))),
+      fill(legend, names.filter((name) => name !== "invalid_presentation").map((name) => h("span", colorBox(stimulusColor(name, names) ?? "var(--line-strong)"), name.replaceAll("_", " "))),
         invalid.length ? h("span", h("span.swatch.invalid"), `invalid intervals (${invalid.length})`) : null);
       update(ctx.state);
     }, (error) => { if (error.name !== "AbortError") { timeline.message(error.message); loadTraces(ctx.state); } });
@@ -99,13 +107,13 @@ export const view = {
       probes.sub(`units per 100 µm of depth, at most ${probes.data.most}`);
       fill(probeLinks, probes.data.probes.map(({ id, name, count }) => h("a", { href: ctx.link("p", id), onclick: follow }, h("b", name), ` ${count} units`)));
     });
-    ctx.api("stimuli").then(({ stimuli: table }) => fill(stimuli, h("header", h("h2", "Stimuli"), h("span.sub", table.length ? "a name opens the responses of a unit to it" : "")), table.length ? h("div.scroll", h("table.plain", h("thead", h("tr", h("th", "Stimulus"), h("th.number", "Presentations"), h("th.number", "Duration"), h("th.wide", "Parameters (values)"), h("th", h("span.hidden-label", "Population")))),
+    ctx.api("stimuli").then(({ stimuli: table }) => fill(stimuli, h("header", h("h2", "Stimuli"), h("span.sub", table.length ? "a name opens the responses of a unit to it" : "")), table.length ? h("div.scroll", h("table.plain", h("thead", h("tr", h("th", "Stimulus"), h("th.number", "Presentations"), h("th.number", "Duration"), h("th.only-wide", "Parameters (values)"), h("th", h("span.hidden-label", "Population")))),
       h("tbody", Array.from({ length: table.length }, (_, i) => table.row(i)).map(({ stimulus_name: name, presentation_count: count, duration, parameters }) => h("tr",
         h("td", session.first_unit ? h("a", { href: `${ctx.link("u", ctx.selection.get()?.ids[0] ?? session.first_unit)}?align=${encodeURIComponent(name)}`, onclick: follow }, name) : name),
-        h("td.number", formatNumber(count)), h("td.number", formatTime(duration, 60)), h("td.wide", parameters.replaceAll("_", " ") || h("span.muted", "none vary")),
+        h("td.number", formatNumber(count)), h("td.number", formatTime(duration, 60)), h("td.only-wide", parameters.replaceAll("_", " ") || h("span.muted", "none vary")),
         h("td", h("a", { href: `${ctx.link("population")}?align=${encodeURIComponent(name)}`, onclick: follow }, "population"))))))) : h("p.muted", "This session has no stimuli.")),
     (error) => { if (error.name !== "AbortError") fill(stimuli, h("header", h("h2", "Stimuli")), h("p.muted", error.message)); });
-    listFiles(files, ctx);
+    listFiles(fileBox, ctx, files);
     if (ctx.state.t) zoomed.hidden = false;
     return {
       update,
@@ -130,16 +138,25 @@ function head(session) {
     ].filter(Boolean).map((fact) => h("span", fact)))));
 }
 
-async function listFiles(box, ctx) {
+/** The size of the session's file if it is read from a server, else 0. */
+async function sizeToStream(asked) {
+  try {
+    const { files } = await asked;
+    const row = Array.from(files.columns.probe_id).findIndex(Number.isNaN);
+    return files.columns.is_here[row] ? 0 : files.columns.n_bytes[row] || 2e9;
+  } catch { return 2e9; }
+}
+
+async function listFiles(box, ctx, asked) {
   const title = h("header", h("h2", "Files"));
   const streamed = ctx.page.stream ? h("p.small.muted", { style: { marginTop: "8px" } }, "Parts that are not on this machine are read from the server when a view needs them; the bar at the top says how much.") : null;
-  if (!/^\d+$/.test(ctx.path.key)) {
+  if (ctx.path.key.startsWith("file-")) {
     const opened = ctx.page.sessions.find(({ key }) => key === ctx.path.key);
     fill(box, title, h("p", opened?.title ?? ctx.path.key), h("p.small.muted", "Opened by its path."));
     return;
   }
   try {
-    const { files } = await ctx.api("files", { session_ids: [ctx.path.key], lfp: true }, { in: "survey" });
+    const { files } = await asked;
     fill(box, title, h("table.plain", h("tbody", Array.from({ length: files.length }, (_, i) => files.row(i)).map(({ file, n_bytes, n_bytes_here, is_here, problem }) => h("tr",
       h("td", file.split("/").at(-1), problem ? h("div.small.muted", problem) : null),
       h("td.number", Number.isFinite(n_bytes) ? formatBytes(n_bytes) : ""),
@@ -173,9 +190,9 @@ function drawTimeline(s, { epochs, invalid, names, domain }, { width, height, th
     }
     for (let i = 0; i < invalid.length; i++) {
       const x0 = sx(invalid.columns.start_time[i]), x1 = Math.max(x0 + 2, sx(invalid.columns.stop_time[i]));
-      s.patterned(x0, box.y, x1 - x0, box.height, { fill: "rgb(0 0 0 / 0%)", pattern: "rising", color: theme.bad, step: 5 });
-      s.line(x0, box.y, x0, box.y + box.height, { color: theme.bad });
-      s.line(x1, box.y, x1, box.y + box.height, { color: theme.bad });
+      s.patterned(x0, box.y, x1 - x0, box.height, { fill: "rgb(0 0 0 / 0%)", pattern: "rising", color: theme.ink, step: 5 });
+      s.line(x0, box.y, x0, box.y + box.height, { color: theme.ink });
+      s.line(x1, box.y, x1, box.y + box.height, { color: theme.ink });
     }
   });
   return plot;
