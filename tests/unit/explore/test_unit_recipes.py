@@ -400,6 +400,12 @@ def test_star__of_drifting_gratings_is_direction_by_frequency(
     assert np.isnan(found["rates"][never]).all()
 
 
+def test_star__of_directions_in_words_says_what_to_give() -> None:
+    session = EcephysSession(Made({7: [1.0]}, make_flashes(Dir=["left", "right"])))
+    with pytest.raises(InvalidArgumentError, match="flashes has no orientation or Dir"):
+        recipes.star(session, 7, stimulus="flashes")
+
+
 def test_star__of_static_gratings_has_phases_as_arcs(session: EcephysSession, unit_id: int) -> None:
     found = recipes.star(session, unit_id, stimulus="static_gratings")
     assert (found["ring_parameter"], found["arc_parameter"]) == ("spatial_frequency", "phase")
@@ -465,6 +471,14 @@ def test_waveform__is_that_of_the_file_near_the_peak(session: EcephysSession, un
         np.testing.assert_allclose(found["waveform"][row], mean.sel(channel_id=channel), rtol=1e-6)
 
 
+def test_waveform__that_is_not_there_says_so(session: EcephysSession) -> None:
+    # an adapter without waveforms
+    with pytest.raises(NotFoundError, match="no mean waveform of unit 7"):
+        recipes.waveform(EcephysSession(Made({7: [1.0]})), 7)
+    with pytest.raises(NotFoundError, match="has no unit 1 among"):
+        recipes.waveform(session, 1)
+
+
 def test_interspike_intervals__by_hand() -> None:
     times = np.cumsum([1.0, 0.001, 0.0102, 0.0102, 0.3])
     session = EcephysSession(Made({7: times, 8: [], 9: [4.0]}))
@@ -517,6 +531,19 @@ def test_stability__without_stimuli_amplitudes_or_spikes() -> None:
 
 
 # --- metrics
+
+
+def test_recipes__of_an_adapter_with_units_and_spikes_alone() -> None:
+    class Bare(Made):
+        def get_unit_metrics(self) -> pd.DataFrame:
+            raise NotImplementedError
+
+        get_optogenetic_stimulation = get_spike_amplitudes = get_unit_metrics  # type: ignore[assignment]
+
+    session = EcephysSession(Bare({7: [1.0, 2.0]}))
+    assert recipes.alignments(session)["stimuli"].empty
+    assert recipes.stability(session, 7)["amplitude_quantiles"] is None
+    assert "snr" in recipes.metric_percentiles(session, 7)["metrics"].index
 
 
 def test_metric_percentiles__are_among_the_units_of_the_structure() -> None:

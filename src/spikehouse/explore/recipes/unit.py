@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Literal
 
 import numpy as np
@@ -17,7 +18,7 @@ from spikehouse.analysis import (
     fit_receptive_fields,
     smooth_rates,
 )
-from spikehouse.errors import InvalidArgumentError, NotFoundError
+from spikehouse.errors import InvalidArgumentError, NotFoundError, SpikehouseError
 from spikehouse.schema import CHANNELS, METRICS, UNITS
 from spikehouse.session import EcephysSession
 from spikehouse.spikes import align_spikes
@@ -27,8 +28,9 @@ def alignments(session: EcephysSession) -> dict[str, Any]:
     """List what the spikes of a unit can be aligned to, and the parameters of each stimulus."""
     names = [name for name in session.stimulus_names if name != "invalid_presentation"]
     events = {name: session.get_stimulus_table(name, missing="nan") for name in names}
-    if len(session.optogenetic_stimulation_epochs):
-        events["optotagging"] = session.optogenetic_stimulation_epochs
+    pulses = _read(lambda: session.optogenetic_stimulation_epochs, pd.DataFrame())
+    if len(pulses):
+        events["optotagging"] = pulses
     stimuli, parameters = [], []
     for name, table in events.items():
         duration = (table["stop_time"] - table["start_time"]).median()
@@ -146,7 +148,8 @@ def star(
 ) -> dict[str, Any]:
     """Average a unit's firing rate by direction, and by what else varies: rings, and arcs."""
     rates, varied = _measure_rates(session, unit_id, stimulus)
-    angle = next((name for name in ("orientation", "Dir") if name in varied), None)
+    numbers = varied.select_dtypes("number")
+    angle = next((name for name in ("orientation", "Dir") if name in numbers), None)
     if angle is None:
         raise InvalidArgumentError(
             f"{stimulus} has no orientation or Dir that varies; give a stimulus of gratings or dots"
@@ -217,7 +220,10 @@ def receptive_field(
 def waveform(session: EcephysSession, unit_id: int, *, reach_um: float = 120.0) -> dict[str, Any]:
     """Return a unit's mean waveform on the channels near its peak channel, from the tip up."""
     unit = _get_unit(session, unit_id)
-    mean = session.mean_waveforms[unit_id]
+    waveforms = _read(lambda: session.mean_waveforms, {})
+    if unit_id not in waveforms:
+        raise NotFoundError(f"there is no mean waveform of unit {unit_id} in this session")
+    mean = waveforms[unit_id]
     position = ["probe_vertical_position", "probe_horizontal_position"]
     channels = session.channels.loc[mean["channel_id"].to_numpy()].sort_values(position)
     away = channels["probe_vertical_position"] - unit["probe_vertical_position"]
@@ -288,11 +294,10 @@ def stability(session: EcephysSession, unit_id: int, *, bin: float = 30.0) -> di
         "blocks": blocks[["start_time", "stop_time", "stimulus_name"]].reset_index(drop=True),
         "amplitude_quantiles": None,
     }
-    if unit_id not in session.spike_amplitudes:
+    measured = _read(lambda: session.spike_amplitudes, {})
+    if unit_id not in measured:
         return found
-    amplitudes = np.split(
-        session.spike_amplitudes[unit_id] * 1e6, np.searchsorted(times, edges[1:-1])
-    )
+    amplitudes = np.split(measured[unit_id] * 1e6, np.searchsorted(times, edges[1:-1]))
     quantiles = [np.quantile(a, (0.1, 0.5, 0.9)) if len(a) else [np.nan] * 3 for a in amplitudes]
     return found | {"amplitude_quantiles": np.array(quantiles).T}
 
@@ -300,7 +305,7 @@ def stability(session: EcephysSession, unit_id: int, *, bin: float = 30.0) -> di
 def metric_percentiles(session: EcephysSession, unit_id: int) -> dict[str, Any]:
     """List a unit's metrics, with their percentile among the session's units of its structure."""
     unit = _get_unit(session, unit_id)
-    units = session.units_with_metrics
+    units = _read(lambda: session.units_with_metrics, session.units)
     structure = unit.get("ecephys_structure_acronym")
     same = units
     if "ecephys_structure_acronym" in units:
@@ -343,6 +348,14 @@ def metric_percentiles(session: EcephysSession, unit_id: int) -> dict[str, Any]:
     }
 
 
+def _read(read: Callable[[], Any], default: Any) -> Any:  # noqa: ANN401 - whatever it reads
+    """Return what is read, or a default if the session's adapter does not have it."""
+    try:
+        return read()
+    except (SpikehouseError, AttributeError, NotImplementedError, KeyError):
+        return default
+
+
 def _get_unit(session: EcephysSession, unit_id: int) -> pd.Series[Any]:
     """Return the row of a unit in the session's table."""
     if unit_id not in session.units.index:
@@ -355,7 +368,7 @@ def _get_unit(session: EcephysSession, unit_id: int) -> pd.Series[Any]:
 
 def _respond(session: EcephysSession, unit_id: int, name: str) -> StimulusResponses:
     """Return a unit's responses to a stimulus, or to the light pulses of optotagging."""
-    pulses = session.optogenetic_stimulation_epochs
+    pulses = _read(lambda: session.optogenetic_stimulation_epochs, pd.DataFrame())
     if name == "optotagging" and len(pulses):
         one = pulses.assign(stimulus_condition_id=0)
         return StimulusResponses(name, one, [unit_id], session.spike_times, 1.0)

@@ -78,7 +78,7 @@ export class Panel {
       if (ticket === this.#ticket) this.show(data);
     } catch (error) {
       if (ticket !== this.#ticket || error.name === "AbortError") return;
-      this.message(error.message, { bad: !(error.status >= 400 && error.status < 500) });
+      this.message(error.message.charAt(0).toUpperCase() + error.message.slice(1), { bad: !(error.status >= 400 && error.status < 500) });
     }
   }
 

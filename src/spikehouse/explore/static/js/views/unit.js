@@ -38,6 +38,7 @@ class UnitView {
   #panels = {};
   #peak = new Map(); // panel → its highest rate, so that two PSTHs have one scale
   #shown = null;
+  #way = 1; // 1 or -1: which unit is probably next
 
   constructor(root, ctx) {
     Object.assign(this, { ctx });
@@ -58,7 +59,7 @@ class UnitView {
 
   #build() {
     const { ctx, grid, main } = this;
-    const code = (name) => () => this.#asked[name] && ctx.code(...this.#asked[name]);
+    const code = (name) => () => this.#asked[name] && ctx.code(...this.#asked[name].code);
     const raster = (name) => rasterPanel(main, { zoom: (from, to) => ctx.set({ win: [from, to].map((t) => Number(t.toPrecision(3))) }), code: code(name), peak: this.#peak });
     this.#panels.psth = raster("psth");
     this.makeSecond = () => raster("also");
@@ -83,7 +84,7 @@ class UnitView {
 
   /** Go to the unit of the path without building the view again. */
   async move() {
-    this.#controller.abort();
+    this.#end();
     this.#controller = new AbortController();
     this.#asked = {};
     this.#shown = Number(this.ctx.path.unit);
@@ -92,7 +93,7 @@ class UnitView {
     await this.update();
   }
 
-  get #stimulus() { return this.ctx.state.align || this.#names.find((name) => FIRST_STIMULI.includes(name)) || this.#names.find((name) => name !== "spontaneous") || this.#names[0] || "flashes"; }
+  get #stimulus() { return this.ctx.state.align || this.#names.find((name) => FIRST_STIMULI.includes(name)) || this.#names.find((name) => name !== "spontaneous") || this.#names[0]; }
   get #names() {
     const names = this.choices.stimuli.columns.stimulus;
     return [...FIRST_STIMULI.filter((name) => names.includes(name)), ...names.filter((name) => !FIRST_STIMULI.includes(name))];
@@ -115,78 +116,89 @@ class UnitView {
     const isSecond = stimulus !== this.#stimulus;
     // what was chosen for the first alignment may mean nothing for the second
     const by = state.by === "none" || (isSecond && state.by && !known.includes(state.by)) ? "" : state.by || usual?.name || "";
-    const window = state.win ?? usualWindow(columns, at, only, parameters);
+    const window = state.win ?? usualWindow(columns, at, only, parameters, state.event);
     const nGroups = parameters.find(({ name }) => name === by)?.n ?? 1;
     return {
+      // what is as the recipe has it by itself stays out of the code
       unit_id: this.#shown, align: stimulus, event: state.event === "onset" ? null : state.event, only, by,
-      order: isSecond && ![...known, "time"].includes(state.order) ? null : state.order === "time" ? null : state.order,
+      order: state.order === "time" || (isSecond && !known.includes(state.order)) ? null : state.order,
       window, bin: state.bin ?? usualBin(window, nGroups > 4 ? 70 : 140), smoothing: state.smooth || null,
     };
   }
 
   async update() {
     const { state } = this.ctx;
+    const mine = this.#controller;
     this.#arrange(state.v);
     this.#drawControls();
-    const also = state.also && this.#names.includes(state.also) ? state.also : state.also || null;
-    if (also && !this.#panels.also) this.#panels.also = this.makeSecond();
-    if (!also && this.#panels.also) { this.#peak.delete("also"); this.#panels.also.destroy(); delete this.#panels.also; delete this.#asked.also; }
-    const rasters = [this.#load("psth", "raster", this.#ask(this.#stimulus, state.only || null), (answer) => this.#addRaster("psth", answer))];
-    if (also) rasters.push(this.#load("also", "raster", this.#ask(also, null), (answer) => this.#addRaster("also", answer)));
-    await Promise.all(rasters);
-    // the raster first; whoever holds j down sees nothing else
-    const mine = this.#controller;
+    if (state.also && !this.#panels.also) this.#panels.also = this.makeSecond();
+    if (!state.also && this.#panels.also) { this.#peak.delete("also"); this.#panels.also.destroy(); delete this.#panels.also; delete this.#asked.also; }
+    await Promise.all([this.#loadRaster("psth", this.#stimulus, state.only), state.also ? this.#loadRaster("also", state.also, "") : null]);
+    // the raster first: whoever holds j down sees nothing else
     await new Promise((resolve) => { setTimeout(resolve, 120); });
-    if (mine === this.#controller && !mine.signal.aborted) this.#loadRest();
+    if (mine.signal.aborted) return;
+    await Promise.all(this.#loadRest());
+    const { ids } = this.#list;
+    const next = ids[ids.indexOf(this.#shown) + this.#way];
+    // one unit ahead, but not over a network
+    if (next !== undefined && this.#stimulus && !mine.signal.aborted && !this.ctx.page.stream) this.#api("raster", { ...this.#ask(this.#stimulus, state.only), unit_id: next }, mine).catch(() => {});
   }
 
-  #addRaster(name, answer) {
-    this.#peak.set(name, highest(answer));
-    this.#panels[name].title.textContent = this.#asked[name][1].align.replaceAll("_", " ");
-    this.#panels[name === "psth" ? "also" : "psth"]?.redraw();
-    const { state } = this.ctx;
-    const { unit_id: unit, align, by, window } = this.#asked[name][1];
-    if (!answer.n_spikes) this.#panels[name].sub("");
-    if (!answer.n_spikes) throw new Error(`Unit ${unit} fires no spike from ${window[0]} to ${window[1]} s around the ${formatNumber(answer.rows.length)} ${state.event}s of ${align.replaceAll("_", " ")}.`);
-    return { answer, by, color: state.color, event: state.event };
+  #loadRaster(name, stimulus, only) {
+    const { color, event } = this.ctx.state;
+    if (!stimulus) { this.#panels[name].message("This session has no stimuli, so there is nothing to align spikes to."); return undefined; }
+    const params = this.#ask(stimulus, only);
+    const { unit_id: unit, align, by, window } = params;
+    return this.#load(name, "raster", params, (answer) => {
+      const words = align.replaceAll("_", " ");
+      const panel = this.#panels[name];
+      panel.title.textContent = words;
+      this.#peak.set(name, highest(answer));
+      // it shares the scale of rates
+      this.#panels[name === "psth" ? "also" : "psth"]?.redraw();
+      if (answer.n_spikes) return { answer, by, color, event };
+      panel.sub("");
+      throw new ApiError(`Unit ${unit} fires no spike from ${window[0]} to ${window[1]} s around the ${formatNumber(answer.rows.length)} ${event}s of ${words}.`, 404);
+    }, { more: color });
   }
 
   #loadRest() {
     const unit_id = this.#shown;
     const { v } = this.ctx.state;
-    const all = (recipe, stimuli) => Promise.all(stimuli.map(async (stimulus) => [stimulus, await this.#api(recipe, { unit_id, stimulus })]));
     const names = this.#names;
+    const all = (recipe, stimuli) => (own) => Promise.all(stimuli.map(async (stimulus) => [stimulus, await this.#api(recipe, { unit_id, stimulus }, own)]));
     const tuned = tunedStimuli(this.choices, { large: v === "tuning" });
-    const starred = names.filter((name) => this.#parameters(name).some(({ name: parameter }) => ["orientation", "Dir"].includes(parameter)) && name !== "gabors");
-    const without = (panel, words) => { this.#panels[panel].message(words); this.#asked[panel] = null; };
-    this.#load("metrics", "metric_percentiles", { unit_id }, (answer) => { this.#describe(answer); return answer; });
-    if (tuned.length) this.#load("tuning", "tuning", { unit_id, stimulus: tuned[0], n: tuned.length, v }, ({ answers }) => ({ curves: collectCurves(answers, v === "tuning" ? MOST_GROUPS : FEW) }), async () => ({ answers: await all("tuning", tuned) }));
-    else without("tuning", "This session has no stimulus with a parameter of few values, such as gratings.");
-    if (starred.length) this.#load("star", "star", { unit_id, stimulus: starred[0] }, (stars) => ({ stars: stars.slice(0, v === "star" ? 4 : 2) }), () => all("star", starred.slice(0, v === "star" ? 4 : 2)));
-    else without("star", "This session has no gratings or moving dots.");
-    this.#load("waveform", "waveform", { unit_id, reach_um: v === "waveform" ? 200 : 80 });
-    this.#load("isi", "interspike_intervals", { unit_id }, (answer) => {
-      if (!answer.n_intervals) throw new Error(`Unit ${unit_id} has fewer than two spikes, so no interval.`);
-      return answer;
-    });
-    this.#load("acg", "autocorrelogram", { unit_id }, (answer) => {
-      if (answer.n_spikes < 2) throw new Error(`Unit ${unit_id} has fewer than two spikes.`);
-      return answer;
-    });
-    this.#load("stability", "stability", { unit_id });
-    // its permutations would keep the others waiting
-    if (names.includes("gabors")) this.#load("rf", "receptive_field", { unit_id });
-    else without("rf", "This session has no gabors, which receptive fields are mapped with.");
+    const starred = names.filter((name) => name !== "gabors" && this.#parameters(name).some((one) => ["orientation", "Dir"].includes(one.name))).slice(0, v === "star" ? 4 : 2);
+    const unless = (words, isMissing, answer) => { if (isMissing) throw new ApiError(words, 404); return answer; };
+    const few = `Unit ${unit_id} has fewer than two spikes.`;
+    const without = (panel, words) => { this.#panels[panel].message(words); delete this.#asked[panel]; };
+    const loads = [
+      this.#load("metrics", "metric_percentiles", { unit_id }, (answer) => { this.#describe(answer); return answer; }),
+      tuned.length ? this.#load("tuning", "tuning", { unit_id, stimulus: tuned[0] }, (answers) => ({ curves: collectCurves(answers, v === "tuning" ? MOST_GROUPS : FEW) }), { ask: all("tuning", tuned), more: tuned })
+        : without("tuning", "This session has no stimulus with a parameter of few values, such as gratings."),
+      starred.length ? this.#load("star", "star", { unit_id, stimulus: starred[0] }, (stars) => ({ stars }), { ask: all("star", starred), more: starred })
+        : without("star", "This session has no gratings or moving dots."),
+      this.#load("waveform", "waveform", { unit_id, reach_um: v === "waveform" ? 200 : 80 }),
+      this.#load("isi", "interspike_intervals", { unit_id }, (answer) => unless(few, !answer.n_intervals, answer)),
+      this.#load("acg", "autocorrelogram", { unit_id }, (answer) => unless(few, answer.n_spikes < 2, answer)),
+      this.#load("stability", "stability", { unit_id, bin: [1, 2, 5, 10].find((bin) => bin * 150 >= this.ctx.session.duration) }),
+    ];
+    // last, because its permutations would keep the others waiting
+    loads.push(names.includes("gabors") ? this.#load("rf", "receptive_field", { unit_id }) : without("rf", "This session has no gabors, which receptive fields are mapped with."));
+    return loads;
   }
 
-  #api(recipe, params) { return this.ctx.api(recipe, params, { signal: this.#controller.signal }); }
+  #api(recipe, params, { signal }) { return this.ctx.api(recipe, params, { signal }); }
 
-  // each question once: a changed parameter asks only what it changes
-  #load(name, recipe, params, into, ask) {
-    const key = JSON.stringify([recipe, params, this.ctx.state.color]);
-    if (this.#asked[name]?.key === key) return undefined;
-    this.#asked[name] = Object.assign([recipe, Object.fromEntries(Object.entries(params).filter(([field]) => field !== "n" && field !== "v"))], { key });
-    return this.#panels[name].load(ask ? ask() : this.#api(recipe, params), into);
+  // each question once: a changed parameter asks only what it changes, and ends what was asked before
+  #load(name, recipe, params, into, { ask, more } = {}) {
+    const key = JSON.stringify([recipe, params, more]);
+    const before = this.#asked[name];
+    if (before?.key === key) return undefined;
+    before?.controller.abort();
+    const controller = new AbortController();
+    this.#asked[name] = { key, controller, code: [recipe, params] };
+    return this.#panels[name].load(ask ? ask(controller) : this.#api(recipe, params, controller), into);
   }
 
   #describe({ structure, probe, probe_id: id, probe_vertical_position: up, n_spikes: n }) {
@@ -217,7 +229,9 @@ class UnitView {
     const { controls } = this;
     const focused = [...controls.querySelectorAll("select, input, button")].indexOf(document.activeElement);
     const stimulus = this.#stimulus;
-    const asked = this.#ask(stimulus, state.only || null);
+    controls.hidden = !stimulus;
+    if (!stimulus) return;
+    const asked = this.#ask(stimulus, state.only);
     const movies = this.#names.filter((name) => name.startsWith("natural_movie") && !name.endsWith("shuffled"));
     const words = (name) => name.replaceAll("_", " ");
     // what the link asks for is among the choices, also where the session does not have it
@@ -252,6 +266,7 @@ class UnitView {
   }
 
   step(by) {
+    this.#way = by;
     const { ids } = this.#list;
     const at = ids.indexOf(this.#shown);
     const next = ids[at < 0 ? 0 : at + by];
@@ -272,20 +287,26 @@ class UnitView {
     return true;
   }
 
-  destroy() {
+  #end() {
     this.#controller.abort();
+    for (const { controller } of Object.values(this.#asked)) controller.abort();
+  }
+
+  destroy() {
+    this.#end();
     for (const panel of Object.values(this.#panels)) panel.destroy();
   }
 }
 
 /** The window around a stimulus: a part of its length before it, and time for what follows it. */
-function usualWindow({ duration, interval }, at, only, parameters) {
+function usualWindow({ duration, interval }, at, only, parameters, event) {
   if (at < 0) return [-0.1, 0.5];
   const frames = parameters.find(({ name }) => name === "frame")?.n;
   if (only && frames) return [0, Math.min(60, Math.ceil(frames * interval[at]))];
   const length = duration[at];
   const round = (seconds) => Number(seconds.toPrecision(2));
-  return [round(-Math.min(0.5, Math.max(0.1, 0.25 * length))), round(Math.min(59, length + Math.min(1, Math.max(0.25, 0.5 * length))))];
+  const [before, after] = [Math.min(0.5, Math.max(0.1, 0.25 * length)), Math.min(1, Math.max(0.25, 0.5 * length))];
+  return event === "onset" ? [round(-before), round(Math.min(59, length + after))] : [round(-Math.min(59, length + before)), round(after)];
 }
 
 /** Bins of a round width, at most so many; the more groups, the fewer spikes in each. */

@@ -20,7 +20,7 @@ export const metricsPanel = (parent, { code }) => new Panel(parent, {
   csv: ({ metrics }) => metrics.columns,
 });
 
-function drawMetrics(s, { metrics }, { width, height, theme: t }) {
+function drawMetrics(s, { metrics, structure, n_units_in_structure: n }, { width, height, theme: t }) {
   const order = Array.from(metrics.ids, (_, i) => i).sort((a, b) => rank(metrics.ids[a]) - rank(metrics.ids[b]) || a - b);
   const columns = Math.max(1, Math.floor(width / 320));
   const perColumn = Math.floor((height - 22) / ROW);
@@ -41,8 +41,8 @@ function drawMetrics(s, { metrics }, { width, height, theme: t }) {
     }
     return { row, x, y, width: columnWidth };
   });
-  for (let c = 0; c < columns && c * rows < shown.length; c++) s.text("percentile", (c + 1) * columnWidth - 24, 10, { size: 11, color: t.muted, align: "right" });
-  if (shown.length < order.length) s.text(`${shown.length} of ${order.length}; enlarge for all`, 0, 10, { size: 11, color: t.muted });
+  for (let c = 0; c < columns && c * rows < shown.length; c++) s.text(`percentile in ${structure ?? "no structure"}, ${n} unit${n === 1 ? "" : "s"}`, (c + 1) * columnWidth - 24, 10, { size: 11, color: t.muted, align: "right" });
+  if (shown.length < order.length) s.text(`${shown.length} of ${order.length}`, 0, 10, { size: 11, color: t.muted });
   return { cells, box: { x: 0, y: 0, width, height }, sx: { invert: (x) => x } };
 }
 

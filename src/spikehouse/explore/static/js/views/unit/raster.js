@@ -63,10 +63,12 @@ function draw(s, data, t, peak) {
   else if (bands) drawImage(s, answer, painted, box, bands);
   else drawMarks(s, answer, painted, raster);
 
+  // a line between many groups would be all that is seen
+  const isCoarse = box.height / labels.length > 12;
   let first = 0, last = -Infinity;
   answer.groups.columns.n_presentations.forEach((size, i) => {
     const middle = sy(first + size / 2);
-    if (first) s.line(box.x, sy(first), box.x + box.width, sy(first), { color: t.line });
+    if (first && isCoarse) s.line(box.x, sy(first), box.x + box.width, sy(first), { color: t.line });
     if (labels.length > 1 && middle - last >= 13) {
       s.text(labels[i], box.x - 8, middle, { size: 11, weight: 500, color: color ? t.ink_2 : groups[i], align: "right", baseline: "middle" });
       last = middle;
@@ -155,7 +157,6 @@ function drawPsth(s, { answer, event, by }, t, { below, domain, groups, peak, ..
   });
   const { sx, sy, box } = plot;
   if (isMap) {
-    s.text(words, 0, s.height - below + 10, { size: 11, color: t.ink_2 });
     s.image(paint(mean, n, bins, 0, top || 1), bins, n, box.x, box.y, box.width, box.height);
     return plot;
   }

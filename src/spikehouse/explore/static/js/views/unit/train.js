@@ -77,7 +77,7 @@ export const stabilityPanel = (parent, { code, cursor }) => new Panel(parent, {
 });
 
 function drawStability(s, { bin_edges: edges, firing_rate: rate, amplitude_quantiles: amplitude, blocks }, { height, width, theme: t }) {
-  const strip = blocks.length ? 18 : 0;
+  const strip = blocks.length ? 18 : 10;
   const domain = [edges[0], edges[edges.length - 1]];
   const room = height - 24 - strip;
   const upper = amplitude ? Math.round(room * 0.52) : room;
