@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import importlib
 import inspect
 from collections.abc import Iterable, Mapping
@@ -50,8 +51,8 @@ class _Parts:
         key = (module.__name__, name)
         if key in self.definitions:
             return
-        source = inspect.getsource(module)
-        node = _find(ast.parse(source).body, name)
+        source, body = _parse(module)
+        node = _find(body, name)
         if node is None:
             return  # a builtin, an argument or a local name
         if isinstance(node, ast.Import):
@@ -75,6 +76,13 @@ class _Parts:
         ours = {line for line in self.imports if "spikehouse" in line}
         groups = (self.imports - ours, ours)
         return "\n\n".join("\n".join(_order(group)) for group in groups if group)
+
+
+@functools.cache
+def _parse(module: ModuleType) -> tuple[str, list[ast.stmt]]:
+    """Read a module once: every name in a recipe is looked up in it."""
+    source = inspect.getsource(module)
+    return source, ast.parse(source).body
 
 
 def _order(lines: Iterable[str]) -> list[str]:
