@@ -127,7 +127,8 @@ class Runner:
         self._gate = asyncio.Semaphore(N_THREADS)
         self._waiting = DaemonPool(N_PROCESSES)
         self._heavy_gate = asyncio.Semaphore(N_PROCESSES)
-        self._warm: Process | None = None
+        # a process takes seconds to start: those that have done their work wait for more
+        self._idle: list[Process] = []
         self._busy: set[Process] = set()
         self._lock = threading.Lock()
         self._is_open = True
@@ -165,22 +166,22 @@ class Runner:
     def warm_up(self) -> None:
         """Start a process before it is needed."""
         with self._lock:
-            if self._warm is None and self._is_open:
-                self._warm = Process()
+            if not self._idle and self._is_open:
+                self._idle.append(Process())
 
     def _take(self) -> Process:
         with self._lock:
             if not self._is_open:
                 raise GoneError
-            process, self._warm = self._warm or Process(), None
+            process = self._idle.pop() if self._idle else Process()
             self._busy.add(process)
         return process
 
     def _give_back(self, process: Process, *, is_idle: bool) -> None:
         with self._lock:
             self._busy.discard(process)
-            if is_idle and self._warm is None and self._is_open:
-                self._warm = process
+            if is_idle and self._is_open:
+                self._idle.append(process)
                 return
         process.end()
         if not is_idle:
@@ -190,7 +191,7 @@ class Runner:
         """End the processes; threads end after what they do."""
         with self._lock:
             self._is_open = False
-            processes = [*self._busy, *([self._warm] if self._warm else [])]
+            processes = [*self._busy, *self._idle]
         for process in processes:
             process.end()
         self._threads.shutdown()
