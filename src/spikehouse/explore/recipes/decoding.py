@@ -73,6 +73,14 @@ def _choose(
     return shown.dropna(subset=[label]), units
 
 
+def _options(shown: pd.DataFrame, decoder: str, folds: str) -> dict[str, Any]:
+    """Return estimator, folds and blocks of a decoding."""
+    blocks = shown["stimulus_block"] if folds == "blocked" else None
+    # other decoders than SVC would start processes, which costs more than it saves here
+    n_jobs = None if decoder == "svc" else 1
+    return {"estimator": decoder, "cv": folds, "groups": blocks, "n_jobs": n_jobs}
+
+
 def _count(
     session: EcephysSession, units: pd.DataFrame, shown: pd.DataFrame, window: tuple[float, float]
 ) -> pd.DataFrame:
@@ -98,9 +106,7 @@ def decode_confusion(
     found = decode(
         _count(session, units, shown, window),
         shown[label],
-        estimator=decoder,
-        cv=folds,
-        groups=shown["stimulus_block"] if folds == "blocked" else None,
+        **_options(shown, decoder, folds),
     )
     return {
         "labels": found.labels.tolist(),
@@ -131,9 +137,7 @@ def decoding_chance(
         _count(session, units, shown, window),
         shown[label],
         n_resamples=n_resamples,
-        estimator=decoder,
-        cv=folds,
-        groups=shown["stimulus_block"] if folds == "blocked" else None,
+        **_options(shown, decoder, folds),
     )
     return {
         "accuracy": found.accuracy,
@@ -163,9 +167,7 @@ def decoding_over_time(
         label,
         span=window,
         bin_width=bin,
-        estimator=decoder,
-        cv=folds,
-        groups="stimulus_block" if folds == "blocked" else None,
+        **_options(shown, decoder, folds),
     )
     return {
         "starts": curve["window_start"].to_numpy(),
@@ -193,9 +195,7 @@ def decoding_by_units(
         _count(session, units, shown, window),
         shown[label],
         n_draws=n_draws,
-        estimator=decoder,
-        cv=folds,
-        groups=shown["stimulus_block"] if folds == "blocked" else None,
+        **_options(shown, decoder, folds),
     )
     return {
         "n_units": curve["n_units"].to_numpy(),
@@ -225,9 +225,7 @@ def decoding_by_area(
         units["ecephys_structure_acronym"],
         n_draws=n_draws,
         min_units=min_units,
-        estimator=decoder,
-        cv=folds,
-        groups=shown["stimulus_block"] if folds == "blocked" else None,
+        **_options(shown, decoder, folds),
     )
     return {
         "structures": curve["area"].to_numpy().tolist(),
