@@ -84,7 +84,7 @@ class Survey extends Base {
     fill(this.controls,
       choose("Metric", metrics.ids, this.metric, (metric) => ctx.set({ metric })),
       h("label", h("input", { type: "checkbox", checked: ctx.state.log, onchange: (event) => ctx.set({ log: event.target.checked }) }), "logarithmic"),
-      h("span.muted", `${metrics.columns.meaning[i]}${this.unit ? ` (${this.unit})` : ""}; ${formatNumber(metrics.columns.n_units[i])} units have it`));
+      h("span.muted", `${spaced(this.metric)}: ${metrics.columns.meaning[i]}${this.unit ? ` (${this.unit})` : ""}; ${formatNumber(metrics.columns.n_units[i])} units have it`));
     this.warning.hidden = true;
     this.hierarchy.sub("");
     const loads = [
@@ -242,7 +242,9 @@ function paintHierarchy(s, d, label) {
   });
   if (Number.isFinite(correlation.pearson_r ?? NaN)) {
     const ends = Number.isFinite(correlation.pearson_r_low ?? NaN) ? ` (resampled ${formatNumber(correlation.pearson_r_low, 2)} to ${formatNumber(correlation.pearson_r_high, 2)})` : "";
-    s.text(`r = ${formatNumber(correlation.pearson_r, 2)}, n = ${correlation.n_areas} areas${ends}`, box.x + box.width, 10, { color: t.ink, weight: 500, align: "right" });
+    const words = `r = ${formatNumber(correlation.pearson_r, 2)}, n = ${correlation.n_areas} areas${ends}`;
+    const is_wide = s.measure(words, { weight: 500 }) + s.measure(label) + 60 < s.width;
+    s.text(words, box.x + box.width, is_wide ? 10 : 26, { color: t.ink, weight: 500, align: "right" });
   }
   areas.ids.forEach((name, i) => {
     const x = sx(c.score[i]), y = sy(c.mean[i]);

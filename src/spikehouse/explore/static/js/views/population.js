@@ -1,6 +1,6 @@
 import { forget } from "../api.js";
 import { axes, formatBytes, formatNumber, formatTime, timeTicks } from "../axes.js";
-import { category, colormap, paint, structureStyle } from "../colors.js";
+import { category, colormap, paint, structureStyle, theme } from "../colors.js";
 import { choose, fill, h } from "../dom.js";
 import { Cursor, Panel } from "../panel.js";
 import { choice, integer, range } from "../state.js";
@@ -66,11 +66,11 @@ class Population {
       describe: (data) => `Activity of ${data.rows.length} units from ${this.say(this.window)}, ${ORDERS[ctx.state.order]} from top to bottom.`,
       csv: (data) => toColumns(data),
     });
-    const trace = (recipe, title, unit, key) => new TimeSeries(stack, {
+    const trace = (recipe, title, unit, range) => new TimeSeries(stack, {
       title, left: this.left, hideTime: true, cursor: this.cursor, zoom: (a, b) => this.show([a, b]), name: `${ctx.session.title}-${recipe}`,
-      label: unit, code: () => ctx.code(recipe, { span: this.around(0.5), n_bins: 1500 }), recipe, key, unit,
+      label: unit, range, code: () => ctx.code(recipe, { span: this.around(0.5), n_bins: 1500 }), recipe, unit,
     });
-    this.traces = [trace("running", "Running speed (cm/s)", "cm/s", "running"), trace("pupil", "Pupil area (cm²)", "cm²", "pupil")];
+    this.traces = [trace("running", "Running speed (cm/s)", "cm/s", (_, lo, hi) => padded(Math.min(lo, 0), Math.max(hi, 20))), trace("pupil", "Pupil area (cm²)", "cm²", (_, lo, hi) => padded(lo ?? 0, hi ?? 1))];
     this.areas = new Panel(stack, {
       title: "Mean rate by structure", className: "areas", cursor: this.cursor, name: `${ctx.session.title}-area-rates`,
       draw: (s, data, size) => this.paintAreas(s, data, size),
@@ -149,7 +149,8 @@ class Population {
     const [a, b] = this.window;
     const perPixel = (b - a) / (place.clientWidth - this.left - 8);
     const follow = (now) => this.show([a, b].map((edge) => edge - (now.clientX - event.clientX) * perPixel), { replace: true });
-    const stop = () => { place.removeEventListener("pointermove", follow); place.removeEventListener("pointerup", stop); };
+    this.dragged = true; // the click that ends it opens no unit
+    const stop = () => { setTimeout(() => { this.dragged = false; }); place.removeEventListener("pointermove", follow); place.removeEventListener("pointerup", stop); };
     place.setPointerCapture(event.pointerId);
     place.addEventListener("pointermove", follow);
     place.addEventListener("pointerup", stop);
@@ -177,8 +178,7 @@ class Population {
     this.drawFacts();
     this.main.message([`This view needs the spikes of all units, which are on a server${counts.n_bytes ? `: about ${formatBytes(counts.n_bytes)}, read once and kept` : ""}. `,
       h("p", { style: { marginTop: "12px" } }, h("button.button.primary", { onclick: () => this.count() }, `Read ${counts.n_bytes ? formatBytes(counts.n_bytes) : "them"}`))]);
-    for (const panel of [this.areas, this.lfp]) panel.message("Shown once the spikes are read.");
-    this.loadTraces();
+    for (const panel of this.panels.slice(1)) panel.message("Shown once the spikes are read.");
   }
 
   async begin() {
@@ -242,7 +242,7 @@ class Population {
   }
 
   async load() {
-    if (!this.ready) return this.loadTraces();
+    if (!this.ready) return undefined;
     const { ctx } = this;
     this.loading?.abort();
     const { signal } = (this.loading = new AbortController());
@@ -263,11 +263,11 @@ class Population {
 
   loadTraces(signal) {
     for (const panel of this.traces) {
-      const { recipe, key, unit } = panel.options;
+      const { recipe, unit } = panel.options;
       panel.load(this.ctx.api(recipe, { span: this.around(0.5), n_bins: 1500 }, { signal }), (found) => {
-        if (!found[key]?.length) throw Object.assign(new Error(`This session has no ${recipe === "pupil" ? "eye tracking" : "running speed"} here.`), { status: 404 });
+        if (!found[recipe]?.length) throw Object.assign(new Error(`This session has no ${recipe === "pupil" ? "eye tracking" : "running speed"} here.`), { status: 404 });
         panel.setDomain(this.window);
-        return { x: found[key].ids, series: [{ name: panel.options.title, values: found[key].columns.mean, unit, color: category(recipe === "pupil" ? 3 : 0) }] };
+        return { x: found[recipe].ids, series: [{ name: panel.options.title, values: found[recipe].columns.mean, unit, color: category(recipe === "pupil" ? 3 : 0) }] };
       });
     }
   }
@@ -285,7 +285,7 @@ class Population {
       const buttons = Array.from(probes.ids, (id, i) => {
         if (!known.has_lfp_data[i]) return null;
         const row = files ? Array.from(files.columns.probe_id).indexOf(id) : -1;
-        const size = row < 0 ? "" : files.columns.is_here[row] ? ", on this machine" : `, of a file of ${formatBytes(files.columns.n_bytes[row])} elsewhere`;
+        const size = row < 0 ? "" : files.columns.is_here[row] ? ", on this machine" : files.columns.n_bytes[row] > 0 ? `, of a file of ${formatBytes(files.columns.n_bytes[row])} elsewhere` : ", not on this machine yet";
         return h("button.button", { onclick: () => ctx.set({ lfp: id }) }, `${known.description[i]}${size}`);
       }).filter(Boolean);
       if (signal?.aborted) return undefined;
@@ -305,7 +305,7 @@ class Population {
       if (place.has(id) && (!chosen || chosen.has(id))) rows.push({ id, place: place.get(id), structure: units.columns.structure[i], probe: units.columns.probe[i], depth: units.columns.depth_um[i], value: units.columns.value?.[i] });
     }
     if (!rows.length) throw Object.assign(new Error(this.ids ? "None of the chosen units has spikes." : "This session has no units that pass its filters."), { status: 404 });
-    return { ...found, rows, rows_: found.rows, n_bins: found.counts ? found.edges.length - 1 : 0, images: new Map() };
+    return { ...found, rows, rows_: found.rows, n_bins: found.counts ? found.edges.length - 1 : 0, pictures: new Map() };
   }
 
   drawFacts() {
@@ -337,12 +337,9 @@ class Population {
     const { box, sx } = plot;
     this.paintBlocks(s, plot, t);
     const height = box.height / data.rows.length;
-    s.clip(box.x, box.y, box.width, box.height, () => {
-      if (data.counts) this.paintCounts(s, data, plot);
-      else this.paintSpikes(s, data, plot, height, t);
-    });
+    if (data.counts) this.paintCounts(s, data, plot, t);
+    else this.paintSpikes(s, data, plot, height, t);
     paintStructures(s, data.rows, box, height, this.ctx.state.order, t);
-    if (data.counts) paintScale(s, 0, box.y + box.height + 9, this.left - 20, this.scale(data), t);
     return Object.assign(plot, { rowHeight: height, sx });
   }
 
@@ -358,51 +355,44 @@ class Population {
     });
   }
 
-  /** Values of the rows, as rate, z-score or part of the maximum. */
-  scale(data) {
+  /** The counts as colours: rate, z-score or part of the maximum, several units a line where lines are few. */
+  picture(data, lines) {
     const kind = this.ctx.state.values;
-    if (data.images.has(kind)) return data.images.get(kind);
+    const group = Math.max(1, Math.floor(data.rows.length / lines));
+    const key = `${kind} ${group} ${theme().dark}`;
+    if (data.pictures.has(key)) return data.pictures.get(key);
     const { counts, n_bins, edges, rows } = data;
-    const [a, b] = this.window;
     const width = edges[1] - edges[0];
-    const values = new Float32Array(rows.length * n_bins);
     // scaled by what is in the window, not by the margins around it
-    const first = Math.max(0, Math.floor((a - edges[0]) / width)), last = Math.min(n_bins, Math.ceil((b - edges[0]) / width));
+    const [first, last] = this.window.map((edge) => Math.min(Math.max(Math.round((edge - edges[0]) / width), 0), n_bins));
+    const logs = Float32Array.from({ length: counts.BYTES_PER_ELEMENT === 1 ? 256 : 65_536 }, (_, n) => Math.log10(1 + n / width));
+    const n = Math.ceil(rows.length / group);
+    const values = new Float32Array(n * n_bins);
     rows.forEach(({ place }, r) => {
       const own = counts.subarray(place * n_bins, (place + 1) * n_bins);
-      let sum = 0, squares = 0, most = 0;
+      let sum = 0, squares = 0, most = 1;
       for (let c = first; c < last; c++) { sum += own[c]; squares += own[c] * own[c]; if (own[c] > most) most = own[c]; }
-      const mean = sum / (last - first), sd = Math.sqrt(Math.max(0, squares / (last - first) - mean * mean));
-      for (let c = 0; c < n_bins; c++) {
-        values[r * n_bins + c] = kind === "rate" ? Math.log10(1 + own[c] / width) : kind === "z" ? (sd ? (own[c] - mean) / sd : 0) : (most ? own[c] / most : 0);
-      }
+      const mean = sum / (last - first), sd = Math.sqrt(Math.max(squares / (last - first) - mean * mean, 0)) || Infinity;
+      const line = Math.floor(r / group), share = 1 / Math.min(group, rows.length - line * group);
+      const to = values.subarray(line * n_bins, (line + 1) * n_bins);
+      if (kind === "rate") for (let c = 0; c < n_bins; c++) to[c] += share * logs[own[c]];
+      else if (kind === "z") for (let c = 0; c < n_bins; c++) to[c] += (share * (own[c] - mean)) / sd;
+      else for (let c = 0; c < n_bins; c++) to[c] += (share * own[c]) / most;
     });
-    let found = { values, lo: -3, hi: 3, map: "diverging", labels: ["−3", "3 SD"] };
-    if (kind === "max") found = { values, lo: 0, hi: 1, map: "ink", labels: ["0", "max"] };
-    if (kind === "rate") {
-      const hi = Math.max(quantile(values, 0.995), 0.05);
-      found = { values, lo: 0, hi, map: "viridis", labels: ["0", `${formatNumber(10 ** hi - 1, 2)} /s`] };
-    }
-    data.images.set(kind, found);
+    const top = kind === "rate" ? Math.max(quantile(values, 0.995), 0.05) : 1;
+    const [lo, hi, map, labels] = { z: [-3, 3, "diverging", ["−3", "3 SD"]], max: [0, 1, "ink", ["0", "max"]], rate: [0, top, "viridis", ["0", `${formatNumber(10 ** top - 1, 2)} /s`]] }[kind];
+    const found = { rgba: paint(values, n, n_bins, lo, hi, map), n, group, map, labels };
+    data.pictures.set(key, found);
     return found;
   }
 
-  paintCounts(s, data, { box, sx }) {
-    const scaled = this.scale(data);
+  paintCounts(s, data, { box, sx }, t) {
     const { n_bins, edges, rows } = data;
-    // more units than lines of the screen are averaged, not left out
-    const group = Math.max(1, Math.floor(rows.length / (box.height * (s.ratio ?? 1))));
-    const n = Math.ceil(rows.length / group);
-    let shown = scaled.values;
-    if (group > 1) {
-      shown = new Float32Array(n * n_bins);
-      for (let r = 0; r < rows.length; r++) {
-        const size = Math.min(group, rows.length - Math.floor(r / group) * group);
-        for (let c = 0; c < n_bins; c++) shown[Math.floor(r / group) * n_bins + c] += scaled.values[r * n_bins + c] / size;
-      }
-    }
+    // not left out: averaged
+    const { rgba, n, group, map, labels } = this.picture(data, box.height * (s.ratio ?? 1));
     const left = sx(edges[0]);
-    s.image(paint(shown, n, n_bins, scaled.lo, scaled.hi, scaled.map), n_bins, n, left, box.y, sx(edges[n_bins]) - left, box.height * ((n * group) / rows.length));
+    s.clip(box.x, box.y, box.width, box.height, () => s.image(rgba, n_bins, n, left, box.y, sx(edges[n_bins]) - left, box.height * ((n * group) / rows.length)));
+    paintScale(s, 0, box.y + box.height + 9, this.left - 20, map, labels, t);
     this.main.sub(`${ORDERS[this.ctx.state.order]} from top to bottom${group > 1 ? `, ${group} units per line` : ""}`);
   }
 
@@ -414,7 +404,7 @@ class Population {
       const x = sx(data.times[i]), y = line[data.rows_[i]];
       if (x >= box.x - 1 && x <= box.x + box.width && y === y) { xs.push(x - 0.5); ys.push(y); }
     }
-    s.marks(xs, ys, 1, Math.max(1, height * 0.9), { color: t.ink, alpha: height < 2 ? 0.75 : 1 });
+    s.clip(box.x, box.y, box.width, box.height, () => s.marks(xs, ys, 1.25, Math.max(1.5, height * 0.9), { color: t.ink }));
     this.main.sub(`${ORDERS[this.ctx.state.order]} from top to bottom, ${formatNumber(xs.length)} spikes`);
   }
 
@@ -487,6 +477,7 @@ class Population {
   }
 
   open(plot, x, y) {
+    if (this.dragged) return undefined;
     const time = plot.sx.invert(x);
     const block = this.blocks.findLast(({ start, stop }) => start <= time && time < stop);
     if (y < plot.box.y) return block && this.show([block.start, block.stop]);
@@ -542,7 +533,7 @@ function paintStructures(s, rows, box, height, order, t) {
   }
 }
 
-function paintScale(s, x, y, width, { map, labels }, t) {
+function paintScale(s, x, y, width, map, labels, t) {
   const table = colormap(map);
   const rgba = new Uint8ClampedArray(4 * 256).fill(255);
   for (let i = 0; i < 256; i++) rgba.set(table.subarray(3 * i, 3 * i + 3), 4 * i);
@@ -559,10 +550,13 @@ function pointArea(data, { box, sx }, x, y) {
   return { lines: [data.structures[r], structureStyle(data.structures[r]).name, `${formatNumber(data.rates[r * n_bins + c])} spikes/s, mean of ${data.n_units[r]} units`] };
 }
 
+// room for the lowest label
+const padded = (lo, hi) => [lo - 0.1 * (hi - lo || 1), hi + 0.05 * (hi - lo || 1)];
+
 function quantile(values, q) {
   // of a sample: the colours do not need more
-  const step = Math.max(1, Math.floor(values.length / 50_000));
-  const sorted = values.filter((_, i) => i % step === 0).sort();
+  const step = Math.max(1, Math.floor(values.length / 8000));
+  const sorted = Float32Array.from({ length: Math.floor(values.length / step) }, (_, i) => values[i * step]).sort();
   return sorted[Math.floor(q * (sorted.length - 1))] ?? 0;
 }
 
