@@ -240,6 +240,11 @@ function mountTable(root, ctx, { units, described, filters }) {
   ready.then(() => {
     const absent = wanted.filter((name) => !data[name]);
     if (absent.length) ctx.notice(`This session has no column ${absent.join(", ")}.`);
+    const known = { structure: structureOf, probe: probeOf };
+    for (const [name, get] of Object.entries(known)) {
+      const others = ctx.state[name].filter((value) => !ids.some((_, i) => get(i) === value));
+      if (others.length) ctx.notice(`No unit of this session is in ${others.join(", ")}.`);
+    }
     update.columns = undefined;
     update(ctx.state);
   });
