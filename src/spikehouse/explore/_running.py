@@ -30,6 +30,9 @@ T = TypeVar("T")
 N_THREADS = 4
 N_PROCESSES = 2
 LOOK_EVERY_S = 0.1
+IDLE_S = 300.0
+# what a new process is told is changed and changed back
+_starting = threading.Lock()
 MOST_NOTICES = 8
 
 
@@ -165,27 +168,49 @@ class Runner:
 
     def warm_up(self) -> None:
         """Start a process before it is needed."""
-        with self._lock:
-            if not self._idle and self._is_open:
-                self._idle.append(Process())
+        if not self._idle and self._is_open:
+            self._keep(Process())
 
     def _take(self) -> Process:
         with self._lock:
-            if not self._is_open:
-                raise GoneError
-            process = self._idle.pop() if self._idle else Process()
-            self._busy.add(process)
-        return process
+            process = self._idle.pop() if self._idle else None
+        process = process or Process()
+        with self._lock:
+            if self._is_open:
+                self._busy.add(process)
+                return process
+        process.end()
+        raise GoneError
 
     def _give_back(self, process: Process, *, is_idle: bool) -> None:
         with self._lock:
             self._busy.discard(process)
-            if is_idle and self._is_open:
-                self._idle.append(process)
-                return
+        if is_idle:
+            self._keep(process)
+            return
         process.end()
-        if not is_idle:
+        with contextlib.suppress(RuntimeError):  # closed meanwhile
             self._threads.submit(self.warm_up)
+
+    def _keep(self, process: Process) -> None:
+        """Keep a process for the next recipe, but not for ever: it holds 150 MB and more."""
+        with self._lock:
+            is_kept = self._is_open
+            if is_kept:
+                self._idle.append(process)
+        if not is_kept:
+            process.end()
+            return
+        timer = threading.Timer(IDLE_S, self._retire, [process, process.n_asked])
+        timer.daemon = True
+        timer.start()
+
+    def _retire(self, process: Process, n_asked: int) -> None:
+        with self._lock:
+            if process not in self._idle or process.n_asked > n_asked:
+                return
+            self._idle.remove(process)
+        process.end()
 
     def close(self) -> None:
         """End the processes; threads end after what they do."""
@@ -226,12 +251,14 @@ class Process:
         context = multiprocessing.get_context("spawn")
         self._here, there = context.Pipe()
         self._process = context.Process(target=_serve, args=(there,), daemon=True)
-        with hide_script():
+        with _starting, hide_script():
             self._process.start()
+        self.n_asked = 0
         there.close()
 
     def ask(self, order: bytes) -> tuple[str, Any]:
         """Run a recipe, and return what came of it."""
+        self.n_asked += 1
         self._here.send_bytes(order)
         reply: tuple[str, Any] = self._here.recv()
         return reply

@@ -217,6 +217,7 @@ def command(survey):
         process.communicate()
 
 
+DECODING = "stimulus=drifting_gratings&label=orientation"
 DEMO = ("--source", "demo", "--size", "tiny", "--no-browser", "--port", "0")
 
 
@@ -226,7 +227,9 @@ def test_command__serves_until_ctrl_c(command):
         assert page.path == "/s/900000002"
         assert page.get("/api/page").status == 200
         assert page.get("/api/s/900000002/facts").status == 200
-        process.send_signal(signal.SIGINT)
+        assert page.get(f"/api/s/900000002/decode_confusion?{DECODING}").status == 200
+        # as a terminal does: to its processes, too
+        os.killpg(process.pid, signal.SIGINT)
         out, err = process.communicate(timeout=20)
     assert (process.returncode, err) == (0, "")
     assert url not in out  # nothing is logged, least of all the token
@@ -235,8 +238,7 @@ def test_command__serves_until_ctrl_c(command):
 def test_command__ends_its_processes(command):
     process, url = command("900000001", *DEMO)
     with Page(url) as page:
-        query = "stimulus=drifting_gratings&label=orientation"
-        answer = page.get(f"/api/s/900000001/decode_confusion?{query}")
+        answer = page.get(f"/api/s/900000001/decode_confusion?{DECODING}")
         assert answer.status == 200, page.body
     group = os.getpgid(process.pid)
     process.kill()  # without a chance to end them

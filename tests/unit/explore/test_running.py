@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).parent))  # for processes, too, which get 
 import slow_recipes
 
 from spikehouse import EcephysSession
-from spikehouse.explore import explore
+from spikehouse.explore import _running, explore
 from spikehouse.explore._answers import decode
 from spikehouse.explore._recipes import Recipe, _read_types
 from spikehouse.explore._running import GoneError, Runner
@@ -86,6 +86,15 @@ def test_run_apart__in_one_process_that_stays(start):
 def test_run_apart__a_process_that_dies_is_replaced(start):
     client = start(is_heavy=True)
     assert client.get("/api/s/file-1/kill").status_code == 500
+    assert client.get("/api/s/file-1/compute").status_code == 200
+
+
+def test_run_apart__an_idle_process_ends(start, monkeypatch):
+    monkeypatch.setattr(_running, "IDLE_S", 1.0)
+    client = start(is_heavy=True)
+    pid = decode(client.get("/api/s/file-1/compute?seconds=0").content)["pid"]
+    assert _exists(pid)
+    wait_for(lambda: not _exists(pid))
     assert client.get("/api/s/file-1/compute").status_code == 200
 
 
