@@ -92,7 +92,8 @@ export const view = {
       update.timer = setTimeout(() => loadTraces(state), timeline.data ? 60 : 0);
     }
 
-    ctx.api("timeline").then(({ epochs, invalid, start, stop }) => {
+    const course = ctx.api("timeline");
+    course.then(({ epochs, invalid, start, stop }) => {
       whole = Number.isFinite(start) && start !== null ? [Math.min(0, start), stop] : null;
       const names = [...new Set(epochs.columns.stimulus_name)];
       if (!epochs.length) timeline.message("This session has no stimuli.");
@@ -107,12 +108,7 @@ export const view = {
       probes.sub(`units per 100 µm of depth, at most ${probes.data.most}`);
       fill(probeLinks, probes.data.probes.map(({ id, name, count }) => h("a", { href: ctx.link("p", id), onclick: follow }, h("b", name), ` ${count} units`)));
     });
-    ctx.api("stimuli").then(({ stimuli: table }) => fill(stimuli, h("header", h("h2", "Stimuli"), h("span.sub", table.length ? "a name opens the responses of a unit to it" : "")), table.length ? h("div.scroll", h("table.plain", h("thead", h("tr", h("th", "Stimulus"), h("th.number", "Presentations"), h("th.number", "Duration"), h("th.only-wide", "Parameters (values)"), h("th", h("span.hidden-label", "Population")))),
-      h("tbody", Array.from({ length: table.length }, (_, i) => table.row(i)).map(({ stimulus_name: name, presentation_count: count, duration, parameters }) => h("tr",
-        h("td", session.first_unit ? h("a", { href: `${ctx.link("u", ctx.selection.get()?.ids[0] ?? session.first_unit)}?align=${encodeURIComponent(name)}`, onclick: follow }, name) : name),
-        h("td.number", formatNumber(count)), h("td.number", formatTime(duration, 60)), h("td.only-wide", parameters.replaceAll("_", " ") || h("span.muted", "none vary")),
-        h("td", h("a", { href: `${ctx.link("population")}?align=${encodeURIComponent(name)}`, onclick: follow }, "population"))))))) : h("p.muted", "This session has no stimuli.")),
-    (error) => { if (error.name !== "AbortError") fill(stimuli, h("header", h("h2", "Stimuli")), h("p.muted", error.message)); });
+    listStimuli(stimuli, ctx, course);
     listFiles(fileBox, ctx, files);
     if (ctx.state.t) zoomed.hidden = false;
     return {
@@ -138,6 +134,29 @@ function head(session) {
     ].filter(Boolean).map((fact) => h("span", fact)))));
 }
 
+async function listStimuli(box, ctx, course) {
+  const title = h("header", h("h2", "Stimuli"));
+  try {
+    const [{ stimuli }, { epochs }] = await Promise.all([ctx.api("stimuli"), course]);
+    if (!stimuli.length) throw new Error("This session has no stimuli.");
+    const unit = ctx.selection.get()?.ids[0] ?? ctx.session.first_unit;
+    const rows = Array.from({ length: stimuli.length }, (_, i) => stimuli.row(i)).map(({ stimulus_name: name, presentation_count: count, duration, parameters }) => {
+      const words = name.replaceAll("_", " ");
+      const first = epochs.columns.stimulus_name.indexOf(name);
+      const times = ["start_time", "stop_time"].map((end) => Number(epochs.columns[end][first]?.toFixed(1)));
+      // spikes are aligned to what was shown
+      const isShown = !isPause(name) && name !== "invalid_presentation";
+      return h("tr", h("td", isShown && unit ? h("a", { href: `${ctx.link("u", unit)}?align=${encodeURIComponent(name)}`, onclick: follow }, words) : words),
+        h("td.number", formatNumber(count)), h("td.number", formatTime(duration, 60)), h("td.only-wide", parameters.replaceAll("_", " ") || h("span.muted", "none vary")),
+        h("td", first < 0 ? null : h("a", { href: `${ctx.link("population")}?t=${times}`, onclick: follow, "aria-label": `Population during ${words}` }, "population")));
+    });
+    fill(box, h("header", h("h2", "Stimuli"), h("span.sub", "a name opens the responses of a unit to it")), h("div.scroll", h("table.plain",
+      h("thead", h("tr", h("th", "Stimulus"), h("th.number", "Presentations"), h("th.number", "Duration"), h("th.only-wide", "Parameters (values)"), h("th", h("span.hidden-label", "Population")))), h("tbody", rows))));
+  } catch (error) {
+    if (error.name !== "AbortError") fill(box, title, h("p.muted", error.message));
+  }
+}
+
 /** The size of the session's file if it is read from a server, else 0. */
 async function sizeToStream(asked) {
   try {
@@ -157,10 +176,10 @@ async function listFiles(box, ctx, asked) {
   }
   try {
     const { files } = await asked;
-    fill(box, title, h("table.plain", h("tbody", Array.from({ length: files.length }, (_, i) => files.row(i)).map(({ file, n_bytes, n_bytes_here, is_here, problem }) => h("tr",
+    fill(box, title, h("table.plain", h("tbody", Array.from({ length: files.length }, (_, i) => files.row(i)).map(({ file, n_bytes, n_bytes_here, is_here, source, problem }) => h("tr",
       h("td", file.split("/").at(-1), problem ? h("div.small.muted", problem) : null),
       h("td.number", Number.isFinite(n_bytes) ? formatBytes(n_bytes) : ""),
-      h("td.muted", is_here ? "here" : n_bytes_here ? `${formatBytes(n_bytes_here)} here` : "remote"))))), streamed);
+      h("td.muted", is_here ? "here" : n_bytes_here ? `${formatBytes(n_bytes_here)} here` : source === "demo" ? "simulated when read" : "remote"))))), streamed);
   } catch (error) {
     if (error.name !== "AbortError") fill(box, title, h("p.muted", error.message));
   }

@@ -1,4 +1,4 @@
-import { formatBytes, formatNumber } from "../axes.js";
+import { formatNumber } from "../axes.js";
 import { follow } from "../app.js";
 import { showCode } from "../code.js";
 import { structureStyle } from "../colors.js";
@@ -71,7 +71,7 @@ function mountTable(root, ctx, { sessions, notes, counts, structures }) {
   const grid = new Grid(tableColumn, {
     label: "Sessions", sort: ctx.state.sort, onSort: (sort) => set({ sort }), open,
     columns: [
-      { key: "id", label: "Session", values: ids, numeric: false, format: String, render: (cell, row) => fill(cell, h("a", { href: `/s/${ids[row]}`, tabindex: "-1", onclick: follow }, String(ids[row])), noteMark(noted.get(ids[row]))), width: 112 },
+      { key: "id", label: "Session", values: ids, numeric: false, format: String, render: (cell, row) => fill(cell, h("a", { href: `/s/${ids[row]}`, tabindex: "-1", onclick: follow }, String(ids[row])), noteMark(noted.get(ids[row]))), width: 124 },
       { key: "session_type", label: "Type", values: columns.session_type, format: (name) => name.replaceAll("_", " "), narrow: false },
       { key: "full_genotype", label: "Genotype", values: columns.full_genotype, format: shortGenotype, width: 120 },
       { key: "sex", label: "Sex", values: columns.sex, narrow: false },
@@ -79,7 +79,7 @@ function mountTable(root, ctx, { sessions, notes, counts, structures }) {
       { key: "unit_count", label: "Units", values: columns.unit_count, meaning: `Units that pass the default filters: ${DEFAULT_FILTERS.map(({ words }) => words).join(", ")}.` },
       { key: "probe_count", label: "Probes", values: columns.probe_count, narrow: false },
       { key: "n_bytes", label: "File", meaning: "Size of the file of the session; a full circle if it is on this machine, a ring if it is remote.", values: sizes, numeric: true, width: 92,
-        render: (cell, row) => fill(cell, Number.isFinite(sizes[row]) ? formatBytes(sizes[row]) : columns.is_here[row] ? "here" : "remote", place(columns.is_here[row])) },
+        render: (cell, row) => fill(cell, Number.isFinite(sizes[row]) ? (sizes[row] >= 1e9 ? `${(sizes[row] / 1e9).toFixed(2)} GB` : `${(sizes[row] / 1e6).toFixed(1)} MB`) : columns.is_here[row] ? "here" : "remote", place(columns.is_here[row])) },
       { key: "structures", label: "Structures", values: columns.structures, meaning: "All structures in which the session has channels.", narrow: false, grow: true, width: 100,
         render: (cell, row) => { cell.textContent = columns.structures[row]; cell.dataset.tip = `${acronyms[row].length} structures\n${columns.structures[row]}`; } },
     ],
