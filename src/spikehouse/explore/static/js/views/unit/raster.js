@@ -36,7 +36,7 @@ function layout(s, { answer, by }) {
   const below = Math.round(Math.min(220, Math.max(112, 0.3 * s.height)));
   const labels = answer.groups.columns.label.map((label) => valueName(by, label));
   const widest = labels.length > 1 ? Math.max(0, ...labels.map((label) => s.measure(label))) : 0;
-  const left = Math.min(Math.max(40, widest + 14), 0.3 * s.width);
+  const left = Math.min(Math.max(40, widest + 18), 0.3 * s.width);
   const { bin_edges: edges } = answer;
   return { below, labels, left, domain: [edges[0], edges[edges.length - 1]] };
 }
@@ -68,9 +68,10 @@ function draw(s, data, t, peak) {
   let first = 0, last = -Infinity;
   answer.groups.columns.n_presentations.forEach((size, i) => {
     const middle = sy(first + size / 2);
+    if (!color && labels.length > 1) s.rect(box.x - 6, sy(first) + (isCoarse ? 1 : 0), 3, sy(first + size) - sy(first) - (isCoarse ? 2 : 0), { fill: groups[i] });
     if (first && isCoarse) s.line(box.x, sy(first), box.x + box.width, sy(first), { color: t.line });
     if (labels.length > 1 && middle - last >= 13) {
-      s.text(labels[i], box.x - 8, middle, { size: 11, weight: 500, color: color ? t.ink_2 : groups[i], align: "right", baseline: "middle" });
+      s.text(labels[i], box.x - 12, middle, { size: 11, color: t.ink_2, align: "right", baseline: "middle" });
       last = middle;
     }
     first += size;

@@ -120,7 +120,7 @@ function drawStars(s, { stars }, { width, height, theme: t }) {
   const found = stars.map(([name, answer], k) => {
     const { angles, rings, period, rates, blank } = answer;
     const [a, b, c] = rates.shape;
-    const outer = Math.max(30, Math.min(room / 2 - 24, (height - 56) / 2));
+    const outer = Math.max(30, Math.min(room / 2 - 30, (height - 56) / 2));
     const cx = room * (k + 0.5), cy = 18 + (height - 40) / 2;
     const inner = outer * 0.2, step = (outer - inner) / b;
     const pitch = period / a;
@@ -134,7 +134,7 @@ function drawStars(s, { stars }, { width, height, theme: t }) {
     if (blank !== null) s.circle(cx, cy, inner - 2, { fill: mapColor("viridis", blank / top) });
     for (let turn = 0; turn < 360; turn += 45) {
       const angle = (turn * Math.PI) / 180;
-      s.text(`${turn % period}°`, cx + (outer + 12) * Math.cos(angle), cy - (outer + 10) * Math.sin(angle), { size: 11, color: t.muted, align: "center", baseline: "middle" });
+      s.text(`${turn % period}°`, cx + (outer + 15) * Math.cos(angle), cy - (outer + 10) * Math.sin(angle), { size: 11, color: t.muted, align: "center", baseline: "middle" });
     }
     s.text(shortName(name), cx, 10, { size: 11, color: t.ink_2, align: "center" });
     const words = rings && `rings: ${Array.from(rings, (v) => formatNumber(v)).join(", ")}${valueName(answer.ring_parameter, "1").slice(1)}`;
