@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -45,10 +46,11 @@ def explore(
         from spikehouse.explore import explore as start
 
         sessions, link = _read_target(target)
+        # opened after the page is there: that takes a second, most of it for pandas
+        open_once = functools.cache(lambda: open_cache(source, cache, host, size, offline=offline))
         explorer = start(
             *sessions,
-            # opened when it is needed: the page is there before pandas is
-            cache=lambda: open_cache(source, cache, host, size, offline=offline),
+            cache=open_once,
             results=results or (),
             stream=stream,
             source=_describe(source, size, offline=offline),
@@ -59,6 +61,8 @@ def explore(
             # flushed, because scripts read the address from a pipe
             sys.stdout.write(f"spikehouse explore: {explorer.url}\n(Ctrl-C ends it)\n")
             sys.stdout.flush()
+            if not any(isinstance(one, str) for one in sessions):
+                open_once()  # what is wrong with the options is said here
             if browser:
                 import webbrowser
 

@@ -164,6 +164,7 @@ class Explorer:
         """End the server, and close the sessions that it opened."""
         self._server.should_exit = True
         self._thread.join(5)
+        self._socket.close()
         self._application.close()
 
     def __enter__(self) -> Self:

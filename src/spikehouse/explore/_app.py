@@ -94,6 +94,11 @@ STATUSES: tuple[tuple[type[Exception], int], ...] = (
     (NotImplementedError, HTTPStatus.UNPROCESSABLE_ENTITY),
     (SpikehouseError, HTTPStatus.BAD_REQUEST),
 )
+# instead of what the library advises, which is for programs
+ADVICE = (
+    "spikehouse explore takes --offline for what is in the cache folder, --cache for another "
+    "folder, and --source demo for simulated recordings"
+)
 OURS = "Something failed in spikehouse itself; the terminal that runs it says what."
 
 
@@ -360,7 +365,9 @@ def _explain(_: Request, error: Exception) -> Response:
     """Say in one sentence what happened."""
     fitting = (status for kind, status in STATUSES if isinstance(error, kind))
     status, message = next(fitting, HTTPStatus.INTERNAL_SERVER_ERROR), str(error)
-    if isinstance(error, HTTPException):
+    if isinstance(error, SpikehouseError) and error.advice:
+        message = f"{error.message}. {ADVICE}"
+    elif isinstance(error, HTTPException):
         status, message = HTTPStatus(error.status_code), "There is nothing at this address."
     elif status == HTTPStatus.INTERNAL_SERVER_ERROR:
         message = OURS

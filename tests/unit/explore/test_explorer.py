@@ -273,6 +273,21 @@ def test_command__a_port_that_is_taken(command):
     assert err.startswith(f"Error: cannot listen on port {port} of 127.0.0.1")
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--source", "dmeo"), "there is no source 'dmeo'"),
+        (("--source", "demo", "--size", "huge"), "size 'huge' is not a size"),
+        (("--cache", "no-such-folder", "--offline"), "there is no manifest"),
+    ],
+)
+def test_command__options_that_are_wrong(command, words, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    process, _ = command(*words, "--no-browser", "--port", "0")
+    _, err = process.communicate(timeout=30)
+    assert (process.returncode, message in err, "Traceback" in err) == (1, True, False), err
+
+
 def test_command__no_numpy_before_the_page(command):
     code = (
         "import sys; from spikehouse.cli import _explore; import spikehouse.explore._app, uvicorn\n"

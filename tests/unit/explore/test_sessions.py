@@ -101,6 +101,15 @@ def test_use__a_session_that_is_not_here_is_not_downloaded(tmp_path):
         pass
 
 
+def test_answer__advice_is_for_the_page(serve, tmp_path):
+    EcephysProjectCache.from_demo(tmp_path / "manifest.json", size="tiny")
+    cache = EcephysProjectCache.fixed(tmp_path / "manifest.json")
+    message = serve(Sessions(lambda: cache)).get("/api/survey/sessions").json()["message"]
+    assert "sessions.csv is not in the cache folder" in message
+    assert "--offline" in message
+    assert "EcephysProjectCache" not in message
+
+
 def test_use__a_file_that_vanished_and_came_back(copied):
     sessions = Sessions()
     key = sessions.add(copied)
