@@ -55,6 +55,7 @@ from spikehouse.explore._running import (
     write_order,
 )
 from spikehouse.explore._sessions import ALL, Sessions
+from spikehouse.transfer.byte_count import count_bytes
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -182,17 +183,24 @@ class Application:
         """Send a session at a glance."""
         key = request.path_params["key"]
 
-        def describe() -> tuple[str, list[str]]:
+        def describe() -> tuple[str, list[str], int]:
             from spikehouse.explore._answers import to_json
 
+            before = count_bytes()
             with self.sessions.use(key) as session, noting() as notices:
                 facts = describe_session(session)
                 units = ", all units" if key.endswith(ALL) else ""
                 title = f"{facts['session_id'] or key}{units}"
-                return to_json({"key": key, "title": title, **facts}), notices
+                text = to_json({"key": key, "title": title, **facts})
+            return text, notices, count_bytes() - before
 
-        facts, notices = await self.runner.run(request, describe)
-        return _send(facts, "application/json", _write_notices(notices))
+        facts, notices, n_bytes = await self.runner.run(request, describe)
+        headers = {**_write_notices(notices), **self._write_reading(key, n_bytes)}
+        return _send(facts, "application/json", headers)
+
+    def _write_reading(self, key: str, n_bytes: int) -> dict[str, str]:
+        is_streamed = self.sessions.is_streamed(key)
+        return {"X-Bytes-Read": str(n_bytes)} if is_streamed else {}
 
     async def describe_counts(self, request: Request) -> Response:
         """Send how far the counts of a session are."""
@@ -221,8 +229,8 @@ class Application:
                 request, partial(self._with_subject, request, run_recipe, recipe, arguments)
             )
         headers = _write_notices([*notices, *answer.notices])
-        if key is not None and self.sessions.is_streamed(key):
-            headers["X-Bytes-Read"] = str(answer.n_bytes)
+        if key is not None:
+            headers |= self._write_reading(key, answer.n_bytes)
         return _send(answer.content, "application/octet-stream", headers)
 
     async def write_code(self, request: Request) -> Response:

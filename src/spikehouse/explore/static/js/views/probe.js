@@ -119,6 +119,8 @@ async function offerLfp(ctx, probe, probe_id, panels, read) {
   if (!probe.has_lfp_data) return panels.forEach((panel) => panel.message(`No LFP of ${probe.description} was released.`));
   // a file that was opened by its path is beside its LFP files, or has none
   if (!/^\d+(-all)?$/.test(ctx.path.key)) return read();
+  // they wait until it is known where the file is
+  panels.forEach((panel) => panel.load(new Promise(() => {})));
   try {
     const { files } = await ctx.api("files", { session_ids: [ctx.path.key.replace("-all", "")], lfp: true }, { in: "survey" });
     const row = Array.from(files.columns.probe_id).indexOf(probe_id);

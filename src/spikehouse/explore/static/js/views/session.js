@@ -65,20 +65,21 @@ export const view = {
     let asking = null;
     const asked = new Set();
     const files = ctx.path.key.startsWith("file-") ? Promise.resolve(null) : ctx.api("files", { session_ids: [ctx.path.key.replace("-all", "")], lfp: true }, { in: "survey" });
-    async function loadTraces(state) {
+    function loadTraces(state) {
       asking?.abort();
-      const mine = asking = new AbortController();
-      const size = ctx.page.stream ? await sizeToStream(files) : 0;
-      if (mine !== asking) return;
+      const { signal } = (asking = new AbortController());
       for (const { recipe, panel, column, title, unit, none, share } of traces) {
-        if (size && !asked.has(recipe)) {
-          panel.message([h("span", `It is read from the server, up to ${formatBytes(share * size)}. `), h("button.button", { type: "button", onclick: () => { asked.add(recipe); loadTraces(ctx.state); } }, "Read")]);
-          continue;
-        }
-        panel.load(ctx.api(recipe, span(state), { signal: asking.signal }), (answer) => {
-          const table = answer[recipe];
+        const answer = (async () => {
+          const size = ctx.page.stream && !asked.has(recipe) ? await sizeToStream(files) : 0;
+          if (size) throw Object.assign(new Error("not asked for"), { status: 400, size });
+          return ctx.api(recipe, span(state), { signal });
+        })();
+        panel.load(answer, ({ [recipe]: table }) => {
           if (!table?.length) throw Object.assign(new Error(table && state.t ? `There is no ${title.toLowerCase()} in this stretch of time.` : none), { status: 404 });
           return { x: table.ids, series: [{ name: title, values: table.columns[column], unit }] };
+        }).then(() => answer).catch(({ size }) => {
+          if (!size || signal.aborted) return;
+          panel.message([h("span", `It would be read from the server, about ${formatBytes(Math.max(1.1e6, share * size))}. `), h("button.button", { type: "button", onclick: () => { asked.add(recipe); loadTraces(ctx.state); } }, "Read")]);
         });
       }
     }
