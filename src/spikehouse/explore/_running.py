@@ -16,7 +16,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.reduction import ForkingPickler
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from spikehouse.errors import InvalidArgumentError, SpikehouseError, printable
+from spikehouse.errors import InvalidArgumentError, NotFoundError, SpikehouseError, printable
 from spikehouse.transfer.byte_count import count_bytes
 from spikehouse.transfer.threads import DaemonPool
 
@@ -69,8 +69,16 @@ def run_recipe(
     from spikehouse.explore._recipes import LARGEST_ANSWER
 
     before = count_bytes()
-    with noting() as notices:
-        content = encode(known or recipe.function(subject, **arguments))
+    try:
+        with noting() as notices:
+            content = encode(known or recipe.function(subject, **arguments))
+    except AttributeError as error:
+        # an adapter needs only the methods for which its recording has data
+        if error.obj is None or error.obj is not getattr(subject, "api", None):
+            raise
+        raise NotFoundError(
+            f"this recording does not have it: its adapter has no {error.name}"
+        ) from None
     if len(content) > LARGEST_ANSWER:
         raise TooLargeError(
             f"the answer of {recipe.name} has {len(content) / 1e6:.1f} MB, and a page takes "

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from odd_recording import open_recording
 
 from spikehouse.demo import Survey
 from spikehouse.errors import InvalidArgumentError, NotFoundError
+from spikehouse.explore._sessions import Sessions
 from spikehouse.explore.recipes.population import (
     area_rates,
     lfp_traces,
@@ -21,6 +23,9 @@ from spikehouse.explore.recipes.population import (
     population_spikes,
 )
 from spikehouse.session import EcephysSession
+
+if TYPE_CHECKING:
+    from starlette.testclient import TestClient
 
 
 @pytest.fixture
@@ -166,6 +171,21 @@ def test_order_units__by_component_puts_units_that_fire_together_together(
     assert table["value"].is_monotonic_decreasing
 
 
+@pytest.mark.parametrize("n_units", [4, 40])
+def test_order_units__by_component_is_that_of_a_decomposition(
+    rng: np.random.Generator, n_units: int
+) -> None:
+    # fewer and more units than bins
+    session = open_recording({unit: np.sort(rng.uniform(0, 200, 300)) for unit in range(n_units)})
+    counted = population_counts(session, span=(0, 200), bin=10.0)
+    counts = counted["counts"].astype(float)
+    values = order_units(session, order="component")["units"]["value"][counted["unit_ids"]]
+    scored = (counts - counts.mean(axis=1, keepdims=True)) / counts.std(axis=1, keepdims=True)
+    expected = np.linalg.svd(scored)[0][:, 0]
+    assert values.abs().to_numpy() == pytest.approx(np.abs(expected), abs=1e-9)
+    assert values.sum() >= 0
+
+
 @pytest.fixture
 def with_lfp(survey: Survey, session_path: Path) -> Iterator[EcephysSession]:
     probe_id = 910001000
@@ -191,3 +211,16 @@ def test_lfp_traces__are_those_of_the_file(with_lfp: EcephysSession) -> None:
 def test_lfp_traces__outside_of_the_recording_say_when_it_is(with_lfp: EcephysSession) -> None:
     with pytest.raises(NotFoundError, match=r"no LFP from 90000 to 90002 s; it lasts from"):
         lfp_traces(with_lfp, probe_id=910001000, window=(90_000, 90_002))
+
+
+@pytest.mark.parametrize("recipe", ["running", "pupil", "lfp_traces?probe_id=7"])
+def test_server__says_what_an_adapter_does_not_have(
+    serve: Callable[..., TestClient], on_edges: EcephysSession, recipe: str
+) -> None:
+    sessions = Sessions()
+    key = sessions.add(on_edges)
+    answer = serve(sessions).get(f"/api/s/{key}/{recipe}")
+    assert answer.status_code == 404
+    assert answer.json()["message"].startswith(
+        "this recording does not have it: its adapter has no"
+    )

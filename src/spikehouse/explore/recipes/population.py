@@ -92,8 +92,13 @@ def _weigh_units(counts: npt.NDArray[Any]) -> Floats:
     centred = counts - counts.mean(axis=1, keepdims=True)
     spread = centred.std(axis=1, keepdims=True)
     scored = np.divide(centred, spread, out=np.zeros_like(centred), where=spread > 0)
-    last = (len(scored) - 1, len(scored) - 1)
-    weights: Floats = eigh(scored @ scored.T, subset_by_index=last)[1][:, 0]
+    # the smaller of the two matrices of products has the same component
+    is_tall = len(scored) > scored.shape[1]
+    products = scored.T @ scored if is_tall else scored @ scored.T
+    last = (len(products) - 1, len(products) - 1)
+    found: Floats = eigh(products, subset_by_index=last)[1][:, 0]
+    weights = scored @ found if is_tall else found
+    weights /= np.linalg.norm(weights) or 1
     # its sign is arbitrary: let most units fire with it
     return weights if weights.sum() >= 0 else -weights
 
