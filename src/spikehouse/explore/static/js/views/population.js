@@ -68,7 +68,7 @@ class Population {
     });
     const trace = (recipe, title, unit, range) => new TimeSeries(stack, {
       title, left: this.left, hideTime: true, cursor: this.cursor, zoom: (a, b) => this.show([a, b]), name: `${ctx.session.title}-${recipe}`,
-      label: unit, range, code: () => ctx.code(recipe, { span: this.around(0.5), n_bins: 1500 }), recipe, unit,
+      label: unit, range, code: () => ctx.code(recipe, { span: this.around(0.5), n_bins: 1000 }), recipe, unit,
     });
     this.traces = [trace("running", "Running speed (cm/s)", "cm/s", (_, lo, hi) => padded(Math.min(lo, 0), Math.max(hi, 20))), trace("pupil", "Pupil area (cm²)", "cm²", (_, lo, hi) => padded(lo ?? 0, hi ?? 1))];
     this.areas = new Panel(stack, {
@@ -200,7 +200,7 @@ class Population {
         await new Promise((resolve) => { setTimeout(resolve, 250); });
         status = await ctx.api("counts", {}, { keep: false });
       }
-      this.progress = status.state === "failed" ? `counts are not kept: ${status.message}` : null;
+      this.progress = status.state === "failed" ? h("span", { title: status.message }, "counts are not kept") : null;
       this.drawFacts();
       if (!this.ready) await this.begin();
     } catch (error) {
@@ -216,7 +216,7 @@ class Population {
 
   bin(n_units = this.ids?.length ?? this.ctx.session.n_units ?? 1000) {
     const [a, b] = this.window;
-    const columns = Math.min(Math.max(this.main.place.clientWidth, 300), 1400, MOST_COUNTS / 1.6 / Math.max(n_units, 1));
+    const columns = Math.min(Math.max(this.main.place.clientWidth, 300), 900, MOST_COUNTS / 1.6 / Math.max(n_units, 1));
     const wanted = (b - a) / columns;
     // whole seconds above one, which the kept counts have
     return wanted > 1 ? Math.ceil(wanted) : Math.max(1, Math.ceil(wanted * 10 - 1e-9)) / 10;
@@ -242,7 +242,7 @@ class Population {
   }
 
   async load() {
-    if (!this.ready) return undefined;
+    if (!this.ready) return;
     const { ctx } = this;
     this.loading?.abort();
     const { signal } = (this.loading = new AbortController());
@@ -250,21 +250,23 @@ class Population {
     const order = { order: ctx.state.order };
     const question = this.question;
     const answer = Promise.all([ctx.api("order_units", order, { signal }), ctx.api(...question, { signal })]);
-    const done = this.main.load(answer, ([{ units }, found]) => this.arrange(units, found));
+    await this.main.load(answer, ([{ units }, found]) => this.arrange(units, found));
+    // the rest waits, so that the units are there first
+    if (signal.aborted) return;
     this.loadTraces(signal);
     this.areas.load(ctx.api("area_rates", { span: this.around(0.3), bin: this.bin() }, { signal }), (found) => {
+      if (!found.structures.length) throw Object.assign(new Error("No unit of this session has a structure."), { status: 404 });
       this.areas.place.style.minHeight = `${12 * found.structures.length + 8}px`;
       this.areas.sub("each as a fraction of its largest");
       return found;
     });
     this.loadLfp(signal);
-    return done;
   }
 
   loadTraces(signal) {
     for (const panel of this.traces) {
       const { recipe, unit } = panel.options;
-      panel.load(this.ctx.api(recipe, { span: this.around(0.5), n_bins: 1500 }, { signal }), (found) => {
+      panel.load(this.ctx.api(recipe, { span: this.around(0.5), n_bins: 1000 }, { signal }), (found) => {
         if (!found[recipe]?.length) throw Object.assign(new Error(`This session has no ${recipe === "pupil" ? "eye tracking" : "running speed"} here.`), { status: 404 });
         panel.setDomain(this.window);
         return { x: found[recipe].ids, series: [{ name: panel.options.title, values: found[recipe].columns.mean, unit, color: category(recipe === "pupil" ? 3 : 0) }] };
@@ -318,7 +320,7 @@ class Population {
       this.say(this.window),
       this.window[1] - this.window[0] < TICKS_BELOW ? "single spikes" : `bins of ${formatNumber(bin)} s`,
       this.progress,
-    ].filter(Boolean).map((words) => h("span", words)),
+    ].filter(Boolean).map((words) => (words instanceof Node ? words : h("span", words))),
     selection ? [" ", h("button.button.quiet", { onclick: () => { ctx.selection.clear(); this.load(); } }, "Show all units")] : null);
   }
 
