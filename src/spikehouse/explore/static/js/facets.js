@@ -27,8 +27,10 @@ export function passing(length, tests) {
     if (!test) return;
     for (let i = 0; i < length; i++) if (!test(i)) { failures[i]++; which[i] = k; }
   });
+  const rows = [];
+  for (let i = 0; i < length; i++) if (!failures[i]) rows.push(i);
   return {
-    rows: Array.from({ length }, (_, i) => i).filter((i) => !failures[i]),
+    rows,
     without: (k) => (i) => failures[i] === 0 || (failures[i] === 1 && which[i] === k),
   };
 }
@@ -91,7 +93,7 @@ export class Range {
     const field = (label) => h("input", { type: "number", step: "any", placeholder: label, "aria-label": `${name}, ${label}`, onchange: () => this.#typed() });
     this.fields = [field("at least"), field("at most")];
     this.root = h("fieldset.facet.range", h("legend", label ?? name, unit ? ` [${unit}]` : ""), this.canvas, h("div.range-ends", this.fields));
-    new ResizeObserver(() => this.draw()).observe(this.canvas);
+    new ResizeObserver(([{ contentRect }]) => { this.size = contentRect; this.draw(); }).observe(this.canvas);
   }
 
   show(keep, limits) {
@@ -104,7 +106,7 @@ export class Range {
   }
 
   draw() {
-    const { clientWidth: width, clientHeight: height } = this.canvas;
+    const { width, height } = this.size ?? {};
     if (!width || !this.keep) return;
     const all = new Int32Array(this.#bins), kept = new Int32Array(this.#bins);
     const scale = this.#bins / (this.hi - this.lo);

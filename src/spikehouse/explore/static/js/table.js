@@ -16,6 +16,7 @@ const ruler = document.createElement("canvas").getContext("2d");
 export class Grid {
   #order = [];
   #top = 0;
+  #scrolled = 0;
   #pool = [];
   #cells = [];
 
@@ -27,22 +28,23 @@ export class Grid {
     this.none = h("p.grid-none.muted", { hidden: true });
     this.root = h("div.table", {
       role: "grid", tabindex: "0", "aria-label": options.label,
-      onscroll: () => this.#paint(),
+      onscroll: () => { this.#scrolled = this.root.scrollTop; this.#paint(); },
       onclick: (event) => this.#click(event),
       onpointerover: (event) => this.#explain(event), onpointerleave: () => tip(null),
       onfocus: () => { if (this.current === null && this.#order.length) this.#move(0); },
     }, h("div", { role: "rowgroup" }, this.head), this.body, this.none);
     parent.append(this.root);
-    this.observer = new ResizeObserver(() => this.layout());
-    this.observer.observe(this.root);
-    this.layout = this.layout.bind(this);
-    addEventListener("resize", this.layout);
-    this.setColumns(options.columns);
+    this.observer = new ResizeObserver(() => this.resize());
+    this.observer.observe(parent);
+    this.resize = this.resize.bind(this);
+    addEventListener("resize", this.resize);
+    this.options.columns = options.columns;
+    this.resize();
   }
 
   destroy() {
     this.observer.disconnect();
-    removeEventListener("resize", this.layout);
+    removeEventListener("resize", this.resize);
     tip(null);
     this.root.remove();
   }
@@ -88,10 +90,18 @@ export class Grid {
     this.layout();
   }
 
+  /** Measure the space there is; asking the browser after every change of rows would cost as much as drawing them. */
+  resize() {
+    const { width, top } = this.root.getBoundingClientRect();
+    this.#space = { width: width - 2, room: Math.max(innerWidth < 1100 ? 360 : 280, innerHeight - top - scrollY - 24) };
+    this.layout();
+  }
+  #space = { width: 0, room: 0 };
+
   /** Fit columns and height to the space there is, and draw. */
   layout() {
-    const width = this.root.clientWidth;
-    if (!width) return;
+    const { width, room } = this.#space;
+    if (width <= 0) return;
     const isNarrow = innerWidth < 640;
     const columns = this.options.columns.filter((column) => !(isNarrow && column.narrow === false));
     if (!this.#columns || columns.length !== this.#columns.length || isNarrow !== this.wasNarrow) {
@@ -100,9 +110,9 @@ export class Grid {
       this.#setWidths();
       this.#drawHead();
     }
-    const room = Math.max(innerWidth < 1100 ? 360 : 280, innerHeight - this.root.getBoundingClientRect().top - scrollY - 24);
-    const content = ROW * (this.#order.length + 1) + 2 + (this.root.scrollWidth > width ? 12 : 0);
-    this.root.style.height = `${Math.min(room, Math.max(content, 4 * ROW))}px`;
+    const content = ROW * (this.#order.length + 1) + 2 + (this.total > width ? 12 : 0);
+    this.height = Math.min(room, Math.max(content, 4 * ROW));
+    this.root.style.height = `${this.height}px`;
     this.body.style.height = `${ROW * this.#order.length}px`;
     this.none.hidden = this.#order.length > 0;
     this.root.setAttribute("aria-rowcount", String(this.#order.length + 1));
@@ -114,7 +124,8 @@ export class Grid {
     const columns = this.#columns;
     const widths = columns.map((column) => column.width ?? measure(column, this.#rows));
     this.root.style.setProperty("--columns", widths.map((w, i) => (columns[i].grow ? `minmax(${w}px, 1fr)` : `${w}px`)).join(" ") + (columns.some(({ grow }) => grow) ? "" : " 1fr"));
-    this.root.style.setProperty("--width", `${widths.reduce((a, b) => a + b, 0)}px`);
+    this.total = widths.reduce((a, b) => a + b, 0);
+    this.root.style.setProperty("--width", `${this.total}px`);
     this.#pool.forEach((row) => row.remove());
     this.#pool = [];
     this.#cells = [];
@@ -141,8 +152,8 @@ export class Grid {
 
   #paint(all = false) {
     if (!this.#columns) return;
-    const seen = Math.ceil(this.root.clientHeight / ROW) + 2 * SPARE;
-    const first = Math.max(0, Math.min(Math.floor(this.root.scrollTop / ROW) - SPARE, this.#order.length - seen));
+    const seen = Math.ceil(this.height / ROW) + 2 * SPARE;
+    const first = Math.max(0, Math.min(Math.floor(this.#scrolled / ROW) - SPARE, this.#order.length - seen));
     if (!all && first === this.#top && this.#pool.length) return;
     this.#top = first;
     const count = Math.min(seen, this.#order.length - first);
@@ -199,6 +210,7 @@ export class Grid {
       const { scrollTop, clientHeight } = this.root;
       if (place * ROW < scrollTop) this.root.scrollTop = place * ROW;
       else if ((place + 2) * ROW > scrollTop + clientHeight) this.root.scrollTop = (place + 2) * ROW - clientHeight;
+      this.#scrolled = this.root.scrollTop;
     }
     this.#paint();
     for (const element of this.#pool) if (element.place >= 0) this.#mark(element, this.#order[element.place]);

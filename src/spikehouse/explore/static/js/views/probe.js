@@ -33,7 +33,7 @@ export const view = {
 
     fill(root, h("div.view-head", h("div", h("h1", `${probe.description}`),
       h("p.facts", [`probe ${probe_id}`, `${formatNumber(units.length)} units`, Number.isFinite(probe.sampling_rate) ? `${formatNumber(probe.sampling_rate / 1000, 3)} kHz` : null, probe.has_lfp_data ? `LFP at ${formatNumber(probe.lfp_sampling_rate, 4)} Hz` : "no LFP"].filter(Boolean).map((fact) => h("span", fact)))),
-    h("nav.probe-tabs", { "aria-label": "Probes" }, Array.from(probes.ids, (id, i) => h("a.button", { href: ctx.link("p", id), onclick: follow, "aria-current": id === probe_id ? "page" : null }, probes.columns.description[i])))),
+    h("nav.buttons", { "aria-label": "Probes" }, Array.from(probes.ids, (id, i) => h("a.button", { href: ctx.link("p", id), onclick: follow, "aria-current": id === probe_id ? "page" : null }, probes.columns.description[i])))),
     h("div.controls", choose("Metric", metrics, metric(), (name) => set({ metric: name })), choose("shown as", [["color", "colour"], ["size", "size"]], ctx.state.as, (as) => set({ as })),
       h("button.button", { type: "button", title: "Channels of this probe (h)", onclick: () => set({ channels: !ctx.state.channels }) }, "Channels")),
     h("div.grid.probe-grid"));

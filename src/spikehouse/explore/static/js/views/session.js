@@ -17,8 +17,8 @@ export const view = {
     const set = (t) => ctx.set({ t }, { replace: true });
     fill(root, head(session));
     const zoomed = h("button.button", { type: "button", hidden: true, title: "Show the whole session (z)", onclick: () => set(null) }, "Whole session");
-    root.querySelector(".view-head").append(zoomed,
-      h("a.button.primary", { href: ctx.link("units"), onclick: follow, title: "Units of this session (Enter)" }, "Units"));
+    root.querySelector(".view-head").append(h("div.buttons", zoomed,
+      h("a.button.primary", { href: ctx.link("units"), onclick: follow, title: "Units of this session (Enter)" }, "Units")));
     if (session.notes?.length) root.append(h("div.note", { style: { marginBottom: "16px" } }, session.notes.map(({ probe_id, note, source }) =>
       h("div", probe_id ? `Probe ${probe_id}: ${note}. ` : `${note[0].toUpperCase()}${note.slice(1)}. `, h("span.small", source)))));
     const grid = h("div.grid");

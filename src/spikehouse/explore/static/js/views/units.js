@@ -66,9 +66,10 @@ function mountTable(root, ctx, { units, described, filters }) {
   const selectionLine = h("p.selection", { role: "status" });
   const clear = () => { search.value = ""; set({ q: "", structure: [], probe: [], limits: [], off: [] }); };
   fill(root, h("div.view-head", h("div", h("h1", "Units"), summary),
-    h("button.button", { type: "button", onclick: chooseColumns }, "Columns"),
-    h("button.button", { type: "button", onclick: () => showCode(code(), "Units"), title: "Python code that lists these units (e)" }, "Code"),
-    h("button.button", { type: "button", onclick: save, title: "The rows and columns shown, as CSV (s)" }, "Save CSV")),
+    h("div.buttons",
+      h("button.button", { type: "button", onclick: chooseColumns }, "Columns"),
+      h("button.button", { type: "button", onclick: () => showCode(code(), "Units"), title: "Python code that lists these units (e)" }, "Code"),
+      h("button.button", { type: "button", onclick: save, title: "The rows and columns shown, as CSV (s)" }, "Save CSV"))),
   h("div.browse.two", h("details.filters", { open: innerWidth > 800 }, h("summary", "Filter"), search, facetColumn, isFiltered ? inForce(ctx, filters) : quality, rangeColumn), h("div.table-column", selectionLine, tableColumn)));
 
   const facets = {
