@@ -46,13 +46,21 @@ def test_raster__is_that_of_the_link(open_tab, session, unit_id):
     assert shown.startswith(expected)
 
 
-def test_raster__two_alignments_stand_side_by_side(open_tab, unit_id):
+def test_raster__two_alignments_stand_side_by_side(open_tab, session, unit_id):
     tab = open_tab(f"/s/900000001/u/{unit_id}?align=flashes&also=natural_scenes")
     titles = tab.page.locator(f"{RASTER} h2").all_inner_texts()
     assert titles == ["flashes", "natural scenes"]
     left, right = (panel.bounding_box() for panel in tab.page.locator(RASTER).all())
     assert left["y"] == right["y"]
     assert left["x"] + left["width"] < right["x"]
+    choose(tab, "Beside").select_option("flashes.offset")
+    tab.settle()
+    assert tab.page.locator(f"{RASTER} h2").all_inner_texts() == ["flashes", "flashes, offset"]
+    offset = tab.page.locator(f"{RASTER} canvas[role=img]").nth(1).get_attribute("aria-label")
+    found = recipes.raster(
+        session, unit_id, align="flashes", event="offset", by="color", window=(-0.35, 0.25)
+    )
+    assert f"hold {found['n_spikes']} spikes" in offset
 
 
 def test_controls__write_the_link_and_the_link_the_controls(open_tab, unit_id):

@@ -106,7 +106,7 @@ class UnitView {
   }
 
   /** The parameters of `raster`, with what the link leaves open. */
-  #ask(stimulus, only) {
+  #ask(stimulus, only, event = this.ctx.state.event) {
     const { state } = this.ctx;
     const { columns } = this.choices.stimuli;
     const at = columns.stimulus.indexOf(stimulus);
@@ -116,11 +116,11 @@ class UnitView {
     const isSecond = stimulus !== this.#stimulus;
     // what was chosen for the first alignment may mean nothing for the second
     const by = state.by === "none" || (isSecond && state.by && !known.includes(state.by)) ? "" : state.by || usual?.name || "";
-    const window = state.win ?? usualWindow(columns, at, only, parameters, state.event);
+    const window = state.win ?? usualWindow(columns, at, only, parameters, event);
     const nGroups = parameters.find(({ name }) => name === by)?.n ?? 1;
     return {
       // what is as the recipe has it by itself stays out of the code
-      unit_id: this.#shown, align: stimulus, event: state.event === "onset" ? null : state.event, only, by,
+      unit_id: this.#shown, align: stimulus, event: event === "onset" ? null : event, only, by,
       order: state.order === "time" || (isSecond && !known.includes(state.order)) ? null : state.order,
       window, bin: state.bin ?? usualBin(window, nGroups > 4 ? 70 : 140), smoothing: state.smooth || null,
     };
@@ -133,7 +133,7 @@ class UnitView {
     this.#drawControls();
     if (state.also && !this.#panels.also) this.#panels.also = this.makeSecond();
     if (!state.also && this.#panels.also) { this.#peak.delete("also"); this.#panels.also.destroy(); delete this.#panels.also; delete this.#asked.also; }
-    await Promise.all([this.#loadRaster("psth", this.#stimulus, state.only), state.also ? this.#loadRaster("also", state.also, "") : null]);
+    await Promise.all([this.#loadRaster("psth", this.#stimulus, state.only), state.also ? this.#loadRaster("also", ...this.#second) : null]);
     // the raster first: whoever holds j down sees nothing else
     await new Promise((resolve) => { setTimeout(resolve, 120); });
     if (mine.signal.aborted) return;
@@ -144,15 +144,22 @@ class UnitView {
     if (next !== undefined && this.#stimulus && !mine.signal.aborted && !this.ctx.page.stream) this.#api("raster", { ...this.#ask(this.#stimulus, state.only), unit_id: next }, mine).catch(() => {});
   }
 
-  #loadRaster(name, stimulus, only) {
-    const { color, event } = this.ctx.state;
+  // "flashes", or "flashes.offset": the other end of what the first is aligned to
+  get #second() {
+    const { also, only, event } = this.ctx.state;
+    const [stimulus, end = event] = also.split(".");
+    return [stimulus, stimulus === this.#stimulus ? only : "", end];
+  }
+
+  #loadRaster(name, stimulus, only, event = this.ctx.state.event) {
+    const { color } = this.ctx.state;
     if (!stimulus) { this.#panels[name].message("This session has no stimuli, so there is nothing to align spikes to."); return undefined; }
-    const params = this.#ask(stimulus, only);
+    const params = this.#ask(stimulus, only, event);
     const { unit_id: unit, align, by, window } = params;
     return this.#load(name, "raster", params, (answer) => {
       const words = align.replaceAll("_", " ");
       const panel = this.#panels[name];
-      panel.title.textContent = words;
+      panel.title.textContent = event === "onset" ? words : `${words}, offset`;
       this.#peak.set(name, highest(answer));
       // it shares the scale of rates
       this.#panels[name === "psth" ? "also" : "psth"]?.redraw();
@@ -239,6 +246,7 @@ class UnitView {
     const stimuli = this.#names.flatMap((name) => [[name, words(name)], ...(movies.includes(name) ? [[`${name}|frame:0`, `${words(name)}, whole repeats`]] : [])]);
     const columns = [...this.#parameters(stimulus).map(({ name }) => [name, parameterName(name)]), ["running_speed", "running speed"], ["response", "response"]];
     const toMs = (seconds) => Number((1000 * seconds).toPrecision(4));
+    const other = state.event === "onset" ? "offset" : "onset";
     const aligned = state.only ? `${stimulus}|${state.only}` : stimulus;
     fill(controls,
       choose("Align", withOwn(stimuli, aligned), aligned, (value) => { const [align, only = ""] = value.split("|"); set({ align, only, by: "", win: null, bin: null, color: "", order: "time" }); }),
@@ -250,7 +258,7 @@ class UnitView {
         numberField("to", asked.window[1], (to) => set({ win: [asked.window[0], to] }), { min: asked.window[0], unit: "s" })),
       numberField("Bin", toMs(asked.bin), (bin) => set({ bin: bin / 1000 }), { min: 0.5, unit: "ms" }),
       numberField("Smooth", toMs(state.smooth), (smooth) => set({ smooth: smooth / 1000 }), { min: 0, unit: "ms" }),
-      choose("Beside", withOwn([["", "nothing"], ...this.#names.filter((name) => name !== stimulus).map((name) => [name, words(name)])], state.also), state.also, (also) => set({ also })));
+      choose("Beside", withOwn([["", "nothing"], [`${stimulus}.${other}`, `${words(stimulus)}, ${other}`], ...this.#names.filter((name) => name !== stimulus).map((name) => [name, words(name)])], state.also), state.also, (also) => set({ also })));
     if (focused >= 0) controls.querySelectorAll("select, input, button")[focused]?.focus();
   }
 

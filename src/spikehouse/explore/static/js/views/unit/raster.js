@@ -1,4 +1,4 @@
-import { axes, extent, formatNumber } from "../../axes.js";
+import { axes, extent, formatNumber, niceTicks } from "../../axes.js";
 import { paint } from "../../colors.js";
 import { Panel } from "../../panel.js";
 import { colorRows, parameterName, valueColors, valueName } from "./groups.js";
@@ -154,7 +154,7 @@ function drawPsth(s, { answer, event, by }, t, { below, domain, groups, peak, ..
   const words = isMap ? `by ${parameterName(by)}; colours 0 to ${formatNumber(top, 2)} spikes/s` : `mean${n <= MOST_ERRORS ? " ± SEM" : ""} (spikes/s)`;
   const plot = axes(s, {
     ...common, area: { y: s.height - below, height: below }, grid: !isMap,
-    x: { domain, label: `time from ${event} (s)` }, y: { domain: isMap ? [0, n] : [0, top * 1.04 || 1], flip: isMap, label: words, hide: isMap }, top: 20,
+    x: { domain, label: `time from ${event} (s)` }, y: { domain: isMap ? [0, n] : [0, top * 1.04 || 1], ticks: niceTicks(0, top || 1, 3), flip: isMap, label: words, hide: isMap }, top: 20,
   });
   const { sx, sy, box } = plot;
   if (isMap) {
