@@ -18,6 +18,7 @@ import pytest
 from filelock import FileLock
 
 from spikehouse import EcephysProjectCache, EcephysSession
+from spikehouse.demo import Survey
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page, Request, Response
@@ -106,11 +107,11 @@ class Tab:
         if response.status == 200 and length is not None:
             self.sizes[response.url] = int(length)
 
-    def open(self, path: str = "/") -> Page:
+    def open(self, path: str = "/", timeout: float = 30.0) -> Page:
         """Open a view as a link with the token does, and wait until it is drawn."""
         joint = "&" if "?" in path else "?"
         self.page.goto(f"{self.server.base}{path}{joint}token={self.server.token}")
-        return self.settle()
+        return self.settle(timeout)
 
     def settle(self, timeout: float = 30.0) -> Page:
         """Wait until every question is answered and every panel drawn."""
@@ -173,16 +174,16 @@ def results_folder(survey_folder: Path, tmp_path_factory: pytest.TempPathFactory
 
 @pytest.fixture(scope="session")
 def server(
-    browser: Browser, small_survey: Any, results_folder: Path, tmp_path_factory: Any
+    browser: Browser, survey: Survey, results_folder: Path, tmp_path_factory: Any
 ) -> Iterator[Server]:
-    """Serve the small demo; one for all tests of a worker."""
-    # computed at their first use, which takes longer than a test should wait
-    with FileLock(small_survey.folder / ".metrics.lock"):
-        cache = EcephysProjectCache.from_demo(size="small")
+    """Serve the tiny demo; one for all tests of a worker."""
+    # simulated at their first use, which takes longer than a test should wait
+    with FileLock(survey.folder / ".metrics.lock"):
+        cache = EcephysProjectCache.from_demo(size="tiny")
         for kind in ("brain_observatory_1.1", "functional_connectivity"):
             cache.get_unit_analysis_metrics_by_session_type(kind)
     log = tmp_path_factory.mktemp("explorer") / "stderr"
-    demo = ("--source", "demo", "--size", "small", "--results", results_folder)
+    demo = ("--source", "demo", "--size", "tiny", "--results", results_folder)
     with run_explorer(*demo, log=log) as server:
         yield server
     assert "Traceback" not in log.read_text()
@@ -237,18 +238,27 @@ def open_tab(new_tab: OpenTab) -> Iterator[OpenTab]:
 
 
 @pytest.fixture(scope="session")
-def views(small_survey: Any, results_folder: Path) -> dict[str, str]:
-    """Give the address of each view of the small demo."""
-    session = EcephysSession.from_nwb_path(small_survey.session_file(int(SESSION)))
-    base = f"/s/{SESSION}"
-    return {
-        "survey": "/",
-        "session": base,
-        "probe": f"{base}/p/{session.probes.index[0]}",
-        "units": f"{base}/units",
-        "unit": f"{base}/u/{session.units.index[0]}",
-        "population": f"{base}/population",
-        "decoding": f"{base}/decoding",
-        "cohort": "/cohort",
-        "results": f"/cohort/{results_folder.name}",
-    }
+def list_views(results_folder: Path) -> Callable[[Path], dict[str, str]]:
+    """Give the address of each view of a demo: list_views(path of its first session)."""
+
+    def find(session_path: Path) -> dict[str, str]:
+        session = EcephysSession.from_nwb_path(session_path)
+        base = f"/s/{SESSION}"
+        return {
+            "survey": "/",
+            "session": base,
+            "probe": f"{base}/p/{session.probes.index[0]}",
+            "units": f"{base}/units",
+            "unit": f"{base}/u/{session.units.index[0]}",
+            "population": f"{base}/population",
+            "decoding": f"{base}/decoding",
+            "cohort": "/cohort",
+            "results": f"/cohort/{results_folder.name}",
+        }
+
+    return find
+
+
+@pytest.fixture(scope="session")
+def views(session_path: Path, list_views: Callable[[Path], dict[str, str]]) -> dict[str, str]:
+    return list_views(session_path)

@@ -5,6 +5,8 @@ export class ApiError extends Error {
   constructor(message, status) { super(message); this.status = status; }
 }
 
+export const GONE = "spikehouse does not answer any more: is `spikehouse explore` still running in its terminal?";
+
 const ARRAYS = {
   float32: Float32Array, float64: Float64Array, int8: Int8Array, int16: Int16Array, int32: Int32Array,
   uint8: Uint8Array, uint16: Uint16Array, uint32: Uint32Array, bool: Uint8Array,
@@ -43,7 +45,7 @@ export async function get(url, { signal, notice, keep = true } = {}) {
       response = await fetch(url, { signal, credentials: "same-origin" });
     } catch (error) {
       if (error.name === "AbortError") throw error;
-      throw new ApiError("spikehouse does not answer any more: is `spikehouse explore` still running in its terminal?", 0);
+      throw new ApiError(GONE, 0);
     }
     if (!response.ok) throw new ApiError(await explain(response), response.status);
     const read = Number(response.headers.get("X-Bytes-Read") ?? 0);

@@ -1,4 +1,4 @@
-import { ApiError, address, get, traffic } from "./api.js";
+import { ApiError, GONE, address, get, traffic } from "./api.js";
 import { formatBytes } from "./axes.js";
 import { setStructures } from "./colors.js";
 import { copyText } from "./code.js";
@@ -99,7 +99,7 @@ async function show() {
   current = mine;
   try {
     const [{ view }, session] = await Promise.all([
-      import(`./views/${target.name}.js`),
+      import(`./views/${target.name}.js`).catch((error) => { throw error instanceof TypeError ? new ApiError(GONE, 0) : error; }),
       target.path.key ? facts(target.path.key) : null,
     ]);
     if (current !== mine) return undefined;
