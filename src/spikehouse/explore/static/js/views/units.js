@@ -83,7 +83,7 @@ function mountTable(root, ctx, { units, described, filters }) {
 
   function shownRanges(state) {
     const limited = state.limits.map((limit) => LIMIT.exec(limit)?.[1]).filter(Boolean);
-    return [...new Set([...RANGES, ...state.ranges, ...limited])].filter((name) => data[name] && isNumber(name));
+    return [...new Set([...limited, ...state.ranges, ...RANGES])].filter((name) => data[name] && isNumber(name));
   }
 
   function makeColumns(state) {
