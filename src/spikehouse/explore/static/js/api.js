@@ -11,7 +11,7 @@ const ARRAYS = {
   float32: Float32Array, float64: Float64Array, int8: Int8Array, int16: Int16Array, int32: Int32Array,
   uint8: Uint8Array, uint16: Uint16Array, uint32: Uint32Array, bool: Uint8Array,
 };
-const KEPT_BYTES = 96e6;
+const KEPT_BYTES = 32e6;
 const kept = new Map();
 let keptBytes = 0;
 let pending = 0;
