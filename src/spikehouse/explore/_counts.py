@@ -29,10 +29,14 @@ class Counts:
         if keeper is None:
             message = "a session without a file has nothing by which its counts could be kept"
             return {"state": "failed", "done": 0, "total": 0, "message": message}
-        if build and keeper.status()["state"] == "absent":
-            threading.Thread(target=self._build, args=(key, keeper), daemon=True).start()
-            return {**keeper.status(), "state": "building"}
-        return keeper.status()
+        is_kept = keeper.path.exists()
+        if (build or is_kept) and keeper.status()["state"] == "absent":
+            builder = threading.Thread(target=self._build, args=(key, keeper), daemon=True)
+            builder.start()
+            # what was kept is there in a moment, so that the first answer is a slice already
+            builder.join(1.0 if is_kept else 0.0)
+        status = keeper.status()
+        return {**status, "state": "building"} if build and status["state"] == "absent" else status
 
     def describe_reading(self, key: str, session: EcephysSession) -> dict[str, Any]:
         """Say whether building reads from a server, and about how many bytes."""

@@ -285,6 +285,18 @@ def test_counts__are_built_when_asked_and_give_the_same(serve, copied):
     assert client.get("/api/s/file-1/population_counts?span=0,20&bin=1").content == before
 
 
+def test_counts__that_are_kept_are_opened_at_once(serve, copied):
+    for build in ("?build=1", ""):
+        sessions = Sessions()
+        sessions.add(copied)
+        client = serve(sessions)
+        status = client.get(f"/api/s/file-1/counts{build}").json()
+        while status["state"] == "building":
+            time.sleep(0.02)
+            status = client.get("/api/s/file-1/counts").json()
+        assert status["state"] == "ready"
+
+
 def test_counts__of_an_adapter_cannot_be_kept(serve):
     sessions = Sessions()
     session = EcephysSession(Adapter())
