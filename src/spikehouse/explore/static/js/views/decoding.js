@@ -55,7 +55,7 @@ class Decoding {
     const confusion = add("Confusion", "decode_confusion", "span-5 confusion", {}, () => 1, { draw: (s, d) => this.paintConfusion(s, d), hover: pointConfusion,
       describe: (d) => `${formatNumber(d.accuracy)} of ${d.n_presentations} presentations are decoded rightly; chance is ${formatNumber(d.chance)}.`,
       csv: (d) => ({ actual: d.labels, ...Object.fromEntries(d.labels.map((name, c) => [`predicted ${name}`, d.labels.map((_, r) => d.confusion[r * d.labels.length + c])])) }) });
-    this.jobs[0].done = (d) => confusion.sub(`${formatNumber(d.accuracy)} right; chance ${formatNumber(d.chance, 2)}${d.notes ? `; ${d.notes}` : ""}`);
+    this.jobs[0].done = (d) => confusion.sub(`${formatNumber(100 * d.accuracy)} % right; chance ${formatNumber(100 * d.chance, 2)} %${d.notes ? `; ${d.notes}` : ""}`);
     const over = () => ({ window: this.reach(), bin: BIN });
     const time = add("Over time", "decoding_over_time", "span-7", over, () => Math.round((this.reach()[1] - this.reach()[0]) / BIN), { draw: (s, d) => this.paintTime(s, d), hover: pointTime,
       sub: "", describe: (d) => `Accuracy in ${d.starts.length} windows of ${1000 * BIN} ms.`, csv: (d) => ({ start: d.starts, stop: d.stops, ...columns(d.accuracies, d.starts.length, "fold") }) });
@@ -136,7 +136,7 @@ class Decoding {
     const { ctx } = this;
     this.drawControls();
     const { row } = this.chosen;
-    const facts = [`${spaced(row.stimulus)}: ${spaced(row.label)}, ${formatNumber(row.n_values)} classes`, `${formatNumber(row.n)} presentations`, `${formatNumber(this.n_units)} units`, `chance ${formatNumber(1 / row.n_values, 2)}`];
+    const facts = [`${spaced(row.stimulus)}: ${spaced(row.label)}, ${formatNumber(row.n_values)} classes`, `${formatNumber(row.n)} presentations`, `${formatNumber(this.n_units)} units`, `chance ${formatNumber(100 / row.n_values, 2)} %`];
     fill(this.facts, facts.map((words) => h("span", words)));
     for (const job of this.jobs) job.ready();
     return ctx;

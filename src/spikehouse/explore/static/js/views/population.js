@@ -3,7 +3,7 @@ import { axes, formatBytes, formatNumber, formatTime, timeTicks } from "../axes.
 import { category, colormap, paint, structureStyle, theme } from "../colors.js";
 import { choose, fill, h } from "../dom.js";
 import { Cursor, Panel } from "../panel.js";
-import { choice, integer, range } from "../state.js";
+import { choice, integer, list, range } from "../state.js";
 import { TimeSeries } from "../timeseries.js";
 
 const ORDERS = { depth: "depth", area: "structure", latency: "latency to flashes", rate: "firing rate", component: "first component" };
@@ -11,6 +11,7 @@ const VALUES = { rate: "spikes/s, log", z: "z-score", max: "fraction of maximum"
 const TICKS_BELOW = 10; // seconds: below, single spikes
 const LFP_BELOW = 20;
 const SHORTEST = 1;
+const IN_LINK = 150; // units: more would make a link too long
 const MOST_COUNTS = 1.15e6; // two bytes each, in an answer of 2.5 MB
 const STRIP = 26; // height of the stimuli above the units
 
@@ -20,7 +21,7 @@ const spaced = (name) => name.replaceAll("_", " ");
 export const view = {
   path: "/s/:key/population", name: "population", title: () => "Population",
   params: {
-    t: range(null), order: choice(Object.keys(ORDERS)), values: choice(Object.keys(VALUES)), lfp: integer(0, { min: 0 }),
+    t: range(null), order: choice(Object.keys(ORDERS)), values: choice(Object.keys(VALUES)), lfp: integer(0, { min: 0 }), units: list(),
   },
   keys: [["←  →", "move in time; with Shift by a whole window"], ["+  −", "zoom"], ["0", "whole session"], ["o", "next order of the units"], ["v", "next scale of the values"]],
   async mount(root, ctx) {
@@ -39,6 +40,9 @@ class Population {
     const { ctx } = this;
     const [span, counts] = await Promise.all([ctx.api("population_span"), ctx.api("counts", {}, { keep: false })]);
     this.whole = [span.start, span.stop];
+    // so that the link says which units are meant
+    const { ids } = ctx.selection.get() ?? {};
+    if (ids && ids.length <= IN_LINK && !ctx.state.units.length) await ctx.set({ units: ids }, { replace: true });
     this.blocks = readBlocks(span.blocks);
     this.build();
     // one answer needs every spike of every unit: of a session on a server only if the user says so
@@ -222,6 +226,12 @@ class Population {
     return wanted > 1 ? Math.ceil(wanted) : Math.max(1, Math.ceil(wanted * 10 - 1e-9)) / 10;
   }
 
+  /** The units that are shown, null for all. */
+  get ids() {
+    const { units } = this.ctx.state;
+    return units.length ? units.map(Number) : this.ctx.selection.get()?.ids ?? null;
+  }
+
   get question() {
     const { ids } = this;
     const unit_ids = ids && ids.length <= 300 ? ids : null;
@@ -246,13 +256,13 @@ class Population {
     const { ctx } = this;
     this.loading?.abort();
     const { signal } = (this.loading = new AbortController());
-    this.ids = ctx.selection.get()?.ids ?? null;
     const order = { order: ctx.state.order };
     const question = this.question;
     const answer = Promise.all([ctx.api("order_units", order, { signal }), ctx.api(...question, { signal })]);
     await this.main.load(answer, ([{ units }, found]) => this.arrange(units, found));
     // the rest waits, so that the units are there first
     if (signal.aborted) return;
+    this.drawFacts();
     this.loadTraces(signal);
     this.areas.load(ctx.api("area_rates", { span: this.around(0.3), bin: this.bin() }, { signal }), (found) => {
       if (!found.structures.length) throw Object.assign(new Error("No unit of this session has a structure."), { status: 404 });
@@ -306,22 +316,22 @@ class Population {
       const id = units.ids[i];
       if (place.has(id) && (!chosen || chosen.has(id))) rows.push({ id, place: place.get(id), structure: units.columns.structure[i], probe: units.columns.probe[i], depth: units.columns.depth_um[i], value: units.columns.value?.[i] });
     }
-    if (!rows.length) throw Object.assign(new Error(this.ids ? "None of the chosen units has spikes." : "This session has no units that pass its filters."), { status: 404 });
+    if (!rows.length) throw Object.assign(new Error(this.ids ? "None of the chosen units is in this session, or has spikes." : "This session has no units that pass its filters."), { status: 404 });
     return { ...found, rows, rows_: found.rows, n_bins: found.counts ? found.edges.length - 1 : 0, pictures: new Map() };
   }
 
   drawFacts() {
     const { ctx, main } = this;
     const n = main.data?.rows.length ?? this.ids?.length ?? ctx.session.n_units;
-    const selection = ctx.selection.get();
+    const label = ctx.selection.get()?.label;
     const bin = this.bin();
     fill(this.facts, ...[
-      selection ? `${formatNumber(n)} of ${formatNumber(ctx.session.n_units)} units${selection.label ? ` (${selection.label})` : ""}` : `${formatNumber(n)} units`,
+      this.ids ? `${formatNumber(n)} of ${formatNumber(ctx.session.n_units)} units${label ? ` (${label})` : ""}` : `${formatNumber(n)} units`,
       this.say(this.window),
       this.window[1] - this.window[0] < TICKS_BELOW ? "single spikes" : `bins of ${formatNumber(bin)} s`,
       this.progress,
     ].filter(Boolean).map((words) => (words instanceof Node ? words : h("span", words))),
-    selection ? [" ", h("button.button.quiet", { onclick: () => { ctx.selection.clear(); this.load(); } }, "Show all units")] : null);
+    this.ids ? [" ", h("button.button.quiet", { onclick: () => { ctx.selection.clear(); ctx.set({ units: [] }); this.update(); } }, "Show all units")] : null);
   }
 
   // ---- drawing
