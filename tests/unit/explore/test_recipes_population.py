@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -98,6 +99,24 @@ def test_population_spikes__lists_what_is_counted(session: EcephysSession) -> No
     assert ((found["times"] >= 100) & (found["times"] < 103)).all()
     first = found["unit_ids"][found["rows"][0]]
     assert found["times"][0] in session.spike_times[int(first)]
+
+
+def test_population_spikes__hold_one_train_at_a_time() -> None:
+    alive, most = set(), 0
+
+    class Trains(dict[int, np.ndarray]):
+        def __getitem__(self, unit_id: int) -> np.ndarray:
+            nonlocal most
+            train = np.arange(1000.0)
+            alive.add(unit_id)
+            most = max(most, len(alive))
+            weakref.finalize(train, alive.discard, unit_id)
+            return train
+
+    session = open_recording(Trains({unit: np.empty(0) for unit in range(20)}))
+    session.api.spike_times = Trains(session.api.spike_times)
+    assert len(population_spikes(session, window=(5, 7))["times"]) == 40
+    assert most <= 2
 
 
 def test_area_rates__are_means_over_the_units_of_each_structure(on_edges: EcephysSession) -> None:

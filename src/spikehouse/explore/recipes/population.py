@@ -149,7 +149,8 @@ def population_spikes(
     trains = []
     for unit_id in chosen:
         times = spike_times[unit_id]
-        trains.append(times[slice(*np.searchsorted(times, window))])
+        # a copy, or all spikes of all units would stay in memory until the end
+        trains.append(times[slice(*np.searchsorted(times, window))].copy())
     sizes = [len(train) for train in trains]
     return {
         "unit_ids": np.asarray(chosen, dtype=np.int64),
