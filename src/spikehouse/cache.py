@@ -1208,9 +1208,7 @@ class EcephysProjectCache:
                 self.get_unit_analysis_metrics_for_session, session_id, annotate=False
             ),
         }
-        session = self._open_session(find(file), options)
-        session.opened_by = (self, session_id, stream)
-        return session
+        return self._open_session(find(file), options)
 
     def _open_session(self, file: Path | RemoteBytes, options: dict[str, Any]) -> EcephysSession:
         from spikehouse.session import EcephysSession

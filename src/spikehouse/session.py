@@ -116,8 +116,6 @@ class EcephysSession:
     def __init__(self, api: SessionSource, *, test: bool = False) -> None:
         self.api = api
         self._warned_of_eyes = False
-        # the cache that opened it, its id there, and whether it streams: how it is opened again
-        self.opened_by: tuple[Any, int, bool] | None = None
         if test:
             api.test()
 

@@ -79,11 +79,11 @@ def explore(
     http://127.0.0.1
     """
     from spikehouse.explore._app import Explored
-    from spikehouse.explore._sessions import Sessions
+    from spikehouse.explore._sessions import Sessions, find_origin
 
     if cache is None:
         # a session that was opened by a cache belongs to its survey
-        origins = (getattr(one, "opened_by", None) for one in sessions)
+        origins = map(find_origin, sessions)
         cache = next((origin[0] for origin in origins if origin), None)
     open_cache = cache if cache is None or callable(cache) else (lambda: cache)
     known = Sessions(open_cache, stream=stream)

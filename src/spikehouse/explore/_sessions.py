@@ -151,8 +151,9 @@ class Sessions:
     def _plan_given(self, session: EcephysSession) -> _Entry:
         key = self._next_key()
         title = _name(str(getattr(session.api, "path", key)))
-        if session.opened_by is not None and self.has_cache and session.opened_by[0] is self.cache:
-            key = title = str(session.opened_by[1])
+        origin = find_origin(session)
+        if origin is not None and self.has_cache and origin[0] is self.cache:
+            key = title = str(origin[1])
         entry = _Entry(key, title, lambda: write_session(session), None)
         entry.attach(session)
         return entry
@@ -285,6 +286,19 @@ def _name(path: str) -> str:
     return printable(path.replace("\\", "/").rstrip("/").rpartition("/")[2])
 
 
+def find_origin(session: object) -> tuple[EcephysProjectCache, int] | None:
+    """Return the project cache that opened a session, and the id there; None if none did."""
+    # by what it promised the session: its columns of channels
+    additions = getattr(getattr(session, "api", None), "additions", {})
+    promise = additions.get("external_channel_columns")
+    if not isinstance(promise, partial):
+        return None
+    from spikehouse.cache import EcephysProjectCache
+
+    owner = getattr(promise.func, "__self__", None)
+    return (owner, promise.args[0]) if isinstance(owner, EcephysProjectCache) else None
+
+
 # ---- as code
 
 
@@ -330,12 +344,13 @@ def write_session(session: EcephysSession) -> str:
         return UNNAMED.format("session")
     usual = asdict(UnitFilter())
     filters = {k: v for k, v in asdict(api.filters).items() if v != usual[k]}
-    if session.opened_by is not None:
-        cache, session_id, stream = session.opened_by
-        options = {**filters, **({"stream": True} if stream else {})}
+    origin = find_origin(session)
+    if origin is not None:
+        cache, session_id = origin
+        options = {**filters, **({"stream": True} if "://" in api.path else {})}
         given = "".join(f", {name}={value!r}" for name, value in options.items())
         return f"{write_cache(cache)}\nsession = cache.get_session_data({session_id}{given})"
-    return UNNAMED.format("session") if api.has_additions else _write_file(api.path, filters)
+    return UNNAMED.format("session") if api.additions else _write_file(api.path, filters)
 
 
 def _write_file(path: str, filters: dict[str, Any]) -> str:

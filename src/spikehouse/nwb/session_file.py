@@ -105,10 +105,14 @@ class NwbSessionFile:
         return self.file.reader.url
 
     @property
-    def has_additions(self) -> bool:
-        """Whether tables or files were added to the file."""
-        added = (self._additional_unit_metrics, self._external_channel_columns)
-        return bool(self.probe_lfp_paths) or any(added)
+    def additions(self) -> dict[str, Any]:
+        """What was added to the file: the arguments for tables and LFP files that were given."""
+        given = {
+            "external_channel_columns": self._external_channel_columns,
+            "additional_unit_metrics": self._additional_unit_metrics,
+            "probe_lfp_paths": self.probe_lfp_paths,
+        }
+        return {name: value for name, value in given.items() if value}
 
     def close(self) -> None:
         """Close the file."""
