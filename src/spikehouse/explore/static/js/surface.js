@@ -135,8 +135,13 @@ function trace(path, xs, ys, close) {
   if (close) path.closePath();
 }
 
+// a matrix that is stretched by zooming is painted once
+const bitmaps = new WeakMap();
+
 function bitmap(rgba, columns, rows) {
+  if (bitmaps.has(rgba)) return bitmaps.get(rgba);
   const canvas = document.createElement("canvas");
+  bitmaps.set(rgba, canvas);
   canvas.width = columns;
   canvas.height = rows;
   canvas.getContext("2d").putImageData(new ImageData(rgba, columns, rows), 0, 0);

@@ -101,6 +101,7 @@ class Population {
 
   drawControls() {
     const { ctx } = this;
+    this.drawn = ctx.state.order + ctx.state.values;
     const step = (name, words, act) => h("button.button", { onclick: act, title: words, "aria-label": words }, name);
     fill(this.controls,
       choose("Order by", Object.entries(ORDERS), ctx.state.order, (order) => ctx.set({ order })),
@@ -240,8 +241,8 @@ class Population {
   }
 
   async update() {
-    const { ctx } = this;
-    this.drawControls();
+    const { order, values } = this.ctx.state;
+    if (this.drawn !== order + values) this.drawControls();
     this.drawFacts();
     for (const panel of this.traces) panel.setDomain(this.window);
     for (const panel of [this.main, this.areas, this.lfp]) panel.redraw();
@@ -379,21 +380,31 @@ class Population {
     const [first, last] = this.window.map((edge) => Math.min(Math.max(Math.round((edge - edges[0]) / width), 0), n_bins));
     const logs = Float32Array.from({ length: counts.BYTES_PER_ELEMENT === 1 ? 256 : 65_536 }, (_, n) => Math.log10(1 + n / width));
     const n = Math.ceil(rows.length / group);
-    const values = new Float32Array(n * n_bins);
-    rows.forEach(({ place }, r) => {
-      const own = counts.subarray(place * n_bins, (place + 1) * n_bins);
-      let sum = 0, squares = 0, most = 1;
-      for (let c = first; c < last; c++) { sum += own[c]; squares += own[c] * own[c]; if (own[c] > most) most = own[c]; }
-      const mean = sum / (last - first), sd = Math.sqrt(Math.max(squares / (last - first) - mean * mean, 0)) || Infinity;
-      const line = Math.floor(r / group), share = 1 / Math.min(group, rows.length - line * group);
-      const to = values.subarray(line * n_bins, (line + 1) * n_bins);
-      if (kind === "rate") for (let c = 0; c < n_bins; c++) to[c] += share * logs[own[c]];
-      else if (kind === "z") for (let c = 0; c < n_bins; c++) to[c] += (share * (own[c] - mean)) / sd;
-      else for (let c = 0; c < n_bins; c++) to[c] += (share * own[c]) / most;
-    });
-    const top = kind === "rate" ? Math.max(quantile(values, 0.995), 0.05) : 1;
+    const top = Math.max(logs[quantile(counts, 0.995)], 0.05);
     const [lo, hi, map, labels] = { z: [-3, 3, "diverging", ["−3", "3 SD"]], max: [0, 1, "ink", ["0", "max"]], rate: [0, top, "viridis", ["0", `${formatNumber(10 ** top - 1, 2)} /s`]] }[kind];
-    const found = { rgba: paint(values, n, n_bins, lo, hi, map), n, group, map, labels };
+    let rgba;
+    if (kind === "rate" && group === 1) {
+      // what is seen first: a colour for each count, looked up
+      const colors = new Uint32Array(paint(logs, 1, logs.length, lo, hi, map).buffer);
+      const pixels = new Uint32Array(n * n_bins);
+      rows.forEach(({ place }, r) => { for (let c = 0, from = place * n_bins, to = r * n_bins; c < n_bins; c++) pixels[to + c] = colors[counts[from + c]]; });
+      rgba = new Uint8ClampedArray(pixels.buffer);
+    } else {
+      const values = new Float32Array(n * n_bins);
+      rows.forEach(({ place }, r) => {
+        const own = counts.subarray(place * n_bins, (place + 1) * n_bins);
+        let sum = 0, squares = 0, most = 1;
+        for (let c = first; c < last; c++) { sum += own[c]; squares += own[c] * own[c]; if (own[c] > most) most = own[c]; }
+        const mean = sum / (last - first), sd = Math.sqrt(Math.max(squares / (last - first) - mean * mean, 0)) || Infinity;
+        const line = Math.floor(r / group), share = 1 / Math.min(group, rows.length - line * group);
+        const to = values.subarray(line * n_bins, (line + 1) * n_bins);
+        if (kind === "rate") for (let c = 0; c < n_bins; c++) to[c] += share * logs[own[c]];
+        else if (kind === "z") for (let c = 0; c < n_bins; c++) to[c] += (share * (own[c] - mean)) / sd;
+        else for (let c = 0; c < n_bins; c++) to[c] += (share * own[c]) / most;
+      });
+      rgba = paint(values, n, n_bins, lo, hi, map);
+    }
+    const found = { rgba, n, group, map, labels };
     data.pictures.set(key, found);
     return found;
   }
