@@ -2,7 +2,8 @@
 
     SPIKEHOUSE_SCREENSHOTS=FOLDER python -m pytest tests/browser/test_screenshots.py
 
-writes every view of the small demo, light and dark, at three widths.
+writes every view of the small demo, light and dark, at three widths, and the figures of the guide
+(docs/how-to/explore.md) as they stand in docs/figures.
 """
 
 from __future__ import annotations
@@ -11,24 +12,52 @@ import os
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 WIDTHS = {390: 844, 1440: 900, 2560: 1440}
 FOLDER = os.environ.get("SPIKEHOUSE_SCREENSHOTS")
 
 
-@pytest.mark.skipif(not FOLDER, reason="pictures to look at: set SPIKEHOUSE_SCREENSHOTS=FOLDER")
+GUIDE = {
+    "explore-unit": "/s/900000001/u/950100585?align=drifting_gratings&by=orientation",
+    "explore-population": "/s/900000001/population",
+}
+
+pytestmark = pytest.mark.skipif(
+    not FOLDER, reason="pictures to look at: set SPIKEHOUSE_SCREENSHOTS=FOLDER"
+)
+
+
+@pytest.fixture
+def folder():
+    path = Path(FOLDER)
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+@pytest.fixture
+def small_demo(serve, results_folder):
+    return serve("--source", "demo", "--size", "small", "--results", results_folder)
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", WIDTHS)
 def test_screenshots__of_every_view(
-    serve, open_tab, small_survey, results_folder, list_views, width, scheme
+    small_demo, open_tab, small_survey, list_views, folder, width, scheme
 ):
-    folder = Path(FOLDER)
-    folder.mkdir(parents=True, exist_ok=True)
-    server = serve("--source", "demo", "--size", "small", "--results", results_folder)
     size = {"width": width, "height": WIDTHS[width]}
-    tab = open_tab(None, of=server, color_scheme=scheme, **size)
-    views = list_views(small_survey.session_file(900000001))
-    for name, path in views.items():
-        # the first view of the cohort simulates all sessions
+    tab = open_tab(None, of=small_demo, color_scheme=scheme, **size)
+    for name, path in list_views(small_survey.session_file(900000001)).items():
+        # the metrics of all sessions are computed at their first use
         page = tab.open(path, timeout=300)
         page.screenshot(path=folder / f"{name}-{width}-{scheme}.png", full_page=True)
+
+
+def test_figures__of_the_guide(small_demo, open_tab, folder):
+    tab = open_tab(None, of=small_demo, width=1280, height=860, color_scheme="light")
+    for name, path in GUIDE.items():
+        picture = folder / f"{name}.png"
+        tab.open(path, timeout=300).screenshot(path=picture)
+        with Image.open(picture) as image:
+            image.convert("RGB").quantize(200).save(picture, optimize=True)
+        assert picture.stat().st_size < 150_000

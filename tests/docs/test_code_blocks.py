@@ -40,7 +40,7 @@ AS_DEMO = {
     ),
 }
 # commands of other programs, or that never end
-NOT_RUN = re.compile(r"^(python3? |git |pytest |\.venv|spikehouse demo serve)")
+NOT_RUN = re.compile(r"^(python3? |git |pytest |\.venv|spikehouse demo serve|spikehouse explore)")
 
 
 def blocks(page: Path) -> list[tuple[int, str, str]]:
