@@ -98,6 +98,7 @@ def call_analysis() -> dict[str, dict[str, Any]]:
         },
         "compute_metrics": {"analyses": "gabors", "respond": lambda name, trial_duration: made,
                             "shown": ["gabors"]},
+        "compute_autocorrelograms": SPIKE | {"max_lag": 0.1, "bin_width": 0.01},
         "compute_conditionwise_psth": SPIKE | {"presentations": TABLE, "bin_edges": [0.0, 0.1]},
         "compute_evoked_responses": SPIKE | {"onsets": ONSETS, "alpha": 0.05,
                                              "window": (0.0, 0.25)},
@@ -132,6 +133,8 @@ def call_analysis() -> dict[str, dict[str, Any]]:
         "compute_rasters_by_condition": SPIKE | {"presentations": TABLE, "window": None},
         "compute_receptive_field_maps": {"responses": made, "duration": 0.249},
         "compute_signal_correlations": {"counts": DESIGN, "conditions": LABELS},
+        "fit_receptive_fields": {"maps": analysis.compute_receptive_field_maps(made),
+                                 "mask_threshold": 0.5},
         "smooth_rates": {"rates": psth, "sigma": 0.2},
     }  # fmt: skip
 
