@@ -218,13 +218,23 @@ class Sessions:
         return "://" in str(getattr(session and session.api, "path", ""))
 
     def identify(self, key: str) -> tuple[str, str] | None:
-        """Return where the file of an open session is, and which version of it; None without."""
+        """Return where the file of an open session is, and its version; None if none tells."""
+        from spikehouse.nwb import NwbSessionFile
+        from spikehouse.transfer.remote_file import Version
+
         entry = self._find(key)
-        address = getattr(entry.session and entry.session.api, "path", None)
-        if address is None:
+        api = getattr(entry.session, "api", None)
+        # what another class reads need not be what is in the file
+        if type(api) is not NwbSessionFile:
             return None
-        # with all units it has other counts, which do not take the place of these
-        return f"{entry.path or address}{ALL if key.endswith(ALL) else ''}", repr(entry.stamp)
+        remote = getattr(api.file.reader, "remote", None)
+        version: object = entry.stamp
+        if remote is not None:
+            version = Version(remote.size, remote.etag, remote.modified)
+        if not (version.validator if isinstance(version, Version) else version):
+            return None
+        # with other filters it has other counts, which do not take the place of these
+        return f"{api.path} {api.filters}", repr(version)
 
     def find_folder(self, key: str) -> Path:
         """Return the folder for what is kept of a session."""

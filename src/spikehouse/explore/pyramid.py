@@ -9,6 +9,7 @@ import logging
 import threading
 import zlib
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
@@ -16,9 +17,16 @@ import numpy as np
 import numpy.typing as npt
 
 from spikehouse.errors import InvalidFileError, SpikehouseError
-from spikehouse.explore.recipes import population
+from spikehouse.explore.recipes._bins import average_structures, check_stop, make_edges
+from spikehouse.explore.recipes.population import population_span
 from spikehouse.spikes import count_spikes
-from spikehouse.transfer.disk import hold_lock, make_folder, write_whole
+from spikehouse.spikes.trains import Selection, SpikeTimes
+from spikehouse.transfer.disk import (
+    explain_storage_errors,
+    hold_lock,
+    make_folder,
+    write_whole,
+)
 
 if TYPE_CHECKING:
     from spikehouse.session import EcephysSession
@@ -31,7 +39,7 @@ SUFFIX = ".counts"
 N_DIGITS = 16
 # Bins of the levels in tenths of a second. Counts too large for the dtype are listed beside them.
 STEPS: dict[int, np.dtype[Any]] = {1: np.dtype("<u1"), 10: np.dtype("<u2")}
-# Between two batches of units, each counted on all cores, a closing server stops.
+# of which the counts are in memory at once
 N_UNITS_A_BATCH = 24
 # the last bin of a window may end after the recording
 MARGIN = 1.05
@@ -40,6 +48,22 @@ MOST_BYTES = 2_000_000_000
 
 class _Stopped(Exception):
     """The server closes."""
+
+
+class _Stoppable(Selection):
+    """Spike times that are read until the server closes."""
+
+    # read by the one thread that counts, which nobody has to wait for: those of a pool are
+    # waited for when Python ends
+    is_thread_safe = False
+
+    def __init__(self, source: SpikeTimes, go_on: Callable[[], None]) -> None:
+        super().__init__(source, list(source))
+        self._go_on = go_on
+
+    def __getitem__(self, key: int) -> Any:  # noqa: ANN401 - as of the source
+        self._go_on()
+        return super().__getitem__(key)
 
 
 class _Level(NamedTuple):
@@ -103,7 +127,7 @@ class Pyramid:
             return self.count(**arguments)
         if recipe == "area_rates":
             found = self.count(**arguments)
-            return found and population._average_structures(session.units, found)
+            return found and average_structures(session.units, found)
         return None
 
     def count(
@@ -117,7 +141,7 @@ class Pyramid:
         chosen = list(unit_ids) or self.unit_ids
         if len(set(chosen) & self._row_of.keys()) < len(chosen):
             return None
-        edges = population._make_edges(span, bin)
+        edges = make_edges(span, bin)
         first, second, *_, last = np.rint(edges[[0, 1, -1]] * 10).astype(np.int64).tolist()
         step = max(one for one in STEPS if (second - first) % one == 0)
         level = self._levels[step]
@@ -141,11 +165,15 @@ def _map(path: Path, dtype: str, shape: list[int], offset: int) -> npt.NDArray[A
 
 
 def write_counts(
-    session: EcephysSession, file: IO[bytes], progress: Callable[[int, int], None]
+    session: EcephysSession,
+    file: IO[bytes],
+    progress: Callable[[int, int], None],
+    go_on: Callable[[], None],
 ) -> None:
-    """Count the spikes of all units into a file."""
-    unit_ids = list(session.spike_times)
-    n_seconds = int(population.population_span(session)["stop"] * MARGIN) + 1
+    """Count the spikes of all units into a file; ``go_on`` raises to stop between two units."""
+    trains = _Stoppable(session.spike_times, go_on)
+    unit_ids = list(trains)
+    n_seconds = int(check_stop(population_span(session)) * MARGIN) + 1
     edges = np.arange(10 * n_seconds + 1)[None, :] / 10
     seconds: list[npt.NDArray[Any]] = []
     kept: dict[int, list[tuple[int, int]]] = {step: [] for step in STEPS}
@@ -173,7 +201,7 @@ def write_counts(
     for first in range(0, len(unit_ids), N_UNITS_A_BATCH):
         progress(first, len(unit_ids))
         batch = unit_ids[first : first + N_UNITS_A_BATCH]
-        counts = np.ascontiguousarray(count_spikes(session, batch, edges)[0].T)
+        counts = np.ascontiguousarray(count_spikes(trains, batch, edges)[0].T)
         put(saturate(counts, 1, first))
         in_seconds = counts.reshape(len(batch), n_seconds, 10).sum(axis=2, dtype=np.int64)
         seconds.append(saturate(in_seconds, 10, first))
@@ -194,35 +222,49 @@ class CountKeeper:
 
     ``place`` says where the session's data are, ``identity`` what tells that they have changed;
     with the same place and another identity the counts are of an earlier file and thrown away.
+    ``use`` gives the session while it is counted, ``mode`` is that of a folder that is made.
     """
 
-    def __init__(self, session: EcephysSession, folder: Path, *, place: str, identity: str) -> None:
-        self._session = session
-        units = ",".join(map(str, session.units.index))
-        names = (
-            hashlib.sha256(text.encode()).hexdigest()[:16] for text in (place, identity + units)
-        )
+    def __init__(
+        self,
+        use: Callable[[], AbstractContextManager[EcephysSession]],
+        folder: Path,
+        *,
+        place: str,
+        identity: str,
+        mode: int = 0o777,
+    ) -> None:
+        self._use = use
+        names = (hashlib.sha256(text.encode()).hexdigest()[:16] for text in (place, identity))
         self._prefix, key = names
         self.path = folder / f"{self._prefix}-{key}{SUFFIX}"
         self._lock = folder / f"{self._prefix}.lock"
+        self._mode = mode
         self.pyramid: Pyramid | None = None
         self._thread: threading.Thread | None = None
+        # while somebody looks which state this has, and begins another
+        self._looking = threading.Lock()
         self._is_closing = threading.Event()
         self._done, self._error = (0, 0), ""
 
     def status(self) -> dict[str, Any]:
-        """Say how far the counts are: state, units done and in all, message, bytes to read."""
-        state = "absent"
-        if self.pyramid is not None:
-            state = "ready"
-        elif self._thread is not None:
-            state = "failed" if self._error else "building"
+        """Say how far the counts are: state, units done and in all, message."""
+        with self._looking:
+            if self._is_building():
+                state = "building"
+            elif self.pyramid is not None or self._open():
+                state = "ready"
+            else:
+                state = "failed" if self._error else "absent"
         done, total = self._done
         return {"state": state, "done": done, "total": total, "message": self._error}
 
     def start(self) -> None:
-        """Begin to build the counts, or to read those in the folder; only the first call does."""
-        if self._thread is None:
+        """Begin to build the counts unless they are there; again, if that failed before."""
+        with self._looking:
+            if self._is_building() or self.pyramid is not None or self._is_closing.is_set():
+                return
+            self._done, self._error = (0, 0), ""
             self._thread = threading.Thread(target=self._run, name="spikehouse-counts", daemon=True)
             self._thread.start()
 
@@ -231,40 +273,54 @@ class CountKeeper:
         if self._thread is not None:
             self._thread.join(seconds)
 
-    def close(self) -> None:
-        """Stop building; nothing unfinished stays in the folder."""
-        self._is_closing.set()
-        self.wait()
+    def stop(self) -> None:
+        """Stop building before the next unit; nothing unfinished stays in the folder."""
+        with self._looking:
+            self._is_closing.set()
+
+    def _is_building(self) -> bool:
+        return self.pyramid is None and self._thread is not None and self._thread.is_alive()
 
     def _run(self) -> None:
         try:
-            make_folder(self.path.parent)
+            folder = self.path.parent
+            make_folder(folder.parent)
+            with explain_storage_errors(folder):
+                folder.mkdir(self._mode, exist_ok=True)
             with hold_lock(self._lock, is_stopped=self._is_closing.is_set):
                 if not self._open():
-                    with write_whole(self.path) as file:
-                        write_counts(self._session, file, self._report)
+                    with self._use() as session, write_whole(self.path) as file:
+                        write_counts(session, file, self._report, self._go_on)
                     self.pyramid = Pyramid(self.path)
                 self._tidy()
         except _Stopped:
             self._error = "stopped"
-        except (SpikehouseError, OSError, MemoryError, ValueError) as error:
-            # the views count without it
-            self._error = str(error)
-            log.warning("the counts of %s are not kept: %s", self.path.name, error)
+        except Exception as error:
+            # the end of a thread: nobody else would hear of it, and the page would wait for ever
+            is_told = isinstance(error, SpikehouseError | OSError)
+            self._error = str(error) if is_told else f"counting failed: {error!r}"
+            log.warning(
+                "the counts of %s are not kept: %s",
+                self.path.name,
+                self._error,
+                exc_info=None if is_told else error,
+            )
 
     def _open(self) -> bool:
         """Open what is there; a damaged file is built again."""
-        if not self.path.exists():
-            return False
-        with contextlib.suppress(InvalidFileError):
+        with contextlib.suppress(OSError):
             self.pyramid = Pyramid(self.path)
+            # one of somebody else may not be touched
             self.path.touch()
         return self.pyramid is not None
 
-    def _report(self, done: int, total: int) -> None:
-        self._done = done, total
+    def _go_on(self) -> None:
         if self._is_closing.is_set():
             raise _Stopped
+
+    def _report(self, done: int, total: int) -> None:
+        self._go_on()
+        self._done = done, total
 
     def _tidy(self) -> None:
         """Remove counts of earlier states of the file, and the oldest above the limit in all."""

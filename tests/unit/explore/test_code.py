@@ -80,10 +80,10 @@ def test_write_code__holds_what_it_needs_and_no_more():
     recipe = find_recipe("session", "population_counts")
     code = write_code(recipe, {"span": (0.0, 5.0)}, "from spikehouse import x\n\nsession = x()")
     assert "def population_counts(" in code
-    assert "def _make_edges(" in code
+    assert "def make_edges(" in code
     assert "def order_units(" not in code
     assert "import scipy" not in code
-    assert code.index("def _make_edges(") < code.index("def population_counts(")
+    assert code.index("def make_edges(") < code.index("def population_counts(")
     assert code.endswith("session = x()\nanswer = population_counts(session, span=(0.0, 5.0))\n")
     assert [line for line in code.splitlines() if "import" in line] == [
         "from __future__ import annotations",

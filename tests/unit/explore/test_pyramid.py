@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import os
+import shutil
 import threading
 import time
+from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from odd_recording import open_recording
 
+from file_server import Behaviour, FileServer
 from spikehouse.errors import InvalidFileError
-from spikehouse.explore import pyramid
+from spikehouse.explore import _sessions, pyramid
+from spikehouse.explore._answers import decode
+from spikehouse.explore._sessions import NO_FILTERS, Sessions
 from spikehouse.explore.pyramid import CountKeeper, Pyramid
 from spikehouse.explore.recipes.population import area_rates, population_counts
 from spikehouse.session import EcephysSession
+
+if TYPE_CHECKING:
+    from starlette.testclient import TestClient
 
 
 @pytest.fixture
@@ -35,8 +45,14 @@ def session(rng: np.random.Generator) -> EcephysSession:
     )
 
 
+def _make(
+    session: EcephysSession, folder: Path, place: str = "here", identity: str = "1"
+) -> CountKeeper:
+    return CountKeeper(lambda: nullcontext(session), folder, place=place, identity=identity)
+
+
 def _keep(session: EcephysSession, folder: Path, identity: str = "1") -> CountKeeper:
-    keeper = CountKeeper(session, folder, place="here", identity=identity)
+    keeper = _make(session, folder, identity=identity)
     keeper.start()
     keeper.wait(30)
     return keeper
@@ -117,6 +133,77 @@ def test_keeper__builds_a_damaged_file_again(
     assert path.read_bytes() == whole
 
 
+def test_status__looks_into_the_folder_and_builds_nothing(
+    session: EcephysSession, tmp_path: Path
+) -> None:
+    path = _keep(session, tmp_path).path
+    assert _make(session, tmp_path).status()["state"] == "ready"
+    path.write_bytes(b"damaged")
+    assert _make(session, tmp_path).status()["state"] == "absent"
+
+
+def test_keeper__leaves_counts_of_another_place(session: EcephysSession, tmp_path: Path) -> None:
+    other = _make(session, tmp_path, "here with other filters")
+    other.start()
+    other.wait(30)
+    _keep(session, tmp_path, "2")
+    assert other.path.exists()
+
+
+def test_keeper__an_error_of_any_kind_is_a_message_and_is_tried_again(
+    session: EcephysSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as broken:
+        broken.setattr(pyramid, "count_spikes", lambda *_: 1 // 0)
+        keeper = _keep(session, tmp_path)
+    status = keeper.status()
+    assert status["state"] == "failed"
+    assert "counting failed: ZeroDivisionError" in status["message"]
+    keeper.start()
+    keeper.wait(30)
+    assert keeper.status()["state"] == "ready"
+
+
+def test_keeper__stops_between_two_units(
+    session: EcephysSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[int] = []
+
+    class Trains(dict[int, np.ndarray]):
+        def __getitem__(self, unit_id: int) -> np.ndarray:
+            read.append(unit_id)
+            keeper.stop()
+            return super().__getitem__(unit_id)
+
+    # which reads the last spikes, too
+    monkeypatch.setattr(pyramid, "population_span", lambda _: {"stop": 100.0, "blocks": None})
+    session.api.spike_times = Trains(session.api.spike_times)
+    keeper = _make(session, tmp_path)
+    keeper.start()
+    keeper.wait(30)
+    assert keeper.status()["message"] == "stopped"
+    assert len(read) == 1
+    keeper.start()
+    assert keeper.status()["state"] == "failed"
+
+
+def test_keeper__times_that_are_not_in_seconds_are_a_message(tmp_path: Path) -> None:
+    keeper = _keep(open_recording({1: np.array([1.0, 1e8])}), tmp_path)
+    message = keeper.status()["message"]
+    assert message.startswith("the recording stops at 1e+08 s, and at most 172,800 s (2 days)")
+
+
+def test_keeper__a_folder_for_the_user_alone(session: EcephysSession, tmp_path: Path) -> None:
+    keeper = CountKeeper(
+        lambda: nullcontext(session), tmp_path / "counts", place="", identity="", mode=0o700
+    )
+    keeper.start()
+    keeper.wait(30)
+    assert keeper.path.exists()
+    if os.name == "posix":
+        assert (tmp_path / "counts").stat().st_mode & 0o777 == 0o700
+
+
 def test_keeper__throws_counts_of_an_earlier_file_away(
     session: EcephysSession, tmp_path: Path
 ) -> None:
@@ -131,7 +218,7 @@ def test_keeper__the_oldest_go_where_all_are_too_large(
 ) -> None:
     paths = []
     for n in range(3):
-        keeper = CountKeeper(session, tmp_path, place=f"file {n}", identity="1")
+        keeper = _make(session, tmp_path, f"file {n}")
         if n == 2:
             monkeypatch.setattr(pyramid, "MOST_BYTES", 2.5 * paths[0].stat().st_size)
         keeper.start()
@@ -154,12 +241,13 @@ def test_keeper__closing_leaves_nothing_unfinished(
         return count(*arguments)  # type: ignore[arg-type]
 
     monkeypatch.setattr(pyramid, "count_spikes", count_slowly)
-    keeper = CountKeeper(session, tmp_path, place="here", identity="1")
+    keeper = _make(session, tmp_path)
     keeper.start()
     begun.wait(10)
     assert keeper.status() == {"state": "building", "done": 0, "total": 54, "message": ""}
     threading.Timer(0.1, may_go_on.set).start()
-    keeper.close()
+    keeper.stop()
+    keeper.wait(10)
     assert keeper.status()["state"] == "failed"
     assert [path.suffix for path in tmp_path.iterdir()] == [".lock"]
 
@@ -186,7 +274,7 @@ def test_keeper__two_servers_build_once(
         write(*arguments)  # type: ignore[arg-type]
 
     monkeypatch.setattr(pyramid, "write_counts", write_once)
-    keepers = [CountKeeper(session, tmp_path, place="here", identity="1") for _ in range(2)]
+    keepers = [_make(session, tmp_path) for _ in range(2)]
     for keeper in keepers:
         keeper.start()
     for keeper in keepers:
@@ -200,3 +288,100 @@ def test_keeper__a_recording_without_units_has_empty_counts(tmp_path: Path) -> N
     keeper = _keep(empty, tmp_path)
     assert keeper.pyramid is not None
     assert keeper.pyramid.count(span=(0, 1)) is not None
+
+
+# ---- of the sessions of a server
+
+
+def _build(client: TestClient, key: str) -> dict[str, object]:
+    status = client.get(f"/api/s/{key}/counts?build=1").json()
+    deadline = time.monotonic() + 60
+    while status["state"] == "building":
+        assert time.monotonic() < deadline, status
+        time.sleep(0.02)
+        status = client.get(f"/api/s/{key}/counts").json()
+    return dict(status)
+
+
+@pytest.fixture
+def in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(Sessions, "find_folder", lambda *_: tmp_path)
+    return tmp_path
+
+
+def test_counts__of_another_adapter_of_the_same_file_are_not_kept(
+    serve: Callable[..., TestClient], session: EcephysSession, in_folder: Path
+) -> None:
+    (in_folder / "raw.dat").write_bytes(b"x")
+    session.api.path = str(in_folder / "raw.dat")
+    sessions = Sessions()
+    key = sessions.add(session)
+    status = _build(serve(sessions), key)
+    assert status["state"] == "failed"
+    assert "kept of an NWB file" in str(status["message"])
+    assert not (in_folder / "counts").exists()
+
+
+def test_counts__of_one_file_with_other_filters_are_others(
+    serve: Callable[..., TestClient], session_path: Path, in_folder: Path
+) -> None:
+    sessions = Sessions()
+    given = [EcephysSession.from_nwb_path(session_path, api_kwargs=f) for f in ({}, NO_FILTERS)]
+    keys = [sessions.add(one) for one in given]
+    client = serve(sessions)
+    for key in keys:
+        assert _build(client, key)["state"] == "ready"
+    assert len(list((in_folder / "counts").glob("*.counts"))) == 2
+    for key, one in zip(keys, given, strict=True):
+        answer = client.get(f"/api/s/{key}/population_counts?span=0,9&bin=1")
+        assert decode(answer.content)["unit_ids"].tolist() == list(one.spike_times)
+        one.close()
+
+
+def test_counts__of_a_session_that_was_closed_as_idle(
+    serve: Callable[..., TestClient],
+    session_path: Path,
+    in_folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(_sessions, "MOST_OPEN", 1)
+    sessions = Sessions()
+    for name in ("a", "b"):
+        sessions.add(shutil.copy(session_path, in_folder / f"{name}.nwb"))
+    client = serve(sessions)
+    for key in ("file-1", "file-2"):
+        assert client.get(f"/api/s/{key}/counts").json()["state"] == "absent"
+    assert [one["open"] for one in sessions.list_known()] == [False, True]
+    assert _build(client, "file-1")["state"] == "ready"
+
+
+def test_counts__of_a_file_that_changed_on_its_server_are_counted_again(
+    serve: Callable[..., TestClient], session_path: Path, in_folder: Path
+) -> None:
+    content = session_path.read_bytes()
+    kept = []
+    with FileServer() as server:
+        for n in (1, 1, 2):
+            # the digest of bytes at the end, which HDF5 does not read, is another ETag
+            server.routes["/s.nwb"] = content + bytes(n)
+            sessions = Sessions()
+            client = serve(sessions)
+            key = sessions.add(server.url("/s.nwb"))
+            # as after a restart: what was kept is found without reading all spikes again
+            kept.append(client.get(f"/api/s/{key}/counts").json()["state"])
+            assert _build(client, key)["state"] == "ready"
+    assert kept == ["absent", "ready", "absent"]
+    assert len(list((in_folder / "counts").glob("*.counts"))) == 1
+
+
+@pytest.mark.parametrize("validators", ["weak", "none"])
+def test_counts__of_a_server_that_tells_no_version_are_not_kept(
+    serve: Callable[..., TestClient], session_path: Path, in_folder: Path, validators: str
+) -> None:
+    with FileServer() as server:
+        server.routes["/s.nwb"] = session_path.read_bytes()
+        server.misbehave(Behaviour(validators=validators))  # type: ignore[arg-type]
+        sessions = Sessions()
+        key = sessions.add(server.url("/s.nwb"))
+        assert _build(serve(sessions), key)["state"] == "failed"
+    assert not (in_folder / "counts").exists()

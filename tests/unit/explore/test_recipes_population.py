@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 import pytest
 from odd_recording import open_recording
 
 from spikehouse.demo import Survey
-from spikehouse.errors import InvalidArgumentError, NotFoundError
+from spikehouse.errors import InvalidArgumentError, InvalidFileError, NotFoundError
 from spikehouse.explore._sessions import Sessions
 from spikehouse.explore.recipes.population import (
     area_rates,
@@ -148,6 +149,39 @@ def test_population_span__of_spikes_alone_ends_with_the_last(on_edges: EcephysSe
 
 def test_population_span__of_nothing_is_not_empty() -> None:
     assert population_span(open_recording({1: np.empty(0)}))["stop"] > 0
+
+
+def _present(*stops: float) -> EcephysSession:
+    shown = pd.DataFrame(
+        {
+            "start_time": np.arange(len(stops), dtype=float),
+            "stop_time": stops,
+            "stimulus_name": "flashes",
+            "stimulus_block": 0.0,
+        },
+        index=pd.Index(range(len(stops)), name="id"),
+    )
+    trains = {1: np.arange(0, 90, 0.5), 2: np.arange(0, 45, 0.4)}
+    return open_recording(trains, presentations=shown)
+
+
+@pytest.mark.parametrize("end", [np.inf, -np.inf, np.nan])
+def test_population_span__an_end_that_is_no_number_says_nothing(end: float) -> None:
+    session = _present(1.0, end)
+    assert population_span(session)["stop"] == 89.5
+    assert len(order_units(session, order="component", bin=1.0)["units"]) == 2
+
+
+def test_order_units__by_component_of_times_that_are_not_in_seconds() -> None:
+    with pytest.raises(InvalidFileError, match=r"'flashes' stops at 1e\+08 s.* must be in seconds"):
+        order_units(_present(1.0, 1e8), order="component")
+
+
+def test_order_units__by_component_has_no_narrow_bins() -> None:
+    with pytest.raises(InvalidArgumentError, match="order=component: 1 s or more"):
+        order_units(_present(50.0), order="component", bin=0.1)
+    with pytest.raises(InvalidArgumentError, match="order=component: 8 s or more"):
+        order_units(_present(150_000.0), order="component", bin=2.0)
 
 
 @pytest.mark.parametrize("order", ["depth", "area", "rate", "latency", "component"])

@@ -12,6 +12,7 @@ from scipy.linalg import eigh
 
 from spikehouse.analysis import HIERARCHY_SCORES, compute_time_to_first_spike
 from spikehouse.errors import InvalidArgumentError, NotFoundError, SpikehouseError
+from spikehouse.explore.recipes._bins import average_structures, check_stop, make_edges
 from spikehouse.spikes import count_spikes
 
 if TYPE_CHECKING:
@@ -20,26 +21,29 @@ if TYPE_CHECKING:
 Floats = npt.NDArray[np.float64]
 
 HEAVY: frozenset[str] = frozenset()
+# more bins of a component cost seconds and hundreds of megabytes
+MOST_BINS = 20_000
 
 
 def population_span(session: EcephysSession) -> dict[str, Any]:
     """Return when the recording starts and stops [s], and the blocks of stimuli."""
     blocks = pd.DataFrame(columns=["start_time", "stop_time", "stimulus_name", "stimulus_block"])
-    stops = []
+    ends = []
     # an adapter may have none of these
     absent = (SpikehouseError, AttributeError, KeyError, NotImplementedError)
     with contextlib.suppress(*absent):
         blocks = session.get_stimulus_epochs()[blocks.columns]
-        stops.append(blocks["stop_time"].max())
+        ends.append(blocks["stop_time"])
     with contextlib.suppress(*absent):
-        stops.append(session.optogenetic_stimulation_epochs["stop_time"].max())
+        ends.append(session.optogenetic_stimulation_epochs["stop_time"])
     with contextlib.suppress(*absent):
-        stops.append(session.running_speed["end_time"].max())
-    known = [float(stop) for stop in stops if pd.notna(stop)]
-    if not known:
-        known = [times[-1] for times in session.spike_times.values() if len(times)]
-    # a bin wide at least
-    return {"start": 0.0, "stop": float(max([*known, 0.1])), "blocks": blocks}
+        ends.append(session.running_speed["end_time"])
+    times = np.concatenate([np.asarray(end, dtype=np.float64) for end in [*ends, []]])
+    if not np.isfinite(times).any():
+        times = np.array([train[-1] for train in session.spike_times.values() if len(train)])
+    # an end that is infinite or missing says nothing; a bin wide at least
+    stop = times[np.isfinite(times)].max(initial=0.1)
+    return {"start": 0.0, "stop": float(stop), "blocks": blocks}
 
 
 def order_units(
@@ -77,8 +81,13 @@ def order_units(
             raise NotFoundError("the units of this session have no firing_rate to order them by")
         table["value"], unit = -table["firing_rate"], "spikes/s"
     else:
-        whole = population_span(session)
-        counted = population_counts(session, span=(whole["start"], whole["stop"]), bin=bin)
+        stop = check_stop(population_span(session))
+        least = max(1.0, np.ceil(stop / MOST_BINS))
+        if bin < least:
+            raise InvalidArgumentError(
+                f"bin={bin:g} s is not valid for order=component: {least:g} s or more"
+            )
+        counted = population_counts(session, span=(0.0, stop), bin=bin)
         weights = pd.Series(_weigh_units(counted["counts"]), counted["unit_ids"])
         table["value"], unit = -weights, ""
     table = table.sort_values("value", kind="stable", na_position="last")
@@ -112,29 +121,13 @@ def population_counts(
 ) -> dict[str, Any]:
     """Count the spikes of all units, or of some, in bins that begin at multiples of their width."""
     chosen = list(unit_ids) or list(session.spike_times)
-    edges = _make_edges(span, bin)
+    edges = make_edges(span, bin)
     counts = count_spikes(session, chosen, edges[None, :])[0].T
     return {
         "unit_ids": np.asarray(chosen, dtype=np.int64),
         "edges": edges,
         "counts": counts.astype(np.min_scalar_type(counts.max(initial=0))),
     }
-
-
-def _make_edges(span: tuple[float, float], bin: float) -> Floats:
-    """Return the edges of bins that cover a window, all of them at whole tenths of a second."""
-    start, stop = span
-    step = round(bin * 10)
-    if step < 1 or abs(step - bin * 10) > 1e-6:
-        raise InvalidArgumentError(f"bin={bin:g} s; valid: multiples of 0.1 s, such as 0.1 or 5")
-    if not start < stop:
-        raise InvalidArgumentError(
-            f"span=({start:g}, {stop:g}) s is empty; valid: a start before the stop"
-        )
-    first = int(np.floor(round(start * 10, 6) / step))
-    last = int(np.ceil(round(stop * 10, 6) / step))
-    # divided, so that every edge is the number nearest to its tenth
-    return np.arange(first, last + 1) * step / 10
 
 
 def population_spikes(
@@ -164,24 +157,7 @@ def area_rates(
 ) -> dict[str, Any]:
     """Compute the mean rate [spikes/s] of the units of each structure in bins."""
     found = population_counts(session, span=span, bin=bin)
-    return _average_structures(session.units, found)
-
-
-def _average_structures(units: pd.DataFrame, found: dict[str, Any]) -> dict[str, Any]:
-    """Average the counts of units over those of each structure."""
-    structure = units.get("ecephys_structure_acronym", pd.Series(dtype=object))
-    structure = structure.reindex(found["unit_ids"])
-    numbers = structure.value_counts()
-    ranked = [name for name in HIERARCHY_SCORES if name in numbers]
-    names = [*ranked, *sorted(name for name in numbers.index if name not in HIERARCHY_SCORES)]
-    edges = found["edges"]
-    rates = [found["counts"][(structure == name).to_numpy()].mean(axis=0) for name in names]
-    return {
-        "structures": names,
-        "n_units": np.array([numbers[name] for name in names], dtype=np.int64),
-        "edges": edges,
-        "rates": np.array(rates).reshape(len(names), len(edges) - 1) / np.diff(edges),
-    }
+    return average_structures(session.units, found)
 
 
 def lfp_traces(
