@@ -38,7 +38,10 @@ export function formatNumber(value, digits = 3) {
   if (!Number.isFinite(value)) return value > 0 ? "∞" : "−∞";
   const size = Math.abs(value);
   if (Number.isInteger(value)) return group(String(value));
-  if (size !== 0 && (size < 1e-3 || size >= 1e7)) return value.toExponential(digits - 1).replace("e", " × 10^").replaceAll("-", "−").replace("+", "");
+  if (size !== 0 && (size < 1e-3 || size >= 1e7)) {
+    const [factor, power] = value.toExponential(digits - 1).split("e");
+    return `${factor.replace("-", "−")} × 10${String(Number(power)).replace(/./g, (c) => "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"["-0123456789".indexOf(c)])}`;
+  }
   const decimals = Math.max(0, Math.min(6, digits - 1 - Math.floor(Math.log10(size || 1))));
   const text = value.toFixed(decimals);
   return group(text.includes(".") ? text.replace(/\.?0+$/, "") : text);

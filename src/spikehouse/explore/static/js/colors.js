@@ -25,7 +25,7 @@ export function rgb(hex) {
   return [value >> 16, (value >> 8) & 255, value & 255];
 }
 
-export function luminance(hex) {
+function luminance(hex) {
   const [r, g, b] = rgb(hex).map((c) => { const s = c / 255; return s <= 0.03928 ? s / 12.92 : ((s + 0.055) / 1.055) ** 2.4; });
   return 0.2126 * r + 0.7152 * g + 0.0722 * b;
 }
@@ -81,7 +81,7 @@ export function paint(values, rows, columns, lo, hi, name = "viridis", { flip = 
   return out;
 }
 
-export const PATTERNS = ["plain", "rising", "dots", "falling", "horizontal", "cross", "vertical", "grid"];
+const PATTERNS = ["plain", "rising", "dots", "falling", "horizontal", "cross", "vertical", "grid"];
 const structures = new Map();
 
 /** Take the atlas's colours: parallel lists of acronyms, "#rrggbb" and full names. */

@@ -68,9 +68,10 @@ export function tip(lines, x, y) {
   box.style.top = `${Math.max(8, Math.min(y + 14, innerHeight - height - 8))}px`;
 }
 
-/** Hand a file to the browser's downloads. */
+/** Hand a file to the browser's downloads; its name begins with the session and what of it is shown. */
 export function download(name, content, type) {
   const url = URL.createObjectURL(content instanceof Blob ? content : new Blob([content], { type }));
-  h("a", { href: url, download: name }).click();
+  const subject = document.title.split(" · ").reverse().join("-").toLowerCase().replace(/[^\p{L}\p{N}.]+/gu, "-");
+  h("a", { href: url, download: `${subject}-${name}` }).click();
   setTimeout(() => URL.revokeObjectURL(url), 10_000);
 }

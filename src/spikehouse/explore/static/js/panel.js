@@ -7,7 +7,10 @@ const all = new Set();
 let active = null;
 
 /** The panel that `e` and `s` speak of: the one with the focus or the pointer, else the first of the view. */
-export const activePanel = () => (active && all.has(active) ? active : [...all].find((panel) => panel.root.isConnected));
+export const activePanel = () => active ?? Array.from(document.querySelectorAll("main .panel"), (root) => [...all].find((panel) => panel.root === root)).find(Boolean);
+
+/** Speak of the first panel again, such as after another was enlarged. */
+export const forgetActive = () => { active = null; };
 
 /** Panels with one time axis: the cursor of one is drawn in all. */
 export class Cursor {
@@ -45,7 +48,8 @@ export class Panel {
     this.tools = h("div.tools",
       options.code ? h("button.button.quiet", { onclick: () => this.showCode(), title: "Show the code of this panel (e)" }, "Code") : null,
       h("button.button.quiet", { onclick: () => this.showSave(), title: "Save this panel (s)", "aria-haspopup": "menu" }, "Save"));
-    this.root = h("section.panel", { "aria-label": options.title, onpointerenter: () => { active = this; }, onfocusin: () => { active = this; } },
+    this.root = h("section.panel", { "aria-label": options.title, // it moved itself: a panel that comes under a pointer at rest was not chosen
+      onpointermove: () => { active = this; }, onfocusin: () => { active = this; } },
       h("header", this.title, this.#sub, this.tools), this.place);
     if (options.className) this.root.classList.add(...options.className.split(" "));
     this.sub(options.sub ?? "");
@@ -188,19 +192,32 @@ export class Panel {
   /** The drawing as an SVG document. */
   svg() {
     const { clientWidth: width, clientHeight: height } = this.place;
-    const s = new SvgSurface(width, height);
-    s.rect(0, 0, width, height, { fill: theme().panel });
-    this.options.draw(s, this.data, { width, height, theme: theme() });
-    return s.toString();
+    return this.#picture((head) => new SvgSurface(width, height, head)).toString();
   }
 
   async png(ratio = 3) {
     const { clientWidth: width, clientHeight: height } = this.place;
     const canvas = document.createElement("canvas");
-    const s = new CanvasSurface(canvas, width, height, ratio);
-    s.rect(0, 0, width, height, { fill: theme().panel });
-    this.options.draw(s, this.data, { width, height, theme: theme() });
+    this.#picture((head) => new CanvasSurface(canvas, width, height, ratio, head));
     return new Promise((resolve) => { canvas.toBlob(resolve, "image/png"); });
+  }
+
+  // the drawing below what it shows of what, in as many lines as that takes
+  #picture(make) {
+    const { clientWidth: width, clientHeight: height } = this.place;
+    const words = [document.title, this.title.textContent, this.#sub.textContent, decodeURI(location.pathname) + location.search].filter(Boolean).join(" · ");
+    const lines = [""];
+    const ruler = make(0);
+    for (const word of words.split(/(?<=[\s/?&,])/)) {
+      if (ruler.measure(lines.at(-1) + word) > width - 16 && lines.at(-1)) lines.push("");
+      lines[lines.length - 1] += word;
+    }
+    const head = 16 * lines.length + 8;
+    const s = make(head);
+    s.rect(0, -head, width, height + head, { fill: theme().panel });
+    lines.forEach((line, i) => s.text(line.trim(), 8, 16 * (i + 1) - head, { color: theme().muted }));
+    this.options.draw(s, this.data, { width, height, theme: theme() });
+    return s;
   }
 
   showSave() {

@@ -25,14 +25,15 @@ class Surface {
   }
 }
 
-/** Draws on a canvas of `width` × `height` CSS pixels. */
+/** Draws on a canvas of `width` × `height` CSS pixels, below a `head` that has negative y. */
 export class CanvasSurface extends Surface {
-  constructor(canvas, width, height, ratio = devicePixelRatio) {
+  constructor(canvas, width, height, ratio = devicePixelRatio, head = 0) {
     super();
     canvas.width = Math.round(width * ratio);
-    canvas.height = Math.round(height * ratio);
+    canvas.height = Math.round((height + head) * ratio);
     Object.assign(this, { width, height, ratio, c: canvas.getContext("2d") });
     this.c.scale(ratio, ratio);
+    this.c.translate(0, head);
   }
 
   #stroke({ color, width = 1, dash, alpha = 1 }) {
@@ -148,7 +149,8 @@ function bitmap(rgba, columns, rows) {
   return canvas;
 }
 
-const escape = (value) => String(value).replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)};`);
+// without what XML does not allow
+const escape = (value) => String(value).replace(/[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\u{10000}-\u{10ffff}]/gu, "").replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)};`);
 const r = (value) => String(Math.round(value * 100) / 100);
 
 /** Writes the same drawing as an SVG document. */
@@ -157,9 +159,9 @@ export class SvgSurface extends Surface {
   #clips = 0;
   #ruler = document.createElement("canvas").getContext("2d");
 
-  constructor(width, height) {
+  constructor(width, height, head = 0) {
     super();
-    Object.assign(this, { width, height, ratio: 2 });
+    Object.assign(this, { width, height, head, ratio: 2 });
   }
 
   #add(tag, attributes, content) {
@@ -229,6 +231,6 @@ export class SvgSurface extends Surface {
   }
 
   toString() {
-    return `<svg xmlns="http://www.w3.org/2000/svg" width="${this.width}" height="${this.height}" viewBox="0 0 ${this.width} ${this.height}" font-family='${FONT}'>\n${this.#parts.join("\n")}\n</svg>\n`;
+    return `<svg xmlns="http://www.w3.org/2000/svg" width="${this.width}" height="${this.height + this.head}" viewBox="0 ${-this.head} ${this.width} ${this.height + this.head}" font-family='${FONT}'>\n${this.#parts.join("\n")}\n</svg>\n`;
   }
 }

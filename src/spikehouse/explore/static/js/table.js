@@ -256,8 +256,8 @@ export class Grid {
   }
 }
 
-/** Sort row numbers by their values; missing ones come last in either direction. */
-export function sortRows(rows, values, descending = false) {
+// missing values come last in either direction
+function sortRows(rows, values, descending = false) {
   const sign = descending ? -1 : 1;
   const missing = (v) => v === null || v === undefined || v === "" || (typeof v === "number" && Number.isNaN(v));
   const [there, absent] = [[], []];

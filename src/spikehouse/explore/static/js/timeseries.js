@@ -6,8 +6,8 @@ import { Panel } from "./panel.js";
 
 let loading;
 
-/** uPlot, loaded when the first time series is shown. */
-export function loadUplot() {
+// loaded when the first time series is shown
+function loadUplot() {
   loading ??= new Promise((resolve, reject) => {
     document.head.append(
       h("link", { rel: "stylesheet", href: "/static/vendor/uplot/uPlot.min.css" }),

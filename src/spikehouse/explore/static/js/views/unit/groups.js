@@ -38,7 +38,7 @@ export function valueColors(parameter, labels) {
 }
 
 /** Viridis without its end that is as bright, or as dark, as the ground. */
-export const ramp = (share) => mapColor("viridis", theme().dark ? 0.35 + 0.65 * share : 0.8 * share);
+const ramp = (share) => mapColor("viridis", theme().dark ? 0.35 + 0.65 * share : 0.8 * share);
 
 const wheel = (turn) => `hsl(${Math.round(250 + 360 * turn) % 360}, ${theme().dark ? "58%, 66%" : "56%, 42%"})`;
 
