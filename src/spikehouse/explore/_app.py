@@ -13,7 +13,8 @@
 =========================================  ========================================================
 
 Header ``X-Notice``: a JSON list of sentences for the user (ASCII, other characters escaped);
-``X-Bytes-Read``: bytes that a streamed session read for this answer. An error is JSON
+``X-Bytes-Read``: bytes that a streamed session read for this answer; ``X-Version``: which version
+of the session's file it is of. An error is JSON
 ``{"message": …}``.
 """
 
@@ -24,7 +25,7 @@ import json
 import traceback
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import lru_cache, partial
 from http import HTTPStatus
 from pathlib import Path
@@ -174,6 +175,7 @@ class Application:
             # the page writes it into links that it copies, so that they open in another browser
             "token": self.token,
             "structures": await self.runner.run(request, _list_structures),
+            "filters": await self.runner.run(request, _list_filters),
         }
         return _send(json.dumps(facts), "application/json")
 
@@ -200,7 +202,9 @@ class Application:
 
     def _write_reading(self, key: str, n_bytes: int) -> dict[str, str]:
         is_streamed = self.sessions.is_streamed(key)
-        return {"X-Bytes-Read": str(n_bytes)} if is_streamed else {}
+        identity = self.sessions.identify(key)
+        version = {"X-Version": identity[1]} if identity else {}
+        return version | ({"X-Bytes-Read": str(n_bytes)} if is_streamed else {})
 
     async def describe_counts(self, request: Request) -> Response:
         """Send how far the counts of a session are."""
@@ -296,6 +300,12 @@ def _list_structures() -> dict[str, list[str]]:
 
     table = list_structures().reset_index()
     return {name: table[name].tolist() for name in ("acronym", "color", "name")}
+
+
+def _list_filters() -> dict[str, Any]:
+    from spikehouse.catalogue import UnitFilter
+
+    return asdict(UnitFilter())
 
 
 # what the frame of the page says of a session; an adapter may lack any of it

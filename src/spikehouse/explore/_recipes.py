@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Literal, get_args, get_origin
+from urllib.parse import unquote
 
 from spikehouse.errors import InvalidArgumentError, NotFoundError, describe_choices, describe_value
 from spikehouse.explore import recipes
@@ -152,7 +153,8 @@ def _parse(name: str, text: str, kind: Any) -> Any:  # noqa: ANN401 - a type, an
             )
         return values[text]
     if get_origin(kind) is tuple:
-        parts = text.split(",") if text else []
+        # commas within a part are escaped
+        parts = [unquote(part) for part in text.split(",")] if text else []
         inner = get_args(kind)
         if inner[-1] is ...:
             return tuple(_parse(name, part, inner[0]) for part in parts)

@@ -1,4 +1,5 @@
 import { h } from "./dom.js";
+import { writeList } from "./state.js";
 
 /** What the server answered instead of data. */
 export class ApiError extends Error {
@@ -12,9 +13,14 @@ const ARRAYS = {
   uint8: Uint8Array, uint16: Uint16Array, uint32: Uint32Array, bool: Uint8Array,
 };
 const KEPT_BYTES = 32e6;
-const kept = new Map();
+const kept = new Map(); // address → {value, notices, size}
+const asking = new Map(); // address → {controller, askers, answer}
+const versions = new Map(); // "/api/s/<key>/" → version of the session's file
 let keptBytes = 0;
 let pending = 0;
+
+/** Told the key of a session whose file is another one than at the last answer. */
+export const replaced = new Set();
 
 /** What streaming has read since the page was loaded, in bytes. */
 export const traffic = { bytes: 0, listeners: new Set() };
@@ -24,20 +30,43 @@ export function address(scope, recipe, params = {}, prefix = "/api/") {
   const query = new URLSearchParams();
   for (const [name, value] of Object.entries(params)) {
     if (value === null || value === undefined || value === "") continue;
-    query.set(name, ArrayBuffer.isView(value) || Array.isArray(value) ? Array.from(value).join(",") : String(value));
+    query.set(name, ArrayBuffer.isView(value) || Array.isArray(value) ? writeList(value) : String(value));
   }
   const text = query.toString().replaceAll("%2C", ",");
   return `${prefix}${scope}/${recipe}${text ? "?" + text : ""}`;
 }
 
-/** Ask for a value; equal questions are answered from memory. */
+/** Ask for a value; equal questions are answered from memory, and at the same time they are one. */
 export async function get(url, { signal, notice, keep = true } = {}) {
-  if (kept.has(url)) {
-    const entry = kept.get(url);
-    kept.delete(url);
-    kept.set(url, entry);
-    return entry.value;
+  const known = kept.get(url);
+  if (known) { kept.delete(url); kept.set(url, known); }
+  const { value, notices } = known ?? await share(url, signal, keep);
+  for (const words of notices) notice?.(words);
+  return value;
+}
+
+// a question ends when the last who asked it is gone
+function share(url, signal, keep) {
+  if (signal?.aborted) return Promise.reject(signal.reason);
+  let question = asking.get(url);
+  const end = () => { if (asking.get(url) === question) asking.delete(url); };
+  if (!question) {
+    question = { controller: new AbortController(), askers: 0 };
+    asking.set(url, question);
+    question.answer = ask(url, question.controller.signal, keep).finally(() => end());
   }
+  question.askers++;
+  return new Promise((resolve, reject) => {
+    const leave = () => {
+      reject(signal.reason);
+      if (!--question.askers) { end(); question.controller.abort(); }
+    };
+    signal?.addEventListener("abort", leave, { once: true });
+    question.answer.then(resolve, reject).finally(() => signal?.removeEventListener("abort", leave));
+  });
+}
+
+async function ask(url, signal, keep) {
   busy(1);
   try {
     let response;
@@ -50,15 +79,30 @@ export async function get(url, { signal, notice, keep = true } = {}) {
     if (!response.ok) throw new ApiError(await explain(response), response.status);
     const read = Number(response.headers.get("X-Bytes-Read") ?? 0);
     if (read) { traffic.bytes += read; traffic.listeners.forEach((tell) => tell(read, url)); }
-    for (const text of JSON.parse(response.headers.get("X-Notice") ?? "[]")) notice?.(text);
+    const notices = JSON.parse(response.headers.get("X-Notice") ?? "[]");
+    const isCurrent = compare(url, response.headers.get("X-Version"));
+    const kind = response.headers.get("Content-Type") ?? "";
     const buffer = await response.arrayBuffer();
-    const json = response.headers.get("Content-Type")?.startsWith("application/json");
-    const value = json ? JSON.parse(new TextDecoder().decode(buffer)) : decode(buffer);
-    if (keep) remember(url, value, buffer.byteLength);
-    return value;
+    const words = () => new TextDecoder().decode(buffer);
+    const value = kind.startsWith("text/") ? words() : kind.startsWith("application/json") ? JSON.parse(words()) : decode(buffer);
+    if (keep && isCurrent()) remember(url, { value, notices, size: buffer.byteLength });
+    return { value, notices };
   } finally {
     busy(-1);
   }
+}
+
+// Forget what was read from a file that has been replaced; returns whether an answer is still of the newest version.
+function compare(url, version) {
+  const scope = /^\/api\/s\/([^/]+)\//.exec(url)?.[0];
+  if (!scope || !version) return () => true;
+  const before = versions.get(scope);
+  versions.set(scope, version);
+  if (before && before !== version) {
+    forget(scope);
+    replaced.forEach((tell) => tell(decodeURIComponent(scope.split("/")[3])));
+  }
+  return () => versions.get(scope) === version;
 }
 
 /** Forget answers whose address holds a text. */
@@ -74,9 +118,9 @@ async function explain(response) {
   }
 }
 
-function remember(url, value, size) {
-  kept.set(url, { value, size });
-  keptBytes += size;
+function remember(url, answer) {
+  keptBytes += answer.size - (kept.get(url)?.size ?? 0);
+  kept.set(url, answer);
   for (const [old, entry] of kept) {
     if (keptBytes <= KEPT_BYTES || old === url) break;
     kept.delete(old);
@@ -84,8 +128,8 @@ function remember(url, value, size) {
   }
 }
 
-/** Read a container: the length of a JSON header, the header, then the arrays it speaks of. */
-export function decode(buffer) {
+// a container: the length of a JSON header, the header, then the arrays it speaks of
+function decode(buffer) {
   const length = new DataView(buffer).getUint32(0, true);
   const base = 4 + length;
   return revive(JSON.parse(new TextDecoder().decode(new Uint8Array(buffer, 4, length))), buffer, base);
@@ -104,8 +148,8 @@ function revive(node, buffer, base) {
   return Object.fromEntries(Object.entries(node).map(([name, value]) => [name, revive(value, buffer, base)]));
 }
 
-/** A table by columns; `index` names the column of ids. */
-export class Table {
+// a table by columns; `index` names the column of ids
+class Table {
   constructor(index, columns) { this.index = index; this.columns = columns; }
   get names() { return Object.keys(this.columns); }
   get length() { return this.names.length ? this.columns[this.names[0]].length : 0; }
@@ -118,7 +162,9 @@ export function toCsv(columns) {
   const names = Object.keys(columns);
   const quote = (value) => {
     if (value === null || value === undefined || (typeof value === "number" && Number.isNaN(value))) return "";
-    const text = String(value);
+    let text = String(value);
+    // a spreadsheet would run it
+    if (/^[=+\-@\t\r]/.test(text) && !/^[+-]?[\d.]+(e[+-]?\d+)?$/i.test(text)) text = `'${text}`;
     return /[",\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
   };
   const length = Math.max(0, ...names.map((name) => columns[name].length));

@@ -1,9 +1,10 @@
-import { ApiError, GONE, address, get, traffic } from "./api.js";
+import { ApiError, GONE, address, get, replaced, traffic } from "./api.js";
 import { formatBytes } from "./axes.js";
 import { setStructures } from "./colors.js";
 import { copyText } from "./code.js";
 import { fill, h, tip } from "./dom.js";
-import { activePanel, redrawAll } from "./panel.js";
+import { setDefaultFilters } from "./facets.js";
+import { activePanel, forgetActive, redrawAll } from "./panel.js";
 import { readState, writeState } from "./state.js";
 
 // name, path, label in the bar, key after g; a view is loaded when it is first opened
@@ -31,10 +32,10 @@ const main = document.getElementById("main");
 const notices = document.getElementById("notices");
 const sessions = new Map(); // key → facts
 const selections = new Map(); // key → {ids, label}
-const lastOf = JSON.parse(sessionStorage.getItem("last") ?? "{}"); // key → {probe, unit} seen last
+let lastOf = {}; // key → {probe, unit} seen last
 let tabs = JSON.parse(sessionStorage.getItem("tabs") ?? "[]");
 let page = null; // facts of the server
-let current = null; // {name, path, definition, state, handle, controller}
+let current = null; // {name, path, controller} and, once it is loaded, {definition, ctx, handle}
 let afterG = null;
 
 /** Tell the user something for a few seconds. */
@@ -75,29 +76,26 @@ async function show() {
   const target = match(location.pathname);
   tip(null);
   if (!target) return problem("There is no such page", `${location.pathname} is not an address of spikehouse.`);
-  if (current && current.name === target.name && JSON.stringify(current.path) === JSON.stringify(target.path)) {
-    const { state, ignored } = readState(current.definition.params ?? {}, new URLSearchParams(location.search));
-    warnIgnored(ignored);
-    current.state = Object.assign(current.ctx.state, state);
-    await current.handle?.update?.(current.state);
-    return drawFrame();
-  }
-  // to another unit of the session: a view that can move keeps its panels
-  if (current?.handle?.move && current.name === target.name && current.path.key === target.path.key) {
-    Object.assign(current.path, target.path);
-    remember(target.path);
-    const { state, ignored } = readState(current.definition.params ?? {}, new URLSearchParams(location.search));
-    warnIgnored(ignored);
-    Object.assign(current.ctx.state, state);
-    const session = current.ctx.session;
-    document.title = [current.definition.title?.(target.path, session), session?.title].filter(Boolean).join(" · ");
-    return current.handle.move();
-  }
-  leave();
-  const controller = new AbortController();
-  const mine = { ...target, controller };
-  current = mine;
+  let mine = current;
   try {
+    if (mine?.name === target.name && JSON.stringify(mine.path) === JSON.stringify(target.path)) {
+      // while it loads there is nothing to tell: its mount reads the query
+      if (!mine.ctx) return undefined;
+      const { v } = mine.ctx.state;
+      readQuery(mine);
+      if (mine.ctx.state.v !== v) forgetActive();
+      return await mine.handle?.update?.(mine.ctx.state);
+    }
+    // to another unit of the session: a view that can move keeps its panels
+    if (mine?.handle?.move && mine.name === target.name && mine.path.key === target.path.key) {
+      Object.assign(mine.path, target.path);
+      remember(target.path);
+      readQuery(mine);
+      setTitle(mine);
+      return await mine.handle.move();
+    }
+    leave();
+    mine = current = { ...target, controller: new AbortController() };
     const [{ view }, session] = await Promise.all([
       import(`./views/${target.name}.js`).catch((error) => { throw error instanceof TypeError ? new ApiError(GONE, 0) : error; }),
       target.path.key ? facts(target.path.key) : null,
@@ -105,17 +103,18 @@ async function show() {
     if (current !== mine) return undefined;
     if (session) openTab(target.path.key, session);
     remember(target.path);
-    const { state, ignored } = readState(view.params ?? {}, new URLSearchParams(location.search));
-    warnIgnored(ignored);
-    const title = view.title?.(target.path, session) ?? "";
-    document.title = [title, session?.title].filter(Boolean).join(" · ") || "spikehouse";
+    mine.definition = view;
+    mine.ctx = context(mine, session);
+    readQuery(mine);
+    setTitle(mine);
     const root = h("div", { className: `view ${target.name}` });
     fill(main, root);
-    Object.assign(mine, { definition: view, state });
-    mine.ctx = context(mine, session);
     drawFrame();
+    const query = location.search;
     mine.handle = await view.mount(root, mine.ctx);
     if (current !== mine) { mine.handle?.destroy?.(); return undefined; }
+    // the query changed while it was mounted
+    if (location.search !== query) await mine.handle?.update?.(mine.ctx.state);
     main.focus({ preventScroll: true });
   } catch (error) {
     if (current !== mine || error.name === "AbortError") return undefined;
@@ -131,19 +130,26 @@ function leave() {
   current = null;
 }
 
-function warnIgnored(ignored) {
+// take the state of a view from the address
+function readQuery(view) {
+  const { state, ignored } = readState(view.definition.params ?? {}, new URLSearchParams(location.search));
+  Object.assign(view.ctx.state, state);
   if (ignored.length) notice(`Ignored in this link: ${ignored.join(", ")}. It was made by another version, or mistyped.`);
+}
+
+function setTitle({ definition, path, ctx: { session } }) {
+  document.title = [definition.title?.(path, session), session?.title].filter(Boolean).join(" · ") || "spikehouse";
 }
 
 function context(mine, session) {
   const scope = mine.path.key ? `s/${encodeURIComponent(mine.path.key)}` : mine.name === "cohort" && mine.path.name ? `results/${encodeURIComponent(mine.path.name)}` : "survey";
   const key = mine.path.key ?? "";
   return {
-    path: mine.path, state: mine.state, session, page, notice, go,
+    path: mine.path, state: {}, session, page, notice, go,
     signal: mine.controller.signal,
     /** Change parameters of the link and tell the view. */
     set(patch, { replace = false } = {}) {
-      const next = { ...mine.state, ...patch };
+      const next = { ...mine.ctx.state, ...patch };
       const query = writeState(mine.definition.params ?? {}, next);
       return go(location.pathname + (query ? `?${query}` : ""), { replace });
     },
@@ -167,11 +173,14 @@ function context(mine, session) {
 function remember({ key, probe, unit }) {
   if (!key) return;
   lastOf[key] = { ...lastOf[key], ...(probe ? { probe } : {}), ...(unit ? { unit } : {}) };
-  sessionStorage.setItem("last", JSON.stringify(lastOf));
+  // another server on this port has other sessions under these keys
+  sessionStorage.setItem("last", JSON.stringify({ token: page.token, of: lastOf }));
 }
 
 function openTab(key, session) {
-  if (!tabs.some((tab) => tab.key === key)) tabs.push({ key, title: session.title });
+  const tab = tabs.find((one) => one.key === key);
+  if (tab) tab.title = session.title;
+  else tabs.push({ key, title: session.title });
   sessionStorage.setItem("tabs", JSON.stringify(tabs));
 }
 
@@ -216,10 +225,10 @@ function drawFrame() {
       tabs.map((tab) => h("a.tab", { href: `/s/${encodeURIComponent(tab.key)}`, "aria-current": tab.key === key ? "page" : null, onclick: follow }, tab.title,
         h("button.button.quiet", { "aria-label": `Close ${tab.title}`, title: "Close this tab (x)", style: { height: "20px", padding: "0 4px" }, onclick: (event) => { event.preventDefault(); event.stopPropagation(); closeTab(tab.key); } }, "×"))),
       h("span.space"),
-      h("span.small.muted", { id: "traffic", title: "Read off the server since this page was opened" }, traffic.bytes ? `${formatBytes(traffic.bytes)} read` : ""),
+      h("div.bar-end", h("span.small.muted", { id: "traffic", title: "Read off the server since this page was opened" }, traffic.bytes ? `${formatBytes(traffic.bytes)} read` : ""),
       h("button.button.quiet", { onclick: copyLink, title: "Copy the link of this view (c)" }, "Copy link"),
       h("button.button.quiet", { onclick: switchTheme, title: "Light or dark (t)" }, "Theme"),
-      h("button.button.quiet", { onclick: showHelp, title: "Keys (?)", "aria-label": "Help: all keys" }, "?")),
+      h("button.button.quiet", { onclick: showHelp, title: "Keys (?)", "aria-label": "Help: all keys" }, "?"))),
     key ? h("nav.bar.views", { "aria-label": "Views of this session" },
       views.map(([name, , label]) => h("a.tab", {
         href: ["probe", "unit"].includes(name) ? `/s/${encodeURIComponent(key)}` : `/s/${encodeURIComponent(key)}${name === "session" ? "" : `/${name}`}`,
@@ -227,6 +236,7 @@ function drawFrame() {
         onclick: (event) => { if (plainClick(event)) { event.preventDefault(); goView(name); } },
       }, label))) : null,
     busy);
+  for (const tab of top.querySelectorAll("[aria-current]")) tab.scrollIntoView({ block: "nearest", inline: "center" });
 }
 
 const plainClick = (event) => event.button === 0 && !event.metaKey && !event.ctrlKey && !event.shiftKey;
@@ -299,12 +309,21 @@ function onKey(event) {
     "]": () => tabs.length && go(`/s/${encodeURIComponent(tabs[(i + 1) % tabs.length].key)}`),
     x: () => key && closeTab(key),
     "/": () => main.querySelector("input[type=search]")?.focus(),
+    Escape: () => { const { v } = current?.definition?.params ?? {}; if (v && current.ctx.state.v !== v.initial) current.ctx.set({ v: v.initial }); },
   };
   if (Object.hasOwn(actions, event.key)) { used(); actions[event.key](); }
 }
 
 addEventListener("keydown", onKey);
 addEventListener("popstate", show);
+replaced.add((key) => {
+  for (const known of [sessions, selections]) known.delete(key);
+  delete lastOf[key];
+  if (current?.path.key !== key) return;
+  notice("The file of this session was replaced: it is shown anew.");
+  leave();
+  show();
+});
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redrawAll);
 traffic.listeners.add(() => { const box = document.getElementById("traffic"); if (box) box.textContent = `${formatBytes(traffic.bytes)} read`; });
 
@@ -312,6 +331,9 @@ async function start() {
   try {
     page = await get("/api/page", { keep: false });
     if (page.structures) setStructures(page.structures.acronym, page.structures.color, page.structures.name);
+    setDefaultFilters(page.filters);
+    const last = JSON.parse(sessionStorage.getItem("last") ?? "{}");
+    if (last.token === page.token) lastOf = last.of;
     tabs = tabs.filter(({ key }) => page.sessions.some((session) => session.key === key));
   } catch (error) {
     fill(main, h("p", { style: { margin: "96px auto", maxWidth: "560px", textAlign: "center" } }, error.message));

@@ -1,3 +1,4 @@
+import { get } from "./api.js";
 import { download, fill, h } from "./dom.js";
 
 /** Show the Python code that gives a panel's numbers. */
@@ -12,8 +13,7 @@ export async function showCode(url, title) {
   document.body.append(dialog);
   dialog.showModal();
   copy.focus();
-  const response = await fetch(url);
-  fill(code, response.ok ? await response.text() : (await response.json()).message);
+  fill(code, await get(url, { keep: false }).catch((error) => error.message));
 }
 
 /** Put text on the clipboard, also where the page may not use the clipboard itself. */

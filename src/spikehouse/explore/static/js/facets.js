@@ -3,13 +3,17 @@ import { structureStyle, theme } from "./colors.js";
 import { fill, h } from "./dom.js";
 import { CanvasSurface } from "./surface.js";
 
-/** The limits that units meet by default, as Python's UnitFilter has them. */
-export const DEFAULT_FILTERS = [
-  { key: "amplitude_cutoff", limit: "amplitude_cutoff:..0.1", words: "amplitude_cutoff ≤ 0.1", passes: (value) => value <= 0.1 },
-  { key: "presence_ratio", limit: "presence_ratio:0.95..", words: "presence_ratio ≥ 0.95", passes: (value) => value >= 0.95 },
-  { key: "isi_violations", limit: "isi_violations:..0.5", words: "isi_violations ≤ 0.5", passes: (value) => value <= 0.5 },
-  { key: "quality", words: "quality is good", passes: (value) => value === "good" },
-];
+/** The limits that units meet by default: {key, limit (as in a link), words, passes(value)}. */
+export let DEFAULT_FILTERS = [];
+
+/** Take them from the server: the fields of Python's UnitFilter. */
+export function setDefaultFilters({ filter_by_validity: isGood, ...fields }) {
+  const limits = Object.entries(fields).map(([name, limit]) => [/^(.*)_(maximum|minimum)$/.exec(name), limit]).filter(([found]) => found);
+  DEFAULT_FILTERS = limits.map(([[, key, end], limit]) => (end === "maximum"
+    ? { key, limit: `${key}:..${limit}`, words: `${key} ≤ ${limit}`, passes: (value) => value <= limit }
+    : { key, limit: `${key}:${limit}..`, words: `${key} ≥ ${limit}`, passes: (value) => value >= limit }));
+  if (isGood) DEFAULT_FILTERS.push({ key: "quality", words: "quality is good", passes: (value) => value === "good" });
+}
 
 /** A small square in a structure's colour and pattern. */
 export function swatch(acronym) {

@@ -27,8 +27,12 @@ export const range = (lo, hi, { min = -Infinity, max = Infinity } = {}) =>
 export const flag = (initial = false) =>
   parameter(initial, (raw) => ({ 1: true, true: true, 0: false, false: false })[raw], (value) => (value ? "1" : "0"));
 
+/** Several texts or numbers as one text; commas within them are escaped. */
+export const writeList = (values) => Array.from(values, (item) => String(item).replace(/[%,]/g, (c) => encodeURIComponent(c))).join(",");
+
 /** Several texts. */
-export const list = (initial = []) => parameter(initial, (raw) => (raw ? raw.split(",") : []), (value) => value.join(","));
+export const list = (initial = []) =>
+  parameter(initial, (raw) => (raw ? raw.split(",").map((item) => item.replaceAll("%2C", ",").replaceAll("%25", "%")) : []), writeList);
 
 function within(raw, min, max) {
   const value = raw.trim() === "" ? NaN : Number(raw);

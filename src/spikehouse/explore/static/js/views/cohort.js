@@ -10,7 +10,7 @@ const OF_AREAS = (n) => `r is over the means of ${n} areas; what holds 95 % of r
 
 /** Metrics over the whole survey, or the results of a function over its sessions. */
 export const view = {
-  path: "/cohort", name: "cohort", title: ({ name }) => (name ? `Results: ${name}` : "Cohort"),
+  title: ({ name }) => (name ? `Results: ${name}` : "Cohort"),
   params: { metric: text("firing_rate"), log: flag(false), column: text(""), by: text("ecephys_structure_acronym") },
   keys: [["j  k", "next or previous metric"], ["l", "logarithmic axis"]],
   async mount(root, ctx) {

@@ -21,7 +21,7 @@ const seconds = (s) => (s < 10 ? `${formatNumber(s, 2)} s` : s < 100 ? `${Math.r
 
 /** How well spikes tell what was shown. */
 export const view = {
-  path: "/s/:key/decoding", name: "decoding", title: () => "Decoding",
+  title: () => "Decoding",
   params: {
     stim: text(""), label: text(""), win: range(null), structures: list(), decoder: choice(Object.keys(DECODERS)),
     folds: choice(Object.keys(FOLDS)), shuffles: integer(20, { min: 1, max: 1000 }),

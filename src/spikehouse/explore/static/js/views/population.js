@@ -19,7 +19,7 @@ const spaced = (name) => name.replaceAll("_", " ");
 
 /** All units over time, with what happened meanwhile. */
 export const view = {
-  path: "/s/:key/population", name: "population", title: () => "Population",
+  title: () => "Population",
   params: {
     t: range(null), order: choice(Object.keys(ORDERS)), values: choice(Object.keys(VALUES)), lfp: integer(0, { min: 0 }), units: list(),
   },

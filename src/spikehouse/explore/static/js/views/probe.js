@@ -15,7 +15,7 @@ const CHANNEL_COLUMNS = [
 ];
 
 export const view = {
-  path: "/s/:key/p/:probe", name: "probe", title: (path) => `Probe ${path.probe}`,
+  title: (path) => `Probe ${path.probe}`,
   params: { metric: text("snr"), as: choice(["color", "size"]), unit: number(null, { min: 0 }), channels: flag() },
   keys: [["j  k", "next or previous unit, by depth"], ["Enter", "open the unit"], ["n  p", "next or previous probe"], ["h", "table of channels"]],
   async mount(root, ctx) {

@@ -9,7 +9,7 @@ import { TimeSeries } from "../timeseries.js";
 const LEFT = 56;
 
 export const view = {
-  path: "/s/:key", name: "session", title: () => "Session",
+  title: () => "Session",
   params: { t: range(null, null) },
   keys: [["Enter", "units of this session"], ["z", "the whole session"]],
   async mount(root, ctx) {

@@ -11,7 +11,7 @@ import { Grid } from "../table.js";
 const BAR = 20;
 
 export const view = {
-  path: "/", name: "survey", title: () => "Survey",
+  title: () => "Survey",
   params: { type: list(), genotype: list(), sex: list(), structure: list(), file: choice(["", "here", "remote"]), notes: flag(), q: text(), sort: text() },
   keys: [["j  k", "next or previous session"], ["Enter", "open the session"], ["/", "search"]],
   async mount(root, ctx) {

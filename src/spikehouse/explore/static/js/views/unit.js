@@ -19,12 +19,12 @@ const MOST_GROUPS = 200;
 const limits = { min: -60, max: 60 };
 
 export const view = {
-  path: "/s/:key/u/:unit", name: "unit", title: ({ unit }) => `Unit ${unit}`,
+  title: ({ unit }) => `Unit ${unit}`,
   params: {
     v: choice(PANELS), align: text(), event: choice(["onset", "offset"]), only: text(), by: text(), order: text("time"), color: text(),
     win: range(null, null, limits), bin: number(null, { min: 0.0005, max: 60 }), smooth: number(0, { min: 0, max: 10 }), also: text(),
   },
-  keys: [["j  k", "next or previous unit of the selection"], ["b", "group by the next parameter"], ["o", "order rows by the next column"], ["1 – 9", "enlarge a panel"], ["0", "window and bin as chosen for the stimulus"]],
+  keys: [["j  k", "next or previous unit of the selection"], ["b", "group by the next parameter"], ["o", "order rows by the next column"], ["1 – 9", "enlarge a panel"], ["Esc", "shrink it again"], ["0", "window and bin as chosen for the stimulus"]],
   async mount(root, ctx) {
     const unit = new UnitView(root, ctx);
     await unit.start();

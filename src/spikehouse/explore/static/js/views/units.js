@@ -17,7 +17,7 @@ const LIMIT = /^(\w+):(-?[\d.e+-]*)\.\.(-?[\d.e+-]*)$/;
 const NO_STRUCTURE = "none";
 
 export const view = {
-  path: "/s/:key/units", name: "units", title: () => "Units",
+  title: () => "Units",
   params: { q: text(), structure: list(), probe: list(), limits: list(), off: list(), columns: list(), ranges: list(), sort: text() },
   keys: [["j  k", "next or previous unit"], ["Enter", "open the unit"], ["/", "search"]],
   async mount(root, ctx) {
@@ -226,7 +226,7 @@ function mountTable(root, ctx, { units, described, filters }) {
 
   function save() {
     const columns = Object.fromEntries(grid.options.columns.map(({ key, values }) => [key, grid.order.map((row) => values[row])]));
-    download(`units_${ctx.path.key}.csv`, toCsv(columns), "text/csv");
+    download("table.csv", toCsv(columns), "text/csv");
   }
 
   function onKey(event) {
