@@ -107,13 +107,13 @@ class Tab:
         if response.status == 200 and length is not None:
             self.sizes[response.url] = int(length)
 
-    def open(self, path: str = "/", timeout: float = 30.0) -> Page:
+    def open(self, path: str = "/", timeout: float = 90.0) -> Page:
         """Open a view as a link with the token does, and wait until it is drawn."""
         joint = "&" if "?" in path else "?"
         self.page.goto(f"{self.server.base}{path}{joint}token={self.server.token}")
         return self.settle(timeout)
 
-    def settle(self, timeout: float = 30.0) -> Page:
+    def settle(self, timeout: float = 90.0) -> Page:
         """Wait until every question is answered and every panel drawn."""
         until = time.monotonic() + timeout
         calm = 0

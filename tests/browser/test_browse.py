@@ -19,8 +19,8 @@ IDS = (
 
 
 @pytest.fixture(scope="module")
-def session(small_survey):
-    with EcephysSession.from_nwb_path(small_survey.session_file(int(SESSION))) as opened:
+def session(survey):
+    with EcephysSession.from_nwb_path(survey.session_file(int(SESSION))) as opened:
         yield opened
 
 
@@ -35,9 +35,9 @@ def facet(tab, title: str, value: str):
 # ---- the survey
 
 
-def test_survey__counts_what_passes_and_keeps_its_filters_in_the_link(open_tab, small_survey):
+def test_survey__counts_what_passes_and_keeps_its_filters_in_the_link(open_tab, survey):
     tab = open_tab("/")
-    cache = EcephysProjectCache.from_demo(size="small", folder=small_survey.folder.parent)
+    cache = EcephysProjectCache.from_demo(size="tiny", folder=survey.folder.parent)
     sessions = cache.get_session_table()
     heading = tab.page.locator(".view-head .facts")
     assert f"{len(sessions)} of {len(sessions)} sessions" in heading.inner_text()
@@ -159,7 +159,7 @@ def test_units__a_click_on_a_heading_sorts_and_says_so(open_tab, session):
         assert rates.is_monotonic_decreasing == (direction == "descending")
 
 
-def test_units__without_the_filters_each_can_be_switched(open_tab, session, small_survey):
+def test_units__without_the_filters_each_can_be_switched(open_tab, session, survey):
     tab = open_tab(f"/s/{SESSION}/units")
     counts = session.count_filtered_units()["remaining_count"]
     tab.page.get_by_role("link", name=f"Open all {counts.iloc[0]} units").click()

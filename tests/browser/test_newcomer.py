@@ -35,15 +35,18 @@ def test_newcomer__finds_a_unit_and_takes_its_numbers_away(serve, open_tab, smal
     page.keyboard.type("VISp")
     tab.press("Escape")
     page.keyboard.press("Enter")
-    # on through the units, as quickly as maps come, to one that a Gaussian fits
+    # on through the units to one that a Gaussian fits
+    drawn = field.and_(page.locator("[aria-label^='Map of']"))
     fitted = field.and_(page.locator("[aria-label*='the fitted field is at']"))
-    field.and_(page.locator("[aria-label^='Map of']")).wait_for()
-    for _ in range(40):
+    drawn.wait_for()
+    for _ in range(30):
         if fitted.count():
             break
         page.keyboard.press("j")
-        page.wait_for_timeout(700)
-    fitted.wait_for()
+        # the map is asked for when the raster is there
+        page.wait_for_timeout(500)
+        drawn.wait_for()
+    assert fitted.count()
     # its responses to gratings by direction
     asked = []
     is_raster = re.compile(r"/api/s/\d+/raster\?").search

@@ -11,8 +11,8 @@ RASTER = "section.panel[aria-label*=Raster]"
 
 
 @pytest.fixture(scope="module")
-def session(small_survey):
-    with EcephysSession.from_nwb_path(small_survey.session_file(900000001)) as session:
+def session(survey):
+    with EcephysSession.from_nwb_path(survey.session_file(900000001)) as session:
         yield session
 
 
