@@ -6,10 +6,13 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
-import typer
+try:
+    import typer
 
-from spikehouse.cli import _analyze, _cache, _cohort, _explore, _files, _reproduce, _tables
-from spikehouse.cli._common import SIZES, plain_errors
+    from spikehouse.cli import _analyze, _cache, _cohort, _explore, _files, _reproduce, _tables
+    from spikehouse.cli._common import SIZES, plain_errors
+except KeyboardInterrupt:  # as in plain_errors, which is not there yet
+    raise SystemExit(130) from None
 
 app = typer.Typer(
     name="spikehouse",

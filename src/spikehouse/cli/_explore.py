@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import os
 import sys
+import tempfile
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import parse_qsl, urlencode, urlsplit
@@ -48,26 +50,40 @@ def explore(
         sessions, link = _read_target(target)
         # opened after the page is there: that takes a second, most of it for pandas
         open_once = functools.cache(lambda: open_cache(source, cache, host, size, offline=offline))
+        is_file = any(isinstance(one, str) for one in sessions)
+        has_survey = not is_file or bool(source or cache or host or offline)
         explorer = start(
             *sessions,
-            cache=open_once,
+            cache=open_once if has_survey else None,
             results=results or (),
             stream=stream,
-            source=_describe(source, size, offline=offline),
+            source=_describe(source, size, offline=offline) if has_survey else "",
             link=link,
             port=port,
         )
-        with explorer, contextlib.suppress(KeyboardInterrupt):
+        with explorer, contextlib.suppress(KeyboardInterrupt), tempfile.TemporaryDirectory() as own:
             # flushed, because scripts read the address from a pipe
             sys.stdout.write(f"spikehouse explore: {explorer.url}\n(Ctrl-C ends it)\n")
             sys.stdout.flush()
-            if not any(isinstance(one, str) for one in sessions):
+            if not is_file:
                 open_once()  # what is wrong with the options is said here
             if browser:
-                import webbrowser
-
-                webbrowser.open(explorer.url)
+                _open_browser(explorer.url, Path(own) / "open.html")
             explorer.wait()
+        # threads that still import or read would crash or delay the end of Python
+        sys.stdout.flush()
+        os._exit(0)
+
+
+def _open_browser(url: str, page: Path) -> None:
+    """Open an address that other users do not see, as they see the words of a command."""
+    import html
+    import webbrowser
+
+    page.touch(0o600)
+    address = html.escape(url)
+    page.write_text(f"<!doctype html><meta http-equiv=refresh content='0;url={address}'>")
+    webbrowser.open(page.as_uri())
 
 
 def _read_target(target: str | None) -> tuple[list[str | int], str | None]:

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Self
 from spikehouse.errors import CacheError, InvalidArgumentError
 
 if TYPE_CHECKING:
+    import asyncio
+
     from spikehouse.cache import EcephysProjectCache
     from spikehouse.explore._app import Explored
     from spikehouse.explore._recipes import Recipe
@@ -26,6 +28,10 @@ HOST = "127.0.0.1"
 PORT = 8045
 # ports that are tried from PORT on
 N_PORTS = 50
+# a browser has six at a time
+MOST_CONNECTIONS = 64
+# how long the end waits for each of two things
+END_S = 2.0
 
 
 def explore(
@@ -124,6 +130,7 @@ class Explorer:
 
     def __init__(self, explored: Explored, *, port: int | None = None) -> None:
         import uvicorn
+        from uvicorn.protocols.http.h11_impl import H11Protocol
 
         from spikehouse.explore._app import Application
         from spikehouse.explore._security import Guard
@@ -134,9 +141,21 @@ class Explorer:
         self.port: int = self._socket.getsockname()[1]
         self._application = Application(explored, find_recipe=_find_recipe, token=self._token)
         guard = Guard(self._application.make_asgi(), token=self._token, port=self.port)
+
+        # a user of this machine without the token could else take every connection
+        class Protocol(H11Protocol):
+            def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+                super().connection_made(transport)
+                if len(self.connections) > MOST_CONNECTIONS:
+                    others = (one for one in self.connections if one is not self)
+                    idle = (one for one in others if not one.cycle or one.cycle.response_complete)  # type: ignore[union-attr]
+                    ended = next(idle, self)
+                    self.connections.discard(ended)  # another one is chosen next
+                    ended.transport.abort()
+
         # no log of requests: addresses hold the token; what fails is printed by the application
         config = uvicorn.Config(
-            guard, http="h11", ws="none", loop="asyncio", lifespan="off", interface="asgi3",
+            guard, http=Protocol, ws="none", loop="asyncio", lifespan="off", interface="asgi3",
             log_config=None, log_level="critical", access_log=False, server_header=False,
             timeout_graceful_shutdown=1,
         )  # fmt: skip
@@ -163,9 +182,13 @@ class Explorer:
     def close(self) -> None:
         """End the server, and close the sessions that it opened."""
         self._server.should_exit = True
-        self._thread.join(5)
-        self._socket.close()
-        self._application.close()
+        # it may wait for a server or a file that does not answer
+        closing = threading.Thread(target=self._application.close, daemon=True)
+        self._thread.join(END_S)
+        closing.start()
+        closing.join(END_S)
+        # the thread uses the socket as long as it lives, and closes it
+        self._thread.join(END_S / 4)
 
     def __enter__(self) -> Self:
         return self

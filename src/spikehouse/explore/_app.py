@@ -20,11 +20,12 @@ of the session's file it is of. An error is JSON
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
 import traceback
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import lru_cache, partial
 from http import HTTPStatus
@@ -47,6 +48,7 @@ from spikehouse.errors import (
 )
 from spikehouse.explore._counts import Counts
 from spikehouse.explore._running import (
+    Answer,
     FailedError,
     GoneError,
     Runner,
@@ -55,6 +57,7 @@ from spikehouse.explore._running import (
     run_recipe,
     write_order,
 )
+from spikehouse.explore._security import is_page
 from spikehouse.explore._sessions import ALL, Sessions
 from spikehouse.transfer.byte_count import count_bytes
 
@@ -99,7 +102,8 @@ STATUSES: tuple[tuple[type[Exception], int], ...] = (
 # instead of what the library advises, which is for programs
 ADVICE = (
     "spikehouse explore takes --offline for what is in the cache folder, --cache for another "
-    "folder, and --source demo for simulated recordings"
+    "folder, and --source demo for simulated recordings; a link of another start of it needs the "
+    "--source (and --size) of that one"
 )
 OURS = "Something failed in spikehouse itself; the terminal that runs it says what."
 
@@ -157,27 +161,32 @@ class Application:
 
     async def give_file(self, request: Request) -> Response:
         """Send a file of the page."""
-        path = (STATIC / request.path_params["path"]).resolve()
-        if not path.is_relative_to(STATIC.resolve()) or not path.is_file():
-            raise NotFoundError("there is no such file")
-        return _send_file(path, request)
+        with contextlib.suppress(OSError):  # such as of a name that is too long
+            path = (STATIC / request.path_params["path"]).resolve()
+            if path.is_relative_to(STATIC.resolve()) and path.is_file():
+                return _send_file(path, request)
+        raise NotFoundError("there is no such file")
 
     async def describe_page(self, request: Request) -> Response:
         """Send what the frame of the page shows."""
-        facts = {
-            "version": __version__,
-            "sessions": self.sessions.list_known(),
-            "results": [{"name": name} for name in self.explored.results],
-            "has_survey": self.sessions.has_cache,
-            "source": self.explored.source,
-            "stream": self.sessions.stream,
-            "start_path": self.explored.start_path,
-            # the page writes it into links that it copies, so that they open in another browser
-            "token": self.token,
-            "structures": await self.runner.run(request, _list_structures),
-            "filters": await self.runner.run(request, _list_filters),
-        }
-        return _send(json.dumps(facts), "application/json")
+
+        def describe() -> str:
+            facts = {
+                "version": __version__,
+                "sessions": self.sessions.list_known(),
+                "results": [{"name": name} for name in self.explored.results],
+                "has_survey": self.sessions.has_cache,
+                "source": self.explored.source,
+                "stream": self.sessions.stream,
+                "start_path": self.explored.start_path,
+                # the page writes it into links that it copies: they open in another browser
+                "token": self.token,
+                "structures": _list_structures(),
+                "filters": _list_filters(),
+            }
+            return json.dumps(facts)
+
+        return _send(await self.runner.run(request, describe), "application/json")
 
     # ---- data
 
@@ -224,14 +233,17 @@ class Application:
         answer = None
         recipe, arguments, notices = await self.runner.run(request, partial(self._prepare, request))
         if recipe.is_heavy:
-            order = await self.runner.run(
-                request, partial(self._with_subject, request, write_order, recipe, arguments)
-            )
+            # a session goes there as its address
+            write = partial(write_order, recipe, arguments)
+            order = await self.runner.run(request, partial(self._with_subject, request, write))
             answer = await self.runner.run_apart(request, order) if order else None
         if answer is None:
-            answer = await self.runner.run(
-                request, partial(self._with_subject, request, run_recipe, recipe, arguments)
-            )
+
+            def compute(subject: Any) -> Answer:  # noqa: ANN401 - a session, a cache or a folder
+                known = key and self.counts.answer(key, subject, recipe.name, arguments)
+                return run_recipe(recipe, subject, arguments, known or None)
+
+            answer = await self.runner.run(request, partial(self._with_subject, request, compute))
         headers = _write_notices([*notices, *answer.notices])
         if key is not None:
             headers |= self._write_reading(key, answer.n_bytes)
@@ -254,23 +266,15 @@ class Application:
         recipe = self.find_recipe(kind, params["recipe"])
         return recipe, *recipe.parse(dict(request.query_params))
 
-    def _with_subject(
-        self,
-        request: Request,
-        act: Callable[[Recipe, object, Mapping[str, Any], dict[str, Any] | None], T],
-        recipe: Recipe,
-        arguments: Mapping[str, Any],
-    ) -> T:
+    def _with_subject(self, request: Request, act: Callable[[object], T]) -> T:
         """Do something with what a recipe is computed for."""
         params = request.path_params
         if "key" in params:
-            key = params["key"]
-            with self.sessions.use(key) as session:
-                known = self.counts.answer(key, session, recipe.name, arguments)
-                return act(recipe, session, arguments, known)
-        if "result" in params:
-            return act(recipe, self._find_results(params["result"]), arguments, None)
-        return act(recipe, self.sessions.cache, arguments, None)
+            with self.sessions.use(params["key"]) as session:
+                return act(session)
+        return act(
+            self._find_results(params["result"]) if "result" in params else self.sessions.cache
+        )
 
     def close(self) -> None:
         """Stop what is running, and close what was opened."""
@@ -359,7 +363,7 @@ def _send(content: str | bytes, kind: str, headers: dict[str, str] | None = None
     )
 
 
-def _send_file(path: Path, request: Request) -> Response:
+def _send_file(path: Path, request: Request, status: int = HTTPStatus.OK) -> Response:
     found = path.stat()
     # asked for every time, sent when it changed
     headers = {
@@ -376,19 +380,21 @@ def _send_file(path: Path, request: Request) -> Response:
         if "gzip" in request.headers.get("accept-encoding", ""):
             headers["Content-Encoding"] = "gzip"
             content = _compress(content)
-    return Response(content, media_type=kind, headers=headers)
+    return Response(content, status, headers, media_type=kind)
 
 
-def _explain(_: Request, error: Exception) -> Response:
+def _explain(request: Request, error: Exception) -> Response:
     """Say in one sentence what happened."""
     fitting = (status for kind, status in STATUSES if isinstance(error, kind))
     status, message = next(fitting, HTTPStatus.INTERNAL_SERVER_ERROR), str(error)
     if isinstance(error, SpikehouseError) and error.advice:
         message = f"{error.message}. {ADVICE}"
     elif isinstance(error, HTTPException):
+        if is_page(request.url.path):
+            return _send_file(STATIC / "index.html", request, HTTPStatus.NOT_FOUND)
         status, message = HTTPStatus(error.status_code), "There is nothing at this address."
     elif status == HTTPStatus.INTERNAL_SERVER_ERROR:
-        message = OURS
+        message = (isinstance(error, FailedError) and message) or OURS
         if not isinstance(error, FailedError):
             traceback.print_exception(error)
     body = json.dumps({"message": message})

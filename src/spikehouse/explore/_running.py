@@ -7,11 +7,13 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import ForkingPickler
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -31,6 +33,8 @@ N_THREADS = 4
 N_PROCESSES = 2
 LOOK_EVERY_S = 0.1
 IDLE_S = 300.0
+# how long the end waits for the start of a process, and for its end
+START_S = 1.5
 # what a new process is told is changed and changed back
 _starting = threading.Lock()
 MOST_NOTICES = 8
@@ -45,7 +49,7 @@ class GoneError(Exception):
 
 
 class FailedError(Exception):
-    """A recipe failed in a process, which printed the traceback."""
+    """A recipe failed in a process, which printed the traceback unless there is a message."""
 
 
 @dataclass(frozen=True)
@@ -166,8 +170,6 @@ class Runner:
                 if not asked.done():
                     raise GoneError
                 return _read(asked.result())
-            except (EOFError, OSError):
-                raise FailedError from None
             finally:
                 gone.cancel()
                 self._give_back(process, is_idle=asked.done() and not asked.exception())
@@ -176,19 +178,27 @@ class Runner:
 
     def warm_up(self) -> None:
         """Start a process before it is needed."""
-        if not self._idle and self._is_open:
-            self._keep(Process())
+        if not self._idle:
+            self._give_back(self._start(), is_idle=True)
 
     def _take(self) -> Process:
         with self._lock:
-            process = self._idle.pop() if self._idle else None
-        process = process or Process()
-        with self._lock:
-            if self._is_open:
+            while self._is_open and self._idle:
+                process = self._idle.pop()
                 self._busy.add(process)
-                return process
-        process.end()
-        raise GoneError
+                if process.is_alive():
+                    return process
+                self._busy.discard(process)
+                process.end()
+        return self._start()
+
+    def _start(self) -> Process:
+        with _starting:
+            if not self._is_open:
+                raise GoneError
+            process = Process()
+            self._busy.add(process)
+        return process
 
     def _give_back(self, process: Process, *, is_idle: bool) -> None:
         with self._lock:
@@ -224,7 +234,12 @@ class Runner:
         """End the processes; threads end after what they do."""
         with self._lock:
             self._is_open = False
+        # one that is being started would print how its start failed
+        is_ours = _starting.acquire(timeout=START_S)
+        with self._lock:
             processes = [*self._busy, *self._idle]
+        if is_ours:
+            _starting.release()
         for process in processes:
             process.end()
         self._threads.shutdown()
@@ -239,9 +254,7 @@ async def _wait_until_gone(request: Request) -> None:
 # ---- apart
 
 
-def write_order(
-    recipe: Recipe, subject: object, arguments: Mapping[str, Any], _: object = None
-) -> bytes | None:
+def write_order(recipe: Recipe, arguments: Mapping[str, Any], subject: object) -> bytes | None:
     """Write what a process runs; None if the subject cannot go there."""
     # a session goes as its address, and is opened again
     try:
@@ -259,23 +272,52 @@ class Process:
         context = multiprocessing.get_context("spawn")
         self._here, there = context.Pipe()
         self._process = context.Process(target=_serve, args=(there,), daemon=True)
-        with _starting, hide_script():
+        with hide_script(), _without_ctrl_c():
             self._process.start()
         self.n_asked = 0
+        self._ending = threading.Lock()
         there.close()
+
+    def is_alive(self) -> bool:
+        """Return whether it was not ended, as it is from outside when memory is short."""
+        return self._process.is_alive()
 
     def ask(self, order: bytes) -> tuple[str, Any]:
         """Run a recipe, and return what came of it."""
         self.n_asked += 1
-        self._here.send_bytes(order)
-        reply: tuple[str, Any] = self._here.recv()
+        try:
+            self._here.send_bytes(order)
+            reply: tuple[str, Any] = self._here.recv()
+        except (EOFError, OSError):
+            self._process.join(START_S)
+            raise FailedError(
+                f"The process that computed this was ended (exit code {self._process.exitcode}), "
+                "probably for lack of memory: close what else needs much, and ask again."
+            ) from None
         return reply
 
     def end(self) -> None:
         """End the process, whatever it does."""
-        self._process.kill()
-        self._process.join()
-        self._here.close()
+        with self._ending:  # once, whoever comes first
+            if not self._here.closed:
+                self._process.kill()
+                self._process.join(START_S)
+                self._here.close()
+
+
+@contextlib.contextmanager
+def _without_ctrl_c() -> Iterator[None]:
+    """Have processes that start here not hear Ctrl-C, which is for this one."""
+    if sys.platform == "win32":
+        yield
+        return
+    # starting that one, as the first process does, would unblock the signal
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _read(reply: tuple[str, Any]) -> Answer | None:
@@ -291,7 +333,7 @@ def _read(reply: tuple[str, Any]) -> Answer | None:
 
 def _serve(there: Connection) -> None:
     """Run what comes, until the process that sends it ends."""
-    # Ctrl-C is for the process that started this one
+    # as _without_ctrl_c, for Windows
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     # imported before it is needed

@@ -94,10 +94,10 @@ class Guard:
             # a path that begins with two slashes would lead to another host
             target = quote("/" + path.lstrip("/")) + (f"?{rest}" if rest else "")
             return self._give_cookie(target, is_foreign=is_foreign)
-        cookies = "; ".join(given.get("cookie", ())).split(";")
-        name = f"spikehouse-{self.port}="
-        if any(self._is_token(c.strip().removeprefix(name)) for c in cookies):
-            return None
+        for cookie in "; ".join(given.get("cookie", ())).split(";"):
+            name, _, value = cookie.strip().partition("=")
+            if name == f"spikehouse-{self.port}" and self._is_token(value):
+                return None
         return _refuse(path, 403, NO_TOKEN)
 
     def _is_token(self, given: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import re
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
@@ -12,7 +13,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spikehouse.errors import NotFoundError, SessionNotFoundError, describe_choices, printable
+from spikehouse.errors import (
+    NotFoundError,
+    SessionNotFoundError,
+    describe_choices,
+    describe_value,
+    printable,
+)
 
 if TYPE_CHECKING:
     from spikehouse.cache import EcephysProjectCache
@@ -101,15 +108,17 @@ class Sessions:
         self._open_cache = open_cache
         self._cache: EcephysProjectCache | None = None
         self._entries: dict[str, _Entry] = {}
-        self._lock = threading.RLock()
+        # held for a moment only; what can take long has a lock of its own
+        self._lock = threading.Lock()
+        self._cache_lock = threading.Lock()
         self._clock = itertools.count(1)
 
     @property
     def cache(self) -> EcephysProjectCache:
         """The project cache, opened when it is first needed."""
-        with self._lock:
-            if self._open_cache is None:
-                raise NotFoundError("there is no survey here: only files were opened")
+        if self._open_cache is None:
+            raise NotFoundError("there is no survey here: only files were opened")
+        with self._cache_lock:
             if self._cache is None:
                 self._cache = self._open_cache()
             return self._cache
@@ -214,7 +223,7 @@ class Sessions:
 
     def is_streamed(self, key: str) -> bool:
         """Return whether a session is read from a server."""
-        session = self._find(key).session
+        session = getattr(self._entries.get(key), "session", None)
         return "://" in str(getattr(session and session.api, "path", ""))
 
     def identify(self, key: str) -> tuple[str, str] | None:
@@ -254,36 +263,38 @@ class Sessions:
         with self._lock:
             if key in self._entries:
                 return self._entries[key]
-            # keys are what str(int) gives: no +1, no 0x, no other digits
-            if self.has_cache and key.isascii() and key.isdigit() and str(int(key)) == key:
-                # put among the others when it could be opened: a wrong id is forgotten
-                self.cache.is_cached(int(key))
-                return self._entries.setdefault(key, self._plan(int(key), key, {}))
-            if key.endswith(ALL) and not key.removesuffix(ALL).endswith(ALL):
-                filtered = self._find(key.removesuffix(ALL))
-                if filtered.plan is None:
-                    raise NotFoundError(
-                        f"session {filtered.title} was opened in Python, and has the units of its "
-                        "filters: open it there without them (filter_by_validity=False, …)"
-                    )
-                return self._entries.setdefault(key, filtered.plan(key, NO_FILTERS))
+        # keys are what str(int) gives: no +1, no 0x, no other digits
+        if self.has_cache and re.fullmatch("0|[1-9][0-9]{0,17}", key):
+            # put among the others when it could be opened: a wrong id is forgotten
+            self.cache.is_cached(int(key))
+            entry = self._plan(int(key), key, {})
+        elif key.endswith(ALL) and not key.removesuffix(ALL).endswith(ALL):
+            filtered = self._find(key.removesuffix(ALL))
+            if filtered.plan is None:
+                raise NotFoundError(
+                    f"session {filtered.title} was opened in Python, and has the units of its "
+                    "filters: open it there without them (filter_by_validity=False, …)"
+                )
+            entry = filtered.plan(key, NO_FILTERS)
+        else:
             raise SessionNotFoundError(
-                f"there is no session {key!r} here: {describe_choices(key, self._entries)}"
+                f"there is no session {describe_value(key)} here: "
+                f"{describe_choices(key, self._entries)}"
             )
+        with self._lock:
+            return self._entries.setdefault(key, entry)
 
     def _close_idle(self) -> None:
         with self._lock:
             ours = [e for e in self._entries.values() if e.open is not None and e.session]
-            for entry in sorted(ours, key=lambda entry: entry.used)[
-                : max(len(ours) - MOST_OPEN, 0)
-            ]:
-                # a session that is in use, or is being opened, is not idle
-                if entry.lock.acquire(blocking=False):
-                    try:
-                        if not entry.n_users:
-                            entry.close()
-                    finally:
-                        entry.lock.release()
+        for entry in sorted(ours, key=lambda entry: entry.used)[: max(len(ours) - MOST_OPEN, 0)]:
+            # a session that is in use, or is being opened, is not idle
+            if entry.lock.acquire(blocking=False):
+                try:
+                    if not entry.n_users:
+                        entry.close()
+                finally:
+                    entry.lock.release()
 
     def close(self) -> None:
         """Close what was opened here."""

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
+import json
 import os
 import re
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -120,6 +123,27 @@ def test_explorer__a_session_that_is_closed_meanwhile(session_path):
         assert b"was closed" in page.body
 
 
+def test_explorer__connections_that_ask_nothing_keep_nobody_out(session_path):
+    with explore.explore(session_path, port=0) as explorer, contextlib.ExitStack() as opened:
+        for _ in range(3 * explore.MOST_CONNECTIONS):
+            opened.enter_context(socket.create_connection(("127.0.0.1", explorer.port)))
+        with Page(explorer.url) as page:
+            assert page.get("/api/page").status == 200
+        assert len(explorer._server.server_state.connections) <= explore.MOST_CONNECTIONS
+
+
+def test_explorer__ends_while_the_survey_is_opened(session_path):
+    is_open = threading.Event()
+    explorer = explore.explore(session_path, cache=lambda: is_open.wait(60), port=0)
+    with Page(explorer.url) as page:
+        page.connection.request("GET", "/api/survey/sessions", headers=page.headers)
+        time.sleep(0.5)
+        began = time.monotonic()
+        explorer.close()
+        assert time.monotonic() - began < 5
+    is_open.set()
+
+
 def test_explore__results(tmp_path):
     for place in ("a/run", "b/run"):
         (tmp_path / place).mkdir(parents=True)
@@ -196,6 +220,16 @@ def test_read_target__a_link_leads_nowhere_else():
         _explore._read_target("http://127.0.0.1:8045//evil.example/")
 
 
+def test_open_browser__other_users_do_not_see_the_token(tmp_path, monkeypatch):
+    opened = []
+    monkeypatch.setattr("webbrowser.open", opened.append)
+    page = tmp_path / "open.html"
+    _explore._open_browser("http://127.0.0.1:1/s/1?a=1&token=secret", page)
+    assert opened == [page.as_uri()]
+    assert "url=http://127.0.0.1:1/s/1?a=1&amp;token=secret'" in page.read_text()
+    assert os.name == "nt" or page.stat().st_mode & 0o777 == 0o600
+
+
 @pytest.fixture
 def command(survey):
     """Start the command, and give the process and its page."""
@@ -221,7 +255,32 @@ DECODING = "stimulus=drifting_gratings&label=orientation"
 DEMO = ("--source", "demo", "--size", "tiny", "--no-browser", "--port", "0")
 
 
-def test_command__serves_until_ctrl_c(command):
+def test_command__a_file_alone_has_no_survey(command, session_path):
+    process, url = command(str(session_path), "--no-browser", "--port", "0")
+    with Page(url) as page:
+        page.get("/api/page")
+        facts = json.loads(page.body)
+        assert (facts["has_survey"], facts["source"]) == (False, "")
+        assert page.get("/api/s/791319847/facts").status == 404
+        page.connection.request(
+            "GET", f"/api/s/file-1/decode_confusion?{DECODING}", headers=page.headers
+        )
+        # while a process is being started
+        time.sleep(0.7)
+        os.killpg(process.pid, signal.SIGINT)
+        _, err = process.communicate(timeout=10)
+    assert (process.returncode, err) == (0, "")
+
+
+def test_command__ctrl_c_while_it_is_imported(tmp_path):
+    (tmp_path / "typer.py").write_text("raise KeyboardInterrupt")
+    code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import spikehouse.cli"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (130, "")
+
+
+def test_command__serves_until_ctrl_c(command, survey):
+    survey.session_file(900000002)  # its progress would be printed
     process, url = command("900000002", *DEMO)
     with Page(url) as page:
         assert page.path == "/s/900000002"

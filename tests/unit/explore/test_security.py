@@ -88,7 +88,13 @@ def test_guard__without_a_cookie_says_where_to_begin(stranger, path):
 
 @pytest.mark.parametrize(
     "cookie",
-    [f"spikehouse-{PORT}=guess", "spikehouse-8046=" + TOKEN, f"spikehouse-{PORT}=", f"x={TOKEN}"],
+    [
+        f"spikehouse-{PORT}=guess",
+        "spikehouse-8046=" + TOKEN,
+        f"spikehouse-{PORT}=",
+        f"x={TOKEN}",
+        TOKEN,
+    ],
 )
 def test_guard__knows_its_own_cookie(stranger, cookie):
     assert stranger.get("/api/page", headers={"Cookie": cookie}).status_code == 403
@@ -162,6 +168,17 @@ def test_guard__every_answer_has_the_headers(client, path, headers):
     assert {name: answer.headers[name] for name in HEADERS} == HEADERS
     assert "access-control-allow-origin" not in answer.headers
     assert answer.headers["cache-control"] in ("no-store", "no-cache")
+
+
+def test_answer__a_mistyped_path_gets_the_page(client):
+    for path in ("/foo", "/s/1/probes"):
+        answer = client.get(path)
+        assert (answer.status_code, answer.headers["content-type"]) == (
+            404,
+            "text/html; charset=utf-8",
+        )
+        assert "js/app.js" in answer.text
+    assert client.get("/api/foo").json() == {"message": "There is nothing at this address."}
 
 
 def test_guard__allows_no_script_of_others():

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
+import threading
 import time
 
 import h5py
+import pandas as pd
 import pytest
 
 from spikehouse import EcephysProjectCache, EcephysSession, __version__
@@ -107,6 +109,7 @@ def test_answer__advice_is_for_the_page(serve, tmp_path):
     message = serve(Sessions(lambda: cache)).get("/api/survey/sessions").json()["message"]
     assert "sessions.csv is not in the cache folder" in message
     assert "--offline" in message
+    assert "needs the --source (and --size) of that one" in message
     assert "EcephysProjectCache" not in message
 
 
@@ -224,11 +227,69 @@ def test_page__lists_what_is_there(serve, cache, tmp_path):
         ("/api/survey/raster", 404, "there is no view 'raster' here"),
         ("/api/results/x/results_overview", 404, "there are no results 'x'"),
         ("/code/s/1/raster?unit_id=1&bin=x", 400, "bin='x' is not valid"),
+        ("/static/" + "a" * 300, 404, "there is no such file"),
+        ("/api/s/" + "1" * 5000 + "/facts", 404, "there is no session"),
+        ("/api/s/900000001/selected_units?limits=unit_id:x..2", 400, "is not a limit"),
+        (
+            "/api/s/900000001/selected_units?limits=ecephys_structure_acronym:1..2",
+            400,
+            "ecephys_structure_acronym is not a number",
+        ),
     ],
 )
 def test_answer__says_what_is_wrong(serve, cache, path, status, message):
     answer = serve(Sessions(lambda: cache)).get(path)
     assert (answer.status_code, message in answer.json()["message"]) == (status, True), answer.text
+
+
+@pytest.mark.parametrize("query", ["limits=unit_id:1..2", "sort=-"])
+def test_selected_units__odd_queries_are_answered(serve, cache, query):
+    answer = serve(Sessions(lambda: cache)).get(f"/api/s/900000001/selected_units?{query}")
+    assert answer.status_code == 200, answer.text
+
+
+@pytest.mark.parametrize("content", [b"PAR1junk", pd.DataFrame({"a": [1]}), pd.DataFrame()])
+def test_results__of_strangers(serve, tmp_path, content):
+    path = tmp_path / "results.parquet"
+    path.write_bytes(content) if isinstance(content, bytes) else content.to_parquet(path)
+    answer = serve(results={"r": tmp_path}).get("/api/results/r/results_overview")
+    assert (answer.status_code, str(path) in answer.json()["message"]) == (422, True), answer.text
+
+
+def test_answer__while_the_survey_is_opened(serve, session_path):
+    is_open = threading.Event()
+
+    def open_cache():
+        is_open.wait(60)
+        raise NotFoundError("no survey")
+
+    sessions = Sessions(open_cache)
+    sessions.add(session_path)
+    client = serve(sessions)
+    waiting = [
+        threading.Thread(target=client.get, args=(f"/api/{path}",))
+        for path in ("survey/sessions", "s/1/facts")
+    ]
+    for thread in waiting:
+        thread.start()
+    for path in ("/api/page", "/api/s/file-1/facts", "/static/js/app.js"):
+        assert client.get(path).status_code == 200
+    assert all(thread.is_alive() for thread in waiting)
+    is_open.set()
+    for thread in waiting:
+        thread.join(20)
+
+
+def test_counts__of_a_streamed_file_without_rates(serve, copied, monkeypatch):
+    with h5py.File(copied, "r+") as file:
+        del file["units/firing_rate"]
+        names = [name for name in file["units"].attrs["colnames"] if name != "firing_rate"]
+        file["units"].attrs["colnames"] = names
+    sessions = Sessions()
+    sessions.add(copied)
+    monkeypatch.setattr(sessions, "is_streamed", lambda _: True)
+    answer = serve(sessions).get("/api/s/file-1/counts")
+    assert (answer.status_code, answer.json()["n_bytes"]) == (200, None)
 
 
 def test_answer__a_file_that_is_gone(serve, copied):

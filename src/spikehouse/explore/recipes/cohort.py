@@ -15,7 +15,7 @@ from spikehouse.analysis import (
 )
 from spikehouse.cohort import CohortRun
 from spikehouse.demo.sessions import SESSIONS
-from spikehouse.errors import NotFoundError, describe_choices
+from spikehouse.errors import InvalidFileError, NotFoundError, describe_choices
 from spikehouse.reproduce import compare_tables
 from spikehouse.schema import METRICS, UNITS
 
@@ -160,8 +160,14 @@ def published_values(cache: EcephysProjectCache, *, study: str = "siegle2021") -
 
 def results_overview(results: Path) -> dict[str, Any]:
     """Describe a folder of results: its sessions, failures, and columns to look at."""
-    if (Path(results) / "results.parquet").exists():
-        values = pd.read_parquet(Path(results) / "results.parquet")
+    path = Path(results) / "results.parquet"
+    if path.exists():
+        try:
+            values = pd.read_parquet(path)
+        except (OSError, ValueError) as error:
+            raise InvalidFileError(f"{path} cannot be read: {error}") from None
+        if "study" not in values or values.empty:
+            raise InvalidFileError(f"{path} names no study: spikehouse reproduce did not write it")
         return {"kind": "reproduction", "study": values["study"].iloc[0], "values": values}
     run = CohortRun(results)
     facts, records, failures = run.facts, run.records, run.failures

@@ -28,7 +28,8 @@ def selected_units(
 ) -> dict[str, Any]:
     """List the units that pass limits such as "snr:2..5", sorted by a column ("-snr": falling)."""
     ends = [_read_limit(limit) for limit in limits]
-    needed = {*(name for name, *_ in ends), *filter(None, [sort.removeprefix("-")])}
+    order = sort.removeprefix("-")
+    needed = {*(name for name, *_ in ends), *filter(None, [order])}
     table = session.units
     if not needed <= {table.index.name, *table}:
         table = session.units_with_metrics
@@ -44,13 +45,16 @@ def selected_units(
     if probes:
         kept &= table["probe_description"].isin(probes)
     for name, low, high in ends:
-        kept &= table[name].between(low, high)
+        values = table[name] if name in table else table.index.to_series()
+        if not pd.api.types.is_numeric_dtype(values):
+            raise InvalidArgumentError(f"{name} is not a number, so it has no limits")
+        kept &= values.between(low, high)
     # without the column, every unit of the session is good
     if good and "quality" in table:
         kept &= table["quality"] == "good"
     table = table[kept]
-    if sort:
-        table = table.sort_values(sort.removeprefix("-"), ascending=sort[0] != "-", kind="stable")
+    if order:
+        table = table.sort_values(order, ascending=order == sort, kind="stable")
     return {"units": table}
 
 
