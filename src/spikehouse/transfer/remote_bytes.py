@@ -10,7 +10,7 @@ import weakref
 import zlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
-from concurrent.futures import CancelledError, Future
+from concurrent.futures import CancelledError, Future, wait
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -42,6 +42,7 @@ log = logging.getLogger(__name__)
 # long reads are done in segments, which bounds memory
 _SEGMENT_BYTES = 32 << 20
 _HOUR_S = 3600.0
+_TICK_S = 0.5
 # bytes of a request, and the offset of the first
 _Fetched: TypeAlias = tuple[int, bytes]
 
@@ -325,6 +326,11 @@ class RemoteBytes:
                     own = self._submit(missing, is_metadata=is_metadata)
             for future in waiting | own:
                 try:
+                    # closing ends the wait for a server that does not answer
+                    while not wait([future], _TICK_S).done and self.is_open:
+                        pass
+                    if not future.done():
+                        raise CancelledError
                     start, content = future.result()
                 except CancelledError:
                     raise InvalidArgumentError(f"{self.url} was closed while it was read") from None

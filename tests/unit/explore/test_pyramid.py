@@ -385,3 +385,22 @@ def test_counts__of_a_server_that_tells_no_version_are_not_kept(
         key = sessions.add(server.url("/s.nwb"))
         assert _build(serve(sessions), key)["state"] == "failed"
     assert not (in_folder / "counts").exists()
+
+
+def test_counts__closing_does_not_wait_for_a_server_that_does_not_answer(
+    serve: Callable[..., TestClient], session_path: Path, in_folder: Path
+) -> None:
+    with FileServer() as server:
+        server.routes["/s.nwb"] = session_path.read_bytes()
+        sessions = Sessions()
+        key = sessions.add(server.url("/s.nwb"))
+        client = serve(sessions)
+        assert client.get(f"/api/s/{key}/counts").json()["state"] == "absent"
+        server.misbehave(Behaviour(delay_s=20))
+        assert client.get(f"/api/s/{key}/counts?build=1").json()["state"] == "building"
+        # by now it waits, inside of HDF5
+        time.sleep(0.5)
+        begun = time.monotonic()
+        sessions.close()
+        assert time.monotonic() - begun < 10
+    assert not list((in_folder / "counts").glob("*.counts"))
