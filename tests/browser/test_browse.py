@@ -144,6 +144,22 @@ def test_units__the_selection_is_what_the_unit_view_goes_through(open_tab, sessi
     assert urlsplit(tab.page.url).path == f"/s/{SESSION}/u/{order[0]}"
     tab.press("j")
     assert urlsplit(tab.page.url).path == f"/s/{SESSION}/u/{order[1]}"
+    # the link has the selection, which a reload of the page has only from there
+    tab.page.reload()
+    tab.settle()
+    assert f"2 of {len(order)}" in tab.page.inner_text(".unit-steps")
+    tab.press("j")
+    assert urlsplit(tab.page.url).path == f"/s/{SESSION}/u/{order[2]}"
+
+
+def test_units__are_filtered_by_published_metrics(open_tab):
+    tab = open_tab(f"/s/{SESSION}/units")
+    tab.page.get_by_label("Filter by another column").select_option("area_rf")
+    tab.page.get_by_label("area_rf, at least").fill("1e9")
+    tab.page.get_by_label("area_rf, at least").press("Enter")
+    tab.settle()
+    assert query(tab)["limits"] == ["area_rf:1000000000.."]
+    assert tab.page.inner_text(".selection").startswith("0 of")
 
 
 def test_units__a_click_on_a_heading_sorts_and_says_so(open_tab, session):
@@ -201,7 +217,7 @@ def test_units__chosen_columns_are_in_the_link(open_tab, session):
     dialog.get_by_role("checkbox", name="d_prime").check()
     dialog.get_by_role("button", name="Done").click()
     tab.settle()
-    assert set(tab.page.evaluate(heads)) == {"unit", "snr", "max_drift", "d_prime"}
+    assert tab.page.evaluate(heads) == ["unit", "snr", "max_drift", "d_prime"]
 
 
 def test_table__of_100_000_rows_holds_only_those_in_sight(open_tab):

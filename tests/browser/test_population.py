@@ -170,6 +170,8 @@ def test_decoding__is_that_of_the_library(open_tab, session):
     domain = shown["start_time"].to_numpy()[:, None] + [0, 0.2]
     counts = count_spikes(session, session.units.index, domain)[:, 0]
     found = decode(counts, shown["orientation"].to_numpy(), estimator="poisson-naive-bayes")
+    # the others wait until the user says so
+    assert tab.page.get_by_role("button", name="Run", exact=True).count() == 4
     said = tab.page.locator(".confusion .sub").inner_text()
     assert float(said.split()[0]) == pytest.approx(100 * found.mean_accuracy, abs=0.06)
 
@@ -204,9 +206,13 @@ def test_cohort__says_what_is_simulated_and_what_r_is_of(open_tab):
 
 def test_cohort__published_values_have_verdicts(open_tab):
     tab = open_tab("/cohort")
+    # a comparison of simulated units is made when asked for, and judges nothing
+    assert not tab.page.locator(".verdicts").count()
+    tab.page.get_by_role("button", name="Compute from the tables here").click()
     tab.page.locator(".verdicts").wait_for()
     # of so few units hardly anything is
     assert "not computed" in tab.page.locator(".verdicts").inner_text()
+    assert not tab.page.locator(".verdict.good, .verdict.bad").count()
 
 
 def test_results__have_runs_failures_and_distributions(open_tab, views):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,13 +13,14 @@ import pytest
 
 from spikehouse import EcephysProjectCache
 from spikehouse.demo import Survey
-from spikehouse.errors import CacheError, NotFoundError
+from spikehouse.errors import CacheError, InvalidArgumentError, NotFoundError
 from spikehouse.explore.recipes.cohort import (
     list_metrics,
     metric_by_area,
     metric_hierarchy,
     published_values,
     results_distribution,
+    results_over_time,
     results_overview,
 )
 from spikehouse.reproduce import reproduce
@@ -46,6 +49,26 @@ def test_list_metrics__have_a_meaning_and_are_numbers(cache: EcephysProjectCache
     # a released analysis metric, and a column of ids
     assert "g_osi_dg" in metrics.index
     assert "ecephys_channel_id" not in metrics.index
+    # names and places, whose mean says nothing
+    nameless = ["pref_image_ns", "ecephys_structure_id", "cluster_id", "probe_vertical_position"]
+    assert not metrics.index.intersection(nameless).size
+    circular = metrics.index[metrics["is_circular"]]
+    assert set(circular) <= {"pref_ori_dg", "pref_ori_sg", "pref_phase_sg", "pref_dir_dm"}
+    assert "pref_ori_dg" in circular
+
+
+def test_metric_by_area__has_no_mean_of_what_is_circular(cache: EcephysProjectCache) -> None:
+    found = metric_by_area(cache, metric="pref_ori_sg", min_units=1)
+    assert list(found["areas"]) == ["n_units", "n_sessions", "n_outside"]
+    assert not len(found["sessions"])
+    assert found["edges"][[0, -1]].tolist() == [0, 180]
+    assert found["counts"].sum() == found["areas"]["n_units"].sum()
+    with pytest.raises(InvalidArgumentError, match="180 is 0 again"):
+        metric_hierarchy(cache, metric="pref_ori_sg")
+    with pytest.raises(InvalidArgumentError, match="no logarithm"):
+        metric_by_area(cache, metric="pref_ori_sg", log=True)
+    with pytest.raises(NotFoundError, match="no metric 'pref_image_ns'"):
+        metric_by_area(cache, metric="pref_image_ns")
 
 
 def test_metric_by_area__summarizes_the_units_of_each_area(cache: EcephysProjectCache) -> None:
@@ -61,8 +84,11 @@ def test_metric_by_area__summarizes_the_units_of_each_area(cache: EcephysProject
         assert row["q50"] == own.median()
         assert row["mean"] == pytest.approx(own.mean())
         place = areas.index.get_loc(area)
-        # also those beyond the ends
-        assert found["counts"][place].sum() == len(own)
+        # a value beyond the axis is in no bin, but in every quantile
+        low, high = found["edges"][[0, -1]]
+        assert found["counts"][place].sum() == own.between(low, high).sum()
+        assert row["n_outside"] == len(own) - own.between(low, high).sum()
+    assert areas["n_outside"].sum() > 0
     medians = units.groupby(["ecephys_structure_acronym", "ecephys_session_id"])["snr"].median()
     for row in found["sessions"].itertuples():
         assert row.median == medians[row.area, row.session]
@@ -76,7 +102,10 @@ def test_metric_by_area__logarithmic_bins_hold_what_is_positive(
     steps = np.diff(np.log(found["edges"]))
     assert steps == pytest.approx(steps[0])
     assert found["n_beyond"] > 0
-    assert found["counts"].sum() + found["n_beyond"] == linear["counts"].sum()
+    n_log, n_linear = (
+        one["counts"].sum() + one["areas"]["n_outside"].sum() for one in (found, linear)
+    )
+    assert n_log + found["n_beyond"] == n_linear
 
 
 def test_metric_by_area__begins_with_the_hierarchy(cache: EcephysProjectCache) -> None:
@@ -152,6 +181,65 @@ def test_results_distribution__by_structure_and_by_session(
     assert by_session["areas"].index.tolist() == ["900000001", "900000003"]
     session = cache.get_session_data(900000003)
     assert by_session["areas"].loc["900000003", "q50"] == session.units["snr"].median()
+
+
+@pytest.fixture(scope="module")
+def rates(survey: Survey, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, pd.DataFrame]:
+    """Compute what the command ``cohort psth`` writes, and the table that Python returns."""
+    folder = tmp_path_factory.mktemp("rates")
+    manifest = folder / "survey" / "manifest.json"
+    with EcephysProjectCache.from_demo(
+        manifest, size="tiny", folder=survey.folder.parent
+    ) as opened:
+        run = opened.cohort(session_ids=[900000001, 900000003]).psth(
+            results=folder / "psth", progress=False
+        )
+        whole = run.frame()
+    # a demo in a folder of its own has no options; one in the usual place does
+    facts = json.loads((folder / "psth" / "_run.json").read_text())
+    (folder / "psth" / "_run.json").write_text(
+        json.dumps({**facts, "cache": {"source": ["demo"], "cache": str(manifest)}})
+    )
+    return folder / "psth", whole
+
+
+def test_results_of_psth__are_drawn_by_structure_and_time(
+    rates: tuple[Path, pd.DataFrame],
+) -> None:
+    folder, whole = rates
+    overview = results_overview(folder)
+    assert overview["columns"] == ["rate"]
+    assert overview["units"] == ["spikes/s"]
+    assert overview["time"] == "time_relative_to_stimulus_onset"
+    assert overview["groups"] == ["ecephys_structure_acronym"]
+    assert overview["n_units"] == whole["unit_id"].nunique() < overview["n_rows"]
+    found = results_over_time(folder, group="ecephys_structure_acronym")
+    by = ["ecephys_structure_acronym", overview["time"]]
+    expected = whole.groupby(by)["rate"].mean().unstack()
+    assert found["groups"] == expected.index.tolist()
+    np.testing.assert_allclose(found["means"], expected.to_numpy())
+    n_units = whole.groupby("ecephys_structure_acronym")["unit_id"].nunique()
+    assert found["n_units"].tolist() == n_units[found["groups"]].tolist()
+    shown = results_distribution(folder, column="rate", group="ecephys_structure_acronym")
+    assert shown["areas"]["n_units"].to_dict() == n_units.to_dict()
+    assert shown["is_averaged"]
+    assert shown["counted"] == "units"
+
+
+def test_results_of_psth__without_their_survey_say_so(
+    rates: tuple[Path, pd.DataFrame], tmp_path: Path
+) -> None:
+    folder = shutil.copytree(rates[0], tmp_path / "copied")
+    facts = json.loads((folder / "_run.json").read_text())
+    for cache, reason in (
+        (None, "does not say of which survey"),
+        ({"cache": str(tmp_path / "absent.json")}, "there is no manifest"),
+    ):
+        (folder / "_run.json").write_text(json.dumps({**facts, "cache": cache}))
+        overview = results_overview(folder)
+        assert overview["groups"] == []
+        assert reason in overview["no_structures"]
+        assert results_over_time(folder)["groups"] == ["900000001", "900000003"]
 
 
 def test_results__that_are_none_are_a_message(tmp_path: Path, results: Path) -> None:

@@ -12,8 +12,13 @@ from spikehouse.schema import METRICS, UNITS
 
 
 def units(session: EcephysSession) -> dict[str, Any]:
-    """List the units that pass the session's filters, and what each column means."""
-    return {"units": session.units, "columns": _describe_columns(session.units)}
+    """List the units that pass the session's filters, what each column means, and more metrics."""
+    return {
+        "units": session.units,
+        "columns": _describe_columns(session.units),
+        # a table of its own, which unit_metrics reads
+        "published": [column.name for column in METRICS.columns if column.kind == "float"],
+    }
 
 
 def selected_units(

@@ -73,7 +73,8 @@ class Decoding {
     this.jobs[3].done = () => units.sub(`mean and ${N_DRAWS} random draws of units`);
     const area = add("By structure", "decoding_by_area", "span-6", alike, (u) => (N_DRAWS * this.large().length * this.cost(Math.min(...this.large(), u))) / this.cost(u), { draw: (s, d) => this.paintAreas(s, d),
       describe: (d) => `Accuracy of ${d.n_units} units of each of ${d.structures.length} structures.`, csv: (d) => ({ structure: d.structures, n_units_available: d.n_units_available, ...columns(d.accuracies, d.structures.length, "draw") }) });
-    this.jobs[4].done = (d) => area.sub(`${d.n_units} units of each, ${N_DRAWS} draws${d.notes ? `; ${d.notes}` : ""}`);
+    // a line for each structure, and the axis
+    this.jobs[4].done = (d) => { area.place.style.minHeight = `${Math.max(280, 18 * d.structures.length + 48)}px`; area.sub(`${d.n_units} units of each, ${N_DRAWS} draws${d.notes ? `; ${d.notes}` : ""}`); };
     this.update();
   }
 
@@ -138,7 +139,8 @@ class Decoding {
     const { row } = this.chosen;
     const facts = [`${spaced(row.stimulus)}: ${spaced(row.label)}, ${formatNumber(row.n_values)} classes`, `${formatNumber(row.n)} presentations`, `${formatNumber(this.n_units)} units`, `chance ${formatNumber(100 / row.n_values, 2)} %`];
     fill(this.facts, facts.map((words) => h("span", words)));
-    for (const job of this.jobs) job.ready();
+    // the first alone begins by itself
+    this.jobs.forEach((job, i) => job.ready(i === 0));
     return ctx;
   }
 
@@ -152,7 +154,8 @@ class Decoding {
       numberField("Spikes from", a, (from) => ctx.set({ win: [from, Math.max(b, from + 0.01)] }), { min: -1, max: 10, step: 0.01 }),
       numberField("to", b, (to) => ctx.set({ win: [Math.min(a, to - 0.01), to] }), { min: -1, max: 10, step: 0.01, unit: "s" }),
       choose("Decoder", Object.entries(DECODERS), ctx.state.decoder, (decoder) => ctx.set({ decoder })),
-      choose("Folds", Object.entries(FOLDS), ctx.state.folds, (folds) => ctx.set({ folds })));
+      choose("Folds", Object.entries(FOLDS), ctx.state.folds, (folds) => ctx.set({ folds })),
+      h("button.button", { onclick: () => this.runAll(), title: "Run everything that waits (r)" }, "Run all"));
     const toggle = (name) => ctx.set({ structures: ctx.state.structures.includes(name) ? ctx.state.structures.filter((one) => one !== name) : [...ctx.state.structures, name] });
     fill(this.areas,
       h("button.button.block", { "aria-pressed": String(!ctx.state.structures.length), onclick: () => ctx.set({ structures: [] }) }, "All structures"),
@@ -160,8 +163,10 @@ class Decoding {
         h("span.swatch", { style: { background: structureStyle(name).color } }), name, h("span.muted", formatNumber(choices.n_units[i])))));
   }
 
+  runAll() { this.jobs.forEach((job) => job.run()); }
+
   onKey({ key }) {
-    if (key === "r") this.jobs.forEach((job) => job.run());
+    if (key === "r") this.runAll();
     else if (key === "Escape" && this.jobs.some((job) => job.controller)) this.jobs.forEach((job) => job.cancel());
     else return false;
     return true;
@@ -247,7 +252,7 @@ class Decoding {
 
   paintUnits(s, d) {
     const n = d.n_units.length, draws = d.accuracies.length / n;
-    const plot = this.accuracyAxes(s, d, { domain: [0.8, d.n_units[n - 1] * 1.2], log: true, label: "units", ticks: Array.from(d.n_units) });
+    const plot = this.accuracyAxes(s, d, { domain: [0.8, d.n_units[n - 1] * 1.2], log: true, label: "units (logarithmic)", ticks: Array.from(d.n_units) });
     const { sx, sy } = plot;
     const xs = Array.from(d.n_units, sx);
     for (let i = 0; i < n; i++) for (let k = 0; k < draws; k++) s.circle(xs[i], sy(d.accuracies[i * draws + k]), 2, { fill: category(0), alpha: 0.45 });
@@ -287,14 +292,14 @@ class Job {
   constructor(panel, estimate, start, address) { Object.assign(this, { panel, estimate, start, address, kept: new Set() }); }
 
   /** Begin, or offer to, if the question has changed. */
-  ready() {
+  ready(byItself) {
     const asked = this.address();
     if (asked === this.asked) return;
     this.stop();
     this.asked = asked;
     this.panel.sub("");
     const needed = this.estimate();
-    if (needed > ASK_ABOVE && !this.kept.has(asked)) this.offer(`This takes about ${seconds(needed)}.`, "Run");
+    if ((!byItself || needed > ASK_ABOVE) && !this.kept.has(asked)) this.offer(`This takes about ${seconds(needed)}.`, "Run");
     else this.run();
   }
 

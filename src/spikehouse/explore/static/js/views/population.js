@@ -7,6 +7,7 @@ import { choice, integer, list, range } from "../state.js";
 import { TimeSeries } from "../timeseries.js";
 
 const ORDERS = { depth: "depth", area: "structure", latency: "latency to flashes", rate: "firing rate", component: "first component" };
+const SCALED = { rate: "", z: "; z-score over this window", max: "; fraction of each unit's maximum in this window" };
 const VALUES = { rate: "spikes/s, log", z: "z-score", max: "fraction of maximum" };
 const TICKS_BELOW = 10; // seconds: below, single spikes
 const LFP_BELOW = 20;
@@ -416,7 +417,7 @@ class Population {
     const left = sx(edges[0]);
     s.clip(box.x, box.y, box.width, box.height, () => s.image(rgba, n_bins, n, left, box.y, sx(edges[n_bins]) - left, box.height * ((n * group) / rows.length)));
     paintScale(s, 0, box.y + box.height + 9, this.left - 20, map, labels, t);
-    this.main.sub(`${ORDERS[this.ctx.state.order]} from top to bottom${group > 1 ? `, ${group} units per line` : ""}`);
+    this.main.sub(`${ORDERS[this.ctx.state.order]} from top to bottom${SCALED[this.ctx.state.values]}${group > 1 ? `; a line is the mean of ${group} units` : ""}`);
   }
 
   paintSpikes(s, data, { box, sx }, height, t) {

@@ -76,7 +76,7 @@ function mountTable(root, ctx, { sessions, notes, counts, structures }) {
       { key: "full_genotype", label: "Genotype", values: columns.full_genotype, format: shortGenotype, width: 120 },
       { key: "sex", label: "Sex", values: columns.sex, narrow: false },
       { key: "age_in_days", label: "Age", unit: "days", meaning: "Age of the mouse at the recording, in days.", values: columns.age_in_days },
-      { key: "unit_count", label: "Units", values: columns.unit_count, meaning: `Units that pass the default filters: ${DEFAULT_FILTERS.map(({ words }) => words).join(", ")}.` },
+      { key: "unit_count", label: "Units", values: columns.unit_count, meaning: `Units that pass the default filters: ${DEFAULT_FILTERS.map(({ words }) => words).join(", ")}. As in the released table, those outside the brain count, which an opened session leaves out.` },
       { key: "probe_count", label: "Probes", values: columns.probe_count, narrow: false },
       { key: "n_bytes", label: "File", meaning: "Size of the file of the session; a full circle if it is on this machine, a ring if it is remote.", values: sizes, numeric: true, width: 92,
         render: (cell, row) => fill(cell, Number.isFinite(sizes[row]) ? (sizes[row] >= 1e9 ? `${(sizes[row] / 1e9).toFixed(2)} GB` : `${(sizes[row] / 1e6).toFixed(1)} MB`) : columns.is_here[row] ? "here" : "remote", place(columns.is_here[row])) },
@@ -140,18 +140,18 @@ function mountTable(root, ctx, { sessions, notes, counts, structures }) {
   function showCounts(rows) {
     const shown = new Set(rows.map((row) => ids[row]));
     const units = new Map(), in_sessions = new Map();
-    let passed = 0;
+    let passed = 0, outside = 0;
     const table = counts.by_structure.columns;
     for (let i = 0; i < counts.by_structure.length; i++) {
       if (!shown.has(table.ecephys_session_id[i])) continue;
       const name = table.ecephys_structure_acronym[i];
       passed += table.unit_count[i];
-      if (name === null) continue;
+      if (name === null) { outside += table.unit_count[i]; continue; }
       units.set(name, (units.get(name) ?? 0) + table.unit_count[i]);
       in_sessions.set(name, (in_sessions.get(name) ?? 0) + 1);
     }
     const all = [...shown].reduce((sum, id) => sum + (sorted.get(id) ?? 0), 0);
-    fill(summary, h("span", `${rows.length} of ${length} sessions`), !rows.length ? null : h("span", { title: DEFAULT_FILTERS.map(({ words }) => words).join("\n") }, `${formatNumber(passed)} of ${formatNumber(all)} sorted units pass the default filters`),
+    fill(summary, h("span", `${rows.length} of ${length} sessions`), !rows.length ? null : h("span", { title: DEFAULT_FILTERS.map(({ words }) => words).join("\n") }, `${formatNumber(passed)} of ${formatNumber(all)} sorted units pass the default filters${outside ? `, ${formatNumber(outside)} of them outside the brain: an opened session leaves these out` : ""}`),
       !rows.length ? null : h("span.filter-words", DEFAULT_FILTERS.map(({ words }) => words).join(", ")));
     const names = [...units.keys()].sort((a, b) => units.get(b) - units.get(a) || a.localeCompare(b));
     panel.place.style.minHeight = `${Math.max(80, names.length * BAR + 8)}px`;

@@ -3,7 +3,7 @@ import { follow } from "../app.js";
 import { formatNumber } from "../axes.js";
 import { structureStyle } from "../colors.js";
 import { choose, fill, h, numberField } from "../dom.js";
-import { choice, number, range, text } from "../state.js";
+import { choice, list, number, range, text } from "../state.js";
 import { parameterName } from "./unit/groups.js";
 import { fieldPanel, waveformPanel } from "./unit/maps.js";
 import { metricsPanel } from "./unit/metrics.js";
@@ -22,7 +22,7 @@ export const view = {
   title: ({ unit }) => `Unit ${unit}`,
   params: {
     v: choice(PANELS), align: text(), event: choice(["onset", "offset"]), only: text(), by: text(), order: text("time"), color: text(),
-    win: range(null, null, limits), bin: number(null, { min: 0.0005, max: 60 }), smooth: number(0, { min: 0, max: 10 }), also: text(),
+    win: range(null, null, limits), bin: number(null, { min: 0.0005, max: 60 }), smooth: number(0, { min: 0, max: 10 }), also: text(), units: list(),
   },
   keys: [["j  k", "next or previous unit of the selection"], ["b", "group by the next parameter"], ["o", "order rows by the next column"], ["1 – 9", "enlarge a panel"], ["Esc", "shrink it again"], ["0", "window and bin as chosen for the stimulus"]],
   async mount(root, ctx) {
@@ -79,6 +79,10 @@ class UnitView {
     const [choices, { units }] = await Promise.all([ctx.api("alignments"), ctx.api("units")]);
     Object.assign(this, { choices, ids: Array.from(units.ids) });
     if (!this.ids.includes(Number(ctx.path.unit))) throw new ApiError(`This session has no unit ${ctx.path.unit} among the ${formatNumber(units.length)} that pass its filters.`, 404);
+    // as in the population: the link says which units j and k go through
+    const chosen = ctx.selection.get()?.ids ?? [];
+    if (ctx.state.units.length) { if (ctx.state.units.join() !== chosen.join()) ctx.selection.set(ctx.state.units.map(Number), "chosen in the link"); }
+    else if (chosen.length && chosen.length <= 150) await ctx.set({ units: chosen }, { replace: true });
     await this.move();
   }
 

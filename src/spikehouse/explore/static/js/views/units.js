@@ -11,7 +11,7 @@ const USUAL = ["probe_description", "ecephys_structure_acronym", "probe_vertical
 const MORE = ["waveform_halfwidth", "waveform_PT_ratio", "max_drift", "d_prime", "nn_hit_rate", "isolation_distance", "L_ratio"];
 const usual = () => (innerWidth > 1900 ? [...USUAL, ...MORE] : USUAL);
 const RANGES = ["firing_rate", "snr", "waveform_duration"];
-const SHORT = { probe_description: "probe", ecephys_structure_acronym: "structure", probe_vertical_position: "depth" };
+const SHORT = { probe_description: "probe", ecephys_structure_acronym: "structure", probe_vertical_position: "from tip (µm)", waveform_duration: "duration (ms)", waveform_amplitude: "amplitude (µV)" };
 // "snr:2..,firing_rate:0.5..20": the limits of numeric columns in a link
 const LIMIT = /^(\w+):(-?[\d.e+-]*)\.\.(-?[\d.e+-]*)$/;
 const NO_STRUCTURE = "none";
@@ -21,9 +21,9 @@ export const view = {
   params: { q: text(), structure: list(), probe: list(), limits: list(), off: list(), columns: list(), ranges: list(), sort: text() },
   keys: [["j  k", "next or previous unit"], ["Enter", "open the unit"], ["/", "search"]],
   async mount(root, ctx) {
-    const [{ units, columns }, { filters }] = await Promise.all([ctx.api("units"), ctx.api("unit_filters").catch(() => ({ filters: null }))]);
+    const [{ units, columns, published }, { filters }] = await Promise.all([ctx.api("units"), ctx.api("unit_filters").catch(() => ({ filters: null }))]);
     if (!units.length) return showNone(root, ctx, filters);
-    return mountTable(root, ctx, { units, described: columns, filters });
+    return mountTable(root, ctx, { units, described: columns, published, filters });
   },
 };
 
@@ -46,7 +46,7 @@ function inForce(ctx, filters) {
     otherLink(ctx, `Open all ${formatNumber(left[0])} units to change these`));
 }
 
-function mountTable(root, ctx, { units, described, filters }) {
+function mountTable(root, ctx, { units, described, published, filters }) {
   const { ids, length } = units;
   const data = units.columns;
   const meanings = new Map(Array.from({ length: described.length }, (_, i) => [described.columns.name[i], described.row(i)]));
@@ -54,6 +54,7 @@ function mountTable(root, ctx, { units, described, filters }) {
   const probeOf = (i) => data.probe_description?.[i] ?? "–";
   const set = (patch) => ctx.set(patch, { replace: true });
   const isNumber = (name) => ArrayBuffer.isView(data[name]);
+  const hasSurvey = /^\d+(-all)?$/.test(ctx.path.key); // only there are published metrics
   const isFiltered = filters?.length > 1;
   const switchable = filters && !isFiltered ? DEFAULT_FILTERS.filter(({ key }) => data[key]) : [];
 
@@ -77,7 +78,7 @@ function mountTable(root, ctx, { units, described, filters }) {
     probe: new Facet(facetColumn, { title: "Probe", change: (probe) => set({ probe }) }),
   };
   const ranges = new Map();
-  const addRange = h("select", { "aria-label": "Filter by another column", onchange: () => { set({ ranges: [...shownRanges(ctx.state), addRange.value] }); } });
+  const addRange = h("select", { "aria-label": "Filter by another column", onchange: () => addFilter(addRange.value) });
   const open = (row) => ctx.go(ctx.link("u", ids[row]));
   const grid = new Grid(tableColumn, { label: "Units", columns: makeColumns(ctx.state), sort: ctx.state.sort, onSort: (sort) => set({ sort }), open, onCurrent: () => {} });
 
@@ -92,8 +93,10 @@ function mountTable(root, ctx, { units, described, filters }) {
       { key: units.index, label: "unit", values: ids, format: String, numeric: false, width: 104, render: (cell, row) => fill(cell, h("a", { href: ctx.link("u", ids[row]), tabindex: "-1", onclick: follow }, String(ids[row]))), meaning: "Id of the unit." },
       ...names.map((name) => {
         const { unit, meaning } = meanings.get(name) ?? {};
-        const column = { key: name, label: SHORT[name] ?? name.replace(/^waveform_/, ""), unit, meaning: [name !== (SHORT[name] ?? name) ? name : null, meaning].filter(Boolean).join(": "), values: data[name], narrow: ["probe_description", "waveform_amplitude", "isi_violations", "presence_ratio", "amplitude_cutoff", "waveform_duration"].includes(name) ? false : undefined };
+        const column = { key: name, label: SHORT[name] ?? name.replace(/^waveform_/, ""), unit: SHORT[name]?.endsWith(")") ? null : unit, meaning: [name !== (SHORT[name] ?? name) ? name : null, meaning].filter(Boolean).join(": "), values: data[name], narrow: ["probe_description", "waveform_amplitude", "isi_violations", "presence_ratio", "amplitude_cutoff", "waveform_duration"].includes(name) ? false : undefined };
         if (/(^|_)id$|_index$/.test(name)) column.format = (value) => (value === null || Number.isNaN(value) ? "–" : String(value));
+        // a test of so many resamples has no p of 0
+        if (/^p_value|_pval_/.test(name)) column.format = (value) => (value === 0 ? "< 0.002" : formatNumber(value, 2));
         if (name.endsWith("structure_acronym")) column.render = (cell, row) => fill(cell, data[name][row] === null ? h("span.muted", "–") : [swatch(data[name][row]), ` ${data[name][row]}`]);
         return column;
       }),
@@ -142,7 +145,7 @@ function mountTable(root, ctx, { units, described, filters }) {
       return h("label", h("input", { type: "checkbox", checked: isOn, value: key, onchange: () => set({ off: isOn ? [...state.off, key] : state.off.filter((one) => one !== key) }) }),
         h("span.facet-label", label), h("span.number", { title: isOn ? "units that it removes" : "units that it would remove" }, `−${formatNumber(failing)}`));
     }), ctx.path.key.endsWith("-all") ? otherLink(ctx, "Open with the default filters") : null);
-    const nextShape = names.join();
+    const nextShape = [...names, update.hasMetrics].join();
     if (nextShape !== shape) { shape = nextShape; buildRanges(names); }
     names.forEach((name, k) => ranges.get(name).show(without(3 + switchable.length + k), limits.get(name)));
     const columnShape = state.columns.join();
@@ -168,15 +171,28 @@ function mountTable(root, ctx, { units, described, filters }) {
         h("button.button.quiet", { type: "button", onclick: () => { clear(); set({ sort: "" }); } }, "clear")]);
   }
 
+  async function addFilter(name) {
+    try {
+      if (!data[name]) await readMetrics();
+      if (!data[name] || !isNumber(name)) throw new Error(`There is no published ${name} of these units.`);
+      set({ ranges: [...shownRanges(ctx.state), name] });
+    } catch (error) {
+      addRange.value = "";
+      if (error.name !== "AbortError") ctx.notice(error.message);
+    }
+  }
+
   function buildRanges(names) {
     ranges.clear();
     fill(rangeColumn, names.map((name) => {
-      const range = new Range({ name, label: SHORT[name], unit: meanings.get(name)?.unit, values: data[name], change: (lo, hi) => setLimit(name, lo, hi) });
+      const range = new Range({ name, label: SHORT[name], unit: SHORT[name]?.endsWith(")") ? null : meanings.get(name)?.unit, values: data[name], change: (lo, hi) => setLimit(name, lo, hi) });
       ranges.set(name, range);
       return range.root;
     }), h("div.facet", addRange));
     const others = Object.keys(data).filter((name) => isNumber(name) && !names.includes(name) && name !== units.index && !/(^|_)id$/.test(name)).sort();
-    fill(addRange, h("option", { value: "" }, "Filter by another column …"), others.map((name) => h("option", { value: name }, name)));
+    const metrics = hasSurvey && !update.hasMetrics ? published.filter((name) => !data[name]) : [];
+    fill(addRange, h("option", { value: "" }, "Filter by another column …"), others.map((name) => h("option", { value: name }, name)),
+      metrics.length ? h("optgroup", { label: "Published metrics" }, metrics.map((name) => h("option", { value: name }, name))) : null);
   }
 
   function chooseColumns() {
@@ -192,7 +208,8 @@ function mountTable(root, ctx, { units, described, filters }) {
         h("button.button.quiet", { type: "button", onclick: () => { set({ columns: names }); dialog.close(); } }, "All"),
         addMetrics(dialogDone), h("button.button", { type: "button", onclick: () => dialog.close() }, "Done")),
       h("div.columns", boxes));
-    function apply() { set({ columns: boxes.map((box) => box.firstChild).filter(({ checked }) => checked).map(({ value }) => value) }); }
+    // a Set keeps the order: what is ticked comes last
+    function apply({ target }) { shown[target.checked ? "add" : "delete"](target.value); set({ columns: [...shown].filter((name) => data[name]) }); }
     function dialogDone() { dialog.close(); chooseColumns(); }
     document.body.append(dialog);
     dialog.showModal();
@@ -200,7 +217,7 @@ function mountTable(root, ctx, { units, described, filters }) {
 
   /** A button that adds the published metrics, which are a table of their own. */
   function addMetrics(done) {
-    if (!/^\d+(-all)?$/.test(ctx.path.key) || update.hasMetrics) return null;
+    if (!hasSurvey || update.hasMetrics) return null;
     const button = h("button.button", { type: "button", onclick: async () => {
       button.disabled = true;
       button.textContent = "Reading …";
@@ -215,6 +232,7 @@ function mountTable(root, ctx, { units, described, filters }) {
     if (!names.length) throw new Error("There are no published metrics of these units.");
     for (let i = 0; i < columns.length; i++) { data[names[i]] = metrics.columns[names[i]]; meanings.set(names[i], columns.row(i)); }
     update.hasMetrics = true;
+    update(ctx.state);
   }
 
   /** The address of the code of what is shown. */
@@ -237,7 +255,7 @@ function mountTable(root, ctx, { units, described, filters }) {
 
   const wanted = [...ctx.state.columns, ctx.state.sort.replace(/^-/, ""), ...ctx.state.ranges, ...ctx.state.limits.map((limit) => limit.split(":")[0])].filter((name) => name && !data[name] && name !== units.index);
   // columns of a link may be those of the published metrics
-  const ready = wanted.length && /^\d+(-all)?$/.test(ctx.path.key) ? readMetrics().catch(() => {}) : Promise.resolve();
+  const ready = wanted.length && hasSurvey ? readMetrics().catch(() => {}) : Promise.resolve();
   ready.then(() => {
     const absent = wanted.filter((name) => !data[name]);
     if (absent.length) ctx.notice(`This session has no column ${absent.join(", ")}.`);
