@@ -521,13 +521,21 @@ def test_stability__follows_rate_and_amplitudes(session: EcephysSession, unit_id
 
 
 def test_stability__without_stimuli_amplitudes_or_spikes() -> None:
-    session = EcephysSession(Made({7: [1.0, 2.0, 61.0], 8: []}))
+    session = EcephysSession(Made({7: [1.0, 2.0, 61.0], 8: [], 9: [4.0]}))
+    np.testing.assert_allclose(recipes.stability(session, 9)["firing_rate"], [1 / 30])
     found = recipes.stability(session, 7)
     assert found["amplitude_quantiles"] is None
     np.testing.assert_allclose(found["firing_rate"], [2 / 30, 1 / 30])
     assert found["blocks"].empty
     with pytest.raises(NotFoundError, match="unit 8 has no spikes, and the session no stimuli"):
         recipes.stability(session, 8)
+
+
+@pytest.mark.parametrize("stop", [np.inf, 1e12])
+def test_stability__of_a_stimulus_without_an_end_says_so(stop: float) -> None:
+    stimuli = make_flashes(color=[1.0, -1.0]).assign(stop_time=[10.25, stop])
+    with pytest.raises(InvalidArgumentError, match="a start_time or stop_time of the stimuli is"):
+        recipes.stability(EcephysSession(Made({7: [1.0]}, stimuli)), 7)
 
 
 # --- metrics

@@ -284,9 +284,18 @@ def stability(session: EcephysSession, unit_id: int, *, bin: float = 30.0) -> di
     ends = [*blocks["start_time"], *blocks["stop_time"], *times[[0, -1][: len(times)]]]
     if not ends:
         raise NotFoundError(f"unit {unit_id} has no spikes, and the session no stimuli")
+    start, stop = np.min(ends), np.max(ends)
+    if start == stop:
+        # one spike alone
+        stop = start + bin
+    if not stop - start < 1e6 * bin:
+        raise InvalidArgumentError(
+            f"stimuli and spikes of unit {unit_id} last from {start:g} to {stop:g} s, which cannot "
+            f"be divided into bins of {bin:g} s: a start_time or stop_time of the stimuli is wrong"
+        )
     # bins of one width, about as wide as asked for
-    n_bins = max(1, round((max(ends) - min(ends)) / bin))
-    edges = np.linspace(min(ends), max(ends), n_bins + 1)
+    n_bins = max(1, round((stop - start) / bin))
+    edges = np.linspace(start, stop, n_bins + 1)
     counts, _ = np.histogram(times, edges)
     found = {
         "bin_edges": edges,
