@@ -230,6 +230,7 @@ def test_page__lists_what_is_there(serve, cache, tmp_path):
         ("/static/" + "a" * 300, 404, "there is no such file"),
         ("/api/s/" + "1" * 5000 + "/facts", 404, "there is no session"),
         ("/api/s/900000001/selected_units?limits=unit_id:x..2", 400, "is not a limit"),
+        ("/api/s/900000001/selected_units?limits=:..", 404, "no column without a name"),
         (
             "/api/s/900000001/selected_units?limits=ecephys_structure_acronym:1..2",
             400,

@@ -39,7 +39,8 @@ def selected_units(
     if not needed <= {table.index.name, *table}:
         table = session.units_with_metrics
     if absent := needed - {table.index.name, *table}:
-        raise NotFoundError(f"the units of this session have no column {', '.join(sorted(absent))}")
+        names = ", ".join(sorted(absent)) or "without a name"
+        raise NotFoundError(f"the units of this session have no column {names}")
     structure = table["ecephys_structure_acronym"].fillna("none").astype(str)
     text = table.index.astype(str) + " " + structure + " " + table["probe_description"]
     kept = pd.Series(True, index=table.index)
