@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from spikehouse import EcephysSession
@@ -38,8 +40,8 @@ def test_raster__is_that_of_the_link(open_tab, session, unit_id):
         session, unit_id, align="drifting_gratings", by="temporal_frequency",
         window=(-0.2, 1), bin=0.02,
     )  # fmt: skip
-    n, firing = len(found["rows"]), found["n_presentations_with_spikes"]
-    expected = f"{firing} of {n} presentations hold {found['n_spikes']} spikes"
+    n, n_spikes = len(found["rows"]), found["n_different_spikes"]
+    expected = f"{n} presentations · {n_spikes} spikes from −0.2 to 1 s · 20 ms bins"
     assert expected in words(tab, "Raster and PSTH")
     shown = tab.page.locator(f"{RASTER} .sub").inner_text()
     # the rest of the line says whether rows share a band
@@ -60,7 +62,7 @@ def test_raster__two_alignments_stand_side_by_side(open_tab, session, unit_id):
     found = recipes.raster(
         session, unit_id, align="flashes", event="offset", by="color", window=(-0.35, 0.25)
     )
-    assert f"hold {found['n_spikes']} spikes" in offset
+    assert f"{found['n_different_spikes']} spikes from −0.35 to 0.25 s" in offset
 
 
 def test_controls__write_the_link_and_the_link_the_controls(open_tab, unit_id):
@@ -105,9 +107,37 @@ def test_panels__that_have_nothing_to_show_say_why_and_the_others_work(open_tab,
     assert "intervals" in words(tab, "Intervals")
     choose(tab, "Align").select_option("flashes")
     tab.settle()
-    assert "presentations hold" in words(tab, "Raster and PSTH")
+    assert "presentations · " in words(tab, "Raster and PSTH")
 
 
 def test_unit__that_is_not_in_the_session_is_not_found(open_tab):
     tab = open_tab("/s/900000001/u/1")
     assert "no unit 1 among" in tab.page.locator("main").inner_text()
+
+
+def test_raster__is_saved_as_two_tables(open_tab, session, unit_id):
+    query = "align=flashes&by=color&win=-0.01,0.02&bin=0.01"
+    tab = open_tab(f"/s/900000001/u/{unit_id}?{query}")
+    found = recipes.raster(session, unit_id, by="color", window=(-0.01, 0.02), bin=0.01)
+
+    def save(label):
+        tab.page.locator(RASTER).first.hover()
+        tab.page.locator(f"{RASTER} button", has_text="Save").first.click()
+        with tab.page.expect_download() as download:
+            tab.page.get_by_role("menuitem", name=label, exact=True).click()
+        return pd.read_csv(download.value.path())
+
+    spikes = save("CSV")
+    assert spikes.columns.tolist() == ["unit_id", "stimulus_presentation_id", "color", "time"]
+    assert set(spikes["unit_id"]) == {unit_id}
+    # a presentation without spikes has a row too
+    assert set(spikes["stimulus_presentation_id"]) == set(found["rows"].index)
+    assert spikes["time"].isna().any()
+    np.testing.assert_allclose(spikes["time"].dropna(), found["spike_time"], atol=6e-7)
+    psth = save("CSV of the PSTH")
+    np.testing.assert_allclose(psth["rate"], found["psth"].ravel(), rtol=1e-6)
+    np.testing.assert_allclose(psth["sem"], found["psth_sem"].ravel(), rtol=1e-6)
+    assert (
+        psth["n_presentations"].tolist()
+        == np.repeat(found["groups"]["n_presentations"], 3).tolist()
+    )

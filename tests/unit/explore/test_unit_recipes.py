@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from spikehouse import EcephysSession
+from spikehouse import EcephysProjectCache, EcephysSession
 from spikehouse.demo import Survey
 from spikehouse.errors import InvalidArgumentError, NotFoundError
 from spikehouse.explore.recipes import unit as recipes
@@ -33,9 +33,15 @@ def unit_id(session: EcephysSession) -> int:
 class Made:
     """An adapter with hand-made tables and spikes."""
 
-    def __init__(self, spikes: dict[int, Any], stimuli: pd.DataFrame | None = None) -> None:
+    def __init__(
+        self,
+        spikes: dict[int, Any],
+        stimuli: pd.DataFrame | None = None,
+        invalid: pd.DataFrame | None = None,
+    ) -> None:
         self.spikes = {unit: np.asarray(times, dtype=float) for unit, times in spikes.items()}
         self.stimuli = stimuli
+        self.invalid = invalid
 
     def get_ecephys_session_id(self) -> int:
         return 5
@@ -77,6 +83,9 @@ class Made:
     def get_optogenetic_stimulation(self) -> None:
         return None
 
+    def get_invalid_times(self) -> pd.DataFrame | None:
+        return self.invalid
+
     def get_running_speed(self) -> pd.DataFrame:
         raise NotImplementedError
 
@@ -109,8 +118,36 @@ def test_raster__by_hand() -> None:
     np.testing.assert_allclose(found["psth"], [[0, 0, 0, 0], [0, 10, 10, 10]])
     assert np.isnan(found["psth_sem"][0]).all()
     np.testing.assert_allclose(found["psth_sem"][1], [0, 10, 10, 10])
-    assert (found["n_spikes"], found["n_presentations_with_spikes"]) == (3, 2)
+    assert (found["n_spikes"], found["n_different_spikes"]) == (3, 3)
     assert found["stimulus_duration"] == pytest.approx(0.25)
+
+
+def test_raster__tells_spikes_from_marks_where_windows_overlap() -> None:
+    # flashes at 10, 12 and 14 s: 11.5 is in the windows of two, 9.5 in one, 20 in none
+    session = EcephysSession(Made({7: [9.5, 11.5, 13.0, 20.0]}, make_flashes(color=[1, -1, 1])))
+    found = recipes.raster(session, 7, window=(-1, 2), bin=0.5)
+    assert (found["n_spikes"], found["n_different_spikes"]) == (5, 3)
+
+
+@pytest.mark.filterwarnings("ignore:spikes are missing or wrong")
+def test_raster__marks_presentations_in_invalid_intervals_of_the_probe() -> None:
+    invalid = pd.DataFrame(
+        {
+            "start_time": [12.1, 10.0, 14.4],
+            "stop_time": [12.2, 10.1, 14.6],
+            "tags": [
+                ["EcephysProbe", "1", "probeA"],
+                ["EcephysProbe", "2", "probeB"],
+                ["all_probes"],
+            ],
+        }
+    )
+    made = Made({7: [10.0, 12.0]}, make_flashes(color=[1.0, -1.0, 1.0]), invalid)
+    rows = recipes.raster(EcephysSession(made), 7, window=(-0.1, 0.3), bin=0.1)["rows"]
+    # probeB is not the unit's, and the third interval begins after the window
+    assert rows["is_invalid"].tolist() == [False, True, False]
+    rows = recipes.raster(EcephysSession(made), 7, window=(-0.1, 0.5), bin=0.1)["rows"]
+    assert rows["is_invalid"].tolist() == [False, True, True]
 
 
 def test_raster__is_what_the_session_counts(session: EcephysSession, unit_id: int) -> None:
@@ -126,7 +163,6 @@ def test_raster__is_what_the_session_counts(session: EcephysSession, unit_id: in
     n_in_row = np.bincount(found["spike_row"], minlength=len(table))
     by_id = counts.sum("time_relative_to_stimulus_onset").to_series()
     np.testing.assert_array_equal(n_in_row, by_id[found["rows"].index])
-    assert found["n_presentations_with_spikes"] == (by_id > 0).sum()
     # mean and error of every group, by pandas
     groups = table["orientation"].fillna(np.inf)
     rates = counts.to_pandas() / 0.05
@@ -450,6 +486,23 @@ def test_receptive_field__measures_are_described(session: EcephysSession, unit_i
     assert measures.loc["area_rf", "value"] == pytest.approx(inside * step**2)
     with pytest.raises(InvalidArgumentError, match="no x_position"):
         recipes.receptive_field(session, unit_id, stimulus="flashes")
+
+
+def test_receptive_field__has_the_published_values_beside_its_own(
+    survey_folder: Path, tmp_path: Path, session: EcephysSession, unit_id: int
+) -> None:
+    manifest = tmp_path / "manifest.json"
+    cache = EcephysProjectCache.from_demo(manifest, size="tiny", folder=survey_folder)
+    published = cache.get_unit_analysis_metrics_for_session(900000001)
+    with_metrics = cache.get_session_data(900000001)
+    unit = int(with_metrics.units["firing_rate"].idxmax())
+    measures = recipes.receptive_field(with_metrics, unit, n_resamples=10)["measures"]
+    for name in ("width_rf", "p_value_rf"):
+        np.testing.assert_equal(measures.loc[name, "published"], published.loc[unit, name])
+    assert measures.loc["width_rf", "value"] != measures.loc["width_rf", "published"]
+    # a file alone has no published values
+    measures = recipes.receptive_field(session, unit_id, n_resamples=10)["measures"]
+    assert measures["published"].isna().all()
 
 
 # --- waveform and spike train

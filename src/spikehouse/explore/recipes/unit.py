@@ -22,6 +22,7 @@ from spikehouse.errors import InvalidArgumentError, NotFoundError, SpikehouseErr
 from spikehouse.schema import CHANNELS, METRICS, UNITS
 from spikehouse.session import EcephysSession
 from spikehouse.spikes import align_spikes
+from spikehouse.stimuli import select_tagged_intervals
 
 
 def alignments(session: EcephysSession) -> dict[str, Any]:
@@ -84,6 +85,7 @@ def raster(
     zero = rows["zero"].to_numpy()
     windows = pd.DataFrame({"start_time": zero + edges[0], "stop_time": zero + edges[-1]})
     spikes = align_spikes(session, [unit_id], windows.rename_axis(index="stimulus_presentation_id"))
+    rows["is_invalid"] = _find_invalid(session, unit_id, windows)
     row = spikes["stimulus_presentation_id"].to_numpy()
     absolute = spikes.index.to_numpy(dtype=np.float64)
     time = absolute - zero[row]
@@ -100,7 +102,8 @@ def raster(
         "psth": mean,
         "psth_sem": sem,
         "n_spikes": len(time),
-        "n_presentations_with_spikes": len(np.unique(row)),
+        # fewer where windows overlap
+        "n_different_spikes": len(np.unique(absolute)),
         "stimulus_duration": stimulus_duration,
     }
     if len(time) <= max_spikes:
@@ -196,6 +199,7 @@ def receptive_field(
     measures = compute_receptive_field_metrics(responses, n_resamples=n_resamples).iloc[0]
     columns = {column.name: column for column in METRICS.columns}
     described = [columns[name] for name in measures.index]
+    published = _read(lambda: session.units_with_metrics, session.units).loc[unit_id]
     names = ("center_azimuth", "center_elevation", "width", "height", "baseline", "peak")
     return {
         "azimuth": maps["azimuth"].to_numpy(),
@@ -209,6 +213,7 @@ def receptive_field(
         "measures": pd.DataFrame(
             {
                 "value": measures.astype(np.float64),
+                "published": published.reindex(measures.index).astype(np.float64),
                 "unit": [column.unit for column in described],
                 "meaning": [column.meaning for column in described],
             },
@@ -373,6 +378,18 @@ def _get_unit(session: EcephysSession, unit_id: int) -> pd.Series[Any]:
             f"{session.num_units} that pass its filters"
         )
     return next(session.units.loc[[unit_id]].iterrows())[1]
+
+
+def _find_invalid(
+    session: EcephysSession, unit_id: int, windows: pd.DataFrame
+) -> npt.NDArray[np.bool_]:
+    """Tell which windows overlap an interval in which the data of the unit's probe are invalid."""
+    names = {"all_probes", str(_get_unit(session, unit_id)["probe_description"])}
+    found = np.zeros(len(windows), dtype=bool)
+    for _, wrong in select_tagged_intervals(session.invalid_times, names).iterrows():
+        is_before_end = windows["start_time"].to_numpy() < wrong["stop_time"]
+        found |= is_before_end & (windows["stop_time"].to_numpy() > wrong["start_time"])
+    return found
 
 
 def _respond(session: EcephysSession, unit_id: int, name: str) -> StimulusResponses:

@@ -77,7 +77,7 @@ class UnitView {
   async start() {
     const { ctx } = this;
     const [choices, { units }] = await Promise.all([ctx.api("alignments"), ctx.api("units")]);
-    Object.assign(this, { choices, ids: Array.from(units.ids) });
+    Object.assign(this, { choices, ids: Array.from(units.ids), rates: units.columns.firing_rate });
     if (!this.ids.includes(Number(ctx.path.unit))) throw new ApiError(`This session has no unit ${ctx.path.unit} among the ${formatNumber(units.length)} that pass its filters.`, 404);
     // as in the population: the link says which units j and k go through
     const chosen = ctx.selection.get()?.ids ?? [];
@@ -93,6 +93,9 @@ class UnitView {
     this.#asked = {};
     this.#shown = Number(this.ctx.path.unit);
     this.title.textContent = `Unit ${this.ctx.path.unit}`;
+    // what is still that of the unit before
+    this.facts.textContent = "\u00a0";
+    for (const panel of Object.values(this.#panels)) { panel.root.classList.add("stale"); panel.root.setAttribute("aria-busy", "true"); }
     this.#place();
     await this.update();
   }
@@ -110,7 +113,7 @@ class UnitView {
   }
 
   /** The parameters of `raster`, with what the link leaves open. */
-  #ask(stimulus, only, event = this.ctx.state.event) {
+  #ask(stimulus, only, event = this.ctx.state.event, unit = this.#shown) {
     const { state } = this.ctx;
     const { columns } = this.choices.stimuli;
     const at = columns.stimulus.indexOf(stimulus);
@@ -122,11 +125,14 @@ class UnitView {
     const by = state.by === "none" || (isSecond && state.by && !known.includes(state.by)) ? "" : state.by || usual?.name || "";
     const window = state.win ?? usualWindow(columns, at, only, parameters, event);
     const nGroups = parameters.find(({ name }) => name === by)?.n ?? 1;
+    // whole repeats of a movie: as many as a frame was shown
+    const nShown = columns.n_presentations[at] / ((only && parameters.find(({ name }) => name === only.split(":")[0])?.n) || 1);
+    const spikesPerSecond = (this.rates?.[this.ids.indexOf(unit)] ?? NaN) * nShown;
     return {
       // what is as the recipe has it by itself stays out of the code
-      unit_id: this.#shown, align: stimulus, event: event === "onset" ? null : event, only, by,
+      unit_id: unit, align: stimulus, event: event === "onset" ? null : event, only, by,
       order: state.order === "time" || (isSecond && !known.includes(state.order)) ? null : state.order,
-      window, bin: state.bin ?? usualBin(window, nGroups > 4 ? 70 : 140), smoothing: state.smooth || null,
+      window, bin: state.bin ?? usualBin(window, nGroups > 4 ? 70 : 140, spikesPerSecond), smoothing: state.smooth || null,
     };
   }
 
@@ -145,7 +151,7 @@ class UnitView {
     const { ids } = this.#list;
     const next = ids[ids.indexOf(this.#shown) + this.#way];
     // one unit ahead, but not over a network
-    if (next !== undefined && this.#stimulus && !mine.signal.aborted && !this.ctx.page.stream) this.#api("raster", { ...this.#ask(this.#stimulus, state.only), unit_id: next }, mine).catch(() => {});
+    if (next !== undefined && this.#stimulus && !mine.signal.aborted && !this.ctx.page.stream) this.#api("raster", this.#ask(this.#stimulus, state.only, state.event, next), mine).catch(() => {});
   }
 
   // "flashes", or "flashes.offset": the other end of what the first is aligned to
@@ -167,7 +173,7 @@ class UnitView {
       this.#peak.set(name, highest(answer));
       // it shares the scale of rates
       this.#panels[name === "psth" ? "also" : "psth"]?.redraw();
-      if (answer.n_spikes) return { answer, by, color, event };
+      if (answer.n_spikes) return { answer, by, color, event, unit };
       panel.sub("");
       throw new ApiError(`Unit ${unit} fires no spike from ${window[0]} to ${window[1]} s around the ${formatNumber(answer.rows.length)} ${event}s of ${words}.`, 404);
     }, { more: color });
@@ -321,9 +327,11 @@ function usualWindow({ duration, interval }, at, only, parameters, event) {
   return event === "onset" ? [round(-before), round(Math.min(59, length + after))] : [round(-Math.min(59, length + before)), round(after)];
 }
 
-/** Bins of a round width, at most so many; the more groups, the fewer spikes in each. */
-function usualBin([from, to], most) {
+/** Bins of a round width, at most so many, and wider where a unit fires too little for 5 spikes in each. */
+function usualBin([from, to], most, spikesPerSecond) {
   const raw = (to - from) / most;
   const power = 10 ** Math.floor(Math.log10(raw));
-  return Math.max(0.0005, Number((power * [1, 2, 2.5, 5, 10].find((step) => step * power >= raw)).toPrecision(3)));
+  const steps = [0.0005, 0.005, 0.01, 0.02, 0.05].filter((bin) => 10 * bin <= to - from);
+  const filled = steps.find((bin) => !(bin * spikesPerSecond < 5)) ?? steps.at(-1) ?? 0;
+  return Math.max(0.0005, filled, Number((power * [1, 2, 2.5, 5, 10].find((step) => step * power >= raw)).toPrecision(3)));
 }

@@ -9,7 +9,8 @@ const KNOWN = {
   response: ["response", " spikes/s"], color: ["colour", ""], level: ["light level", " V"], Speed: ["speed", ""],
 };
 const CYCLIC = new Set(["orientation", "Dir", "phase"]);
-const CATEGORICAL = new Set(["color", "stimulus_block", "condition", "stimulus_name", "running_speed"]);
+/** Parameters whose values have no order. */
+export const CATEGORICAL = new Set(["color", "stimulus_block", "condition", "stimulus_name", "running_speed"]);
 const MISSING = new Set(["blank", "speed unknown"]);
 
 /** The name of a parameter in words. */

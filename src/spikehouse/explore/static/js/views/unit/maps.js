@@ -2,11 +2,18 @@ import { axes, colorBar, extent, formatNumber } from "../../axes.js";
 import { paint } from "../../colors.js";
 import { Panel } from "../../panel.js";
 
-const MEASURES = [["azimuth_rf", "azimuth", "°"], ["elevation_rf", "elevation", "°"], ["width_rf", "width", "°"], ["height_rf", "height", "°"], ["area_rf", "area", " deg²"], ["p_value_rf", "p", ""]];
+const MEASURES = [["azimuth_rf", "azimuth (°)"], ["elevation_rf", "elevation (°)"], ["width_rf", "width, SD (°)"], ["height_rf", "height, SD (°)"], ["area_rf", "area (deg²)"], ["p_value_rf", "p"]];
+const WHY = "These values are recomputed from the spikes with the corrected definition. The Gaussian of the published ones has no baseline, so that its width and height grow with the rate far from the field; their area is that of another threshold, and their p that of another test.";
 
 /** The receptive field: the map, its outline, the fitted Gaussian, and the measures beside it. */
-export const fieldPanel = (parent, { code }) => new Panel(parent, {
-  title: "Receptive field", name: "receptive-field", height: 160, code,
+export function fieldPanel(parent, { code }) {
+  const panel = new Panel(parent, field(code));
+  panel.root.querySelector(".sub").title = WHY;
+  return panel;
+}
+
+const field = (code) => ({
+  title: "Receptive field", name: "receptive-field", height: 160, code, sub: "recomputed, corrected definition",
   draw: drawField,
   hover: ({ map, azimuth, elevation, measures }, plot, x, y) => {
     const measure = plot.lines.find((line) => x > plot.textX && y > line.y - 14 && y <= line.y + 4);
@@ -26,7 +33,7 @@ function drawField(s, data, { width, height, theme: t }) {
   const { map, mask, azimuth, elevation, measures } = data;
   const [rows, columns] = [elevation.length, azimuth.length];
   const step = rows > 1 ? (elevation[0] - elevation[rows - 1]) / (rows - 1) : 10;
-  const side = Math.max(60, Math.min(height - 60, width - 40 - 150));
+  const side = Math.max(60, Math.min(height - 60, width - 244));
   const { sx, sy, box } = axes(s, {
     area: { width: 40 + side + 8, height: side + 60 }, left: 40, right: 8, top: 24, bottom: 36, grid: false,
     x: { domain: [azimuth[0] - step / 2, azimuth[columns - 1] + step / 2], ticks: threeOf(azimuth), label: "azimuth (°)" }, y: { domain: [elevation[rows - 1] - step / 2, elevation[0] + step / 2], ticks: threeOf(elevation), label: "elevation (°)" },
@@ -56,16 +63,27 @@ function drawField(s, data, { width, height, theme: t }) {
   }
   const textX = box.x + box.width + 48;
   colorBar(s, { x: box.x + box.width + 8, y: box.y, height: box.height, lo: Math.min(0, ...map), hi: top, paintBar: (values) => paint(values, 128, 1, 0, 1), format: (v) => formatNumber(v, 2) });
-  const lines = MEASURES.map(([name, words, unit], i) => {
-    const value = measures.columns.value[measures.ids.indexOf(name)];
-    const text = name === "p_value_rf" && value <= 1 / (data.n_resamples + 1) ? `< ${formatNumber(2 / (data.n_resamples + 1), 1)}` : `${formatNumber(value)}${Number.isNaN(value) ? "" : unit}`;
-    const y = box.y + 12 + 20 * i;
+  const isNarrow = side < 120;
+  s.text("spikes per presentation", isNarrow ? 0 : textX - 8, isNarrow ? box.y + box.height + 50 : 10, { size: 11, color: t.ink_2, align: isNarrow ? "left" : "right" });
+  const { value: values, published } = measures.columns;
+  const hasPublished = published.some((value) => !Number.isNaN(value));
+  const right = Math.min(width, textX + 180);
+  const ours = hasPublished ? right - 64 : right;
+  const pitch = Math.min(20, (height - 24) / (MEASURES.length + 2));
+  const lineY = (i) => 24 + 12 + pitch * i;
+  if (hasPublished) for (const [words, x] of [["here", ours], ["published", right]]) s.text(words, x, lineY(-1), { size: 11, color: t.muted, align: "right" });
+  const lines = MEASURES.map(([name, words], i) => {
+    const at = measures.ids.indexOf(name);
+    const value = values[at];
+    const text = name === "p_value_rf" && value <= 1 / (data.n_resamples + 1) ? `< ${formatNumber(2 / (data.n_resamples + 1), 1)}` : formatNumber(value);
+    const y = lineY(i);
     s.text(words, textX, y, { size: 11, color: t.muted });
-    s.text(text, Math.min(width, textX + 128), y, { size: 11, color: t.ink, align: "right" });
-    return { name, words: `${words} ${text}`, y };
+    s.text(text, ours, y, { size: 11, color: t.ink, align: "right" });
+    if (hasPublished) s.text(formatNumber(published[at]), right, y, { size: 11, color: t.muted, align: "right" });
+    return { name, words: `${words} ${text}${hasPublished ? `, published ${formatNumber(published[at])}` : ""}`, y };
   });
   const note = !data.is_fitted ? "no Gaussian fits" : data.is_suppressed ? "fires less inside" : "dashed: fit, 1 SD";
-  s.text(note, textX, box.y + 12 + 20 * lines.length, { size: 11, color: t.muted });
+  s.text(note, textX, lineY(lines.length), { size: 11, color: t.muted });
   return { sx, sy, box, lines, textX };
 }
 

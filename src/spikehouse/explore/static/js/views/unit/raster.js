@@ -1,5 +1,7 @@
 import { axes, extent, formatNumber, niceTicks } from "../../axes.js";
 import { paint } from "../../colors.js";
+import { toCsv } from "../../api.js";
+import { download, h } from "../../dom.js";
 import { Panel } from "../../panel.js";
 import { colorRows, parameterName, valueColors, valueName } from "./groups.js";
 
@@ -20,13 +22,28 @@ export function rasterPanel(parent, { zoom, code, peak }) {
     describe: ({ answer, by }) => `${counts(answer, 0)}, in ${answer.groups.length} groups${by ? ` by ${parameterName(by)}` : ""}.`,
     csv,
   });
+  // two tables: rows are spikes in one and bins in the other
+  const showSave = panel.showSave.bind(panel);
+  panel.showSave = () => {
+    showSave();
+    const save = () => { panel.root.querySelector(".menu").remove(); download("psth.csv", toCsv(psthCsv(panel.data)), "text/csv"); };
+    if (panel.data) panel.root.querySelector(".menu").append(h("button.button", { role: "menuitem", onclick: save }, "CSV of the PSTH"));
+  };
   return panel;
 }
 
-// what is shown, in numbers
-function counts({ rows, n_spikes: spikes, n_presentations_with_spikes: firing }, bands) {
+// what is shown, in numbers; a spike in two windows has two marks
+function counts({ rows, bin_edges: edges, n_spikes: marks, n_different_spikes: spikes }, bands) {
   const n = formatNumber(rows.length);
-  return `${formatNumber(firing)} of ${n} presentations hold ${formatNumber(spikes)} spikes${bands ? `; ${n} rows shown as ${formatNumber(bands)} bands` : ""}`;
+  const invalid = rows.columns.is_invalid.filter(Boolean).length;
+  return [
+    `${n} presentation${rows.length === 1 ? "" : "s"}`,
+    invalid ? `${formatNumber(invalid)} of them overlap${invalid === 1 ? "s" : ""} an invalid interval` : "",
+    `${formatNumber(spikes)} spike${spikes === 1 ? "" : "s"} from ${formatNumber(edges[0])} to ${formatNumber(edges[edges.length - 1])} s`,
+    `${formatNumber(1000 * (edges[1] - edges[0]))} ms bins`,
+    marks > spikes ? `windows overlap: ${formatNumber(marks)} marks` : "",
+    bands ? `rows shown as ${formatNumber(bands)} bands` : "",
+  ].filter(Boolean).join(" · ");
 }
 
 /** How many bands the rows are shown as; 0 if each has a line of its own. */
@@ -34,16 +51,29 @@ const bandsOf = ({ rows, band_counts: counted }, height) => (counted ? counted.s
 
 function layout(s, { answer, by }) {
   const below = Math.round(Math.min(220, Math.max(112, 0.3 * s.height)));
-  const labels = answer.groups.columns.label.map((label) => valueName(by, label));
-  const widest = labels.length > 1 ? Math.max(0, ...labels.map((label) => s.measure(label))) : 0;
-  const left = Math.min(Math.max(40, widest + 18), 0.3 * s.width);
+  const { label: values, n_presentations: sizes } = answer.groups.columns;
+  const names = values.map((label) => valueName(by, label));
+  const room = Math.max(40, 0.3 * s.width);
+  const widest = (words) => (words.length > 1 ? Math.max(...words.map((word) => s.measure(word, { size: 11 }))) + 18 : 0);
+  const whole = names.map((name, g) => `${name} · n = ${formatNumber(sizes[g])}`);
+  // where there is no room for n it is in a line below, or in the tooltip alone
+  const isWhole = widest(whole) <= room;
+  const labels = (isWhole ? whole : names).map((word) => shorten(s, word, room - 18));
+  const left = Math.max(40, widest(labels));
   const { bin_edges: edges } = answer;
-  return { below, labels, left, domain: [edges[0], edges[edges.length - 1]] };
+  return { below, labels, isWhole, left, domain: [edges[0], edges[edges.length - 1]] };
+}
+
+function shorten(s, word, room) {
+  if (s.measure(word, { size: 11 }) <= room) return word;
+  let end = word.length - 1;
+  while (end > 1 && s.measure(`${word.slice(0, end)}…`, { size: 11 }) > room) end--;
+  return `${word.slice(0, end)}…`;
 }
 
 function draw(s, data, t, peak) {
   const { answer, by, color, event } = data;
-  const { below, labels, left, domain } = layout(s, data);
+  const { below, labels, isWhole, left, domain } = layout(s, data);
   const n = answer.rows.length;
   const common = { left, right: 12, grid: false };
   const raster = axes(s, { ...common, top: color ? 30 : 14, bottom: 8, area: { height: s.height - below }, x: { domain, hide: true }, y: { domain: [0, n], flip: true, hide: true } });
@@ -71,11 +101,13 @@ function draw(s, data, t, peak) {
     if (!color && labels.length > 1) s.rect(box.x - 6, sy(first) + (isCoarse ? 1 : 0), 3, sy(first + size) - sy(first) - (isCoarse ? 2 : 0), { fill: groups[i] });
     if (first && isCoarse) s.line(box.x, sy(first), box.x + box.width, sy(first), { color: t.line });
     if (labels.length > 1 && middle - last >= 13) {
-      s.text(labels[i], box.x - 12, middle, { size: 11, color: t.ink_2, align: "right", baseline: "middle" });
+      const words = isWhole || sy(first + size) - sy(first) < 30 ? [labels[i]] : [labels[i], `n = ${formatNumber(size)}`];
+      words.forEach((word, line) => s.text(word, box.x - 12, middle + 14 * (line - (words.length - 1) / 2), { size: 11, color: t.ink_2, align: "right", baseline: "middle" }));
       last = middle;
     }
     first += size;
   });
+  answer.rows.columns.is_invalid.forEach((is, row) => { if (is) s.rect(box.x + box.width + 4, sy(row), 4, Math.max(2, sy(row + 1) - sy(row)), { fill: t.bad }); });
   if (color) legend(s, painted, t, box);
   return { ...raster, box: { ...box, height: whole }, rasterBox: box, psth, bands };
 }
@@ -151,7 +183,7 @@ function drawPsth(s, { answer, event, by }, t, { below, domain, groups, peak, ..
   const [n, bins] = mean.shape;
   const isMap = n > MOST_LINES;
   const [, top] = extent(isMap ? mean : peak.values());
-  const words = isMap ? `by ${parameterName(by)}; colours 0 to ${formatNumber(top, 2)} spikes/s` : `mean${n <= MOST_ERRORS ? " ± SEM" : ""} (spikes/s)`;
+  const words = isMap ? `mean by ${parameterName(by)}; colours 0 to ${formatNumber(top, 2)} spikes/s` : n <= MOST_ERRORS ? "mean ± SEM (spikes/s)" : `mean (spikes/s); no SEM with more than ${MOST_ERRORS} groups`;
   const plot = axes(s, {
     ...common, area: { y: s.height - below, height: below }, grid: !isMap,
     x: { domain, label: `time from ${event} (s)` }, y: { domain: isMap ? [0, n] : [0, top * 1.04 || 1], ticks: niceTicks(0, top || 1, 3), flip: isMap, label: words, hide: isMap }, top: 20,
@@ -214,23 +246,26 @@ function hover({ answer, by }, plot, x, y) {
   const [count, bins] = mean.shape;
   const bin = Math.min(bins - 1, Math.max(0, Math.floor(((at - edges[0]) / (edges[bins] - edges[0])) * bins)));
   const shown = count > MOST_LINES ? [Math.min(count - 1, Math.floor(psth.sy.invert(y)))] : [...Array(count).keys()];
-  const lines = shown.map((g) => `${by ? `${valueName(by, groups.columns.label[g])}: ` : ""}${formatNumber(mean[g * bins + bin])}${Number.isNaN(sem[g * bins + bin]) ? "" : ` ± ${formatNumber(sem[g * bins + bin], 2)}`} spikes/s`);
-  return { lines: [`${formatNumber(edges[bin])} to ${formatNumber(edges[bin + 1])} s`, ...lines], mark: (s) => s.rect(plot.sx(edges[bin]), psth.box.y, plot.sx(edges[bin + 1]) - plot.sx(edges[bin]), psth.box.height, { fill: "rgb(128 128 128)", alpha: 0.2 }) };
+  const lines = shown.map((g) => `${by ? `${valueName(by, groups.columns.label[g])}, ` : ""}n = ${formatNumber(groups.columns.n_presentations[g])}: ${formatNumber(mean[g * bins + bin])}${Number.isNaN(sem[g * bins + bin]) ? "" : ` ± ${formatNumber(sem[g * bins + bin], 2)}`} spikes/s`);
+  return { lines: [`mean ± SEM, ${formatNumber(edges[bin])} to ${formatNumber(edges[bin + 1])} s`, ...lines], mark: (s) => s.rect(plot.sx(edges[bin]), psth.box.y, plot.sx(edges[bin + 1]) - plot.sx(edges[bin]), psth.box.height, { fill: "rgb(128 128 128)", alpha: 0.2 }) };
 }
 
 function describeRows(answer, by, first, end, at) {
   const { columns, ids } = answer.rows;
-  const group = valueName(by, answer.groups.columns.label[columns.group[first]]);
+  const { label, n_presentations: sizes } = answer.groups.columns;
+  const group = `${valueName(by, label[columns.group[first]])} · n = ${formatNumber(sizes[columns.group[first]])}`;
   const spikes = answer.spike_row ? below(answer.spike_row, end) - below(answer.spike_row, first) : null;
   const found = spikes === null ? [] : [`${formatNumber(spikes)} spike${spikes === 1 ? "" : "s"} in the window`];
   const time = `${formatNumber(at)} s`;
+  const invalid = columns.is_invalid.subarray(first, end).filter(Boolean).length;
+  if (invalid) found.push(end - first > 1 ? `${invalid} overlap an invalid interval of the probe` : "overlaps an invalid interval of the probe");
   if (end - first > 1) return [`${end - first} presentations, from ${ids[first]} to ${ids[end - 1]}`, ...(by ? [`${parameterName(by)}: ${group}`] : []), ...found, time];
-  const hidden = new Set([answer.rows.index, "zero", "group"]);
+  const hidden = new Set([answer.rows.index, "zero", "group", "is_invalid"]);
   const facts = answer.rows.names.filter((name) => !hidden.has(name)).map((name) => {
     const value = columns[name][first];
     return typeof value === "number" && Number.isNaN(value) ? null : `${parameterName(name)}: ${valueName(name, typeof value === "number" ? String(Number(value.toPrecision(6))) : String(value ?? ""))}`;
   });
-  return [`presentation ${ids[first]}`, ...facts.filter(Boolean), ...found, time];
+  return [`presentation ${ids[first]}`, ...(by ? [`group ${group}`] : []), ...facts.filter(Boolean), ...found, time];
 }
 
 // how many of the sorted rows are before this one
@@ -240,10 +275,34 @@ function below(rows, row) {
   return lo;
 }
 
-function csv({ answer }) {
-  const { rows, groups, spike_time: times, spike_row: of, psth, bin_edges: edges } = answer;
-  const { label } = groups.columns;
-  if (times) return { [rows.index]: Array.from(of, (row) => rows.ids[row]), group: Array.from(of, (row) => label[rows.columns.group[row]]), time: times };
+// a row a spike, in the order drawn; a presentation without spikes has a row without a time
+function csv(data) {
+  const { answer, by, unit } = data;
+  const { rows, groups, spike_time: times, spike_row: of } = answer;
+  // too many spikes came as counts
+  if (!times) return psthCsv(data);
+  const found = { unit_id: [], [rows.index]: [], ...(by ? { [by]: [] } : {}), time: [] };
+  let spike = 0;
+  for (let row = 0; row < rows.length; row++) {
+    const first = spike;
+    while (spike < of.length && of[spike] === row) spike++;
+    for (let i = first; i < Math.max(spike, first + 1); i++) {
+      found.unit_id.push(unit);
+      found[rows.index].push(rows.ids[row]);
+      if (by) found[by].push(groups.columns.label[rows.columns.group[row]]);
+      found.time.push(i < spike ? Number(times[i].toFixed(6)) : NaN);
+    }
+  }
+  return found;
+}
+
+function psthCsv({ answer: { groups, psth, psth_sem: sem, bin_edges: edges }, by, unit }) {
   const bins = edges.length - 1;
-  return { time: Array.from(edges.subarray(0, bins)), ...Object.fromEntries(label.map((name, g) => [name, psth.subarray(g * bins, (g + 1) * bins)])) };
+  const { label, n_presentations: n } = groups.columns;
+  const columns = (get) => Array.from(psth, (_, i) => get(Math.floor(i / bins), i % bins, i));
+  const time = (at) => Number(edges[at].toFixed(6));
+  return {
+    unit_id: columns(() => unit), ...(by ? { [by]: columns((g) => label[g]) } : {}), n_presentations: columns((g) => n[g]),
+    start: columns((_, b) => time(b)), stop: columns((_, b) => time(b + 1)), rate: psth, sem,
+  };
 }
