@@ -25,6 +25,7 @@ for program in sorted(folder.glob("*.py")):
 """
 
 
+FLASHES = "stimulus=flashes&label=color"
 AFTER_A_CLICK = {
     "selected_units": "structures=VISp&sort=-snr",
     "unit_metrics": "",
@@ -33,6 +34,10 @@ AFTER_A_CLICK = {
     "lfp_piece": "probe_id={probe}",
     "lfp_traces": "probe_id={probe}&window=30,31",
     "population_spikes": "window=30,32",
+    "decoding_chance": f"{FLASHES}&n_resamples=3",
+    "decoding_over_time": FLASHES,
+    "decoding_by_units": f"{FLASHES}&n_draws=2",
+    "decoding_by_area": f"{FLASHES}&n_draws=2&min_units=1",
 }
 
 
@@ -57,6 +62,10 @@ def asked(new_tab, views, ask):
         if recipe not in asked:
             address = f"{tab.server.base}/api{session}/{recipe}?{query.format(probe=probe)}"
             urls.insert(0, address)
+    results = views["results"].rpartition("/")[2]
+    urls.append(f"{tab.server.base}/api/survey/published_values")
+    # results that have times, which these have not, are drawn over them
+    urls.append(f"{tab.server.base}/api/results/{results}/results_over_time?column=firing_rate_fl")
     tab.page.context.close()
     return {url: (ask(url), ask(url.replace("/api/", "/code/", 1))) for url in dict.fromkeys(urls)}
 
