@@ -33,7 +33,7 @@ function drawField(s, data, { width, height, theme: t }) {
   const { map, mask, azimuth, elevation, measures } = data;
   const [rows, columns] = [elevation.length, azimuth.length];
   const step = rows > 1 ? (elevation[0] - elevation[rows - 1]) / (rows - 1) : 10;
-  const side = Math.max(60, Math.min(height - 60, width - 244));
+  const side = Math.max(60, Math.min(height - 60, width - 268));
   const { sx, sy, box } = axes(s, {
     area: { width: 40 + side + 8, height: side + 60 }, left: 40, right: 8, top: 24, bottom: 36, grid: false,
     x: { domain: [azimuth[0] - step / 2, azimuth[columns - 1] + step / 2], ticks: threeOf(azimuth), label: "azimuth (°)" }, y: { domain: [elevation[rows - 1] - step / 2, elevation[0] + step / 2], ticks: threeOf(elevation), label: "elevation (°)" },
