@@ -75,7 +75,7 @@ def test_s__saves_png_svg_and_csv(open_tab, views):
     for label, beginning in kinds.items():
         tab.press("s")
         with tab.page.expect_download() as waited:
-            tab.page.get_by_role("menuitem", name=label).press("Enter")
+            tab.page.get_by_role("menuitem", name=label, exact=True).press("Enter")
         content = waited.value.path().read_bytes()
         assert beginning in content[:2000]
         assert len(content) > 100

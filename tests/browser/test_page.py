@@ -24,7 +24,7 @@ def modules(open_tab, views):
 def save(tab, label: str) -> tuple[str, bytes]:
     tab.press("s")
     with tab.page.expect_download() as waited:
-        tab.page.get_by_role("menuitem", name=label).press("Enter")
+        tab.page.get_by_role("menuitem", name=label, exact=True).press("Enter")
     return waited.value.suggested_filename, waited.value.path().read_bytes()
 
 

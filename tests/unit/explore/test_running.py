@@ -8,7 +8,10 @@ import signal
 import sys
 import time
 import warnings
+from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -187,11 +190,17 @@ class Request:
         return True
 
 
+def run_loop(job: Coroutine[Any, Any, object]) -> None:
+    # in a thread: Playwright leaves a loop running in that of the tests
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(asyncio.run, job).result()
+
+
 def test_run__is_not_begun_when_the_client_has_gone():
     runner = Runner()
     called = []
     with pytest.raises(GoneError):
-        asyncio.run(runner.run(Request(), lambda: called.append(1)))  # type: ignore[arg-type]
+        run_loop(runner.run(Request(), lambda: called.append(1)))  # type: ignore[arg-type]
     assert called == []
     runner.close()
 
@@ -214,5 +223,5 @@ def test_run__at_most_four_at_once():
         await asyncio.gather(*(runner.run(Here(), job) for _ in range(12)))  # type: ignore[arg-type]
         runner.close()
 
-    asyncio.run(ask())
+    run_loop(ask())
     assert max(most) == 4
