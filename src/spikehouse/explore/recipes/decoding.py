@@ -81,14 +81,22 @@ def _options(shown: pd.DataFrame, decoder: str, folds: str) -> dict[str, Any]:
     return {"estimator": decoder, "cv": folds, "groups": blocks, "n_jobs": n_jobs}
 
 
-def _count(
-    session: EcephysSession, units: pd.DataFrame, shown: pd.DataFrame, window: tuple[float, float]
-) -> pd.DataFrame:
-    """Count the spikes of units in a window [s] from the onset of each presentation."""
+def _prepare(
+    session: EcephysSession,
+    stimulus: str,
+    label: str,
+    window: tuple[float, float],
+    structures: tuple[str, ...],
+    decoder: str,
+    folds: str,
+) -> tuple[dict[str, Any], pd.DataFrame]:
+    """Return what a decoding from counts in a window [s] from the onset needs, and the units."""
+    shown, units = _choose(session, stimulus, label, structures)
     onsets = shown["start_time"]
     windows = shown.assign(start_time=onsets + window[0], stop_time=onsets + window[1])
     counts = compute_design_matrix(session, units.index, windows)
-    return pd.DataFrame(counts.to_numpy(), index=shown.index, columns=units.index)
+    design = pd.DataFrame(counts.to_numpy(), index=shown.index, columns=units.index)
+    return {"design": design, "targets": shown[label], **_options(shown, decoder, folds)}, units
 
 
 def decode_confusion(
@@ -102,12 +110,8 @@ def decode_confusion(
     folds: Folds = "kfold",
 ) -> dict[str, Any]:
     """Decode the label of each presentation from spike counts in a window from the onset [s]."""
-    shown, units = _choose(session, stimulus, label, structures)
-    found = decode(
-        _count(session, units, shown, window),
-        shown[label],
-        **_options(shown, decoder, folds),
-    )
+    task, _ = _prepare(session, stimulus, label, window, structures, decoder, folds)
+    found = decode(**task)
     return {
         "labels": found.labels.tolist(),
         "confusion": found.confusion.to_numpy(),
@@ -132,13 +136,8 @@ def decoding_chance(
     n_resamples: int = 20,
 ) -> dict[str, Any]:
     """Decode shuffled labels; with blocked folds they are shuffled within blocks."""
-    shown, units = _choose(session, stimulus, label, structures)
-    found = decode_against_chance(
-        _count(session, units, shown, window),
-        shown[label],
-        n_resamples=n_resamples,
-        **_options(shown, decoder, folds),
-    )
+    task, _ = _prepare(session, stimulus, label, window, structures, decoder, folds)
+    found = decode_against_chance(**task, n_resamples=n_resamples)
     return {
         "accuracy": found.accuracy,
         "shuffled": found.shuffled.to_numpy(),
@@ -190,13 +189,8 @@ def decoding_by_units(
     n_draws: int = 5,
 ) -> dict[str, Any]:
     """Decode from random draws of more and more units."""
-    shown, units = _choose(session, stimulus, label, structures)
-    curve = decode_by_unit_count(
-        _count(session, units, shown, window),
-        shown[label],
-        n_draws=n_draws,
-        **_options(shown, decoder, folds),
-    )
+    task, _ = _prepare(session, stimulus, label, window, structures, decoder, folds)
+    curve = decode_by_unit_count(**task, n_draws=n_draws)
     return {
         "n_units": curve["n_units"].to_numpy(),
         "accuracies": curve.to_numpy(),
@@ -218,15 +212,9 @@ def decoding_by_area(
     min_units: int = 10,
 ) -> dict[str, Any]:
     """Decode from as many units of each structure as the smallest of them has."""
-    shown, units = _choose(session, stimulus, label, structures)
-    curve = decode_by_area(
-        _count(session, units, shown, window),
-        shown[label],
-        units["ecephys_structure_acronym"],
-        n_draws=n_draws,
-        min_units=min_units,
-        **_options(shown, decoder, folds),
-    )
+    task, units = _prepare(session, stimulus, label, window, structures, decoder, folds)
+    areas = units["ecephys_structure_acronym"]
+    curve = decode_by_area(**task, areas=areas, n_draws=n_draws, min_units=min_units)
     return {
         "structures": curve["area"].to_numpy().tolist(),
         "n_units_available": curve["n_units_available"].to_numpy(),
