@@ -257,10 +257,9 @@ async function copyLink() {
 }
 
 function switchTheme() {
-  const dark = matchMedia("(prefers-color-scheme: dark)").matches;
-  const now = document.documentElement.dataset.theme ?? (dark ? "dark" : "light");
-  document.documentElement.dataset.theme = now === "dark" ? "light" : "dark";
-  localStorage.setItem("spikehouse-theme", document.documentElement.dataset.theme);
+  const chosen = document.documentElement.dataset.theme === "dark" ? "light" : "dark";
+  document.documentElement.dataset.theme = chosen;
+  localStorage.setItem("spikehouse-theme", chosen);
   redrawAll();
   current?.handle?.restyle?.();
 }

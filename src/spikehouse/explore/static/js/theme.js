@@ -1,3 +1,8 @@
 // runs before the first paint, so that a dark page never flashes white
-const chosen = localStorage.getItem("spikehouse-theme");
-if (chosen) document.documentElement.dataset.theme = chosen;
+const darkness = matchMedia("(prefers-color-scheme: dark)");
+const applyTheme = () => {
+  document.documentElement.dataset.theme = localStorage.getItem("spikehouse-theme") ?? (darkness.matches ? "dark" : "light");
+};
+// before the page draws itself again for the same change
+darkness.addEventListener("change", applyTheme);
+applyTheme();
