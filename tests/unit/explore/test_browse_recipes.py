@@ -191,15 +191,6 @@ def test_probes__structures_end_between_channels_and_no_unit_is_lost(
     assert real["probes"]["unit_count"].sum() == opened.num_units
 
 
-def test_structures__that_are_not_in_the_survey_are_grey_and_last() -> None:
-    unit = pd.DataFrame({"peak_channel_id": [10]}, index=pd.Index([5], name="unit_id"))
-    recording = EcephysSession(Recording(units=unit))  # type: ignore[arg-type]
-    table = session.structures(recording)["structures"]
-    assert table.index[-1] == "mine"
-    assert table.loc["mine", "color"] == "#9a9a9a"
-    assert table["unit_count"].dropna().to_dict() == {"mine": 1}
-
-
 # --- a probe
 
 

@@ -10,7 +10,6 @@ import numpy.typing as npt
 import pandas as pd
 
 from spikehouse import EcephysSession
-from spikehouse.schema import list_structures
 
 
 def timeline(session: EcephysSession) -> dict[str, Any]:
@@ -97,12 +96,3 @@ def probes(session: EcephysSession, *, bin_um: float = 100) -> dict[str, Any]:
         "structures": pd.DataFrame(runs, columns=["probe_id", "structure", "from_um", "to_um"]),
         "units": counts.rename(columns={"ecephys_structure_acronym": "structure"}),
     }
-
-
-def structures(session: EcephysSession) -> dict[str, Any]:
-    """List the structures in the atlas's order and colours, with their number of units here."""
-    counts = session.structurewise_unit_counts
-    known = list_structures()
-    others = [name for name in session.structure_acronyms if name not in known.index]
-    table = known.reindex([*known.index, *pd.Index(others).dropna()])
-    return {"structures": table.fillna({"color": "#9a9a9a"}).assign(unit_count=counts)}
