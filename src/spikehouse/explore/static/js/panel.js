@@ -74,8 +74,8 @@ export class Panel {
   /** Wait for data (a promise) and show it; an error becomes a message. The newest call wins. */
   async load(promise, into = (data) => data) {
     const ticket = ++this.#ticket;
+    this.expect();
     this.root.classList.add("stale");
-    this.root.setAttribute("aria-busy", "true");
     if (this.data === null) fill(this.#note, h("div.wait", "Loading …")).hidden = false;
     try {
       const data = into(await promise);
@@ -85,6 +85,9 @@ export class Panel {
       this.message(error.message.charAt(0).toUpperCase() + error.message.slice(1), { bad: !(error.status >= 400 && error.status < 500) });
     }
   }
+
+  /** Say to those who do not see it that new data are on their way. */
+  expect() { this.root.setAttribute("aria-busy", "true"); }
 
   show(data) {
     this.#ticket++;

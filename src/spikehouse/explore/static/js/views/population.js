@@ -1,4 +1,3 @@
-import { forget } from "../api.js";
 import { axes, formatBytes, formatNumber, formatTime, timeTicks } from "../axes.js";
 import { category, colormap, paint, structureStyle, theme } from "../colors.js";
 import { choose, fill, h } from "../dom.js";
@@ -250,6 +249,7 @@ class Population {
     clearTimeout(this.timer);
     if (!this.first) { this.first = true; await this.load(); return; }
     // what is there is stretched at once; new data are asked for when the wheel rests
+    if (this.ready) for (const panel of this.panels) panel.expect();
     this.timer = setTimeout(() => this.load(), 70);
   }
 
