@@ -87,7 +87,7 @@ export const view = {
       const domain = state.t ?? whole;
       zoomed.hidden = !state.t;
       if (!domain) return;
-      for (const { panel } of traces) panel.setDomain(domain);
+      for (const { panel } of traces) { panel.setDomain(domain); panel.expect(); }
       if (timeline.data) timeline.show({ ...timeline.data, domain });
       clearTimeout(update.timer);
       update.timer = setTimeout(() => loadTraces(state), timeline.data ? 60 : 0);
