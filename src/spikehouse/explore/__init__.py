@@ -7,6 +7,7 @@ import secrets
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
@@ -30,6 +31,9 @@ PORT = 8045
 N_PORTS = 50
 # a browser has six at a time
 MOST_CONNECTIONS = 64
+# recipes of the views with which a page begins, and how long these take
+FIRST_MODULES = ("survey", "session")
+FIRST_VIEW_S = 1.5
 # how long the end waits for each of two things
 END_S = 2.0
 
@@ -164,14 +168,28 @@ class Explorer:
             target=self._server.run, kwargs={"sockets": [self._socket]}, daemon=True
         )
         self._thread.start()
-        # pandas and numba take longer than the page: they are imported while it is loading
-        threading.Thread(target=_import_recipes, daemon=True).start()
+        threading.Thread(target=self._get_ready, daemon=True).start()
 
     @property
     def url(self) -> str:
         """The address to open, with the token that lets this user in."""
         joint = "&" if "?" in self._start_path else "?"
         return f"http://{HOST}:{self.port}{self._start_path}{joint}token={self._token}"
+
+    def _get_ready(self) -> None:
+        """Import and read what the first view needs while the browser starts, then the rest."""
+        from spikehouse.explore._recipes import MODULES, collect_recipes
+
+        for module in FIRST_MODULES:
+            collect_recipes(module)
+        self._application.describe_ahead()
+        # imports slow down the answers meanwhile
+        time.sleep(FIRST_VIEW_S)
+        for module in MODULES:
+            collect_recipes(module)
+        # of receptive fields and correlograms
+        import numba  # noqa: F401
+        import scipy.stats  # noqa: F401
 
     def wait(self) -> None:
         """Wait until the server is closed, as the end of a script that only serves."""
@@ -213,13 +231,6 @@ def _find_recipe(subject: str, name: str) -> Recipe:
     from spikehouse.explore._recipes import find_recipe
 
     return find_recipe(subject, name)
-
-
-def _import_recipes() -> None:
-    from spikehouse.explore._recipes import MODULES, collect_recipes
-
-    for module in MODULES:
-        collect_recipes(module)
 
 
 def _listen(port: int | None) -> socket.socket:

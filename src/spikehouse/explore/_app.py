@@ -26,11 +26,13 @@ import json
 import traceback
 import warnings
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import asdict, dataclass
 from functools import lru_cache, partial
 from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import unquote
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -130,6 +132,11 @@ class Application:
         self.find_recipe = find_recipe
         self.runner = Runner()
         self.counts = Counts(explored.sessions)
+        # the facts of the first session are read before the browser asks
+        self._ahead: Future[tuple[str, list[str], int]] = Future()
+        _, kind, *key = explored.start_path.partition("?")[0].split("/")
+        self._start_key = unquote(key[0]) if kind == "s" and key else None
+        self._is_ahead_sent = False
 
     def make_asgi(self) -> Starlette:
         """Return the application with its routes."""
@@ -193,21 +200,34 @@ class Application:
     async def describe_session(self, request: Request) -> Response:
         """Send a session at a glance."""
         key = request.path_params["key"]
-
-        def describe() -> tuple[str, list[str], int]:
-            from spikehouse.explore._answers import to_json
-
-            before = count_bytes()
-            with self.sessions.use(key) as session, noting() as notices:
-                facts = describe_session(session)
-                units = ", all units" if key.endswith(ALL) else ""
-                title = f"{facts['session_id'] or key}{units}"
-                text = to_json({"key": key, "title": title, **facts})
-            return text, notices, count_bytes() - before
-
+        describe: Callable[[], tuple[str, list[str], int]] = partial(self._describe, key)
+        if key == self._start_key and not self._is_ahead_sent:
+            # once: the file may change
+            describe, self._is_ahead_sent = self._ahead.result, True
         facts, notices, n_bytes = await self.runner.run(request, describe)
         headers = {**_write_notices(notices), **self._write_reading(key, n_bytes)}
         return _send(facts, "application/json", headers)
+
+    def describe_ahead(self) -> None:
+        """Read what the first view shows of its session."""
+        key = self._start_key
+        if key is None:
+            return
+        try:
+            self._ahead.set_result(self._describe(key))
+        except Exception as error:  # noqa: BLE001 - it belongs to whoever asks
+            self._ahead.set_exception(error)
+
+    def _describe(self, key: str) -> tuple[str, list[str], int]:
+        from spikehouse.explore._answers import to_json
+
+        before = count_bytes()
+        with self.sessions.use(key) as session, noting() as notices:
+            facts = describe_session(session)
+            units = ", all units" if key.endswith(ALL) else ""
+            title = f"{facts['session_id'] or key}{units}"
+            text = to_json({"key": key, "title": title, **facts})
+        return text, notices, count_bytes() - before
 
     def _write_reading(self, key: str, n_bytes: int) -> dict[str, str]:
         is_streamed = self.sessions.is_streamed(key)

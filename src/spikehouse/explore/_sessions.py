@@ -64,15 +64,15 @@ class _Entry:
                 is_same = _stamp(self.path) == self.stamp
             except OSError as error:
                 self.close()
-                raise FileNotFoundError(
-                    f"{printable(self.path)} is not there any more ({error.strerror}): put it back "
-                    "and ask again"
-                ) from None
+                raise _say_gone(self.path, error) from None
             if not is_same:
                 self.close()
         if self.session is None:
             assert self.open is not None
-            self.attach(self.open())
+            try:
+                self.attach(self.open())
+            except FileNotFoundError as error:
+                raise _say_gone(error.filename or self.title, error) from None
         assert self.session is not None
         return self.session
 
@@ -90,6 +90,13 @@ class _Entry:
         if self.open is not None and self.session is not None:
             self.session.close()
             self.session = None
+
+
+def _say_gone(path: str | Path, error: OSError) -> FileNotFoundError:
+    return FileNotFoundError(
+        f"{printable(path)} is not there any more ({error.strerror or error}): put it back and "
+        "ask again"
+    )
 
 
 def _stamp(path: Path) -> tuple[int, ...]:

@@ -84,9 +84,9 @@ def test_files__have_their_size_when_it_is_known(
     cache: EcephysProjectCache, survey_folder: Path
 ) -> None:
     path = cache.fetch_session(SESSION_ID)
-    before = {file.name for file in survey_folder.rglob("session_*.nwb")}
+    before = {file.name for file in survey_folder.glob("tiny_*/session_*.nwb")}
     table = survey.files(cache)["files"].set_index("session_id")
-    after = {file.name for file in survey_folder.rglob("session_*.nwb")}
+    after = {file.name for file in survey_folder.glob("tiny_*/session_*.nwb")}
     assert table["n_bytes"].loc[SESSION_ID] == path.stat().st_size
     # the others are simulated when they are needed, some of them by other tests
     others = table.drop(SESSION_ID)

@@ -83,14 +83,18 @@ export const view = {
         });
       }
     }
-    function update(state) {
+    function showSpan(state) {
       const domain = state.t ?? whole;
       zoomed.hidden = !state.t;
       if (!domain) return;
-      for (const { panel } of traces) { panel.setDomain(domain); panel.expect(); }
+      for (const { panel } of traces) panel.setDomain(domain);
       if (timeline.data) timeline.show({ ...timeline.data, domain });
+    }
+    function update(state) {
+      showSpan(state);
+      for (const { panel } of traces) panel.expect();
       clearTimeout(update.timer);
-      update.timer = setTimeout(() => loadTraces(state), timeline.data ? 60 : 0);
+      update.timer = setTimeout(() => loadTraces(state), 60);
     }
 
     const course = ctx.api("timeline");
@@ -101,8 +105,9 @@ export const view = {
       else timeline.show({ epochs, invalid, names, domain: ctx.state.t ?? whole });
       fill(legend, names.filter((name) => name !== "invalid_presentation").map((name) => h("span", colorBox(stimulusColor(name, names) ?? "var(--line-strong)"), name.replaceAll("_", " "))),
         invalid.length ? h("span", h("span.swatch.invalid"), `invalid intervals (${invalid.length})`) : null);
-      update(ctx.state);
-    }, (error) => { if (error.name !== "AbortError") { timeline.message(error.message); loadTraces(ctx.state); } });
+      showSpan(ctx.state);
+    }, (error) => { if (error.name !== "AbortError") timeline.message(error.message); });
+    loadTraces(ctx.state);
     probes.load(ctx.api("probes"), (answer) => arrangeProbes(answer)).then(() => {
       if (!probes.data) return;
       across.style.minWidth = `${LEFT + 104 * probes.data.probes.length}px`;
@@ -111,7 +116,6 @@ export const view = {
     });
     listStimuli(stimuli, ctx, course);
     listFiles(fileBox, ctx, files);
-    if (ctx.state.t) zoomed.hidden = false;
     return {
       update,
       onKey(event) {
