@@ -74,6 +74,7 @@ sphinx_gallery_conf = {
     "show_signature": False,
     "remove_config_comments": True,
     "plot_gallery": True,
+    "capture_repr": (),
     "min_reported_time": 1e9,
 }
 

@@ -30,7 +30,6 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGES = [
     ROOT / "README.md",
     *sorted((ROOT / "docs" / "how-to").rglob("*.md")),
-    ROOT / "docs" / "gallery" / "gallery.md",
 ]
 AS_DEMO = {
     r"791319847": "900000001",
