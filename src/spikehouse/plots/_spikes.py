@@ -155,22 +155,25 @@ def plot_population_psth(
     """
     if not mean_counts:
         raise InvalidArgumentError("mean_counts is empty; at least one condition is needed")
+    converted = {name: _as_rates(counts) for name, counts in mean_counts.items()}
+    sizes = {name: rates.sizes["unit_id"] for name, (rates, _) in converted.items()}
+    is_same = len(set(sizes.values())) == 1
     ax = get_axes(ax, size=(7.0, 3.0))
-    n_units = 0
-    for number, (name, counts) in enumerate(mean_counts.items()):
-        rates, edges = _as_rates(counts)
-        n_units = rates.sizes["unit_id"]
+    for number, (name, (rates, edges)) in enumerate(converted.items()):
+        n_units = sizes[name]
         color = CONDITION_COLORS[number % len(CONDITION_COLORS)]
         mean = rates.mean("unit_id").to_numpy()
         error = rates.std("unit_id", ddof=min(1, n_units - 1)).to_numpy() / np.sqrt(n_units)
         centres = (edges[:-1] + edges[1:]) / 2
-        ax.plot(centres, mean, color=color, linewidth=1.4, label=name)
+        label = name if is_same else f"{name} ({n_units} units)"
+        ax.plot(centres, mean, color=color, linewidth=1.4, label=label)
         ax.fill_between(centres, mean - error, mean + error, color=color, alpha=0.2, linewidth=0)
         ax.set_xlim(edges[0], edges[-1])
     ax.set_ylim(bottom=0.0)
     mark_stimulus(ax, stimulus_duration)
     ax.set_xlabel(TIME_LABEL)
-    ax.set_ylabel(f"firing rate (spikes/s)\nmean of {n_units} units ± SEM")
+    which = f"{n_units} units" if is_same else "units"
+    ax.set_ylabel(f"firing rate (spikes/s)\nmean of {which} ± SEM")
     ax.legend(frameon=False, fontsize="small", loc="upper right")
     return tidy(ax, title=title, is_marked=stimulus_duration is not None)
 

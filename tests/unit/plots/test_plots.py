@@ -100,7 +100,14 @@ def test_plot_population_psth__means_and_errors_over_units(ax, mean_counts):
     expected = np.std([10, 0, 50], ddof=1) / np.sqrt(3) + 20
     assert top == pytest.approx(expected)
     assert [t.get_text() for t in ax.get_legend().get_texts()] == ["dark", "bright"]
-    assert "spikes/s" in ax.get_ylabel()
+    assert ax.get_ylabel() == "firing rate (spikes/s)\nmean of 3 units ± SEM"
+
+
+def test_plot_population_psth__populations_of_other_sizes_say_theirs(ax, mean_counts):
+    plots.plot_population_psth({"a": mean_counts, "b": mean_counts.isel(unit_id=[0, 1])}, ax=ax)
+    names = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert names == ["a (3 units)", "b (2 units)"]
+    assert ax.get_ylabel() == "firing rate (spikes/s)\nmean of units ± SEM"
 
 
 def test_plot_population_psth__one_unit_has_no_error(ax, mean_counts):
