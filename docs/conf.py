@@ -75,6 +75,7 @@ sphinx_gallery_conf = {
     "remove_config_comments": True,
     "plot_gallery": True,
     "capture_repr": (),
+    "within_subsection_order": "gallery_order.BySubject",
     "min_reported_time": 1e9,
 }
 
