@@ -20,6 +20,7 @@ import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
+from spikehouse.array_source import ArraySource, SpikeTimes, TableOrCsv
 from spikehouse.catalogue import UnitFilter, join_units
 from spikehouse.errors import (
     InvalidArgumentError,
@@ -188,6 +189,84 @@ class EcephysSession:
         filters = UnitFilter.from_arguments(**options)
         return cls(NwbSessionFile(path, filters=filters, **sources), test=test)
 
+    @classmethod
+    def from_arrays(
+        cls,
+        spike_times: SpikeTimes,
+        units: TableOrCsv | None = None,
+        presentations: TableOrCsv | None = None,
+        *,
+        channels: TableOrCsv | None = None,
+        probes: TableOrCsv | None = None,
+        running_speed: TableOrCsv | None = None,
+        invalid_times: TableOrCsv | None = None,
+        mean_waveforms: Mapping[int, npt.ArrayLike] | None = None,
+        session_id: int | None = None,
+    ) -> Self:
+        """Make a session from spike times of your own, and tables.
+
+        Tables are DataFrames or paths of CSV files, and all but ``spike_times`` may be left out.
+        Everything is checked now; no quality filter applies to the units.
+
+        Parameters
+        ----------
+        spike_times
+            Times [s] by unit id, a sequence of arrays (one for each row of ``units``, else with
+            the ids 0, 1, …), or a pynapple TsGroup, whose metadata are columns of the units.
+        units
+            One row per unit; ids are the index or a column ``unit_id``. Any columns; those of
+            ``schema.UNITS`` are shown where a recording of the survey has them, for instance
+            ecephys_structure_acronym, probe_description and probe_vertical_position [µm].
+        presentations
+            One row per presentation: start_time and stop_time (or duration) [s], stimulus_name
+            (default "stimulus"), and the parameters: any other columns of numbers, texts or truth
+            values. Ids are the index or a column ``stimulus_presentation_id``.
+        channels, probes
+            Places of the units, which then have a ``peak_channel_id``; columns as in
+            ``schema.CHANNELS`` and ``schema.PROBES``, all optional.
+        running_speed
+            start_time [s], velocity [cm/s] and, if samples do not follow each other, end_time.
+        invalid_times
+            start_time, stop_time [s]. Presentations in them are named ``invalid_presentation``.
+        mean_waveforms
+            Array (channels of the probe, samples) by unit id; needs channels, and probes with a
+            sampling_rate [Hz].
+        session_id
+            A number for the session, to tell it from others.
+
+        Returns
+        -------
+        EcephysSession
+            The session. What was not given has no rows or is None.
+
+        Warns
+        -----
+        UserWarning
+            If spike times were not in order (they are sorted), or do not look like seconds.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import pandas as pd
+        >>> tones = pd.DataFrame({"start_time": [1.0, 2.0], "duration": 0.5, "pitch": [440, 880]})
+        >>> spikes = {7: np.array([1.1, 1.2, 2.3])}
+        >>> session = EcephysSession.from_arrays(spikes, presentations=tones)
+        >>> session.presentationwise_spike_counts([0.0, 0.5]).squeeze().values
+        array([2, 1], dtype=int16)
+        """
+        source = ArraySource(
+            spike_times,
+            units,
+            presentations,
+            channels=channels,
+            probes=probes,
+            running_speed=running_speed,
+            invalid_times=invalid_times,
+            mean_waveforms=mean_waveforms,
+            session_id=session_id,
+        )
+        return cls(source)
+
     def close(self) -> None:
         """Close the file of the session, if its adapter has one; reading afterwards raises."""
         closing = getattr(self.api, "close", None)
@@ -209,7 +288,7 @@ class EcephysSession:
         """Summarize the session in a few lines, without what the adapter does not have."""
         facts: dict[str, Callable[[], str]] = {
             "specimen": lambda: ", ".join(filter(None, [self.specimen_name, self.full_genotype])),
-            "recorded": lambda: self.session_start_time.isoformat(sep=" "),
+            "recorded": lambda: str(self.session_start_time or ""),
             "probes": lambda: ", ".join(self.probes["description"]),
             "units": self._describe_units,
             "stimuli": lambda: ", ".join(self.stimulus_names),
@@ -228,7 +307,8 @@ class EcephysSession:
 
     def _describe_units(self) -> str:
         counts = self.structurewise_unit_counts.items()
-        units = f"{self.num_units}: {', '.join(f'{name} {count}' for name, count in counts)}"
+        places = ", ".join(f"{name} {count}" for name, count in counts)
+        units = f"{self.num_units}{places and ': '}{places}"
         left_out = getattr(self.api, "count_out_of_brain_units", lambda: 0)()
         if not left_out:
             return units
@@ -237,7 +317,8 @@ class EcephysSession:
     def _title(self) -> str:
         try:
             kind = f" ({self.session_type})" if self.session_type else ""
-            name = f"EcephysSession {self.ecephys_session_id}{kind}"
+            number = self.ecephys_session_id
+            name = f"EcephysSession{'' if number is None else f' {number}'}{kind}"
             return printable(f"{name}: simulated data" if self.is_simulated else name)
         except _ABSENT:
             return "EcephysSession"
@@ -274,13 +355,14 @@ class EcephysSession:
     # ---- metadata
 
     @cached_property
-    def ecephys_session_id(self) -> int:
-        """The session's id."""
-        return int(self.api.get_ecephys_session_id())
+    def ecephys_session_id(self) -> int | None:
+        """The session's id; None for data of another source that has no number."""
+        found = self.api.get_ecephys_session_id()
+        return None if found is None else int(found)
 
     @cached_property
-    def session_start_time(self) -> dt.datetime:
-        """The start time of the recording, with its offset from UTC."""
+    def session_start_time(self) -> dt.datetime | None:
+        """The start time of the recording, with its offset from UTC; None if unknown."""
         return self.api.get_session_start_time()
 
     @cached_property
@@ -353,7 +435,7 @@ class EcephysSession:
         """The known faults of this recording: probe_id (NA: the whole session), note, source."""
         ids: list[int] = []
         with contextlib.suppress(*_ABSENT):
-            ids = [self.ecephys_session_id]
+            ids = list(filter(None, [self.ecephys_session_id]))
         return list_data_notes(ids).drop(columns="session_id")
 
     # ---- probes, channels, units
@@ -472,11 +554,20 @@ class EcephysSession:
     # ---- behaviour
 
     @cached_property
+    def _running(self) -> pd.DataFrame | None:
+        return self.api.get_running_speed()
+
+    @cached_property
     def running_speed(self) -> pd.DataFrame:
-        """The running speed: start_time, end_time [s] and velocity [cm/s] of each interval."""
-        return _or_empty(
-            self.api.get_running_speed(), _no_rows("start_time", "end_time", "velocity")
-        )
+        """The running speed: start_time, end_time [s] and velocity [cm/s] of each interval.
+
+        No rows if it was not measured, with a warning.
+        """
+        if self._running is None:
+            warnings.warn(
+                "this session has no running speed: running_speed has no rows", stacklevel=3
+            )
+        return _or_empty(self._running, _no_rows("start_time", "end_time", "velocity"))
 
     def get_pupil_data(self) -> pd.DataFrame | None:
         """Return the ellipses fitted to pupil, eye and corneal reflection.
@@ -660,7 +751,8 @@ class EcephysSession:
             self.api.get_stimulus_presentations(),
             _no_rows("start_time", "stop_time", "stimulus_name"),
         )
-        return build_presentations(table, self.invalid_times)
+        standardize = getattr(self.api, "has_survey_stimuli", True)
+        return build_presentations(table, self.invalid_times, standardize=standardize)
 
     @cached_property
     def stimulus_presentations(self) -> pd.DataFrame:
@@ -1055,7 +1147,7 @@ class EcephysSession:
     @property
     def _running_if_measured(self) -> pd.DataFrame | None:
         try:
-            return self.running_speed
+            return self._running
         except _ABSENT as error:
             log.info("no running speed, so metrics of running are not computed: %s", error)
             return None

@@ -18,17 +18,19 @@ class SessionSource(Protocol):
     # Any object with these methods works; a session calls only those that it needs. An adapter
     # that subclasses this overrides the methods for which the recording has data. Three more are
     # called if they are there: ``close``, ``count_out_of_brain_units``, ``count_filtered_units``.
+    # The attribute ``has_survey_stimuli``, if False, says that names and values of the
+    # presentations are to be left as they are.
 
     def test(self) -> object:
         """Check the source; called when a session is made with ``test=True``."""
         _lack(self, "test")
 
-    def get_ecephys_session_id(self) -> int:
-        """Return the session's id."""
+    def get_ecephys_session_id(self) -> int | None:
+        """Return the session's id, None without one."""
         _lack(self, "get_ecephys_session_id")
 
-    def get_session_start_time(self) -> dt.datetime:
-        """Return the start time of the session, with its offset from UTC."""
+    def get_session_start_time(self) -> dt.datetime | None:
+        """Return the start time of the session, with its offset from UTC, None if unknown."""
         _lack(self, "get_session_start_time")
 
     def get_metadata(self) -> Mapping[str, Any]:
@@ -67,7 +69,7 @@ class SessionSource(Protocol):
         """Return the mean waveform (channels, samples) [µV] by unit id."""
         _lack(self, "get_mean_waveforms")
 
-    def get_stimulus_presentations(self) -> pd.DataFrame:
+    def get_stimulus_presentations(self) -> pd.DataFrame | None:
         """Return one row per presentation: start_time, stop_time [s], stimulus_name, parameters."""
         _lack(self, "get_stimulus_presentations")
 
@@ -79,8 +81,8 @@ class SessionSource(Protocol):
         """Return start_time, stop_time [s] and tags of invalid intervals."""
         _lack(self, "get_invalid_times")
 
-    def get_running_speed(self) -> pd.DataFrame:
-        """Return start_time, end_time [s] and velocity [cm/s]."""
+    def get_running_speed(self) -> pd.DataFrame | None:
+        """Return start_time, end_time [s] and velocity [cm/s], or None."""
         _lack(self, "get_running_speed")
 
     def get_pupil_data(self) -> pd.DataFrame | None:

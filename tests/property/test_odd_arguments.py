@@ -355,6 +355,38 @@ def test_public_functions__are_guarded() -> None:
         assert pickle.loads(pickle.dumps(function)) is function
 
 
+@pytest.mark.usefixtures("quiet")
+def test_from_arrays__raises_no_foreign_errors() -> None:
+    running = pd.DataFrame({"start_time": TIMES, "velocity": 1.0})
+    valid = {
+        "spike_times": SPIKES,
+        "units": pd.DataFrame({"peak_channel_id": 10, "snr": 1.0}, index=UNITS),
+        "presentations": TABLE[["start_time", "stop_time", "orientation"]],
+        "channels": pd.DataFrame({"probe_id": 0, "probe_vertical_position": 1.0}, index=CHANNELS),
+        "probes": pd.DataFrame({"description": "a", "sampling_rate": 3e4}, index=[0]),
+        "running_speed": running,
+        "invalid_times": TABLE[["start_time", "stop_time"]],
+        "mean_waveforms": {3: WAVEFORM.to_numpy()},
+        "session_id": 1,
+    }
+
+    def use(given: dict[str, Any]) -> None:
+        session = EcephysSession.from_arrays(**given)
+        repr(session)
+        session.presentationwise_spike_counts(EDGES)
+        assert len(dict(session.mean_waveforms)) <= 1
+
+    use(valid)
+    foreign = []
+    for argument, value in valid.items():
+        for odd in (*ANYTHING, *distort(value)):
+            error = find_foreign(lambda given=valid | {argument: odd}: use(given))
+            # a text is the path of a file
+            if error is not None and not isinstance(error, FileNotFoundError):
+                foreign.append(f"{argument}={odd!r:.300}: {error!r:.100}")
+    assert foreign == []
+
+
 def test_guard__says_what_was_given_and_keeps_the_cause() -> None:
     with pytest.raises(
         InvalidArgumentError,

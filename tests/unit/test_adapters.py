@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -226,7 +227,11 @@ USES = (
 @pytest.mark.parametrize("nothing", [None, pd.DataFrame()], ids=["None", "without columns"])
 @pytest.mark.parametrize("method", MEMBERS)
 def test_session__of_an_adapter_without_rows(method: str, nothing: object) -> None:
-    table = MEMBERS[method](EcephysSession(api=Less(**{method: nothing})))
+    session = EcephysSession(api=Less(**{method: nothing}))
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        table = MEMBERS[method](session)
+    assert len(said) == (method == "get_running_speed" and nothing is None)
     assert len(table) == 0
     assert len(table.columns) > 0
 

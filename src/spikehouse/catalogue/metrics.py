@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -79,14 +79,29 @@ _POSITION = ("probe_vertical_position", "probe_horizontal_position")
 def join_units(units: pd.DataFrame, channels: pd.DataFrame, probes: pd.DataFrame) -> pd.DataFrame:
     """Join units with their peak channels and probes, sorted by probe, then from the tip up."""
     # Columns of schema.UNITS first, then others. Units whose channel is not in ``channels`` are
-    # left out.
+    # left out; those without a peak_channel_id, as in data of other sources, are kept.
     require_columns(units, "peak_channel_id", what="the table of units")
     require_columns(channels, "probe_id", *_POSITION, what="the table of channels")
     require_columns(probes, "description", what="the table of probes")
+    probes = probes.rename(columns=_JOINED_RENAMES)
+    how: Literal["inner", "left"] = "inner"
+    if units["peak_channel_id"].isna().any():
+        how = "left"
+        at = units["peak_channel_id"]
+        units = units[at.isna() | at.isin(channels.index)]
+        # such a unit may say itself where it is
+        channels, probes = (
+            table[table.columns.difference(units.columns, sort=False)]
+            for table in (channels, probes)
+        )
     joined = units.merge(
-        channels, left_on="peak_channel_id", right_index=True, suffixes=("", "_channel")
-    ).merge(probes, left_on="probe_id", right_index=True, suffixes=("", "_probe"))
-    joined = joined.rename(columns={**UNIT_RENAMES, **_JOINED_RENAMES})
+        channels,
+        how=how,
+        left_on="peak_channel_id",
+        right_index=True,
+        suffixes=("", "_channel"),
+    ).merge(probes, how=how, left_on="probe_id", right_index=True, suffixes=("", "_probe"))
+    joined = joined.rename(columns=UNIT_RENAMES)
     joined.index.name = "unit_id"
     known = [name for name in UNITS.column_names if name in joined]
     others = [name for name in joined if name not in known]

@@ -40,7 +40,7 @@ class Recording:
     """An open session and the selected units."""
 
     session: EcephysSession
-    session_id: int
+    session_id: int | None
     file: str
     area: str
     units: pd.DataFrame

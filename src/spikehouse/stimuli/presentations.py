@@ -58,6 +58,8 @@ class Presentations:
         Stimulus block, missing for spontaneous activity.
     parameters
         Parameter name → column; the first is ``stimulus_name``.
+    detailed
+        Names of the parameters that are settings of the display, which hardly ever vary.
     """
 
     ids: npt.NDArray[np.int64]
@@ -67,6 +69,7 @@ class Presentations:
     condition: npt.NDArray[np.int64]
     stimulus_block: Parameter
     parameters: Mapping[str, Parameter]
+    detailed: Collection[str] = DETAILED_PARAMETERS
 
     def __len__(self) -> int:
         return len(self.start_time)
@@ -80,11 +83,13 @@ class Presentations:
             Name and column, without stimulus_name and the settings of the display.
         """
         for name, column in self.parameters.items():
-            if name != "stimulus_name" and name not in DETAILED_PARAMETERS:
+            if name != "stimulus_name" and name not in self.detailed:
                 yield name, column
 
 
-def build_presentations(table: pd.DataFrame, invalid_times: pd.DataFrame) -> Presentations:
+def build_presentations(
+    table: pd.DataFrame, invalid_times: pd.DataFrame, *, standardize: bool = True
+) -> Presentations:
     """Build presentations from the stimulus table of a file.
 
     Parameters
@@ -94,6 +99,10 @@ def build_presentations(table: pd.DataFrame, invalid_times: pd.DataFrame) -> Pre
     invalid_times
         Invalid intervals: start_time, stop_time [s], tags. Presentations that touch an interval
         tagged "stimulus" are invalid.
+    standardize
+        Translate the survey's older names of stimuli and parameters, parse its numbers and colours,
+        and mark its settings of the display. If False, names, values and the order of the columns
+        are those of the table.
 
     Returns
     -------
@@ -114,18 +123,11 @@ def build_presentations(table: pd.DataFrame, invalid_times: pd.DataFrame) -> Pre
         for name in table.columns
         if name not in (*_DROPPED, "start_time", "stop_time")
     }
-    columns = _collapse_capitals(columns)
-    columns = {COLUMN_NAMES.get(name, name): column for name, column in columns.items()}
     no_block = Parameter(np.full(len(table), -1, np.int32), np.empty(0, dtype=object))
+    columns = {"stimulus_name": columns.pop("stimulus_name"), **columns}
+    if standardize:
+        columns = _standardize(columns)
     block = columns.pop("stimulus_block", no_block)
-    columns["stimulus_name"] = _name_stimuli(columns["stimulus_name"])
-    if "color" in columns:
-        columns["color"], triplets = split_color(columns["color"])
-        if "color_triplet" not in columns or columns["color_triplet"].is_empty:
-            columns["color_triplet"] = triplets
-    first = [name for name in _ORDER if name in columns]
-    names = [*first, *sorted(set(columns) - set(first))]
-    columns = {name: parse(name, columns[name]) for name in names}
     start, stop = table["start_time"].to_numpy(float), table["stop_time"].to_numpy(float)
     return Presentations(
         ids=table.index.to_numpy(dtype=np.int64),
@@ -135,7 +137,22 @@ def build_presentations(table: pd.DataFrame, invalid_times: pd.DataFrame) -> Pre
         condition=number_rows(list(columns.values()), len(table)),
         stimulus_block=block,
         parameters=columns,
+        detailed=DETAILED_PARAMETERS if standardize else frozenset(),
     )
+
+
+def _standardize(columns: dict[str, Parameter]) -> dict[str, Parameter]:
+    """Translate and parse the columns of the survey's files."""
+    columns = _collapse_capitals(columns)
+    columns = {COLUMN_NAMES.get(name, name): column for name, column in columns.items()}
+    columns["stimulus_name"] = _name_stimuli(columns["stimulus_name"])
+    if "color" in columns:
+        columns["color"], triplets = split_color(columns["color"])
+        if "color_triplet" not in columns or columns["color_triplet"].is_empty:
+            columns["color_triplet"] = triplets
+    first = [name for name in _ORDER if name in columns]
+    names = [*first, *sorted(set(columns) - set(first))]
+    return {name: parse(name, columns[name]) for name in names}
 
 
 def _name_stimuli(names: Parameter) -> Parameter:
@@ -265,7 +282,7 @@ def list_presentations(
     columns = {"stimulus_block": presentations.stimulus_block} | dict(presentations.parameters)
     ordered = ["stimulus_block", "start_time", "stop_time", *presentations.parameters]
     for name, column in columns.items():
-        if name in DETAILED_PARAMETERS and not detailed:
+        if name in presentations.detailed and not detailed:
             continue
         kept = (visible if name == "stimulus_name" else column).take(rows)
         frame[name] = _write(kept, invalid, name=name, missing=missing, numeric=numeric)

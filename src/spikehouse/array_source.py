@@ -1,0 +1,556 @@
+"""The adapter of data in memory: spike times as arrays, everything else as tables."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any, NoReturn, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from spikehouse.errors import InvalidArgumentError, NotFoundError, describe_value
+from spikehouse.labelled import to_ids
+from spikehouse.schema import CHANNELS, INVALID_TIMES, OPTOGENETIC_EPOCHS, PROBES, UNITS
+
+Floats = npt.NDArray[np.float64]
+SpikeTimes: TypeAlias = Mapping[int, npt.ArrayLike] | Sequence[npt.ArrayLike]
+TableOrCsv: TypeAlias = pd.DataFrame | str | os.PathLike[str]
+
+# times beyond are hardly seconds
+LONGEST_RECORDING_S = 172_800
+# an interval without tags is invalid for every probe and every stimulus
+ALWAYS_INVALID = ("all_probes", "stimulus")
+# columns of channels and probes that a session reads; others say nothing where there are none
+_NEEDED = (
+    "probe_id", "probe_channel_number", "probe_vertical_position", "probe_horizontal_position",
+    "ecephys_structure_acronym",
+)  # fmt: skip
+
+
+_SCALARS = (str, int, float, np.number, np.bool_, type(None), type(pd.NA))
+
+
+class SortedTrains(dict[int, Floats]):
+    """Spike times by unit id, in order."""
+
+    is_sorted = True
+
+
+class ArraySource:
+    """What a session reads from arrays and tables; they are checked when it is made."""
+
+    # names and values of presentations are the user's
+    has_survey_stimuli = False
+
+    def __init__(
+        self,
+        spike_times: SpikeTimes,
+        units: TableOrCsv | None = None,
+        presentations: TableOrCsv | None = None,
+        *,
+        channels: TableOrCsv | None = None,
+        probes: TableOrCsv | None = None,
+        running_speed: TableOrCsv | None = None,
+        invalid_times: TableOrCsv | None = None,
+        mean_waveforms: Mapping[int, npt.ArrayLike] | None = None,
+        session_id: int | None = None,
+    ) -> None:
+        self._session_id = None if session_id is None else _to_whole(session_id, "session_id")
+        table = _read_table(units, "units", ids=("unit_id", "id"))
+        metadata = getattr(spike_times, "metadata", None)
+        if isinstance(metadata, pd.DataFrame):
+            # of a pynapple TsGroup
+            table = metadata if table is None else _add_columns(table, metadata)
+        self._spike_times = _read_trains(spike_times, table)
+        table = _match_units(table, self._spike_times)
+        electrodes = _read_table(channels, "channels", ids=("channel_id", "id"))
+        self._channels = _read_channels(electrodes)
+        self._units = _place_units(table, None if electrodes is None else self._channels)
+        known = (tbl["probe_id"] for tbl in (self._channels, self._units) if "probe_id" in tbl)
+        ids = sorted({int(probe) for column in known for probe in column.dropna()})
+        self._probes = _read_probes(_read_table(probes, "probes", ids=("probe_id", "id")), ids)
+        self._presentations = _read_presentations(
+            _read_table(presentations, "presentations", ids=("stimulus_presentation_id", "id"))
+        )
+        self._running_speed = _read_running(_read_table(running_speed, "running_speed"))
+        self._invalid_times = _read_invalid(_read_table(invalid_times, "invalid_times"))
+        self._mean_waveforms = _read_waveforms(mean_waveforms, self)
+
+    def test(self) -> None:
+        """Do nothing: everything was checked."""
+
+    def get_ecephys_session_id(self) -> int | None:
+        """Return the id that was given."""
+        return self._session_id
+
+    def get_session_start_time(self) -> dt.datetime | None:
+        """Return None: times are relative to a start that nobody named."""
+        return None
+
+    def get_metadata(self) -> Mapping[str, Any]:
+        """Return no facts."""
+        return {}
+
+    def get_rig_metadata(self) -> Mapping[str, Any] | None:
+        """Return None."""
+        return None
+
+    def get_probes(self) -> pd.DataFrame:
+        """Return one row per probe."""
+        return self._probes
+
+    def get_channels(self) -> pd.DataFrame:
+        """Return one row per channel."""
+        return self._channels
+
+    def get_units(self) -> pd.DataFrame:
+        """Return one row per unit; peak_channel_id is NaN where no channels were given."""
+        return self._units
+
+    def get_unit_metrics(self) -> pd.DataFrame:
+        """Return no columns: metrics are columns of the units."""
+        return pd.DataFrame(index=pd.Index([], name="unit_id", dtype=np.int64))
+
+    def get_spike_times(self) -> Mapping[int, Floats]:
+        """Return the sorted spike times [s] by unit id."""
+        return self._spike_times
+
+    def get_spike_amplitudes(self) -> Mapping[int, Floats]:
+        """Return no amplitudes."""
+        return {}
+
+    def get_mean_waveforms(self) -> Mapping[int, Floats]:
+        """Return the mean waveforms (channels, samples) by unit id."""
+        return self._mean_waveforms
+
+    def get_stimulus_presentations(self) -> pd.DataFrame | None:
+        """Return the presentations in order of start time."""
+        return self._presentations
+
+    def get_optogenetic_stimulation(self) -> pd.DataFrame:
+        """Return no light pulses."""
+        return OPTOGENETIC_EPOCHS.empty()
+
+    def get_invalid_times(self) -> pd.DataFrame:
+        """Return start_time, stop_time [s] and tags of invalid intervals."""
+        return self._invalid_times
+
+    def get_running_speed(self) -> pd.DataFrame | None:
+        """Return start_time, end_time [s] and velocity [cm/s], or None."""
+        return self._running_speed
+
+    def get_pupil_data(self) -> pd.DataFrame | None:
+        """Return None."""
+        return None
+
+    def get_screen_gaze_data(self, include_filtered_data: bool = False) -> pd.DataFrame | None:  # noqa: ARG002
+        """Return None."""
+        return None
+
+    def get_lfp(self, probe_id: int, **_: object) -> NoReturn:
+        """Raise: there is no LFP."""
+        raise NotFoundError(
+            f"there is no LFP of probe {probe_id}: this session was made from arrays. The "
+            "functions of spikehouse.lfp take an xarray.DataArray (time [s], channel) of your own"
+        )
+
+    get_current_source_density = get_lfp
+
+    def get_nwbfile(self) -> NoReturn:
+        """Raise: there is no file."""
+        raise NotFoundError("there is no NWB file: this session was made from arrays")
+
+
+# ---- tables
+
+
+def _read_table(given: object, name: str, *, ids: Sequence[str] = ()) -> pd.DataFrame | None:
+    """Return a table or the CSV file at a path, with its ids as index; None for None."""
+    if given is None:
+        return None
+    if isinstance(given, str | os.PathLike):
+        try:
+            table = pd.read_csv(given)
+        except (ValueError, UnicodeError) as error:
+            raise InvalidArgumentError(
+                f"{name}: {os.fspath(given)} is not a CSV file: {error}"
+            ) from error
+    elif isinstance(given, pd.DataFrame):
+        table = given
+    else:
+        raise InvalidArgumentError(
+            f"{name} is {describe_value(given)}; give a table (DataFrame) or the path of a CSV file"
+        )
+    unnamed = [column for column in table.columns if not isinstance(column, str)]
+    if unnamed:
+        raise InvalidArgumentError(f"{name} has the column {unnamed[0]!r}; names must be text")
+    column = next((column for column in ids if column in table), None)
+    if column is not None:
+        table = table.set_index(column)
+    if not ids:
+        return table.reset_index(drop=True)
+    index = to_ids(table.index, f"the index of {name}") if len(table) else np.empty(0, np.int64)
+    if index.dtype != np.int64:
+        raise InvalidArgumentError(
+            f"the index of {name} holds {describe_value(index[0])}; ids are whole numbers, in the "
+            f"index or in a column {ids[0]}"
+        )
+    _check_unique(index, name)
+    return table.set_axis(pd.Index(index, name="id"), axis=0)
+
+
+def _add_columns(table: pd.DataFrame, more: pd.DataFrame) -> pd.DataFrame:
+    return table.join(more[more.columns.difference(table.columns, sort=False)])
+
+
+def _check_unique(ids: npt.NDArray[Any], name: str) -> None:
+    repeated = pd.Index(ids).duplicated()
+    if repeated.any():
+        raise InvalidArgumentError(
+            f"{name} has the id {ids[repeated][0]} more than once; give each row an id of its own"
+        )
+
+
+def _require(table: pd.DataFrame, name: str, *columns: str) -> None:
+    missing = [column for column in columns if column not in table]
+    if missing:
+        raise InvalidArgumentError(
+            f"{name} has no column {missing[0]!r}; it has {', '.join(table.columns) or 'none'}"
+        )
+
+
+def _read_numbers(table: pd.DataFrame, column: str, name: str, *, finite: bool = False) -> Floats:
+    """Return a column as numbers, all of them finite if asked for."""
+    try:
+        values = table[column].to_numpy(dtype=np.float64, na_value=np.nan)
+    except (TypeError, ValueError) as error:
+        raise InvalidArgumentError(f"{name}: {column} should hold numbers ({error})") from error
+    wrong = ~np.isfinite(values)
+    if finite and wrong.any():
+        raise InvalidArgumentError(
+            f"{name}: {column} is {values[wrong][0]} in {int(wrong.sum())} of {len(values)} rows, "
+            f"first in row {table.index[wrong][0]}; give a time [s] or leave these rows out"
+        )
+    return values
+
+
+def _read_interval(table: pd.DataFrame, name: str) -> tuple[Floats, Floats]:
+    """Return start and stop [s] of the rows; the stop may be given as a duration."""
+    _require(table, name, "start_time")
+    start = _read_numbers(table, "start_time", name, finite=True)
+    if "stop_time" not in table and "duration" not in table:
+        raise InvalidArgumentError(
+            f"{name} has start_time alone; add stop_time [s], or duration [s]: "
+            f"{name}.assign(duration=0.25) if all last as long"
+        )
+    if "stop_time" in table:
+        stop = _read_numbers(table, "stop_time", name, finite=True)
+    else:
+        stop = start + _read_numbers(table, "duration", name, finite=True)
+    wrong = np.flatnonzero(stop < start)
+    if wrong.size:
+        row = wrong[0]
+        raise InvalidArgumentError(
+            f"{name}: row {table.index[row]} stops at {stop[row]:g} s, before it starts at "
+            f"{start[row]:g} s"
+        )
+    return start, stop
+
+
+# ---- units and where they are
+
+
+def _to_whole(given: object, name: str) -> int:
+    ids = to_ids([given], name) if np.ndim(given) == 0 else np.empty(0)  # type: ignore[arg-type]
+    if ids.dtype != np.int64 or ids.size != 1:
+        raise InvalidArgumentError(f"{name} is {describe_value(given)}; give a whole number")
+    return int(ids[0])
+
+
+def _read_trains(given: object, units: pd.DataFrame | None) -> SortedTrains:
+    """Return the spike times [s] by unit id, each train in order."""
+    if isinstance(given, Mapping):
+        items = [(_to_whole(key, "a unit id of spike_times"), given[key]) for key in given]
+    elif isinstance(given, Sequence) and not isinstance(given, str | bytes):
+        if units is not None and len(units) != len(given):
+            raise InvalidArgumentError(
+                f"spike_times has {len(given)} arrays, and units has {len(units)} rows; give one "
+                "array for each row, in the same order, or a dictionary by unit id"
+            )
+        items = list(zip(range(len(given)) if units is None else units.index, given, strict=True))
+    else:
+        raise InvalidArgumentError(
+            f"spike_times is {describe_value(given)}; give a dictionary of arrays [s] by unit id, "
+            "a list of arrays, or a pynapple TsGroup"
+        )
+    _check_unique(np.array([unit_id for unit_id, _ in items], dtype=np.int64), "spike_times")
+    trains = SortedTrains()
+    unsorted = []
+    for unit_id, times in items:
+        train = _read_train(times, unit_id)
+        if (train[1:] < train[:-1]).any():
+            unsorted.append(unit_id)
+            train = np.sort(train)
+        trains[int(unit_id)] = train
+    if unsorted:
+        warnings.warn(
+            f"spike times of {len(unsorted)} of {len(trains)} units (first {unsorted[0]}) were not "
+            "in order: they were sorted",
+            stacklevel=4,  # the caller of from_arrays
+        )
+    last = max((train[-1] for train in trains.values() if train.size), default=0.0)
+    if last > LONGEST_RECORDING_S:
+        warnings.warn(
+            f"spike times reach {last:g} s, {last / 86_400:.0f} days: they are taken as seconds; "
+            "divide sample numbers by the sampling rate",
+            stacklevel=4,  # the caller of from_arrays
+        )
+    return trains
+
+
+def _read_train(times: Any, unit_id: int) -> Floats:  # noqa: ANN401 - whatever was given
+    # of a pynapple Ts
+    found = times.times() if callable(getattr(times, "times", None)) else times
+    try:
+        train = np.asarray(found)
+        if train.dtype.kind not in "iuf" and train.size:
+            raise TypeError(f"they are of type {train.dtype}")
+        train = train.astype(np.float64)
+    except (TypeError, ValueError) as error:
+        raise InvalidArgumentError(
+            f"spike times of unit {unit_id} should be numbers [s]: {error}"
+        ) from error
+    if train.ndim != 1:
+        raise InvalidArgumentError(
+            f"spike times of unit {unit_id} have the shape {train.shape}; give one dimension"
+        )
+    wrong = ~np.isfinite(train)
+    if wrong.any():
+        raise InvalidArgumentError(
+            f"{int(wrong.sum())} of the {train.size} spike times of unit {unit_id} are NaN or "
+            "infinite; leave them out"
+        )
+    return train
+
+
+def _match_units(table: pd.DataFrame | None, trains: Mapping[int, Floats]) -> pd.DataFrame:
+    """Check that table and spike times are of the same units."""
+    if table is None:
+        return pd.DataFrame(index=pd.Index(list(trains), name="id", dtype=np.int64))
+    silent = table.index.difference(list(trains))
+    if len(silent):
+        raise InvalidArgumentError(
+            f"units has {len(silent)} of {len(table)} rows without spike times, such as unit "
+            f"{silent[0]}; give these an empty array, or leave the rows out"
+        )
+    unlisted = [unit_id for unit_id in trains if unit_id not in table.index]
+    if unlisted:
+        raise InvalidArgumentError(
+            f"spike_times has {len(unlisted)} of {len(trains)} units that have no row in units, "
+            f"such as {unlisted[0]}; to keep those with a row: "
+            "{i: spike_times[i] for i in units.index}"
+        )
+    for column in UNITS.columns:
+        if column.name in table and column.kind in ("int", "float"):
+            _read_numbers(table, column.name, "units")
+    return table.rename_axis(index="id")
+
+
+def _place_units(table: pd.DataFrame, channels: pd.DataFrame | None) -> pd.DataFrame:
+    """Check the peak channels of the units; NaN where there are none."""
+    if "peak_channel_id" not in table:
+        return table.assign(peak_channel_id=np.nan)
+    if channels is None:
+        raise InvalidArgumentError(
+            "units has the column peak_channel_id, and there are no channels to look it up in; "
+            "give channels, or leave the column out. A table of units may say itself where they "
+            "are: ecephys_structure_acronym, probe_vertical_position [µm], probe_description"
+        )
+    peaks = table["peak_channel_id"].dropna()
+    unknown = peaks[~peaks.isin(channels.index)]
+    if len(unknown):
+        raise InvalidArgumentError(
+            f"units: unit {unknown.index[0]} has the peak channel {unknown.iloc[0]:g}, which "
+            "channels has no row for"
+        )
+    return table
+
+
+def _read_channels(table: pd.DataFrame | None) -> pd.DataFrame:
+    """Return the channels with every column that a session needs."""
+    if table is None:
+        return CHANNELS.empty()[list(_NEEDED)]
+    if "probe_id" not in table:
+        table = table.assign(probe_id=0)
+    if "probe_channel_number" not in table:
+        table = table.assign(probe_channel_number=table.groupby("probe_id").cumcount())
+    if "ecephys_structure_acronym" not in table:
+        table = table.assign(ecephys_structure_acronym=table.get("structure_acronym"))
+    for column in CHANNELS.columns:
+        if column.kind not in ("int", "float"):
+            continue
+        if column.name in table:
+            _read_numbers(
+                table, column.name, "channels", finite=column.name.startswith("probe_channel")
+            )
+        elif not column.optional:
+            table = table.assign(**{column.name: np.nan})
+    return table
+
+
+def _read_probes(table: pd.DataFrame | None, ids: list[int]) -> pd.DataFrame:
+    """Return the probes that were given, or one for each id."""
+    if table is None and not ids:
+        return PROBES.empty()[["description", "sampling_rate"]]
+    if table is None:
+        table = pd.DataFrame(index=pd.Index(ids, name="id", dtype=np.int64))
+    absent = [probe for probe in ids if probe not in table.index]
+    if absent:
+        raise InvalidArgumentError(
+            f"channels or units are of probe {absent[0]}, which probes has no row for; it has "
+            f"{table.index.tolist()}"
+        )
+    defaults: dict[str, Any] = {
+        "description": [f"probe {probe}" for probe in table.index],
+        "location": "",
+        "sampling_rate": np.nan,
+        "lfp_sampling_rate": np.nan,
+        "has_lfp_data": False,
+    }
+    table = table.assign(**{name: v for name, v in defaults.items() if name not in table})
+    rates = ("sampling_rate", "lfp_sampling_rate")
+    table = table.assign(**{name: _read_numbers(table, name, "probes") for name in rates})
+    named = table["description"].astype(object).where(table["description"].notna(), "")
+    return table.assign(description=named.astype(str))
+
+
+def _read_waveforms(given: object, source: ArraySource) -> dict[int, Floats]:
+    """Return the mean waveforms by unit id, which need channels and a sampling rate."""
+    if given is None:
+        return {}
+    if not isinstance(given, Mapping):
+        raise InvalidArgumentError(
+            f"mean_waveforms is {describe_value(given)}; give a dictionary of arrays (channels, "
+            "samples) by unit id"
+        )
+    channels, probes = source._channels, source._probes
+    peaks: dict[Any, Any] = source._units["peak_channel_id"].dropna().to_dict()
+    found = {}
+    for key, values in given.items():
+        unit_id = _to_whole(key, "a unit id of mean_waveforms")
+        try:
+            waveform = np.asarray(values, dtype=np.float64)
+        except (TypeError, ValueError) as error:
+            raise InvalidArgumentError(
+                f"mean_waveforms: that of unit {unit_id} should be numbers: {error}"
+            ) from error
+        if unit_id not in peaks:
+            raise InvalidArgumentError(
+                f"mean_waveforms: unit {unit_id} has no peak_channel_id in units; a waveform needs "
+                "it, and channels with probe_id and probe_channel_number"
+            )
+        probe: Any = channels.loc[int(peaks[unit_id]), "probe_id"]
+        if not probes.loc[probe, "sampling_rate"] > 0:
+            raise InvalidArgumentError(
+                f"mean_waveforms: probe {probe} has no sampling_rate [Hz]; give it in probes"
+            )
+        n_channels = int(channels.loc[channels["probe_id"] == probe, "probe_channel_number"].max())
+        if waveform.ndim != 2 or len(waveform) > n_channels + 1:
+            raise InvalidArgumentError(
+                f"mean_waveforms: that of unit {unit_id} has the shape {waveform.shape}; give "
+                f"(channels of its probe, at most {n_channels + 1}; samples)"
+            )
+        found[unit_id] = waveform
+    return found
+
+
+# ---- what happened
+
+
+def _read_presentations(table: pd.DataFrame | None) -> pd.DataFrame | None:
+    """Return the presentations in order of start time, with a name and a block each."""
+    if table is None:
+        return None
+    name = "presentations"
+    start, stop = _read_interval(table, name)
+    if "duration" in table and not np.allclose(table["duration"], stop - start, equal_nan=True):
+        raise InvalidArgumentError(
+            "presentations: duration is not stop_time - start_time, which it means here; give this "
+            "parameter another name"
+        )
+    if "stimulus_condition_id" in table:
+        raise InvalidArgumentError(
+            "presentations has a column stimulus_condition_id, which is computed here (it numbers "
+            "the combinations of parameters); leave it out or give it another name"
+        )
+    names: Any = table.get("stimulus_name", "stimulus")
+    if isinstance(names, pd.Series) and names.isna().any():
+        row = names.index[names.isna()][0]
+        raise InvalidArgumentError(f"presentations: row {row} has no stimulus_name")
+    table = table.drop(columns="duration", errors="ignore").assign(
+        start_time=start, stop_time=stop, stimulus_name=names
+    )
+    table["stimulus_name"] = table["stimulus_name"].astype(str)
+    for column in table.columns.difference(["start_time", "stop_time"], sort=False):
+        _check_parameter(table[column])
+    return add_blocks(table.iloc[np.argsort(start, kind="stable")])
+
+
+def add_blocks(table: pd.DataFrame) -> pd.DataFrame:
+    """Count the runs of presentations of one stimulus as blocks, unless blocks are given."""
+    if "stimulus_block" in table:
+        return table
+    names = table["stimulus_name"]
+    block = (names != names.shift()).cumsum() - 1
+    return table.assign(stimulus_block=block.astype(np.float64))
+
+
+def _check_parameter(column: pd.Series[Any]) -> None:
+    """Check that the values are numbers, text or truth values."""
+    is_category = isinstance(column.dtype, pd.CategoricalDtype)
+    values = column.cat.categories.to_series() if is_category else column
+    if pd.api.types.is_numeric_dtype(values.dtype):
+        return
+    for row, value in values.items():
+        if not isinstance(value, _SCALARS):
+            raise InvalidArgumentError(
+                f"presentations: {column.name} is {describe_value(value)} in row {row}; a "
+                "parameter is a number, a text, true or false, or missing"
+            )
+
+
+def _read_running(table: pd.DataFrame | None) -> pd.DataFrame | None:
+    """Return start_time, end_time [s] and velocity [cm/s] of each sample."""
+    if table is None:
+        return None
+    name = "running_speed"
+    _require(table, name, "start_time", "velocity")
+    start = _read_numbers(table, "start_time", name, finite=True)
+    if (np.diff(start) < 0).any():
+        raise InvalidArgumentError("running_speed: start_time must not decrease; sort the rows")
+    if "end_time" in table:
+        end = _read_numbers(table, "end_time", name, finite=True)
+    else:
+        # a sample lasts until the next, the last as long as most
+        steps = np.diff(start)
+        end = np.append(start[1:], start[-1:] + (np.median(steps) if steps.size else 0.0))
+    return pd.DataFrame(
+        {"start_time": start, "end_time": end, "velocity": _read_numbers(table, "velocity", name)}
+    )
+
+
+def _read_invalid(table: pd.DataFrame | None) -> pd.DataFrame:
+    """Return the invalid intervals; without tags they are invalid for all probes and stimuli."""
+    if table is None:
+        return INVALID_TIMES.empty()
+    start, stop = _read_interval(table, "invalid_times")
+    tags: list[Any] = [list(ALWAYS_INVALID)] * len(table)
+    if "tags" in table:
+        # a CSV file has text
+        tags = [[t] if isinstance(t, str) else list(t) for t in table["tags"]]
+    found = pd.DataFrame({"start_time": start, "stop_time": stop, "tags": tags}, index=table.index)
+    return found.rename_axis(index="id")

@@ -1,0 +1,302 @@
+"""A session of spike times in memory: what is taken, what is answered, what is refused."""
+
+from __future__ import annotations
+
+import pickle
+import warnings
+from collections import UserDict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from spikehouse import EcephysSession, compute_design_matrix, decode
+from spikehouse.errors import InvalidArgumentError, NotFoundError
+
+SPIKES = {5: np.array([1.1, 1.2, 3.1]), 9: np.array([2.05]), 7: np.empty(0)}
+TONES = pd.DataFrame(
+    {
+        "start_time": [3.0, 1.0, 2.0],
+        "duration": 0.5,
+        "pitch": [880, 440, 440],
+        "depth": list("aba"),
+    },
+    index=[30, 10, 20],
+)
+UNITS = pd.DataFrame(
+    {
+        "ecephys_structure_acronym": ["A1", "A1", "IC"],
+        "probe_description": "left",
+        "probe_vertical_position": [100.0, 20.0, 60.0],
+        "snr": [1.0, 2.0, 3.0],
+    },
+    index=[5, 9, 7],
+)
+CHANNELS = pd.DataFrame(
+    {
+        "probe_id": 2,
+        "probe_vertical_position": [0, 20, 40],
+        "structure_acronym": ["IC", None, "A1"],
+    },
+    index=[100, 101, 102],
+)
+make = EcephysSession.from_arrays
+
+
+def test_from_arrays__spike_times_alone() -> None:
+    session = make(SPIKES)
+    assert session.units.index.tolist() == [5, 9, 7]
+    assert session.spike_times[5].tolist() == [1.1, 1.2, 3.1]
+    assert len(session.spike_times[7]) == 0
+    assert (session.ecephys_session_id, session.session_start_time) == (None, None)
+    assert len(session.probes) == len(session.channels) == len(session.notes) == 0
+    assert len(session.stimulus_presentations) == len(session.invalid_times) == 0
+    assert len(session.optogenetic_stimulation_epochs) == 0
+    assert session.stimulus_names == []
+    assert dict(session.mean_waveforms) == {}
+    assert dict(session.spike_amplitudes) == {}
+    assert session.rig_geometry_data is None
+    assert session.metadata["num_units"] == 3
+    assert session.count_filtered_units()["remaining_count"].tolist() == [3]
+    assert repr(session) == "EcephysSession\n  units          3\n  presentations  0"
+
+
+def test_from_arrays__counts_what_numpy_counts() -> None:
+    session = make(SPIKES, presentations=TONES)
+    counts = session.presentationwise_spike_counts([0.0, 0.15, 0.5])
+    assert counts["stimulus_presentation_id"].values.tolist() == [10, 20, 30]
+    assert counts["unit_id"].values.tolist() == [5, 9, 7]
+    for place, onset in enumerate([1.0, 2.0, 3.0]):
+        for column, train in enumerate(SPIKES.values()):
+            expected = np.histogram(train, [onset, onset + 0.15, onset + 0.5])[0]
+            assert counts.values[place, :, column].tolist() == expected.tolist()
+
+
+def test_from_arrays__presentations_keep_ids_names_and_order_of_columns() -> None:
+    shown = make(SPIKES, presentations=TONES).get_stimulus_table("stimulus")
+    # depth is a setting of the display in the survey, and hidden there
+    expected = pd.DataFrame(
+        {
+            "stimulus_block": 0.0,
+            "start_time": [1.0, 2.0, 3.0],
+            "stop_time": [1.5, 2.5, 3.5],
+            "stimulus_name": "stimulus",
+            "pitch": [440.0, 440.0, 880.0],
+            "depth": list("baa"),
+            "duration": 0.5,
+            "stimulus_condition_id": [0, 1, 2],
+        },
+        index=pd.Index([10, 20, 30], name="stimulus_presentation_id"),
+    )
+    pd.testing.assert_frame_equal(shown, expected, check_dtype=False)
+
+
+def test_from_arrays__names_of_the_survey_are_not_translated() -> None:
+    table = TONES.assign(
+        stimulus_name=["missing", "natural_movie_shuffled", "Natural Images"], Ori=0
+    )
+    session = make(SPIKES, presentations=table)
+    assert session.stimulus_names == ["natural_movie_shuffled", "Natural Images", "missing"]
+    assert "Ori" in session.stimulus_presentations
+    epochs = session.get_stimulus_epochs()
+    assert epochs["stimulus_name"].tolist() == session.stimulus_names
+
+
+def test_from_arrays__units_say_where_they_are() -> None:
+    session = make(SPIKES, UNITS)
+    # by probe, from the tip up
+    assert session.units.index.tolist() == [9, 7, 5]
+    assert session.units["snr"].tolist() == [2.0, 3.0, 1.0]
+    assert session.structurewise_unit_counts.to_dict() == {"A1": 2, "IC": 1}
+
+
+def test_from_arrays__channels_say_where_units_are() -> None:
+    units = pd.DataFrame({"peak_channel_id": [102, 100, np.nan]}, index=[5, 9, 7])
+    waveforms = {5: np.arange(6.0).reshape(3, 2)}
+    probes = pd.DataFrame({"probe_id": [2], "sampling_rate": [1000.0]})
+    session = make(SPIKES, units, channels=CHANNELS, probes=probes, mean_waveforms=waveforms)
+    assert session.units.index.tolist() == [9, 5, 7]
+    assert session.units["ecephys_structure_acronym"].tolist()[:2] == ["IC", "A1"]
+    assert session.units["probe_description"].tolist()[:2] == ["probe 2", "probe 2"]
+    assert session.units.loc[7, ["probe_id", "ecephys_structure_acronym"]].isna().all()
+    assert session.mean_waveforms[5].sel(channel_id=102).values.tolist() == [4.0, 5.0]
+    assert session.mean_waveforms[5]["time"].values.tolist() == [0.0, 0.001]
+    # the same without a table of probes
+    assert make(SPIKES, units, channels=CHANNELS).probes["description"].tolist() == ["probe 2"]
+
+
+def test_from_arrays__tables_of_csv_files(tmp_path: Path) -> None:
+    UNITS.to_csv(tmp_path / "units.csv", index_label="unit_id")
+    TONES.to_csv(tmp_path / "tones.csv", index_label="id")
+    session = make(SPIKES, tmp_path / "units.csv", str(tmp_path / "tones.csv"))
+    same = make(SPIKES, UNITS, TONES)
+    pd.testing.assert_frame_equal(session.units, same.units, check_dtype=False)
+    pd.testing.assert_frame_equal(session.stimulus_presentations, same.stimulus_presentations)
+
+
+def test_from_arrays__a_list_belongs_to_the_rows_of_units() -> None:
+    trains = list(SPIKES.values())
+    assert make(trains).units.index.tolist() == [0, 1, 2]
+    assert make(trains, UNITS).spike_times[9].tolist() == [2.05]
+
+
+def test_from_arrays__metadata_of_a_ts_group_are_columns() -> None:
+    class Ts:
+        def __init__(self, values: np.ndarray) -> None:
+            self.values = values
+
+        def times(self) -> np.ndarray:
+            return self.values
+
+    class TsGroup(UserDict):
+        metadata = pd.DataFrame({"snr": [9.0, 8.0, 7.0], "rate": 1.0}, index=[5, 9, 7])
+
+    group = TsGroup({unit: Ts(train) for unit, train in SPIKES.items()})
+    session = make(group)
+    assert session.units["snr"].tolist() == [9.0, 8.0, 7.0]
+    assert session.spike_times[5].tolist() == [1.1, 1.2, 3.1]
+    session = make(group, UNITS)
+    assert session.units.loc[[5, 9, 7], ["snr", "rate"]].values.tolist() == [[1, 1], [2, 1], [3, 1]]
+
+
+def test_from_arrays__spikes_out_of_order_are_sorted_and_said_once() -> None:
+    given = {1: [3.0, 1.0], 2: [2.0, 0.0], 3: [1.0]}
+    with pytest.warns(
+        UserWarning, match=r"of 2 of 3 units \(first 1\) were not in order"
+    ) as caught:
+        session = make(given)
+    assert len(caught) == 1
+    assert caught[0].filename == __file__
+    assert session.spike_times[1].tolist() == [1.0, 3.0]
+    assert given[1] == [3.0, 1.0]
+
+
+def test_from_arrays__sample_numbers_are_noticed() -> None:
+    with pytest.warns(UserWarning, match="reach 3e[+]07 s, 347 days: .* divide sample numbers"):
+        make({1: np.array([30_000_000])})
+
+
+def test_from_arrays__running_speed_and_invalid_times() -> None:
+    running = pd.DataFrame({"start_time": np.arange(0.0, 4.0, 0.1), "velocity": 3.0})
+    invalid = pd.DataFrame({"start_time": [1.9], "stop_time": [2.1]})
+    session = make(SPIKES, presentations=TONES, running_speed=running, invalid_times=invalid)
+    assert session.running_speed["end_time"].iloc[[0, -1]].tolist() == pytest.approx([0.1, 4.0])
+    assert session.stimulus_names == ["stimulus", "invalid_presentation"]
+    with pytest.warns(UserWarning, match="spikes are missing or wrong in some intervals"):
+        assert len(session.spike_times) == 3
+    assert session.get_responses("stimulus", 0.5).speeds.tolist() == pytest.approx([3.0, 3.0])
+
+
+def test_from_arrays__what_is_absent_is_said_once() -> None:
+    session = make(SPIKES, presentations=TONES)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert np.isnan(session.get_responses("stimulus", 0.5).speeds).all()
+    with pytest.warns(UserWarning, match="no running speed") as caught:
+        assert len(session.running_speed) == 0
+    assert caught[0].filename == __file__
+    assert len(session.running_speed) == 0
+    for ask in (session.get_lfp, session.get_current_source_density):
+        with pytest.raises(NotFoundError, match="was made from arrays"):
+            ask(1)
+    with pytest.raises(NotFoundError, match="there is no NWB file"):
+        session.nwbfile  # noqa: B018
+
+
+def test_from_arrays__can_be_pickled() -> None:
+    session = pickle.loads(pickle.dumps(make(SPIKES, UNITS, TONES, session_id=3)))
+    assert (session.ecephys_session_id, session.num_units) == (3, 3)
+    assert repr(session).startswith("EcephysSession 3\n")
+
+
+def test_from_arrays__tuning_and_decoding(rng: np.random.Generator) -> None:
+    orientation = rng.choice([0, 45, 90, 135], 200)
+    onsets = 1.0 + np.arange(200)
+    rates = 2 + 8 * (orientation[:, None] == [0, 45, 90, 135])
+    spikes = [
+        np.sort(np.repeat(onsets, counts) + rng.uniform(0, 0.5, counts.sum()))
+        for counts in rng.poisson(rates).T
+    ]
+    shown = pd.DataFrame({"start_time": onsets, "duration": 0.5, "orientation": orientation})
+    session = make(spikes, presentations=shown)
+    table = session.get_stimulus_table("stimulus")
+    design = compute_design_matrix(session, session.units.index, table)
+    means = design.to_pandas().groupby(table["orientation"]).mean()
+    assert means.idxmax().tolist() == [0, 45, 90, 135]
+    assert decode(design, table["orientation"]).mean_accuracy > 0.9
+
+
+WRONG: dict[str, tuple[Callable[[], Any], str]] = {
+    "no mapping": (lambda: make(3), "spike_times is 3; give a dictionary of arrays"),
+    "one array": (lambda: make([1.0, 2.0]), r"unit 0 have the shape \(\); give one dimension"),
+    "names": (lambda: make({"a": [1.0]}), "a unit id of spike_times is 'a'; give a whole number"),
+    "fraction": (lambda: make({1.5: [1.0]}), "takes whole numbers, but 1.5"),
+    "truth": (lambda: make({True: [2.0]}), "takes ids, not truth values"),
+    "nan": (lambda: make({1: [np.nan, 1.0]}), "1 of the 2 spike times of unit 1 are NaN or inf"),
+    "inf": (lambda: make({1: [np.inf, 1.0]}), "1 of the 2 spike times of unit 1 are NaN or inf"),
+    "text": (lambda: make({1: ["1.0"]}), "spike times of unit 1 should be numbers"),
+    "table": (lambda: make({1: [[1.0]]}), r"unit 1 have the shape \(1, 1\)"),
+    "no row": (lambda: make(SPIKES | {4: []}, UNITS), "1 of 4 units that have no row in units, su"),
+    "no spikes": (lambda: make({5: []}, UNITS), "2 of 3 rows without spike times, such as unit 7"),
+    "other length": (lambda: make([[1.0]], UNITS), "has 1 arrays, and units has 3 rows"),
+    "units": (lambda: make(SPIKES, [1, 2]), r"units is \[1, 2\]; give a table"),
+    "same ids": (lambda: make({1: []}, pd.DataFrame({"unit_id": [1, 1]})), "the id 1 more than"),
+    "no ids": (lambda: make({1: []}, pd.DataFrame({"id": ["x"]})), "the index of units holds 'x'"),
+    "column": (lambda: make({0: []}, pd.DataFrame({3: [1]})), "units has the column 3; names must"),
+    "metric": (lambda: make({0: []}, pd.DataFrame({"snr": ["x"]})), "units: snr should hold numb"),
+    "no channels": (
+        lambda: make(SPIKES, UNITS.assign(peak_channel_id=1)), "there are no channels to look it up"
+    ),
+    "other channels": (
+        lambda: make(SPIKES, UNITS.assign(peak_channel_id=1), channels=CHANNELS),
+        "unit 5 has the peak channel 1, which channels has no row for",
+    ),
+    "no probe": (
+        lambda: make(SPIKES, channels=CHANNELS, probes=pd.DataFrame(index=[1])), "of probe 2, which"
+    ),
+    "onsets": (lambda: shown(start_time=[1.0]), "start_time alone; add stop_time"),
+    "no onsets": (lambda: shown(stop_time=[1.0]), "presentations has no column 'start_time'; it h"),
+    "backwards": (lambda: shown(start_time=[1.0], stop_time=[0.5]), "row 0 stops at 0.5 s, before"),
+    "no time": (
+        lambda: shown(start_time=[np.nan], duration=1.0), "start_time is nan in 1 of 1 rows, first "
+    ),
+    "other duration": (
+        lambda: shown(start_time=[1.0], stop_time=[2.0], duration=3.0), "duration is not stop_time"
+    ),
+    "condition": (
+        lambda: shown(start_time=[1.0], duration=1, stimulus_condition_id=1), "is computed here"
+    ),
+    "no name": (
+        lambda: shown(start_time=[1.0], duration=1, stimulus_name=None), "row 0 has no stimulus_n"
+    ),
+    "parameter": (
+        lambda: shown(start_time=[1.0], duration=1, xy=[(1, 2)]), r"xy is \(1, 2\) in row 0; a para"
+    ),
+    "date": (
+        lambda: shown(start_time=[1.0], duration=1, on=pd.Timestamp(0)), "on is Timestamp.* row 0"
+    ),
+    "running": (
+        lambda: make(SPIKES, running_speed=pd.DataFrame({"start_time": []})), "no column 'velocity'"
+    ),
+    "waveform": (lambda: make(SPIKES, mean_waveforms={5: [[1.0]]}), "unit 5 has no peak_ch"),
+    "session": (lambda: make(SPIKES, session_id="x"), "session_id is 'x'; give a whole number"),
+}  # fmt: skip
+
+
+def shown(**columns: Any) -> EcephysSession:
+    return make(SPIKES, presentations=pd.DataFrame(columns))
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_from_arrays__says_what_is_wrong(case: str) -> None:
+    call, message = WRONG[case]
+    with pytest.raises(InvalidArgumentError, match=message):
+        call()
+
+
+def test_from_arrays__a_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        make(SPIKES, tmp_path / "units.csv")
