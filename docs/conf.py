@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import sys
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -38,6 +39,7 @@ extensions = [
     "sphinxext.opengraph",
     "sphinx_sitemap",
     "sphinx_llms_txt",
+    "sphinx_gallery.gen_gallery",
 ]
 exclude_patterns = [
     "_*",
@@ -48,23 +50,32 @@ exclude_patterns = [
 templates_path = ["_templates"]
 nitpicky = True
 
+# kernels do not read the user's settings, and say errors only
+_profile = BUILD / "ipython" / "profile_default"
+_profile.mkdir(parents=True, exist_ok=True)
+(_profile / "ipython_kernel_config.py").write_text('get_config().IPKernelApp.log_level = "ERROR"\n')
+os.environ["IPYTHONDIR"] = str(_profile.parent)
+
 # -- pages -----------------------------------------------------------------------------------------
-myst_enable_extensions = ["attrs_block", "attrs_inline", "colon_fence", "deflist"]
+myst_enable_extensions = ["attrs_block", "attrs_inline", "colon_fence", "deflist", "substitution"]
+myst_substitutions = {"version": version}
 myst_heading_anchors = 3
 
-# results are kept for this very source of the package
+# results, those of the gallery too, are kept for this very source of the package
 _source = hashlib.sha256()
 for _path in sorted(PACKAGE.rglob("*.py")):
     _source.update(_path.read_bytes())
+_executed = BUILD / "executed" / _source.hexdigest()[:16]
+if not _executed.exists():
+    shutil.rmtree(_executed.parent, ignore_errors=True)
+    shutil.rmtree(DOCS / "gallery", ignore_errors=True)
 nb_execution_mode = "cache"
-nb_execution_cache_path = str(BUILD / "executed" / _source.hexdigest()[:16])
+nb_execution_cache_path = str(_executed)
 nb_execution_raise_on_error = True
 nb_execution_timeout = 300
 nb_merge_streams = True
 
 # -- the gallery -----------------------------------------------------------------------------------
-if any(DOCS.glob("examples/plot_*.py")):
-    extensions.append("sphinx_gallery.gen_gallery")
 sphinx_gallery_conf = {
     "examples_dirs": "examples",
     "gallery_dirs": "gallery",
@@ -103,11 +114,12 @@ html_theme_options = {
     "header_links_before_dropdown": 7,
     "show_toc_level": 2,
     "navigation_with_keys": False,
-    "pygments_light_style": "a11y-high-contrast-light",
-    "pygments_dark_style": "a11y-high-contrast-dark",
+    "pygments_light_style": "github-light-colorblind",
+    "pygments_dark_style": "github-dark-colorblind",
     "footer_start": ["copyright"],
     "footer_end": [],
 }
+html_context = {"default_mode": "auto"}
 html_sidebars = {"index": [], "start": [], "changelog": [], "cite": []}
 
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
