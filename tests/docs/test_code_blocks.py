@@ -30,6 +30,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGES = [
     ROOT / "README.md",
     *sorted((ROOT / "docs" / "how-to").rglob("*.md")),
+    ROOT / "docs" / "explanation" / "simulated-survey.md",
 ]
 AS_DEMO = {
     r"791319847": "900000001",

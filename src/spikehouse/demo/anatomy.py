@@ -3,7 +3,7 @@
 Structure ids are those of the Allen Mouse Brain Common Coordinate Framework. What follows the
 hierarchy of the mouse visual system (Siegle et al. 2021, doi:10.1038/s41586-020-03171-x) is planted
 here: latencies, receptive-field widths, decay times and lags grow along it, modulation falls.
-docs/how-to/simulated-survey.md has the measures they lead to.
+docs/explanation/simulated-survey.md has the measures they lead to.
 """
 
 from __future__ import annotations
