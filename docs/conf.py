@@ -33,6 +33,8 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
     "numpydoc",
+    "parameter_types",
+    "pages_from_code",
     "sphinx_design",
     "sphinx_copybutton",
     "notfound.extension",
@@ -49,6 +51,7 @@ exclude_patterns = [
 ]
 templates_path = ["_templates"]
 nitpicky = True
+smartquotes = False  # --help is not –help
 
 # kernels do not read the user's settings, and say errors only
 _profile = BUILD / "ipython" / "profile_default"
@@ -91,7 +94,7 @@ sphinx_gallery_conf = {
 }
 
 # -- the reference ---------------------------------------------------------------------------------
-autodoc_typehints = "none"  # docstrings have them
+autodoc_typehints = "none"  # parameter_types writes them into the docstrings
 autosummary_generate = True
 autosummary_generate_overwrite = True
 numpydoc_show_class_members = False

@@ -1,4 +1,4 @@
-"""Allen Brain Observatory Neuropixels recordings, fast and right.
+"""Allen Brain Observatory Neuropixels recordings: open, align, analyse, decode, plot.
 
 The public names are loaded when first used, so ``import spikehouse`` costs nothing.
 """

@@ -417,7 +417,8 @@ class EcephysProjectCache:
         Returns
         -------
         EcephysProjectCache
-            A cache that raises :class:`CacheError` for files missing from its folder.
+            A cache that raises :class:`~spikehouse.errors.CacheError` for files missing from its
+            folder.
 
         Raises
         ------

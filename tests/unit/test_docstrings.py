@@ -7,25 +7,8 @@ import inspect
 
 import pytest
 from numpydoc.validate import validate
+from public_names import PACKAGES
 
-PACKAGES = (
-    "spikehouse",
-    "spikehouse.analysis",
-    "spikehouse.cohort",
-    "spikehouse.compat",
-    "spikehouse.decoding",
-    "spikehouse.demo",
-    "spikehouse.errors",
-    "spikehouse.explore",
-    "spikehouse.lfp",
-    "spikehouse.plots",
-    "spikehouse.cache",
-    "spikehouse.quickstart",
-    "spikehouse.reproduce",
-    "spikehouse.schema",
-    "spikehouse.spikes",
-    "spikehouse.stimuli",
-)
 CHECKS = {
     "GL03", "GL06", "GL07", "GL08", "GL10", "SS01", "SS02", "SS03", "PR01", "PR02", "PR03", "PR10",
     "RT03", "YD01",

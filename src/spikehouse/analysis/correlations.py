@@ -27,7 +27,7 @@ def compute_noise_correlations(
     ----------
     counts
         Responses, shape (n_presentations, n_units): spike counts or rates, such as
-        :func:`spikehouse.spikes.compute_design_matrix` and ``StimulusResponses.counts`` give.
+        :func:`~spikehouse.compute_design_matrix` and ``StimulusResponses.counts`` give.
     conditions
         The condition of each presentation, shape (n_presentations,).
     unit_ids

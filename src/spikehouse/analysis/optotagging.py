@@ -134,7 +134,7 @@ def compute_optotagging(
     latest, and its pulses are not longer than longest_pulse.
 
     Trains ("2.5 ms pulses at 10 Hz") are taken apart into their pulses, whose ``duration`` is
-    their own: :func:`list_pulses`. The time in which a response is counted goes from ``artifact``
+    their own. The time in which a response is counted goes from ``artifact``
     after the onset to the end of the pulse or ``response`` after the onset, whichever is later,
     without ``artifact`` on both sides of the end. Pulses of 10 ms leave 1–9 ms without a gap and
     are what to look at first; of a pulse of 2.5 ms, 1–1.5 and 3.5–10 ms are left.

@@ -41,9 +41,9 @@ __all__ = ["Cohort"]
 # how the docstring of a ready function goes on as that of a method
 _RESULTS = """
 results
-    Folder of the results, as in :meth:`map`.
+    Folder of the results, as in :meth:`Cohort.map`.
 **options
-    Other arguments of :meth:`map`.
+    Other arguments of :meth:`Cohort.map`.
 
 Returns
 -------
@@ -89,7 +89,7 @@ def _offer(function: Callable[..., pd.DataFrame]) -> Callable[..., CohortRun]:
 
 
 class Cohort:
-    """A selection of sessions of a survey; :meth:`map` computes a function for each.
+    """A selection of sessions of a survey; :meth:`Cohort.map` computes a function for each.
 
     Made by :meth:`spikehouse.EcephysProjectCache.cohort`.
 

@@ -118,7 +118,7 @@ def decode(
         Number of units that are drawn from each area, and how often; areas with fewer units are
         left out. One number for all sessions makes their accuracies comparable.
     estimator, cv
-        As in :func:`spikehouse.decoding.decode`, but with equal shares of every class in the folds.
+        As in :func:`~spikehouse.decode`, but with equal shares of every class in the folds.
         With few trials, unequal ones put accuracies without information below chance.
     """
     import pandas as pd

@@ -82,13 +82,13 @@ def decode_against_chance(
     ----------
     design, targets
         Spike counts, presentations × units, and the label of each presentation, as for
-        :func:`decode`.
+        :func:`~spikehouse.decode`.
     n_resamples
         Number of shuffles; the smallest possible p value is ``1 / (n_resamples + 1)``.
     estimator, cv, groups, seed, n_jobs
-        As for :func:`decode`. Folds are made again for each shuffle, because they may depend on the
-        labels. With ``groups``, labels are shuffled only within each block. The seed is also that
-        of the shuffles.
+        As for :func:`~spikehouse.decode`. Folds are made again for each shuffle, because they may
+        depend on the labels. With ``groups``, labels are shuffled only within each block. The seed
+        is also that of the shuffles.
     progress
         Function called after each decoding with the number done and the total; the true labels
         are decoded first.

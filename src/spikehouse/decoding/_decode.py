@@ -43,7 +43,7 @@ def decode(
         scikit-learn; or pairs of (training, test) positions. Default: 5 folds.
         Names: ``"kfold"`` (the default), ``"stratified"`` (5 shuffled folds with equal shares of
         every class), ``"repeated-stratified"`` (10 times ``"stratified"``), ``"blocked"`` (at most
-        5 folds of whole blocks, see :class:`BlockedKFold`).
+        5 folds of whole blocks, see :class:`~spikehouse.decoding.BlockedKFold`).
     groups
         Stimulus block of each presentation (``presentations["stimulus_block"]``), for
         ``cv="blocked"`` and splitters that keep groups together; other splitters ignore it.

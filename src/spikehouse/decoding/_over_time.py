@@ -65,8 +65,8 @@ def decode_over_time(
     step
         Time from the start of one window to the next [s]; default: ``bin_width``.
     estimator, cv, groups, seed, n_jobs
-        As for :func:`decode`; ``groups`` may also be the name of a column of ``presentations``
-        such as ``"stimulus_block"``. The folds are the same for every window.
+        As for :func:`~spikehouse.decode`; ``groups`` may also be the name of a column of
+        ``presentations`` such as ``"stimulus_block"``. The folds are the same for every window.
     progress
         Function called after each window with the number done and the total.
 

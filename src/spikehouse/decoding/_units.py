@@ -40,14 +40,14 @@ def decode_by_unit_count(
     ----------
     design, targets
         Spike counts, presentations × units, and the label of each presentation, as for
-        :func:`decode`.
+        :func:`~spikehouse.decode`.
     n_units
         Numbers of units to draw. Default: 1, 2, 5, 10, 20, 50 … and all.
     n_draws
         Number of random subsets of each size.
     estimator, cv, groups, seed, n_jobs
-        As for :func:`decode`. The folds are the same for every draw; the seed is also that of the
-        draws.
+        As for :func:`~spikehouse.decode`. The folds are the same for every draw; the seed is also
+        that of the draws.
     progress
         Function called after each decoding with the number done and the total.
 
@@ -110,10 +110,10 @@ def decode_by_area(
     Parameters
     ----------
     design
-        Spike counts, presentations × units; see :func:`decode`. With unit ids (columns of a
-        DataFrame, ``unit_id`` of a DataArray) if ``areas`` has unit ids.
+        Spike counts, presentations × units; see :func:`~spikehouse.decode`. With unit ids
+        (columns of a DataFrame, ``unit_id`` of a DataArray) if ``areas`` has unit ids.
     targets
-        Label of each presentation; see :func:`decode`.
+        Label of each presentation; see :func:`~spikehouse.decode`.
     areas
         Area of each unit: a table such as ``session.units``, a Series with unit ids as index, or
         one name for each column of the design. Units without an area are left out.
@@ -127,8 +127,8 @@ def decode_by_area(
     area_column
         Column with the area if ``areas`` is a table.
     estimator, cv, groups, seed, n_jobs
-        As for :func:`decode`. The folds are the same for every area; the seed is also that of the
-        draws.
+        As for :func:`~spikehouse.decode`. The folds are the same for every area; the seed is also
+        that of the draws.
     progress
         Function called after each decoding with the number done and the total.
 

@@ -13,6 +13,10 @@ from spikehouse.schema.session_tables import (
     OPTOGENETIC_EPOCHS,
     PRESENTATIONWISE_SPIKE_TIMES,
     PROBES,
+    PUPIL_DATA,
+    RUNNING_SPEED,
+    SCREEN_GAZE,
+    STIMULUS_PRESENTATIONS,
     UNITS,
 )
 from spikehouse.schema.structures import list_structures
@@ -25,6 +29,10 @@ __all__ = [
     "OPTOGENETIC_EPOCHS",
     "PRESENTATIONWISE_SPIKE_TIMES",
     "PROBES",
+    "PUPIL_DATA",
+    "RUNNING_SPEED",
+    "SCREEN_GAZE",
+    "STIMULUS_PRESENTATIONS",
     "UNITS",
     "list_data_notes",
     "list_structures",

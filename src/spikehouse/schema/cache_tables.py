@@ -101,6 +101,18 @@ UNITS = Table(
     ),
 )
 
+COUNTS = Table(
+    name="counts",
+    index="",
+    meaning="Computed from the tables below each session, probe or channel.",
+    columns=(
+        Column("unit_count", "int", "units that pass the default filters of get_units"),
+        Column("channel_count", "int", "channels; of sessions and probes"),
+        Column("probe_count", "int", "probes; of sessions"),
+        Column("ecephys_structure_acronyms", "list", "structures; of sessions and probes"),
+    ),
+)
+
 # name in the cache folder and in a session file → name in the public tables
 UNIT_RENAMES: Mapping[str, str] = {
     **{

@@ -129,3 +129,91 @@ PRESENTATIONWISE_SPIKE_TIMES = Table(
         Column("time_since_stimulus_presentation_onset", "float", "≥ 0", unit="s"),
     ),
 )
+
+_ELLIPSES = (
+    ("corneal_reflection", "of the corneal reflection"), ("pupil", "of the pupil"),
+    ("eye", "of the eye"),
+)  # fmt: skip
+
+STIMULUS_PRESENTATIONS = Table(
+    name="stimulus_presentations",
+    index="stimulus_presentation_id",
+    meaning='One row per presentation; a parameter that does not apply is "null", or missing with '
+    'missing="nan". Columns of other stimuli are their parameters.',
+    columns=(
+        Column(
+            "stimulus_block", "mixed", "number of the block; missing in spontaneous activity",
+            optional=True,
+        ),
+        Column("start_time", "float", "onset", "s"),
+        Column("stop_time", "float", "end", "s"),
+        Column("stimulus_name", "str", "the stimulus"),
+        Column("color", "mixed", "-1 is black, 1 is white", optional=True),
+        Column("contrast", "mixed", "0 to 1", optional=True),
+        Column(
+            "frame", "mixed", "number of the image or the movie's frame; image -1 is a grey screen",
+            optional=True,
+        ),
+        Column(
+            "orientation", "mixed", "of static gratings; direction of drifting ones", "deg",
+            optional=True,
+        ),
+        Column("phase", "mixed", "of static gratings", "cycles", optional=True),
+        Column("size", "mixed", "width and height, as text", "deg", optional=True),
+        Column("spatial_frequency", "mixed", "of gratings", "cycles/deg", optional=True),
+        Column("temporal_frequency", "mixed", "of drifting gratings", "Hz", optional=True),
+        Column("x_position", "mixed", "of gabors, from the centre", "deg", optional=True),
+        Column("y_position", "mixed", "of gabors, from the centre", "deg", optional=True),
+        Column("duration", "float", "stop_time less start_time", "s", "computed"),
+        Column(
+            "stimulus_condition_id", "int", "number of the distinct set of parameters", "",
+            "computed",
+        ),
+    ),
+)  # fmt: skip
+
+RUNNING_SPEED = Table(
+    name="running_speed",
+    index="",
+    meaning="One row per interval between two frames.",
+    columns=(
+        Column("start_time", "float", "start", "s"),
+        Column("end_time", "float", "end", "s"),
+        Column("velocity", "float", "forwards positive", "cm/s"),
+    ),
+)
+
+PUPIL_DATA = Table(
+    name="pupil_data",
+    index="Time (s)",
+    meaning="One row per frame of the eye camera: the ellipses fitted to it.",
+    columns=tuple(
+        Column(f"{name}_{part}", "float", f"{meaning} {of}", unit)
+        for name, of in _ELLIPSES
+        for part, meaning, unit in (
+            ("center_x", "horizontal centre", "px"),
+            ("center_y", "vertical centre", "px"),
+            ("height", "full height", "px"),
+            ("width", "full width", "px"),
+            ("phi", "rotation", "rad"),
+        )
+    ),
+)
+
+SCREEN_GAZE = Table(
+    name="screen_gaze",
+    index="Time (s)",
+    meaning="One row per frame of the eye camera: where on the screen the animal looked.",
+    columns=tuple(
+        Column(f"{kind}_{name}", "float", f"{meaning}{note}", unit, optional=kind == "filtered")
+        for kind, note in (("raw", ""), ("filtered", "; NaN at blinks and jumps"))
+        for name, meaning, unit in (
+            ("eye_area", "area of the eye", "as in the file"),
+            ("pupil_area", "area of the pupil", "as in the file"),
+            ("screen_coordinates_x_cm", "horizontal position on the screen", "cm"),
+            ("screen_coordinates_y_cm", "vertical position on the screen", "cm"),
+            ("screen_coordinates_spherical_x_deg", "horizontal angle", "deg"),
+            ("screen_coordinates_spherical_y_deg", "vertical angle", "deg"),
+        )
+    ),
+)

@@ -42,7 +42,7 @@ class Source(Protocol):
         """Name of the source in plans and messages, such as ``"warehouse"``."""
 
     def locate(self, file: PlannedFile) -> Content:
-        """Locate a file; for a table without a file, return :func:`write_csv`.
+        """Locate a file; for a table without a file, return :func:`~spikehouse.survey.write_csv`.
 
         Nothing is downloaded yet. Raises NotFoundError if the source has no such file.
         """
