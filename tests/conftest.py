@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,13 +13,24 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
+from spikehouse import EcephysProjectCache
 from spikehouse.demo import Survey
 
 # how long an example takes depends on what else the machine does
-settings.register_profile("spikehouse", deadline=None, max_examples=30)
+settings.register_profile("spikehouse", deadline=None, max_examples=20)
 # before a release: pytest --hypothesis-profile thorough tests/property
 settings.register_profile("thorough", deadline=None, max_examples=500)
 settings.load_profile("spikehouse")
+
+
+# their files take minutes; with short ones last, workers end together
+LONG = ("faults", "integration", "browser", "docs")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the folders of LONG, in this order."""
+    order = {Path(__file__).with_name(name): rank for rank, name in enumerate(LONG)}
+    items.sort(key=lambda item: order.get(item.path.parent, len(order)))
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -26,7 +38,11 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Keep a file's tests on one worker: what its fixtures make is made once."""
     from xdist.scheduler import LoadFileScheduling
 
-    return LoadFileScheduling(config, log) if config.getoption("dist") == "load" else None
+    if config.getoption("dist") != "load":
+        return None
+    # it would begin with the files of the most tests, which are the quickest
+    config.option.loadscopereorder = False
+    return LoadFileScheduling(config, log)
 
 
 @pytest.fixture
@@ -73,6 +89,27 @@ def session_path(survey: Survey) -> Path:
 def small_survey(survey_folder: Path) -> Survey:
     """Return the small survey, whose units have enough spikes to be compared with the truth."""
     return Survey(size="small", folder=survey_folder)
+
+
+@pytest.fixture(scope="session")
+def tables_folder(survey_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a cache folder with the tables of the tiny survey, to be copied."""
+    folder = tmp_path_factory.mktemp("tables")
+    manifest = folder / "manifest.json"
+    with EcephysProjectCache.from_demo(manifest, size="tiny", folder=survey_folder) as cache:
+        cache.get_session_table()
+    return folder
+
+
+@pytest.fixture
+def project(
+    tables_folder: Path, survey_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[EcephysProjectCache]:
+    """Open a cache of the tiny survey that has its tables and no other file."""
+    monkeypatch.setenv("SPIKEHOUSE_PROGRESS", "0")
+    manifest = shutil.copytree(tables_folder, tmp_path / "cache") / "manifest.json"
+    with EcephysProjectCache.from_demo(manifest, size="tiny", folder=survey_folder) as project:
+        yield project
 
 
 @pytest.fixture(scope="session")

@@ -38,17 +38,6 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*spikes are missing or wrong:Us
 
 
 @pytest.fixture
-def project(
-    tmp_path: Path, survey_folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[EcephysProjectCache]:
-    monkeypatch.setenv("SPIKEHOUSE_PROGRESS", "0")
-    with EcephysProjectCache.from_demo(
-        tmp_path / "cache" / "manifest.json", size="tiny", folder=survey_folder
-    ) as project:
-        yield project
-
-
-@pytest.fixture
 def cohort(project: EcephysProjectCache) -> Cohort:
     return project.cohort(session_ids=IDS)
 
@@ -546,7 +535,7 @@ def count_units(session: Any) -> int:
     return len(session.units)
 
 
-def test_map__eight_processes_make_one_download(
+def test_map__four_processes_make_one_download(
     project: EcephysProjectCache, survey: Survey, tmp_path: Path
 ) -> None:
     from concurrent.futures import ProcessPoolExecutor
@@ -558,8 +547,8 @@ def test_map__eight_processes_make_one_download(
         for table in ("sessions", "probes", "channels", "units"):
             project._store.read_table(table)
         project.fetch_session(IDS[0])
-        task = (f"http://{server.address}/", str(tmp_path / "eight" / "manifest.json"), IDS[0])
-        with ProcessPoolExecutor(8, mp_context=get_context("spawn")) as pool:
-            assert list(pool.map(fetch_in_a_process, [task] * 8)) == [1] * 8
+        task = (f"http://{server.address}/", str(tmp_path / "four" / "manifest.json"), IDS[0])
+        with ProcessPoolExecutor(4, mp_context=get_context("spawn")) as pool:
+            assert list(pool.map(fetch_in_a_process, [task] * 4)) == [1] * 4
         sent = sum(one.n_sent for one in server.requests if one.path.endswith(f"{name}.nwb"))
     assert sent == path.stat().st_size

@@ -437,9 +437,9 @@ def test_get_session_data__is_usable_after_ctrl_c(
 def test_get_session_data__passes_on_what_the_server_did(
     source: FakeSource, server: StandIn, manifest: Path
 ) -> None:
-    source.options = HttpOptions(retry_seconds=0.0)  # type: ignore[attr-defined]
     source.get_session_data = lambda session_id: RemoteFile(server.url("/short"), "it")  # type: ignore[assignment,method-assign]
     project = EcephysProjectCache(source, manifest=manifest)
+    project._store.options = HttpOptions(retry_seconds=0.0)
     server.routes["/short"] = lambda handler: (
         handler.reply(bytes(98), length=5000),
         handler.hang_up(),
