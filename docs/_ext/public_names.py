@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import inspect
 
 PACKAGES = (
     "spikehouse",
@@ -35,3 +36,18 @@ def list_public() -> dict[str, object]:
             thing = getattr(module, name)
             found.setdefault(id(thing), (f"{package}.{name}", thing))
     return dict(found.values())
+
+
+def exported() -> list[str]:
+    """List the names of public functions and classes, and of the public methods of the classes."""
+    found: list[str] = []
+    for name, thing in list_public().items():
+        if inspect.isclass(thing) or inspect.isfunction(thing):
+            found.append(name)
+        if inspect.isclass(thing):
+            members = (member for member in vars(thing) if not member.startswith("_"))
+            for member in members:
+                raw = inspect.getattr_static(thing, member)
+                if inspect.isfunction(raw) or isinstance(raw, classmethod | staticmethod):
+                    found.append(f"{name}.{member}")
+    return sorted(found)

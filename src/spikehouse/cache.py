@@ -121,6 +121,13 @@ class EcephysProjectCache:
     Notes
     -----
     Pickling stores the arguments. A cache with ``cache=False`` gets a new temporary folder.
+
+    Examples
+    --------
+    >>> cache = EcephysProjectCache.from_demo("demo/manifest.json", size="tiny")
+    >>> session = cache.get_session_data(900000001)
+    >>> session.num_units
+    16
     """
 
     def __init__(
@@ -322,6 +329,13 @@ class EcephysProjectCache:
         -----
         To use a folder in place, pass its manifest to :class:`EcephysProjectCache` or
         :meth:`fixed`.
+
+        Examples
+        --------
+        >>> folder = cache.manifest_path.parent  # such as a disk that a colleague shares
+        >>> with EcephysProjectCache.from_folder(folder, "own/manifest.json") as own:
+        ...     len(own.get_session_table())
+        12
         """
         source = Folder(folder)
         return cls(source, 1, None, manifest, version, cache, progress=progress)
@@ -424,6 +438,12 @@ class EcephysProjectCache:
         ------
         CacheError
             If the manifest does not exist or is not valid.
+
+        Examples
+        --------
+        >>> with EcephysProjectCache.fixed(cache.manifest_path) as offline:
+        ...     len(offline.get_session_table())
+        12
         """
         path = default_manifest() if manifest is None else _expand(manifest)
         if not path.exists():
@@ -480,6 +500,11 @@ class EcephysProjectCache:
             (an array, with NaN for channels outside the brain). The units are those of
             :meth:`get_units` with its default filters; they include units outside the brain,
             which an open session leaves out.
+
+        Examples
+        --------
+        >>> cache.get_session_table()["session_type"].value_counts().to_dict()
+        {'brain_observatory_1.1': 8, 'functional_connectivity': 4}
         """
         return catalogue.list_sessions(self._counted_tables, suppress=suppress)
 
@@ -496,6 +521,14 @@ class EcephysProjectCache:
         DataFrame
             Index ``id``; one row per probe, with the counts of its units and channels.
             ``lfp_sampling_rate`` [Hz] is the rate of the released LFP.
+
+        Examples
+        --------
+        >>> cache.get_probes()[["ecephys_session_id", "name", "unit_count"]].head(2)
+                   ecephys_session_id    name  unit_count
+        id
+        910001000           900000001  probeA           7
+        910001004           900000001  probeC           9
         """
         return catalogue.list_probes(self._counted_tables, suppress=suppress)
 
@@ -512,6 +545,11 @@ class EcephysProjectCache:
         DataFrame
             Index ``id``; positions and CCF coordinates [µm], NaN if the channel was not
             registered.
+
+        Examples
+        --------
+        >>> cache.get_channels()["ecephys_structure_acronym"].value_counts().head(3).to_dict()
+        {'CA1': 1281, 'DG': 1267, 'VISp': 1193}
         """
         return catalogue.list_channels(self._tables, suppress=suppress)
 
@@ -544,6 +582,11 @@ class EcephysProjectCache:
         ------
         InvalidArgumentError
             If a filter does not exist, or a limit is not a number.
+
+        Examples
+        --------
+        >>> len(cache.get_units()), len(cache.get_units(amplitude_cutoff_maximum=None))
+        (194, 313)
         """
         given = {"filter_out_of_brain_units": False, **unit_filter_kwargs}
         filters = UnitFilter.from_arguments(filter_by_validity, **given)
@@ -581,6 +624,16 @@ class EcephysProjectCache:
             If the session does not exist.
         InvalidArgumentError
             If a filter does not exist, or a limit is not a number.
+
+        Examples
+        --------
+        >>> metrics = cache.get_unit_analysis_metrics_for_session(900000001)
+        >>> metrics[["ecephys_structure_acronym", "pref_ori_dg"]].head(3)
+                        ecephys_structure_acronym  pref_ori_dg
+        ecephys_unit_id
+        950100278                              LP        270.0
+        950100301                           VISam         90.0
+        950100383                              LP        135.0
         """
         session_id = self._require_session(session_id)
         metrics = self._store.read_session_metrics(session_id)
@@ -623,6 +676,12 @@ class EcephysProjectCache:
             If the session type does not exist.
         InvalidArgumentError
             If a filter does not exist, or a limit is not a number.
+
+        Examples
+        --------
+        >>> metrics = cache.get_unit_analysis_metrics_by_session_type("functional_connectivity")
+        >>> metrics["ecephys_session_id"].nunique()
+        4
         """
         types = self._tables.sessions["session_type"].unique().tolist()
         if session_type not in types:
@@ -647,6 +706,11 @@ class EcephysProjectCache:
         -------
         list of str
             Unique values in order of first appearance.
+
+        Examples
+        --------
+        >>> cache.get_all_session_types()
+        ['brain_observatory_1.1', 'functional_connectivity']
         """
         return _list_unique(self.get_session_table, "session_type", session_kwargs)
 
@@ -662,6 +726,11 @@ class EcephysProjectCache:
         -------
         list of str
             Unique values in order of first appearance.
+
+        Examples
+        --------
+        >>> cache.get_all_full_genotypes()[:2]
+        ['wt/wt', 'Sst-IRES-Cre/wt;Ai32(RCL-ChR2(H134R)_EYFP)/wt']
         """
         return _list_unique(self.get_session_table, "full_genotype", session_kwargs)
 
@@ -677,6 +746,11 @@ class EcephysProjectCache:
         -------
         list
             Unique acronyms in order of first appearance, and NaN for channels outside the brain.
+
+        Examples
+        --------
+        >>> cache.get_structure_acronyms()
+        ['TH', 'LP', 'DG', 'CA1', 'VISam', nan, 'LGd', 'CA3', 'VISp']
         """
         return _list_unique(self.get_channels, "ecephys_structure_acronym", channel_kwargs)
 
@@ -692,6 +766,11 @@ class EcephysProjectCache:
         -------
         list of float
             Unique ages in order of first appearance.
+
+        Examples
+        --------
+        >>> cache.get_all_ages()[:3]
+        [118.0, 122.0, 98.0]
         """
         return _list_unique(self.get_session_table, "age_in_days", session_kwargs)
 
@@ -707,6 +786,11 @@ class EcephysProjectCache:
         -------
         list of str
             Unique values in order of first appearance.
+
+        Examples
+        --------
+        >>> cache.get_all_sexes()
+        ['M', 'F']
         """
         return _list_unique(self.get_session_table, "sex", session_kwargs)
 
@@ -766,6 +850,11 @@ class EcephysProjectCache:
             If the session does not exist.
         NotFoundError
             If the file of the session was not released.
+
+        Examples
+        --------
+        >>> cache.fetch_session(900000001).name
+        'session_900000001.nwb'
         """
         return self._store.fetch(self._session_file(session_id))
 
@@ -786,6 +875,11 @@ class EcephysProjectCache:
         ------
         NotFoundError
             If the probe does not exist, or its LFP was not released.
+
+        Examples
+        --------
+        >>> cache.fetch_probe_lfp(910001000).name
+        'probe_910001000_lfp.nwb'
         """
         return self._store.fetch(self._lfp_file(probe_id))
 
@@ -808,6 +902,11 @@ class EcephysProjectCache:
             If the image does not exist.
         InvalidArgumentError
             If ``number`` is not a whole number.
+
+        Examples
+        --------
+        >>> cache.get_natural_scene_template(5).shape
+        (918, 1174)
         """
         index = to_whole_number(number, what="natural scene")
         n_scenes = len(self._store.manifest.files.kinds["scene"].choices["number"])
@@ -837,6 +936,11 @@ class EcephysProjectCache:
             If the movie does not exist.
         InvalidArgumentError
             If ``number`` is not a whole number.
+
+        Examples
+        --------
+        >>> cache.get_natural_movie_template(1).shape
+        (30, 304, 608)
         """
         index = to_whole_number(number, what="natural movie")
         return read_movie(self._store.fetch(self._store.file("movie", index)))
@@ -904,6 +1008,12 @@ class EcephysProjectCache:
         The sources are asked for the length of each missing file, several at once. A file that
         no source has is in the plan with the reason. The tables of sessions and probes are
         downloaded if they are needed to look up ids.
+
+        Examples
+        --------
+        >>> plan = cache.plan(900000001, lfp="probeA", tables=False)
+        >>> [item.file for item in plan.items]
+        ['session_900000001/session_900000001.nwb', 'session_900000001/probe_910001000_lfp.nwb']
         """
         sessions = [] if session_ids is None else list_values(session_ids, what="session id")
         numbers = list(dict.fromkeys(self._require_session(value) for value in sessions))
@@ -938,6 +1048,12 @@ class EcephysProjectCache:
         that has it. Ctrl-C stops within a second and keeps the bytes that have arrived. Every
         file is checked (length, published digest if there is one, structure) before it gets its
         name.
+
+        Examples
+        --------
+        >>> plan = cache.plan(900000001, tables=False)
+        >>> [path.name for path in cache.fetch(plan)]
+        ['session_900000001.nwb']
         """
         return run_plan(self._store, plan)
 
@@ -966,6 +1082,11 @@ class EcephysProjectCache:
         -----
         Reads every file with a record once. Without ``repair`` nothing is changed. A table that
         was read before stays in memory: create the cache object again after a repair.
+
+        Examples
+        --------
+        >>> cache.verify().set_index("file").loc["sessions.csv", "state"]
+        'ok'
         """
         return verify_folder(self._store, repair=repair, published=published)
 
@@ -993,6 +1114,13 @@ class EcephysProjectCache:
         -----
         On the same disk files are hard-linked, otherwise copied and checked. Nothing in the
         other folder is changed, and no cached file is replaced.
+
+        Examples
+        --------
+        >>> other = EcephysProjectCache.from_demo("other/manifest.json", size="tiny")
+        >>> adopted = other.adopt(cache.manifest_path.parent)
+        >>> adopted.set_index(adopted["path"].map(lambda path: path.name))["outcome"]["units.csv"]
+        'copied'
         """
         rows = []
         progress = Progress(self._store.progress)
@@ -1010,6 +1138,11 @@ class EcephysProjectCache:
             One row per file; columns file, n_bytes, kind ("session", "lfp", "scene", "movie",
             "table"; "part", "streamed", "repair", "replaced" for leftovers), source, fetched_at.
             The last two are empty without a record.
+
+        Examples
+        --------
+        >>> cache.list_files().set_index("file").loc["sessions.csv", "kind"]
+        'table'
         """
         return list_files(self._store)
 
@@ -1035,6 +1168,11 @@ class EcephysProjectCache:
         ------
         NotFoundError
             If a session of ``session_ids`` has no cached file.
+
+        Examples
+        --------
+        >>> cache.list_leftovers()  # no download was broken off
+        []
         """
         found = [part for part in find_leftovers(self._store) if recent or not part.is_recent]
         return [*found, *find_files_of_session(self._store, session_ids)]
@@ -1057,6 +1195,11 @@ class EcephysProjectCache:
         CacheError
             If a file cannot be removed, or lies outside the folder; in the latter case nothing
             is removed.
+
+        Examples
+        --------
+        >>> cache.remove_leftovers(cache.list_leftovers())
+        0
         """
         return remove_leftovers(self._store, leftovers)
 
@@ -1092,6 +1235,12 @@ class EcephysProjectCache:
             If a session does not exist.
         NotFoundError
             If no session meets the conditions; the message lists what is valid.
+
+        Examples
+        --------
+        >>> cohort = cache.cohort(genotype="Sst", structure="VISp")
+        >>> cohort.sessions.index.tolist(), len(cohort.units)
+        ([900000002, 900000008], 12)
         """
         from spikehouse.cohort import Cohort
 
@@ -1134,6 +1283,11 @@ class EcephysProjectCache:
         -------
         bool
             True if the whole file is there.
+
+        Examples
+        --------
+        >>> cache.is_cached(900000001)
+        True
         """
         return self._session_file(session_id).path.exists()
 
@@ -1145,6 +1299,11 @@ class EcephysProjectCache:
         dict or None
             Values of the options source, cache, host, size and offline; None if no options
             describe its sources.
+
+        Examples
+        --------
+        >>> cache.command_options()["source"]
+        ['demo']
         """
         options = name_options(self._store.sources)
         return None if options is None else {**options, "cache": str(self.manifest_path)}
@@ -1192,6 +1351,12 @@ class EcephysProjectCache:
         -----
         Session files have 1.7 to 3.3 GB. Streamed bytes are kept in the cache folder up to a
         limit, so that they are downloaded once.
+
+        Examples
+        --------
+        >>> with cache.get_session_data(900000001, amplitude_cutoff_maximum=None) as unfiltered:
+        ...     unfiltered.num_units, session.num_units
+        (23, 16)
         """
         filters = UnitFilter.from_arguments(filter_by_validity, **unit_filter_kwargs)
         file = self._session_file(session_id)

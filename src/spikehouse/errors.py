@@ -70,6 +70,14 @@ class SpikehouseError(Exception):
     ----------
     advice
         What to do, if many errors of one cause share it; it is then printed once.
+
+    Examples
+    --------
+    >>> try:
+    ...     session.get_stimulus_table("flahses")
+    ... except SpikehouseError as error:
+    ...     print(error.message.partition(":")[0])
+    this session has no stimulus 'flahses'
     """
 
     advice = ""
@@ -85,18 +93,43 @@ class SpikehouseError(Exception):
 
 
 class InvalidArgumentError(SpikehouseError, ValueError):
-    """An invalid argument: unsorted edges, duplicate ids, an unknown option."""
+    """An invalid argument: unsorted edges, duplicate ids, an unknown option.
+
+    Examples
+    --------
+    >>> session.presentationwise_spike_counts([0.2, 0.1])
+    Traceback (most recent call last):
+    ...
+    spikehouse.errors.InvalidArgumentError: bin_edges must not decrease: edge 1 (0.1 s) comes
+    before edge 0 (0.2 s)
+    """
 
 
 class NotFoundError(SpikehouseError, KeyError, ValueError):
     """An unknown id or name of a unit, stimulus, structure, probe or file.
 
     It is a KeyError and also a ValueError, which existing programs catch for a probe without LFP.
+
+    Examples
+    --------
+    >>> session.get_stimulus_table("flahses")
+    Traceback (most recent call last):
+    ...
+    spikehouse.errors.NotFoundError: this session has no stimulus 'flahses': did you mean
+    'flashes'? Valid: 'spontaneous', 'gabors', ...
     """
 
 
 class SessionNotFoundError(NotFoundError):
-    """A session id that is not in the survey."""
+    """A session id that is not in the survey.
+
+    Examples
+    --------
+    >>> cache.get_session_data(900000013)
+    Traceback (most recent call last):
+    ...
+    spikehouse.errors.SessionNotFoundError: there is no session 900000013: did you mean ...
+    """
 
 
 class CacheError(SpikehouseError, OSError):
@@ -104,7 +137,16 @@ class CacheError(SpikehouseError, OSError):
 
 
 class InvalidFileError(SpikehouseError, OSError):
-    """A file with invalid content: not HDF5, truncated, or without the NWB groups."""
+    """A file with invalid content: not HDF5, truncated, or without the NWB groups.
+
+    Examples
+    --------
+    >>> from spikehouse import EcephysSession
+    >>> EcephysSession.from_nwb_path(cache.manifest_path)
+    Traceback (most recent call last):
+    ...
+    spikehouse.errors.InvalidFileError: ...manifest.json is not an HDF5 file: it begins with ...
+    """
 
 
 class ChecksumError(InvalidFileError):
@@ -120,7 +162,16 @@ class TransferError(SpikehouseError, ConnectionError):
 
 
 class CohortError(SpikehouseError, RuntimeError):
-    """A function that failed on a session of a cohort; its traceback is a note."""
+    """A function that failed on a session of a cohort; its traceback is a note.
+
+    Examples
+    --------
+    >>> try:
+    ...     cache.cohort(session_ids=900000001).map(lambda session: 1 / 0, on_error="raise")
+    ... except CohortError as error:
+    ...     print(error)
+    session 900000001: ZeroDivisionError: division by zero
+    """
 
 
 @contextlib.contextmanager

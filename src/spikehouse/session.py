@@ -108,10 +108,10 @@ class EcephysSession:
     Examples
     --------
     >>> from spikehouse.demo import Survey
-    >>> survey = Survey(size="tiny")
-    >>> session = EcephysSession.from_nwb_path(survey.session_file(900000001))
-    >>> session.ecephys_session_id
-    900000001
+    >>> path = Survey(size="tiny").session_file(900000001)
+    >>> session = EcephysSession.from_nwb_path(path)
+    >>> session.ecephys_session_id, session.session_type, session.num_units
+    (900000001, 'brain_observatory_1.1', 16)
     """
 
     def __init__(self, api: SessionSource, *, test: bool = False) -> None:
@@ -173,6 +173,15 @@ class EcephysSession:
             If it is not an HDF5 file.
         SourceError
             If it is remote and the server fails.
+
+        Examples
+        --------
+        >>> from spikehouse.demo import Survey
+        >>> path = Survey(size="tiny").session_file(900000001)
+        >>> options = {"amplitude_cutoff_maximum": None}
+        >>> with EcephysSession.from_nwb_path(path, api_kwargs=options) as unfiltered:
+        ...     unfiltered.num_units, session.num_units
+        (23, 16)
         """
         # AllenSDK takes 2, 2.0 and "2"
         if str(nwb_version).partition(".")[0] != "2":
@@ -347,6 +356,12 @@ class EcephysSession:
         -------
         Explorer
             The running server: open its ``url``, or click on the link that a notebook shows.
+
+        Examples
+        --------
+        >>> with session.explore(port=0) as explorer:
+        ...     print(explorer.url.partition("?")[0].rpartition(":")[0])
+        http://127.0.0.1
         """
         from spikehouse.explore import explore
 
@@ -442,12 +457,31 @@ class EcephysSession:
 
     @cached_property
     def probes(self) -> pd.DataFrame:
-        """The probes, one row each; columns are described in ``schema.PROBES``."""
+        """The probes, one row each; columns are described in ``schema.PROBES``.
+
+        Examples
+        --------
+        >>> session.probes[["description", "sampling_rate"]].round(1)
+                  description  sampling_rate
+        id
+        910001000      probeA        30000.0
+        910001004      probeC        30000.0
+        """
         return _or_empty(self.api.get_probes(), PROBES.empty())
 
     @cached_property
     def channels(self) -> pd.DataFrame:
-        """The valid channels, one row each; columns are described in ``schema.CHANNELS``."""
+        """The valid channels, one row each; columns are described in ``schema.CHANNELS``.
+
+        Examples
+        --------
+        >>> session.channels[["probe_vertical_position", "ecephys_structure_acronym"]].head(3)
+                   probe_vertical_position ecephys_structure_acronym
+        id
+        920010000                       20                        TH
+        920010002                       20                        TH
+        920010004                       40                        TH
+        """
         table = _or_empty(self.api.get_channels(), CHANNELS.empty())
         # adapters written for AllenSDK have only the older name of this column
         if "ecephys_structure_acronym" not in table and "structure_acronym" in table:
@@ -456,7 +490,17 @@ class EcephysSession:
 
     @cached_property
     def units(self) -> pd.DataFrame:
-        """The units that pass the filters, with channel and probe; columns: ``schema.UNITS``."""
+        """The units that pass the filters, with channel and probe; columns: ``schema.UNITS``.
+
+        Examples
+        --------
+        >>> session.units[["ecephys_structure_acronym", "firing_rate", "snr"]].round(2).head(3)
+                  ecephys_structure_acronym  firing_rate   snr
+        unit_id
+        950100383                        LP         0.85  2.09
+        950100404                        LP        12.88  2.63
+        950100393                        LP         2.94  1.62
+        """
         units = _or_empty(self.api.get_units(), _no_rows("peak_channel_id"))
         return join_units(units, self.channels, self.probes)
 
@@ -479,6 +523,18 @@ class EcephysSession:
             of the file. Columns condition (in words), failing_count (units that fail it) and
             remaining_count (units that meet it and those before it). An adapter that does not
             filter has the first row alone.
+
+        Examples
+        --------
+        >>> session.count_filtered_units()["remaining_count"]
+        filter
+                                     40
+        amplitude_cutoff_maximum     23
+        presence_ratio_minimum       18
+        isi_violations_maximum       17
+        filter_by_validity           16
+        filter_out_of_brain_units    16
+        Name: remaining_count, dtype: int64
         """
         if hasattr(self.api, "count_filtered_units"):
             counts: pd.DataFrame = self.api.count_filtered_units()
@@ -493,7 +549,13 @@ class EcephysSession:
 
     @property
     def structurewise_unit_counts(self) -> pd.Series[int]:
-        """The number of units in each structure, in decreasing order."""
+        """The number of units in each structure, in decreasing order.
+
+        Examples
+        --------
+        >>> session.structurewise_unit_counts.to_dict()
+        {'VISp': 6, 'LP': 4, 'VISam': 2, 'LGd': 2, 'DG': 1, 'CA3': 1}
+        """
         return _structures(self.units).value_counts()
 
     @property
@@ -530,7 +592,13 @@ class EcephysSession:
 
     @property
     def spike_times(self) -> Mapping[int, Floats]:
-        """The sorted spike times [s] by unit id; a unit is read when it is accessed."""
+        """The sorted spike times [s] by unit id; a unit is read when it is accessed.
+
+        Examples
+        --------
+        >>> session.spike_times[950100404][:3].round(3)
+        array([0.124, 0.124, 0.494])
+        """
         return self._spike_times
 
     @cached_property
@@ -543,6 +611,11 @@ class EcephysSession:
         """The mean waveform (channel_id, time [s]) by unit id; a unit is read when it is accessed.
 
         Values are those of the file: µV in the released files, although their attribute says volts.
+
+        Examples
+        --------
+        >>> dict(session.mean_waveforms[950100404].sizes)
+        {'channel_id': 374, 'time': 82}
         """
         return LabelledWaveforms(
             Selection(self.api.get_mean_waveforms() or {}, self.units.index.tolist()),
@@ -562,6 +635,13 @@ class EcephysSession:
         """The running speed: start_time, end_time [s] and velocity [cm/s] of each interval.
 
         No rows if it was not measured, with a warning.
+
+        Examples
+        --------
+        >>> session.running_speed.head(2).round(3)
+           start_time  end_time  velocity
+        0       0.350     0.367    -0.670
+        1       0.367     0.383    -0.152
         """
         if self._running is None:
             warnings.warn(
@@ -577,6 +657,14 @@ class EcephysSession:
         DataFrame or None
             Index ``Time (s)``; for each, center_x, center_y, height, width [px], phi [rad]. None
             without eye tracking, with a warning the first time.
+
+        Examples
+        --------
+        >>> session.get_pupil_data()[["pupil_width", "pupil_height"]].head(2).round(1)
+                  pupil_width  pupil_height
+        Time (s)
+        0.400000         59.3          61.7
+        0.433333         60.5          59.3
         """
         return self._warn_if_none(self.api.get_pupil_data())
 
@@ -593,6 +681,15 @@ class EcephysSession:
         DataFrame or None
             Index ``Time (s)``; areas, screen coordinates [cm] and angles [deg]. None without eye
             tracking, with a warning the first time.
+
+        Examples
+        --------
+        >>> gaze = session.get_screen_gaze_data()
+        >>> gaze[["raw_screen_coordinates_x_cm", "raw_screen_coordinates_y_cm"]].head(2).round(1)
+                  raw_screen_coordinates_x_cm  raw_screen_coordinates_y_cm
+        Time (s)
+        0.400000                         -0.1                          0.1
+        0.433333                         -0.1                          0.0
         """
         return self._warn_if_none(
             self.api.get_screen_gaze_data(include_filtered_data=include_filtered_data)
@@ -645,6 +742,12 @@ class EcephysSession:
         Selecting by time assumes that times increase. This is checked on all times that are read,
         and on nine blocks spread over the recording;
         ``lfp.indexes["time"].is_monotonic_increasing`` checks all of them.
+
+        Examples
+        --------
+        >>> lfp = session.get_lfp(session.probes.index[0])
+        >>> dict(lfp.sel(time=slice(30, 31)).sizes)  # only this second is read
+        {'time': 1250, 'channel': 24}
         """
         probe_id = to_id(probe_id, "probe_id")
         options: dict[str, Any] = {} if chunks is None else {"chunks": chunks}
@@ -669,6 +772,12 @@ class EcephysSession:
         DataArray
             ``CSD`` (virtual_channel_index, time [s] from flash onset) [V/cm²], with
             vertical_position and horizontal_position [µm].
+
+        Examples
+        --------
+        >>> csd = session.get_current_source_density(session.probes.index[0])
+        >>> dict(csd.sizes)
+        {'virtual_channel_index': 384, 'time': 875}
         """
         probe_id = to_id(probe_id, "probe_id")
         with explaining_missing_lfp(probe_id):
@@ -691,6 +800,11 @@ class EcephysSession:
         DataFrame
             start_time, stop_time [s], tags: scope (EcephysSession or EcephysProbe), id, label
             (all_probes, stimulus, optotagging or the probe's name).
+
+        Examples
+        --------
+        >>> list(session.get_invalid_times())
+        ['start_time', 'stop_time', 'tags']
         """
         return self.invalid_times
 
@@ -742,7 +856,17 @@ class EcephysSession:
 
     @cached_property
     def optogenetic_stimulation_epochs(self) -> pd.DataFrame:
-        """The laser pulses; columns are described in ``schema.OPTOGENETIC_EPOCHS``."""
+        """The laser pulses; columns are described in ``schema.OPTOGENETIC_EPOCHS``.
+
+        Examples
+        --------
+        >>> session.optogenetic_stimulation_epochs[["stimulus_name", "level", "duration"]].head(3)
+           stimulus_name  level  duration
+        id
+        0          pulse    1.3      0.01
+        1    fast_pulses    1.7      1.00
+        2    fast_pulses    2.0      1.00
+        """
         return _or_empty(self.api.get_optogenetic_stimulation(), OPTOGENETIC_EPOCHS.empty())
 
     @cached_property
@@ -759,6 +883,15 @@ class EcephysSession:
         """The presentations in order of start time; "null" if a parameter does not apply.
 
         Presentations that overlap an invalid interval have the name ``invalid_presentation``.
+
+        Examples
+        --------
+        >>> session.stimulus_presentations[["stimulus_name", "start_time"]].head(3).round(3)
+                                 stimulus_name  start_time
+        stimulus_presentation_id
+        0                          spontaneous        2.00
+        1                               gabors        5.00
+        2                               gabors        5.25
         """
         return self._list_presentations()
 
@@ -769,12 +902,27 @@ class EcephysSession:
 
     @cached_property
     def stimulus_conditions(self) -> pd.DataFrame:
-        """The distinct sets of parameters, numbered in order of first appearance."""
+        """The distinct sets of parameters, numbered in order of first appearance.
+
+        Examples
+        --------
+        >>> session.stimulus_conditions.query("stimulus_name == 'flashes'")["color"]
+        stimulus_condition_id
+        82   -1.0
+        83    1.0
+        Name: color, dtype: object
+        """
         return list_conditions(self._presentations)
 
     @property
     def stimulus_names(self) -> list[str]:
-        """The names of the stimuli in order of first appearance."""
+        """The names of the stimuli in order of first appearance.
+
+        Examples
+        --------
+        >>> session.stimulus_names[:3]
+        ['spontaneous', 'gabors', 'flashes']
+        """
         return list_stimulus_names(self._presentations)
 
     def get_stimulus_table(
@@ -805,6 +953,16 @@ class EcephysSession:
             Index ``stimulus_presentation_id``; start_time, stop_time, duration [s],
             stimulus_name, stimulus_block, the parameters, stimulus_condition_id. In a table of one
             stimulus, columns without "null" are numeric.
+
+        Examples
+        --------
+        >>> flashes = session.get_stimulus_table("flashes")
+        >>> flashes[["start_time", "duration", "color"]].round(3).head(3)
+                                  start_time  duration  color
+        stimulus_presentation_id
+        83                            28.250      0.25   -1.0
+        84                            30.251      0.25    1.0
+        85                            32.253      0.25   -1.0
         """
         names = [stimulus_names] if isinstance(stimulus_names, str) else stimulus_names
         if names is not None and not isinstance(names, Collection):
@@ -835,6 +993,15 @@ class EcephysSession:
         -------
         DataFrame
             start_time, stop_time, duration [s], stimulus_name, stimulus_block.
+
+        Examples
+        --------
+        >>> epochs = session.get_stimulus_epochs()
+        >>> epochs[["start_time", "duration", "stimulus_name"]].head(3).round(2)
+           start_time  duration stimulus_name
+        0        2.00      3.00   spontaneous
+        1        5.00     20.25        gabors
+        2       25.25      3.00   spontaneous
         """
         return find_stimulus_epochs(self._presentations, duration_thresholds=duration_thresholds)
 
@@ -857,6 +1024,14 @@ class EcephysSession:
         -------
         DataFrame
             ``interval`` [s] by (from_presentation_id, to_presentation_id).
+
+        Examples
+        --------
+        >>> session.get_inter_presentation_intervals_for_stimulus("flashes").head(2).round(2)
+                                                 interval
+        from_presentation_id to_presentation_id
+        83                   84                      1.75
+        84                   85                      1.75
         """
         shown = self.get_stimulus_table(stimulus_names).index
         intervals = self.inter_presentation_intervals
@@ -880,6 +1055,11 @@ class EcephysSession:
         -------
         dict
             Values by parameter, in order of first appearance.
+
+        Examples
+        --------
+        >>> session.get_stimulus_parameter_values()["temporal_frequency"]
+        array([ 4.,  8., 15.,  2.])
         """
         rows = self._select_presentations(stimulus_presentation_ids)
         return list_parameter_values(self._presentations, rows, drop_nulls=drop_nulls)
@@ -900,6 +1080,11 @@ class EcephysSession:
         -------
         dict
             Values by parameter, in order of first appearance.
+
+        Examples
+        --------
+        >>> session.get_parameter_values_for_stimulus("flashes")["color"]
+        array([-1.,  1.])
         """
         shown = self.get_stimulus_table([stimulus_name]).index
         return self.get_stimulus_parameter_values(shown, drop_nulls=drop_nulls)
@@ -918,6 +1103,12 @@ class EcephysSession:
             Structure of each run; missing outside the brain.
         intervals : ndarray, shape (n_runs + 1,)
             Position in ``channel_ids`` where each run begins, followed by the number of channels.
+
+        Examples
+        --------
+        >>> acronyms, edges = session.channel_structure_intervals(session.channels.index[:300])
+        >>> dict(zip(acronyms, edges.tolist()))
+        {'TH': 0, 'LP': 45, 'DG': 109, 'CA1': 175, 'VISam': 224}
         """
         ids = _check_ids(channel_ids, self.channels.index, name="channel_id", one="channel")
         table = self.channels.loc[ids]
@@ -977,6 +1168,18 @@ class EcephysSession:
             ``spike_counts`` (stimulus_presentation_id, time_relative_to_stimulus_onset = bin
             centres [s], unit_id); or ``mean_spike_counts`` ([stimulus_condition_id,]
             time_relative_to_stimulus_onset, unit_id).
+
+        Examples
+        --------
+        >>> counts = session.presentationwise_spike_counts(
+        ...     bin_edges=[0.0, 0.05, 0.1, 0.25],
+        ...     stimulus_presentation_ids=session.get_stimulus_table("flashes").index,
+        ...     unit_ids=[950100404, 950100393],
+        ... )
+        >>> counts.sum("stimulus_presentation_id").values
+        array([[11,  2],
+               [ 5,  1],
+               [18, 12]])
         """
         edges = check_bin_edges(bin_edges)
         presentations = self._select_presentations(stimulus_presentation_ids)
@@ -1021,6 +1224,17 @@ class EcephysSession:
         DataFrame
             Index ``spike_time`` [s], sorted; stimulus_presentation_id, unit_id,
             time_since_stimulus_presentation_onset [s]. Presentations are half-open: [start, stop).
+
+        Examples
+        --------
+        >>> flashes = session.get_stimulus_table("flashes")
+        >>> spikes = session.presentationwise_spike_times(flashes.index, [950100404])
+        >>> spikes["time_since_stimulus_presentation_onset"].head(3).round(3)
+        spike_time
+        28.274959    0.025
+        28.276231    0.027
+        28.320099    0.071
+        Name: time_since_stimulus_presentation_onset, dtype: float64
         """
         return align_spikes(
             self.spike_times,
@@ -1050,6 +1264,16 @@ class EcephysSession:
             Index (unit_id, stimulus_condition_id); spike_count (not with rates),
             stimulus_presentation_count, spike_mean, spike_std (ddof 1), spike_sem. Every unit has
             a row for every condition, also if it has no spikes.
+
+        Examples
+        --------
+        >>> flashes = session.get_stimulus_table("flashes")
+        >>> statistics = session.conditionwise_spike_statistics(flashes.index, [950100404])
+        >>> statistics[["spike_count", "spike_mean", "spike_sem"]].round(2)
+                                         spike_count  spike_mean  spike_sem
+        unit_id   stimulus_condition_id
+        950100404 82                              18         4.5       0.96
+                  83                              16         4.0       1.58
         """
         rows = self._select_presentations(stimulus_presentation_ids)
         rows = rows[~self._presentations.is_invalid[rows]]
@@ -1079,6 +1303,12 @@ class EcephysSession:
         -------
         StimulusResponses
             Presentations, spikes and running speed; spikes are counted when needed.
+
+        Examples
+        --------
+        >>> responses = session.get_responses("static_gratings", trial_duration=0.25)
+        >>> responses.counts.shape  # presentations × units
+        (26, 16)
         """
         from spikehouse.analysis import StimulusResponses
 
@@ -1129,6 +1359,15 @@ class EcephysSession:
         Notes
         -----
         Spikes are read once or twice for each stimulus and not kept in memory.
+
+        Examples
+        --------
+        >>> session.analyze("drifting_gratings")[["pref_ori_dg", "firing_rate_dg"]].round(1).head(3)
+                   pref_ori_dg  firing_rate_dg
+        unit_id
+        950100383        135.0             0.7
+        950100404        270.0            16.9
+        950100393        315.0             3.4
         """
         from spikehouse.analysis import MetricOptions, compute_metrics
 

@@ -64,6 +64,15 @@ def compute_connections(
     -------
     DataFrame
         What :func:`find_connections` gives for :func:`compute_correlograms` of the same arguments.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> first = np.sort(rng.uniform(0, 200, 4000))
+    >>> found = compute_connections({1: first, 2: first + 0.004}, [1, 2], np.arange(100) * 2.0)
+    >>> found[["source_unit_id", "target_unit_id", "peak_lag", "is_significant"]].round(6)
+       source_unit_id  target_unit_id  peak_lag  is_significant
+    0               1               2     0.004            True
     """
     trains = place_trains(
         spikes_or_session, unit_ids, onsets, conditions,
@@ -128,6 +137,16 @@ def find_connections(
     References
     ----------
     Siegle et al. (2021), Nature 592, 86, doi:10.1038/s41586-020-03171-x.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> first = np.sort(rng.uniform(0, 200, 4000))
+    >>> trains = {1: first, 2: first + 0.004}
+    >>> found = find_connections(compute_correlograms(trains, [1, 2], np.arange(100) * 2.0))
+    >>> found[["source_unit_id", "target_unit_id", "peak_lag", "is_significant"]].round(6)
+       source_unit_id  target_unit_id  peak_lag  is_significant
+    0               1               2     0.004            True
     """
     _check_correlograms(correlograms)
     values = correlograms.transpose("pair", "time_lag").to_numpy()
@@ -182,6 +201,20 @@ def compute_directionality(
     References
     ----------
     Siegle et al. (2021), Nature 592, 86, doi:10.1038/s41586-020-03171-x.
+
+    Examples
+    --------
+    >>> peaks = pd.DataFrame(
+    ...     {
+    ...         "source_unit_id": [1, 1, 2],
+    ...         "target_unit_id": [3, 4, 4],
+    ...         "peak_lag": [0.004, 0.003, -0.001],
+    ...         "is_significant": [True, True, False],
+    ...     }
+    ... )
+    >>> table = compute_directionality(peaks, {1: "VISp", 2: "VISp", 3: "VISl", 4: "VISl"})
+    >>> table.loc[("VISp", "VISl"), ["n_pairs", "fraction", "score"]].round(2).to_dict()
+    {'n_pairs': 3.0, 'fraction': 0.67, 'score': 1.0}
     """
     columns = ("source_unit_id", "target_unit_id", "peak_lag", "is_significant")
     require_columns(connections, *columns, what="the table of connections")
@@ -255,6 +288,14 @@ def compute_directionality_correlation(
     References
     ----------
     Siegle et al. (2021), Nature 592, 86, doi:10.1038/s41586-020-03171-x.
+
+    Examples
+    --------
+    >>> hierarchy = {"VISp": 0.0, "VISl": 1.0, "VISam": 3.0}
+    >>> score = [[0.0, -0.2, -0.6], [0.2, 0.0, -0.4], [0.6, 0.4, 0.0]]
+    >>> matrix = pd.DataFrame(score, index=list(hierarchy), columns=list(hierarchy))
+    >>> compute_directionality_correlation(matrix, hierarchy)[["n", "pearson_r"]].round(3).to_dict()
+    {'n': 6.0, 'pearson_r': 1.0}
     """
     from scipy.stats import pearsonr, spearmanr
 

@@ -61,6 +61,14 @@ def compute_noise_correlations(
     ----------
     Cohen & Kohn (2011), Nat. Neurosci. 14, 811, doi:10.1038/nn.2842; Bair, Zohary & Newsome
     (2001), J. Neurosci. 21, 1676, doi:10.1523/JNEUROSCI.21-05-01676.2001, for slow drift.
+
+    Examples
+    --------
+    >>> counts = [[3, 5, 4], [5, 7, 4], [9, 1, 4], [7, 0, 6]]
+    >>> compute_noise_correlations(counts, ["a", "a", "b", "b"]).values.round(2)
+    array([[ 1.,  1., -1.],
+           [ 1.,  1., -1.],
+           [-1., -1.,  1.]])
     """
     values, numbers, labels = _check(counts, conditions, unit_ids)
     if slower_than is not None:
@@ -103,6 +111,14 @@ def compute_signal_correlations(
     References
     ----------
     Cohen & Kohn (2011), Nat. Neurosci. 14, 811, doi:10.1038/nn.2842.
+
+    Examples
+    --------
+    >>> counts = [[1, 2, 9], [1, 4, 7], [5, 8, 2], [9, 16, 0]]
+    >>> compute_signal_correlations(counts, ["a", "a", "b", "c"]).values.round(2)
+    array([[ 1.  ,  0.99, -0.96],
+           [ 0.99,  1.  , -0.92],
+           [-0.96, -0.92,  1.  ]])
     """
     values, numbers, labels = _check(counts, conditions, unit_ids)
     sums, sizes = _sum_by_condition(values, numbers)

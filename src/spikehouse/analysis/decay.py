@@ -75,6 +75,16 @@ def compute_decay_timescales(
     References
     ----------
     Siegle et al. (2021), Nature 592, 86, doi:10.1038/s41586-020-03171-x, Fig. 3.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> onsets = np.arange(1000) * 1.0
+    >>> spikes = np.sort((onsets + 0.04 + rng.exponential(0.05, (5, 1000))).ravel())
+    >>> compute_decay_timescales({7: spikes}, [7], onsets)[["timescale", "n_spikes"]].round(2)
+             timescale  n_spikes
+    unit_id
+    7             0.05      4962
     """
 
     def correlate(counts: Floats) -> tuple[Floats, Floats]:
@@ -132,6 +142,17 @@ def compute_intrinsic_timescales(
     ----------
     Murray et al. (2014), Nat. Neurosci. 17, 1661, doi:10.1038/nn.3862. Siegle et al. (2021),
     Nature 592, 86, doi:10.1038/s41586-020-03171-x, Extended Data Fig. 9f, g.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> events = rng.uniform(0, 2000, 4000)
+    >>> spikes = np.sort((events + rng.exponential(0.1, (10, 4000))).ravel())
+    >>> found = compute_intrinsic_timescales({7: spikes}, [7], np.arange(1000) * 2.0)
+    >>> found[["timescale", "n_spikes"]].round(2)
+             timescale  n_spikes
+    unit_id
+    7             0.09     19980
     """
     n_lags = round(max_lag / bin_width) - 1 if bin_width > 0 else 0
 

@@ -77,6 +77,18 @@ def compute_evoked_responses(
     Wilcoxon (1945), Biometrics Bull. 1, 80, doi:10.2307/3001968. Phipson & Smyth (2010), Stat.
     Appl. Genet. Mol. Biol. 9, 39, doi:10.2202/1544-6115.1585, for p-values of shuffles. Benjamini
     & Hochberg (1995), doi:10.1111/j.2517-6161.1995.tb02031.x, for the adjustment.
+
+    Examples
+    --------
+    >>> onsets = session.get_stimulus_table("flashes")["start_time"]
+    >>> tested = compute_evoked_responses(session, session.units.index, onsets, test="t")
+    >>> columns = ["baseline_rate", "evoked_rate", "p_value", "is_responsive"]
+    >>> tested.sort_values("p_value")[columns].round(3).head(3)
+               baseline_rate  evoked_rate  p_value  is_responsive
+    unit_id
+    950100539            0.0          3.0    0.003           True
+    950100503            6.5         19.0    0.005           True
+    950100383            0.5          3.0    0.049          False
     """
     tests: dict[str, Callable[[Floats], _Tested]] = {
         "wilcoxon": _rank_signs,

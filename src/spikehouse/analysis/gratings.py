@@ -78,6 +78,16 @@ def compute_drifting_gratings_metrics(
     References
     ----------
     Siegle et al. 2021, doi:10.1038/s41586-020-03171-x.
+
+    Examples
+    --------
+    >>> metrics = compute_drifting_gratings_metrics(session.get_responses("drifting_gratings", 2.0))
+    >>> metrics[["pref_ori_dg", "pref_tf_dg", "firing_rate_dg"]].round(1).head(3)
+               pref_ori_dg  pref_tf_dg  firing_rate_dg
+    unit_id
+    950100383        135.0         4.0             0.7
+    950100404        270.0         4.0            16.9
+    950100393        315.0         2.0             3.4
     """
     responses = responses.defined_as(definition)
     orientation = condition_values(responses, "orientation")
@@ -128,6 +138,16 @@ def compute_static_gratings_metrics(
     -----
     Responses are spikes from the onset to the end of the presentation. The functions named
     document how the two definitions differ.
+
+    Examples
+    --------
+    >>> metrics = compute_static_gratings_metrics(session.get_responses("static_gratings", 0.25))
+    >>> metrics[["pref_sf_sg", "pref_ori_sg", "firing_rate_sg"]].round(2).head(3)
+               pref_sf_sg  pref_ori_sg  firing_rate_sg
+    unit_id
+    950100383        0.04        150.0            0.77
+    950100404        0.08         30.0           10.30
+    950100393        0.08         60.0            1.54
     """
     responses = responses.defined_as(definition)
     orientation = condition_values(responses, "orientation")
@@ -173,6 +193,23 @@ def compute_dot_motion_metrics(
     Published tables take the blank sweeps of this stimulus for one more condition: the preferred
     one, at which fano, time_to_peak and run_* are measured, can be the blank, and
     lifetime_sparseness_dm counts it. Corrected ones leave them out, as those of all other stimuli.
+
+    Examples
+    --------
+    >>> shown = pd.DataFrame(
+    ...     {
+    ...         "start_time": np.arange(4.0),
+    ...         "stop_time": np.arange(4.0) + 1,
+    ...         "stimulus_condition_id": range(4),
+    ...         "Dir": [0, 0, 90, 90],
+    ...         "Speed": [0.001, 0.02, 0.001, 0.02],
+    ...     }
+    ... )
+    >>> responses = StimulusResponses.from_counts([[1], [2], [3], [9]], shown, [7])
+    >>> compute_dot_motion_metrics(responses)[["pref_speed_dm", "pref_dir_dm"]]
+             pref_speed_dm  pref_dir_dm
+    unit_id
+    7                 0.02         90.0
     """
     responses = responses.defined_as(definition)
     direction, speed = (condition_values(responses, name) for name in ("Dir", "Speed"))

@@ -81,6 +81,16 @@ def compute_flashes_metrics(
         (`sustained_index` of the response to the preferred flash, smoothed by a Gaussian of 10 ms
         unless published) and those of `common_metrics`, with the suffix ``fl``. firing_rate_fl is
         the rate during flashes, without the grey in between.
+
+    Examples
+    --------
+    >>> metrics = compute_flashes_metrics(session.get_responses("flashes", 0.25))
+    >>> metrics[["on_off_ratio_fl", "time_to_peak_fl", "firing_rate_fl"]].round(2).head(3)
+               on_off_ratio_fl  time_to_peak_fl  firing_rate_fl
+    unit_id
+    950100383             2.00             0.07            3.00
+    950100404             0.89             0.02           16.99
+    950100393             6.50             0.14            7.49
     """
     responses = responses.defined_as(definition)
     colors = condition_values(responses, color_column)
@@ -153,6 +163,16 @@ def compute_natural_scenes_metrics(
     In published tables pref_image_ns is the id of the stimulus condition, another number in
     every session, instead of the image. Of several equally good images the one first shown in the
     session is named. A unit without spikes has some pref_image_ns, with pref_images_multi_ns true.
+
+    Examples
+    --------
+    >>> metrics = compute_natural_scenes_metrics(session.get_responses("natural_scenes", 0.25))
+    >>> metrics[["pref_image_ns", "image_selectivity_ns"]].round(2).head(3)
+               pref_image_ns  image_selectivity_ns
+    unit_id
+    950100383              5                  0.08
+    950100404              9                  0.11
+    950100393              4                 -0.03
     """
     responses = responses.defined_as(definition)
     images = condition_values(responses, image_column)
@@ -265,6 +285,17 @@ def compute_natural_movies_metrics(
     A response is counted for ``responses.trial_duration`` from the onset of a frame: 1/30 s is the
     frame itself. The published tables have no metrics of movies; the published functions give the
     same numbers.
+
+    Examples
+    --------
+    >>> movie = session.get_responses("natural_movie_one", 1 / 30)
+    >>> metrics = compute_natural_movies_metrics(movie, suffix="nm1")
+    >>> metrics[["firing_rate_nm1", "lifetime_sparseness_nm1"]].round(2).head(3)
+               firing_rate_nm1  lifetime_sparseness_nm1
+    unit_id
+    950100383             1.50                     0.93
+    950100404            17.48                     0.46
+    950100393             3.00                     0.83
     """
     responses = responses.defined_as(definition)
     preferred = responses.preferred_conditions()

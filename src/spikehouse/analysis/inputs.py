@@ -55,6 +55,15 @@ class StimulusResponses:
         inner edge counts in both bins, and presentations are (start, stop].
     given_counts
         Counts that stand in for spike times; see `from_counts`.
+
+    Examples
+    --------
+    >>> responses = session.get_responses("drifting_gratings", trial_duration=2.0)
+    >>> responses.counts.shape  # presentations × units
+    (9, 16)
+    >>> best = responses.preferred_conditions()
+    >>> responses.conditions["orientation"].iloc[best[:3]].tolist()
+    [135.0, 270.0, 315.0]
     """
 
     stimulus_name: str
@@ -102,6 +111,19 @@ class StimulusResponses:
             Counts of a trial and of a presentation are those given. Metrics that need finer
             times (time to peak, F1/F0, modulation and sustained index) or the spikes between
             presentations (firing rate) are NaN.
+
+        Examples
+        --------
+        >>> shown = pd.DataFrame(
+        ...     {
+        ...         "start_time": [0.0, 1.0, 2.0],
+        ...         "stop_time": [0.5, 1.5, 2.5],
+        ...         "stimulus_condition_id": [10, 11, 10],
+        ...     }
+        ... )
+        >>> StimulusResponses.from_counts([[4], [1], [6]], shown, [7]).condition_means
+        array([[5.],
+               [1.]])
         """
         units = check_unit_ids(unit_ids)
         counts = rows_first(counts)
@@ -157,6 +179,12 @@ class StimulusResponses:
         -------
         StimulusResponses
             Sharing all data with this one.
+
+        Examples
+        --------
+        >>> responses = session.get_responses("flashes", trial_duration=0.25)
+        >>> responses.defined_as("published").definition
+        'published'
         """
         return self if definition == self.definition else replace(self, definition=definition)
 
@@ -289,6 +317,14 @@ class StimulusResponses:
         Notes
         -----
         Units with the same condition are counted together; no array of all conditions is made.
+
+        Examples
+        --------
+        >>> responses = session.get_responses("flashes", trial_duration=0.25)
+        >>> best = responses.preferred_conditions()
+        >>> responses.psth_of(best, [0.0, 0.05, 0.1])[:2]
+        array([[0.  , 1.  ],
+               [1.25, 0.5 ]])
         """
         edges = np.asarray(bin_edges, dtype=np.float64)
         means = np.full((self.n_units, len(edges) - 1), np.nan)
@@ -319,6 +355,13 @@ class StimulusResponses:
         -------
         ndarray, shape (n_onsets, n_bins, n_units)
             With the bounds of the definition: half-open, or closed at both ends (published).
+
+        Examples
+        --------
+        >>> responses = session.get_responses("flashes", trial_duration=0.25)
+        >>> responses.count_bins([0.0, 0.1, 0.2], responses.onsets[:2], [950100404])[:, :, 0]
+        array([[3, 1],
+               [0, 1]], dtype=int16)
         """
         domain = compute_time_domain(bin_edges, onsets)
         units = np.asarray(unit_ids).tolist()
@@ -356,6 +399,12 @@ def compute_average_speed(running_speed: pd.DataFrame, presentations: pd.DataFra
     -------
     ndarray, shape (n_presentations,)
         The mean of the samples that begin in [start, stop) [cm/s]; NaN where there is none.
+
+    Examples
+    --------
+    >>> running = pd.DataFrame({"start_time": [0.0, 1, 2, 3], "velocity": [5.0, 10, 20, 40]})
+    >>> compute_average_speed(running, pd.DataFrame({"start_time": [1.0], "stop_time": [3.0]}))
+    array([15.])
     """
     require_columns(running_speed, "start_time", "velocity", what="the table of running speed")
     times = running_speed["start_time"].to_numpy(dtype=np.float64)

@@ -32,6 +32,16 @@ class LatencyOptions:
         Shortest duration of a response [s].
     alpha
         A latency is given where the p-value is no larger.
+
+    Examples
+    --------
+    >>> onsets = np.arange(20.0)
+    >>> late = {7: np.sort(np.concatenate([onsets + after for after in (0.31, 0.32, 0.33)]))}
+    >>> compute_onset_latency(late, [7], onsets)["latency"].tolist()
+    [nan]
+    >>> options = LatencyOptions(window=(-0.2, 0.5), latest=0.4)
+    >>> compute_onset_latency(late, [7], onsets, options=options)["latency"].round(3).tolist()
+    [0.31]
     """
 
     window: tuple[float, float] = (-0.2, 0.25)
@@ -129,6 +139,16 @@ def compute_onset_latency(
     Friedman & Priebe (1998), J. Neurosci. Methods 83, 185, doi:10.1016/S0165-0270(98)00075-2, for
     maximum likelihood of a change point; Olshen et al. (2004), Biostatistics 5, 557,
     doi:10.1093/biostatistics/kxh008, for segments with a beginning and an end.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> onsets = np.arange(100) * 1.0
+    >>> spikes = np.sort(np.r_[rng.uniform(0, 100, 200), onsets + rng.uniform(0.05, 0.09, 100)])
+    >>> compute_onset_latency({7: spikes}, [7], onsets)[["latency", "stop"]].round(3)
+             latency  stop
+    unit_id
+    7           0.05  0.09
     """
     chosen = LatencyOptions() if options is None else options
     if n_resamples < 0:
@@ -194,6 +214,14 @@ def compute_time_to_first_spike(
     ----------
     Siegle et al. (2021), Nature 592, 86, doi:10.1038/s41586-020-03171-x, Fig. 3: units with a time
     below 0.1 s.
+
+    Examples
+    --------
+    >>> spikes = {7: [0.05, 0.07, 1.06, 2.08]}
+    >>> compute_time_to_first_spike(spikes, [7], onsets=[0.0, 1.0, 2.0, 3.0]).round(3)
+             time_to_first_spike  n_trials
+    unit_id
+    7                       0.06         3
     """
     start, stop = (float(bound) for bound in window)
     n_bins = round((stop - start) / bin_width) if bin_width > 0 and np.isfinite(stop - start) else 0

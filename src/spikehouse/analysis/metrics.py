@@ -44,6 +44,14 @@ class MetricOptions:
         Seed of these resamples.
     definition
         ``"corrected"``, or ``"published"`` for every column as the released tables have it.
+
+    Examples
+    --------
+    >>> for definition in ("corrected", "published"):
+    ...     metrics = session.analyze("flashes", options=MetricOptions(definition=definition))
+    ...     print(definition, metrics.loc[950100404, "sustained_idx_fl"].round(2))
+    corrected 0.43
+    published 0.07
     """
 
     n_resamples: int | None = None
@@ -98,6 +106,11 @@ def list_analyses(shown: Collection[str]) -> list[str]:
     -------
     list of str
         Keys of ``ANALYSES``.
+
+    Examples
+    --------
+    >>> list_analyses(["spontaneous", "flashes", "drifting_gratings_75_repeats"])
+    ['drifting_gratings', 'flashes']
     """
     return [name for name, kind in ANALYSES.items() if _find_name(kind, shown) is not None]
 
@@ -132,6 +145,16 @@ def compute_metrics(
     DataFrame
         Index ``unit_id``; the columns of the published tables, whose last letters name the stimulus
         (dg, sg, ns, fl, rf, dm; nm1 and nm3 for the movies).
+
+    Examples
+    --------
+    >>> metrics = compute_metrics(["flashes"], session.get_responses, shown=session.stimulus_names)
+    >>> metrics[["on_off_ratio_fl", "time_to_peak_fl"]].round(2).head(3)
+               on_off_ratio_fl  time_to_peak_fl
+    unit_id
+    950100383             2.00             0.07
+    950100404             0.89             0.02
+    950100393             6.50             0.14
     """
     chosen = _choose(analyses, shown)
     options = options or MetricOptions()

@@ -58,6 +58,20 @@ def compute_movie_tuning(
     Purandare & Mehta (2023), eLife 12, RP85069, doi:10.7554/eLife.85069, for sparsity as a z-score
     and the limit of 2; Vinje & Gallant (2000), Science 287, 1273,
     doi:10.1126/science.287.5456.1273, for the formula.
+
+    Examples
+    --------
+    >>> frame = np.tile(np.arange(60), 10)  # ten repeats
+    >>> starts = np.arange(600) / 30
+    >>> shown = pd.DataFrame(
+    ...     {"start_time": starts, "stop_time": starts + 1 / 30, "stimulus_condition_id": frame}
+    ... )
+    >>> spikes = {7: starts[frame == 20] + 0.01}
+    >>> responses = StimulusResponses("movie", shown, [7], spikes, trial_duration=1 / 30)
+    >>> compute_movie_tuning(responses)[["firing_rate", "sparsity", "is_tuned"]].round(2)
+             firing_rate  sparsity  is_tuned
+    unit_id
+    7                0.5       1.0      True
     """
     if not isinstance(responses, StimulusResponses):
         raise InvalidArgumentError(

@@ -63,6 +63,12 @@ class OptotagOptions:
         Smallest ratio of evoked to baseline rate.
     latest
         Largest median latency [s]; light that acts through other neurons takes longer.
+
+    Examples
+    --------
+    >>> options = OptotagOptions(latest=0.004)
+    >>> compute_optotagging(session, conditions=["pulse"], options=options).attrs["latest"]
+    0.004
     """
 
     baseline: tuple[float, float] = (-0.05, -0.002)
@@ -150,6 +156,25 @@ def compute_optotagging(
     Przyborowski & Wilenski (1940), Biometrika 31, 313, doi:10.1093/biomet/31.3-4.313, for the
     test. Kvitsiani et al. (2013), Nature 498, 363, doi:10.1038/nature12176, for low latency and
     jitter as signs of direct activation.
+
+    Examples
+    --------
+    >>> onsets = np.arange(20.0)
+    >>> pulses = pd.DataFrame(
+    ...     {
+    ...         "start_time": onsets,
+    ...         "stop_time": onsets + 0.01,
+    ...         "stimulus_name": "pulse",
+    ...         "duration": 0.01,
+    ...         "level": 1.3,
+    ...     }
+    ... )
+    >>> found = compute_optotagging({7: onsets + 0.004, 8: onsets + 0.5}, [7, 8], pulses)
+    >>> found[["fidelity", "latency", "is_tagged"]].droplevel([1, 2, 3])
+             fidelity  latency  is_tagged
+    unit_id
+    7             1.0    0.004       True
+    8             0.0      NaN      False
     """
     chosen = OptotagOptions() if options is None else options
     spike_times, units, table = _unpack(spikes_or_session, unit_ids, epochs)

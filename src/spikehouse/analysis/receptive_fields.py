@@ -92,6 +92,14 @@ def compute_receptive_field_maps(
     All orientations of a position are averaged. Blank sweeps are left out. The default duration is
     the published one, for trials of 0.25 s. Responses made of counts have none: the counts are
     taken as they are.
+
+    Examples
+    --------
+    >>> maps = compute_receptive_field_maps(session.get_responses("gabors", 0.25))
+    >>> dict(maps.sizes)
+    {'unit_id': 16, 'y_position': 9, 'x_position': 9}
+    >>> maps["azimuth"].values
+    array([10., 20., 30., 40., 50., 60., 70., 80., 90.])
     """
     positions = _find_positions(responses)
     sums = _count_by_position(responses, positions, duration)
@@ -183,6 +191,13 @@ def compute_receptive_field_metrics(
     ----------
     .. [1] Siegle, J. H. et al. (2021). Survey of spiking in the mouse visual system reveals
        functional hierarchy. Nature 592, 86–92. https://doi.org/10.1038/s41586-020-03171-x
+
+    Examples
+    --------
+    >>> gabors = session.get_responses("gabors", 0.25)
+    >>> metrics = compute_receptive_field_metrics(gabors, n_resamples=100)
+    >>> metrics.loc[950100515, ["azimuth_rf", "elevation_rf", "area_rf"]].to_dict()
+    {'azimuth_rf': 50.0, 'elevation_rf': 10.0, 'area_rf': 100.0}
     """
     responses = responses.defined_as(definition)
     positions = _find_positions(responses)
@@ -241,6 +256,15 @@ def fit_receptive_fields(maps: xr.DataArray, *, mask_threshold: float = 0.5) -> 
     Mask, fit and its conditions are those of azimuth_rf … on_screen_rf in
     :func:`compute_receptive_field_metrics`; but azimuth_rf and elevation_rf are the centre of mass
     of the mask, and here those of the Gaussian.
+
+    Examples
+    --------
+    >>> maps = compute_receptive_field_maps(session.get_responses("gabors", 0.25))
+    >>> fields = fit_receptive_fields(maps)
+    >>> fields["center_azimuth"].sel(unit_id=fields["is_fitted"]).round().to_series()
+    unit_id
+    950100515    48.0
+    Name: center_azimuth, dtype: float64
     """
     order = ("unit_id", "y_position", "x_position")
     if set(maps.dims) != set(order) or not {"azimuth", "elevation"} <= set(maps.coords):

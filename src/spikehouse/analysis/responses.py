@@ -60,6 +60,15 @@ def compute_conditionwise_psth(
     Notes
     -----
     Unit by unit: the counts of all presentations are never in memory, only the result.
+
+    Examples
+    --------
+    >>> spikes = {7: [0.05, 1.05, 1.06, 2.15]}
+    >>> shown = pd.DataFrame({"start_time": [0.0, 1, 2], "stimulus_condition_id": [3, 3, 4]})
+    >>> psth = compute_conditionwise_psth(spikes, [7], shown, bin_edges=[0.0, 0.1, 0.2])
+    >>> psth.sel(unit_id=7).values
+    array([[15.,  0.],
+           [ 0., 10.]])
     """
     edges = check_bin_edges(bin_edges)
     require_columns(presentations, *_NEEDED, what="the table of presentations")
@@ -112,6 +121,14 @@ def smooth_rates(rates: xr.DataArray, *, sigma: float, dim: str = TIME) -> xr.Da
     At the edges, and beside NaN, the kernel is cut off and what is left of it scaled to a sum of
     1: a constant stays that constant, and nothing is assumed about what was not measured. NaN
     stays NaN. The Gaussian is symmetric: it moves responses into the time before their onset.
+
+    Examples
+    --------
+    >>> import xarray as xr
+    >>> time = np.arange(5) * 0.01
+    >>> rates = xr.DataArray([0.0, 0, 100, 0, 0], {"time_relative_to_stimulus_onset": time})
+    >>> smooth_rates(rates, sigma=0.01).values.round(1)
+    array([ 7.7, 25.7, 40.3, 25.7,  7.7])
     """
     from scipy.ndimage import gaussian_filter1d
 
@@ -162,6 +179,16 @@ def compute_rasters_by_condition(
         then by time. ``row`` is the line of the presentation in a raster, 0 for the first:
         presentations by condition, then by onset, also those without a spike. ``attrs`` has
         ``n_rows`` and, by condition, the first row: ``first_rows``.
+
+    Examples
+    --------
+    >>> flashes = session.get_stimulus_table("flashes")
+    >>> raster = compute_rasters_by_condition(session, [950100393], flashes)
+    >>> raster[["stimulus_condition_id", "row"]].head(3)
+       stimulus_condition_id  row
+    0                     82    2
+    1                     82    2
+    2                     83    4
     """
     require_columns(presentations, *_NEEDED, what="the table of presentations")
     begins, shown = (presentations[name] for name in _NEEDED)

@@ -45,7 +45,6 @@ def f1_f0(
 
     Examples
     --------
-    >>> import numpy as np
     >>> t = (np.arange(2000) + 0.5) / 1000
     >>> round(float(f1_f0(1 + np.cos(2 * np.pi * 4 * t), 4.0, bin_width=0.001)), 6)
     1.0

@@ -271,6 +271,21 @@ def compute_timescales(
     ----------
     .. [1] Efron, B. and Stein, C. (1981). The jackknife estimate of variance. Annals of
        Statistics 9, 586–596. https://doi.org/10.1214/aos/1176345462
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> events = rng.uniform(0, 2000, 4000)
+    >>> spikes = np.sort((events + rng.exponential(0.1, (10, 4000))).ravel())
+    >>> starts = np.arange(1000) * 2.0
+    >>> shown = pd.DataFrame(
+    ...     {"start_time": starts, "stop_time": starts + 1, "stimulus_condition_id": 0}
+    ... )
+    >>> responses = StimulusResponses("noise", shown, [7], {7: spikes}, trial_duration=1.0)
+    >>> compute_timescales(responses)[["timescale", "p_value"]].round(3)
+             timescale  p_value
+    unit_id
+    7            0.103    0.001
     """
     if not len(responses.onsets):
         raise InvalidArgumentError(

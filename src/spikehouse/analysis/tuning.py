@@ -65,7 +65,6 @@ def compute_orientation_selectivity(
 
     Examples
     --------
-    >>> import numpy as np
     >>> responses = np.array([[1, 4], [1, 0], [1, 0], [1, 0]])
     >>> compute_orientation_selectivity([0, 45, 90, 135], responses).round(6)
     array([0., 1.])
@@ -99,6 +98,12 @@ def compute_direction_selectivity(
     ----------
     Ringach et al. (2002), doi:10.1523/JNEUROSCI.22-13-05639.2002; Mazurek et al. (2014),
     doi:10.3389/fncir.2014.00092.
+
+    Examples
+    --------
+    >>> responses = np.array([[8, 8], [2, 2], [0, 8], [2, 2]])
+    >>> compute_direction_selectivity([0, 90, 180, 270], responses).round(3)
+    array([0.667, 0.   ])
     """
     return _balanced_length(angles, responses, harmonic=1, definition=definition)
 

@@ -84,7 +84,8 @@ def _offer(function: Callable[..., pd.DataFrame]) -> Callable[..., CohortRun]:
     shown = [self, *ready.list_options(function), *others]
     vars(compute)["__signature__"] = signature(compute).replace(parameters=shown)
     compute.__name__, compute.__qualname__ = function.__name__, f"Cohort.{function.__name__}"
-    compute.__doc__ = f"{getdoc(function)}{_RESULTS}"
+    text, heading, examples = (getdoc(function) or "").partition("\n\nExamples\n")
+    compute.__doc__ = f"{text}{_RESULTS}{heading[1:]}{examples}"
     return compute
 
 
@@ -120,6 +121,15 @@ class Cohort:
         If no session has the session type, genotype, sex or structure, or all of them.
     InvalidArgumentError
         If a filter does not exist, or a limit is not a number.
+
+    Examples
+    --------
+    >>> def count_spikes(session):
+    ...     return {"n_spikes": sum(map(len, session.spike_times.values()))}
+    >>> cohort = cache.cohort(session_ids=[900000001, 900000002])
+    >>> cohort.map(count_spikes).frame()
+       session_id  n_spikes
+    0   900000001     10898
     """
 
     def __init__(
@@ -261,6 +271,13 @@ class Cohort:
         Sessions that are done are not computed again, those that failed are. Each worker uses one
         thread. Only ids and the function travel: results are equal to the byte wherever they are
         computed.
+
+        Examples
+        --------
+        >>> cohort = cache.cohort(session_ids=900000001)
+        >>> cohort.map(lambda session: {"n_units": session.num_units}).frame()
+           session_id  n_units
+        0   900000001       16
         """
         given = dict(parameters or {})
         check_function(f, given)
@@ -303,6 +320,12 @@ class Cohort:
         FetchPlan
             The files with their sources and sizes; its ``notes`` have the known faults of the
             sessions. :meth:`spikehouse.EcephysProjectCache.fetch` downloads it.
+
+        Examples
+        --------
+        >>> plan = cache.cohort(session_ids=900000001).plan(lfp="probeA")
+        >>> [item.file for item in plan.items if item.kind == "lfp"]
+        ['session_900000001/probe_910001000_lfp.nwb']
         """
         ids = self._sessions.index.tolist()
         notes = list_data_notes(ids)

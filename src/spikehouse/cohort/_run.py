@@ -70,6 +70,17 @@ class CohortRun:
     ------
     CacheError
         If the folder holds no results of a cohort.
+
+    Examples
+    --------
+    >>> def invert_age(session):
+    ...     return 1 / (session.age_in_days - 118)
+    >>> cohort = cache.cohort(session_ids=[900000001, 900000002])
+    >>> run = cohort.map(invert_age, results="inverted")
+    >>> run.failures["message"].to_dict()
+    {900000001: 'float division by zero'}
+    >>> CohortRun("inverted").records["state"].to_dict()
+    {900000001: 'failed', 900000002: 'done'}
     """
 
     def __init__(self, results: str | Path) -> None:
@@ -202,6 +213,12 @@ class CohortRun:
         ------
         CohortError
             If no session is done.
+
+        Examples
+        --------
+        >>> run = cache.cohort(session_ids=900000001).psth(stimulus="flashes")
+        >>> run.dataset().count_rows(), len(run.frame())
+        (960, 960)
         """
         import pyarrow as pa
         import pyarrow.dataset as ds
@@ -238,6 +255,11 @@ class CohortRun:
         ------
         CohortError
             With the type and message of the error; its traceback is a note of the exception.
+
+        Examples
+        --------
+        >>> run = cache.cohort(session_ids=900000001).map(lambda session: session.num_units)
+        >>> run.raise_first()  # none failed
         """
         for record in self._folder.read_records(self.session_ids):
             if record["state"] == "failed":
@@ -255,6 +277,12 @@ class CohortRun:
         ------
         InvalidArgumentError
             If the run was only opened by its path.
+
+        Examples
+        --------
+        >>> run = cache.cohort(session_ids=900000001).map(lambda session: 1 / 0)
+        >>> run.retry().failures["type"].tolist()
+        ['ZeroDivisionError']
         """
         if self._order is None:
             raise InvalidArgumentError(

@@ -43,6 +43,15 @@ def metrics(
         Names as in ``session.analyze``; all stimuli of a session if None.
     definition, n_resamples
         As in :class:`spikehouse.analysis.MetricOptions`.
+
+    Examples
+    --------
+    >>> run = cache.cohort(session_ids=900000001).metrics(stimulus="flashes")
+    >>> run.frame()[["ecephys_structure_acronym", "on_off_ratio_fl"]].round(2).head(3)
+      ecephys_structure_acronym  on_off_ratio_fl
+    0                        LP             2.00
+    1                        LP             0.89
+    2                        LP             6.50
     """
     from spikehouse.analysis import MetricOptions
 
@@ -71,6 +80,12 @@ def psth(
     mean_over
         Average over all "presentations", or over those of each of the "conditions", whose
         parameters are columns: of the 243 conditions of the gabors, ten million rows a session.
+
+    Examples
+    --------
+    >>> run = cache.cohort(session_ids=900000001).psth(stimulus="flashes")
+    >>> run.frame().groupby("ecephys_structure_acronym")["rate"].mean().round(1).to_dict()
+    {'CA3': 1.0, 'DG': 1.7, 'LGd': 25.7, 'LP': 5.7, 'VISam': 3.3, 'VISp': 6.6}
     """
     from spikehouse.analysis import compute_conditionwise_psth
 
@@ -120,6 +135,15 @@ def decode(
     estimator, cv
         As in :func:`~spikehouse.decode`, but with equal shares of every class in the folds.
         With few trials, unequal ones put accuracies without information below chance.
+
+    Examples
+    --------
+    >>> cohort = cache.cohort(session_ids=900000001)
+    >>> run = cohort.decode(stimulus="flashes", target="color", n_units=4, n_draws=2, cv=2)
+    >>> run.frame()[["ecephys_structure_acronym", "n_units", "n_trials"]]
+      ecephys_structure_acronym  n_units  n_trials
+    0                        LP        4         8
+    1                      VISp        4         8
     """
     import pandas as pd
 
@@ -175,6 +199,15 @@ def latencies(
         Name of the stimulus.
     window, bin_width, alpha
         As in :class:`spikehouse.analysis.LatencyOptions`.
+
+    Examples
+    --------
+    >>> run = cache.cohort(session_ids=900000001).latencies(stimulus="flashes")
+    >>> run.frame()[["unit_id", "time_to_first_spike", "n_trials"]].round(3).head(3)
+         unit_id  time_to_first_spike  n_trials
+    0  950100383                0.071         5
+    1  950100404                0.096         8
+    2  950100393                0.057         5
     """
     from spikehouse.analysis import (
         LatencyOptions,
@@ -205,6 +238,15 @@ def timescales(
         Name of the stimulus; of flashes, two seconds apart, the second half of the time is grey.
     bin_width, definition
         As in :func:`spikehouse.analysis.compute_decay_timescales`.
+
+    Examples
+    --------
+    >>> run = cache.cohort(session_ids=900000001).timescales(stimulus="flashes")
+    >>> run.frame()[["unit_id", "decay_n_spikes", "intrinsic_n_spikes"]].head(3)
+         unit_id  decay_n_spikes  intrinsic_n_spikes
+    0  950100383               6                   4
+    1  950100404              27                 140
+    2  950100393              14                  17
     """
     from spikehouse.analysis import compute_decay_timescales, compute_intrinsic_timescales
 
@@ -243,6 +285,14 @@ def correlograms(
         among slower units single coincidences look like peaks.
     is_significant_only
         Leave out the other pairs: a session has 200 000.
+
+    Examples
+    --------
+    >>> run = cache.cohort(session_ids=900000001).correlograms(is_significant_only=False)
+    >>> run.frame()[["source_unit_id", "target_unit_id", "is_significant"]].head(2)
+       source_unit_id  target_unit_id  is_significant
+    0       950100404       950100393           False
+    1       950100404       950100434           False
     """
     from spikehouse.analysis import compute_connections
 

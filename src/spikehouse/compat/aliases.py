@@ -86,7 +86,17 @@ class CompatibilityError(SpikehouseError, ImportError):
 
 
 class MissingModuleError(CompatibilityError, ModuleNotFoundError):
-    """A module of AllenSDK that spikehouse does not replace."""
+    """A module of AllenSDK that spikehouse does not replace.
+
+    Examples
+    --------
+    >>> install()
+    >>> import allensdk.brain_observatory.behavior
+    Traceback (most recent call last):
+    ...
+    spikehouse.compat.aliases.MissingModuleError: spikehouse's compatibility layer has no module
+    allensdk.brain_observatory.behavior. It offers these: ...
+    """
 
 
 def install() -> None:
@@ -101,6 +111,13 @@ def install() -> None:
     -----
     A second call does nothing. Modules are created when they are imported, and each name in them
     is looked up when it is first used.
+
+    Examples
+    --------
+    >>> install()
+    >>> from allensdk.brain_observatory.ecephys.ecephys_session import EcephysSession
+    >>> EcephysSession.__module__
+    'spikehouse.compat.sessions'
     """
     if any(isinstance(finder, _Finder) for finder in sys.meta_path):
         return

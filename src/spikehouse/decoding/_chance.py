@@ -37,6 +37,18 @@ class ChanceResult(Described):
         Descriptions of the model and of the cross-validation.
     notes
         Warnings about the result, as in :class:`DecodingResult`.
+
+    Examples
+    --------
+    >>> noise = np.random.default_rng(1).poisson(3, (40, 5))
+    >>> result = decode_against_chance(noise, np.tile([0, 90], 20), estimator="poisson-naive-bayes")
+    >>> result
+    ChanceResult: 100 shuffles over all presentations
+      accuracy         0.4500
+      shuffled labels  0.4767 (95 % from 0.2737 to 0.6631)
+      p-value          0.6634
+      estimator        PoissonNaiveBayes()
+      folds            KFold(n_splits=5, random_state=None, shuffle=False)
     """
 
     accuracy: float
@@ -109,7 +121,6 @@ def decode_against_chance(
 
     Examples
     --------
-    >>> import numpy as np
     >>> orientation = np.tile([0, 90], 50)
     >>> rng = np.random.default_rng(0)
     >>> counts = rng.poisson(np.where(orientation[:, None] == [0, 90], 12, 2))

@@ -84,7 +84,6 @@ def decode(
     --------
     Two units that respond to one orientation each:
 
-    >>> import numpy as np
     >>> orientation = np.tile([0, 90], 50)
     >>> rng = np.random.default_rng(0)
     >>> counts = rng.poisson(np.where(orientation[:, None] == [0, 90], 12, 2))

@@ -88,8 +88,6 @@ def decode_over_time(
     --------
     A unit that responds to one of two stimuli from 0.1 s on:
 
-    >>> import numpy as np
-    >>> import pandas as pd
     >>> shown = pd.DataFrame({"start_time": np.arange(40.0), "frame": np.tile([0, 1], 20)})
     >>> times = {7: shown["start_time"][shown["frame"] == 1].to_numpy() + 0.12}
     >>> curve = decode_over_time(times, [7], shown, "frame", span=(0, 0.2), bin_width=0.1)

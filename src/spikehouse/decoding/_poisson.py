@@ -68,7 +68,6 @@ class PoissonNaiveBayes(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     Examples
     --------
-    >>> import numpy as np
     >>> model = PoissonNaiveBayes().fit(np.array([[9, 1], [7, 2], [1, 8], [2, 9]]), [0, 0, 90, 90])
     >>> model.predict(np.array([[6, 1], [0, 4]]))
     array([ 0, 90])

@@ -65,6 +65,17 @@ class DecodingResult(Described):
     notes
         Warnings about the result: constant units, classes without training rows, fits that did
         not converge.
+
+    Examples
+    --------
+    >>> orientation = np.tile([0, 90], 50)
+    >>> rng = np.random.default_rng(0)
+    >>> counts = rng.poisson(np.where(orientation[:, None] == [0, 90], 12, 2))
+    >>> decode(counts, orientation).confusion_table()
+    predicted  0   90
+    actual
+    0          50   0
+    90          0  50
     """
 
     accuracies: npt.NDArray[np.float64]

@@ -53,7 +53,6 @@ class BlockedKFold:
 
     Examples
     --------
-    >>> import numpy as np
     >>> blocks = [2, 2, 2, 5, 5, 7, 7, 7]
     >>> for train, test in BlockedKFold(3, gap=1).split(np.zeros((8, 1)), groups=blocks):
     ...     print(train, test)

@@ -65,7 +65,6 @@ def decode_by_unit_count(
 
     Examples
     --------
-    >>> import numpy as np
     >>> orientation = np.tile([0, 90], 50)
     >>> rng = np.random.default_rng(0)
     >>> counts = rng.poisson(np.where(orientation[:, None] == 0, [5] * 20, [3] * 20))
@@ -146,7 +145,6 @@ def decode_by_area(
 
     Examples
     --------
-    >>> import numpy as np
     >>> orientation = np.tile([0, 90], 50)
     >>> tells = np.repeat([False, True], [20, 12])
     >>> rates = np.where((orientation[:, None] == 0) & tells, 6, 3)

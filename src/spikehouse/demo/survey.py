@@ -141,6 +141,12 @@ class Survey:
         -------
         SessionPlan
             Its probes, channels and units.
+
+        Examples
+        --------
+        >>> plan = Survey(size="tiny").read_plan(900000001)
+        >>> len(plan.probes), len(plan.units)
+        (2, 40)
         """
         facts = get_session_facts(session_id)
         if facts.id not in self._plans:
@@ -166,6 +172,14 @@ class Survey:
         Computed from the file of the session with the published definitions, and kept in memory:
         ``session.analyze(definition="published")`` gives the same, except for the random numbers
         of p_value_rf. It takes two seconds for a small session, minutes for a full one.
+
+        Examples
+        --------
+        >>> Survey(size="tiny").read_analysis_metrics(900000001)["pref_ori_dg"].head(2)
+        ecephys_unit_id
+        950100278    270.0
+        950100292     90.0
+        Name: pref_ori_dg, dtype: float64
         """
         plan = self.read_plan(session_id)
         number = plan.facts.id
@@ -185,6 +199,11 @@ class Survey:
         -------
         list of int
             Unit ids.
+
+        Examples
+        --------
+        >>> len(Survey(size="tiny").list_analysed_units(900000001))
+        42
         """
         return _list_analysed_units(self.read_plan(session_id))
 
@@ -200,6 +219,15 @@ class Survey:
         -------
         pandas.DataFrame
             Index ``unit_id``; the columns are described in `spikehouse.demo.TRUTH_COLUMNS`.
+
+        Examples
+        --------
+        >>> truth = Survey(size="tiny").truth(900000001)
+        >>> truth[["structure", "firing_rate", "latency_s"]].head(2).round(3)
+                  structure  firing_rate  latency_s
+        unit_id
+        950100278        LP        1.541      0.000
+        950100292     VISam        1.256      0.074
         """
         return self.read_plan(session_id).truth.copy()
 
@@ -252,6 +280,11 @@ class Survey:
         -----
         The smaller sizes have fewer channels and only the minutes around the flashes; full has all
         (4.5 GB).
+
+        Examples
+        --------
+        >>> Survey(size="tiny").lfp_file(910001000).name
+        'probe_910001000_lfp.nwb'
         """
         plan = self._find_plan(probe_id)
         probe = plan.probes.loc[[probe_id]].iloc[0]
@@ -280,6 +313,11 @@ class Survey:
         -------
         numpy.ndarray
             (918, 1174) uint8.
+
+        Examples
+        --------
+        >>> Survey(size="tiny").read_scene(5).shape
+        (918, 1174)
         """
         from spikehouse.demo.images import make_scene
 
@@ -297,6 +335,11 @@ class Survey:
         -------
         pathlib.Path
             ``natural_scene_<number>.tiff``.
+
+        Examples
+        --------
+        >>> Survey(size="tiny").scene_file(5).name
+        'natural_scene_5.tiff'
         """
         from spikehouse.demo.images import write_scene
 
@@ -318,6 +361,11 @@ class Survey:
         pathlib.Path
             ``natural_movie_<number>.npy``: (frames, 304, 608) uint8. In the full size 900 frames
             (movie 1) or 3600 (movie 3), 167 or 666 MB; fewer in the others.
+
+        Examples
+        --------
+        >>> Survey(size="tiny").movie_file(1).name
+        'natural_movie_1.npy'
         """
         frames = {1: self._options.n_movie_one_frames, 3: self._options.n_movie_three_frames}
         if number not in frames:

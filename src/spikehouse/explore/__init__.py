@@ -130,6 +130,13 @@ class Explorer:
         What is shown; `explore` makes it.
     port
         Port to listen on; None for the default one or the next that is free.
+
+    Examples
+    --------
+    >>> from spikehouse.demo import Survey
+    >>> with explore(Survey(size="tiny").session_file(900000001), port=0) as explorer:
+    ...     explorer.url.startswith("http://127.0.0.1:")
+    True
     """
 
     def __init__(self, explored: Explored, *, port: int | None = None) -> None:

@@ -65,6 +65,14 @@ def align_lfp(
     thousand more are read; times out of order elsewhere are not noticed. With Dask the result is
     not computed. Masking first (:func:`spikehouse.lfp.mask_intervals`) makes invalid samples NaN
     here.
+
+    Examples
+    --------
+    >>> lfp = session.get_lfp(session.probes.index[0])
+    >>> flashes = session.get_stimulus_table("flashes")
+    >>> aligned = align_lfp(lfp, flashes["start_time"], window=(-0.05, 0.2))
+    >>> dict(aligned.sizes)
+    {'stimulus_presentation_id': 8, 'time_relative_to_onset': 313, 'channel': 24}
     """
     if method not in METHODS:
         raise InvalidArgumentError(f"method={method!r}; {describe_choices(method, METHODS)}")

@@ -59,6 +59,15 @@ def compute_spectrum(lfp: xr.DataArray, *, segment_length: float = 2.0) -> xr.Da
     References
     ----------
     Welch (1967), IEEE Trans. Audio Electroacoust. 15, 70, doi:10.1109/TAU.1967.1161901.
+
+    Examples
+    --------
+    >>> import xarray as xr
+    >>> time = np.arange(10_000) / 1250
+    >>> wave = 1e-4 * np.sin(2 * np.pi * 7 * time)  # 7 Hz
+    >>> lfp = xr.DataArray(wave[:, None], {"time": time, "channel": [0]})
+    >>> compute_spectrum(lfp).idxmax("frequency").values.round(3)
+    array([7.])
     """
     from scipy.signal import get_window
 
@@ -134,6 +143,15 @@ def compute_band_power(
     ----------
     Buzsáki & Draguhn (2004), Science 304, 1926, doi:10.1126/science.1099745, for the limits of
     the bands.
+
+    Examples
+    --------
+    >>> import xarray as xr
+    >>> time = np.arange(10_000) / 1250
+    >>> wave = 1e-4 * np.sin(2 * np.pi * 7 * time)  # 7 Hz
+    >>> lfp = xr.DataArray(wave[:, None], {"time": time, "channel": [0]})
+    >>> compute_band_power(lfp).idxmax("band").item()
+    'theta'
     """
     if not bands:
         raise InvalidArgumentError(

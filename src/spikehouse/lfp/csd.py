@@ -81,6 +81,15 @@ def compute_csd(
     Nicholson & Freeman (1975), J. Neurophysiol. 38, 356, doi:10.1152/jn.1975.38.2.356. Mitzdorf
     (1985), Physiol. Rev. 65, 37, doi:10.1152/physrev.1985.65.1.37. Vaknin, DiScenna & Teyler
     (1988), J. Neurosci. Methods 24, 131, doi:10.1016/0165-0270(88)90056-8, for repeating edges.
+
+    Examples
+    --------
+    >>> import xarray as xr
+    >>> depths = np.arange(5) * 40.0  # µm
+    >>> lfp = xr.DataArray((depths * 1e-6) ** 2, {"channel": range(5)})
+    >>> csd = compute_csd(lfp, depths)
+    >>> csd.values, csd.attrs["units"]
+    (array([nan, -2., -2., -2., nan]), 'V/m^2')
     """
     if edges not in METHODS:
         raise InvalidArgumentError(f"edges={edges!r}; {describe_choices(edges, METHODS)}")

@@ -51,6 +51,16 @@ def compute_evoked_lfp(
     References
     ----------
     Chan, Golub & LeVeque (1983), Am. Stat. 37, 242, doi:10.1080/00031305.1983.10483115.
+
+    Examples
+    --------
+    >>> lfp = session.get_lfp(session.probes.index[0])
+    >>> flashes = session.get_stimulus_table("flashes")
+    >>> evoked = compute_evoked_lfp(
+    ...     lfp, flashes["start_time"], window=(0.0, 0.2), conditions=flashes["color"]
+    ... )
+    >>> dict(evoked["mean"].sizes)
+    {'stimulus_condition_id': 2, 'time_relative_to_onset': 250, 'channel': 24}
     """
     onsets, conditions = align(onsets=onsets, conditions=conditions)
     times = np.atleast_1d(np.asarray(onsets, dtype=np.float64))

@@ -115,6 +115,13 @@ def mask_intervals(
     the Allen Institute's tools read ``invalid_times``. Intervals may overlap and be in any order.
     Of a time axis that is read on selection only what decides where the intervals begin and end
     is read; nothing is kept for each sample.
+
+    Examples
+    --------
+    >>> import xarray as xr
+    >>> lfp = xr.DataArray(np.ones(5), {"time": np.arange(5.0)})
+    >>> mask_intervals(lfp, start_time=[1.0], stop_time=[2.5]).values
+    array([ 1., nan, nan,  1.,  1.])
     """
     start_time, stop_time = align(start_time=start_time, stop_time=stop_time)
     starts = np.atleast_1d(np.asarray(start_time, dtype=np.float64))

@@ -91,16 +91,6 @@ def plot_psth_heatmap(
     -----
     Sorting by the peak and drawing the same presentations makes even noise look like a sequence of
     peaks: find the order in half of the presentations and draw the other half.
-
-    Examples
-    --------
-    >>> counts = xr.DataArray(
-    ...     np.full((60, 2), 0.1),
-    ...     coords={"time_relative_to_stimulus_onset": np.arange(60) / 100, "unit_id": [7, 8]},
-    ...     dims=("time_relative_to_stimulus_onset", "unit_id"),
-    ... )
-    >>> plot_psth_heatmap(counts).get_xlabel()
-    'time from stimulus onset (s)'
     """
     rates, edges = _as_rates(mean_counts, are_rates=are_rates)
     rates = rates.isel(unit_id=_unit_order(rates, depths, order))

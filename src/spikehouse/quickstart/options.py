@@ -39,6 +39,11 @@ class QuickstartOptions:
     host
         ``HOST`` or ``HOST:PORT`` of another warehouse, or, with the source ``"s3"``, of a server of
         the files of a bucket, such as ``spikehouse demo serve``.
+
+    Examples
+    --------
+    >>> QuickstartOptions(source="demo", area="VISl").command
+    'spikehouse quickstart --source demo --size small --area VISl --out spikehouse-quickstart'
     """
 
     source: str = "demo"

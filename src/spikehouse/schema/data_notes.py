@@ -62,6 +62,11 @@ def list_data_notes(session_ids: int | Iterable[int] | None = None) -> pd.DataFr
     ------
     InvalidArgumentError
         If an id is not a whole number.
+
+    Examples
+    --------
+    >>> list_data_notes(763673393)["note"].item()
+    'its LFP file does not exist'
     """
     columns = ["session_id", "probe_id", "note", "source"]
     notes = pd.DataFrame(_NOTES, columns=columns)

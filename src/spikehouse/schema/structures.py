@@ -80,6 +80,11 @@ def list_structures() -> pd.DataFrame:
     DataFrame
         Index ``acronym`` ("VISp"), in the order of the atlas; name, color ("#08858C") and division
         ("Isocortex"; empty for "grey", which is all of the brain, and for ventricles).
+
+    Examples
+    --------
+    >>> list_structures().loc["VISp"].to_dict()
+    {'name': 'Primary visual area', 'color': '#08858C', 'division': 'Isocortex'}
     """
     table = pd.DataFrame(_STRUCTURES, columns=["acronym", "name", "color", "division"])
     return table.assign(color="#" + table["color"]).set_index("acronym")

@@ -35,6 +35,15 @@ def align_spikes(
     Notes
     -----
     Time and memory are linear in the spikes found; nothing is looked up for the others.
+
+    Examples
+    --------
+    >>> shown = pd.DataFrame({"start_time": [0.0, 1.0], "stop_time": [0.5, 1.5]}, index=[10, 11])
+    >>> align_spikes({7: [0.1, 0.7, 1.2]}, [7], shown)[["stimulus_presentation_id", "unit_id"]]
+                stimulus_presentation_id  unit_id
+    spike_time
+    0.1                               10        7
+    1.2                               11        7
     """
     ids = to_ids(presentations, "stimulus_presentation_id")
     windows = read_windows(presentations)

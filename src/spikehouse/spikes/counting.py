@@ -40,6 +40,11 @@ def check_bin_edges(bin_edges: npt.ArrayLike) -> Floats:
     -------
     ndarray of float64, shape (n_bins + 1,)
         The same edges.
+
+    Examples
+    --------
+    >>> check_bin_edges([0, 0.05, 0.1])
+    array([0.  , 0.05, 0.1 ])
     """
     edges = np.asarray(bin_edges, dtype=np.float64)
     if edges.ndim != 1 or edges.size < 2:
@@ -110,6 +115,12 @@ def compute_time_domain(
     -------
     ndarray of float64, shape (n_presentations, n_bins + 1)
         Absolute edges [s].
+
+    Examples
+    --------
+    >>> compute_time_domain([0.0, 0.1, 0.2], onsets=[1.0, 5.0])
+    array([[1. , 1.1, 1.2],
+           [5. , 5.1, 5.2]])
     """
     if isinstance(onsets, pd.DataFrame):
         raise InvalidArgumentError(
@@ -143,6 +154,11 @@ def compute_bin_centres(bin_edges: Floats) -> Floats:
     -------
     ndarray of float64, shape (n_bins,)
         Half-way between the edges [s].
+
+    Examples
+    --------
+    >>> compute_bin_centres(np.array([0.0, 0.5, 1.0]))
+    array([0.25, 0.75])
     """
     return bin_edges[:-1] + np.diff(bin_edges) / 2
 
@@ -207,6 +223,12 @@ def count_spikes(
     loops (numba, imported only then); all with the same result. Time is linear in the spikes
     inside the rows and the bins; the compiled loops use all cores. Memory: the result and one
     unit's spikes a core.
+
+    Examples
+    --------
+    >>> domain = compute_time_domain([0.0, 0.1, 0.2], onsets=[1.0, 2.0])
+    >>> count_spikes({7: [1.05, 2.01, 2.15]}, [7], domain)[:, :, 0].tolist()
+    [[1, 0], [1, 1]]
     """
     spike_times = get_spike_times(spikes_or_session)
     units = to_ids(unit_ids, "unit_id").tolist()

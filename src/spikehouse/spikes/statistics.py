@@ -46,6 +46,18 @@ def compute_condition_statistics(
     -----
     Every unit's spikes are counted once; then conditions with equally many presentations are
     summarised together. Memory: 8 bytes a presentation and unit, a few times over.
+
+    Examples
+    --------
+    >>> shown = pd.DataFrame(
+    ...     {"start_time": [0, 1, 2], "stop_time": [1, 2, 3], "stimulus_condition_id": [4, 4, 5]}
+    ... )
+    >>> statistics = compute_condition_statistics({7: [0.1, 0.7, 1.2]}, [7], shown)
+    >>> statistics[["spike_count", "spike_mean"]]
+                                   spike_count  spike_mean
+    unit_id stimulus_condition_id
+    7       4                                3         1.5
+            5                                0         0.0
     """
     require_columns(presentations, "stimulus_condition_id", what="the table of presentations")
     shown = presentations[presentations["stimulus_condition_id"].notna()]
@@ -119,6 +131,13 @@ def compute_design_matrix(
     -----
     Listing every spike, grouping and pivoting, as the published tutorial does, loses silent units
     and silent presentations, and with them the alignment to the targets.
+
+    Examples
+    --------
+    >>> scenes = session.get_stimulus_table("natural_scenes")
+    >>> design = compute_design_matrix(session, session.units.index, scenes)
+    >>> dict(design.sizes)
+    {'stimulus_presentation_id': 22, 'unit_id': 16}
     """
     units = to_ids(unit_ids, "unit_id")
     counts = count_spikes(spikes_or_session, units, read_windows(presentations))[:, 0, :]

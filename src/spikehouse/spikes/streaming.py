@@ -42,6 +42,13 @@ def compute_mean_counts(
     The counts of all presentations are never in memory: only the result, and one unit's spikes
     and sums a core. Sums are of integers, so the order of presentations does not matter. Time is
     linear in the spikes inside the rows, and the rows.
+
+    Examples
+    --------
+    >>> domain = compute_time_domain([0.0, 0.1, 0.2], onsets=[1.0, 2.0])
+    >>> compute_mean_counts({7: [1.05, 2.01, 2.15]}, [7], domain)  # bins × units
+    array([[1. ],
+           [0.5]])
     """
     domain, groups = align(domain=domain, groups=groups)
     domain = check_windows(domain)
@@ -119,6 +126,12 @@ def concatenate_spikes(
     Notes
     -----
     Every unit is read once. Memory: for a moment twice the result, 8 bytes a spike.
+
+    Examples
+    --------
+    >>> times, bounds = concatenate_spikes({7: [0.1, 0.7], 8: [0.3]}, [8, 7])
+    >>> times[bounds[1] : bounds[2]]  # of unit 7
+    array([0.1, 0.7])
     """
     units = to_ids(unit_ids, "unit_id").tolist()
     ahead = ReadAhead(get_spike_times(spikes_or_session), units)

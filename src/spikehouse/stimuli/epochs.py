@@ -27,6 +27,11 @@ def find_run_bounds(array: npt.ArrayLike) -> npt.NDArray[np.int64]:
     -------
     ndarray of int64, shape (n_runs + 1,)
         Start of each run, and the length of the array; only 0 for an empty array.
+
+    Examples
+    --------
+    >>> find_run_bounds(["VISp", "VISp", "CA1", "VISp"])
+    array([0, 2, 3, 4])
     """
     values = np.asarray(array)
     if not values.size:
@@ -62,6 +67,16 @@ def find_stimulus_epochs(
         One row per run of equal stimulus_block: start_time, stop_time, duration [s],
         stimulus_name, stimulus_block. Shorter epochs are left out together with their row
         numbers.
+
+    Examples
+    --------
+    >>> shown = pd.DataFrame({"start_time": [0.0, 1.0, 2.0], "stop_time": [1.0, 2.0, 3.0]})
+    >>> shown["stimulus_name"] = ["flashes", "flashes", "gabors"]
+    >>> shown["stimulus_block"] = [0, 0, 1]
+    >>> find_stimulus_epochs(build_presentations(shown, session.invalid_times))
+       start_time  stop_time  duration stimulus_name stimulus_block
+    0         0.0        2.0       2.0       flashes              0
+    1         2.0        3.0       1.0        gabors              1
     """
     table = list_presentations(presentations)
     labels = np.where(presentations.is_invalid, -2, presentations.stimulus_block.codes)
@@ -96,6 +111,15 @@ def compute_inter_presentation_intervals(presentations: Presentations) -> pd.Dat
     DataFrame
         Index (from_presentation_id, to_presentation_id); ``interval`` [s] from the end of one
         presentation to the start of the next, negative if they overlap.
+
+    Examples
+    --------
+    >>> shown = pd.DataFrame({"start_time": [0.0, 1.0], "stop_time": [0.5, 1.5]})
+    >>> shown["stimulus_name"] = "flashes"
+    >>> compute_inter_presentation_intervals(build_presentations(shown, session.invalid_times))
+                                             interval
+    from_presentation_id to_presentation_id
+    0                    1                        0.5
     """
     ids = presentations.ids
     index = pd.MultiIndex.from_arrays(
@@ -124,6 +148,15 @@ def list_parameter_values(
     dict of str to ndarray
         Parameter → values in order of first appearance, numeric unless "null" is among them.
         Parameters that never apply and the settings of the display are left out.
+
+    Examples
+    --------
+    >>> shown = pd.DataFrame({"start_time": [0.0, 1.0, 2.0], "stop_time": [0.5, 1.5, 2.5]})
+    >>> shown["stimulus_name"] = "gratings"
+    >>> shown["orientation"] = [90.0, 45.0, 90.0]
+    >>> presentations = build_presentations(shown, session.invalid_times)
+    >>> list_parameter_values(presentations, rows=np.arange(3))
+    {'orientation': array([90., 45.])}
     """
     table: dict[str, npt.NDArray[Any]] = {}
     for name, column in presentations.plain_parameters():

@@ -60,6 +60,14 @@ class Presentations:
         Parameter name → column; the first is ``stimulus_name``.
     detailed
         Names of the parameters that are settings of the display, which hardly ever vary.
+
+    Examples
+    --------
+    >>> shown = pd.DataFrame({"start_time": [0.0, 1.0], "stop_time": [0.5, 1.5]})
+    >>> shown["stimulus_name"] = ["flashes", "gabors"]
+    >>> presentations = build_presentations(shown, session.invalid_times)
+    >>> presentations.condition, list(presentations.parameters)
+    (array([0, 1]), ['stimulus_name'])
     """
 
     ids: npt.NDArray[np.int64]
@@ -81,6 +89,14 @@ class Presentations:
         ------
         tuple of str and Parameter
             Name and column, without stimulus_name and the settings of the display.
+
+        Examples
+        --------
+        >>> shown = pd.DataFrame({"start_time": [0.0], "stop_time": [0.5], "contrast": [0.8]})
+        >>> shown["stimulus_name"] = "flashes"
+        >>> presentations = build_presentations(shown, session.invalid_times)
+        >>> [name for name, _ in presentations.plain_parameters()]
+        ['contrast']
         """
         for name, column in self.parameters.items():
             if name != "stimulus_name" and name not in self.detailed:
@@ -114,6 +130,13 @@ def build_presentations(
     ------
     InvalidFileError
         If a stimulus name cannot be translated.
+
+    Examples
+    --------
+    >>> shown = pd.DataFrame({"start_time": [0.0, 1.0], "stop_time": [0.5, 1.5]})
+    >>> shown["stimulus_name"] = ["flashes", "gabors"]
+    >>> list_stimulus_names(build_presentations(shown, session.invalid_times))
+    ['flashes', 'gabors']
     """
     require_columns(
         table, "start_time", "stop_time", "stimulus_name", what="the table of presentations"
@@ -196,6 +219,15 @@ def select_tagged_intervals(invalid_times: pd.DataFrame, tags: Collection[str]) 
     -------
     DataFrame
         The matching rows, in the same order.
+
+    Examples
+    --------
+    >>> invalid = pd.DataFrame(
+    ...     {"start_time": [3.0, 9.0], "stop_time": [4.0, 9.5], "tags": [["stimulus"], ["probeA"]]}
+    ... )
+    >>> select_tagged_intervals(invalid, ["probeA", "all_probes"])
+       start_time  stop_time      tags
+    1         9.0        9.5  [probeA]
     """
     require_columns(
         invalid_times, "start_time", "stop_time", "tags", what="the table of invalid times"
@@ -226,6 +258,13 @@ def list_stimulus_names(presentations: Presentations) -> list[str]:
     -------
     list of str
         Names in order of first appearance; includes "invalid_presentation" if there are any.
+
+    Examples
+    --------
+    >>> shown = pd.DataFrame({"start_time": [0.0, 1.0], "stop_time": [0.5, 1.5]})
+    >>> shown["stimulus_name"] = "flash_250ms"  # as in the file
+    >>> list_stimulus_names(build_presentations(shown, session.invalid_times))
+    ['flashes']
     """
     return [str(name) for name in _visible_names(presentations).uniques()]
 
@@ -271,6 +310,18 @@ def list_presentations(
         Index ``stimulus_presentation_id``; columns stimulus_block, start_time, stop_time [s],
         stimulus_name, the parameters, duration [s] and stimulus_condition_id. Invalid
         presentations have only start_time, stop_time and stimulus_name; the rest is NaN.
+
+    Examples
+    --------
+    >>> shown = pd.DataFrame({"start_time": [0.0, 1.0], "stop_time": [0.5, 1.5]})
+    >>> shown["stimulus_name"] = ["flashes", "drifting_gratings"]
+    >>> shown["orientation"] = [np.nan, 90.0]
+    >>> presentations = build_presentations(shown, session.invalid_times)
+    >>> list_presentations(presentations, missing="nan")[["stimulus_name", "orientation"]]
+                                  stimulus_name  orientation
+    stimulus_presentation_id
+    0                                   flashes          NaN
+    1                         drifting_gratings         90.0
     """
     visible = _visible_names(presentations)
     rows = _rows_of(visible, names)
@@ -338,6 +389,17 @@ def list_conditions(presentations: Presentations) -> pd.DataFrame:
     DataFrame
         Index ``stimulus_condition_id``; stimulus_name and every parameter, including the settings
         of the display; "null" where a parameter does not apply.
+
+    Examples
+    --------
+    >>> shown = pd.DataFrame({"start_time": [0.0, 1.0, 2.0], "stop_time": [0.5, 1.5, 2.5]})
+    >>> shown["stimulus_name"] = "gratings"
+    >>> shown["contrast"] = [0.4, 0.8, 0.4]
+    >>> list_conditions(build_presentations(shown, session.invalid_times))
+                          stimulus_name contrast
+    stimulus_condition_id
+    0                          gratings      0.4
+    1                          gratings      0.8
     """
     _, first = np.unique(presentations.condition, return_index=True)
     columns = {
