@@ -76,6 +76,7 @@ nb_execution_mode = "cache"
 nb_execution_cache_path = str(_executed)
 nb_execution_raise_on_error = True
 nb_execution_timeout = 300
+nb_execution_in_temp = True  # what a page writes is not kept
 nb_merge_streams = True
 
 # -- the gallery -----------------------------------------------------------------------------------

@@ -3,12 +3,13 @@
     SPIKEHOUSE_SCREENSHOTS=FOLDER python -m pytest tests/browser/test_screenshots.py
 
 writes every view of the small demo, light and dark, at three widths, and the figures of the guide
-(docs/how-to/explore.md) as they stand in docs/figures.
+(docs/tutorials/explorer-tour.md) as they stand in docs/figures.
 """
 
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,11 @@ FOLDER = os.environ.get("SPIKEHOUSE_SCREENSHOTS")
 
 
 GUIDE = {
-    "explore-unit": "/s/900000001/u/950100585?align=drifting_gratings&by=orientation",
+    "explore-survey": "/",
+    "explore-units": "/s/900000001/units?structure=VISp",
+    "explore-unit": "/s/900000001/u/950100481?align=drifting_gratings&by=orientation",
+    "explore-probe": "/s/900000001/p/910001004",
+    "explore-decoding": "/s/900000001/decoding",
     "explore-population": "/s/900000001/population",
 }
 
@@ -56,8 +61,14 @@ def test_screenshots__of_every_view(
 def test_figures__of_the_guide(small_demo, open_tab, folder):
     tab = open_tab(None, of=small_demo, width=1280, height=860, color_scheme="light")
     for name, path in GUIDE.items():
+        page = tab.open(path, timeout=300)
+        # what is computed only when asked for
+        for button in page.get_by_role("button", name=re.compile("^(Read LFP|Run all)$")).all():
+            button.click()
+            tab.settle(timeout=300)
+        page.get_by_text("counting spikes").first.wait_for(state="hidden")
         picture = folder / f"{name}.png"
-        tab.open(path, timeout=300).screenshot(path=picture)
+        page.screenshot(path=picture)
         with Image.open(picture) as image:
             image.convert("RGB").quantize(200).save(picture, optimize=True)
         assert picture.stat().st_size < 150_000
