@@ -35,6 +35,7 @@ extensions = [
     "numpydoc",
     "parameter_types",
     "pages_from_code",
+    "pages_from_results",
     "sphinx_design",
     "sphinx_copybutton",
     "notfound.extension",

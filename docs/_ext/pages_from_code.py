@@ -209,9 +209,9 @@ PAGES: dict[str, Callable[[], Iterator[str]]] = {
 }
 
 
-def write_pages(folder: Path) -> None:
+def write_pages(folder: Path, pages: Mapping[str, Callable[[], Iterator[str]]] = PAGES) -> None:
     """Write the pages below a folder, unless they are there and say the same."""
-    for name, write in PAGES.items():
+    for name, write in pages.items():
         text = "\n".join(write()) + "\n"
         path = folder / name
         if not path.exists() or path.read_text(encoding="utf-8") != text:
