@@ -70,6 +70,8 @@ def own_cache_folder(
         (folder / "spikehouse" / "demo").symlink_to(survey_folder, target_is_directory=True)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(folder))
+        # the cores are busy with other tests; those of several processes ask for two
+        patch.setenv("LOKY_MAX_CPU_COUNT", "1")
         yield
 
 

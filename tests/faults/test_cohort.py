@@ -287,6 +287,7 @@ def test_map__a_worker_uses_one_thread(cohort: Cohort, monkeypatch: pytest.Monke
     # also where the user's own processes may use more
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
     monkeypatch.setenv("NUMBA_NUM_THREADS", "2")
+    monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "2")
     frame = cohort.map(count_threads, workers=1).frame()
     assert (frame[["numba", "joblib", "blas"]] == 1).all(axis=None)
     assert (frame["progress"] == "0").all()

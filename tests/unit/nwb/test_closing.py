@@ -110,7 +110,7 @@ def assert_told(start: Callable[[], tuple[Callable[[], Any], Callable[[], None]]
     n_lines = read(*start(), None)
     assert n_lines > 0
     n_told = 0
-    for moment in range(0, n_lines, max(1, n_lines // N_MOMENTS)):
+    for moment in np.linspace(0, n_lines - 1, N_MOMENTS, dtype=int):
         try:
             read(*start(), moment)
         except InvalidArgumentError as error:
