@@ -110,6 +110,7 @@ html_title = "spikehouse"
 html_logo = html_favicon = str(PACKAGE / "explore" / "static" / "icon.svg")
 html_static_path = ["_static", str(PACKAGE / "explore" / "static" / "vendor" / "inter")]
 html_css_files = ["site.css"]
+html_domain_indices = False
 html_copy_source = True
 html_show_sourcelink = False
 html_theme_options = {
@@ -136,6 +137,7 @@ ogp_site_url = html_baseurl
 ogp_image = "_static/social.png"
 ogp_social_cards = {"enable": False}
 sitemap_url_scheme = "{link}"
+sitemap_excludes = ["404.html", "genindex.html", "search.html"]
 llms_txt_summary = (
     "spikehouse is a Python library and command for the Allen Brain Observatory's Neuropixels "
     "recordings: open a session, align spikes to stimuli, compute tuning metrics, decode, plot."

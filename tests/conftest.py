@@ -7,7 +7,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -15,6 +15,15 @@ from hypothesis import settings
 
 from spikehouse import EcephysProjectCache
 from spikehouse.demo import Survey
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+BROWSERS = ("chromium-headless-shell", "chromium")
+HOW = (
+    "install chromium-headless-shell (Debian: apt-get install chromium-headless-shell) and "
+    "playwright (pip install playwright), or name a browser in SPIKEHOUSE_CHROMIUM"
+)
 
 # how long an example takes depends on what else the machine does
 settings.register_profile("spikehouse", deadline=None, max_examples=20)
@@ -127,3 +136,26 @@ def shared_folder() -> Path:
 @pytest.fixture(scope="session")
 def shared_session_path(shared_folder: Path) -> Path:
     return shared_folder / "data" / "session_999000001.nwb"
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Start a browser for tests of pages."""
+    named = os.environ.get("SPIKEHOUSE_CHROMIUM")
+    path = named or next(filter(None, map(shutil.which, BROWSERS)), None)
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        path = None
+    if path is None:
+        # .ci/run sets it: there a browser that is missing is a fault
+        if os.environ.get("SPIKEHOUSE_NEEDS_BROWSER"):
+            pytest.fail(f"no browser to test with: {HOW}")
+        pytest.skip(f"no browser to test with: {HOW}")
+    options = ["--disable-gpu", "--disable-background-networking"]
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        options.append("--no-sandbox")
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=path, args=options)
+        yield started
+        started.close()

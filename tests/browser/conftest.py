@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -23,11 +22,6 @@ from spikehouse.demo import Survey
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page, Request, Response
 
-NAMES = ("chromium-headless-shell", "chromium")
-HOW = (
-    "install chromium-headless-shell (Debian: apt-get install chromium-headless-shell) and "
-    "playwright (pip install playwright), or name a browser in SPIKEHOUSE_CHROMIUM"
-)
 SESSION = "900000001"
 # a panel has a name from when it shows something, be it a sentence
 SETTLED = """() => document.querySelector("main > *") !== null
@@ -137,28 +131,6 @@ class Tab:
 
 
 OpenTab = Callable[..., Tab]
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    named = os.environ.get("SPIKEHOUSE_CHROMIUM")
-    path = named or next(filter(None, map(shutil.which, NAMES)), None)
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError:
-        path = None
-    if path is None:
-        # .ci/run sets it: there a browser that is missing is a fault
-        if os.environ.get("SPIKEHOUSE_NEEDS_BROWSER"):
-            pytest.fail(f"no browser to test with: {HOW}")
-        pytest.skip(f"no browser to test with: {HOW}")
-    options = ["--disable-gpu", "--disable-background-networking"]
-    if hasattr(os, "geteuid") and os.geteuid() == 0:
-        options.append("--no-sandbox")
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=path, args=options)
-        yield started
-        started.close()
 
 
 @pytest.fixture(scope="session")
