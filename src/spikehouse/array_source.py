@@ -14,7 +14,8 @@ import pandas as pd
 
 from spikehouse.errors import InvalidArgumentError, NotFoundError, describe_value
 from spikehouse.labelled import to_ids
-from spikehouse.schema import CHANNELS, INVALID_TIMES, OPTOGENETIC_EPOCHS, PROBES, UNITS
+from spikehouse.schema import CHANNELS, INVALID_TIMES, OPTOGENETIC_EPOCHS, UNITS
+from spikehouse.schema.session_tables import NO_CHANNELS, NO_PROBES
 
 Floats = npt.NDArray[np.float64]
 SpikeTimes: TypeAlias = Mapping[int, npt.ArrayLike] | Sequence[npt.ArrayLike]
@@ -24,13 +25,6 @@ TableOrCsv: TypeAlias = pd.DataFrame | str | os.PathLike[str]
 LONGEST_RECORDING_S = 172_800
 # an interval without tags is invalid for every probe and every stimulus
 ALWAYS_INVALID = ("all_probes", "stimulus")
-# columns of channels and probes that a session reads; others say nothing where there are none
-_NEEDED = (
-    "probe_id", "probe_channel_number", "probe_vertical_position", "probe_horizontal_position",
-    "ecephys_structure_acronym",
-)  # fmt: skip
-
-
 _SCALARS = (str, int, float, np.number, np.bool_, type(None), type(pd.NA))
 
 
@@ -383,7 +377,7 @@ def _place_units(table: pd.DataFrame, channels: pd.DataFrame | None) -> pd.DataF
 def _read_channels(table: pd.DataFrame | None) -> pd.DataFrame:
     """Return the channels with every column that a session needs."""
     if table is None:
-        return CHANNELS.empty()[list(_NEEDED)]
+        return NO_CHANNELS.empty()
     if "probe_id" not in table:
         table = table.assign(probe_id=0)
     if "probe_channel_number" not in table:
@@ -405,7 +399,7 @@ def _read_channels(table: pd.DataFrame | None) -> pd.DataFrame:
 def _read_probes(table: pd.DataFrame | None, ids: list[int]) -> pd.DataFrame:
     """Return the probes that were given, or one for each id."""
     if table is None and not ids:
-        return PROBES.empty()[["description", "sampling_rate"]]
+        return NO_PROBES.empty()
     if table is None:
         table = pd.DataFrame(index=pd.Index(ids, name="id", dtype=np.int64))
     absent = [probe for probe in ids if probe not in table.index]

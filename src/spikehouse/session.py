@@ -146,7 +146,9 @@ class EcephysSession:
         Parameters
         ----------
         path
-            Path of a ``session_<id>.nwb`` file; its address (``https://``, ``http://`` or
+            Path of a ``session_<id>.nwb`` file, or of any other NWB file with spike times in its
+            table of units, whose tables of intervals then are the stimuli (see Notes); its
+            address (``https://``, ``http://`` or
             ``s3://allen-brain-observatory/…``), from which only what is needed is downloaded and
             kept in memory; or an open file or ``h5py.File`` that has a path.
         nwb_version
@@ -174,6 +176,15 @@ class EcephysSession:
         SourceError
             If it is remote and the server fails.
 
+        Notes
+        -----
+        In a file that is not of the survey, every table of intervals (trials, epochs, …) is a
+        stimulus: its name is in a column ``stimulus_name``, else it is that of the table, and
+        columns with one number, text or truth value in each row are parameters. Only filters that
+        are given in ``api_kwargs`` apply. A unit's peak channel is the electrode with the largest
+        mean waveform, else the first that the file names for it; what the file lacks has no rows or
+        is None.
+
         Examples
         --------
         >>> from spikehouse.demo import Survey
@@ -195,7 +206,8 @@ class EcephysSession:
             )
         options = dict(api_kwargs or {})
         sources = {name: options.pop(name) for name in _FILE_OPTIONS if name in options}
-        filters = UnitFilter.from_arguments(**options)
+        checked = UnitFilter.from_arguments(**options)
+        filters = {name: getattr(checked, name) for name in options}
         return cls(NwbSessionFile(path, filters=filters, **sources), test=test)
 
     @classmethod

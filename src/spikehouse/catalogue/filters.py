@@ -53,6 +53,7 @@ class UnitFilter:
 LISTED_UNITS = UnitFilter(filter_out_of_brain_units=False)
 
 _NO_FLAGS = {"filter_by_validity": False, "filter_out_of_brain_units": False}
+NO_FILTER = UnitFilter(None, None, None, **_NO_FLAGS)
 # each limit in words
 _CONDITIONS = {
     "amplitude_cutoff_maximum": "amplitude_cutoff ≤ {:g}",
@@ -61,6 +62,12 @@ _CONDITIONS = {
     "filter_by_validity": "quality is good",
     "filter_out_of_brain_units": "in a structure of the brain",
 }
+
+
+def is_limit(filters: UnitFilter, name: str) -> bool:
+    """Check whether a limit is in force."""
+    limit = getattr(filters, name)
+    return limit is not None and limit is not False
 
 
 def filter_units(
@@ -117,9 +124,9 @@ def count_filtered(
     kept = np.ones(len(units), dtype=bool)
     rows = [("", "sorted", 0, len(units))]
     for name, condition in _CONDITIONS.items():
-        limit = getattr(filters, name)
-        if limit is None or limit is False:
+        if not is_limit(filters, name):
             continue
+        limit = getattr(filters, name)
         alone = UnitFilter(**{**dict.fromkeys(_LIMITS), **_NO_FLAGS, name: limit})
         meets = mask_units(
             units, filters=alone, brain_channel_ids=brain_channel_ids, channel_column=channel_column

@@ -364,13 +364,12 @@ def write_cache(cache: EcephysProjectCache) -> str:
 
 def write_session(session: EcephysSession) -> str:
     """Write the code that opens a session again."""
-    from spikehouse.catalogue import UnitFilter
     from spikehouse.nwb import NwbSessionFile
 
     api = session.api
     if not isinstance(api, NwbSessionFile):
         return UNNAMED.format("session")
-    usual = asdict(UnitFilter())
+    usual = asdict(api.usual_filters)
     filters = {k: v for k, v in asdict(api.filters).items() if v != usual[k]}
     origin = find_origin(session)
     if origin is not None:

@@ -19,7 +19,13 @@ import pandas as pd
 from spikehouse.errors import InvalidArgumentError, InvalidFileError
 from spikehouse.nwb import _remote
 from spikehouse.nwb._byte_readers import close_file, find_reader, open_file
-from spikehouse.nwb._check_size import LIBRARY_ERRORS, one_budget, reading, user_block
+from spikehouse.nwb._check_size import (
+    LIBRARY_ERRORS,
+    one_budget,
+    reading,
+    to_text,
+    user_block,
+)
 from spikehouse.nwb._safe_open import describe_members, find_dataset, find_group, list_names, member
 from spikehouse.nwb._validate_columns import (
     Scalar,
@@ -29,6 +35,7 @@ from spikehouse.nwb._validate_columns import (
     check_table,
     check_unique,
     is_plain,
+    kind_of,
     read_names,
     read_value,
 )
@@ -228,6 +235,48 @@ class Hdf5File:
         }
         return pd.DataFrame(plain, index=index)
 
+    @one_budget()
+    def read_plain_frame(
+        self, group: h5py.Group, *, skip: Collection[str] = (), keep_repeated_ids: bool = False
+    ) -> pd.DataFrame:
+        """Read the columns of any DynamicTable that hold one number, text or truth value a row."""
+        # MATLAB writes a column as a matrix of one column or one row
+        members = set(list_names(group))
+        names = [
+            name for name in column_names(group)
+            if name not in {"id", *skip} and f"{name}_index" not in members
+        ]  # fmt: skip
+        self.prefetch_tables([(group, ["id", *names])])
+        ids = flatten(self._read_numbers(member(group, "id")))
+        if ids.dtype.kind == "f" and (ids == np.floor(ids)).all():
+            ids = ids.astype(np.int64)
+        frame = {}
+        for name in names:
+            dataset = find_dataset(group, name)
+            kind = "neither" if dataset is None else kind_of(dataset)
+            if dataset is None or kind == "neither" or dataset.size != len(ids):
+                continue
+            if max(dataset.shape, default=0) != len(ids):
+                continue
+            values = self._read_numbers(dataset) if kind == "numbers" else self._read_texts(dataset)
+            frame[name] = flatten(values)
+        unique = ids if keep_repeated_ids else check_unique(group, ids)
+        return pd.DataFrame(frame, index=pd.Index(unique, name="id"))
+
+    def _read_texts(self, dataset: h5py.Dataset) -> npt.NDArray[np.object_]:
+        with reading(dataset):
+            if dataset.ndim == 1:
+                codes, values = read_factorized(dataset, self.read_bytes, base=self._base)
+                return np.asarray(values, dtype=object)[codes]
+            read_references(dataset, self.read_bytes, base=self._base)
+            texts = np.asarray(dataset[()]).reshape(-1)
+            return np.array([to_text(text) for text in texts], dtype=object)
+
+
+def flatten(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return a matrix of one column or one row as one dimension; return others unchanged."""
+    return values.reshape(-1) if values.ndim == 2 and 1 in values.shape else values
+
 
 def column_names(group: h5py.Group) -> list[str]:
     """List the existing columns of a DynamicTable in their order."""
@@ -244,11 +293,14 @@ class RowReader:
     # Contiguous datasets, as in the released files, are read without HDF5, whose lock lets only
     # one thread read at a time.
 
-    def __init__(self, file: Hdf5File, dataset: h5py.Dataset) -> None:
+    # ``is_flat`` reads a matrix of one column or one row as one dimension.
+
+    def __init__(self, file: Hdf5File, dataset: h5py.Dataset, *, is_flat: bool = False) -> None:
         self._file = file
         self._dataset = dataset
         self._dtype = dataset.dtype
-        self._row_shape = dataset.shape[1:]
+        self._is_row = is_flat and dataset.ndim == 2 and len(dataset) == 1
+        self._row_shape = () if is_flat and 1 in dataset.shape[:2] else dataset.shape[1:]
         self.row_bytes = self._dtype.itemsize * math.prod(self._row_shape)
         self._offset: int | None = dataset.id.get_offset() if is_plain(dataset) else None
 
@@ -262,7 +314,9 @@ class RowReader:
         """Read rows [start, stop)."""
         with self._file.closing_told(), reading(self._dataset):
             if self._offset is None:
-                return _native(np.asarray(self._dataset[start:stop]))
+                at: Any = (0, slice(start, stop)) if self._is_row else slice(start, stop)
+                values = np.asarray(self._dataset[at])
+                return _native(values.reshape(len(values), *self._row_shape))
             values = np.empty((stop - start, *self._row_shape), dtype=self._dtype)
             if values.size:
                 first, into = self._offset + start * self.row_bytes, memoryview(values.data)

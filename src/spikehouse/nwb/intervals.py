@@ -52,12 +52,12 @@ def read_stimulus_presentations(file: Hdf5File) -> pd.DataFrame:
         raise InvalidFileError(f"{file.path} has no stimulus tables under /{INTERVALS}")
     lengths = [len(table["start_time"]) for table in tables]
     names = list(dict.fromkeys(name for table in tables for name in table))
-    merged = {name: _stack([table.get(name) for table in tables], lengths) for name in names}
+    merged = {name: stack([table.get(name) for table in tables], lengths) for name in names}
     order = np.argsort(merged["start_time"], kind="stable")
     return pd.DataFrame({name: values[order] for name, values in merged.items()})
 
 
-def _stack(pieces: list[Any], lengths: list[int]) -> Any:  # noqa: ANN401 - array or Categorical
+def stack(pieces: list[Any], lengths: list[int]) -> Any:  # noqa: ANN401 - array or Categorical
     """Concatenate a column of several tables, with missing values for tables without it."""
     present = [piece for piece in pieces if piece is not None]
     is_text = [isinstance(piece, pd.Categorical) for piece in present]

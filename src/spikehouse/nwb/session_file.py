@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import cached_property, partial, wraps
 from typing import Any, TypeVar
 
@@ -13,7 +13,9 @@ import pandas as pd
 import xarray as xr
 
 from spikehouse.catalogue import UnitFilter, count_filtered, filter_units
+from spikehouse.catalogue.filters import NO_FILTER, is_limit
 from spikehouse.errors import InvalidArgumentError, NotFoundError, describe_choices, describe_value
+from spikehouse.nwb import other_files
 from spikehouse.nwb._validate_columns import check_table
 from spikehouse.nwb.hdf5 import Hdf5File, NwbPath
 from spikehouse.nwb.intervals import (
@@ -56,11 +58,16 @@ def _report_closing(cls: type[NwbSessionFile]) -> type[NwbSessionFile]:
     return cls
 
 
-def _reads(read: Callable[[Hdf5File], Read]) -> Callable[[NwbSessionFile], Read]:
-    """Return a method that reads from the session's file, with the docstring of the function."""
+def _reads(
+    read: Callable[[Hdf5File], Read], other: Callable[[Hdf5File], Read] | None = None
+) -> Callable[[NwbSessionFile], Read]:
+    """Return a method that reads from the session's file, with the docstring of the function.
+
+    Files of other writers are read by ``other``, if it is given.
+    """
 
     def method(self: NwbSessionFile) -> Read:
-        return read(self.file)
+        return (read if other is None or self.has_survey_stimuli else other)(self.file)
 
     method.__doc__ = read.__doc__
     return method
@@ -78,13 +85,15 @@ class NwbSessionFile:
         self,
         path: NwbPath,
         *,
-        filters: UnitFilter | None = None,
+        filters: UnitFilter | Mapping[str, Any] | None = None,
         external_channel_columns: TableGiver | None = None,
         additional_unit_metrics: TableGiver | None = None,
         probe_lfp_paths: Mapping[int, LfpPath] | None = None,
     ) -> None:
         self.file = Hdf5File(path)
-        self.filters = filters or UnitFilter()
+        # a mapping leaves the others as they usually are
+        given = asdict(filters) if isinstance(filters, UnitFilter) else filters or {}
+        self._asked_filters: dict[str, Any] = dict(given)
         self.probe_lfp_paths = dict(probe_lfp_paths or {})
         self._additional_unit_metrics = additional_unit_metrics
         self._external_channel_columns = external_channel_columns
@@ -92,7 +101,7 @@ class NwbSessionFile:
     def __reduce__(self) -> tuple[Callable[..., NwbSessionFile], tuple[Any, ...]]:
         make = partial(
             type(self),
-            filters=self.filters,
+            filters=self._asked_filters,
             external_channel_columns=self._external_channel_columns,
             additional_unit_metrics=self._additional_unit_metrics,
             probe_lfp_paths=self.probe_lfp_paths,
@@ -138,26 +147,44 @@ class NwbSessionFile:
             ) from error
         return pynwb.NWBHDF5IO(file=self.file.root, mode="r", load_namespaces=True).read()
 
-    get_ecephys_session_id = _reads(read_session_id)
+    @cached_property
+    def has_survey_stimuli(self) -> bool:
+        """Whether this is a file of the survey, by what it has: other files have other rules."""
+        return other_files.is_survey_file(self.file)
+
+    @cached_property
+    def usual_filters(self) -> UnitFilter:
+        """The filters that apply unless others are asked for; none in files of other writers."""
+        return UnitFilter() if self.has_survey_stimuli else NO_FILTER
+
+    @cached_property
+    def filters(self) -> UnitFilter:
+        """The filters in force."""
+        return replace(self.usual_filters, **self._asked_filters)
+
+    get_ecephys_session_id = _reads(read_session_id, other_files.read_identifier)
     get_session_start_time = _reads(read_start_time)
-    get_metadata = _reads(read_subject)
+    get_metadata = _reads(read_subject, other_files.read_animal)
     get_rig_metadata = _reads(read_rig)
-    get_probes = _reads(read_probes)
-    get_spike_times = _reads(SpikeTimes)
-    get_stimulus_presentations = _reads(read_stimulus_presentations)
-    get_running_speed = _reads(read_running_speed)
+    get_probes = _reads(read_probes, other_files.read_probes)
+    get_spike_times = _reads(SpikeTimes, other_files.read_spike_times)
+    get_stimulus_presentations = _reads(read_stimulus_presentations, other_files.read_presentations)
+    get_running_speed = _reads(read_running_speed, other_files.read_running_if_any)
     get_pupil_data = _reads(read_pupil)
-    get_invalid_times = _reads(read_invalid_times)
+    get_invalid_times = _reads(read_invalid_times, other_files.read_invalid_times)
     get_optogenetic_stimulation = _reads(read_optogenetic_epochs)
 
     @cached_property
     def _all_channels(self) -> pd.DataFrame:
-        channels = read_channels(self.file)
+        is_survey = self.has_survey_stimuli
+        channels = (read_channels if is_survey else other_files.read_channels)(self.file)
         if self._external_channel_columns is not None:
             external = self._external_channel_columns()
             known = external.loc[external.index.intersection(channels.index)]
             for name in known.columns:
                 channels[name] = known[name].reindex(channels.index)
+        if not is_survey:
+            return channels
         channels = mask_repeated_axis(channels, self.file.path.name)
         if "ecephys_structure_acronym" not in channels:
             channels["ecephys_structure_id"] = np.nan
@@ -167,7 +194,7 @@ class NwbSessionFile:
     def get_channels(self) -> pd.DataFrame:
         """Read the channels; the filters decide whether invalid ones are included."""
         channels = self._all_channels
-        if self.filters.filter_by_validity:
+        if self.filters.filter_by_validity and "valid_data" in channels:
             channels = channels[channels["valid_data"].astype(bool)].drop(columns="valid_data")
         return channels
 
@@ -194,15 +221,21 @@ class NwbSessionFile:
     def _read_units(self, filters: UnitFilter) -> tuple[pd.DataFrame, dict[str, Any]]:
         """Read all units, checked for the columns that the filters need, and how to place them."""
         channels = self.get_channels()
-        units = read_units(self.file)
-        limits = {
-            "amplitude_cutoff": filters.amplitude_cutoff_maximum,
-            "presence_ratio": filters.presence_ratio_minimum,
-            "isi_violations": filters.isi_violations_maximum,
-            "peak_channel_id": True if filters.filter_out_of_brain_units else None,
+        needed = {
+            "amplitude_cutoff_maximum": "amplitude_cutoff",
+            "presence_ratio_minimum": "presence_ratio",
+            "isi_violations_maximum": "isi_violations",
+            "filter_out_of_brain_units": "peak_channel_id",
         }
-        asked = [name for name, limit in limits.items() if limit is not None]
-        check_table(self.file.group(UNITS), units, required=asked)
+        asked = {name: column for name, column in needed.items() if is_limit(filters, name)}
+        if self.has_survey_stimuli:
+            units = read_units(self.file)
+            check_table(self.file.group(UNITS), units, required=asked.values())
+        else:
+            units = other_files.read_units(self.file)
+            if filters.filter_by_validity:
+                asked["filter_by_validity"] = "quality"
+            other_files.check_filters(asked, units, self.path)
         in_brain = channels.index[channels["structure_acronym"].notna()]
         return units, {"brain_channel_ids": in_brain, "channel_column": "peak_channel_id"}
 
@@ -214,11 +247,15 @@ class NwbSessionFile:
 
     def get_spike_amplitudes(self) -> Mapping[int, npt.NDArray[np.float64]]:
         """Return the spike amplitudes [V] by unit id, read when accessed."""
-        return RaggedColumn(self.file, "spike_amplitudes")
+        if self.has_survey_stimuli:
+            return RaggedColumn(self.file, "spike_amplitudes")
+        return other_files.read_spike_amplitudes(self.file)
 
     def get_mean_waveforms(self) -> Mapping[int, npt.NDArray[np.floating[Any]]]:
         """Return the mean waveforms (channel, sample) by unit id, read when accessed."""
-        return RaggedColumn(self.file, "waveform_mean")
+        if self.has_survey_stimuli:
+            return RaggedColumn(self.file, "waveform_mean")
+        return other_files.MeanWaveforms(self.file)
 
     def get_screen_gaze_data(self, include_filtered_data: bool = False) -> pd.DataFrame | None:
         """Read where on the screen the animal looked."""
@@ -235,6 +272,12 @@ class NwbSessionFile:
         return read_current_source_density(self._find_lfp_file(probe_id))
 
     def _find_lfp_file(self, probe_id: int) -> NwbPath:
+        if not self.has_survey_stimuli:
+            raise NotFoundError(
+                f"LFP is read from the survey's LFP files; {self.path} is of another writer. Open "
+                "its ElectricalSeries with pynwb (session.nwbfile): the functions of "
+                "spikehouse.lfp take an xarray.DataArray (time [s], channel)"
+            )
         probes = self.get_probes()
         if np.ndim(probe_id) or probe_id not in probes.index:
             raise NotFoundError(

@@ -5,16 +5,18 @@ from __future__ import annotations
 import threading
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
+import h5py
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from spikehouse.errors import NotFoundError, describe_choices, describe_value
+from spikehouse.errors import InvalidFileError, NotFoundError, describe_choices, describe_value
 from spikehouse.nwb._safe_open import member
 from spikehouse.nwb._validate_columns import check_ends, check_numbers, check_unique
-from spikehouse.nwb.hdf5 import Hdf5File, RowReader, column_names, read_whole
+from spikehouse.nwb.hdf5 import Hdf5File, RowReader, column_names, flatten, read_whole
 
 UNITS = "units"
 RAGGED = ("spike_times", "spike_amplitudes", "waveform_mean")
@@ -28,6 +30,13 @@ def read_units(file: Hdf5File) -> pd.DataFrame:
     return file.read_frame(group, columns=names)
 
 
+def _read_column(dataset: h5py.Dataset) -> npt.NDArray[Any]:
+    """Read whole numbers of any writer: MATLAB's may be a matrix of one column, of floats."""
+    values = flatten(read_whole(dataset))
+    is_whole = values.dtype.kind == "f" and (values == np.floor(values)).all()
+    return values.astype(np.int64) if is_whole else values
+
+
 class RaggedColumn(Mapping[int, npt.NDArray[Any]]):
     """A ragged column of the units table as a mapping from unit id to its rows; thread-safe."""
 
@@ -35,16 +44,18 @@ class RaggedColumn(Mapping[int, npt.NDArray[Any]]):
 
     is_thread_safe = True
 
-    def __init__(self, file: Hdf5File, name: str) -> None:
+    def __init__(self, file: Hdf5File, name: str, *, is_survey: bool = True) -> None:
         group = file.group(UNITS)
         self._file = file
         self._name = name
         values, ids, ends = (member(group, n) for n in (name, "id", f"{name}_index"))
         check_numbers(values)
-        self._rows = RowReader(file, values)
-        units = check_unique(ids, read_whole(ids))
+        self._rows = RowReader(file, values, is_flat=not is_survey)
+        rows = read_whole if is_survey else _read_column
+        units = check_unique(ids, rows(ids))
         self._row_of = {unit: row for row, unit in enumerate(units.tolist())}
-        self._bounds = check_ends(ends, read_whole(ends), len(values), n_runs=len(units))
+        length = len(values) if is_survey else values.size
+        self._bounds = check_ends(ends, rows(ends), length, n_runs=len(units))
 
     def __reduce__(self) -> tuple[type[RaggedColumn], tuple[Any, ...]]:
         return RaggedColumn, (self._file, self._name)
@@ -102,20 +113,25 @@ class SpikeTimes(RaggedColumn):
     # Files written before June 2020 hold unsorted spike times, and negative ones from before the
     # clock started. These are sorted and dropped when read, with one warning for the file.
 
+    # Times in files of other writers may be negative, where the clock starts with a stimulus.
+
     is_sorted = True
 
-    def __init__(self, file: Hdf5File) -> None:
-        super().__init__(file, "spike_times")
+    def __init__(self, file: Hdf5File, *, is_survey: bool = True) -> None:
+        super().__init__(file, "spike_times", is_survey=is_survey)
+        self._is_survey = is_survey
         self._warned = False
         self._warning = threading.Lock()
         # units found in order: checking takes as long as reading, so it is done once
         self._in_order: set[int] = set()
 
-    def __reduce__(self) -> tuple[type[SpikeTimes], tuple[Any, ...]]:
-        return SpikeTimes, (self._file,)
+    def __reduce__(self) -> tuple[Any, tuple[Any, ...]]:
+        return partial(SpikeTimes, is_survey=self._is_survey), (self._file,)
 
     def __getitem__(self, unit_id: int) -> npt.NDArray[Any]:
         times = super().__getitem__(unit_id)
+        if not self._is_survey:
+            return self._put_in_order(unit_id, times.astype(np.float64, copy=False))
         if unit_id in self._in_order:
             return times
         if times.size == 0 or (times[0] >= 0 and (times[1:] >= times[:-1]).all()):
@@ -125,14 +141,32 @@ class SpikeTimes(RaggedColumn):
         self._warn(unit_id, n_negative)
         return np.sort(times[times >= 0])
 
+    def _put_in_order(self, unit_id: int, times: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Sort the spike times of another writer."""
+        if unit_id in self._in_order:
+            return times
+        n_wrong = int((~np.isfinite(times)).sum())
+        if n_wrong:
+            raise InvalidFileError(
+                f"{self._file.path}: {n_wrong} of the {times.size} spike times of unit {unit_id} "
+                "are NaN or infinite; correct them in the file"
+            )
+        if (times[1:] >= times[:-1]).all():
+            self._in_order.add(int(unit_id))
+            return times
+        self._warn_once(f"spike times (first in unit {unit_id}): they were sorted")
+        return np.sort(times)
+
     def _warn(self, unit_id: int, n_negative: int) -> None:
+        self._warn_once(
+            f"or negative spike times (first in unit {unit_id}, {n_negative} of them negative): "
+            "they were sorted, negative ones dropped. Files released since June 2020 do not; "
+            "download the session again"
+        )
+
+    def _warn_once(self, message: str) -> None:
         with self._warning:
             if self._warned:
                 return
             self._warned = True
-        warnings.warn(
-            f"{self._file.path.name} holds unsorted or negative spike times (first in unit "
-            f"{unit_id}, {n_negative} of them negative): they were sorted, negative ones dropped. "
-            "Files released since June 2020 do not; download the session again",
-            stacklevel=4,
-        )
+        warnings.warn(f"{self._file.path.name} holds unsorted {message}", stacklevel=5)

@@ -51,6 +51,20 @@ CHANNELS = Table(
     name="channels", index="id", meaning="One row per valid channel.", columns=_POSITION
 )
 
+# columns that a session reads; the others say nothing where there are no channels
+NO_CHANNELS = Table(
+    name="channels",
+    index="id",
+    meaning="The channels of a recording whose places nobody knows.",
+    columns=tuple(c for c in _POSITION if not c.optional),
+)
+NO_PROBES = Table(
+    name="probes",
+    index="id",
+    meaning="The probes of such a recording.",
+    columns=tuple(c for c in PROBES.columns if c.name in ("description", "sampling_rate")),
+)
+
 _METRICS = (
     Column("waveform_PT_ratio", "float", "peak over trough", source="PT_ratio", optional=True),
     Column("waveform_amplitude", "float", "peak to trough", unit="µV", source="amplitude"),

@@ -1,0 +1,261 @@
+"""Sessions of NWB files that others wrote: what is found, named and refused."""
+
+from __future__ import annotations
+
+import pickle
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import h5py
+import numpy as np
+import other_files
+import pandas as pd
+import pynwb
+import pytest
+
+from file_server import FileServer
+from spikehouse import EcephysSession, compute_design_matrix, decode
+from spikehouse.errors import InvalidArgumentError, InvalidFileError, NotFoundError
+
+Write = Callable[[Path, list[np.ndarray]], Path]
+WRITERS = [other_files.write_minimal, other_files.write_neuroconv, other_files.write_matnwb]
+INVALID = "ignore:spikes are missing or wrong in some intervals:UserWarning"
+
+
+@pytest.fixture(scope="module")
+def trains() -> list[np.ndarray]:
+    return other_files.make_trains(np.random.default_rng(7))
+
+
+@pytest.fixture(scope="module")
+def paths(tmp_path_factory: pytest.TempPathFactory, trains: list[np.ndarray]) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("other")
+    return {w.__name__: w(folder / f"{w.__name__}.nwb", trains) for w in WRITERS}
+
+
+@pytest.fixture
+def open_file(paths: dict[str, Path]) -> Iterator[Callable[..., EcephysSession]]:
+    opened = []
+
+    def open_one(name: str, **filters: object) -> EcephysSession:
+        opened.append(EcephysSession.from_nwb_path(paths[f"write_{name}"], api_kwargs=filters))
+        return opened[-1]
+
+    yield open_one
+    for session in opened:
+        session.close()
+
+
+@pytest.mark.filterwarnings(INVALID)
+@pytest.mark.parametrize("name", ["minimal", "neuroconv", "matnwb"])
+def test_from_nwb_path__spikes_and_decoding_of_another_writers_file(
+    open_file: Callable[..., EcephysSession], trains: list[np.ndarray], name: str
+) -> None:
+    session = open_file(name)
+    assert [session.spike_times[u].tolist() for u in sorted(session.units.index)] == [
+        train.tolist() for train in trains
+    ]
+    stimulus, label = {"neuroconv": ("gratings", "orientation")}.get(name, ("trials", "angle"))
+    shown = session.get_stimulus_table(stimulus)
+    design = compute_design_matrix(session, sorted(session.units.index), shown)
+    expected = [
+        [np.sum((t >= a) & (t < b)) for t in trains]
+        for a, b in zip(shown["start_time"], shown["stop_time"], strict=True)
+    ]
+    assert design.values.tolist() == expected
+    assert decode(design, shown[label]).mean_accuracy > 0.9
+    assert pickle.loads(pickle.dumps(session)).units.equals(session.units)
+
+
+def test_from_nwb_path__units_and_trials_alone(open_file: Callable[..., EcephysSession]) -> None:
+    session = open_file("minimal")
+    assert session.ecephys_session_id is None
+    assert (session.specimen_name, session.sex, session.session_type) == (None, None, None)
+    assert np.isnan(session.age_in_days)
+    assert len(session.channels) == len(session.probes) == len(session.invalid_times) == 0
+    assert session.units["peak_channel_id"].isna().all()
+    assert dict(session.mean_waveforms) == dict(session.spike_amplitudes) == {}
+    assert repr(session).startswith("EcephysSession\n  recorded")
+    shown = session.get_stimulus_table("trials")
+    assert list(shown) == ["stimulus_block", "start_time", "stop_time", "stimulus_name", "angle",
+                           "correct", "side", "duration", "stimulus_condition_id"]  # fmt: skip
+    assert shown["angle"].tolist() == other_files.ANGLES.tolist()
+    assert shown["correct"].tolist() == (other_files.ANGLES > 0).tolist()
+    assert shown["side"].unique().tolist() == ["left"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert np.isnan(session.get_responses("trials", 0.5).speeds).all()
+    with pytest.warns(UserWarning, match="no running speed"):
+        assert len(session.running_speed) == 0
+    with pytest.warns(UserWarning, match="no eye tracking"):
+        assert session.get_pupil_data() is None
+
+
+@pytest.mark.filterwarnings(INVALID)
+def test_from_nwb_path__electrodes_waveforms_and_animal(
+    open_file: Callable[..., EcephysSession],
+) -> None:
+    session = open_file("neuroconv")
+    assert session.ecephys_session_id == 123456
+    assert (session.specimen_name, session.age_in_days, session.sex) == ("mouse 7", 63.0, "F")
+    assert session.probes["description"].tolist() == ["imec0", "imec1"]
+    assert session.probes["location"].tolist() == ["cortex", "thalamus"]
+    assert session.channels["probe_channel_number"].tolist() == [0, 1, 2, 3, 0, 1, 2, 3]
+    # the electrode with the largest waveform, and not the first
+    assert session.units["peak_channel_id"].to_dict() == {10: 0, 11: 1, 12: 6}
+    assert session.units["probe_vertical_position"].to_dict() == {10: 0.0, 11: 20.0, 12: 40.0}
+    assert session.structurewise_unit_counts.to_dict() == {"VISp": 2}
+    assert session.units["KSLabel"].tolist() == ["good"] * 3
+    assert "obs_intervals" not in session.units
+    waveform = session.mean_waveforms[12]
+    assert waveform["channel_id"].values.tolist() == [4, 5, 6, 7]
+    assert waveform.sel(channel_id=6).values[10] == -52.0
+    assert waveform["time"].values[1] == 1 / 30_000
+    assert session.stimulus_names == ["epochs", "gratings", "invalid_presentation"]
+    # the trial from 11.0 s on
+    assert session.stimulus_presentations.query("stimulus_name == 'invalid_presentation'")[
+        "start_time"
+    ].tolist() == [11.0]
+    assert session.get_stimulus_epochs()["stimulus_name"].unique().tolist() == [
+        "epochs", "gratings", "invalid_presentation",
+    ]  # fmt: skip
+    with pytest.raises(NotFoundError, match="LFP is read from the survey's LFP files"):
+        session.get_lfp(0)
+
+
+def test_from_nwb_path__only_filters_that_were_asked_for(
+    open_file: Callable[..., EcephysSession],
+) -> None:
+    assert open_file("neuroconv").count_filtered_units()["remaining_count"].tolist() == [3]
+    session = open_file("neuroconv", presence_ratio_minimum=0.8)
+    assert session.units.index.tolist() == [12]
+    counts = session.count_filtered_units()
+    assert counts.index.tolist() == ["", "presence_ratio_minimum"]
+    assert counts["remaining_count"].tolist() == [3, 1]
+    assert open_file("neuroconv", filter_out_of_brain_units=True).units.index.tolist() == [10, 11]
+    for filters, message in (
+        ({"isi_violations_maximum": 0.5}, "needs the column 'isi_violations', which the units of"),
+        ({"filter_by_validity": True}, "needs the column 'quality', which the units of .* 'KSLab"),
+    ):
+        with pytest.raises(InvalidArgumentError, match=message):
+            open_file("neuroconv", **filters).units  # noqa: B018
+    with pytest.raises(InvalidArgumentError, match="where no unit has a peak channel"):
+        open_file("minimal", filter_out_of_brain_units=True).units  # noqa: B018
+
+
+def test_identifier__that_is_missing(tmp_path: Path) -> None:
+    path = tmp_path / "lab.nwb"
+    h5py.File(path, "w").close()
+    with pytest.raises(InvalidFileError, match="no session id: /identifier is None"):
+        EcephysSession.from_nwb_path(path, test=True)
+
+
+def test_from_nwb_path__a_survey_file_is_known_by_what_it_has(session_path: Path) -> None:
+    with EcephysSession.from_nwb_path(session_path) as session:
+        assert session.api.has_survey_stimuli
+        assert session.api.filters.presence_ratio_minimum == 0.95
+        assert session.api.usual_filters == session.api.filters
+
+
+@pytest.mark.filterwarnings(INVALID)
+def test_from_nwb_path__the_same_off_a_server(
+    open_file: Callable[..., EcephysSession], paths: dict[str, Path]
+) -> None:
+    for name in ("neuroconv", "matnwb"):
+        path, local = paths[f"write_{name}"], open_file(name)
+        with (
+            FileServer(folder=path.parent) as server,
+            EcephysSession.from_nwb_path(server.url(f"/{path.name}")) as session,
+        ):
+            pd.testing.assert_frame_equal(session.units, local.units)
+            shown = session.stimulus_presentations
+            pd.testing.assert_frame_equal(shown, local.stimulus_presentations)
+            for unit_id, times in local.spike_times.items():
+                np.testing.assert_array_equal(session.spike_times[unit_id], times)
+
+
+@pytest.fixture
+def nwb() -> pynwb.NWBFile:
+    return other_files.start("lab")
+
+
+def test_spike_times__of_another_writer_are_sorted_and_negative_ones_kept(
+    nwb: pynwb.NWBFile, tmp_path: Path
+) -> None:
+    nwb.add_unit(spike_times=[2.0, -1.0, 3.0])
+    nwb.add_unit(spike_times=[4.0, 3.0])
+    nwb.add_unit(spike_times=[np.nan, 3.0])
+    session = EcephysSession.from_nwb_path(other_files.write(nwb, tmp_path / "lab.nwb"))
+    with pytest.warns(UserWarning, match=r"unsorted spike times \(first in unit 0\)") as caught:
+        assert [session.spike_times[u].tolist() for u in (0, 1)] == [[-1.0, 2.0, 3.0], [3.0, 4.0]]
+    assert len(caught) == 1
+    with pytest.raises(InvalidFileError, match="1 of the 2 spike times of unit 2 are NaN"):
+        session.spike_times[2]
+
+
+def test_units__peak_channel_without_waveforms_is_the_first_electrode(
+    nwb: pynwb.NWBFile, tmp_path: Path
+) -> None:
+    device = nwb.create_device("tetrodes")
+    group = nwb.create_electrode_group("tt1", "tetrode", location="CA1", device=device)
+    for row in range(4):
+        nwb.add_electrode(id=100 + row, group=group, location="CA1")
+    nwb.add_unit(spike_times=[1.0], electrodes=[2, 1])
+    nwb.add_unit(spike_times=[1.0], electrodes=[])
+    session = EcephysSession.from_nwb_path(other_files.write(nwb, tmp_path / "lab.nwb"))
+    assert session.units["peak_channel_id"].tolist()[0] == 102
+    assert session.units["probe_description"].tolist()[0] == "tt1"
+    assert session.units.loc[1].isna().all()
+    assert session.stimulus_presentations.empty
+
+
+def test_units__may_say_themselves_where_they_are(nwb: pynwb.NWBFile, tmp_path: Path) -> None:
+    nwb.add_unit_column("brain_area", "structure")
+    nwb.add_unit(spike_times=[1.0], brain_area="CA1")
+    nwb.add_unit(spike_times=[1.0], brain_area="unknown")
+    session = EcephysSession.from_nwb_path(other_files.write(nwb, tmp_path / "lab.nwb"))
+    assert session.structurewise_unit_counts.to_dict() == {"CA1": 1}
+
+
+def test_presentations__named_by_a_column_and_without_unfinished_ones(
+    nwb: pynwb.NWBFile, tmp_path: Path
+) -> None:
+    nwb.add_trial_column("stimulus_name", "of each trial")
+    nwb.add_trial_column("duration", "as text")
+    nwb.add_trial(5.0, 6.0, stimulus_name="bars", duration="long")
+    nwb.add_trial(1.0, 2.0, stimulus_name="", duration="short")
+    nwb.add_trial(7.0, np.nan, stimulus_name="bars", duration="long")
+    nwb.add_unit(spike_times=[1.0])
+    session = EcephysSession.from_nwb_path(other_files.write(nwb, tmp_path / "lab.nwb"))
+    with pytest.warns(UserWarning, match="1 of 3 intervals have no start_time or no stop_time"):
+        shown = session.stimulus_presentations
+    assert shown["stimulus_name"].tolist() == ["trials", "bars"]
+    assert shown["duration"].tolist() == [1.0, 1.0]
+
+
+@pytest.mark.parametrize("has_units", [False, True])
+def test_from_nwb_path__a_file_without_spikes_says_what_it_holds(
+    nwb: pynwb.NWBFile, tmp_path: Path, has_units: bool
+) -> None:
+    nwb.add_acquisition(pynwb.TimeSeries(name="licks", data=[1.0], unit="V", rate=1.0))
+    if has_units:
+        nwb.add_unit_column("snr", "signal over noise")
+        nwb.add_unit(snr=1.0)
+    session = EcephysSession.from_nwb_path(other_files.write(nwb, tmp_path / "lab.nwb"))
+    lacks = "its table /units has no spike_times, but snr" if has_units else "it has no table /unit"
+    with pytest.raises(InvalidFileError, match=rf"has no sorted spikes: {lacks}.*\(licks\)"):
+        session.units  # noqa: B018
+    with pytest.raises(InvalidFileError, match="has no sorted spikes"):
+        session.api.get_spike_times()
+
+
+def test_units__a_row_of_an_electrode_that_is_not_there(
+    open_file: Callable[..., EcephysSession], paths: dict[str, Path], tmp_path: Path
+) -> None:
+    path = tmp_path / "wrong.nwb"
+    path.write_bytes(paths["write_neuroconv"].read_bytes())
+    with h5py.File(path, "r+") as file:
+        file["units/electrodes"][0] = 99
+    with pytest.raises(InvalidFileError, match="names row 99 of the electrodes, and there are 8"):
+        EcephysSession.from_nwb_path(path).units  # noqa: B018
