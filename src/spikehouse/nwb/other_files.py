@@ -364,9 +364,9 @@ def read_presentations(file: Hdf5File) -> pd.DataFrame | None:
             stacklevel=2,
         )
     order = np.argsort(merged.loc[whole, "start_time"].to_numpy(), kind="stable")
-    merged = merged[whole].iloc[order].reset_index(drop=True)
-    shown = merged["stimulus_name"].astype(str)
-    return merged.assign(stimulus_block=(shown != shown.shift()).cumsum().astype(np.float64) - 1)
+    kept: pd.DataFrame = merged[whole].iloc[order].reset_index(drop=True)
+    shown = kept["stimulus_name"].astype(str)
+    return kept.assign(stimulus_block=(shown != shown.shift()).cumsum().astype(np.float64) - 1)
 
 
 def _read_intervals(file: Hdf5File, group: h5py.Group, name: str) -> pd.DataFrame:

@@ -354,10 +354,10 @@ def metric_percentiles(session: EcephysSession, unit_id: int) -> dict[str, Any]:
         ),
         "structure": None if pd.isna(structure) else str(structure),
         "n_units_in_structure": len(same),
-        "probe": str(unit["probe_description"]),
-        "probe_id": int(unit["probe_id"]),
-        "peak_channel_id": int(unit["peak_channel_id"]),
-        "probe_vertical_position": float(unit["probe_vertical_position"]),
+        "probe": _known(unit["probe_description"], str),
+        "probe_id": _known(unit["probe_id"], int),
+        "peak_channel_id": _known(unit["peak_channel_id"], int),
+        "probe_vertical_position": _known(unit["probe_vertical_position"], float),
         "n_spikes": len(session.spike_times[unit_id]),
     }
 
@@ -368,6 +368,11 @@ def _read(read: Callable[[], Any], default: Any) -> Any:  # noqa: ANN401 - whate
         return read()
     except (SpikehouseError, AttributeError, NotImplementedError, KeyError):
         return default
+
+
+def _known(value: Any, kind: Callable[[Any], Any]) -> Any:  # noqa: ANN401 - a value of a table
+    """Return a value as its type, None if nobody knows it."""
+    return None if pd.isna(value) else kind(value)
 
 
 def _get_unit(session: EcephysSession, unit_id: int) -> pd.Series[Any]:

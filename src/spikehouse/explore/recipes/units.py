@@ -42,14 +42,15 @@ def selected_units(
         names = ", ".join(sorted(absent)) or "without a name"
         raise NotFoundError(f"the units of this session have no column {names}")
     structure = table["ecephys_structure_acronym"].fillna("none").astype(str)
-    text = table.index.astype(str) + " " + structure + " " + table["probe_description"]
+    probe = table["probe_description"].fillna("").astype(str)
+    text = table.index.astype(str) + " " + structure + " " + probe
     kept = pd.Series(True, index=table.index)
     for word in words.lower().split():
         kept &= text.str.lower().str.contains(word, regex=False)
     if structures:
         kept &= structure.isin(structures)
     if probes:
-        kept &= table["probe_description"].isin(probes)
+        kept &= probe.isin(probes)
     for name, low, high in ends:
         values = table[name] if name in table else table.index.to_series()
         if not pd.api.types.is_numeric_dtype(values):

@@ -485,7 +485,7 @@ class Population {
     if (y < plot.box.y) return block && inside ? { lines: [shown, `${this.say([block.start, block.stop])}: click to zoom`] } : null;
     const row = this.rowAt(plot, x, y);
     if (!row) return null;
-    const lines = [`Unit ${row.id}`, `${row.structure ?? "no structure"}, ${row.probe}, ${formatNumber(row.depth)} µm from the tip`];
+    const lines = [`Unit ${row.id}`, row.probe ? `${row.structure ?? "no structure"}, ${row.probe}, ${formatNumber(row.depth)} µm from the tip` : row.structure ?? "place unknown"];
     if (row.value !== undefined && row.value !== null) lines.push(`${ORDERS[this.ctx.state.order]} ${formatNumber(row.value)}`);
     if (inside) {
       let rate = "";

@@ -222,9 +222,9 @@ class UnitView {
     const { link } = this.ctx;
     const style = structure && structureStyle(structure);
     fill(this.facts,
-      structure ? h("span", { title: style.name }, h("i.swatch", { style: { background: style.color, display: "inline-block", marginRight: "6px" } }), structure) : h("span", "outside the brain"),
-      h("a", { href: link("p", id), onclick: follow }, probe),
-      h("span", `${formatNumber(up)} µm from the tip`), h("span", `${formatNumber(n)} spikes`));
+      structure ? h("span", { title: style.name }, h("i.swatch", { style: { background: style.color, display: "inline-block", marginRight: "6px" } }), structure) : h("span", probe === null ? "place unknown" : "outside the brain"),
+      probe === null ? null : id === null ? h("span", probe) : h("a", { href: link("p", id), onclick: follow }, probe),
+      up === null ? null : h("span", `${formatNumber(up)} µm from the tip`), h("span", `${formatNumber(n)} spikes`));
   }
 
   // the large panel changes places with the raster
