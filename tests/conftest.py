@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,6 +32,10 @@ settings.register_profile("spikehouse", deadline=None, max_examples=20)
 settings.register_profile("thorough", deadline=None, max_examples=500)
 settings.load_profile("spikehouse")
 
+
+# a shell makes what it starts in the background deaf to Ctrl-C, which tests send to their processes
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # their files take minutes; with short ones last, workers end together
 LONG = ("faults", "integration", "browser", "docs")
