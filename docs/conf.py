@@ -53,6 +53,8 @@ exclude_patterns = [
 templates_path = ["_templates"]
 nitpicky = True
 smartquotes = False  # --help is not –help
+default_role = "code"
+toc_object_entries_show_parents = "hide"
 
 # kernels do not read the user's settings, and say errors only
 _profile = BUILD / "ipython" / "profile_default"

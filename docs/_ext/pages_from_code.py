@@ -91,7 +91,10 @@ def _list_tables() -> Iterator[str]:
         table = getattr(schema, name)
         if isinstance(table, Table):
             yield ""
-            yield f"```{{py:data}} spikehouse.schema.{name}"
+            yield f"```{{py:data}} {name}"
+            yield ":module: spikehouse.schema"
+            yield ":no-contents-entry:"
+            yield ""
             yield table.meaning
             yield "```"
 

@@ -1,4 +1,4 @@
-"""What of the package is public: the names in ``__all__`` of these packages."""
+"""What of the package is public: the names in ``__all__`` of these packages, and a few others."""
 
 from __future__ import annotations
 
@@ -24,6 +24,14 @@ PACKAGES = (
     "spikehouse.spikes",
     "spikehouse.stimuli",
 )
+# of other packages: adapters and sources of one's own, and what the plan of a download is
+OTHERS = (
+    "spikehouse.session_source.SessionSource",
+    "spikehouse.survey.FetchItem",
+    "spikehouse.survey.FetchPlan",
+    "spikehouse.survey.Source",
+    "spikehouse.survey.write_csv",
+)
 
 
 @functools.cache
@@ -35,6 +43,10 @@ def list_public() -> dict[str, object]:
         for name in module.__all__:
             thing = getattr(module, name)
             found.setdefault(id(thing), (f"{package}.{name}", thing))
+    for name in OTHERS:
+        package, _, last = name.rpartition(".")
+        thing = getattr(importlib.import_module(package), last)
+        found[id(thing)] = (name, thing)
     return dict(found.values())
 
 

@@ -13,7 +13,7 @@
     ├── TransferError          (ConnectionError)       an incomplete download
     └── CohortError            (RuntimeError)          a function failed on a session
 
-`spikehouse.compat` adds ``CompatibilityError`` (ImportError) and its subclass
+:mod:`spikehouse.compat` adds ``CompatibilityError`` (ImportError) and its subclass
 ``MissingModuleError`` (ModuleNotFoundError).
 
 Each exception also derives from the built-in exception a caller would expect, so

@@ -28,11 +28,6 @@ from spikehouse.schema import Table
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted((ROOT / "docs" / "reference").glob("*.md"))
 BUILT = ROOT / "docs" / "_build" / "html" / "objects.inv"
-# of packages that are not public: for adapters and sources of one's own, and what a plan is
-OTHERS = {
-    "spikehouse.session_source.SessionSource", "spikehouse.survey.FetchItem",
-    "spikehouse.survey.FetchPlan", "spikehouse.survey.Source", "spikehouse.survey.write_csv",
-}  # fmt: skip
 BLOCK = re.compile(
     r"currentmodule:: (\S+)\n\n\.\. autosummary::\n(   :toctree: generated\n)?\n((?:   \S+\n)+)"
 )
@@ -50,14 +45,15 @@ def read_names(*, described: bool) -> Iterator[str]:
         if bool(is_described) == described:
             yield from (f"{module}.{name.lstrip('~')}" for name in names.split())
     if described:
-        yield from re.findall(r"^```\{py:data\} (\S+)$", read_pages(), flags=re.MULTILINE)
+        for name, module in re.findall(r"\{py:data\} (\S+)\n:module: (\S+)\n", read_pages()):
+            yield f"{module}.{name}"
 
 
 def test_reference__has_every_public_name_once() -> None:
     counts = Counter(read_names(described=True))
 
     assert [name for name, count in counts.items() if count > 1] == []
-    assert set(counts) == set(list_public()) | OTHERS
+    assert set(counts) == set(list_public())
 
 
 def test_reference__has_every_public_package_once() -> None:
@@ -71,7 +67,7 @@ def test_public_names__are_of_every_package_that_is_not_for_use_inside() -> None
     packages = {name.name for name in Path(inspect.getfile(spikehouse)).parent.iterdir()}
     packages = {name.removesuffix(".py") for name in packages if not name.startswith(("_", "py.t"))}
     public = {name.partition(".")[2] for name in PACKAGES}
-    # homes of classes that are exported by the package itself, or listed as OTHERS
+    # homes of classes that are exported by the package itself, or public by name
     assert packages - public - {"session", "session_source"} == set(
         re.findall(r"`(\w+)`", inside[1])
     )
@@ -94,7 +90,7 @@ def test_built_reference__has_every_public_name_and_method() -> None:
         if kind.startswith("py:") and kind != "py:module"
         for name in inventory.data[kind]
     }
-    wanted = set(list_public()) | OTHERS
+    wanted = set(list_public())
     for name, thing in list_public().items():
         if inspect.isclass(thing):
             members = (m for m, value in vars(thing).items() if not m.startswith("_"))
@@ -241,6 +237,12 @@ def test_errors__tree_is_that_of_the_classes() -> None:
     assert nested == ["SessionNotFoundError", "ChecksumError"]
     for name in errors.__all__:
         assert name in (errors.__doc__ or "")
+
+
+def test_errors__page_says_what_helps_with_each() -> None:
+    page = (ROOT / "docs" / "reference" / "errors.md").read_text(encoding="utf-8")
+    advised = re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)
+    assert sorted(["SpikehouseError", *advised]) == errors.__all__
 
 
 # -- types -----------------------------------------------------------------------------------------
