@@ -29,7 +29,8 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted((ROOT / "docs" / "reference").glob("*.md"))
 BUILT = ROOT / "docs" / "_build" / "html" / "objects.inv"
 BLOCK = re.compile(
-    r"currentmodule:: (\S+)\n\n\.\. autosummary::\n(   :toctree: generated\n)?\n((?:   \S+\n)+)"
+    r"currentmodule:: (\S+)\n\n\.\. autosummary::\n   :nosignatures:\n"
+    r"(   :toctree: generated\n)?\n((?:   \S+\n)+)"
 )
 
 
