@@ -267,8 +267,6 @@ class EcephysSession:
 
         Examples
         --------
-        >>> import numpy as np
-        >>> import pandas as pd
         >>> tones = pd.DataFrame({"start_time": [1.0, 2.0], "duration": 0.5, "pitch": [440, 880]})
         >>> spikes = {7: np.array([1.1, 1.2, 2.3])}
         >>> session = EcephysSession.from_arrays(spikes, presentations=tones)

@@ -13,13 +13,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-import pandas as pd
 import pytest
 from public_names import PACKAGES, exported
 
 import spikehouse
-from spikehouse import EcephysProjectCache
 
 ROOT = Path(__file__).resolve().parents[2]
 # without an example, and why
@@ -78,15 +75,17 @@ EXAMPLES = list_examples()
 
 @pytest.fixture(scope="module")
 def given(tmp_path_factory) -> Iterator[dict[str, Any]]:
-    """Open what every example may use: a session and the cache that it is of."""
-    folder = tmp_path_factory.mktemp("examples")
+    """Run what the reference says that examples begin with."""
+    page = (ROOT / "docs" / "reference" / "index.md").read_text("utf-8")
+    (code,) = re.findall(r"^```python\n(.*?)^```", page, flags=re.MULTILINE | re.DOTALL)
+    names: dict[str, Any] = {"__name__": "__main__"}
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SPIKEHOUSE_PROGRESS", "0")
-        patch.chdir(folder)
-        cache = EcephysProjectCache.from_demo(folder / "survey" / "manifest.json", size="tiny")
-        cache.get_session_table()  # the tables are there, as after the first call anybody makes
-        with cache, cache.get_session_data(900000001) as session:
-            yield {"cache": cache, "session": session, "np": np, "pd": pd, "__name__": "__main__"}
+        patch.chdir(tmp_path_factory.mktemp("examples"))
+        exec(code, names)
+        with names["cache"] as cache, names["session"]:
+            cache.get_session_table()  # the tables are there, as after anybody's first call
+            yield names
 
 
 @pytest.fixture
