@@ -563,8 +563,8 @@ class EcephysSession:
 
         Examples
         --------
-        >>> session.structurewise_unit_counts.to_dict()
-        {'VISp': 6, 'LP': 4, 'VISam': 2, 'LGd': 2, 'DG': 1, 'CA3': 1}
+        >>> session.structurewise_unit_counts.sort_index().to_dict()
+        {'CA3': 1, 'DG': 1, 'LGd': 2, 'LP': 4, 'VISam': 2, 'VISp': 6}
         """
         return _structures(self.units).value_counts()
 
