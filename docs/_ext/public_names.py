@@ -51,9 +51,11 @@ def list_public() -> dict[str, object]:
 
 
 def exported() -> list[str]:
-    """List the names of public functions and classes, and of the public methods of the classes."""
+    """List what the public packages export: functions, classes and the classes' public methods."""
     found: list[str] = []
     for name, thing in list_public().items():
+        if name in OTHERS:
+            continue
         if inspect.isclass(thing) or inspect.isfunction(thing):
             found.append(name)
         if inspect.isclass(thing):

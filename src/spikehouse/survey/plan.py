@@ -63,6 +63,12 @@ class FetchItem:
         "cached", "partial" or "absent".
     problem
         Why the file cannot be downloaded; empty if it can.
+
+    Examples
+    --------
+    >>> (item,) = cache.plan(900000001, tables=False).items
+    >>> item.kind, item.ids, item.state
+    ('session', (900000001,), 'cached')
     """
 
     file: str
@@ -101,6 +107,12 @@ class FetchPlan:
         Free space on the disk of the folder when the plan was made.
     notes
         Remarks, such as probes without LFP.
+
+    Examples
+    --------
+    >>> plan = cache.plan(900000001, lfp="probeA", tables=False)
+    >>> [item.kind for item in plan.items], plan.notes
+    (['session', 'lfp'], ())
     """
 
     folder: Path
@@ -134,6 +146,14 @@ class FetchPlan:
         DataFrame
             One row per file; columns file, kind, ids, source, url, n_bytes, n_bytes_there, state,
             problem. ``n_bytes`` is NA where it is unknown.
+
+        Examples
+        --------
+        >>> plan = cache.plan(900000001, lfp="probeA", tables=False)
+        >>> plan.to_frame()[["file", "kind"]]
+                                                file     kind
+        0    session_900000001/session_900000001.nwb  session
+        1  session_900000001/probe_910001000_lfp.nwb      lfp
         """
         names = tuple(FetchItem.__dataclass_fields__)
         columns = {name: [getattr(item, name) for item in self.items] for name in names}
