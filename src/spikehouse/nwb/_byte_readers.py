@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import os
 import re
@@ -285,7 +286,15 @@ class View(io.RawIOBase):
         start, length = self._position, len(target)
         is_small = length <= _LARGEST_METADATA
         read = self._source.read_metadata_into if is_small else self._source.read_into
-        n_read = read(start, target)
+        # HDF5's lock is held. A thread that fetches would wait for it for ever, and this one for
+        # that thread, if it collected garbage with an object of h5py.
+        is_collecting = gc.isenabled()
+        gc.disable()
+        try:
+            n_read = read(start, target)
+        finally:
+            if is_collecting:
+                gc.enable()
         if n_read < length:
             target[n_read:] = bytes(length - n_read)
         self._position = start + length

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Callable
@@ -139,6 +140,28 @@ def test_close__while_lfp_is_read__is_told_so(lfp_path: Path, is_remote: bool) -
         return lambda: lfp.sel(time=slice(20, 30)).isel(channel=[0, 3]).values, lfp.close
 
     assert_told(start)
+
+
+def test_read__collects_no_garbage_while_hdf5_waits_for_a_thread(session_path: Path) -> None:
+    """A thread that did would wait for HDF5's lock if an object of h5py was among it."""
+    n_collected = []
+
+    class Busy(Disk):
+        def read_range(self, remote: RemoteFile, start: int, stop: int) -> bytes:
+            collected = gc.get_stats()[0]["collections"]
+            garbage: list[list[Any]] = [[] for _ in range(10_000)]
+            n_collected.append(gc.get_stats()[0]["collections"] - collected)
+            del garbage
+            return super().read_range(remote, start, stop)
+
+    remote = RemoteFile("https://example.org/x.nwb", "x.nwb")
+    file = NwbSessionFile(RemoteBytes(remote, client=Busy(session_path)))
+    n_collected.clear()
+    file.get_invalid_times()
+    file.close()
+    assert n_collected
+    assert sum(n_collected) == 0
+    assert gc.isenabled()
 
 
 @pytest.mark.skipif(not hasattr(os, "preadv"), reason="Windows reads with a lock held")
