@@ -7,9 +7,13 @@ import os
 import shutil
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import spikehouse
+
+if TYPE_CHECKING:
+    from sphinx.application import Sphinx
 
 DOCS = Path(__file__).parent
 BUILD = DOCS / "_build"
@@ -110,7 +114,10 @@ html_baseurl = os.environ.get("SPIKEHOUSE_DOCS_URL", "http://localhost:8000/").r
 html_theme = "pydata_sphinx_theme"
 html_title = "spikehouse"
 html_logo = html_favicon = str(PACKAGE / "explore" / "static" / "icon.svg")
-html_static_path = ["_static", str(PACKAGE / "explore" / "static" / "vendor" / "inter")]
+html_static_path = [
+    *("_static", "figures/explore-unit.png"),
+    str(PACKAGE / "explore" / "static" / "vendor" / "inter"),
+]
 html_css_files = ["site.css"]
 html_domain_indices = False
 html_copy_source = True
@@ -136,7 +143,7 @@ copybutton_exclude = ".linenos, .gp, .go"
 
 notfound_urls_prefix = urlsplit(html_baseurl).path
 ogp_site_url = html_baseurl
-ogp_image = "_static/social.png"
+ogp_image = "_static/explore-unit.png"
 ogp_social_cards = {"enable": False}
 sitemap_url_scheme = "{link}"
 sitemap_excludes = ["404.html", "genindex.html", "search.html"]
@@ -144,3 +151,17 @@ llms_txt_summary = (
     "spikehouse is a Python library and command for the Allen Brain Observatory's Neuropixels "
     "recordings: open a session, align spikes to stimuli, compute tuning metrics, decode, plot."
 )
+
+
+def remove_pages(
+    app: Sphinx, _env: object, _new: object, _changed: object, gone: set[str]
+) -> set[str]:
+    """Remove what an earlier build made of pages that are no longer there."""
+    for name in gone:
+        (app.outdir / f"{name}.html").unlink(missing_ok=True)
+    return set()
+
+
+def setup(app: Sphinx) -> None:
+    """Tell Sphinx what to do besides."""
+    app.connect("env-get-outdated", remove_pages)

@@ -45,6 +45,8 @@ class Parsed(HTMLParser):
             self.links.append(given["href"])
         elif tag == "link" and given.get("rel") in {"stylesheet", "icon", "preload"}:
             self.loaded.append(given["href"])
+        elif given.get("property") == "og:image":
+            self.links.append(given["content"])
         elif "src" in given:
             self.loaded.append(given["src"])
         # an alternative text that is a path says nothing; an empty one is for ornaments
@@ -80,14 +82,16 @@ def read_base_url() -> str:
 
 def test_links__lead_to_a_page_and_an_anchor(pages: dict[str, Parsed]) -> None:
     broken = []
-    prefix = urlsplit(read_base_url()).path
+    base = read_base_url()
+    prefix = urlsplit(base).path
     for page in pages.values():
         for link in {*page.links, *page.loaded}:
             url = urlsplit(link)
-            if url.scheme:
+            is_absolute = link.startswith(base)
+            if url.scheme and not is_absolute:
                 continue
             path = unquote(url.path)
-            if path.startswith(prefix) and page.name == "404":
+            if is_absolute or (path.startswith(prefix) and page.name == "404"):
                 target = SITE / path.removeprefix(prefix)
             else:
                 target = (page.path.parent / path).resolve() if path else page.path
