@@ -120,10 +120,10 @@ def read_units(file: Hdf5File) -> pd.DataFrame:
     """Read the units with their peak channels, which are NaN where no electrodes are named."""
     group = find_units(file)
     units = file.read_plain_frame(group, skip=RAGGED)
-    if "peak_channel_id" in units:
-        return units
-    peaks = np.full(len(units), np.nan)
     channels = read_channels(file).index.to_numpy()
+    if "peak_channel_id" in units:
+        return _drop_unknown_peaks(units, channels, file)
+    peaks = np.full(len(units), np.nan)
     for row, (rows, mean) in enumerate(_read_waveforms(group, len(units), channels)):
         if len(rows) > 1 and mean is not None:
             spread = np.nan_to_num(np.ptp(mean, axis=1), nan=-np.inf)
@@ -135,6 +135,22 @@ def read_units(file: Hdf5File) -> pd.DataFrame:
         if structures.notna().any():
             units = units.assign(ecephys_structure_acronym=structures)
     return units.assign(peak_channel_id=peaks)
+
+
+def _drop_unknown_peaks(
+    units: pd.DataFrame, channels: npt.NDArray[Any], file: Hdf5File
+) -> pd.DataFrame:
+    """Set peak channels that are no electrodes to NaN, so that their units are kept."""
+    peaks = pd.to_numeric(units["peak_channel_id"], errors="coerce")
+    unknown = peaks.notna() & ~peaks.isin(channels)
+    if unknown.any():
+        warnings.warn(
+            f"{file.path.name}: the peak_channel_id of {int(unknown.sum())} of {len(units)} units "
+            f"(such as {peaks[unknown].iloc[0]:g}) is not the id of an electrode: these units have "
+            "no channel",
+            stacklevel=4,
+        )
+    return units.assign(peak_channel_id=peaks.mask(unknown))
 
 
 def _read_waveforms(

@@ -50,6 +50,7 @@ class RaggedColumn(Mapping[int, npt.NDArray[Any]]):
         self._name = name
         values, ids, ends = (member(group, n) for n in (name, "id", f"{name}_index"))
         check_numbers(values)
+        self._is_survey = is_survey
         self._rows = RowReader(file, values, is_flat=not is_survey)
         rows = read_whole if is_survey else _read_column
         units = check_unique(ids, rows(ids))
@@ -57,8 +58,8 @@ class RaggedColumn(Mapping[int, npt.NDArray[Any]]):
         length = len(values) if is_survey else values.size
         self._bounds = check_ends(ends, rows(ends), length, n_runs=len(units))
 
-    def __reduce__(self) -> tuple[type[RaggedColumn], tuple[Any, ...]]:
-        return RaggedColumn, (self._file, self._name)
+    def __reduce__(self) -> tuple[Any, tuple[Any, ...]]:
+        return partial(RaggedColumn, is_survey=self._is_survey), (self._file, self._name)
 
     def copy(self) -> dict[int, npt.NDArray[Any]]:
         """Read all units into a dictionary."""
@@ -119,7 +120,6 @@ class SpikeTimes(RaggedColumn):
 
     def __init__(self, file: Hdf5File, *, is_survey: bool = True) -> None:
         super().__init__(file, "spike_times", is_survey=is_survey)
-        self._is_survey = is_survey
         self._warned = False
         self._warning = threading.Lock()
         # units found in order: checking takes as long as reading, so it is done once

@@ -210,6 +210,23 @@ def test_units__peak_channel_without_waveforms_is_the_first_electrode(
     assert session.stimulus_presentations.empty
 
 
+def test_units__with_a_peak_channel_that_is_no_electrode_are_kept(
+    nwb: pynwb.NWBFile, tmp_path: Path
+) -> None:
+    device = nwb.create_device("probe")
+    group = nwb.create_electrode_group("left", "probe", location="CA1", device=device)
+    for row in range(3):
+        nwb.add_electrode(id=5 + row, group=group, location="CA1")
+    nwb.add_unit_column("peak_channel_id", "where the waveform is largest")
+    for peak in (5, -1, 99):
+        nwb.add_unit(spike_times=[1.0], peak_channel_id=peak)
+    session = EcephysSession.from_nwb_path(other_files.write(nwb, tmp_path / "lab.nwb"))
+    with pytest.warns(UserWarning, match=r"peak_channel_id of 2 of 3 units \(such as -1\)"):
+        units = session.units
+    assert units.index.tolist() == list(session.spike_times) == [0, 1, 2]
+    assert units["peak_channel_id"].isna().tolist() == [False, True, True]
+
+
 def test_units__may_say_themselves_where_they_are(nwb: pynwb.NWBFile, tmp_path: Path) -> None:
     nwb.add_unit_column("brain_area", "structure")
     nwb.add_unit(spike_times=[1.0], brain_area="CA1")
