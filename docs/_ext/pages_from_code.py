@@ -74,7 +74,7 @@ def write_columns() -> Iterator[str]:
     yield ""
     yield "What `Survey.truth()` says of each simulated unit."
     yield ""
-    yield from _table(("Column", "Meaning"), ((f"`{n}`", m) for n, m in TRUTH_COLUMNS.items()))
+    yield from write_table(("Column", "Meaning"), ((f"`{n}`", m) for n, m in TRUTH_COLUMNS.items()))
     yield from _list_tables()
 
 
@@ -113,7 +113,7 @@ def _describe_table(
         (f"`{renames.get(c.name, c.name)}`", DTYPES[c.kind], c.unit, _meaning(c, renames))
         for c in table.columns
     )
-    yield from _table(("Column", "dtype", "Unit", "Meaning"), rows)
+    yield from write_table(("Column", "dtype", "Unit", "Meaning"), rows)
 
 
 def _meaning(column: Column, renames: Mapping[str, str]) -> str:
@@ -123,7 +123,8 @@ def _meaning(column: Column, renames: Mapping[str, str]) -> str:
     return "; ".join([*said, *(["*may be absent*"] * column.optional)])
 
 
-def _table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> Iterator[str]:
+def write_table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> Iterator[str]:
+    """Write a table in Markdown, line by line."""
     heads = list(heads)
     for row in (heads, ["---"] * len(heads), *rows):
         yield f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |"
@@ -172,7 +173,7 @@ def write_commands() -> Iterator[str]:
             own = [record for record in options[name] if record not in repeated]
             if own:
                 yield ""
-                yield from _table(("Option", "Meaning"), map(_show, own))
+                yield from write_table(("Option", "Meaning"), map(_show, own))
             continue
         context = command.make_context(name, [], resilient_parsing=True)
         pieces = " ".join(command.collect_usage_pieces(context))
@@ -183,7 +184,7 @@ def write_commands() -> Iterator[str]:
         own = [record for record in options[name] if record not in repeated]
         if own:
             yield ""
-            yield from _table(("Argument or option", "Meaning"), map(_show, own))
+            yield from write_table(("Argument or option", "Meaning"), map(_show, own))
         shared = [record for record in options[name] if record in repeated]
         if shared:
             names = ", ".join(f"`{re.findall('--[a-z-]+', record[0])[0]}`" for record in shared)
@@ -192,7 +193,7 @@ def write_commands() -> Iterator[str]:
     yield ""
     yield "## Options of many commands"
     yield ""
-    yield from _table(("Option", "Meaning"), map(_show, repeated))
+    yield from write_table(("Option", "Meaning"), map(_show, repeated))
 
 
 def _sentences(text: str | None) -> str:

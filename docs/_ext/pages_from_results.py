@@ -14,8 +14,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from pages_from_code import _table as write_table
-from pages_from_code import write_pages
+from pages_from_code import write_pages, write_table
 
 from spikehouse.reproduce.siegle2021 import summarize_units
 from spikehouse.reproduce.studies import STUDIES

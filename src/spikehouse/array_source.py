@@ -15,7 +15,7 @@ import pandas as pd
 from spikehouse.errors import InvalidArgumentError, NotFoundError, describe_value
 from spikehouse.labelled import to_ids
 from spikehouse.schema import CHANNELS, INVALID_TIMES, OPTOGENETIC_EPOCHS, UNITS
-from spikehouse.schema.session_tables import NO_CHANNELS, NO_PROBES
+from spikehouse.schema.session_tables import ALWAYS_INVALID, NO_CHANNELS, NO_PROBES
 
 Floats = npt.NDArray[np.float64]
 SpikeTimes: TypeAlias = Mapping[int, npt.ArrayLike] | Sequence[npt.ArrayLike]
@@ -23,8 +23,6 @@ TableOrCsv: TypeAlias = pd.DataFrame | str | os.PathLike[str]
 
 # times beyond are hardly seconds
 LONGEST_RECORDING_S = 172_800
-# an interval without tags is invalid for every probe and every stimulus
-ALWAYS_INVALID = ("all_probes", "stimulus")
 _SCALARS = (str, int, float, np.number, np.bool_, type(None), type(pd.NA))
 
 

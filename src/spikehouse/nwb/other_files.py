@@ -32,15 +32,13 @@ from spikehouse.nwb.metadata import ELECTRODES, GROUPS, LONGEST_ID, read_session
 from spikehouse.nwb.timeseries import RUNNING, read_running_speed
 from spikehouse.nwb.units import RAGGED, UNITS, RaggedColumn, SpikeTimes
 from spikehouse.schema import CHANNELS, INVALID_TIMES
-from spikehouse.schema.session_tables import NO_CHANNELS, NO_PROBES
+from spikehouse.schema.session_tables import ALWAYS_INVALID, NO_CHANNELS, NO_PROBES
 
 # metrics of the units of every file of the survey
 SURVEY_COLUMNS = {"peak_channel_id", "amplitude_cutoff", "presence_ratio", "isi_violations"}
 NOWHERE = {"", "unknown", "none", "nan", "n/a", "na", "null", "unspecified"}
-# columns of electrodes or units that say where these are
+# columns of units that say where these are
 PLACES = ("location", "brain_area")
-# an interval that is invalid is so for every probe and every stimulus
-INVALID_TAGS = ["all_probes", "stimulus"]
 _N_SHOWN = 12
 _AGE = re.compile(r"P(\d+(?:\.\d+)?)([DW])$")
 _RELATIVE = {"rel_y": "probe_vertical_position", "rel_x": "probe_horizontal_position"}
@@ -131,7 +129,7 @@ def read_units(file: Hdf5File) -> pd.DataFrame:
         elif len(rows):
             peaks[row] = channels[rows[0]]
     if np.isnan(peaks).any():
-        structures = _read_structures(units)
+        structures = _read_structures(units, *PLACES)
         if structures.notna().any():
             units = units.assign(ecephys_structure_acronym=structures)
     return units.assign(peak_channel_id=peaks)
@@ -288,11 +286,7 @@ def read_channels(file: Hdf5File) -> pd.DataFrame:
     codes, _ = pd.factorize(names)
     probe = pd.Series(codes, index=frame.index)
     frame = frame.rename(columns={k: v for k, v in _RELATIVE.items() if v not in frame})
-    acronyms = frame.get("location", pd.Series(None, index=frame.index, dtype=object)).astype(
-        object
-    )
-    is_nowhere = acronyms.isna() | acronyms.astype(str).str.strip().str.casefold().isin(NOWHERE)
-    acronyms = acronyms.mask(is_nowhere, None)
+    acronyms = _read_structures(frame, "location")
     for name in _RELATIVE.values():
         if name not in frame or frame[name].dtype.kind not in "iuf":
             frame[name] = np.nan
@@ -306,9 +300,9 @@ def read_channels(file: Hdf5File) -> pd.DataFrame:
     return frame[known + [name for name in frame if name not in known]]
 
 
-def _read_structures(table: pd.DataFrame) -> pd.Series[Any]:
-    """Return where the rows of a table are, None where it does not say."""
-    name = next((name for name in PLACES if name in table), None)
+def _read_structures(table: pd.DataFrame, *places: str) -> pd.Series[Any]:
+    """Return where the rows of a table are by the first of these columns; None if unknown."""
+    name = next((name for name in places if name in table), None)
     if name is None:
         return pd.Series(None, index=table.index, dtype=object)
     found = table[name].astype(object)
@@ -411,5 +405,5 @@ def read_invalid_times(file: Hdf5File) -> pd.DataFrame:
         return INVALID_TIMES.empty()
     table = file.read_plain_frame(group, keep_repeated_ids=True)
     check_table(group, table, required=("start_time", "stop_time"))
-    tags = pd.Series([INVALID_TAGS] * len(table), index=table.index, dtype=object)
+    tags = pd.Series([list(ALWAYS_INVALID)] * len(table), index=table.index, dtype=object)
     return table[["start_time", "stop_time"]].assign(tags=tags)

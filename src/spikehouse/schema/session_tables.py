@@ -119,6 +119,9 @@ INVALID_TIMES = Table(
     ),
 )
 
+# tags of an interval of which nobody says what is invalid in it: every probe and every stimulus
+ALWAYS_INVALID = ("all_probes", "stimulus")
+
 OPTOGENETIC_EPOCHS = Table(
     name="optogenetic_stimulation_epochs",
     index="id",
