@@ -394,11 +394,27 @@ def test_map__a_client_that_is_lost_meanwhile(cohort: Cohort, client: Any, tmp_p
 
         closing = threading.Thread(target=close_after_the_first)
         closing.start()
-        with pytest.raises(SourceError, match=r"the Dask cluster was lost .*goes on where this"):
+        with pytest.raises(SourceError, match=r"the Dask cluster was lost: .*goes on where this"):
             cohort.map(wait, parameters=parameters, results=tmp_path / "r", client=lost)
         closing.join()
     run = cohort.map(wait, parameters=parameters, results=tmp_path / "r", client=client)
     assert run.frame()["value"].tolist() == [1] * 4
+
+
+@pytest.mark.parametrize("call", ["submit", "_gather"])
+def test_map__a_client_that_is_lost_within_a_call(
+    cohort: Cohort, client: Any, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    with distributed.Client(client.scheduler.address, set_as_default=False) as lost:
+
+        def close_first(*args: Any, **kwargs: Any) -> Any:
+            lost.status = "closed"
+            raise ConnectionError("the comm is closed")
+
+        monkeypatch.setattr(lost, call, close_first)
+        with pytest.raises(SourceError, match="the Dask cluster was lost: connect a new client"):
+            cohort.map(wait, parameters={"seconds": 0.0}, client=lost)
+        lost.status = "running"
 
 
 def wait(session: Any, seconds: float) -> int:

@@ -27,6 +27,10 @@ TOGETHER_S = 0.1
 MOST_TOGETHER = 50
 # tasks submitted to a client of the user's, whose workers may come later; each holds a lock open
 MOST_AHEAD = 256
+CLUSTER_LOST = (
+    "the Dask cluster was lost: connect a new client and make the same call; it goes on where this "
+    "one stopped"
+)
 _TURN = threading.Lock()
 # one thread each, also of the libraries
 THREAD_VARIABLES = (
@@ -247,6 +251,11 @@ def _compute_on(
             submit()
             if suspects and not futures:
                 submit((suspects.pop(),))
+    except Exception as error:
+        # a client can be lost between any two calls, and each has its own error for it
+        if client.status == "running" or isinstance(error, SourceError):
+            raise
+        raise SourceError(CLUSTER_LOST) from error
     finally:
         with contextlib.suppress(Exception):
             client.cancel([future for _, future in futures.values()], force=True)
@@ -272,10 +281,7 @@ def _take(
         outcomes: list[Outcome] = future.result()
         return outcomes
     if future.status != "error":
-        raise SourceError(
-            f"the Dask cluster was lost while it computed session {session_ids[0]}: connect a new "
-            "client and make the same call; it goes on where this one stopped"
-        )
+        raise SourceError(CLUSTER_LOST)
     error = future.exception()
     message, text = str(error), "".join(traceback.format_exception(error))
     if isinstance(error, KilledWorker):
