@@ -49,7 +49,7 @@ def describe_function(function: Callable[..., Any]) -> dict[str, Any]:
     source = _Reader(plain).read(function)
     return {
         "name": plain.__qualname__,
-        "module": plain.__module__,
+        "module": plain.__module__ or "",
         "file": str(Path(plain.__code__.co_filename).absolute()),
         "source": source,
         "digest": hashlib.sha256(source.encode(errors="surrogatepass")).hexdigest(),

@@ -22,7 +22,8 @@ HEADERS: Mapping[str, str] = {
 }
 NO_TOKEN = (
     "This page shows files of the person who started it. Open the address that was printed in the "
-    "terminal, or run: spikehouse explore 'LINK'"
+    "terminal, or run: spikehouse explore 'LINK'. If that address leads here again, the browser "
+    "refuses cookies, which this page needs: allow them for 127.0.0.1 and localhost."
 )
 # paths that answer data or files; every other one is a page
 _NOT_PAGES = ("/api/", "/code/", "/static/")

@@ -96,6 +96,8 @@ def mark_stimulus(
 
     On a white background the interval is also shaded; on a heat map lines mark its ends.
     """
+    from matplotlib.patches import Rectangle
+
     if duration is None:
         return
     if is_on_colors:
@@ -105,11 +107,12 @@ def mark_stimulus(
         ax.axvspan(0.0, duration, color="#f1efe9", linewidth=0, zorder=0)
     # x in seconds, y in fractions of the axes: the bar stays on the upper edge
     across = ax.get_xaxis_transform()
-    ax.plot(
+    bar = ax.plot(
         [0.0, duration], [1.012, 1.012],
         transform=across, color=STIMULUS_COLOR, linewidth=4.0, solid_capstyle="butt",
-        clip_on=False,
-    )  # fmt: skip
+    )[0]  # fmt: skip
+    # above the axes, but not beyond their sides
+    bar.set_clip_path(Rectangle((0.0, 0.0), 1.0, 1.1, transform=ax.transAxes))
 
 
 def draw_scale(ax: Axes, size: float, *, x: float) -> None:

@@ -219,7 +219,8 @@ def plot_raster(
     ax.vlines(drawn[SINCE_ONSET].to_numpy(), y - 0.45, y + 0.45, colors=colors[y], linewidth=0.8)
     ax.set_ylim(len(order) - 0.5, -0.5)
     if len(drawn):
-        ax.set_xlim(min(0.0, drawn[SINCE_ONSET].min()), drawn[SINCE_ONSET].max())
+        times = [0.0, stimulus_duration or 0.0, *drawn[SINCE_ONSET].agg(["min", "max"])]
+        ax.set_xlim(min(times), max(times))
     else:
         write_centered(ax, "no spikes")
     if codes is not None:

@@ -196,7 +196,13 @@ RUNNING_SPEED = Table(
     columns=(
         Column("start_time", "float", "start", "s"),
         Column("end_time", "float", "end", "s"),
-        Column("velocity", "float", "forwards positive", "cm/s"),
+        Column(
+            "velocity",
+            "float",
+            "of the running wheel; which direction is positive is not documented, and running "
+            "modulation takes 1 cm/s and more for running",
+            "cm/s",
+        ),
     ),
 )
 

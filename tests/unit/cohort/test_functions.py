@@ -310,6 +310,15 @@ def test_describe_function__without_source_text() -> None:
     assert first["digest"] != second["digest"]
 
 
+def test_map__a_function_of_no_module(cohort: Cohort, tmp_path: Path) -> None:
+    made: dict[str, Any] = {"__name__": None}
+    exec("def f(session):\n    return 1", made)
+    assert made["f"].__module__ is None
+    cohort.map(made["f"], results=tmp_path)
+    assert set(cohort.map(made["f"], results=tmp_path).frame()["value"]) == {1}
+    assert pickle.loads(pack(made["f"], made["f"]))(None) == 1
+
+
 def test_map__a_changed_function_is_refused(cohort: Cohort, tmp_path: Path) -> None:
     text = "LIMIT = 3\ndef compute(session, seed=0, factor=1):\n    return LIMIT * factor\n"
     results = tmp_path / "r"

@@ -84,6 +84,8 @@ def test_guard__without_a_cookie_says_where_to_begin(stranger, path):
     answer = stranger.get(path)
     assert answer.status_code == 403
     assert "spikehouse explore 'LINK'" in html.unescape(answer.text)
+    # where the browser refuses cookies, the printed address leads here, too
+    assert "the browser refuses cookies, which this page needs" in answer.text
 
 
 @pytest.mark.parametrize(

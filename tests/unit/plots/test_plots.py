@@ -126,6 +126,18 @@ def test_plot_raster__a_row_a_presentation(ax):
     np.testing.assert_allclose(segments(ax), [(0.01, -0.45), (0.2, -0.45), (0.1, 0.55)])
     assert ax.get_ylabel() == "2 presentations"
     assert ax.get_ylim() == (1.5, -0.5)
+    # all of the stimulus, although its last spike was earlier
+    assert ax.get_xlim() == (0.0, 0.25)
+
+
+def test_plot_raster__the_bar_ends_where_the_axes_end(ax, render):
+    plots.plot_raster(spikes([(5, 1, 0.01)]), ax=ax, stimulus_duration=0.25)
+    ax.set_xlim(0.0, 0.1)
+    pixels = np.asarray(render(ax).figure.canvas.buffer_rgba())
+    (left, _), (right, top) = ax.get_window_extent().get_points()
+    above = pixels[: len(pixels) - int(top) - 2, :, :3]
+    bar = (above == 0x4D).all(axis=2).nonzero()[1]
+    assert left - 1 <= bar.min() < bar.max() <= right + 1
 
 
 def test_plot_raster__keeps_silent_rows_and_groups_conditions(ax):
