@@ -133,6 +133,8 @@ def write_table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> Iterator
 # -- commands --------------------------------------------------------------------------------------
 # options in more commands than this are described once
 N_REPEATED = 4
+# and more of them than this are named at the first of the commands that take the same
+N_NAMED = 10
 
 
 def list_commands() -> dict[str, Any]:
@@ -159,6 +161,7 @@ def write_commands() -> Iterator[str]:
     options = {name: list_options(name, command) for name, command in list_commands().items()}
     counts = Counter(record for records in options.values() for record in records)
     repeated = [record for record, count in counts.items() if count > N_REPEATED]
+    firsts: dict[str, str] = {}
     yield "# Command line"
     yield ""
     yield "`spikehouse COMMAND --help` prints what is here. `python -m spikehouse` is the same"
@@ -188,6 +191,9 @@ def write_commands() -> Iterator[str]:
         shared = [record for record in options[name] if record in repeated]
         if shared:
             names = ", ".join(f"`{re.findall('--[a-z-]+', record[0])[0]}`" for record in shared)
+            first = firsts.setdefault(names, name)
+            if first != name and len(shared) > N_NAMED:
+                names = f"the other options of [{first}](#{first.replace(' ', '-')})"
             yield ""
             yield f"Also {names}: see [below](#options-of-many-commands)."
     yield ""

@@ -80,8 +80,14 @@ areas (of one layer, where a layer is named), and its P-value.
             yield ""
             yield f"### {figure}" if figure != "Units" else "### Number of units"
             yield ""
-            yield from write_table(*_show(rows))
+            is_pair = rows["area"].str.contains("-")
+            yield from write_table(*_show(rows[~is_pair]))
             yield ""
+            if is_pair.any():
+                yield f":::{{dropdown}} Each pair of areas ({is_pair.sum()} values)"
+                yield from write_table(*_show(rows[is_pair]))
+                yield ":::"
+                yield ""
             yield f"Source: {'; '.join(rows['source'].unique())}."
 
 

@@ -24,8 +24,6 @@ WORDS = {
     "bool_": "bool", "float64": "float", "int32": "int", "int64": "int", "intp": "int",
     # protocols of what a session has
     "HasSpikeTimes": "EcephysSession", "HasLaser": "EcephysSession",
-    # of a method whose signature is another module's
-    "Definition": "str",
 }  # fmt: skip
 
 

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import pandas as pd
 
-    from spikehouse.analysis.checks import Definition
     from spikehouse.session import EcephysSession
 
 __all__ = ["correlograms", "decode", "latencies", "metrics", "psth", "timescales"]
@@ -31,7 +30,7 @@ def metrics(
     *,
     structure: str | Sequence[str] | None = None,
     stimulus: str | Sequence[str] | None = None,
-    definition: Definition = "corrected",
+    definition: Literal["corrected", "published"] = "corrected",
     n_resamples: int | None = None,
     seed: int = 0,
 ) -> pd.DataFrame:
@@ -228,7 +227,7 @@ def timescales(
     structure: str | Sequence[str] | None = None,
     stimulus: str = "flashes",
     bin_width: float = 0.01,
-    definition: Definition = "corrected",
+    definition: Literal["corrected", "published"] = "corrected",
 ) -> pd.DataFrame:
     """Compute the timescales of the response's decay and of the firing's fluctuations.
 
