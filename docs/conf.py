@@ -135,7 +135,8 @@ html_theme_options = {
     "footer_end": [],
 }
 html_context = {"default_mode": "auto"}
-html_sidebars = {"index": [], "start": [], "changelog": [], "cite": []}
+# pages without others below them
+html_sidebars = dict.fromkeys(("index", "start", "published-results", "changelog", "cite"), ())
 
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True

@@ -14,12 +14,22 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 import pytest
+from contrast import CONTRAST
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Page
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 SITE = DOCS / "_build" / "html"
+# of the page, and of its article, which would scroll sideways by itself
+TOO_WIDE = """Math.max(...[document.documentElement, ...document.querySelectorAll(
+    ".bd-article-container")].map((box) => box.scrollWidth - box.clientWidth))"""
+# one page of each kind: what has the colours of all others
+KINDS = (
+    "index", "start", "404", "gallery/index", "gallery/plot_raster", "how-to/all-sessions",
+    "reference/errors", "reference/cli", "published-results", "search",
+    "reference/generated/spikehouse.decode", "tutorials/coming-from-allensdk",
+)  # fmt: skip
 # Sphinx writes these; nobody looks for them
 INDICES = {"404", "genindex", "search"}
 
@@ -173,6 +183,7 @@ def open_page(context: BrowserContext, base_url: str, problems: list[str]) -> Pa
 def test_pages__fit_and_load_quietly(
     browser: Browser, pages: dict[str, Parsed], base_url: str, width: int, scheme: Any
 ) -> None:
+    assert pages.keys() >= set(KINDS)
     problems: list[str] = []
     with browser.new_context(
         viewport={"width": width, "height": 900}, color_scheme=scheme
@@ -181,11 +192,14 @@ def test_pages__fit_and_load_quietly(
         for name in sorted(pages):
             n_before = len(problems)
             tab.goto(f"{base_url}{name}.html", wait_until="load")
-            too_wide = tab.evaluate("document.documentElement.scrollWidth - innerWidth")
+            too_wide = tab.evaluate(TOO_WIDE)
             if too_wide > 0:
                 problems.append(f"is {too_wide} px wider than the window")
             if tab.evaluate("document.documentElement.dataset.theme") != scheme:
                 problems.append(f"is not {scheme}")
+            if name in KINDS:
+                faint = tab.evaluate(CONTRAST)
+                problems += [f"{words!r} has a contrast of {ratio}" for words, ratio in faint[:5]]
             problems[n_before:] = [f"{name}: {said}" for said in problems[n_before:]]
     assert problems == []
 
