@@ -134,13 +134,15 @@ OpenTab = Callable[..., Tab]
 
 
 @pytest.fixture(scope="session")
-def results_folder(survey_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Compute a small cohort, whose folder is a view."""
-    folder = tmp_path_factory.mktemp("results") / "metrics"
-    manifest = folder.parent / "manifest.json"
-    cache = EcephysProjectCache.from_demo(manifest, size="tiny", folder=survey_folder)
-    ids = cache.get_session_table().index[:2]
-    cache.cohort(session_ids=ids).metrics(stimulus="flashes", results=folder)
+def results_folder(survey_folder: Path) -> Path:
+    """Compute a small cohort, whose folder is a view; workers read the same."""
+    folder = survey_folder.parent / "results" / "metrics"
+    with FileLock(survey_folder / ".results.lock"):
+        if not folder.exists():
+            manifest = folder.parent / "manifest.json"
+            cache = EcephysProjectCache.from_demo(manifest, size="tiny", folder=survey_folder)
+            ids = cache.get_session_table().index[:2]
+            cache.cohort(session_ids=ids).metrics(stimulus="flashes", results=folder)
     return folder
 
 

@@ -169,7 +169,7 @@ class Survey:
 
         Notes
         -----
-        Computed from the file of the session with the published definitions, and kept in memory:
+        Computed from the file of the session with the published definitions, and kept beside it:
         ``session.analyze(definition="published")`` gives the same, except for the random numbers
         of p_value_rf. It takes two seconds for a small session, minutes for a full one.
 
@@ -184,7 +184,12 @@ class Survey:
         plan = self.read_plan(session_id)
         number = plan.facts.id
         if number not in self._metrics:
-            self._metrics[number] = _make_analysis_metrics(plan, self.session_file(number))
+
+            def write(path: Path) -> None:
+                _make_analysis_metrics(plan, self.session_file(number)).to_parquet(path)
+
+            path = self._provide(f"session_{number}_metrics_{_digest_definitions()}.parquet", write)
+            self._metrics[number] = pd.read_parquet(path)
         return self._metrics[number].copy()
 
     def list_analysed_units(self, session_id: int) -> list[int]:
@@ -408,7 +413,7 @@ class Survey:
         def write(path: Path) -> None:
             pd.concat([self.read_analysis_metrics(n) for n in session_ids]).to_csv(path)
 
-        return self._provide(f"{name}_analysis_metrics.csv", write)
+        return self._provide(f"{name}_metrics_{_digest_definitions()}.csv", write)
 
     # ---- cached files
 
@@ -484,6 +489,16 @@ def _make_analysis_metrics(plan: SessionPlan, session_file: Path) -> pd.DataFram
     table = table.loc[[*units, *units[:2]]].set_axis(_list_analysed_units(plan))
     kept = [name for name in table.columns.astype(str) if name.endswith(METRICS_OF)]
     return table[kept].rename_axis("ecephys_unit_id").sort_index(axis="columns")
+
+
+@cache
+def _digest_definitions() -> str:
+    """Compute a digest of the code of the metrics: those that other code computed are left."""
+    digest = hashlib.sha256()
+    for folder in ("analysis", "spikes"):
+        for source in sorted(Path(__file__).parents[1].joinpath(folder).glob("*.py")):
+            digest.update(source.read_bytes())
+    return digest.hexdigest()[:8]
 
 
 @cache
