@@ -39,16 +39,28 @@ def to_ids(given: Any, name: str) -> npt.NDArray[Any]:  # noqa: ANN401 - ids of 
     if ids.ndim != 1 or ids.dtype.kind == "b":
         what = "truth values" if ids.dtype.kind == "b" else f"an array of shape {ids.shape}"
         raise InvalidArgumentError(f"{name} takes ids, not {what}: table.index[mask] has the ids")
-    if ids.dtype.kind == "f":
-        is_whole = np.isfinite(ids) & (ids == np.floor(ids))
-        if not is_whole.all():
-            raise InvalidArgumentError(
-                f"{name} takes whole numbers, but {ids[~is_whole][0]} is among the {ids.size}; "
-                "pd.factorize(values)[0] numbers values that are none"
-            )
     if ids.dtype.kind in "uf" or pd.api.types.infer_dtype(ids) == "integer":
+        fits = fits_int64(ids)
+        if not fits.all():
+            wrong = ids[~fits][0]
+            raise InvalidArgumentError(
+                f"{name} takes whole numbers{' below 2**63' if abs(wrong) >= 2**63 else ''}, but "
+                f"{wrong} is among the {ids.size}; pd.factorize(values)[0] numbers values that are "
+                "none"
+            )
         ids = ids.astype(np.int64)
     return ids
+
+
+def fits_int64(values: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    """Return which numbers are whole and within int64, so that a cast does not change them."""
+    fits = np.ones(values.shape, dtype=np.bool_)
+    if values.dtype.kind == "f":
+        # comparisons are false for NaN; 2.0**63 is the first float that is too large
+        fits &= (values == np.floor(values)) & (values >= -(2.0**63)) & (values < 2.0**63)
+    elif values.dtype.kind in "uO":
+        fits &= np.array([-(2**63) <= int(value) < 2**63 for value in values], dtype=np.bool_)
+    return fits
 
 
 def to_id(given: Any, name: str) -> Any:  # noqa: ANN401

@@ -42,6 +42,7 @@ from spikehouse.schema import (
     list_data_notes,
     require_columns,
 )
+from spikehouse.schema.cache_tables import UNIT_RENAMES
 from spikehouse.schema.data_notes import explaining_missing_lfp
 from spikehouse.session_source import SessionSource
 from spikehouse.spikes import (
@@ -241,7 +242,8 @@ class EcephysSession:
         presentations
             One row per presentation: start_time and stop_time (or duration) [s], stimulus_name
             (default "stimulus"), and the parameters: any other columns of numbers, texts or truth
-            values. Ids are the index or a column ``stimulus_presentation_id``.
+            values. Ids are the index or a column ``stimulus_presentation_id``. Like the other
+            tables, a DataFrame, a dictionary of columns or the path of a CSV file.
         channels, probes
             Places of the units, which then have a ``peak_channel_id``; columns as in
             ``schema.CHANNELS`` and ``schema.PROBES``, all optional.
@@ -263,7 +265,8 @@ class EcephysSession:
         Warns
         -----
         UserWarning
-            If spike times were not in order (they are sorted), or do not look like seconds.
+            If spike times were not in order (they are sorted) or do not look like seconds, or if
+            most presentations are before or after all spikes.
 
         Examples
         --------
@@ -512,7 +515,13 @@ class EcephysSession:
         950100393                        LP         2.94  1.62
         """
         units = _or_empty(self.api.get_units(), _no_rows("peak_channel_id"))
-        return join_units(units, self.channels, self.probes)
+        # the survey's columns have names that another table may use for something else
+        renames = UNIT_RENAMES if self._is_survey else {}
+        return join_units(units, self.channels, self.probes, renames=renames)
+
+    @property
+    def _is_survey(self) -> bool:
+        return getattr(self.api, "has_survey_stimuli", True)
 
     @cached_property
     def units_with_metrics(self) -> pd.DataFrame:
@@ -885,8 +894,7 @@ class EcephysSession:
             self.api.get_stimulus_presentations(),
             _no_rows("start_time", "stop_time", "stimulus_name"),
         )
-        standardize = getattr(self.api, "has_survey_stimuli", True)
-        return build_presentations(table, self.invalid_times, standardize=standardize)
+        return build_presentations(table, self.invalid_times, standardize=self._is_survey)
 
     @cached_property
     def stimulus_presentations(self) -> pd.DataFrame:

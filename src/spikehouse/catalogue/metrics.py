@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
@@ -76,7 +77,13 @@ _JOINED_RENAMES = {
 _POSITION = ("probe_vertical_position", "probe_horizontal_position")
 
 
-def join_units(units: pd.DataFrame, channels: pd.DataFrame, probes: pd.DataFrame) -> pd.DataFrame:
+def join_units(
+    units: pd.DataFrame,
+    channels: pd.DataFrame,
+    probes: pd.DataFrame,
+    *,
+    renames: Mapping[str, str] = UNIT_RENAMES,
+) -> pd.DataFrame:
     """Join units with their peak channels and probes, sorted by probe, then from the tip up."""
     # Columns of schema.UNITS first, then others. Units whose channel is not in ``channels`` are
     # left out; those without a peak_channel_id, as in data of other sources, are kept.
@@ -101,7 +108,7 @@ def join_units(units: pd.DataFrame, channels: pd.DataFrame, probes: pd.DataFrame
         right_index=True,
         suffixes=("", "_channel"),
     ).merge(probes, how=how, left_on="probe_id", right_index=True, suffixes=("", "_probe"))
-    joined = joined.rename(columns=UNIT_RENAMES)
+    joined = joined.rename(columns=renames)
     joined.index.name = "unit_id"
     known = [name for name in UNITS.column_names if name in joined]
     others = [name for name in joined if name not in known]

@@ -15,6 +15,7 @@ import pandas as pd
 from h5py import h5t
 
 from spikehouse.errors import InvalidFileError
+from spikehouse.labelled import fits_int64
 from spikehouse.nwb._check_size import LARGEST_STRING, reading, to_text, where
 
 NUMBER_COLUMNS = frozenset(
@@ -82,7 +83,7 @@ def is_plain(dataset: h5py.Dataset) -> bool:
 def check_ends(
     ends: h5py.Dataset, values: npt.NDArray[Any], length: int, *, n_runs: int | None = None
 ) -> npt.NDArray[np.int64]:
-    """Check that the end indices of ragged rows increase and are at most ``length``."""
+    """Check that the end indices of ragged rows increase to ``length``, the number of values."""
     # Returns the ends with a zero in front: row i is bounds[i]:bounds[i + 1].
     if values.ndim != 1 or values.dtype.kind not in "iu":
         raise InvalidFileError(
@@ -105,6 +106,11 @@ def check_ends(
             f"{where(ends)} decreases: row {row} would end at {bounds[row + 1]}, before it "
             f"begins at {bounds[row]}"
         )
+    if bounds[-1] < length:
+        raise InvalidFileError(
+            f"{where(ends)} ends at {bounds[-1]}, but there are {length} values: the last "
+            f"{length - bounds[-1]} belong to no row"
+        )
     return bounds
 
 
@@ -115,6 +121,9 @@ def check_whole(node: h5py.HLObject, values: npt.NDArray[Any]) -> npt.NDArray[np
             f"{where(node)}: ids should be whole numbers in one dimension, but are "
             f"{values.dtype} in the shape {values.shape}"
         )
+    fits = fits_int64(values)
+    if not fits.all():
+        raise InvalidFileError(f"{where(node)}: the id {values[~fits][0]} is not below 2**63")
     return values.astype(np.int64)
 
 

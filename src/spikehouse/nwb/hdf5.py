@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import math
 import os
+import warnings
 import weakref
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from spikehouse.errors import InvalidArgumentError, InvalidFileError
+from spikehouse.labelled import fits_int64
 from spikehouse.nwb import _remote
 from spikehouse.nwb._byte_readers import close_file, find_reader, open_file
 from spikehouse.nwb._check_size import (
@@ -25,6 +27,7 @@ from spikehouse.nwb._check_size import (
     reading,
     to_text,
     user_block,
+    where,
 )
 from spikehouse.nwb._safe_open import describe_members, find_dataset, find_group, list_names, member
 from spikehouse.nwb._validate_columns import (
@@ -34,6 +37,8 @@ from spikehouse.nwb._validate_columns import (
     check_numbers,
     check_table,
     check_unique,
+    check_whole,
+    describe_type,
     is_plain,
     kind_of,
     read_names,
@@ -45,6 +50,13 @@ from spikehouse.transfer.remote_bytes import RemoteBytes
 
 NwbPath: TypeAlias = str | os.PathLike[str] | RemoteBytes | IO[Any] | h5py.File
 """A path, an address, an open remote file, an open file with a path, or an h5py.File."""
+
+# columns that NWB names and no table here has
+_KNOWN_OTHERS = {
+    "electrodes", "electrode_group", "obs_intervals", "waveform_sd", "waveforms",  # of units
+    "group",  # of electrodes
+    "tags", "timeseries",  # of intervals
+}  # fmt: skip
 
 
 class Hdf5File:
@@ -150,8 +162,8 @@ class Hdf5File:
         found = find_group(self.root, path)
         if found is None:
             raise InvalidFileError(
-                f"{self.path} has no group /{path}, so it is not an NWB session file of the Allen "
-                f"Brain Observatory; it holds {describe_members(self.root)}"
+                f"{self.path} has no group /{path}, which a session file of the Allen Brain "
+                f"Observatory has; it holds {describe_members(self.root)}"
             )
         return found
 
@@ -242,26 +254,32 @@ class Hdf5File:
         """Read the columns of any DynamicTable that hold one number, text or truth value a row."""
         # MATLAB writes a column as a matrix of one column or one row
         members = set(list_names(group))
-        names = [
-            name for name in column_names(group)
-            if name not in {"id", *skip} and f"{name}_index" not in members
-        ]  # fmt: skip
+        names = [name for name in column_names(group) if name not in {"id", *skip}]
         self.prefetch_tables([(group, ["id", *names])])
-        ids = flatten(self._read_numbers(member(group, "id")))
-        if ids.dtype.kind == "f" and (ids == np.floor(ids)).all():
-            ids = ids.astype(np.int64)
-        frame = {}
+        found = flatten_whole(self._read_numbers(member(group, "id")))
+        ids = (check_whole if keep_repeated_ids else check_unique)(group, found)
+        frame, left_out = {}, []
         for name in names:
             dataset = find_dataset(group, name)
             kind = "neither" if dataset is None else kind_of(dataset)
-            if dataset is None or kind == "neither" or dataset.size != len(ids):
-                continue
-            if max(dataset.shape, default=0) != len(ids):
+            is_ragged = f"{name}_index" in members
+            is_column = dataset is not None and len(ids) == dataset.size == max(
+                dataset.shape, default=0
+            )  # fmt: skip
+            if dataset is None or is_ragged or kind == "neither" or not is_column:
+                if dataset is not None and name not in _KNOWN_OTHERS:
+                    why = "ragged" if is_ragged else f"{describe_type(dataset)}, {dataset.shape}"
+                    left_out.append(f"{name} ({why})")
                 continue
             values = self._read_numbers(dataset) if kind == "numbers" else self._read_texts(dataset)
             frame[name] = flatten(values)
-        unique = ids if keep_repeated_ids else check_unique(group, ids)
-        return pd.DataFrame(frame, index=pd.Index(unique, name="id"))
+        if left_out:
+            warnings.warn(
+                f"{where(group)} has {len(ids)} rows; columns without one number, text or truth "
+                f"value in each are left out: {', '.join(left_out)}",
+                stacklevel=4,
+            )
+        return pd.DataFrame(frame, index=pd.Index(ids, name="id"))
 
     def _read_texts(self, dataset: h5py.Dataset) -> npt.NDArray[np.object_]:
         with reading(dataset):
@@ -276,6 +294,12 @@ class Hdf5File:
 def flatten(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Return a matrix of one column or one row as one dimension; return others unchanged."""
     return values.reshape(-1) if values.ndim == 2 and 1 in values.shape else values
+
+
+def flatten_whole(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Flatten whole numbers of any writer: MATLAB's are floats. Return others unchanged."""
+    flat = flatten(values)
+    return flat.astype(np.int64) if flat.dtype.kind == "f" and fits_int64(flat).all() else flat
 
 
 def column_names(group: h5py.Group) -> list[str]:
@@ -300,8 +324,8 @@ class RowReader:
         self._dataset = dataset
         self._dtype = dataset.dtype
         self._is_row = is_flat and dataset.ndim == 2 and len(dataset) == 1
-        self._row_shape = () if is_flat and 1 in dataset.shape[:2] else dataset.shape[1:]
-        self.row_bytes = self._dtype.itemsize * math.prod(self._row_shape)
+        self.row_shape = () if is_flat and 1 in dataset.shape[:2] else dataset.shape[1:]
+        self.row_bytes = self._dtype.itemsize * math.prod(self.row_shape)
         self._offset: int | None = dataset.id.get_offset() if is_plain(dataset) else None
 
     def prefetch(self, spans: Iterable[tuple[int, int]]) -> None:
@@ -316,8 +340,8 @@ class RowReader:
             if self._offset is None:
                 at: Any = (0, slice(start, stop)) if self._is_row else slice(start, stop)
                 values = np.asarray(self._dataset[at])
-                return _native(values.reshape(len(values), *self._row_shape))
-            values = np.empty((stop - start, *self._row_shape), dtype=self._dtype)
+                return _native(values.reshape(len(values), *self.row_shape))
+            values = np.empty((stop - start, *self.row_shape), dtype=self._dtype)
             if values.size:
                 first, into = self._offset + start * self.row_bytes, memoryview(values.data)
                 n_read = self._file.reader.read_into(first, into.cast("B"))

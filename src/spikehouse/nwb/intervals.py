@@ -20,6 +20,7 @@ PRESENTATIONS_SUFFIX = "_presentations"
 OPTOTAGGING = "processing/optotagging"
 # the name in the released files, and the one newer files use
 _OPTOGENETIC_TABLES = ("optogenetic_stimulation", "optogenetic_stimuluation")
+_LARGEST_EXACT = 2**53
 _BOOKKEEPING = ("tags", "timeseries", "tags_index", "timeseries_index")
 
 
@@ -63,10 +64,13 @@ def stack(pieces: list[Any], lengths: list[int]) -> Any:  # noqa: ANN401 - array
     is_text = [isinstance(piece, pd.Categorical) for piece in present]
     if all(is_text):
         return _stack_categories(pieces, lengths)
-    if len(present) == len(pieces) and not any(is_text):
+    # as floats, different ids would become equal
+    is_large = any(p.dtype.kind in "iu" and (p > _LARGEST_EXACT).any() for p in present)
+    is_one_type = len({piece.dtype for piece in present}) == 1
+    if len(present) == len(pieces) and (is_one_type or not (any(is_text) or is_large)):
         return np.concatenate(pieces)
     # neither text beside numbers nor a boolean beside NaN has a type of its own
-    is_mixed = any(is_text) or all(piece.dtype == np.bool_ for piece in present)
+    is_mixed = any(is_text) or is_large or all(piece.dtype == np.bool_ for piece in present)
     dtype = np.dtype(object if is_mixed else np.float64)
     return np.concatenate(
         [

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-import h5py
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -16,7 +15,7 @@ import pandas as pd
 from spikehouse.errors import InvalidFileError, NotFoundError, describe_choices, describe_value
 from spikehouse.nwb._safe_open import member
 from spikehouse.nwb._validate_columns import check_ends, check_numbers, check_unique
-from spikehouse.nwb.hdf5 import Hdf5File, RowReader, column_names, flatten, read_whole
+from spikehouse.nwb.hdf5 import Hdf5File, RowReader, column_names, flatten_whole, read_whole
 
 UNITS = "units"
 RAGGED = ("spike_times", "spike_amplitudes", "waveform_mean")
@@ -28,13 +27,6 @@ def read_units(file: Hdf5File) -> pd.DataFrame:
     file.prefetch_members(group)
     names = [name for name in column_names(group) if name not in RAGGED]
     return file.read_frame(group, columns=names)
-
-
-def _read_column(dataset: h5py.Dataset) -> npt.NDArray[Any]:
-    """Read whole numbers of any writer: MATLAB's may be a matrix of one column, of floats."""
-    values = flatten(read_whole(dataset))
-    is_whole = values.dtype.kind == "f" and (values == np.floor(values)).all()
-    return values.astype(np.int64) if is_whole else values
 
 
 class RaggedColumn(Mapping[int, npt.NDArray[Any]]):
@@ -52,11 +44,14 @@ class RaggedColumn(Mapping[int, npt.NDArray[Any]]):
         check_numbers(values)
         self._is_survey = is_survey
         self._rows = RowReader(file, values, is_flat=not is_survey)
-        rows = read_whole if is_survey else _read_column
-        units = check_unique(ids, rows(ids))
+        found = [read_whole(dataset) for dataset in (ids, ends)]
+        length = len(values)
+        if not is_survey:
+            found = [flatten_whole(column) for column in found]
+            length = max(values.shape) if 1 in values.shape[:2] else length
+        units = check_unique(ids, found[0])
         self._row_of = {unit: row for row, unit in enumerate(units.tolist())}
-        length = len(values) if is_survey else values.size
-        self._bounds = check_ends(ends, rows(ends), length, n_runs=len(units))
+        self._bounds = check_ends(ends, found[1], length, n_runs=len(units))
 
     def __reduce__(self) -> tuple[Any, tuple[Any, ...]]:
         return partial(RaggedColumn, is_survey=self._is_survey), (self._file, self._name)
@@ -120,6 +115,11 @@ class SpikeTimes(RaggedColumn):
 
     def __init__(self, file: Hdf5File, *, is_survey: bool = True) -> None:
         super().__init__(file, "spike_times", is_survey=is_survey)
+        if not is_survey and self._rows.row_shape:
+            raise InvalidFileError(
+                f"{file.path}: /{UNITS}/spike_times has {self._rows.row_shape[0]} columns, where "
+                "one time [s] for each spike was expected"
+            )
         self._warned = False
         self._warning = threading.Lock()
         # units found in order: checking takes as long as reading, so it is done once

@@ -144,7 +144,7 @@ def build_presentations(
     columns = {
         name: factorize(table[name])
         for name in table.columns
-        if name not in (*_DROPPED, "start_time", "stop_time")
+        if name not in ("start_time", "stop_time", *(_DROPPED if standardize else ()))
     }
     no_block = Parameter(np.full(len(table), -1, np.int32), np.empty(0, dtype=object))
     columns = {"stimulus_name": columns.pop("stimulus_name"), **columns}
@@ -162,6 +162,15 @@ def build_presentations(
         parameters=columns,
         detailed=DETAILED_PARAMETERS if standardize else frozenset(),
     )
+
+
+def number_blocks(table: pd.DataFrame) -> pd.DataFrame:
+    """Count the runs of presentations of one stimulus as blocks, unless blocks are given."""
+    if "stimulus_block" in table:
+        return table
+    names = table["stimulus_name"].astype(str)
+    block = (names != names.shift()).cumsum() - 1
+    return table.assign(stimulus_block=block.astype(np.float64))
 
 
 def _standardize(columns: dict[str, Parameter]) -> dict[str, Parameter]:

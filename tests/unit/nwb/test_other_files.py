@@ -276,3 +276,256 @@ def test_units__a_row_of_an_electrode_that_is_not_there(
         file["units/electrodes"][0] = 99
     with pytest.raises(InvalidFileError, match="names row 99 of the electrodes, and there are 8"):
         EcephysSession.from_nwb_path(path).units  # noqa: B018
+
+
+def write_table(path: Path, place: str, rows: dict[str, object], **attributes: object) -> None:
+    """Write a table as others do, and as pynwb would not."""
+    with h5py.File(path, "a") as file:
+        group = file.require_group(place)
+        columns = [n for n in rows if n != "id" and n.removesuffix("_index") not in {*rows} - {n}]
+        known = group.attrs.get("colnames", np.array([], object))
+        group.attrs["colnames"] = np.array([*known, *columns], object)
+        for name, values in rows.items():
+            group.pop(name, None)
+            found = group.create_dataset(name, data=values)
+            found.attrs.update(attributes)
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Callable[..., EcephysSession]:
+    """Return a function that writes tables, besides two units, and opens the file."""
+
+    def write_tables(
+        units: dict[str, object] | None = None,
+        electrodes: dict[str, object] | None = None,
+        rate: float = 1.0,
+        **intervals: dict[str, object],
+    ) -> EcephysSession:
+        path = tmp_path / "lab.nwb"
+        with h5py.File(path, "w") as file:
+            file["identifier"] = "lab"
+        base = {"id": [0, 1], "spike_times": [0.1, 0.2, 1.0, 0.15, 0.5],
+                "spike_times_index": [3, 5]}  # fmt: skip
+        write_table(path, "units", base | (units or {}), sampling_rate=rate)
+        if electrodes is not None:
+            n_rows = len(next(iter(electrodes.values())))
+            table = {"id": np.arange(n_rows), "group_name": ["left"] * n_rows} | electrodes
+            write_table(path, "general/extracellular_ephys/electrodes", table)
+        for name, rows in intervals.items():
+            table = {"id": np.arange(len(rows["start_time"])), **rows}
+            write_table(path, f"intervals/{name}", table)
+        return EcephysSession.from_nwb_path(path)
+
+    return write_tables
+
+
+TRIALS = {"start_time": [0.0, 0.5, 0.2], "stop_time": [0.4, 0.9, 0.6]}
+
+
+def test_units__electrodes_with_repeated_ids(write: Callable[..., EcephysSession]) -> None:
+    session = write(
+        {"peak_channel_id": [7, 5]}, {"id": [5, 5, 7, 2], "location": ["V1", "V1", "CA1", "LP"]}
+    )
+    with pytest.warns(UserWarning, match=r"of 1 of 2 units \(such as 5\) is not .* or that of sev"):
+        units = session.units
+    assert session.channels["electrode_id"].tolist() == [5, 5, 7, 2]
+    # a row, which is the id of the channel where ids repeat
+    assert units["peak_channel_id"].dropna().to_dict() == {0: 2}
+    assert units["ecephys_structure_acronym"].dropna().to_dict() == {0: "CA1"}
+
+
+@pytest.mark.parametrize("n_samples", [2, 5])
+def test_mean_waveforms__of_all_electrodes_where_units_have_fewer(
+    write: Callable[..., EcephysSession], n_samples: int
+) -> None:
+    means = np.zeros((2, n_samples, 6))
+    means[0, 1, 2], means[0, 1, 0], means[1, 1, 5] = 3.0, 9.0, -7.0
+    session = write(
+        {"electrodes": [1, 2, 4, 5], "electrodes_index": [2, 4], "waveform_mean": means},
+        {"rel_x": np.arange(6.0)},
+        rate=1000.0,
+    )
+    # the largest of its own electrodes
+    assert session.units["peak_channel_id"].to_dict() == {0: 2, 1: 5}
+    assert session.mean_waveforms[0].values.tolist() == means[0].T.tolist()
+
+
+def test_mean_waveforms__on_as_many_electrodes_as_samples(
+    write: Callable[..., EcephysSession],
+) -> None:
+    means = np.zeros((2, 3, 3))
+    means[0, :2, 2], means[1, :2, 0] = [1.0, 2.0], [1.0, 2.0]
+    session = write(
+        {"electrodes": [0, 1, 2, 3, 4], "electrodes_index": [3, 5], "waveform_mean": means},
+        {"rel_x": np.arange(5.0)},
+        rate=1000.0,
+    )
+    # (sample, electrode), filled up to the unit with most
+    assert session.units["peak_channel_id"].to_dict() == {0: 2, 1: 3}
+    assert session.mean_waveforms[0].sel(channel_id=2).values.tolist() == [1.0, 2.0, 0.0]
+    assert session.mean_waveforms[1].sel(channel_id=3).values.tolist() == [1.0, 2.0, 0.0]
+
+
+def test_mean_waveforms__of_electrodes_that_nobody_names(
+    write: Callable[..., EcephysSession],
+) -> None:
+    session = write(
+        {"electrodes": [1, 2], "electrodes_index": [1, 2], "waveform_mean": np.ones((2, 4, 3))},
+        {"rel_x": np.arange(6.0)},
+        rate=1000.0,
+    )
+    with pytest.warns(UserWarning, match=r"\(2, 4, 3\), but units name 1 to 1 of the 6 electrodes"):
+        assert session.units["peak_channel_id"].to_dict() == {0: 1, 1: 2}
+
+
+@pytest.mark.parametrize(
+    ("units", "message"),
+    [
+        ({"id": np.array([2**63 + 5, 3], np.uint64)}, f"/units: the id {2**63 + 5} is not below 2"),
+        (
+            {"id": [1e20, 3.0]},
+            "/units: ids should be whole numbers in one dimension, but are float",
+        ),
+        ({"spike_times_index": [2, 4]}, "spike_times_index ends at 4, but there are 5 values: the"),
+        ({"electrodes": [0, 0, 0], "electrodes_index": [1, 2]}, "electrodes_index ends at 2, but"),
+        ({"electrodes": [0.5, 0.0]}, "/units/electrodes: ids should be whole numbers"),
+        ({"spike_times": np.ones((5, 2))}, "/units/spike_times has 2 columns, where one time"),
+    ],
+)
+def test_units__what_would_be_read_as_something_else_is_refused(
+    write: Callable[..., EcephysSession], units: dict[str, object], message: str
+) -> None:
+    session = write(units, {"rel_x": [1.0]})
+    with pytest.raises(InvalidFileError, match=message):
+        dict(session.spike_times)
+
+
+def test_presentations__that_stop_before_they_start_are_left_out(
+    write: Callable[..., EcephysSession],
+) -> None:
+    session = write(trials=TRIALS | {"stop_time": [-1.0, 0.9, 0.6], "id": [10, 11, 12]})
+    with pytest.warns(UserWarning, match="1 of 3 intervals .* or stop before they start, and are"):
+        shown = session.stimulus_presentations
+    # the ids of one table are kept
+    assert shown.index.tolist() == [12, 11]
+
+
+def test_presentations__of_a_table_with_two_names_are_counted_once(
+    write: Callable[..., EcephysSession],
+) -> None:
+    path = write(trials=TRIALS).api.file.path
+    with h5py.File(path, "a") as file:
+        file["intervals/again"] = file["intervals/trials"]
+    session = EcephysSession.from_nwb_path(path)
+    assert session.stimulus_presentations["stimulus_name"].tolist() == ["again"] * 3
+
+
+def test_presentations__invalid_intervals_without_an_end(
+    write: Callable[..., EcephysSession],
+) -> None:
+    invalid = {"start_time": [0.45, 0.3], "stop_time": [np.nan, 0.1]}
+    session = write(trials=TRIALS, invalid_times=invalid)
+    with pytest.warns(UserWarning, match="2 of 2 invalid intervals have no start, no stop or stop"):
+        found = session.invalid_times
+    assert found[["start_time", "stop_time"]].values.tolist() == [[0.45, np.inf], [0.1, 0.3]]
+    assert session.stimulus_names == ["invalid_presentation"]
+
+
+def test_presentations__columns_with_the_names_of_computed_ones(
+    write: Callable[..., EcephysSession],
+) -> None:
+    session = write(
+        trials=TRIALS
+        | {"condition_id": [1, 1, 2], "stimulus_condition_id": [4, 5, 6], "duration": [5, 6, 7]}
+        | {
+            "stimulus_index": [8, 9, 10],
+            "stimulus_block": [3, 4, 3],
+            "stimulus_name": [2, 1, np.nan],
+        }
+    )
+    shown = session.stimulus_presentations.loc[[0, 1, 2]]
+    assert shown["stimulus_name"].tolist() == ["2", "1", "trials"]
+    assert shown["stimulus_block"].tolist() == [3, 4, 3]
+    assert shown["stimulus_index"].tolist() == [8, 9, 10]
+    assert shown["condition_id"].tolist() == [1, 1, 2]
+    assert shown["stimulus_condition_id_in_file"].tolist() == [4, 5, 6]
+    assert shown["duration_in_file"].tolist() == [5, 6, 7]
+    assert shown["duration"].tolist() == pytest.approx([0.4] * 3)
+
+
+def test_presentations__large_numbers_of_two_tables_stay_apart(
+    write: Callable[..., EcephysSession],
+) -> None:
+    session = write(a=TRIALS | {"image": [2**53 + 1, 2**53, 3]}, b=TRIALS)
+    shown = session.stimulus_presentations
+    assert shown.index.tolist() == list(range(6))
+    assert set(shown["image"]) == {2**53 + 1, 2**53, 3, "null"}
+    assert shown["stimulus_condition_id"].nunique() == 4
+
+
+def test_columns__that_are_left_out_are_named_once(write: Callable[..., EcephysSession]) -> None:
+    session = write(
+        {"shape": np.ones((2, 2)), "laps": [1, 2, 3], "laps_index": [1, 3], "few": [1]},
+        trials=TRIALS,
+    )
+    told = r"/units has 2 rows; .* left out: shape .*\(2, 2\)\), laps \(ragged\), few .*\(1,\)\)"
+    with pytest.warns(UserWarning, match=told) as caught:
+        assert session.mean_waveforms == {}
+    assert len(caught) == 1
+    assert not {"shape", "laps", "few"} & set(session.units)
+
+
+def test_units__keep_the_names_of_their_columns(write: Callable[..., EcephysSession]) -> None:
+    session = write({"duration": [1.0, 2.0], "PT_ratio": [3.0, 4.0], "unit_id": [8, 9]})
+    shown = session.units[["duration", "PT_ratio", "unit_id_in_file"]]
+    assert shown.values.tolist() == [[1, 3, 8], [2, 4, 9]]
+
+
+def test_channels__numbers_of_the_file(write: Callable[..., EcephysSession]) -> None:
+    place = {"group_name": ["a", "a", "b"], "probe_channel_number": [30, 31, 30]}
+    units = {"electrodes": [1, 2], "electrodes_index": [1, 2], "waveform_mean": np.ones((2, 3))}
+    session = write(units, place | {"probe_id": [8, 8, 9]}, rate=1000.0)
+    assert session.channels["probe_id"].tolist() == [8, 8, 9]
+    assert session.channels["probe_channel_number"].tolist() == [30, 31, 30]
+    assert session.probes["description"].to_dict() == {8: "a", 9: "b"}
+    assert session.mean_waveforms[0].sel(channel_id=1).values.tolist() == [1.0, 1.0, 1.0]
+    # numbers that do not tell probes or channels apart
+    session = write(electrodes=place | {"probe_id": [8, 8, 8], "probe_channel_number": [1, 1, 1]})
+    assert session.channels["probe_id"].tolist() == [0, 0, 1]
+    assert session.channels["probe_channel_number"].tolist() == [0, 1, 0]
+    assert session.channels["probe_id_in_file"].tolist() == [8, 8, 8]
+    assert session.channels["probe_channel_number_in_file"].tolist() == [1, 1, 1]
+
+
+def test_units__that_say_something_else_than_their_electrode(
+    write: Callable[..., EcephysSession],
+) -> None:
+    session = write(
+        {
+            "electrodes": [0, 0], "electrodes_index": [1, 2],
+            "location": ["unknown", "unknown"], "brain_area": ["LP", "unknown"],
+        },
+        {"location": ["V1"]},
+    )  # fmt: skip
+    with pytest.warns(
+        UserWarning, match=r"1 of 2 units .* \(unit 0 in 'LP', its electrode in 'V1'"
+    ):
+        units = session.units
+    assert units["ecephys_structure_acronym"].to_dict() == {0: "LP", 1: "V1"}
+
+
+METRICS = {"peak_channel_id": [5, 6], "amplitude_cutoff": [0.5, 0.01], "presence_ratio": [0.0, 1.0],
+           "isi_violations": [9.0, 0.1]}  # fmt: skip
+
+
+@pytest.mark.parametrize(("units", "has_ids"), [(METRICS, False), ({}, True)])
+def test_from_nwb_path__a_file_with_a_part_of_what_the_survey_has_is_another(
+    write: Callable[..., EcephysSession], units: dict[str, object], has_ids: bool
+) -> None:
+    path = write(units, {"id": [5, 6]}).api.file.path
+    if has_ids:
+        with h5py.File(path, "a") as file:
+            file.create_group("general/extracellular_ephys/left").attrs["probe_id"] = 3
+    session = EcephysSession.from_nwb_path(path)
+    assert session.units.index.tolist() == [0, 1]
+    assert not session.api.has_survey_stimuli

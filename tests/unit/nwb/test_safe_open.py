@@ -369,13 +369,13 @@ def some_dataset(tmp_path_factory: pytest.TempPathFactory) -> Iterator[h5py.Data
         yield file["units/spike_times_index"]
 
 
-@given(st.lists(st.integers(-2, 8), max_size=6), st.integers(0, 8))
+@given(st.lists(st.integers(-2, 8), max_size=6).map(sorted), st.integers(0, 8) | st.none())
 def test_check_ends__accepts_what_cuts_the_rows(
-    some_dataset: h5py.Dataset, ends: list[int], length: int
+    some_dataset: h5py.Dataset, ends: list[int], length: int | None
 ) -> None:
-    is_sound = all(a <= b for a, b in zip([0, *ends], ends, strict=False)) and all(
-        end <= length for end in ends
-    )
+    last = max([0, *ends])
+    length = last if length is None else length
+    is_sound = min([0, *ends]) == 0 and last == length
     values = np.array(ends, dtype=np.int64)
     if is_sound:
         assert check_ends(some_dataset, values, length).tolist() == [0, *ends]
@@ -396,6 +396,8 @@ def test_check_ends__messages(some_dataset: h5py.Dataset) -> None:
         check([-1], "i8")
     with pytest.raises(InvalidFileError, match="should be whole numbers in one dimension, but is"):
         check([1.0], "f8")
+    with pytest.raises(InvalidFileError, match="ends at 3, but there are 10 values: the last 7 be"):
+        check([1, 3], "u1")
     with pytest.raises(InvalidFileError, match="has 2 end indices, for 3 ids"):
         check([1, 2], "u1", 3)
 

@@ -18,13 +18,12 @@ def timeline(session: EcephysSession) -> dict[str, Any]:
     epochs["stimulus_block"] = pd.to_numeric(epochs["stimulus_block"], errors="coerce")
     invalid = session.invalid_times
     invalid = invalid.assign(tags=[", ".join(map(str, tags)) for tags in invalid["tags"]])
-    times = pd.concat([epochs[["start_time", "stop_time"]], invalid[["start_time", "stop_time"]]])
-    return {
-        "epochs": epochs,
-        "invalid": invalid,
-        "start": times["start_time"].min(),
-        "stop": times["stop_time"].max(),
-    }
+    bounds = ["start_time", "stop_time"]
+    # an invalid interval without an end is infinite
+    times = pd.concat([epochs[bounds], invalid[bounds]]).replace([-np.inf, np.inf], np.nan)
+    start, stop = times["start_time"].min(), times["stop_time"].max()
+    invalid[bounds] = invalid[bounds].clip(start, stop)
+    return {"epochs": epochs, "invalid": invalid, "start": start, "stop": stop}
 
 
 def running(
