@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import datetime as dt
 import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NoReturn, TypeAlias
 
 import numpy as np
@@ -13,13 +14,14 @@ import numpy.typing as npt
 import pandas as pd
 
 from spikehouse.errors import InvalidArgumentError, NotFoundError, describe_value
-from spikehouse.labelled import to_ids
+from spikehouse.labelled import fits_int64, to_ids
 from spikehouse.schema import CHANNELS, INVALID_TIMES, OPTOGENETIC_EPOCHS, UNITS
 from spikehouse.schema.session_tables import ALWAYS_INVALID, NO_CHANNELS, NO_PROBES
+from spikehouse.stimuli.presentations import number_blocks
 
 Floats = npt.NDArray[np.float64]
 SpikeTimes: TypeAlias = Mapping[int, npt.ArrayLike] | Sequence[npt.ArrayLike]
-TableOrCsv: TypeAlias = pd.DataFrame | str | os.PathLike[str]
+TableOrCsv: TypeAlias = pd.DataFrame | Mapping[str, Any] | str | os.PathLike[str]
 
 # times beyond are hardly seconds
 LONGEST_RECORDING_S = 172_800
@@ -68,8 +70,11 @@ class ArraySource:
         self._presentations = _read_presentations(
             _read_table(presentations, "presentations", ids=("stimulus_presentation_id", "id"))
         )
+        _compare_clocks(self._presentations, self._spike_times)
         self._running_speed = _read_running(_read_table(running_speed, "running_speed"))
-        self._invalid_times = _read_invalid(_read_table(invalid_times, "invalid_times"))
+        self._invalid_times = _read_invalid(
+            _read_table(invalid_times, "invalid_times"), self._probes["description"]
+        )
         self._mean_waveforms = _read_waveforms(mean_waveforms, self)
 
     def test(self) -> None:
@@ -160,26 +165,48 @@ class ArraySource:
 # ---- tables
 
 
-def _read_table(given: object, name: str, *, ids: Sequence[str] = ()) -> pd.DataFrame | None:
-    """Return a table or the CSV file at a path, with its ids as index; None for None."""
+def _read_table(
+    given: Any,  # noqa: ANN401 - whatever was given
+    name: str,
+    *,
+    ids: Sequence[str] = (),
+) -> pd.DataFrame | None:
+    """Return a table, or that of a CSV file, with its ids as index; None for None."""
     if given is None:
         return None
     if isinstance(given, str | os.PathLike):
         try:
             table = pd.read_csv(given)
-        except (ValueError, UnicodeError) as error:
+        except (ValueError, UnicodeError, IsADirectoryError) as error:
             raise InvalidArgumentError(
                 f"{name}: {os.fspath(given)} is not a CSV file: {error}"
             ) from error
     elif isinstance(given, pd.DataFrame):
         table = given
+    elif isinstance(given, Mapping):
+        try:
+            table = pd.DataFrame(dict(given))
+        except (TypeError, ValueError) as error:
+            raise InvalidArgumentError(
+                f"{name}: these columns make no table: {error}; give one value for each row"
+            ) from error
+    elif callable(getattr(given, "as_dataframe", None)):
+        # of a pynapple IntervalSet
+        table = given.as_dataframe().rename(columns={"start": "start_time", "end": "stop_time"})
     else:
+        onsets = ""
+        if name == "presentations":
+            onsets = '. Of onsets alone: pd.DataFrame({"start_time": onsets, "duration": 0.2})'
         raise InvalidArgumentError(
-            f"{name} is {describe_value(given)}; give a table (DataFrame) or the path of a CSV file"
+            f"{name} is {describe_value(given)}; give a table (a DataFrame or a dictionary of "
+            f"columns) or the path of a CSV file{onsets}"
         )
     unnamed = [column for column in table.columns if not isinstance(column, str)]
     if unnamed:
         raise InvalidArgumentError(f"{name} has the column {unnamed[0]!r}; names must be text")
+    if not table.columns.is_unique:
+        twice = table.columns[table.columns.duplicated()][0]
+        raise InvalidArgumentError(f"{name} has several columns {twice!r}; keep one of them")
     column = next((column for column in ids if column in table), None)
     if column is not None:
         table = table.set_index(column)
@@ -216,16 +243,27 @@ def _require(table: pd.DataFrame, name: str, *columns: str) -> None:
 
 
 def _read_numbers(table: pd.DataFrame, column: str, name: str, *, finite: bool = False) -> Floats:
-    """Return a column as numbers, all of them finite if asked for."""
+    """Return a column as numbers: finite ones if asked for, whole ones where they are ids."""
+    given = table[column]
+    if given.dtype.kind in "mM":
+        total = "column" if given.dtype.kind == "m" else "(column - start of the recording)"
+        raise InvalidArgumentError(
+            f"{name}: {column} holds {given.dtype}, and times are seconds as numbers: "
+            f"{total}.dt.total_seconds()"
+        )
     try:
-        values = table[column].to_numpy(dtype=np.float64, na_value=np.nan)
+        values = given.to_numpy(dtype=np.float64, na_value=np.nan)
     except (TypeError, ValueError) as error:
         raise InvalidArgumentError(f"{name}: {column} should hold numbers ({error})") from error
-    wrong = ~np.isfinite(values)
-    if finite and wrong.any():
+    is_id = column.endswith("_id") or column == "probe_channel_number"
+    wrong = np.isfinite(values) & ~fits_int64(values) if is_id else np.zeros(len(values), bool)
+    if finite:
+        wrong |= ~np.isfinite(values)
+    if wrong.any():
         raise InvalidArgumentError(
             f"{name}: {column} is {values[wrong][0]} in {int(wrong.sum())} of {len(values)} rows, "
-            f"first in row {table.index[wrong][0]}; give a time [s] or leave these rows out"
+            f"first in row {table.index[wrong][0]}; give a {'whole number' if is_id else 'number'} "
+            "or leave these rows out"
         )
     return values
 
@@ -298,7 +336,7 @@ def _read_trains(given: object, units: pd.DataFrame | None) -> SortedTrains:
     if last > LONGEST_RECORDING_S:
         warnings.warn(
             f"spike times reach {last:g} s, {last / 86_400:.0f} days: they are taken as seconds; "
-            "divide sample numbers by the sampling rate",
+            "divide milliseconds by 1000, sample numbers by the sampling rate",
             stacklevel=4,  # the caller of from_arrays
         )
     return trains
@@ -307,6 +345,10 @@ def _read_trains(given: object, units: pd.DataFrame | None) -> SortedTrains:
 def _read_train(times: Any, unit_id: int) -> Floats:  # noqa: ANN401 - whatever was given
     # of a pynapple Ts
     found = times.times() if callable(getattr(times, "times", None)) else times
+    if np.ma.is_masked(found):
+        raise InvalidArgumentError(
+            f"spike times of unit {unit_id} have masked values; leave them out: times.compressed()"
+        )
     try:
         train = np.asarray(found)
         if train.dtype.kind not in "iuf" and train.size:
@@ -369,6 +411,16 @@ def _place_units(table: pd.DataFrame, channels: pd.DataFrame | None) -> pd.DataF
             f"units: unit {unknown.index[0]} has the peak channel {unknown.iloc[0]:g}, which "
             "channels has no row for"
         )
+    if "probe_id" in table:
+        probes = peaks.map(channels["probe_id"])
+        own = table["probe_id"].reindex(peaks.index)
+        differ = (probes != own).to_numpy()
+        if differ.any():
+            raise InvalidArgumentError(
+                f"units: unit {probes.index[differ][0]} is of probe {own[differ].iloc[0]}, but its "
+                f"peak channel is of probe {probes[differ].iloc[0]}; channels say it, so leave out "
+                "probe_id"
+            )
     return table
 
 
@@ -378,6 +430,7 @@ def _read_channels(table: pd.DataFrame | None) -> pd.DataFrame:
         return NO_CHANNELS.empty()
     if "probe_id" not in table:
         table = table.assign(probe_id=0)
+    _read_numbers(table, "probe_id", "channels", finite=True)
     if "probe_channel_number" not in table:
         table = table.assign(probe_channel_number=table.groupby("probe_id").cumcount())
     if "ecephys_structure_acronym" not in table:
@@ -387,7 +440,7 @@ def _read_channels(table: pd.DataFrame | None) -> pd.DataFrame:
             continue
         if column.name in table:
             _read_numbers(
-                table, column.name, "channels", finite=column.name.startswith("probe_channel")
+                table, column.name, "channels", finite=column.name == "probe_channel_number"
             )
         elif not column.optional:
             table = table.assign(**{column.name: np.nan})
@@ -469,7 +522,9 @@ def _read_presentations(table: pd.DataFrame | None) -> pd.DataFrame | None:
         return None
     name = "presentations"
     start, stop = _read_interval(table, name)
-    if "duration" in table and not np.allclose(table["duration"], stop - start, equal_nan=True):
+    if "duration" in table and not np.allclose(
+        _read_numbers(table, "duration", name), stop - start, equal_nan=True
+    ):
         raise InvalidArgumentError(
             "presentations: duration is not stop_time - start_time, which it means here; give this "
             "parameter another name"
@@ -489,16 +544,24 @@ def _read_presentations(table: pd.DataFrame | None) -> pd.DataFrame | None:
     table["stimulus_name"] = table["stimulus_name"].astype(str)
     for column in table.columns.difference(["start_time", "stop_time"], sort=False):
         _check_parameter(table[column])
-    return add_blocks(table.iloc[np.argsort(start, kind="stable")])
+    return number_blocks(table.iloc[np.argsort(start, kind="stable")])
 
 
-def add_blocks(table: pd.DataFrame) -> pd.DataFrame:
-    """Count the runs of presentations of one stimulus as blocks, unless blocks are given."""
-    if "stimulus_block" in table:
-        return table
-    names = table["stimulus_name"]
-    block = (names != names.shift()).cumsum() - 1
-    return table.assign(stimulus_block=block.astype(np.float64))
+def _compare_clocks(presentations: pd.DataFrame | None, trains: Mapping[int, Floats]) -> None:
+    """Warn if most presentations are before or after all spikes, as with another unit of time."""
+    ends = np.array([train[[0, -1]] for train in trains.values() if train.size])
+    if presentations is None or presentations.empty or not ends.size:
+        return
+    first, last = ends[:, 0].min(), ends[:, 1].max()
+    start = presentations["start_time"].to_numpy()
+    n_outside = int(((start > last) | (presentations["stop_time"].to_numpy() < first)).sum())
+    if n_outside > len(start) / 2:
+        warnings.warn(
+            f"{n_outside} of {len(start)} presentations are before the first spike ({first:g} s) "
+            f"or after the last ({last:g} s): they start at {start.min():g} to {start.max():g} s. "
+            "Give all times in seconds of one clock",
+            stacklevel=4,  # the caller of from_arrays
+        )
 
 
 def _check_parameter(column: pd.Series[Any]) -> None:
@@ -535,14 +598,40 @@ def _read_running(table: pd.DataFrame | None) -> pd.DataFrame | None:
     )
 
 
-def _read_invalid(table: pd.DataFrame | None) -> pd.DataFrame:
+def _read_invalid(table: pd.DataFrame | None, probes: pd.Series[str]) -> pd.DataFrame:
     """Return the invalid intervals; without tags they are invalid for all probes and stimuli."""
     if table is None:
         return INVALID_TIMES.empty()
     start, stop = _read_interval(table, "invalid_times")
-    tags: list[Any] = [list(ALWAYS_INVALID)] * len(table)
-    if "tags" in table:
-        # a CSV file has text
-        tags = [[t] if isinstance(t, str) else list(t) for t in table["tags"]]
+    given = table["tags"] if "tags" in table else [None] * len(table)
+    tags = [_read_tags(cell) for cell in given]
+    valid = {*ALWAYS_INVALID, *probes}
+    idle = [row for row, own in enumerate(tags) if valid.isdisjoint(own)]
+    if idle:
+        warnings.warn(
+            f"invalid_times: {len(idle)} of {len(tags)} rows concern nothing here (first row "
+            f"{idle[0]}, tags {tags[idle[0]]}): a tag is 'stimulus', 'all_probes' or the "
+            "description of a probe",
+            stacklevel=4,  # the caller of from_arrays
+        )
     found = pd.DataFrame({"start_time": start, "stop_time": stop, "tags": tags}, index=table.index)
     return found.rename_axis(index="id")
+
+
+def _read_tags(cell: Any) -> list[str]:  # noqa: ANN401 - of a table or a CSV file
+    """Return the tags of an interval, which a CSV file has as text; all of them if missing."""
+    if isinstance(cell, str) and cell.strip().startswith("["):
+        try:
+            cell = ast.literal_eval(cell.strip())
+        except (ValueError, SyntaxError) as error:
+            raise InvalidArgumentError(
+                f"invalid_times: the tags {cell!r} are no list, such as \"['stimulus']\""
+            ) from error
+    if isinstance(cell, str):
+        return [tag.strip() for tag in cell.split(",")]
+    is_list = isinstance(cell, Iterable)
+    if not is_list and not pd.isna(cell):
+        raise InvalidArgumentError(
+            f"invalid_times: tags are {describe_value(cell)}; give a list of texts for each row"
+        )
+    return [str(tag) for tag in cell] if is_list else list(ALWAYS_INVALID)

@@ -175,7 +175,9 @@ def test_from_arrays__spikes_out_of_order_are_sorted_and_said_once() -> None:
 
 
 def test_from_arrays__sample_numbers_are_noticed() -> None:
-    with pytest.warns(UserWarning, match="reach 3e[+]07 s, 347 days: .* divide sample numbers"):
+    with pytest.warns(
+        UserWarning, match="reach 3e[+]07 s, 347 days: .*; divide milliseconds by 1000, sample"
+    ):
         make({1: np.array([30_000_000])})
 
 
@@ -188,6 +190,51 @@ def test_from_arrays__running_speed_and_invalid_times() -> None:
     with pytest.warns(UserWarning, match="spikes are missing or wrong in some intervals"):
         assert len(session.spike_times) == 3
     assert session.get_responses("stimulus", 0.5).speeds.tolist() == pytest.approx([3.0, 3.0])
+
+
+@pytest.mark.parametrize("tags", ["['stimulus', 'all_probes']", "probe 2, stimulus", np.nan])
+def test_from_arrays__tags_of_a_csv_file_are_text(tmp_path: Path, tags: object) -> None:
+    invalid = pd.DataFrame({"start_time": [1.9], "stop_time": [2.1], "tags": [tags]})
+    invalid.to_csv(tmp_path / "invalid.csv", index=False)
+    session = make(
+        SPIKES, presentations=TONES, channels=CHANNELS, invalid_times=tmp_path / "invalid.csv"
+    )
+    assert session.stimulus_names == ["stimulus", "invalid_presentation"]
+
+
+def test_from_arrays__tags_that_concern_nothing_are_said() -> None:
+    invalid = {"start_time": [1.9, 0.0], "stop_time": [2.1, 1.0], "tags": ["noise", "stimulus"]}
+    with pytest.warns(
+        UserWarning, match=r"1 of 2 rows concern nothing here \(first row 0, tags \["
+    ):
+        make(SPIKES, presentations=TONES, invalid_times=invalid)
+
+
+def test_from_arrays__a_dictionary_of_columns_and_an_interval_set_are_tables() -> None:
+    class IntervalSet:
+        def as_dataframe(self) -> pd.DataFrame:
+            return pd.DataFrame({"start": [1.0, 2.0], "end": [1.5, 2.5], "pitch": [440, 880]})
+
+    columns = {"start_time": [1.0, 2.0], "duration": 0.5, "pitch": [440, 880]}
+    shown = make(SPIKES, presentations=columns).stimulus_presentations
+    assert shown["pitch"].tolist() == [440.0, 880.0]
+    same = make(SPIKES, presentations=IntervalSet()).stimulus_presentations
+    pd.testing.assert_frame_equal(shown, same)
+
+
+def test_from_arrays__columns_keep_their_names() -> None:
+    session = make(SPIKES, UNITS.assign(duration=1.0), TONES.assign(stimulus_index=[3, 1, 2]))
+    assert session.units["duration"].tolist() == [1.0] * 3
+    assert session.stimulus_presentations["stimulus_index"].tolist() == [1.0, 2.0, 3.0]
+
+
+def test_from_arrays__presentations_on_another_clock_are_noticed() -> None:
+    late = TONES.assign(start_time=TONES["start_time"] * 1000)
+    told = r"3 of 3 .* spike \(1.1 s\) or after the last \(3.1 s\): they start at 1000 to 3000 s"
+    with pytest.warns(UserWarning, match=told) as caught:
+        make(SPIKES, presentations=late)
+    assert len(caught) == 1
+    assert caught[0].filename == __file__
 
 
 def test_from_arrays__what_is_absent_is_said_once() -> None:
@@ -253,6 +300,50 @@ WRONG: dict[str, tuple[Callable[[], Any], str]] = {
     "other channels": (
         lambda: make(SPIKES, UNITS.assign(peak_channel_id=1), channels=CHANNELS),
         "unit 5 has the peak channel 1, which channels has no row for",
+    ),
+    "half a probe": (
+        lambda: make(SPIKES, UNITS.assign(probe_id=0.5)), "units: probe_id is 0.5 in 3 of 3 rows"
+    ),
+    "another probe": (
+        lambda: make(SPIKES, UNITS.assign(peak_channel_id=100, probe_id=3), channels=CHANNELS),
+        "unit 5 is of probe 3, but its peak channel is of probe 2",
+    ),
+    "channels of no probe": (
+        lambda: make(SPIKES, channels=CHANNELS.assign(probe_id=np.nan)), "channels: probe_id is nan"
+    ),
+    "large id": (
+        lambda: make({np.uint64(2**63 + 5): [1.0]}), r"whole numbers below 2\*\*63, but 92233720368"
+    ),
+    "larger id": (lambda: make({2**70: [1.0]}), r"whole numbers below 2\*\*63, but 118059"),
+    "masked": (
+        lambda: make([np.ma.array([0.1, 0.2], mask=[0, 1])]), r"masked values; .*times.compressed"
+    ),
+    "folder": (lambda: make(SPIKES, "/"), "units: / is not a CSV file: .*Is a directory"),
+    "twice": (
+        lambda: make(SPIKES, pd.DataFrame([[1, 2]], columns=["a", "a"])), "units has several colum"
+    ),
+    "dates": (
+        lambda: shown(start_time=pd.to_datetime(["2020-01-01"]), duration=1),
+        r"start_time holds datetime64.*\(column - start of the recording\).dt.total_seconds\(\)",
+    ),
+    "time spans": (
+        lambda: shown(start_time=[0.0], duration=pd.to_timedelta([1], unit="s")),
+        r"duration holds timedelta64.* as numbers: column.dt.total_seconds\(\)",
+    ),
+    "text as duration": (
+        lambda: shown(start_time=[0.0], stop_time=[1.0], duration=["long"]), "duration should hold"
+    ),
+    "onsets in a list": (
+        lambda: make(SPIKES, presentations=[1.0, 2.0]),
+        r'is \[1.0, 2.0\]; .*pd.DataFrame\(\{"start_time": onsets, "duration": 0.2\}\)',
+    ),
+    "columns": (
+        lambda: make(SPIKES, presentations={"start_time": [1.0, 2.0], "duration": [0.1]}),
+        "presentations: these columns make no table: .*same length",
+    ),
+    "tags": (
+        lambda: make(SPIKES, invalid_times={"start_time": [0], "stop_time": [1], "tags": [3]}),
+        "invalid_times: tags are 3; give a list of texts",
     ),
     "no probe": (
         lambda: make(SPIKES, channels=CHANNELS, probes=pd.DataFrame(index=[1])), "of probe 2, which"
