@@ -60,7 +60,7 @@ from spikehouse.explore._running import (
     write_order,
 )
 from spikehouse.explore._security import is_page
-from spikehouse.explore._sessions import ALL, Sessions
+from spikehouse.explore._sessions import ALL, Sessions, name_file
 from spikehouse.transfer.byte_count import count_bytes
 
 if TYPE_CHECKING:
@@ -225,7 +225,7 @@ class Application:
         with self.sessions.use(key) as session, noting() as notices:
             facts = describe_session(session)
             units = ", all units" if key.endswith(ALL) else ""
-            title = f"{facts['session_id'] or key}{units}"
+            title = f"{facts['session_id'] or self.sessions.title(key)}{units}"
             text = to_json({"key": key, "title": title, **facts})
         return text, notices, count_bytes() - before
 
@@ -341,6 +341,11 @@ FACTS: dict[str, Callable[[EcephysSession], Any]] = {
     "sex": lambda session: session.sex,
     "age_in_days": lambda session: session.age_in_days,
     "recorded": lambda session: session.session_start_time,
+    "file": lambda session: (path := getattr(session.api, "path", None)) and name_file(path),
+    # a file of the survey has them, and need not be asked
+    "has_waveforms": lambda session: (
+        getattr(session.api, "has_survey_stimuli", False) or len(session.mean_waveforms) > 0
+    ),
     "n_units": lambda session: session.num_units,
     "n_probes": lambda session: session.num_probes,
     # where the keys lead before a unit or a probe was chosen

@@ -158,7 +158,7 @@ class Sessions:
 
         return _Entry(
             key,
-            _name(path),
+            name_file(path),
             lambda: _write_file(path, filters),
             open_file,
             partial(self._plan_path, path),
@@ -166,7 +166,8 @@ class Sessions:
 
     def _plan_given(self, session: EcephysSession) -> _Entry:
         key = self._next_key()
-        title = _name(str(getattr(session.api, "path", key)))
+        path = getattr(session.api, "path", None)
+        title = key.replace("file-", "Unnamed session ") if path is None else name_file(path)
         origin = find_origin(session)
         if origin is not None and self.has_cache and origin[0] is self.cache:
             key = title = str(origin[1])
@@ -262,6 +263,10 @@ class Sessions:
             return self.cache.manifest_path.parent / OWN_FOLDER
         return user_cache_path("spikehouse")
 
+    def title(self, key: str) -> str:
+        """Return what a session is called that has no id."""
+        return self._find(key).title
+
     def write(self, key: str) -> str:
         """Write the code that binds `session`."""
         return self._find(key).write()
@@ -310,8 +315,9 @@ class Sessions:
                 entry.close()
 
 
-def _name(path: str) -> str:
-    return printable(path.replace("\\", "/").rstrip("/").rpartition("/")[2])
+def name_file(path: str | Path) -> str:
+    """Return the last part of a path or an address."""
+    return printable(str(path).replace("\\", "/").rstrip("/").rpartition("/")[2])
 
 
 def find_origin(session: object) -> tuple[EcephysProjectCache, int] | None:

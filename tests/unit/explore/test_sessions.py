@@ -43,7 +43,8 @@ def test_add__keys(cache, session_path):
         assert keys == ["file-1", "file-2", "900000002", "900000001"]
     titles = [(one["title"], one["open"]) for one in sessions.list_known()]
     assert titles == [
-        (session_path.name, False), ("file-2", True), ("900000002", True), ("900000001", False),
+        (session_path.name, False), ("Unnamed session 2", True),
+        ("900000002", True), ("900000001", False),
     ]  # fmt: skip
 
 

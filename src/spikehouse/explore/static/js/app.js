@@ -230,7 +230,7 @@ function drawFrame() {
       h("button.button.quiet", { onclick: switchTheme, title: "Light or dark (t)" }, "Theme"),
       h("button.button.quiet", { onclick: showHelp, title: "Keys (?)", "aria-label": "Help: all keys" }, "?"))),
     key ? h("nav.bar.views", { "aria-label": "Views of this session" },
-      views.map(([name, , label]) => h("a.tab", {
+      views.filter(([name]) => name !== "probe" || sessions.get(key)?.n_probes !== 0).map(([name, , label]) => h("a.tab", {
         href: ["probe", "unit"].includes(name) ? `/s/${encodeURIComponent(key)}` : `/s/${encodeURIComponent(key)}${name === "session" ? "" : `/${name}`}`,
         "aria-current": current.name === name ? "page" : null,
         onclick: (event) => { if (plainClick(event)) { event.preventDefault(); goView(name); } },

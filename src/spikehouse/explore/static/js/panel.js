@@ -82,7 +82,7 @@ export class Panel {
       if (ticket === this.#ticket) this.show(data);
     } catch (error) {
       if (ticket !== this.#ticket || error.name === "AbortError") return;
-      this.message(error.message.charAt(0).toUpperCase() + error.message.slice(1), { bad: !(error.status >= 400 && error.status < 500) });
+      this.message(error.message.charAt(0).toUpperCase() + error.message.slice(1), { bad: !(error.status >= 400 && error.status < 500), absent: error.absent });
     }
   }
 
@@ -94,18 +94,20 @@ export class Panel {
     this.data = data;
     this.#settle();
     this.#note.hidden = true;
+    this.root.classList.remove("absent");
     this.#canvas.setAttribute("aria-label", this.options.describe?.(data) ?? this.options.title);
     this.redraw();
   }
 
-  /** Say in words why there is no drawing; `content` may be elements, such as a button. */
-  message(content, { bad = false } = {}) {
+  /** Say in words why there is no drawing; `content` may be elements, such as a button. What is absent for good takes one line. */
+  message(content, { bad = false, absent = false } = {}) {
     this.#ticket++;
     this.data = null;
     this.#plot = null;
     this.#settle();
     fill(this.#note, h("div", content)).hidden = false;
     this.#note.classList.toggle("bad", bad);
+    this.root.classList.toggle("absent", absent);
     this.#canvas.setAttribute("aria-label", `${this.options.title}: ${this.#note.textContent}`);
     for (const canvas of [this.#canvas, this.#overlay]) canvas.getContext("2d").clearRect(0, 0, canvas.width, canvas.height);
   }

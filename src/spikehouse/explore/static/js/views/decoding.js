@@ -73,8 +73,9 @@ class Decoding {
     this.jobs[3].done = () => units.sub(`mean and ${N_DRAWS} random draws of units`);
     const area = add("By structure", "decoding_by_area", "span-6", alike, (u) => (N_DRAWS * this.large().length * this.cost(Math.min(...this.large(), u))) / this.cost(u), { draw: (s, d) => this.paintAreas(s, d),
       describe: (d) => `Accuracy of ${d.n_units} units of each of ${d.structures.length} structures.`, csv: (d) => ({ structure: d.structures, n_units_available: d.n_units_available, ...columns(d.accuracies, d.structures.length, "draw") }) });
+    if (choices.structures.length < 2) { this.jobs.pop().destroy(); units.root.classList.replace("span-6", "span-12"); units.place.style.minHeight = "280px"; }
     // a line for each structure, and the axis
-    this.jobs[4].done = (d) => { area.place.style.minHeight = `${Math.max(280, 18 * d.structures.length + 48)}px`; area.sub(`${d.n_units} units of each, ${N_DRAWS} draws${d.notes ? `; ${d.notes}` : ""}`); };
+    else this.jobs[4].done = (d) => { area.place.style.minHeight = `${Math.max(280, 18 * d.structures.length + 48)}px`; area.sub(`${d.n_units} units of each, ${N_DRAWS} draws${d.notes ? `; ${d.notes}` : ""}`); };
     this.update();
   }
 
@@ -157,6 +158,7 @@ class Decoding {
       choose("Folds", Object.entries(FOLDS), ctx.state.folds, (folds) => ctx.set({ folds })),
       h("button.button", { onclick: () => this.runAll(), title: "Run everything that waits (r)" }, "Run all"));
     const toggle = (name) => ctx.set({ structures: ctx.state.structures.includes(name) ? ctx.state.structures.filter((one) => one !== name) : [...ctx.state.structures, name] });
+    this.areas.hidden = !choices.structures.length;
     fill(this.areas,
       h("button.button.block", { "aria-pressed": String(!ctx.state.structures.length), onclick: () => ctx.set({ structures: [] }) }, "All structures"),
       choices.structures.map((name, i) => h("button.button.block", { "aria-pressed": String(ctx.state.structures.includes(name)), title: structureStyle(name).name, onclick: () => toggle(name) },

@@ -6,6 +6,8 @@ import { choice, integer, list, range } from "../state.js";
 import { TimeSeries } from "../timeseries.js";
 
 const ORDERS = { depth: "depth", area: "structure", latency: "latency to flashes", rate: "firing rate", component: "first component" };
+// without probes there is neither a depth nor a structure to go by
+const UNPLACED = { depth: "unit id", latency: ORDERS.latency, rate: ORDERS.rate, component: ORDERS.component };
 const SCALED = { rate: "", z: "; z-score over this window", max: "; fraction of each unit's maximum in this window" };
 const VALUES = { rate: "spikes/s, log", z: "z-score", max: "fraction of maximum" };
 const TICKS_BELOW = 10; // seconds: below, single spikes
@@ -67,7 +69,7 @@ class Population {
       zoom: (a, b) => this.show([a, b]),
       wheel: (event, plot, x) => this.turn(event, plot, x),
       code: () => ctx.code(...this.question),
-      describe: (data) => `Activity of ${data.rows.length} units from ${this.say(this.window)}, ${ORDERS[ctx.state.order]} from top to bottom.`,
+      describe: (data) => `Activity of ${data.rows.length} units from ${this.say(this.window)}, ${this.orders[ctx.state.order]} from top to bottom.`,
       csv: (data) => toColumns(data),
     });
     const trace = (recipe, title, unit, range) => new TimeSeries(stack, {
@@ -97,6 +99,8 @@ class Population {
     this.drawControls();
   }
 
+  get orders() { return this.ctx.session.n_probes === 0 ? UNPLACED : ORDERS; }
+
   get left() { return this.root.clientWidth < 640 ? 56 : 104; }
 
   drawControls() {
@@ -104,7 +108,7 @@ class Population {
     this.drawn = ctx.state.order + ctx.state.values;
     const step = (name, words, act) => h("button.button", { onclick: act, title: words, "aria-label": words }, name);
     fill(this.controls,
-      choose("Order by", Object.entries(ORDERS), ctx.state.order, (order) => ctx.set({ order })),
+      choose("Order by", Object.entries(this.orders), ctx.state.order, (order) => ctx.set({ order })),
       choose("Colour", Object.entries(VALUES), ctx.state.values, (values) => ctx.set({ values })),
       h("span.buttons", step("−", "Zoom out (−)", () => this.zoom(2)), step("+", "Zoom in (+)", () => this.zoom(0.5)), step("Whole session", "Whole session (0)", () => this.show(null))));
     fill(this.buttons, this.blocks.filter(({ color }) => color !== null).map((block) =>
@@ -169,7 +173,7 @@ class Population {
     const actions = {
       ArrowLeft: () => this.move(shiftKey ? -1 : -0.2), ArrowRight: () => this.move(shiftKey ? 1 : 0.2),
       "+": () => this.zoom(0.5), "=": () => this.zoom(0.5), "-": () => this.zoom(2), "0": () => this.show(null),
-      o: () => ctx.set({ order: next(Object.keys(ORDERS), ctx.state.order) }, { replace: true }),
+      o: () => ctx.set({ order: next(Object.keys(this.orders), ctx.state.order) }, { replace: true }),
       v: () => ctx.set({ values: next(Object.keys(VALUES), ctx.state.values) }, { replace: true }),
     };
     if (!Object.hasOwn(actions, key)) return false;
@@ -267,7 +271,7 @@ class Population {
     this.drawFacts();
     this.loadTraces(signal);
     this.areas.load(ctx.api("area_rates", { span: this.around(0.3), bin: this.bin() }, { signal }), (found) => {
-      if (!found.structures.length) throw Object.assign(new Error("No unit of this session has a structure."), { status: 404 });
+      if (!found.structures.length) throw Object.assign(new Error("No unit of this session has a structure."), { status: 404, absent: true });
       this.areas.place.style.minHeight = `${12 * found.structures.length + 8}px`;
       this.areas.sub("each as a fraction of its largest");
       return found;
@@ -279,7 +283,7 @@ class Population {
     for (const panel of this.traces) {
       const { recipe, unit } = panel.options;
       panel.load(this.ctx.api(recipe, { span: this.around(0.5), n_bins: 1000 }, { signal }), (found) => {
-        if (!found[recipe]?.length) throw Object.assign(new Error(`This session has no ${recipe === "pupil" ? "eye tracking" : "running speed"} here.`), { status: 404 });
+        if (!found[recipe]?.length) throw Object.assign(new Error(`This session has no ${recipe === "pupil" ? "eye tracking" : "running speed"}${found[recipe] ? " here" : ""}.`), { status: 404, absent: !found[recipe] });
         panel.setDomain(this.window);
         return { x: found[recipe].ids, series: [{ name: panel.options.title, values: found[recipe].columns.mean, unit, color: category(recipe === "pupil" ? 3 : 0) }] };
       });
@@ -289,6 +293,7 @@ class Population {
   async loadLfp(signal) {
     const { ctx } = this;
     const [a, b] = this.window;
+    if (ctx.session.n_probes === 0) return this.lfp.message("This session has no local field potential.", { absent: true });
     this.lfp.root.classList.toggle("shown", b - a <= LFP_BELOW && ctx.state.lfp > 0);
     if (b - a > LFP_BELOW) return this.lfp.message(`Zoom in below ${LFP_BELOW} s to see the local field potential of a probe.`);
     if (ctx.state.lfp) return this.lfp.load(ctx.api("lfp_traces", { probe_id: ctx.state.lfp, window: [a, b] }, { signal }));
@@ -417,7 +422,7 @@ class Population {
     const left = sx(edges[0]);
     s.clip(box.x, box.y, box.width, box.height, () => s.image(rgba, n_bins, n, left, box.y, sx(edges[n_bins]) - left, box.height * ((n * group) / rows.length)));
     paintScale(s, 0, box.y + box.height + 9, this.left - 20, map, labels, t);
-    this.main.sub(`${ORDERS[this.ctx.state.order]} from top to bottom${SCALED[this.ctx.state.values]}${group > 1 ? `; a line is the mean of ${group} units` : ""}`);
+    this.main.sub(`${this.orders[this.ctx.state.order]} from top to bottom${SCALED[this.ctx.state.values]}${group > 1 ? `; a line is the mean of ${group} units` : ""}`);
   }
 
   paintSpikes(s, data, { box, sx }, height, t) {
@@ -429,7 +434,7 @@ class Population {
       if (x >= box.x - 1 && x <= box.x + box.width && y === y) { xs.push(x - 0.5); ys.push(y); }
     }
     s.clip(box.x, box.y, box.width, box.height, () => s.marks(xs, ys, 1.25, Math.max(1.5, height * 0.9), { color: t.ink }));
-    this.main.sub(`${ORDERS[this.ctx.state.order]} from top to bottom, ${formatNumber(xs.length)} spikes`);
+    this.main.sub(`${this.orders[this.ctx.state.order]} from top to bottom, ${formatNumber(xs.length)} spikes`);
   }
 
   paintAreas(s, data, { theme: t }) {
@@ -486,7 +491,7 @@ class Population {
     const row = this.rowAt(plot, x, y);
     if (!row) return null;
     const lines = [`Unit ${row.id}`, row.probe ? `${row.structure ?? "no structure"}, ${row.probe}, ${formatNumber(row.depth)} µm from the tip` : row.structure ?? "place unknown"];
-    if (row.value !== undefined && row.value !== null) lines.push(`${ORDERS[this.ctx.state.order]} ${formatNumber(row.value)}`);
+    if (row.value !== undefined && row.value !== null) lines.push(`${this.orders[this.ctx.state.order]} ${formatNumber(row.value)}`);
     if (inside) {
       let rate = "";
       if (data.counts) {
@@ -542,7 +547,7 @@ function paintStructures(s, rows, box, height, order, t) {
     const { color, pattern } = structureStyle(before.structure);
     s.patterned(box.x - 12, y, 8, Math.max(tall - (tall > 4 ? 1 : 0), 0.5), { fill: color, pattern: tall > 4 ? pattern : "plain" });
     const middle = y + tall / 2;
-    if (tall >= 10 && middle > lowest + 11) { s.text(before.structure ?? "–", box.x - 18, middle, { size: 11, color: t.ink_2, align: "right", baseline: "middle" }); lowest = middle; }
+    if (tall >= 10 && middle > lowest + 11) { s.text(before.structure ?? (before.probe === null ? "" : "–"), box.x - 18, middle, { size: 11, color: t.ink_2, align: "right", baseline: "middle" }); lowest = middle; }
     if (order === "depth" && r < rows.length && rows[r].probe !== before.probe) s.line(0, y + tall, box.x - 4, y + tall, { color: t.line_strong });
     from = r;
   }

@@ -7,7 +7,7 @@ import { Panel } from "../panel.js";
 import { choice, flag, number, text } from "../state.js";
 import { Grid } from "../table.js";
 
-const NOT_METRICS = /(^|_)id$|^(probe_vertical_position|probe_horizontal_position|probe_channel_number|local_index|probe_sampling_rate|probe_lfp_sampling_rate|peak_channel)/;
+const NOT_METRICS = /(^|_)id$|^(probe_vertical_position|probe_horizontal_position|probe_channel_number|local_index|probe_sampling_rate|probe_lfp_sampling_rate|peak_channel|probe_has_lfp_data)/;
 
 const CHANNEL_COLUMNS = [
   ["probe_channel_number", "number"], ["probe_vertical_position", "depth"], ["probe_horizontal_position", "across"], ["ecephys_structure_acronym", "structure"],
@@ -29,12 +29,12 @@ export const view = {
     const depth = runs.length ? [Math.min(0, ...runs.map(({ from_um }) => from_um)), Math.max(...runs.map(({ to_um }) => to_um))] : [0, 3840];
     const metrics = Object.keys(units.columns).filter((name) => ArrayBuffer.isView(units.columns[name]) && name !== units.index && !NOT_METRICS.test(name) && units.columns[name].some(Number.isFinite));
     const metric = () => (metrics.includes(ctx.state.metric) ? ctx.state.metric : metrics[0]);
-    if (metrics.length && !metrics.includes(ctx.state.metric)) ctx.notice(`Units of this probe have no ${ctx.state.metric}; ${metrics[0]} is shown.`);
+    if (metrics.length && location.search.includes("metric=") && !metrics.includes(ctx.state.metric)) ctx.notice(`Units of this probe have no ${ctx.state.metric}; ${metrics[0]} is shown.`);
 
     fill(root, h("div.view-head", h("div", h("h1", `${probe.description}`),
       h("p.facts", [`probe ${probe_id}`, `${formatNumber(units.length)} units`, Number.isFinite(probe.sampling_rate) ? `${formatNumber(probe.sampling_rate / 1000, 3)} kHz` : null, probe.has_lfp_data ? `LFP at ${formatNumber(probe.lfp_sampling_rate, 4)} Hz` : "no LFP"].filter(Boolean).map((fact) => h("span", fact)))),
     h("nav.buttons", { "aria-label": "Probes" }, Array.from(probes.ids, (id, i) => h("a.button", { href: ctx.link("p", id), onclick: follow, "aria-current": id === probe_id ? "page" : null }, probes.columns.description[i])))),
-    h("div.controls", choose("Metric", metrics, metric(), (name) => set({ metric: name })), choose("shown as", [["color", "colour"], ["size", "size"]], ctx.state.as, (as) => set({ as })),
+    h("div.controls", ...(metrics.length ? [choose("Metric", metrics, metric(), (name) => set({ metric: name })), choose("shown as", [["color", "colour"], ["size", "size"]], ctx.state.as, (as) => set({ as }))] : []),
       h("button.button", { type: "button", title: "Channels of this probe (h)", onclick: () => set({ channels: !ctx.state.channels }) }, "Channels")),
     h("div.grid.probe-grid"));
     const grid = root.querySelector(".grid");
@@ -46,8 +46,8 @@ export const view = {
       title: "Units by depth", height: tall, className: "span-7", name: `probe-${probe_id}`, code: () => ctx.code("probe_units", { probe_id }),
       draw: drawUnits, hover: (data, plot, x, y) => hoverUnits(data, plot, x, y),
       click: (data, plot, x, y) => { const i = unitAt(plot, x, y); if (i !== null) open(i); },
-      describe: (data) => `${units.length} units by depth on ${probe.description}, with ${data.metric}.`,
-      csv: () => ({ unit_id: units.ids, depth: units.columns.probe_vertical_position, structure: units.columns.ecephys_structure_acronym, [metric()]: units.columns[metric()] }),
+      describe: (data) => `${units.length} units by depth on ${probe.description}${data.metric ? `, with ${data.metric}` : ""}.`,
+      csv: () => ({ unit_id: units.ids, depth: units.columns.probe_vertical_position, structure: units.columns.ecephys_structure_acronym, ...(metric() ? { [metric()]: units.columns[metric()] } : {}) }),
     });
     const side = h("div.side.span-5");
     grid.append(side);
@@ -116,7 +116,7 @@ function there(data, values) {
 
 /** Read LFP and current source density at once if their file is here, else after a click that says how much it is. */
 async function offerLfp(ctx, probe, probe_id, panels, read) {
-  if (!probe.has_lfp_data) return panels.forEach((panel) => panel.message(`No LFP of ${probe.description} was released.`));
+  if (!probe.has_lfp_data) return panels.forEach((panel) => panel.message(`There is no LFP of ${probe.description}.`));
   // a file that was opened by its path is beside its LFP files, or has none
   if (!/^\d+(-all)?$/.test(ctx.path.key)) return read();
   // they wait until it is known where the file is
@@ -148,7 +148,7 @@ function drawUnits(s, { units, runs, domain, metric, as, current }, { width, hei
     s.line(box.x, y, box.x + box.width, y, { color: theme.panel });
     if (tall > 12) s.text(structure, labelled, y + Math.min(tall / 2, 14), { baseline: "middle", color: theme.ink_2, weight: 500 });
   }
-  const values = units.columns[metric], depths = units.columns.probe_vertical_position, across = units.columns.probe_horizontal_position;
+  const values = units.columns[metric] ?? new Float64Array(units.length).fill(NaN), depths = units.columns.probe_vertical_position, across = units.columns.probe_horizontal_position;
   const finite = Array.from(values).filter(Number.isFinite).sort((a, b) => a - b);
   // outliers would leave one colour for all others
   const lo = finite[Math.floor(0.02 * (finite.length - 1))] ?? 0, hi = finite[Math.ceil(0.98 * (finite.length - 1))] ?? 1;
@@ -172,6 +172,7 @@ function drawUnits(s, { units, runs, domain, metric, as, current }, { width, hei
     s.circle(x, y, radius, { stroke: theme.dark ? "rgb(255 255 255 / 50%)" : theme.panel, width: 1 });
     if (i === current) s.circle(x, y, radius + 3, { stroke: theme.ink, width: 2 });
   }
+  if (!metric) return plot;
   if (as === "color") {
     const paintBar = (row) => paint(row, 128, 1, 0, 1, "viridis");
     colorBar(s, { x: width - 48, y: box.y + 20, height: 120, lo, hi, paintBar });
@@ -193,10 +194,10 @@ function hoverUnits({ units, metric, runs }, plot, x, y) {
     return run && x < plot.box.x + 90 ? { lines: [run.structure, structureStyle(run.structure).name, `${formatNumber(run.from_um)} to ${formatNumber(run.to_um)} µm`] } : null;
   }
   const { ecephys_structure_acronym: acronyms, probe_vertical_position: depths, firing_rate: rates, snr } = units.columns;
-  const lines = [`Unit ${units.ids[i]}`, `${acronyms?.[i] ?? "outside the brain"}, ${formatNumber(depths[i])} µm`];
+  const lines = [`Unit ${units.ids[i]}`, `${acronyms?.[i] ?? "no structure"}, ${formatNumber(depths[i])} µm`];
   if (rates) lines.push(`${formatNumber(rates[i])} spikes/s`);
   if (snr) lines.push(`snr ${formatNumber(snr[i])}`);
-  if (!["snr", "firing_rate"].includes(metric)) lines.push(`${metric.replaceAll("_", " ")} ${formatNumber(units.columns[metric][i])}`);
+  if (metric && !["snr", "firing_rate"].includes(metric)) lines.push(`${metric.replaceAll("_", " ")} ${formatNumber(units.columns[metric][i])}`);
   const point = plot.points.find((one) => one.i === i);
   return { lines, mark: (s) => s.circle(point.x, point.y, point.radius + 3, { stroke: "currentColor", width: 2 }) };
 }

@@ -57,9 +57,12 @@ export const view = {
     const across = h("div");
     probes.place.before(h("div.scroll", across));
     across.append(probeLinks, probes.place);
-    const stimuli = h("section.panel.span-8", { "aria-label": "Stimuli" }, h("header", h("h2", "Stimuli")), h("p.muted", "…"));
+    // data that were given in Python are in no file
+    const hasFile = Boolean(session.file) || !ctx.path.key.startsWith("file-");
+    const stimuli = h(`section.panel.span-${hasFile ? 8 : 12}`, { "aria-label": "Stimuli" }, h("header", h("h2", "Stimuli")), h("p.muted", "…"));
     const fileBox = h("section.panel.span-4", { "aria-label": "Files" }, h("header", h("h2", "Files")), h("p.muted", "…"));
-    grid.append(stimuli, fileBox);
+    grid.append(stimuli);
+    if (hasFile) grid.append(fileBox);
 
     const span = ({ t }) => (t ? { span: [t[0] - 1, t[1] + 1] } : {});
     let asking = null;
@@ -75,7 +78,7 @@ export const view = {
           return ctx.api(recipe, span(state), { signal });
         })();
         panel.load(answer, ({ [recipe]: table }) => {
-          if (!table?.length) throw Object.assign(new Error(table && state.t ? `There is no ${title.toLowerCase()} in this stretch of time.` : none), { status: 404 });
+          if (!table?.length) throw Object.assign(new Error(table && state.t ? `There is no ${title.toLowerCase()} in this stretch of time.` : none), { status: 404, absent: !(table && state.t) });
           return { x: table.ids, series: [{ name: title, values: table.columns[column], unit }] };
         }).then(() => answer).catch(({ size }) => {
           if (!size || signal.aborted) return;
@@ -134,7 +137,7 @@ function head(session) {
     h("p.facts", [
       session.is_simulated ? "simulated data" : null, session.session_type?.replaceAll("_", " "), session.full_genotype, sex,
       Number.isFinite(session.age_in_days) ? `${formatNumber(session.age_in_days)} days old` : null, session.recorded ? session.recorded.slice(0, 10) : null,
-      session.n_units === null ? null : `${formatNumber(session.n_units)} units`, session.n_probes === null ? null : `${session.n_probes} probes`,
+      session.n_units === null ? null : `${formatNumber(session.n_units)} units`, session.n_probes ? `${session.n_probes} probe${session.n_probes === 1 ? "" : "s"}` : null,
       session.n_presentations ? `${formatNumber(session.n_presentations)} presentations` : null,
     ].filter(Boolean).map((fact) => h("span", fact)))));
 }
@@ -175,8 +178,7 @@ async function listFiles(box, ctx, asked) {
   const title = h("header", h("h2", "Files"));
   const streamed = ctx.page.stream ? h("p.small.muted", { style: { marginTop: "8px" } }, "Parts that are not on this machine are read from the server when a view needs them; the bar at the top says how much.") : null;
   if (ctx.path.key.startsWith("file-")) {
-    const opened = ctx.page.sessions.find(({ key }) => key === ctx.path.key);
-    fill(box, title, h("p", opened?.title ?? ctx.path.key), h("p.small.muted", "Opened by its path."));
+    fill(box, title, h("p", ctx.session.file), h("p.small.muted", "Opened by its path."));
     return;
   }
   try {
@@ -235,7 +237,7 @@ function hoverTimeline({ epochs, invalid, domain }, { sx }, x) {
 }
 
 function arrangeProbes({ probes, structures, units }) {
-  if (!probes.length) throw Object.assign(new Error("This session has no probes."), { status: 404 });
+  if (!probes.length) throw Object.assign(new Error("This session has no probes."), { status: 404, absent: true });
   const runs = structures.columns, bins = units.columns;
   const list = Array.from(probes.ids, (id, i) => ({
     id, name: probes.columns.description[i], count: probes.columns.unit_count[i],
@@ -252,7 +254,7 @@ function totals(rows) {
 }
 
 function drawProbes(s, { probes, depth, most }, { theme }) {
-  const plot = axes(s, { x: { domain: [0, 1], hide: true }, y: { domain: depth, label: "µm from the tip", ticks: [0, 1000, 2000, 3000].filter((v) => v <= depth[1]) }, left: LEFT, right: 0, bottom: 8, grid: false });
+  const plot = axes(s, { x: { domain: [0, 1], hide: true }, y: { domain: depth, label: "µm from the tip", ticks: depth[1] < 1000 ? undefined : [0, 1000, 2000, 3000].filter((v) => v <= depth[1]) }, left: LEFT, right: 0, bottom: 8, grid: false });
   const { box, sy } = plot;
   plot.columns = [];
   const gap = 24, each = (box.width - gap * (probes.length - 1)) / probes.length;

@@ -23,8 +23,8 @@ export const view = {
 
 function showFiles(root, ctx) {
   const { sessions } = ctx.page;
-  fill(root, h("div.view-head", h("div", h("h1", "Files"),
-    h("p.muted", "Only files were opened, so there is no survey to choose from. To see all sessions, start spikehouse explore without a path."))),
+  fill(root, h("div.view-head", h("div", h("h1", "Sessions"),
+    h("p.muted", "These were opened by themselves. For the survey, start spikehouse explore without a path."))),
   h("table.plain", { style: { maxWidth: "640px" } }, h("tbody", sessions.map(({ key, title }) =>
     h("tr", h("td", h("a", { href: `/s/${encodeURIComponent(key)}`, onclick: follow }, title)))))));
   let at = 0;

@@ -38,6 +38,7 @@ class UnitView {
   #panels = {};
   #peak = new Map(); // panel → its highest rate, so that two PSTHs have one scale
   #shown = null;
+  #absent = new Set(); // panels of what the session does not have
   #way = 1; // 1 or -1: which unit is probably next
 
   constructor(root, ctx) {
@@ -48,12 +49,13 @@ class UnitView {
     this.controls = h("div.controls");
     this.grid = h("div.unit-grid");
     this.main = h("div.unit-pair");
+    this.missing = h("p.small.muted", { style: { marginTop: "12px" } });
     fill(root,
       h("div.view-head", h("div", this.title, this.facts),
         h("div.unit-steps", this.place,
           h("button.button", { onclick: () => this.step(-1), title: "Previous unit (k)" }, "Previous"),
           h("button.button", { onclick: () => this.step(1), title: "Next unit (j)" }, "Next"))),
-      this.controls, this.grid);
+      this.controls, this.grid, this.missing);
     this.#build();
   }
 
@@ -188,14 +190,15 @@ class UnitView {
     const starred = names.filter((name) => name !== "gabors" && this.#parameters(name).some((one) => ["orientation", "Dir"].includes(one.name))).slice(0, v === "star" ? 4 : 2);
     const unless = (words, isMissing, answer) => { if (isMissing) throw new ApiError(words, 404); return answer; };
     const few = `Unit ${unit_id} has fewer than two spikes.`;
-    const without = (panel, words) => { this.#panels[panel].message(words); delete this.#asked[panel]; };
+    const without = (panel, words) => { this.#panels[panel].message(words); delete this.#asked[panel]; if (v !== panel) this.#leaveOut(panel); };
+    const waveform = { unit_id, reach_um: v === "waveform" ? 200 : 80 };
     const loads = [
-      this.#load("metrics", "metric_percentiles", { unit_id }, (answer) => { this.#describe(answer); return answer; }),
+      this.#load("metrics", "metric_percentiles", { unit_id }, (answer) => { this.#describe(answer); return answer; })?.then(() => { if (this.#panels.metrics.data?.metrics.length === 0) without("metrics", "These units have no metrics."); }),
       tuned.length ? this.#load("tuning", "tuning", { unit_id, stimulus: tuned[0] }, (answers) => ({ curves: collectCurves(answers, v === "tuning" ? MOST_GROUPS : FEW) }), { ask: all("tuning", tuned), more: tuned })
         : without("tuning", "This session has no stimulus with a parameter of few values, such as gratings."),
       starred.length ? this.#load("star", "star", { unit_id, stimulus: starred[0] }, (stars) => ({ stars }), { ask: all("star", starred), more: starred })
         : without("star", "This session has no gratings or moving dots."),
-      this.#load("waveform", "waveform", { unit_id, reach_um: v === "waveform" ? 200 : 80 }),
+      this.ctx.session.has_waveforms === false ? without("waveform", "This session has no mean waveforms.") : this.#load("waveform", "waveform", waveform),
       this.#load("isi", "interspike_intervals", { unit_id }, (answer) => unless(few, !answer.n_intervals, answer)),
       this.#load("acg", "autocorrelogram", { unit_id }, (answer) => unless(few, answer.n_spikes < 2, answer)),
       this.#load("stability", "stability", { unit_id, bin: [1, 2, 5, 10].find((bin) => bin * 150 >= this.ctx.session.duration) }),
@@ -222,19 +225,29 @@ class UnitView {
     const { link } = this.ctx;
     const style = structure && structureStyle(structure);
     fill(this.facts,
-      structure ? h("span", { title: style.name }, h("i.swatch", { style: { background: style.color, display: "inline-block", marginRight: "6px" } }), structure) : h("span", probe === null ? "place unknown" : "outside the brain"),
+      structure ? h("span", { title: style.name }, h("i.swatch", { style: { background: style.color, display: "inline-block", marginRight: "6px" } }), structure) : probe === null ? null : h("span", "no structure"),
       probe === null ? null : id === null ? h("span", probe) : h("a", { href: link("p", id), onclick: follow }, probe),
       up === null ? null : h("span", `${formatNumber(up)} µm from the tip`), h("span", `${formatNumber(n)} spikes`));
+  }
+
+  /** Give the place of a panel to the others, and say why. */
+  #leaveOut(name) {
+    if (this.#absent.has(name)) return;
+    this.#absent.add(name);
+    this.large = null;
+    this.#arrange(this.ctx.state.v);
   }
 
   // the large panel changes places with the raster
   #arrange(large) {
     if (this.large === large) return;
     this.large = large;
-    const order = PANELS.map((name) => (name === large ? "psth" : name === "psth" ? large : name));
+    const order = PANELS.filter((name) => name === large || !this.#absent.has(name)).map((name) => (name === large ? "psth" : name === "psth" ? large : name));
+    this.grid.dataset.n = String(order.length);
     const roots = order.map((name) => (name === "psth" ? this.main : this.#panels[name].root));
     roots.forEach((root, slot) => { root.dataset.slot = String(slot); });
     fill(this.grid, roots);
+    fill(this.missing, [...this.#absent].filter((name) => !order.includes(name)).map((name) => this.#panels[name].root.querySelector(".message").textContent).join(" "));
     for (const name of PANELS) {
       this.#panels[name].enlarge.hidden = name === large && name === "psth";
       this.#panels[name].enlarge.textContent = name === large ? "Shrink" : "Enlarge";

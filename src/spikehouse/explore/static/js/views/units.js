@@ -9,7 +9,6 @@ import { Grid } from "../table.js";
 
 const USUAL = ["probe_description", "ecephys_structure_acronym", "probe_vertical_position", "firing_rate", "snr", "waveform_duration", "waveform_amplitude", "isi_violations", "presence_ratio", "amplitude_cutoff"];
 const MORE = ["waveform_halfwidth", "waveform_PT_ratio", "max_drift", "d_prime", "nn_hit_rate", "isolation_distance", "L_ratio"];
-const usual = () => (innerWidth > 1900 ? [...USUAL, ...MORE] : USUAL);
 const RANGES = ["firing_rate", "snr", "waveform_duration"];
 const SHORT = { probe_description: "probe", ecephys_structure_acronym: "structure", probe_vertical_position: "from tip (µm)", waveform_duration: "duration (ms)", waveform_amplitude: "amplitude (µV)" };
 // "snr:2..,firing_rate:0.5..20": the limits of numeric columns in a link
@@ -26,6 +25,9 @@ export const view = {
     return mountTable(root, ctx, { units, described: columns, published, filters });
   },
 };
+
+// in the atlas of the survey, what is in no structure is outside the brain
+const outside = ({ path }) => (/^\d/.test(path.key) ? "outside the brain" : "no structure");
 
 function showNone(root, ctx, filters) {
   const all = filters?.length ? filters.columns.remaining_count[0] : 0;
@@ -52,14 +54,20 @@ function mountTable(root, ctx, { units, described, published, filters }) {
   const meanings = new Map(Array.from({ length: described.length }, (_, i) => [described.columns.name[i], described.row(i)]));
   const structureOf = (data.ecephys_structure_acronym ?? data.structure_acronym ?? []).length ? (i) => (data.ecephys_structure_acronym ?? data.structure_acronym)[i] ?? NO_STRUCTURE : () => NO_STRUCTURE;
   const probeOf = (i) => data.probe_description?.[i] ?? "–";
+  const [hasStructures, hasProbes] = [(i) => structureOf(i) !== NO_STRUCTURE, (i) => data.probe_description?.[i]].map((has) => ids.some((_, i) => has(i)));
   const set = (patch) => ctx.set(patch, { replace: true });
+  const isKnown = (name) => data[name]?.some((value) => value !== null && !Number.isNaN(value));
+  // of the survey's columns those with values; a table of one's own has others
+  const own = Object.keys(data).filter((name) => name !== units.index && !meanings.get(name)?.meaning);
+  const usual = () => [...(innerWidth > 1900 ? [...USUAL, ...MORE] : USUAL), ...own.slice(0, 6)].filter(isKnown);
   const isNumber = (name) => ArrayBuffer.isView(data[name]);
   const hasSurvey = /^\d+(-all)?$/.test(ctx.path.key); // only there are published metrics
   const isFiltered = filters?.length > 1;
-  const switchable = filters && !isFiltered ? DEFAULT_FILTERS.filter(({ key }) => data[key]) : [];
+  // the survey's limits apply to units that have all of its measures
+  const switchable = filters && !isFiltered && DEFAULT_FILTERS.every(({ key }) => data[key]) ? DEFAULT_FILTERS : [];
 
   const summary = h("p.facts");
-  const search = h("input", { type: "search", placeholder: "Search id, structure, probe", "aria-label": "Search units", value: ctx.state.q, oninput: () => set({ q: search.value }) });
+  const search = h("input", { type: "search", placeholder: ["Search id", hasStructures && "structure", hasProbes && "probe"].filter(Boolean).join(", "), "aria-label": "Search units", value: ctx.state.q, oninput: () => set({ q: search.value }) });
   const quality = h("fieldset.facet", { hidden: !switchable.length }, h("legend", "Quality"));
   const facetColumn = h("div.facets");
   const rangeColumn = h("div.ranges");
@@ -74,9 +82,11 @@ function mountTable(root, ctx, { units, described, published, filters }) {
   h("div.browse.two", h("details.filters", { open: innerWidth > 800 }, h("summary", "Filter"), search, facetColumn, isFiltered ? inForce(ctx, filters) : quality, rangeColumn), h("div.table-column", selectionLine, tableColumn)));
 
   const facets = {
-    structure: new Facet(facetColumn, { title: "Structure", top: 6, label: (name) => (name === NO_STRUCTURE ? "outside the brain" : [swatch(name), ` ${name}`]), change: (structure) => set({ structure }) }),
+    structure: new Facet(facetColumn, { title: "Structure", top: 6, label: (name) => (name === NO_STRUCTURE ? outside(ctx) : [swatch(name), ` ${name}`]), change: (structure) => set({ structure }) }),
     probe: new Facet(facetColumn, { title: "Probe", change: (probe) => set({ probe }) }),
   };
+  facets.structure.root.hidden = !hasStructures;
+  facets.probe.root.hidden = !hasProbes;
   const ranges = new Map();
   const addRange = h("select", { "aria-label": "Filter by another column", onchange: () => addFilter(addRange.value) });
   const open = (row) => ctx.go(ctx.link("u", ids[row]));
