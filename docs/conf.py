@@ -45,6 +45,7 @@ extensions = [
     "notfound.extension",
     "sphinxext.opengraph",
     "sphinx_sitemap",
+    "texts_for_models",
     "sphinx_llms_txt",
     "sphinx_gallery.gen_gallery",
 ]

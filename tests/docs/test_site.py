@@ -15,6 +15,7 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 from contrast import CONTRAST
+from public_names import list_public
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Page
@@ -131,6 +132,21 @@ def test_llms_txt__lists_every_page(pages: dict[str, Parsed]) -> None:
     text = (SITE / "llms.txt").read_text(encoding="utf-8")
     listed = re.findall(rf"\({base}_sources/(\S+?)\.(?:md|rst)\.txt\)", text)
     assert sorted(listed) == sorted(pages.keys() - INDICES)
+
+
+def test_llms_full_txt__has_docstrings_and_examples_instead_of_directives(
+    pages: dict[str, Parsed],
+) -> None:
+    text = (SITE / "llms-full.txt").read_text(encoding="utf-8")
+    markup = r"\.\. auto(?!summary)\w+::|\.\. raw::|sphx-glr|^kernelspec:"
+    assert re.findall(rf"^.*(?:{markup}).*$", text, re.M) == []
+    for name in list_public():
+        if (SITE / "reference" / "generated" / f"{name}.html").exists():
+            assert re.search(rf"^{re.escape(name)}\b", text, re.M), name
+    for example in (DOCS / "examples").glob("plot_*.py"):
+        # without its second empty lines
+        code = re.sub(r"\n{3,}", "\n\n", example.read_text(encoding="utf-8"))
+        assert code in text, example.name
 
 
 def test_sitemap__lists_every_page(pages: dict[str, Parsed]) -> None:
