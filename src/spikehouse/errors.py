@@ -251,8 +251,10 @@ def describe_choices(value: object, valid: Iterable[object]) -> str:
     listed = ", ".join(repr(choice) for choice in choices[:N_LISTED])
     if len(choices) > N_LISTED:
         listed += f", … ({len(choices)} in total)"
-    hint = f"did you mean {' or '.join(repr(choice) for choice in closest)}? " if closest else ""
-    return f"{hint}Valid: {listed}"
+    if not closest:
+        # mostly after a colon
+        return f"valid {'is' if len(choices) == 1 else 'are'} {listed}"
+    return f"did you mean {' or '.join(map(repr, closest))}? Valid: {listed}"
 
 
 def _closest(value: object, choices: list[object]) -> list[object]:

@@ -167,7 +167,7 @@ def test_show_table__leaves_out_columns_that_do_not_fit(
         (["units", "--out", "x.txt"], "--out x.txt is not valid"),
         (["analyze", "1", "--definition", "wrong"], "no definition 'wrong'"),
         (["analyze", "1", "--stimulus", "gabor"], "no analysis of 'gabor': did you mean 'gabors'"),
-        (["sessions", "--size", "big", "--source", "demo"], "Valid: 'tiny', 'small', 'full'"),
+        (["sessions", "--size", "big", "--source", "demo"], "valid are 'tiny', 'small', 'full'"),
     ],
 )
 def test_command__checks_what_it_was_given_before_it_asks_or_computes(

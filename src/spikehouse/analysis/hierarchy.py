@@ -288,7 +288,7 @@ def _check_units(
     has_area = pd.notna(named) if known is None else np.isin(named, known.to_numpy())
     chosen = np.isfinite(measured) & has_area & pd.notna(given)
     if not chosen.any():
-        wanted = "" if known is None else f" of {describe_choices('', known)}"
+        wanted = "" if known is None else f" ({describe_choices('', known)})"
         raise InvalidArgumentError(
             f"none of the {measured.size} units has both a value and an area{wanted}"
         )

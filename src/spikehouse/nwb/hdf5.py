@@ -162,8 +162,8 @@ class Hdf5File:
         found = find_group(self.root, path)
         if found is None:
             raise InvalidFileError(
-                f"{self.path} has no group /{path}, which a session file of the Allen Brain "
-                f"Observatory has; it holds {describe_members(self.root)}"
+                f"{self.path} has no group /{path}, which is needed here; it holds "
+                f"{describe_members(self.root)}"
             )
         return found
 

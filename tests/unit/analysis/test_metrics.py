@@ -132,7 +132,7 @@ def test_compute_metrics__asks_for_the_stimulus_by_its_name_in_the_session() -> 
 
 
 def test_compute_metrics__stimulus_that_was_not_shown() -> None:
-    with pytest.raises(NotFoundError, match=r"was not shown dot_motion.*Valid: 'flashes'"):
+    with pytest.raises(NotFoundError, match=r"was not shown dot_motion.*valid is 'flashes'"):
         compute_metrics("dot_motion", make_responses, shown=["flashes", "spontaneous"])
 
 

@@ -83,8 +83,12 @@ def test_cohort__units_are_those_of_the_sessions(project: EcephysProjectCache) -
     ("conditions", "error", "message"),
     [
         ({"session_ids": [5]}, SessionNotFoundError, "no session 5: .*900000001"),
-        ({"session_ids": []}, NotFoundError, "no session id is given: Valid: 900000001"),
-        ({"session_type": "brain"}, NotFoundError, "no session has session_type 'brain': .*Valid"),
+        ({"session_ids": []}, NotFoundError, "no session id is given: valid are 900000001"),
+        (
+            {"session_type": "brain"},
+            NotFoundError,
+            "no session has session_type 'brain': valid are 'brain_obs",
+        ),
         ({"genotype": "Rbp4"}, NotFoundError, "no session has genotype 'Rbp4': .*wt/wt"),
         ({"sex": "female"}, NotFoundError, "no session has sex 'female': .*'F', 'M'"),
         ({"structure": "V1"}, NotFoundError, "no session has structure 'V1': .*'VISp'"),
@@ -291,7 +295,7 @@ def test_map__a_changed_function_is_accepted_by_name(cohort: Cohort, tmp_path: P
 
 @pytest.mark.parametrize("name", ["f", "parameters", "worker"])
 def test_psth__unknown_options(cohort: Cohort, name: str) -> None:
-    with pytest.raises(InvalidArgumentError, match=f"psth has no parameter '{name}': .*Valid"):
+    with pytest.raises(InvalidArgumentError, match=f"psth has no parameter '{name}': .*[Vv]alid"):
         cohort.psth(**{name: 2})
 
 

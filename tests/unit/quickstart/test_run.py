@@ -122,7 +122,9 @@ def test_run_quickstart__an_area_without_units_lists_those_that_have(cache, log,
 
 
 def test_run_quickstart__no_session_has_the_area(cache, log, tmp_path):
-    with pytest.raises(NotFoundError, match="no session has channels in 'XYZ': Valid: 'CA1', 'LGd"):
+    with pytest.raises(
+        NotFoundError, match="no session has channels in 'XYZ': valid are 'CA1', 'LGd"
+    ):
         run_quickstart(QuickstartOptions(area="XYZ", out=tmp_path), log=log)
 
 
