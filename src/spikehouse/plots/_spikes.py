@@ -220,7 +220,8 @@ def plot_raster(
     ax.set_ylim(len(order) - 0.5, -0.5)
     if len(drawn):
         times = [0.0, stimulus_duration or 0.0, *drawn[SINCE_ONSET].agg(["min", "max"])]
-        ax.set_xlim(min(times), max(times))
+        if min(times) < max(times):
+            ax.set_xlim(min(times), max(times))
     else:
         write_centered(ax, "no spikes")
     if codes is not None:

@@ -182,6 +182,11 @@ def test_plot_raster__no_spikes(ax):
     assert ax.get_ylim() == (1.5, -0.5)
 
 
+def test_plot_raster__one_spike_at_the_onset(ax):
+    plots.plot_raster(spikes([(1, 7, 0.0)]), ax=ax)
+    assert segments(ax) == [(0.0, -0.45)]
+
+
 def test_plot_raster__refuses_unknown_rows(ax):
     frame = spikes([(1, 7, 0.1)])
     with pytest.raises(InvalidArgumentError, match="no column 'units'; it has 'stimulus_pres"):
