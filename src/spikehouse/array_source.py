@@ -488,7 +488,8 @@ def _read_waveforms(given: object, source: ArraySource) -> dict[int, Floats]:
     for key, values in given.items():
         unit_id = _to_whole(key, "a unit id of mean_waveforms")
         try:
-            waveform = np.asarray(values, dtype=np.float64)
+            # masked values are unknown
+            waveform = np.ma.filled(np.ma.array(values, dtype=np.float64), np.nan)
         except (TypeError, ValueError) as error:
             raise InvalidArgumentError(
                 f"mean_waveforms: that of unit {unit_id} should be numbers: {error}"

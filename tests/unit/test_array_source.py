@@ -115,7 +115,7 @@ def test_from_arrays__units_say_where_they_are() -> None:
 
 def test_from_arrays__channels_say_where_units_are() -> None:
     units = pd.DataFrame({"peak_channel_id": [102, 100, np.nan]}, index=[5, 9, 7])
-    waveforms = {5: np.arange(6.0).reshape(3, 2)}
+    waveforms = {5: np.ma.masked_equal(np.arange(6).reshape(3, 2), 0)}
     probes = pd.DataFrame({"probe_id": [2], "sampling_rate": [1000.0]})
     session = make(SPIKES, units, channels=CHANNELS, probes=probes, mean_waveforms=waveforms)
     assert session.units.index.tolist() == [9, 5, 7]
@@ -123,6 +123,7 @@ def test_from_arrays__channels_say_where_units_are() -> None:
     assert session.units["probe_description"].tolist()[:2] == ["probe 2", "probe 2"]
     assert session.units.loc[7, ["probe_id", "ecephys_structure_acronym"]].isna().all()
     assert session.mean_waveforms[5].sel(channel_id=102).values.tolist() == [4.0, 5.0]
+    assert session.mean_waveforms[5].isnull().values.tolist() == [[True, False], *[[False] * 2] * 2]
     assert session.mean_waveforms[5]["time"].values.tolist() == [0.0, 0.001]
     # the same without a table of probes
     assert make(SPIKES, units, channels=CHANNELS).probes["description"].tolist() == ["probe 2"]

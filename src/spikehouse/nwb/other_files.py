@@ -499,13 +499,18 @@ def read_presentations(file: Hdf5File) -> pd.DataFrame | None:
     return number_blocks(shown.reset_index(drop=True) if ids is None else shown)
 
 
-def _read_intervals(file: Hdf5File, group: h5py.Group, name: str) -> pd.DataFrame:
-    """Read one table of intervals, named by its column stimulus_name, else by itself."""
+def _read_timed(file: Hdf5File, group: h5py.Group) -> pd.DataFrame:
     table = file.read_plain_frame(group, keep_repeated_ids=True)
     check_table(group, table, required=("start_time", "stop_time"))
     for column in ("start_time", "stop_time"):
         if table[column].dtype.kind not in "iuf":
             raise InvalidFileError(f"{where(group)}: {column} should hold numbers [s]")
+    return table
+
+
+def _read_intervals(file: Hdf5File, group: h5py.Group, name: str) -> pd.DataFrame:
+    """Read one table of intervals, named by its column stimulus_name, else by itself."""
+    table = _read_timed(file, group)
     names = table.get("stimulus_name", pd.Series(name, index=table.index)).astype(object)
     given = table.get("duration")
     if given is not None and given.dtype.kind in "iuf" and np.allclose(
@@ -531,8 +536,7 @@ def read_invalid_times(file: Hdf5File) -> pd.DataFrame:
     group = file.find(f"{INTERVALS}/invalid_times")
     if group is None:
         return INVALID_TIMES.empty()
-    table = file.read_plain_frame(group, keep_repeated_ids=True)
-    check_table(group, table, required=("start_time", "stop_time"))
+    table = _read_timed(file, group)
     bounds = table[["start_time", "stop_time"]].to_numpy(np.float64)
     is_odd = np.isnan(bounds).any(axis=1) | (bounds[:, 0] > bounds[:, 1])
     if is_odd.any():

@@ -431,6 +431,15 @@ def test_presentations__invalid_intervals_without_an_end(
     assert session.stimulus_names == ["invalid_presentation"]
 
 
+@pytest.mark.parametrize("name", ["trials", "invalid_times"])
+def test_presentations__times_that_are_text(
+    write: Callable[..., EcephysSession], name: str
+) -> None:
+    session = write(**{name: {"start_time": ["a"], "stop_time": [1.0]}})
+    with pytest.raises(InvalidFileError, match=f"/{name}: start_time should hold numbers"):
+        session.stimulus_presentations  # noqa: B018
+
+
 def test_presentations__columns_with_the_names_of_computed_ones(
     write: Callable[..., EcephysSession],
 ) -> None:
