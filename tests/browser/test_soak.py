@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-N_SWITCHES = 200
-MOST_GROWTH = 50e6
+N_SWITCHES = 100
+MOST_GROWTH = 20e6
 
 
 def measure(tab) -> tuple[int, int]:
