@@ -97,6 +97,7 @@ sphinx_gallery_conf = {
     "show_signature": False,
     "remove_config_comments": True,
     "plot_gallery": True,
+    "parallel": True,  # as -j says
     "capture_repr": (),
     "within_subsection_order": "gallery_order.BySubject",
     "min_reported_time": 1e9,
