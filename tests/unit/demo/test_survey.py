@@ -296,10 +296,9 @@ def test_read_analysis_metrics__are_what_the_recording_gives(survey):
     assert set(table["pref_image_ns"]) <= set(scenes)
 
 
-def test_read_analysis_metrics__follow_the_truth(tmp_path):
-    survey = Survey(size="small", folder=tmp_path)
-    table = survey.read_analysis_metrics(900000001).iloc[:-2]
-    truth = survey.truth(900000001)
+def test_read_analysis_metrics__follow_the_truth(small_survey):
+    table = small_survey.read_analysis_metrics(900000001).iloc[:-2]
+    truth = small_survey.truth(900000001)
     visual = truth.index[truth["is_visual"]]
     table, truth = table.loc[visual], truth.loc[visual]
     # rank correlations; measured 0.9 for most and 0.6 for run_mod
