@@ -17,14 +17,25 @@ from spikehouse.errors import InvalidArgumentError, NotFoundError, describe_valu
 from spikehouse.labelled import fits_int64, to_ids
 from spikehouse.schema import CHANNELS, INVALID_TIMES, OPTOGENETIC_EPOCHS, UNITS
 from spikehouse.schema.session_tables import ALWAYS_INVALID, NO_CHANNELS, NO_PROBES
+from spikehouse.stimuli.clocks import (
+    find_sample_ends,
+    warn_of_late_spikes,
+    warn_of_long_durations,
+    warn_of_other_clock,
+)
 from spikehouse.stimuli.presentations import number_blocks
 
 Floats = npt.NDArray[np.float64]
 SpikeTimes: TypeAlias = Mapping[int, npt.ArrayLike] | Sequence[npt.ArrayLike]
 TableOrCsv: TypeAlias = pd.DataFrame | Mapping[str, Any] | str | os.PathLike[str]
 
-# times beyond are hardly seconds
-LONGEST_RECORDING_S = 172_800
+# what columns are called elsewhere
+_OTHER_NAMES = {
+    "start_time": ("onset", "onsets", "onset_time", "start", "time", "times", "timestamps"),
+    "stop_time": ("stop", "stops", "end", "end_time", "offset", "offset_time"),
+    "duration": ("durations", "length"),
+    "velocity": ("speed", "running_speed", "running"),
+}
 _SCALARS = (str, int, float, np.number, np.bool_, type(None), type(pd.NA))
 
 
@@ -54,6 +65,12 @@ class ArraySource:
         session_id: int | None = None,
     ) -> None:
         self._session_id = None if session_id is None else _to_whole(session_id, "session_id")
+        if presentations is None and _are_times(units):
+            raise InvalidArgumentError(
+                "units are times, not a table of units; the times of presentations are given by "
+                'name: from_arrays(spike_times, presentations=pd.DataFrame({"start_time": onsets, '
+                '"duration": 0.2}))'
+            )
         table = _read_table(units, "units", ids=("unit_id", "id"))
         metadata = getattr(spike_times, "metadata", None)
         if isinstance(metadata, pd.DataFrame):
@@ -70,8 +87,8 @@ class ArraySource:
         self._presentations = _read_presentations(
             _read_table(presentations, "presentations", ids=("stimulus_presentation_id", "id"))
         )
-        _compare_clocks(self._presentations, self._spike_times)
         self._running_speed = _read_running(_read_table(running_speed, "running_speed"))
+        _compare_clocks(self)
         self._invalid_times = _read_invalid(
             _read_table(invalid_times, "invalid_times"), self._probes["description"]
         )
@@ -165,6 +182,11 @@ class ArraySource:
 # ---- tables
 
 
+def _are_times(units: object) -> bool:
+    is_table = isinstance(units, pd.DataFrame | Mapping)
+    return "start_time" in units if is_table else isinstance(units, np.ndarray)  # type: ignore[operator]
+
+
 def _read_table(
     given: Any,  # noqa: ANN401 - whatever was given
     name: str,
@@ -231,15 +253,26 @@ def _check_unique(ids: npt.NDArray[Any], name: str) -> None:
     if repeated.any():
         raise InvalidArgumentError(
             f"{name} has the id {ids[repeated][0]} more than once; give each row an id of its own"
+            + (", as pd.concat(tables, ignore_index=True) does" if name == "presentations" else "")
         )
 
 
 def _require(table: pd.DataFrame, name: str, *columns: str) -> None:
-    missing = [column for column in columns if column not in table]
-    if missing:
+    missing = next((column for column in columns if column not in table), None)
+    if missing is not None:
         raise InvalidArgumentError(
-            f"{name} has no column {missing[0]!r}; it has {', '.join(table.columns) or 'none'}"
+            f"{name} has no column {missing!r}; it has {', '.join(table.columns) or 'none'}"
+            + _suggest_name(table, missing)
         )
+
+
+def _suggest_name(table: pd.DataFrame, *columns: str) -> str:
+    """Say which column may be meant, under another name."""
+    for column in columns:
+        other = next((name for name in _OTHER_NAMES[column] if name in table), None)
+        if other is not None:
+            return f". If {other!r} is meant: .rename(columns={{{other!r}: {column!r}}})"
+    return ""
 
 
 def _read_numbers(table: pd.DataFrame, column: str, name: str, *, finite: bool = False) -> Floats:
@@ -274,8 +307,9 @@ def _read_interval(table: pd.DataFrame, name: str) -> tuple[Floats, Floats]:
     start = _read_numbers(table, "start_time", name, finite=True)
     if "stop_time" not in table and "duration" not in table:
         raise InvalidArgumentError(
-            f"{name} has start_time alone; add stop_time [s], or duration [s]: "
+            f"{name} has start_time, and neither stop_time [s] nor duration [s]: "
             f"{name}.assign(duration=0.25) if all last as long"
+            + _suggest_name(table, "stop_time", "duration")
         )
     if "stop_time" in table:
         stop = _read_numbers(table, "stop_time", name, finite=True)
@@ -303,7 +337,17 @@ def _to_whole(given: object, name: str) -> int:
 
 def _read_trains(given: object, units: pd.DataFrame | None) -> SortedTrains:
     """Return the spike times [s] by unit id, each train in order."""
+    if isinstance(given, np.ndarray) and given.dtype == object and given.ndim == 1:
+        # as np.load gives arrays of several lengths
+        given = list(given)
     if isinstance(given, Mapping):
+        words = [key for key in given if isinstance(key, str)]
+        if words:
+            raise InvalidArgumentError(
+                f"a unit id of spike_times is {words[0]!r}; ids are whole numbers, and names a "
+                "column of units: from_arrays(list(spike_times.values()), "
+                'pd.DataFrame({"name": list(spike_times)}))'
+            )
         items = [(_to_whole(key, "a unit id of spike_times"), given[key]) for key in given]
     elif isinstance(given, Sequence) and not isinstance(given, str | bytes):
         if units is not None and len(units) != len(given):
@@ -330,13 +374,6 @@ def _read_trains(given: object, units: pd.DataFrame | None) -> SortedTrains:
         warnings.warn(
             f"spike times of {len(unsorted)} of {len(trains)} units (first {unsorted[0]}) were not "
             "in order: they were sorted",
-            stacklevel=4,  # the caller of from_arrays
-        )
-    last = max((train[-1] for train in trains.values() if train.size), default=0.0)
-    if last > LONGEST_RECORDING_S:
-        warnings.warn(
-            f"spike times reach {last:g} s, {last / 86_400:.0f} days: they are taken as seconds; "
-            "divide milliseconds by 1000, sample numbers by the sampling rate",
             stacklevel=4,  # the caller of from_arrays
         )
     return trains
@@ -548,21 +585,18 @@ def _read_presentations(table: pd.DataFrame | None) -> pd.DataFrame | None:
     return number_blocks(table.iloc[np.argsort(start, kind="stable")])
 
 
-def _compare_clocks(presentations: pd.DataFrame | None, trains: Mapping[int, Floats]) -> None:
-    """Warn if most presentations are before or after all spikes, as with another unit of time."""
-    ends = np.array([train[[0, -1]] for train in trains.values() if train.size])
-    if presentations is None or presentations.empty or not ends.size:
+def _compare_clocks(source: ArraySource) -> None:
+    """Warn of times that are hardly seconds, or not of the clock of the spikes."""
+    ends = np.array([train[[0, -1]] for train in source._spike_times.values() if train.size])
+    warn_of_long_durations(source._presentations, stacklevel=4)  # the caller of from_arrays
+    if not ends.size:
         return
-    first, last = ends[:, 0].min(), ends[:, 1].max()
-    start = presentations["start_time"].to_numpy()
-    n_outside = int(((start > last) | (presentations["stop_time"].to_numpy() < first)).sum())
-    if n_outside > len(start) / 2:
-        warnings.warn(
-            f"{n_outside} of {len(start)} presentations are before the first spike ({first:g} s) "
-            f"or after the last ({last:g} s): they start at {start.min():g} to {start.max():g} s. "
-            "Give all times in seconds of one clock",
-            stacklevel=4,  # the caller of from_arrays
-        )
+    first, last = float(ends[:, 0].min()), float(ends[:, 1].max())
+    warn_of_late_spikes(last, stacklevel=4)
+    warn_of_other_clock(source._presentations, "presentations", first, last, stacklevel=4)
+    running = source._running_speed
+    samples = None if running is None else running.rename(columns={"end_time": "stop_time"})
+    warn_of_other_clock(samples, "samples of running_speed", first, last, stacklevel=4)
 
 
 def _check_parameter(column: pd.Series[Any]) -> None:
@@ -591,9 +625,7 @@ def _read_running(table: pd.DataFrame | None) -> pd.DataFrame | None:
     if "end_time" in table:
         end = _read_numbers(table, "end_time", name, finite=True)
     else:
-        # a sample lasts until the next, the last as long as most
-        steps = np.diff(start)
-        end = np.append(start[1:], start[-1:] + (np.median(steps) if steps.size else 0.0))
+        end = find_sample_ends(start)
     return pd.DataFrame(
         {"start_time": start, "end_time": end, "velocity": _read_numbers(table, "velocity", name)}
     )

@@ -89,8 +89,8 @@ def align(**things: Any) -> list[Any]:  # noqa: ANN401 - arrays and tables
     """Return things that belong together in the order of the first one's labels.
 
     Labels are the index and the columns of pandas' objects and the coordinates of a DataArray.
-    What has none is in order already, and so is what has row numbers (0, 1, 2, …) beside other
-    labels. Any other difference of labels is an error.
+    What has none is in order already, and so is what has row numbers (0, 1, 2, … without a name)
+    beside other labels. Any other difference of labels is an error.
     """
     aligned = list(things.values())
     names = list(things)
@@ -110,7 +110,7 @@ def align(**things: Any) -> list[Any]:  # noqa: ANN401 - arrays and tables
             order = _find_order(*reference, name, own)
             if order is not None:
                 aligned[place] = _take(aligned[place], order, axis)
-            elif _counts_rows(reference[1]):
+            elif counts_rows(reference[1]):
                 reference = name, own
     return aligned
 
@@ -156,7 +156,7 @@ def _find_order(
         order: npt.NDArray[np.intp] = own.get_indexer(wanted)
         if (order >= 0).all():
             return order
-    if _counts_rows(own) or _counts_rows(wanted):
+    if counts_rows(own) or counts_rows(wanted):
         return None
     absent, extra = wanted[~wanted.isin(own)], own[~own.isin(wanted)]
     found = "has one label several times"
@@ -170,8 +170,10 @@ def _find_order(
     )
 
 
-def _counts_rows(labels: pd.Index) -> bool:
-    return labels.nlevels == 1 and labels.equals(pd.RangeIndex(len(labels)))
+def counts_rows(labels: pd.Index) -> bool:
+    """Check for the labels that pandas gives by itself; those with a name are somebody's ids."""
+    is_plain = labels.nlevels == 1 and labels.name is None
+    return is_plain and labels.equals(pd.RangeIndex(len(labels)))
 
 
 def _take(thing: Any, order: npt.NDArray[np.intp], axis: int) -> Any:  # noqa: ANN401

@@ -8,6 +8,7 @@ import dataclasses
 import datetime as dt
 import html
 import logging
+import os
 import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cached_property
@@ -116,6 +117,12 @@ class EcephysSession:
     """
 
     def __init__(self, api: SessionSource, *, test: bool = False) -> None:
+        if isinstance(api, str | os.PathLike | Mapping | Sequence | np.ndarray | pd.DataFrame):
+            raise InvalidArgumentError(
+                f"EcephysSession takes an adapter, not {describe_value(api)}: "
+                "EcephysSession.from_nwb_path opens a file, EcephysSession.from_arrays takes spike "
+                "times and tables"
+            )
         self.api = api
         self._warned_of_eyes = False
         if test:

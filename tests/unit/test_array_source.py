@@ -231,7 +231,7 @@ def test_from_arrays__columns_keep_their_names() -> None:
 
 def test_from_arrays__presentations_on_another_clock_are_noticed() -> None:
     late = TONES.assign(start_time=TONES["start_time"] * 1000)
-    told = r"3 of 3 .* spike \(1.1 s\) or after the last \(3.1 s\): they start at 1000 to 3000 s"
+    told = "3 of 3 .* of the spikes, 1.1 to 3.1 s: they start at 1000 to 3000 s"
     with pytest.warns(UserWarning, match=told) as caught:
         make(SPIKES, presentations=late)
     assert len(caught) == 1
@@ -280,7 +280,7 @@ def test_from_arrays__tuning_and_decoding(rng: np.random.Generator) -> None:
 WRONG: dict[str, tuple[Callable[[], Any], str]] = {
     "no mapping": (lambda: make(3), "spike_times is 3; give a dictionary of arrays"),
     "one array": (lambda: make([1.0, 2.0]), r"unit 0 have the shape \(\); give one dimension"),
-    "names": (lambda: make({"a": [1.0]}), "a unit id of spike_times is 'a'; give a whole number"),
+    "names": (lambda: make({"a": [1.0]}), "of spike_times is 'a'; ids are whole numbers, and n"),
     "fraction": (lambda: make({1.5: [1.0]}), "takes whole numbers, but 1.5"),
     "truth": (lambda: make({True: [2.0]}), "takes ids, not truth values"),
     "nan": (lambda: make({1: [np.nan, 1.0]}), "1 of the 2 spike times of unit 1 are NaN or inf"),
@@ -349,7 +349,7 @@ WRONG: dict[str, tuple[Callable[[], Any], str]] = {
     "no probe": (
         lambda: make(SPIKES, channels=CHANNELS, probes=pd.DataFrame(index=[1])), "of probe 2, which"
     ),
-    "onsets": (lambda: shown(start_time=[1.0]), "start_time alone; add stop_time"),
+    "onsets": (lambda: shown(start_time=[1.0]), "has start_time, and neither stop_time"),
     "no onsets": (lambda: shown(stop_time=[1.0]), "presentations has no column 'start_time'; it h"),
     "backwards": (lambda: shown(start_time=[1.0], stop_time=[0.5]), "row 0 stops at 0.5 s, before"),
     "no time": (
@@ -374,8 +374,46 @@ WRONG: dict[str, tuple[Callable[[], Any], str]] = {
         lambda: make(SPIKES, running_speed=pd.DataFrame({"start_time": []})), "no column 'velocity'"
     ),
     "waveform": (lambda: make(SPIKES, mean_waveforms={5: [[1.0]]}), "unit 5 has no peak_ch"),
+    "presentations as units": (
+        lambda: make(SPIKES, pd.DataFrame({"start_time": [1.0]})), "by name: .*presentations=pd"
+    ),
+    "onsets as units": (lambda: make(SPIKES, np.array([1.0])), "units are times, not a table of u"),
+    "other name": (
+        lambda: shown(onset=[1.0]), "no column 'start_time'; it has onset. If 'onset' is meant: .re"
+    ),
+    "other stop": (lambda: shown(start_time=[1.0], end=[2.0]), "If 'end' is meant: .rename.col"),
+    "concatenated": (
+        lambda: make(SPIKES, presentations=pd.concat(2 * [pd.DataFrame({"start_time": [1.0]})])),
+        "the id 0 more than once; .* as pd.concat.tables, ignore_index=True. does",
+    ),
     "session": (lambda: make(SPIKES, session_id="x"), "session_id is 'x'; give a whole number"),
 }  # fmt: skip
+
+
+ONSETS = np.arange(1.0, 11.0)
+
+
+@pytest.mark.parametrize(
+    ("tables", "message"),
+    [
+        ({"presentations": {"start_time": ONSETS, "duration": 300.0}},
+         "'stimulus' last 300 s, and begin every 1 s: .*; divide milliseconds by 1000"),
+        ({"running_speed": {"start_time": 1000 * ONSETS, "velocity": ONSETS}},
+         "10 of 10 samples of running_speed are outside the times of the spikes"),
+    ],
+)  # fmt: skip
+def test_from_arrays__times_in_milliseconds_are_noticed(
+    tables: dict[str, Any], message: str
+) -> None:
+    with pytest.warns(UserWarning, match=message) as caught:
+        make({1: [1.0, 20.0]}, **tables)
+    assert [warning.filename for warning in caught] == [__file__]
+
+
+def test_from_arrays__arrays_of_objects_as_numpy_loads_them() -> None:
+    trains = np.empty(2, dtype=object)
+    trains[:] = [np.array([1.0]), np.array([2.0, 3.0])]
+    assert {i: t.tolist() for i, t in make(trains).spike_times.items()} == {0: [1.0], 1: [2.0, 3.0]}
 
 
 def shown(**columns: Any) -> EcephysSession:
@@ -392,3 +430,9 @@ def test_from_arrays__says_what_is_wrong(case: str) -> None:
 def test_from_arrays__a_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         make(SPIKES, tmp_path / "units.csv")
+
+
+@pytest.mark.parametrize("given", ["lab.nwb", Path("lab.nwb"), {1: [1.0]}, [[1.0]]])
+def test_session__takes_an_adapter(given: Any) -> None:
+    with pytest.raises(InvalidArgumentError, match=r"not .*: EcephysSession.from_nwb_path opens"):
+        EcephysSession(given)

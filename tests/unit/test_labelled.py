@@ -87,6 +87,15 @@ def test_align__refuses_other_labels(labels: list[int], message: str) -> None:
         align(a=pd.Series(1, [1, 1, 2]), b=pd.Series(1, [1, 2, 1]))
 
 
+def test_align__ids_that_count_from_zero_are_ids() -> None:
+    ids = pd.RangeIndex(3, name="stimulus_presentation_id")
+    counts, labels = pd.DataFrame({7: [1, 2, 3]}, index=ids), pd.Series([4, 5, 6])
+    assert align(counts=counts, labels=labels)[1] is labels
+    others = labels.set_axis(pd.Index([10, 11, 12], name="stimulus_presentation_id"))
+    with pytest.raises(InvalidArgumentError, match="counts has 0 and labels has not"):
+        align(counts=counts, labels=others)
+
+
 def test_rows_first__goes_by_names() -> None:
     table = pd.DataFrame(np.eye(2), index=UNITS.index, columns=[1, 2])
     assert rows_first(table).columns.name == "unit_id"

@@ -204,7 +204,8 @@ def _choose(analyses: str | Sequence[str] | None, shown: Collection[str]) -> lis
     for name in asked:
         if name not in by_name:
             raise InvalidArgumentError(
-                f"there is no analysis of {name!r}: {describe_choices(name, by_name)}"
+                f"there is no analysis of {name!r}: {describe_choices(name, by_name)}. Of other "
+                "stimuli, see compute_design_matrix, plots.plot_tuning_curve and decode"
             )
     # asked for twice, it is one set of columns
     return list(dict.fromkeys(by_name[name] for name in asked))

@@ -12,7 +12,7 @@ import pandas as pd
 import xarray as xr
 
 from spikehouse.errors import InvalidArgumentError
-from spikehouse.labelled import align, labels_of, rows_first
+from spikehouse.labelled import align, counts_rows, labels_of, rows_first
 
 Design = npt.ArrayLike | pd.DataFrame | xr.DataArray
 Targets = npt.ArrayLike | pd.Series | xr.DataArray
@@ -137,7 +137,7 @@ def _target_values(
 def _row_labels(thing: Design | Targets) -> pd.Index | None:
     """Return the labels of rows; None without labels, and for those that only count the rows."""
     rows = labels_of(thing, 0)
-    return None if rows is None or rows.equals(pd.RangeIndex(len(rows))) else rows
+    return None if rows is None or counts_rows(rows) else rows
 
 
 def _check_finite(values: npt.NDArray[np.float64], rows: pd.Index | None) -> None:

@@ -34,10 +34,16 @@ from spikehouse.nwb._validate_columns import (
 from spikehouse.nwb.hdf5 import Hdf5File, column_names, flatten_whole, read_whole
 from spikehouse.nwb.intervals import INTERVALS, stack
 from spikehouse.nwb.metadata import ELECTRODES, GROUPS, LONGEST_ID, read_session_id, read_subject
-from spikehouse.nwb.timeseries import RUNNING, read_running_speed
+from spikehouse.nwb.timeseries import RUNNING, read_running_speed, read_speed_series
 from spikehouse.nwb.units import RAGGED, UNITS, RaggedColumn, SpikeTimes
 from spikehouse.schema import CHANNELS, INVALID_TIMES
 from spikehouse.schema.session_tables import ALWAYS_INVALID, NO_CHANNELS, NO_PROBES
+from spikehouse.stimuli.clocks import (
+    MOST_OVERLAP,
+    warn_of_late_spikes,
+    warn_of_long_durations,
+    warn_of_other_clock,
+)
 from spikehouse.stimuli.presentations import number_blocks
 
 # metrics of the units of every file of the survey
@@ -46,6 +52,7 @@ NOWHERE = {"", "unknown", "none", "nan", "n/a", "na", "null", "unspecified"}
 # columns of units that say where these are
 PLACES = ("ecephys_structure_acronym", "location", "brain_area")
 _N_SHOWN = 12
+_N_SPIKES = 4096
 # more on one probe are not numbers of channels
 _MOST_NUMBERS = 10_000
 _AGE = re.compile(r"P(\d+(?:\.\d+)?)([DW])$")
@@ -448,8 +455,22 @@ def read_probes(file: Hdf5File) -> pd.DataFrame:
 
 
 def read_running_if_any(file: Hdf5File) -> pd.DataFrame | None:
-    """Read the running speed where the survey's files have it; None without."""
-    return None if file.find(f"{RUNNING}/running_speed") is None else read_running_speed(file)
+    """Read the series running_speed, of any processing module or acquired; None without."""
+    if file.find(f"{RUNNING}/running_speed_end_times") is not None:
+        return read_running_speed(file)
+    modules = [f"processing/{name}" for name in _list_groups(file, "processing")]
+    # NWB's containers, such as BehavioralTimeSeries, hold series, too
+    inner = [f"{module}/{name}" for module in modules for name in _list_groups(file, module)]
+    for place in (*modules, *inner, "acquisition"):
+        if "running_speed" in _list_groups(file, place):
+            return read_speed_series(file, f"{place}/running_speed")
+    return None
+
+
+def _list_groups(file: Hdf5File, path: str) -> list[str]:
+    group = file.find(path)
+    names = [] if group is None else list_names(group)
+    return [name for name in names if group is not None and find_group(group, name) is not None]
 
 
 @one_budget()
@@ -496,6 +517,14 @@ def read_presentations(file: Hdf5File) -> pd.DataFrame | None:
         )
     order = np.flatnonzero(is_whole)[np.argsort(start[is_whole], kind="stable")]
     shown = merged.iloc[order]
+    warn_of_long_durations(shown, stacklevel=3)
+    spikes = find_dataset(find_units(file), "spike_times")
+    if spikes is not None and spikes.size:
+        # of the units that were written first and last; all would have to be read
+        some = np.concatenate([spikes[:_N_SPIKES], spikes[-_N_SPIKES:]]).ravel()
+        warn_of_late_spikes(float(some.max()), stacklevel=3)
+        if (start[order] > MOST_OVERLAP * some.max()).any():
+            warn_of_other_clock(shown, "intervals", some.min(), some.max(), stacklevel=3)
     return number_blocks(shown.reset_index(drop=True) if ids is None else shown)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import h5py
@@ -14,11 +15,14 @@ from spikehouse.nwb._check_size import where
 from spikehouse.nwb._safe_open import find_dataset, list_names, member
 from spikehouse.nwb._validate_columns import check_numbers, read_attribute, read_number, read_value
 from spikehouse.nwb.hdf5 import Hdf5File, read_whole
+from spikehouse.stimuli.clocks import find_sample_ends
 
 RUNNING = "processing/running"
 EYE = "processing/eye_tracking"
 GAZE = "processing/{kind}_gaze_mapping"
 _TIME = "Time (s)"
+_CENTIMETERS = {"cm/s", "cm/sec", "centimeters/second", "centimeters per second"}
+_METERS = {"m/s", "m/sec", "meters/second", "meters per second"}
 _ELLIPSES = {"corneal_reflection": "cr", "pupil": "pupil", "eye": "eye"}
 
 
@@ -33,6 +37,21 @@ def read_running_speed(file: Hdf5File) -> pd.DataFrame:
             "velocity": read_values(file, f"{RUNNING}/running_speed"),
         },
     )
+
+
+def read_speed_series(file: Hdf5File, series: str) -> pd.DataFrame:
+    """Read a series of another writer's as running speed [cm/s]; a sample lasts until the next."""
+    start = read_times(file, series)
+    velocity = read_values(file, series)
+    unit = str(read_attribute(member(file.group(series), "data"), "unit"))
+    if unit in _METERS:
+        velocity = 100.0 * velocity
+    elif unit not in _CENTIMETERS:
+        warnings.warn(
+            f"{file.path.name}: the unit of /{series} is {unit!r}; taken as cm/s", stacklevel=2
+        )
+    ends = find_sample_ends(start)
+    return _frame(file, {"start_time": start, "end_time": ends, "velocity": velocity})
 
 
 def _frame(

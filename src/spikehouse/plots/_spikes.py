@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
-from spikehouse.errors import InvalidArgumentError
+from spikehouse.errors import InvalidArgumentError, describe_value
 from spikehouse.labelled import Ids, to_ids
 from spikehouse.plots._axes import (
     CONDITION_COLORS,
@@ -205,6 +205,11 @@ def plot_raster(
         Raster with the first row at the top; a text if there are no spikes.
     """
     require_columns(spikes, rows, SINCE_ONSET, what="spikes")
+    if groups is not None and not isinstance(groups, pd.Series):
+        raise InvalidArgumentError(
+            f"groups is {describe_value(groups)}; give the condition of each row, a column by "
+            'row such as presentations["orientation"]'
+        )
     order = _row_order(spikes[rows], row_order, groups)
     codes, names = None, list[Any]()
     if groups is not None:
@@ -223,12 +228,14 @@ def plot_raster(
         if min(times) < max(times):
             ax.set_xlim(min(times), max(times))
     else:
-        write_centered(ax, "no spikes")
+        write_centered(ax, "no spikes in these rows" if len(spikes) else "no spikes")
     if codes is not None:
         missing = "blank" if rows == "stimulus_presentation_id" else "none"
         _name_groups(ax, codes, [missing if pd.isna(name) else short(name) for name in names])
     noun = {"stimulus_presentation_id": "presentations", "unit_id": "units"}.get(rows, rows)
-    ax.set_ylabel(f"{len(order)} {noun}")
+    several = "unit_id" in drawn and rows != "unit_id" and drawn["unit_id"].nunique() > 1
+    of_units = f", {drawn['unit_id'].nunique()} units" if several else ""
+    ax.set_ylabel(f"{len(order)} {noun}{of_units}")
     ax.set_xlabel(TIME_LABEL)
     mark_stimulus(ax, stimulus_duration)
     return tidy(ax, title=title, is_marked=stimulus_duration is not None)

@@ -183,7 +183,8 @@ def warn_overlaps(domain: Floats, *, stacklevel: int = 3) -> None:
     if n_overlaps:
         warnings.warn(
             f"{n_overlaps} of {len(domain)} windows run into the next one, by up to "
-            f"{ends_minus_starts.max():g} s: spikes there are counted in both",
+            f"{ends_minus_starts.max():g} s: spikes there are counted in both (bin edges are "
+            "seconds)",
             stacklevel=stacklevel,
         )
 

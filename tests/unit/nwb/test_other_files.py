@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import pickle
 import warnings
 from collections.abc import Callable, Iterator
@@ -538,3 +539,69 @@ def test_from_nwb_path__a_file_with_a_part_of_what_the_survey_has_is_another(
     session = EcephysSession.from_nwb_path(path)
     assert session.units.index.tolist() == [0, 1]
     assert not session.api.has_survey_stimuli
+
+
+# ---- running speed and units of time
+
+
+def write_trials(
+    path: Path, scale: float, *, place: str = "", unit: str = "cm/s", spikes_scale: float = 1.0
+) -> Path:
+    """Write 20 trials, one unit, and running speed in a module, in a container or as acquired."""
+    nwb = pynwb.NWBFile(
+        session_description="lab", identifier="lab",
+        session_start_time=dt.datetime(2026, 1, 2, tzinfo=dt.UTC),
+    )  # fmt: skip
+    nwb.add_unit(spike_times=spikes_scale * np.linspace(1.0, 250.0, 500))
+    for onset in np.arange(10.0, 210.0, 10.0):
+        nwb.add_trial(start_time=scale * onset, stop_time=scale * (onset + 1))
+    speed = pynwb.TimeSeries(
+        name="running_speed", data=[1.0, 2.0, 3.0], unit=unit, timestamps=[1.0, 2.0, 4.0]
+    )
+    if place == "acquisition":
+        nwb.add_acquisition(speed)
+    elif place:
+        module = nwb.create_processing_module(name="behavior", description="behaviour")
+        if place == "container":
+            speed = pynwb.behavior.BehavioralTimeSeries(time_series=speed)
+        module.add(speed)
+    with pynwb.NWBHDF5IO(path, "w") as io:
+        io.write(nwb)
+    return path
+
+
+@pytest.mark.parametrize("place", ["module", "container", "acquisition"])
+@pytest.mark.parametrize(("unit", "factor"), [("cm/s", 1.0), ("m/s", 100.0)])
+def test_running_speed__is_found_by_its_name(
+    tmp_path: Path, place: str, unit: str, factor: float
+) -> None:
+    path = write_trials(tmp_path / "lab.nwb", 1.0, place=place, unit=unit)
+    with EcephysSession.from_nwb_path(path) as session:
+        running = session.running_speed
+    assert running["velocity"].tolist() == [factor, 2 * factor, 3 * factor]
+    assert running["start_time"].tolist() == [1.0, 2.0, 4.0]
+    assert running["end_time"].tolist() == [2.0, 4.0, 5.5]
+
+
+def test_running_speed__of_an_unknown_unit(tmp_path: Path) -> None:
+    path = write_trials(tmp_path / "lab.nwb", 1.0, place="module", unit="turns")
+    with (
+        EcephysSession.from_nwb_path(path) as session,
+        pytest.warns(UserWarning, match="behavior/running_speed is 'turns'; taken as cm/s"),
+    ):
+        assert len(session.running_speed) == 3
+
+
+@pytest.mark.parametrize(
+    ("spikes_scale", "scale", "message"),
+    [
+        (1000.0, 1000.0, "spike times reach 250000 s, 3 days: .*; divide milliseconds by 1000"),
+        (1.0, 1000.0, "20 of 20 intervals are outside the times of the spikes, 1 to 250 s"),
+    ],
+)
+def test_stimulus_presentations__times_in_milliseconds_are_noticed(
+    tmp_path: Path, spikes_scale: float, scale: float, message: str
+) -> None:
+    path = write_trials(tmp_path / "lab.nwb", scale, spikes_scale=spikes_scale)
+    with EcephysSession.from_nwb_path(path) as session, pytest.warns(UserWarning, match=message):
+        assert len(session.stimulus_presentations) >= 20

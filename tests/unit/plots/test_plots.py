@@ -187,6 +187,18 @@ def test_plot_raster__one_spike_at_the_onset(ax):
     assert segments(ax) == [(0.0, -0.45)]
 
 
+def test_plot_raster__says_of_how_many_units_and_that_others_have_the_spikes(ax):
+    several = spikes([(1, 7, 0.1), (1, 8, 0.2)])
+    assert plots.plot_raster(several, ax=ax).get_ylabel() == "1 presentations, 2 units"
+    other = plots.plot_raster(several, row_order=[5], ax=ax)
+    assert other.texts[-1].get_text() == "no spikes in these rows"
+
+
+def test_plot_raster__refuses_groups_without_rows(ax):
+    with pytest.raises(InvalidArgumentError, match="groups is 'angle'; give the condition of each"):
+        plots.plot_raster(spikes([(1, 7, 0.1)]), groups="angle", ax=ax)
+
+
 def test_plot_raster__refuses_unknown_rows(ax):
     frame = spikes([(1, 7, 0.1)])
     with pytest.raises(InvalidArgumentError, match="no column 'units'; it has 'stimulus_pres"):

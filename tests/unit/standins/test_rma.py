@@ -235,7 +235,7 @@ def test_answer__like_agrees_with_trying_every_split(text, pattern):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("model::Mice", "there is no model 'Mice': Valid: 'Lab', 'Mouse', 'Note'"),
+        ("model::Mice", "there is no model 'Mice': valid are 'Lab', 'Mouse', 'Note'"),
         ("model::Mouse[wait$eq1]", "Mouse has no column 'wait' to compare or sort by: did you me"),
         ("model::Mouse[age$eq'old']", "column 'age' holds numbers, not 'old'"),
         ("model::Mouse[age$innull,1]", "null can only be compared with $eq and $ne, not with $in"),
