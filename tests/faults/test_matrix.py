@@ -171,6 +171,8 @@ def test_file__is_right_or_absent(
                 return
             # nothing is lost, and nothing of it spoils what comes later
             server.behave()
+            patient = options_for(fault, None)
+            store = open_store(tmp_path, make_source(column, server, patient), patient)
             within_deadline(lambda: store.fetch(target))
             assert target.path.read_bytes() == versions[0]
         assert list_unfinished(tmp_path) == []
@@ -199,6 +201,8 @@ def test_table__is_right_or_absent(
             if fault.how != "answer":
                 return
             server.behave()
+            patient = options_for(fault, None)
+            store = open_store(tmp_path, make_source(name, server, patient), patient)
             table = within_deadline(lambda: store.read_table("probes"))
         assert_is_probes(table)
         assert list_unfinished(tmp_path) == []
@@ -227,7 +231,8 @@ def test_stream__is_right_or_an_error(
             return
         # what was kept of it on the disk is right, too
         server.behave()
-        within_deadline(lambda: read_all(remote, tmp_path, versions[0], options))
+        patient = options_for(fault, None)
+        within_deadline(lambda: read_all(remote, tmp_path, versions[0], patient))
 
 
 def read_all(remote: RemoteFile, cache: Path, expected: bytes, http: HttpOptions) -> None:

@@ -31,7 +31,7 @@ from spikehouse.nwb._validate_columns import (
     check_whole,
     read_attribute,
 )
-from spikehouse.nwb.hdf5 import Hdf5File, column_names, flatten_whole, read_whole
+from spikehouse.nwb.hdf5 import Hdf5File, RowReader, column_names, flatten_whole, read_whole
 from spikehouse.nwb.intervals import INTERVALS, stack
 from spikehouse.nwb.metadata import ELECTRODES, GROUPS, LONGEST_ID, read_session_id, read_subject
 from spikehouse.nwb.timeseries import RUNNING, read_running_speed, read_speed_series
@@ -518,13 +518,17 @@ def read_presentations(file: Hdf5File) -> pd.DataFrame | None:
     order = np.flatnonzero(is_whole)[np.argsort(start[is_whole], kind="stable")]
     shown = merged.iloc[order]
     warn_of_long_durations(shown, stacklevel=3)
-    spikes = find_dataset(find_units(file), "spike_times")
-    if spikes is not None and spikes.size:
+    units = file.find(UNITS)
+    spikes = None if units is None else find_dataset(units, "spike_times")
+    if spikes is not None and spikes.ndim and spikes.size and spikes.dtype.kind in "iuf":
         # of the units that were written first and last; all would have to be read
-        some = np.concatenate([spikes[:_N_SPIKES], spikes[-_N_SPIKES:]]).ravel()
-        warn_of_late_spikes(float(some.max()), stacklevel=3)
-        if (start[order] > MOST_OVERLAP * some.max()).any():
-            warn_of_other_clock(shown, "intervals", some.min(), some.max(), stacklevel=3)
+        rows, n = RowReader(file, spikes, is_flat=True), max(spikes.shape)
+        spans = (0, min(n, _N_SPIKES)), (max(0, n - _N_SPIKES), n)
+        some = np.concatenate([rows.read(*span) for span in spans])
+        first, last = float(some.min()), float(some.max())
+        warn_of_late_spikes(last, stacklevel=3)
+        if (start[order] > MOST_OVERLAP * last).any():
+            warn_of_other_clock(shown, "intervals", first, last, stacklevel=3)
     return number_blocks(shown.reset_index(drop=True) if ids is None else shown)
 
 

@@ -14,7 +14,7 @@ from spikehouse.errors import InvalidFileError
 from spikehouse.nwb._check_size import where
 from spikehouse.nwb._safe_open import find_dataset, list_names, member
 from spikehouse.nwb._validate_columns import check_numbers, read_attribute, read_number, read_value
-from spikehouse.nwb.hdf5 import Hdf5File, read_whole
+from spikehouse.nwb.hdf5 import Hdf5File, flatten, read_whole
 from spikehouse.stimuli.clocks import find_sample_ends
 
 RUNNING = "processing/running"
@@ -41,8 +41,8 @@ def read_running_speed(file: Hdf5File) -> pd.DataFrame:
 
 def read_speed_series(file: Hdf5File, series: str) -> pd.DataFrame:
     """Read a series of another writer's as running speed [cm/s]; a sample lasts until the next."""
-    start = read_times(file, series)
-    velocity = read_values(file, series)
+    # MatNWB writes columns as matrices
+    start, velocity = map(flatten, (read_times(file, series), read_values(file, series)))
     unit = str(read_attribute(member(file.group(series), "data"), "unit"))
     if unit in _METERS:
         velocity = 100.0 * velocity

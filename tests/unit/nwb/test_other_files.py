@@ -583,6 +583,20 @@ def test_running_speed__is_found_by_its_name(
     assert running["end_time"].tolist() == [2.0, 4.0, 5.5]
 
 
+def test_running_speed__and_spikes_of_matlab_are_matrices(tmp_path: Path) -> None:
+    path = write_trials(tmp_path / "lab.nwb", 1000.0, place="module")
+    with h5py.File(path, "a") as file:
+        for name in ("units/spike_times", "processing/behavior/running_speed/data"):
+            values, attributes = file[name][()], dict(file[name].attrs)
+            del file[name]
+            file[name] = values[None, :]
+            file[name].attrs.update(attributes)
+    with EcephysSession.from_nwb_path(path) as session:
+        assert session.running_speed["velocity"].tolist() == [1.0, 2.0, 3.0]
+        with pytest.warns(UserWarning, match="of the spikes, 1 to 250 s"):
+            assert len(session.stimulus_presentations) >= 20
+
+
 def test_running_speed__of_an_unknown_unit(tmp_path: Path) -> None:
     path = write_trials(tmp_path / "lab.nwb", 1.0, place="module", unit="turns")
     with (
