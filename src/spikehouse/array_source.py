@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from spikehouse.errors import InvalidArgumentError, NotFoundError, describe_value
-from spikehouse.labelled import fits_int64, to_ids
+from spikehouse.labelled import counts_rows, fits_int64, labels_of, to_ids
 from spikehouse.schema import CHANNELS, INVALID_TIMES, OPTOGENETIC_EPOCHS, UNITS
 from spikehouse.schema.session_tables import ALWAYS_INVALID, NO_CHANNELS, NO_PROBES
 from spikehouse.stimuli.clocks import (
@@ -198,11 +198,19 @@ def _read_table(
         return None
     if isinstance(given, str | os.PathLike):
         try:
-            table = pd.read_csv(given)
-        except (ValueError, UnicodeError, IsADirectoryError) as error:
+            with warnings.catch_warnings():
+                # of rows that are longer than the first one
+                warnings.simplefilter("error", pd.errors.ParserWarning)
+                table = pd.read_csv(given, index_col=False)
+        except (
+            ValueError, UnicodeError, IsADirectoryError, pd.errors.ParserWarning
+        ) as error:  # fmt: skip
             raise InvalidArgumentError(
                 f"{name}: {os.fspath(given)} is not a CSV file: {error}"
             ) from error
+        if table.columns[:1].tolist() == ["Unnamed: 0"]:
+            # the index, as pandas writes it
+            table = table.set_index("Unnamed: 0")
     elif isinstance(given, pd.DataFrame):
         table = given
     elif isinstance(given, Mapping):
@@ -427,7 +435,9 @@ def _match_units(table: pd.DataFrame | None, trains: Mapping[int, Floats]) -> pd
         )
     for column in UNITS.columns:
         if column.name in table and column.kind in ("int", "float"):
-            _read_numbers(table, column.name, "units")
+            numbers = _read_numbers(table, column.name, "units")
+            if table[column.name].dtype.kind not in "iufb":
+                table = table.assign(**{column.name: numbers})
     return table.rename_axis(index="id")
 
 
@@ -468,7 +478,16 @@ def _read_channels(table: pd.DataFrame | None) -> pd.DataFrame:
     if "probe_id" not in table:
         table = table.assign(probe_id=0)
     _read_numbers(table, "probe_id", "channels", finite=True)
-    if "probe_channel_number" not in table:
+    if "probe_channel_number" in table:
+        numbers = _read_numbers(table, "probe_channel_number", "channels", finite=True)
+        wrong = (numbers < 0) | table.duplicated(["probe_id", "probe_channel_number"])
+        if wrong.any():
+            raise InvalidArgumentError(
+                f"channels: channel {table.index[wrong][0]} has the probe_channel_number "
+                f"{numbers[wrong][0]:g}; the channels of a probe have numbers 0, 1, 2, … of their "
+                "own, which are the rows of mean waveforms"
+            )
+    else:
         table = table.assign(probe_channel_number=table.groupby("probe_id").cumcount())
     if "ecephys_structure_acronym" not in table:
         table = table.assign(ecephys_structure_acronym=table.get("structure_acronym"))
@@ -524,6 +543,7 @@ def _read_waveforms(given: object, source: ArraySource) -> dict[int, Floats]:
     found = {}
     for key, values in given.items():
         unit_id = _to_whole(key, "a unit id of mean_waveforms")
+        labels, values = _rows_of_channels(values)
         try:
             # masked values are unknown
             waveform = np.ma.filled(np.ma.array(values, dtype=np.float64), np.nan)
@@ -541,7 +561,17 @@ def _read_waveforms(given: object, source: ArraySource) -> dict[int, Floats]:
             raise InvalidArgumentError(
                 f"mean_waveforms: probe {probe} has no sampling_rate [Hz]; give it in probes"
             )
-        n_channels = int(channels.loc[channels["probe_id"] == probe, "probe_channel_number"].max())
+        numbers = channels.loc[channels["probe_id"] == probe, "probe_channel_number"]
+        n_channels = int(numbers.max())
+        if labels is not None and waveform.ndim == 2:
+            unknown = labels[~np.isin(labels, numbers.index)]
+            if len(unknown):
+                raise InvalidArgumentError(
+                    f"mean_waveforms: that of unit {unit_id} has a row of channel {unknown[0]}, "
+                    f"which is none of its probe {probe}"
+                )
+            given_rows, waveform = waveform, np.full((n_channels + 1, waveform.shape[1]), np.nan)
+            waveform[numbers[labels].astype(int)] = given_rows
         if waveform.ndim != 2 or len(waveform) > n_channels + 1:
             raise InvalidArgumentError(
                 f"mean_waveforms: that of unit {unit_id} has the shape {waveform.shape}; give "
@@ -549,6 +579,17 @@ def _read_waveforms(given: object, source: ArraySource) -> dict[int, Floats]:
             )
         found[unit_id] = waveform
     return found
+
+
+def _rows_of_channels(
+    values: Any,  # noqa: ANN401 - whatever was given
+) -> tuple[npt.NDArray[Any] | None, Any]:
+    """Return the channel ids that label the rows of a waveform, if any does, and its values."""
+    if "channel_id" in getattr(values, "dims", ()):
+        values = values.transpose("channel_id", ...)
+    labels = labels_of(values, 0)
+    has_ids = labels is not None and not counts_rows(labels)
+    return (to_ids(labels, "channel_id") if has_ids else None), values
 
 
 # ---- what happened
@@ -622,8 +663,15 @@ def _read_running(table: pd.DataFrame | None) -> pd.DataFrame | None:
     start = _read_numbers(table, "start_time", name, finite=True)
     if (np.diff(start) < 0).any():
         raise InvalidArgumentError("running_speed: start_time must not decrease; sort the rows")
-    if "end_time" in table:
-        end = _read_numbers(table, "end_time", name, finite=True)
+    last = next((column for column in ("end_time", "stop_time") if column in table), None)
+    if last is not None:
+        end = _read_numbers(table, last, name, finite=True)
+        if (end < start).any():
+            row = int((end < start).argmax())
+            raise InvalidArgumentError(
+                f"running_speed: row {row} ends at {end[row]:g} s, before it starts at "
+                f"{start[row]:g} s"
+            )
     else:
         end = find_sample_ends(start)
     return pd.DataFrame(

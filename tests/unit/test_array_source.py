@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 
 from spikehouse import EcephysSession, compute_design_matrix, decode
 from spikehouse.errors import InvalidArgumentError, NotFoundError
@@ -436,3 +437,68 @@ def test_from_arrays__a_file_that_is_not_there(tmp_path: Path) -> None:
 def test_session__takes_an_adapter(given: Any) -> None:
     with pytest.raises(InvalidArgumentError, match=r"not .*: EcephysSession.from_nwb_path opens"):
         EcephysSession(given)
+
+
+PLACED = {"channels": {"id": [10, 20], "probe_channel_number": [0, 1]},
+          "probes": {"probe_id": [0], "sampling_rate": [30_000.0]}}  # fmt: skip
+
+
+def test_mean_waveforms__rows_go_by_the_ids_of_channels() -> None:
+    given = xr.DataArray(
+        [[0.0, 1.0], [-9.0, 2.0], [3.0, 4.0]],
+        dims=("time", "channel_id"), coords={"channel_id": [20, 10]},
+    )  # fmt: skip
+    units = {"unit_id": [1], "peak_channel_id": ["20"]}
+    for values in (given, given.T.to_pandas()):
+        session = make({1: [1.0]}, units, **PLACED, mean_waveforms={1: values})
+        found = session.mean_waveforms[1]
+        assert found.sel(channel_id=20).values.tolist() == [0.0, -9.0, 3.0]
+        assert found.sel(channel_id=10).values.tolist() == [1.0, 2.0, 4.0]
+    assert session.units["peak_channel_id"].tolist() == [20]
+    other = given.assign_coords(channel_id=[20, 30])
+    with pytest.raises(InvalidArgumentError, match="row of channel 30, which is none of its probe"):
+        make({1: [1.0]}, units, **PLACED, mean_waveforms={1: other})
+
+
+def test_mean_waveforms__of_a_session_are_those_of_another(session_path: Path) -> None:
+    with EcephysSession.from_nwb_path(session_path) as real:
+        waveforms = dict(real.mean_waveforms)
+        again = make(
+            dict(real.spike_times), real.units[["peak_channel_id"]],
+            channels=real.channels, probes=real.probes, mean_waveforms=waveforms,
+        )  # fmt: skip
+        for unit_id, expected in waveforms.items():
+            found = again.mean_waveforms[unit_id]
+            np.testing.assert_array_equal(found.sel(channel_id=expected["channel_id"]), expected)
+
+
+@pytest.mark.parametrize("numbers", [[0, 0], [-1, 0]])
+def test_channels__numbers_are_rows_of_waveforms(numbers: list[int]) -> None:
+    channels = {"id": [10, 20], "probe_channel_number": numbers}
+    with pytest.raises(InvalidArgumentError, match=r"has the probe_channel_number .* of their own"):
+        make(SPIKES, channels=channels)
+
+
+def test_tables__the_index_that_pandas_writes_to_csv_is_the_ids(tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+    pd.DataFrame({"name": ["one", "zero"]}, index=[1, 0]).to_csv(path)
+    units = make({0: [0.1], 1: [0.2]}, path).units
+    assert units["name"].to_dict() == {0: "zero", 1: "one"}
+    pd.DataFrame({"start_time": [0.0, 1.0], "duration": 0.2, "c": 7}).to_csv(path)
+    shown = make(SPIKES, presentations=path).get_stimulus_table("stimulus")
+    assert shown["stimulus_condition_id"].nunique() == 1
+
+
+def test_tables__rows_of_csv_longer_than_the_first_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+    path.write_text("start_time,duration\n0,0.2,3\n1,0.2,4\n")
+    with pytest.raises(InvalidArgumentError, match=r"table.csv is not a CSV file: .*[Ll]ength"):
+        make(SPIKES, presentations=path)
+
+
+def test_running_speed__ends_where_the_table_says() -> None:
+    running = {"start_time": [0.0, 1.0], "stop_time": [0.2, 1.1], "velocity": [1.0, 2.0]}
+    assert make(SPIKES, running_speed=running).running_speed["end_time"].tolist() == [0.2, 1.1]
+    running["stop_time"] = [0.2, 0.9]
+    with pytest.raises(InvalidArgumentError, match=r"row 1 ends at .*, before it starts at 1 s"):
+        make(SPIKES, running_speed=running)

@@ -88,7 +88,13 @@ def _once(read: Callable[[Hdf5File], pd.DataFrame]) -> Callable[[Hdf5File], pd.D
 
 def _keep_beside(table: pd.DataFrame, computed: Collection[str]) -> pd.DataFrame:
     """Rename the columns whose names are needed for what is computed."""
-    return table.rename(columns={name: f"{name}_in_file" for name in computed if name in table})
+    names = {}
+    for name in computed:
+        if name in table:
+            names[name] = f"{name}_in_file"
+            while names[name] in table:
+                names[name] += "_in_file"
+    return table.rename(columns=names)
 
 
 def read_identifier(file: Hdf5File) -> int | None:
@@ -260,7 +266,8 @@ class _Waveforms:
         peaks = np.full(self.n_units, np.nan)
         ids = self._channels.index.to_numpy()
         for row, own in enumerate(self.electrodes):
-            if len(own):
+            # a unit on all electrodes is on none in particular
+            if 0 < len(own) < max(len(ids), 2):
                 peaks[row] = ids[own[0]]
             # one electrode needs no waveform to be the peak
             rows, mean = self.read(row) if len(own) != 1 else (own, np.empty((0, 0)))

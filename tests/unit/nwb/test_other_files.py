@@ -18,6 +18,7 @@ import pytest
 from file_server import FileServer
 from spikehouse import EcephysSession, compute_design_matrix, decode
 from spikehouse.errors import InvalidArgumentError, InvalidFileError, NotFoundError
+from spikehouse.explore.recipes.unit import raster
 
 Write = Callable[[Path, list[np.ndarray]], Path]
 WRITERS = [other_files.write_minimal, other_files.write_neuroconv, other_files.write_matnwb]
@@ -619,3 +620,46 @@ def test_stimulus_presentations__times_in_milliseconds_are_noticed(
     path = write_trials(tmp_path / "lab.nwb", scale, spikes_scale=spikes_scale)
     with EcephysSession.from_nwb_path(path) as session, pytest.warns(UserWarning, match=message):
         assert len(session.stimulus_presentations) >= 20
+
+
+# ---- columns whose names are taken, units on all electrodes
+
+
+def test_stimulus_presentations__a_name_is_taken_twice(tmp_path: Path) -> None:
+    nwb = pynwb.NWBFile(
+        session_description="lab", identifier="lab",
+        session_start_time=dt.datetime(2026, 1, 2, tzinfo=dt.UTC),
+    )  # fmt: skip
+    nwb.add_unit(spike_times=[1.0, 2.0, 3.0])
+    for name in ("duration", "duration_in_file", "response"):
+        nwb.add_trial_column(name, name)
+    for start in (0.0, 1.0, 2.0):
+        columns = {"duration": 9.0, "duration_in_file": 8.0, "response": 10 * start}
+        nwb.add_trial(start_time=start, stop_time=start + 0.5, **columns)
+    with pynwb.NWBHDF5IO(tmp_path / "lab.nwb", "w") as io:
+        io.write(nwb)
+    with EcephysSession.from_nwb_path(tmp_path / "lab.nwb") as session:
+        shown = session.get_stimulus_table("trials")
+        assert shown["duration"].tolist() == [0.5] * 3
+        assert shown["duration_in_file_in_file"].tolist() == [9.0] * 3
+        assert shown["duration_in_file"].tolist() == [8.0] * 3
+        rows = raster(session, 0, align="trials")["rows"]
+        assert rows["response_parameter"].tolist() == [0.0, 10.0, 20.0]
+
+
+def test_units__on_all_electrodes_are_on_none_in_particular(tmp_path: Path) -> None:
+    path = other_files.write_neuroconv(
+        tmp_path / "lab.nwb", other_files.make_trains(np.random.default_rng(7))
+    )
+    with h5py.File(path, "a") as file:
+        units, n = file["units"], len(file["general/extracellular_ephys/electrodes/id"])
+        del units["waveform_mean"]
+        for name, values in (
+            ("electrodes", np.tile(np.arange(n), 3)), ("electrodes_index", n * np.arange(1, 4)),
+        ):  # fmt: skip
+            attributes = {k: v for k, v in units[name].attrs.items() if k in ("neurodata_type",)}
+            del units[name]
+            units[name] = values
+            units[name].attrs.update(attributes)
+    with EcephysSession.from_nwb_path(path) as session:
+        assert session.units["peak_channel_id"].isna().all()

@@ -449,6 +449,9 @@ def _describe_presentations(session: EcephysSession, unit_id: int, align: str) -
     if np.isfinite(responses.speeds).any():
         rows["running_speed"] = responses.speeds.astype(np.float32)
     varied = _find_varied(shown)
+    # parameters of a laboratory's own may have the names of what is computed
+    computed = (*rows, "running_speed", "group", "key", "is_invalid")
+    varied = varied.rename(columns={name: f"{name}_parameter" for name in computed})
     narrow = varied.select_dtypes("float64").astype(np.float32)
     return rows.join(varied.assign(**narrow))
 
