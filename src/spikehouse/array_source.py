@@ -65,7 +65,8 @@ class ArraySource:
         session_id: int | None = None,
     ) -> None:
         self._session_id = None if session_id is None else _to_whole(session_id, "session_id")
-        if presentations is None and _are_times(units):
+        is_table = isinstance(units, pd.DataFrame | Mapping) and "start_time" in units
+        if presentations is None and (is_table or isinstance(units, np.ndarray)):
             raise InvalidArgumentError(
                 "units are times, not a table of units; the times of presentations are given by "
                 'name: from_arrays(spike_times, presentations=pd.DataFrame({"start_time": onsets, '
@@ -180,11 +181,6 @@ class ArraySource:
 
 
 # ---- tables
-
-
-def _are_times(units: object) -> bool:
-    is_table = isinstance(units, pd.DataFrame | Mapping)
-    return "start_time" in units if is_table else isinstance(units, np.ndarray)  # type: ignore[operator]
 
 
 def _read_table(

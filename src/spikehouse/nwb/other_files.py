@@ -39,7 +39,7 @@ from spikehouse.nwb.units import RAGGED, UNITS, RaggedColumn, SpikeTimes
 from spikehouse.schema import CHANNELS, INVALID_TIMES
 from spikehouse.schema.session_tables import ALWAYS_INVALID, NO_CHANNELS, NO_PROBES
 from spikehouse.stimuli.clocks import (
-    MOST_OVERLAP,
+    UNIT_FACTOR,
     warn_of_late_spikes,
     warn_of_long_durations,
     warn_of_other_clock,
@@ -476,8 +476,9 @@ def read_running_if_any(file: Hdf5File) -> pd.DataFrame | None:
 
 def _list_groups(file: Hdf5File, path: str) -> list[str]:
     group = file.find(path)
-    names = [] if group is None else list_names(group)
-    return [name for name in names if group is not None and find_group(group, name) is not None]
+    if group is None:
+        return []
+    return [name for name in list_names(group) if find_group(group, name) is not None]
 
 
 @one_budget()
@@ -534,7 +535,7 @@ def read_presentations(file: Hdf5File) -> pd.DataFrame | None:
         some = np.concatenate([rows.read(*span) for span in spans])
         first, last = float(some.min()), float(some.max())
         warn_of_late_spikes(last, stacklevel=3)
-        if (start[order] > MOST_OVERLAP * last).any():
+        if (start[order] > UNIT_FACTOR * last).any():
             warn_of_other_clock(shown, "intervals", first, last, stacklevel=3)
     return number_blocks(shown.reset_index(drop=True) if ids is None else shown)
 

@@ -10,8 +10,8 @@ import pandas as pd
 
 # spikes later than this are hardly in seconds
 LONGEST_RECORDING_S = 172_800
-# durations this many times as long as the intervals between onsets are hardly in seconds
-MOST_OVERLAP = 20
+# times that differ by this factor are hardly in one unit
+UNIT_FACTOR = 20
 
 
 def warn_of_late_spikes(last: float, *, stacklevel: int) -> None:
@@ -48,7 +48,7 @@ def warn_of_long_durations(presentations: pd.DataFrame | None, *, stacklevel: in
     for name, shown in presentations.groupby("stimulus_name", observed=True):
         interval = np.median(np.diff(shown["start_time"])) if len(shown) > 1 else np.inf
         duration = float((shown["stop_time"] - shown["start_time"]).median())
-        if duration > MOST_OVERLAP * interval > 0:
+        if duration > UNIT_FACTOR * interval > 0:
             warnings.warn(
                 f"presentations of {name!r} last {duration:g} s, and begin every {interval:g} s: "
                 "duration and stop_time are taken as seconds; divide milliseconds by 1000",
