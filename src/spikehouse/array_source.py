@@ -573,6 +573,13 @@ def _read_waveforms(given: object, source: ArraySource) -> dict[int, Floats]:
                 f"mean_waveforms: that of unit {unit_id} has the shape {waveform.shape}; give "
                 f"(channels of its probe, at most {n_channels + 1}; samples)"
             )
+        peak_row = int(numbers[int(peaks[unit_id])])
+        if peak_row >= len(waveform):
+            raise InvalidArgumentError(
+                f"mean_waveforms: that of unit {unit_id} has {len(waveform)} rows, and its peak "
+                f"channel {peaks[unit_id]:g} is row {peak_row} (its probe_channel_number); give a "
+                "row for each number, or label the rows with channel ids (a DataFrame)"
+            )
         found[unit_id] = waveform
     return found
 

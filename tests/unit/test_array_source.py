@@ -472,6 +472,15 @@ def test_mean_waveforms__of_a_session_are_those_of_another(session_path: Path) -
             np.testing.assert_array_equal(found.sel(channel_id=expected["channel_id"]), expected)
 
 
+def test_mean_waveforms__have_a_row_for_the_peak_channel() -> None:
+    channels = {"id": [10, 20], "probe_channel_number": [5, 2]}
+    units = {"unit_id": [1], "peak_channel_id": [10]}
+    message = r"has 2 rows, and its peak channel 10 is row 5 .*; give a row for each number, or"
+    with pytest.raises(InvalidArgumentError, match=message):
+        make({1: [1.0]}, units, **(PLACED | {"channels": channels}),
+             mean_waveforms={1: np.zeros((2, 3))})  # fmt: skip
+
+
 @pytest.mark.parametrize("numbers", [[0, 0], [-1, 0]])
 def test_channels__numbers_are_rows_of_waveforms(numbers: list[int]) -> None:
     channels = {"id": [10, 20], "probe_channel_number": numbers}
