@@ -9,7 +9,7 @@ ORDER = [
     "tuning_curve", "star", "receptive_field", "image",
     "confusion", "class_accuracies", "decoding_curve",
     "correlogram", "directionality", "hierarchy", "fractions",
-    "waveform", "probes", "lfp", "csd", "behavior",
+    "waveform", "waveform_classes", "probes", "lfp", "csd", "behavior",
 ]  # fmt: skip
 
 

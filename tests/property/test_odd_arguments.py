@@ -56,6 +56,7 @@ WAVEFORM = xr.DataArray(
     dims=("channel_id", "time"),
     coords={"channel_id": CHANNELS, "time": np.arange(20) / 3e4},
 )
+DURATIONS = pd.DataFrame({"waveform_duration": [0.2, 0.4, 0.7, np.nan]}, index=UNITS)
 EDGES = np.arange(0, 0.51, 0.1)
 SPIKE = {"spikes_or_session": SPIKES, "unit_ids": UNITS}
 CORRELOGRAM = {"duration": 0.5, "max_lag": 0.05, "bin_width": 0.01, "jitter_window": 0.05}
@@ -117,6 +118,8 @@ def call_analysis() -> dict[str, dict[str, Any]]:
         "compute_directionality_correlation": {"matrix": square,
                                                "hierarchy": {"a": 0.0, "b": 1.0, "c": 3.0}},
         "find_connections": {"correlograms": fired} | PEAKS,
+        "classify_waveforms": {"units": DURATIONS, "threshold": 0.4},
+        "compute_bimodality": {"values": ONSETS, "n_resamples": 2, "seed": 0},
         "compute_decay_timescales": SPIKE | {"onsets": ONSETS, "window": (0.0, 0.25),
                                              "bin_width": 0.01, "definition": "corrected"},
         "compute_hierarchy_correlation": area | {"sessions": LABELS, "n_resamples": 5,
@@ -209,6 +212,7 @@ def call_plots() -> dict[str, dict[str, Any]]:
         "plot_receptive_field": {"receptive_field": field, "mask": None, "center": None},
         "plot_star": {"means": star},
         "plot_tuning_curve": {"responses": COUNTS[:, 0], "values": LABELS * 45.0},
+        "plot_waveform_classes": {"units": DURATIONS, "threshold": 0.4, "bin_width": 0.1},
         "plot_waveform_heatmap": waveform,
         "plot_waveform_lines": waveform,
     }  # fmt: skip

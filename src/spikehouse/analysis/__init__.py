@@ -63,6 +63,7 @@ from spikehouse.analysis.tuning import (
     compute_orientation_selectivity,
 )
 from spikehouse.analysis.variability import compute_fano_factor, compute_lifetime_sparseness
+from spikehouse.analysis.waveforms import classify_waveforms, compute_bimodality
 from spikehouse.errors import guard_public
 
 __all__ = [
@@ -73,10 +74,12 @@ __all__ = [
     "OptotagOptions",
     "StimulusResponses",
     "adjust_p_values",
+    "classify_waveforms",
     "compute_area_comparisons",
     "compute_area_statistics",
     "compute_autocorrelograms",
     "compute_average_speed",
+    "compute_bimodality",
     "compute_conditionwise_psth",
     "compute_connections",
     "compute_correlograms",

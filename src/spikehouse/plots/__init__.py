@@ -26,7 +26,11 @@ from spikehouse.plots._maps import plot_receptive_field
 from spikehouse.plots._probes import plot_probes
 from spikehouse.plots._spikes import plot_population_psth, plot_psth_heatmap, plot_raster
 from spikehouse.plots._tuning import plot_star, plot_tuning_curve
-from spikehouse.plots._waveforms import plot_waveform_heatmap, plot_waveform_lines
+from spikehouse.plots._waveforms import (
+    plot_waveform_classes,
+    plot_waveform_heatmap,
+    plot_waveform_lines,
+)
 
 __all__ = [
     "AREA_COLORS",
@@ -51,6 +55,7 @@ __all__ = [
     "plot_receptive_field",
     "plot_star",
     "plot_tuning_curve",
+    "plot_waveform_classes",
     "plot_waveform_heatmap",
     "plot_waveform_lines",
 ]

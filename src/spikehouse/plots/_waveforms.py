@@ -1,4 +1,4 @@
-"""Figures of a unit's mean waveform along the probe."""
+"""Figures of waveforms: of one unit along the probe, and the durations of many."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
+from spikehouse.analysis import classify_waveforms
 from spikehouse.errors import InvalidArgumentError, describe_choices
 from spikehouse.plots._axes import (
     CONDITION_COLORS,
@@ -34,7 +35,64 @@ if TYPE_CHECKING:
 
 VOLTAGE_LABEL = "voltage (µV)"
 MAX_CHANNEL_TICKS = 12
+MAX_BINS = 2000
 TIME_MS_LABEL = "time (ms)"
+# durations in the survey's files are multiples of this [ms]
+DURATION_STEP = 82 / 30 / 199
+
+
+def plot_waveform_classes(
+    units: pd.DataFrame,
+    *,
+    threshold: float = 0.4,
+    bin_width: float = 2 * DURATION_STEP,
+    ax: Axes | None = None,
+    title: str | None = None,
+) -> Axes:
+    """Draw how many units have which duration of their waveform, and their classes.
+
+    Parameters
+    ----------
+    units
+        Index unit_id; column waveform_duration [ms]. Missing ones are left out.
+    threshold
+        Units with a shorter waveform are fast-spiking [ms].
+    bin_width
+        Width of the bins [ms]. The default is two steps of the durations in the survey's files;
+        other widths make some bins too high.
+    ax, title
+        Axes to draw on (None makes a new figure), and their title.
+
+    Returns
+    -------
+    Axes
+        A histogram with the threshold as a dashed line, and the number of units in its legend.
+    """
+    classes = classify_waveforms(units, threshold=threshold)
+    durations = pd.to_numeric(units["waveform_duration"])
+    longest = float(durations.max()) if durations.notna().any() else threshold
+    if not bin_width > 0 or longest / bin_width > MAX_BINS:
+        raise InvalidArgumentError(
+            f"bin_width={bin_width:g} ms for durations up to {longest:g} ms; valid: above 0, and "
+            f"{MAX_BINS} bins at most"
+        )
+    ax = get_axes(ax, size=(5.2, 3.2))
+    # edges between the steps
+    edges = np.arange(-DURATION_STEP / 2, longest + bin_width, bin_width)
+    names = ("fast-spiking", "regular-spiking")
+    groups = [durations[(classes == name).to_numpy()] for name in names]
+    n = max(sum(map(len, groups)), 1)
+    ax.hist(
+        groups, edges.tolist(), stacked=True, color=[CONDITION_COLORS[1], CONDITION_COLORS[0]],
+        label=[f"{name} (n = {len(group)}, {len(group) / n:.0%})"
+               for name, group in zip(names, groups, strict=True)],
+    )  # fmt: skip
+    ax.axvline(threshold, color=INK, linewidth=1.0, linestyle=(0, (4, 3)))
+    ax.set_xlim(left=0)
+    ax.set_xlabel("time from trough to peak (ms)")
+    ax.set_ylabel("number of units")
+    ax.legend(frameon=False, fontsize="small")
+    return tidy(ax, title=title)
 
 
 def plot_waveform_lines(
