@@ -82,6 +82,16 @@ def plot_probes(
     _check_columns(units, (DEPTH, STRUCTURE, probe_id_column, probe_name_column), "units")
     if channels is not None:
         _check_columns(channels, (DEPTH, STRUCTURE, probe_id_column), "channels")
+    # units of a laboratory's own table may say the names of their probes alone
+    has_id, own_names = units[probe_id_column].notna(), units[probe_name_column]
+    if (own_names.isna() & ~has_id).any():
+        raise InvalidArgumentError(
+            f"{int((own_names.isna() & ~has_id).sum())} of {len(units)} units have neither "
+            f"{probe_id_column} nor {probe_name_column}; remove them first"
+        )
+    if not has_id.all():
+        probe_ids = units[probe_id_column].astype(object).where(has_id, own_names)
+        units = units.assign(**{probe_id_column: probe_ids})
     probes = units.drop_duplicates(probe_id_column).sort_values(probe_name_column, kind="stable")
     ids, names = probes[probe_id_column].tolist(), probes[probe_name_column].astype(str).tolist()
     stretches = {} if channels is None else _find_stretches(channels, ids, probe_id_column)

@@ -151,6 +151,15 @@ def test_plot_probes__neighbours_differ(ax):
     assert all(below != above for below, above in itertools.pairwise(colors))
 
 
+def test_plot_probes__names_stand_for_missing_ids(ax):
+    units = UNITS.assign(probe_id=np.nan)
+    plots.plot_probes(units, ax=ax)
+    names = [label.get_text().split("\n")[0] for label in ax.get_xticklabels()]
+    assert names == sorted(units["probe_description"].unique())
+    with pytest.raises(InvalidArgumentError, match="have neither probe_id nor probe_description"):
+        plots.plot_probes(units.assign(probe_description=None))
+
+
 def test_plot_probes__refuses():
     with pytest.raises(InvalidArgumentError, match="units has no column 'probe_id'; it has"):
         plots.plot_probes(UNITS.drop(columns="probe_id"))
