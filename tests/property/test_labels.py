@@ -110,6 +110,9 @@ CASES: dict[str, Case] = {
     "analysis.compute_noise_correlations": (
         analysis.compute_noise_correlations, {"counts": COUNTS, "conditions": ORIENTATION}
     ),
+    "analysis.compute_residual_counts": (
+        analysis.compute_residual_counts, {"counts": COUNTS, "conditions": ORIENTATION}
+    ),
     "analysis.compute_signal_correlations": (
         analysis.compute_signal_correlations, {"counts": COUNTS, "conditions": ORIENTATION}
     ),
@@ -297,7 +300,7 @@ CASES: dict[str, Case] = {
 APART = {
     "analysis.compute_conditionwise_psth", "common.peak_times", "contrast.contrast_curve",
     "gratings.preferred_columns", "gratings.tuning_curves", "variability.firing_rate",
-    "variability.moments", "checks.divide", "correlograms.choose_pairs",
+    "variability.moments", "checks.divide", "correlations.read_counts", "correlograms.choose_pairs",
     "correlograms.place_trains", "timescale.project_curve", "timescale.search_timescale",
     "plots.plot_directionality", "plots.plot_hierarchy",
     "analysis.compute_average_speed", "spikes.compute_time_domain", "lfp.align_lfp",

@@ -135,6 +135,7 @@ def call_analysis() -> dict[str, dict[str, Any]]:
         "compute_optotagging": {"spikes_or_session": SPIKES, "unit_ids": UNITS, "epochs": light},
         "compute_rasters_by_condition": SPIKE | {"presentations": TABLE, "window": None},
         "compute_receptive_field_maps": {"responses": made, "duration": 0.249},
+        "compute_residual_counts": {"counts": DESIGN, "conditions": LABELS, "slower_than": 8},
         "compute_signal_correlations": {"counts": DESIGN, "conditions": LABELS},
         "fit_receptive_fields": {"maps": analysis.compute_receptive_field_maps(made),
                                  "mask_threshold": 0.5},

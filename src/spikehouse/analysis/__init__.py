@@ -17,6 +17,7 @@ from spikehouse.analysis.connections import (
 )
 from spikehouse.analysis.correlations import (
     compute_noise_correlations,
+    compute_residual_counts,
     compute_signal_correlations,
 )
 from spikehouse.analysis.correlograms import compute_correlograms
@@ -106,6 +107,7 @@ __all__ = [
     "compute_rasters_by_condition",
     "compute_receptive_field_maps",
     "compute_receptive_field_metrics",
+    "compute_residual_counts",
     "compute_signal_correlations",
     "compute_static_gratings_metrics",
     "compute_time_to_first_spike",

@@ -1,6 +1,8 @@
-"""Noise and signal correlations of pairs of units."""
+"""Differences between presentations of one condition, and correlations of pairs of units."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -9,19 +11,20 @@ import xarray as xr
 
 from spikehouse.analysis.checks import TOLERANCE, divide, is_flat
 from spikehouse.errors import InvalidArgumentError
-from spikehouse.labelled import Ids, align, rows_first, to_ids
+from spikehouse.labelled import COLUMN_NAME, ROW_NAMES, Ids, align, labels_of, rows_first, to_ids
 
 Floats = npt.NDArray[np.float64]
 
 
-def compute_noise_correlations(
+def compute_residual_counts(
     counts: xr.DataArray | pd.DataFrame | npt.ArrayLike,
     conditions: npt.ArrayLike,
     *,
     unit_ids: Ids | None = None,
     slower_than: float | None = None,
+    is_scored: bool = False,
 ) -> xr.DataArray:
-    """Correlate the differences between presentations of one condition, for every pair of units.
+    """Subtract from every response the mean of its condition: what differs from trial to trial.
 
     Parameters
     ----------
@@ -35,6 +38,67 @@ def compute_noise_correlations(
     slower_than
         Remove fluctuations of each unit that are slower than so many presentations, such as 40.
         The presentations must be in order of time. Nothing is removed if None.
+    is_scored
+        Divide by the standard deviation within the condition (n − 1 in the denominator).
+
+    Returns
+    -------
+    DataArray, shape (n_presentations, n_units)
+        ``residual`` (stimulus_presentation_id, unit_id), rows as in ``counts``; in the unit of the
+        counts, 0 where a unit did not vary within a condition. With ``is_scored`` without a unit,
+        and NaN there.
+
+    Notes
+    -----
+    Where both have labels, conditions are put in the order of the counts.
+
+    ``slower_than`` fits the mean of each condition and cosines of up to
+    2 n_presentations / slower_than half periods together, and subtracts both. Memory: four times
+    the counts.
+
+    References
+    ----------
+    Bair, Zohary & Newsome (2001), J. Neurosci. 21, 1676,
+    doi:10.1523/JNEUROSCI.21-05-01676.2001, for slow drift.
+
+    Examples
+    --------
+    >>> counts = [[3, 5], [5, 7], [9, 4], [7, 4]]
+    >>> compute_residual_counts(counts, ["a", "a", "b", "b"]).values
+    array([[-1., -1.],
+           [ 1.,  1.],
+           [ 1.,  0.],
+           [-1.,  0.]])
+    """
+    values, units, rows, (given,) = read_counts(counts, unit_ids, conditions=conditions)
+    numbers = np.unique(given, return_inverse=True)[1]
+    if slower_than is not None:
+        values = _remove_drift(values, numbers, slower_than)
+    residual, has_varied, spread = _subtract_means(values, numbers)
+    if is_scored:
+        residual = np.where(has_varied, divide(residual, spread), np.nan)
+    return xr.DataArray(
+        residual,
+        dims=(ROW_NAMES[0], COLUMN_NAME),
+        coords={COLUMN_NAME: units} | ({} if rows is None else {ROW_NAMES[0]: rows}),
+        name="residual",
+        attrs={"units": "1"} if is_scored else {},
+    )
+
+
+def compute_noise_correlations(
+    counts: xr.DataArray | pd.DataFrame | npt.ArrayLike,
+    conditions: npt.ArrayLike,
+    *,
+    unit_ids: Ids | None = None,
+    slower_than: float | None = None,
+) -> xr.DataArray:
+    """Correlate the differences between presentations of one condition, for every pair of units.
+
+    Parameters
+    ----------
+    counts, conditions, unit_ids, slower_than
+        As for :func:`compute_residual_counts`.
 
     Returns
     -------
@@ -45,17 +109,13 @@ def compute_noise_correlations(
 
     Notes
     -----
-    Where both have labels, conditions are put in the order of the counts.
-
     Slow drift of the responses that units have in common (arousal, movement of the probe) counts
     as noise correlation: two independent units whose rates rise to five times as much together
-    have 0.7. Give ``slower_than`` to leave that out, as Bair et al. do; it fits the mean of each
-    condition and cosines of up to 2 n_presentations / slower_than half periods together.
+    have 0.7. Give ``slower_than`` to leave that out, as Bair et al. do.
 
-    z = (response − mean of its condition) / standard deviation within its condition (n − 1 in the
-    denominator), and r = Σ z_i z_j / √(Σ z_i² · Σ z_j²) over the presentations of all conditions
-    in which both units varied. Three matrix products; memory: twice the counts and five times the
-    result.
+    With z the scored residual counts, r = Σ z_i z_j / √(Σ z_i² · Σ z_j²) over the presentations of
+    all conditions in which both units varied. Three matrix products; memory: four times the counts
+    and five times the result.
 
     References
     ----------
@@ -70,16 +130,17 @@ def compute_noise_correlations(
            [ 1.,  1., -1.],
            [-1., -1.,  1.]])
     """
-    values, numbers, labels = _check(counts, conditions, unit_ids)
-    if slower_than is not None:
-        values = _remove_drift(values, numbers, slower_than)
-    scores, has_varied = _score_within(values, numbers)
-    squares = scores**2
-    products = scores.T @ scores
+    residual = compute_residual_counts(
+        counts, conditions, unit_ids=unit_ids, slower_than=slower_than, is_scored=True
+    )
+    scores = residual.to_numpy()
+    has_varied = np.isfinite(scores).astype(np.float64)
+    scores = np.nan_to_num(scores)
     # what of one unit's variation falls where the other varied as well
-    seen = squares.T @ has_varied
-    correlation = divide(products, np.sqrt(seen * seen.T))
-    return _label(correlation, labels, "noise_correlation", seen.diagonal() > 0)
+    seen = (scores**2).T @ has_varied
+    correlation = divide(scores.T @ scores, np.sqrt(seen * seen.T))
+    units = residual[COLUMN_NAME].to_numpy()
+    return _label(correlation, units, "noise_correlation", seen.diagonal() > 0)
 
 
 def compute_signal_correlations(
@@ -93,7 +154,7 @@ def compute_signal_correlations(
     Parameters
     ----------
     counts, conditions, unit_ids
-        As for :func:`compute_noise_correlations`.
+        As for :func:`compute_residual_counts`.
 
     Returns
     -------
@@ -120,8 +181,8 @@ def compute_signal_correlations(
            [ 0.99,  1.  , -0.92],
            [-0.96, -0.92,  1.  ]])
     """
-    values, numbers, labels = _check(counts, conditions, unit_ids)
-    sums, sizes = _sum_by_condition(values, numbers)
+    values, labels, _, (given,) = read_counts(counts, unit_ids, conditions=conditions)
+    sums, sizes = _sum_by_condition(values, np.unique(given, return_inverse=True)[1])
     means = sums / sizes
     centred = means - means.mean(axis=0) if len(means) else means
     is_constant = is_flat(means, axis=0)
@@ -131,13 +192,16 @@ def compute_signal_correlations(
     return _label(correlation, labels, "signal_correlation", ~is_constant)
 
 
-def _check(
+def read_counts(
     counts: xr.DataArray | pd.DataFrame | npt.ArrayLike,
-    conditions: npt.ArrayLike,
-    unit_ids: Ids | None,
-) -> tuple[Floats, npt.NDArray[np.intp], npt.NDArray[np.generic]]:
-    """Return counts, the number of each row's condition, and the labels of the units."""
-    counts, conditions = align(counts=rows_first(counts), conditions=conditions)
+    unit_ids: Ids | None = None,
+    **by_row: npt.ArrayLike | None,
+) -> tuple[Floats, npt.NDArray[Any], pd.Index | None, list[Any]]:
+    """Return counts, ids of the units, labels of the rows, and what belongs to the rows, aligned.
+
+    What is None stays None.
+    """
+    counts, *others = align(counts=rows_first(counts), **by_row)
     values = np.asarray(counts, dtype=np.float64)
     if values.ndim != 2:
         raise InvalidArgumentError(
@@ -149,11 +213,11 @@ def _check(
             f"the responses of {n_wrong} presentations are not finite; leave those out"
         )
     known = None
-    if isinstance(counts, xr.DataArray) and "unit_id" in counts.coords:
-        known = counts["unit_id"].to_numpy()
+    if isinstance(counts, xr.DataArray) and COLUMN_NAME in counts.coords:
+        known = counts[COLUMN_NAME].to_numpy()
     elif isinstance(counts, pd.DataFrame):
         known = counts.columns.to_numpy()
-    labels = to_ids(unit_ids, "unit_id") if unit_ids is not None else known
+    labels = to_ids(unit_ids, COLUMN_NAME) if unit_ids is not None else known
     if labels is None:
         labels = np.arange(values.shape[1])
     if labels.shape != values.shape[1:]:
@@ -165,13 +229,14 @@ def _check(
             "counts has unit ids of its own, and those of unit_ids are others or in another order; "
             "leave unit_ids out, or select counts.sel(unit_id=unit_ids)"
         )
-    given = np.asarray(conditions)
-    if given.shape != values.shape[:1]:
-        raise InvalidArgumentError(
-            f"counts has {len(values)} presentations, but conditions has the shape {given.shape}; "
-            "give the condition of each"
-        )
-    return values, np.unique(given, return_inverse=True)[1], labels
+    for place, name in enumerate(by_row):
+        given = others[place] = None if others[place] is None else np.asarray(others[place])
+        if given is not None and given.shape != values.shape[:1]:
+            raise InvalidArgumentError(
+                f"counts has {len(values)} presentations, but {name} has the shape {given.shape}; "
+                f"give the {name.removesuffix('s')} of each"
+            )
+    return values, labels, labels_of(counts, 0), others
 
 
 def _sum_by_condition(values: Floats, numbers: npt.NDArray[np.intp]) -> tuple[Floats, Floats]:
@@ -204,22 +269,20 @@ def _remove_drift(values: Floats, numbers: npt.NDArray[np.intp], slower_than: fl
     return np.asarray(values - waves @ weights, dtype=np.float64)
 
 
-def _score_within(values: Floats, numbers: npt.NDArray[np.intp]) -> tuple[Floats, Floats]:
-    """Return z-scores within conditions, 0 where a unit did not vary, and where it did (0 or 1)."""
+def _subtract_means(
+    values: Floats, numbers: npt.NDArray[np.intp]
+) -> tuple[Floats, npt.NDArray[np.bool_], Floats]:
+    """Return residuals, 0 where a unit did not vary in a condition, where it did, and the SD."""
     if not len(values):
-        return values, values.copy()
+        return values, np.zeros(values.shape, dtype=np.bool_), values
     sums, sizes = _sum_by_condition(values, numbers)
-    means = sums / sizes
-    deviations = values - means[numbers]
     # a mean that cannot be written exactly must not make noise of a constant
     first = values[np.unique(numbers, return_index=True)[1]][numbers]
     is_other = np.abs(values - first) > TOLERANCE * np.abs(values).max(axis=0)
-    differs, _ = _sum_by_condition(is_other.astype(np.float64), numbers)
-    has_varied = (differs > 0)[numbers].astype(np.float64)
-    squares, _ = _sum_by_condition(deviations**2, numbers)
-    spread = np.sqrt(squares / np.maximum(sizes - 1, 1))
-    spread[differs == 0] = 1
-    return deviations / spread[numbers] * has_varied, has_varied
+    has_varied = (_sum_by_condition(is_other.astype(np.float64), numbers)[0] > 0)[numbers]
+    residual = np.where(has_varied, values - (sums / sizes)[numbers], 0.0)
+    squares, _ = _sum_by_condition(residual**2, numbers)
+    return residual, has_varied, np.sqrt(squares / np.maximum(sizes - 1, 1))[numbers]
 
 
 def _label(

@@ -1,10 +1,15 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 
-from spikehouse.analysis.correlations import compute_noise_correlations, compute_signal_correlations
+from spikehouse.analysis.correlations import (
+    compute_noise_correlations,
+    compute_residual_counts,
+    compute_signal_correlations,
+)
 from spikehouse.errors import InvalidArgumentError
 
 
@@ -112,3 +117,28 @@ def test_noise_correlations__of_constant_units_stay_undefined_without_drift(rng)
 def test_noise_correlations__refuses_to_remove_everything(slower_than):
     with pytest.raises(InvalidArgumentError, match="removes all that 6 presentations of 2 cond"):
         compute_noise_correlations(np.ones((6, 2)), [0, 1] * 3, slower_than=slower_than)
+
+
+def test_residual_counts__are_what_a_regression_on_conditions_and_slow_cosines_leaves(rng):
+    counts, conditions = draw_under_drift(rng, n=60)
+    cosines = [np.cos(np.pi * (np.arange(60) + 0.5) / 60 * k) for k in range(1, 4)]
+    means = [conditions == condition for condition in range(4)]
+    for columns, slower_than in ((means, None), (means + cosines, 40)):
+        predictors = np.array(columns, dtype=float).T
+        expected = counts - predictors @ np.linalg.lstsq(predictors, counts, rcond=None)[0]
+        found = compute_residual_counts(counts, conditions, slower_than=slower_than)
+        np.testing.assert_allclose(found, expected, atol=1e-9)
+
+
+def test_residual_counts__scored_by_condition():
+    shown = pd.Index([7, 3, 9, 5], name="stimulus_presentation_id")
+    counts = pd.DataFrame({21: [1.0, 3, 0.1, 0.1], 20: [2.0, 6, 1, 7]}, shown)
+    scores = compute_residual_counts(counts, list("aabb"), is_scored=True)
+    half = np.sqrt(0.5)
+    np.testing.assert_allclose(scores.sel(unit_id=21), [-half, half, np.nan, np.nan])
+    np.testing.assert_allclose(scores.sel(unit_id=20), [-half, half, -half, half])
+    assert scores.stimulus_presentation_id.values.tolist() == [7, 3, 9, 5]
+    assert compute_residual_counts(counts, list("aabb")).sel(unit_id=21)[2:].values.tolist() == [
+        0,
+        0,
+    ]
