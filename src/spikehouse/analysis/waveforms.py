@@ -11,6 +11,8 @@ from spikehouse.schema import require_columns
 
 Floats = npt.NDArray[np.float64]
 
+# of waveforms of cells all are longer, in seconds all are shorter [ms]
+SHORTEST_IN_MS = 0.02
 N_POINTS = 512
 N_HALVINGS = 20
 
@@ -53,6 +55,11 @@ def classify_waveforms(units: pd.DataFrame, *, threshold: float = 0.4) -> pd.Ser
     if not 0 < threshold < np.inf:
         raise InvalidArgumentError(f"threshold={threshold:g} ms; valid: a time above 0 ms")
     durations = pd.to_numeric(units["waveform_duration"])
+    if durations.max() < SHORTEST_IN_MS:
+        raise InvalidArgumentError(
+            f"the longest waveform_duration is {durations.max():g} ms, which looks like seconds; "
+            "multiply the durations by 1000"
+        )
     names = {True: "fast-spiking", False: "regular-spiking"}
     classes = (durations < threshold).map(names).where(durations.notna())
     return classes.rename("waveform_class")

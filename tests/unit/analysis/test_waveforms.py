@@ -34,6 +34,12 @@ def test_classify_waveforms__refuses_a_threshold_and_a_table_without_durations()
         classify_waveforms(units.rename(columns={"waveform_duration": "duration"}))
 
 
+def test_classify_waveforms__refuses_seconds() -> None:
+    units = pd.DataFrame({"waveform_duration": [0.0003, 0.0007]})
+    with pytest.raises(InvalidArgumentError, match=r"is 0.0007 ms, which looks like seconds; mul"):
+        classify_waveforms(units)
+
+
 def two_modes(rng: np.random.Generator) -> np.ndarray:
     return np.append(rng.normal(0.26, 0.05, 200), rng.normal(0.62, 0.08, 800))
 

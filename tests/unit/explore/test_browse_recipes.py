@@ -268,7 +268,17 @@ def test_selected_units__meet_every_limit_in_the_order_asked_for(opened: Ecephys
     by_id = units.selected_units(opened, structures=("VISp",), probes=("probeC",), sort="unit_id")
     assert set(by_id["units"]["ecephys_structure_acronym"]) == {"VISp"}
     assert by_id["units"].index.is_monotonic_increasing
-    pd.testing.assert_frame_equal(units.selected_units(opened)["units"], table)
+    everything = units.selected_units(opened)["units"]
+    pd.testing.assert_frame_equal(everything.drop(columns="waveform_class"), table)
+
+
+def test_selected_units__are_of_a_class_of_waveforms(opened: EcephysSession) -> None:
+    listed = units.units(opened)["units"]["waveform_class"]
+    fast = units.selected_units(opened, classes=("fast-spiking",))["units"]
+    assert 0 < len(fast) < opened.num_units
+    assert set(fast.index) == set(listed.index[listed == "fast-spiking"])
+    assert (fast["waveform_duration"] < 0.4).all()
+    assert not len(units.selected_units(opened, classes=("unknown",))["units"])
 
 
 def test_selected_units__of_all_units_keep_the_good_ones(session_path: Path) -> None:

@@ -44,6 +44,7 @@ def test_views__of_a_session_without_places(own: EcephysSession) -> None:
                  for t in other_files.ONSETS[angle == other_files.ANGLES]])
         for angle in (0.0, 90.0)
     ]  # fmt: skip
+    assert "waveform_class" not in units.units(own)["units"]
     assert population.order_units(own)["units"].index.tolist() == [0, 1, 2]
     labels = decoding.decoding_choices(own)["labels"]
     assert ("trials", "angle") in list(zip(labels["stimulus"], labels["label"], strict=True))

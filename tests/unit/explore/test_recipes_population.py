@@ -184,7 +184,7 @@ def test_order_units__by_component_has_no_narrow_bins() -> None:
         order_units(_present(150_000.0), order="component", bin=2.0)
 
 
-@pytest.mark.parametrize("order", ["depth", "area", "rate", "latency", "component"])
+@pytest.mark.parametrize("order", ["depth", "area", "waveform", "rate", "latency", "component"])
 def test_order_units__has_every_unit_once(session: EcephysSession, order: str) -> None:
     table = order_units(session, order=order)["units"]  # type: ignore[arg-type]
     assert sorted(table.index) == sorted(session.units.index)
@@ -193,6 +193,8 @@ def test_order_units__has_every_unit_once(session: EcephysSession, order: str) -
 def test_order_units__says_what_there_is_no_order_by(on_edges: EcephysSession) -> None:
     with pytest.raises(NotFoundError, match="no firing_rate"):
         order_units(on_edges, order="rate")
+    with pytest.raises(NotFoundError, match="no waveform_duration"):
+        order_units(on_edges, order="waveform")
     with pytest.raises(NotFoundError, match="no stimulus 'flashes'"):
         order_units(on_edges, order="latency")
 
@@ -202,6 +204,16 @@ def test_order_units__by_depth_goes_down_each_probe(session: EcephysSession) -> 
     assert table["probe"].is_monotonic_increasing
     for _, probe in table.groupby("probe"):
         assert probe["depth_um"].is_monotonic_decreasing
+
+
+def test_order_units__by_waveform_begins_with_fast_spiking_ones(session: EcephysSession) -> None:
+    table = order_units(session, order="waveform")["units"]
+    is_fast = session.units["waveform_duration"][table.index] < 0.4
+    assert 0 < is_fast.sum() < len(table)
+    assert is_fast.to_numpy()[: is_fast.sum()].all()
+    assert (table["waveform_class"] == "fast-spiking").tolist() == is_fast.tolist()
+    for _, rows in table.groupby(["waveform_class", "probe"]):
+        assert rows["depth_um"].is_monotonic_decreasing
 
 
 def test_order_units__by_area_begins_with_the_hierarchy(on_edges: EcephysSession) -> None:

@@ -13,6 +13,7 @@ from scipy.linalg import eigh
 from spikehouse.analysis import HIERARCHY_SCORES, compute_time_to_first_spike
 from spikehouse.errors import InvalidArgumentError, NotFoundError, SpikehouseError
 from spikehouse.explore.recipes._bins import average_structures, check_stop, make_edges
+from spikehouse.explore.recipes._classes import add_classes
 from spikehouse.spikes import count_spikes
 
 if TYPE_CHECKING:
@@ -49,11 +50,11 @@ def population_span(session: EcephysSession) -> dict[str, Any]:
 def order_units(
     session: EcephysSession,
     *,
-    order: Literal["depth", "area", "latency", "rate", "component"] = "depth",
+    order: Literal["depth", "area", "waveform", "latency", "rate", "component"] = "depth",
     stimulus: str = "flashes",
     bin: float = 10.0,
 ) -> dict[str, Any]:
-    """Return the units in order: by depth, area, time to first spike, rate or first component."""
+    """Return the units in order: by depth, area, waveform, latency, rate or first component."""
     units = session.units
     table = pd.DataFrame(index=units.index.rename("unit_id"))
     table["probe"] = units["probe_description"]
@@ -70,7 +71,13 @@ def order_units(
         )
         return {"units": table.drop(columns="rank"), "order": order, "unit": ""}
     table = table.sort_values(by_depth, ascending=is_rising, kind="stable")
-    if order == "depth":
+    if order == "waveform":
+        classes = add_classes(units).get("waveform_class")
+        if classes is None:
+            raise NotFoundError("the units of this session have no waveform_duration to go by")
+        table["waveform_class"] = classes
+        table = table.sort_values("waveform_class", kind="stable", na_position="last")
+    if order in ("depth", "waveform"):
         return {"units": table, "order": order, "unit": ""}
     if order == "latency":
         onsets = session.get_stimulus_table(stimulus)["start_time"]

@@ -7,15 +7,17 @@ from typing import Any
 import pandas as pd
 
 from spikehouse import EcephysSession
+from spikehouse.analysis import classify_waveforms
 from spikehouse.errors import InvalidArgumentError, NotFoundError
+from spikehouse.explore.recipes._classes import add_classes
 from spikehouse.schema import METRICS, UNITS
 
 
 def units(session: EcephysSession) -> dict[str, Any]:
     """List the units that pass the session's filters, what each column means, and more metrics."""
     return {
-        "units": session.units,
-        "columns": _describe_columns(session.units),
+        "units": (table := add_classes(session.units)),
+        "columns": _describe_columns(table),
         # a table of its own, which unit_metrics reads
         "published": [column.name for column in METRICS.columns if column.kind == "float"],
     }
@@ -27,6 +29,7 @@ def selected_units(
     words: str = "",
     structures: tuple[str, ...] = (),
     probes: tuple[str, ...] = (),
+    classes: tuple[str, ...] = (),
     limits: tuple[str, ...] = (),
     good: bool = False,
     sort: str = "",
@@ -35,9 +38,9 @@ def selected_units(
     ends = [_read_limit(limit) for limit in limits]
     order = sort.removeprefix("-")
     needed = {*(name for name, *_ in ends), *filter(None, [order])}
-    table = session.units
+    table = add_classes(session.units)
     if not needed <= {table.index.name, *table}:
-        table = session.units_with_metrics
+        table = add_classes(session.units_with_metrics)
     if absent := needed - {table.index.name, *table}:
         names = ", ".join(sorted(absent)) or "without a name"
         raise NotFoundError(f"the units of this session have no column {names}")
@@ -51,6 +54,8 @@ def selected_units(
         kept &= structure.isin(structures)
     if probes:
         kept &= probe.isin(probes)
+    if classes:
+        kept &= classify_waveforms(table).fillna("unknown").isin(classes)
     for name, low, high in ends:
         values = table[name] if name in table else table.index.to_series()
         if not pd.api.types.is_numeric_dtype(values):
@@ -91,5 +96,6 @@ def _describe_columns(table: pd.DataFrame) -> pd.DataFrame:
     """Return unit of measure and meaning of the columns; empty where they are not documented."""
     known = {column.name: (column.unit, column.meaning) for column in UNITS.columns}
     known |= {column.name: (column.unit, column.meaning) for column in METRICS.columns}
+    known["waveform_class"] = ("", "fast-spiking: below 0.4 ms from trough to peak")
     rows = [(name, *known.get(name, ("", ""))) for name in map(str, table)]
     return pd.DataFrame(rows, columns=["name", "unit", "meaning"])

@@ -5,9 +5,9 @@ import { Cursor, Panel } from "../panel.js";
 import { choice, integer, list, range } from "../state.js";
 import { TimeSeries } from "../timeseries.js";
 
-const ORDERS = { depth: "depth", area: "structure", latency: "latency to flashes", rate: "firing rate", component: "first component" };
+const ORDERS = { depth: "depth", area: "structure", waveform: "waveform", latency: "latency to flashes", rate: "firing rate", component: "first component" };
 // without probes there is neither a depth nor a structure to go by
-const UNPLACED = { depth: "unit id", latency: ORDERS.latency, rate: ORDERS.rate, component: ORDERS.component };
+const UNPLACED = { depth: "unit id", waveform: ORDERS.waveform, latency: ORDERS.latency, rate: ORDERS.rate, component: ORDERS.component };
 const SCALED = { rate: "", z: "; z-score over this window", max: "; fraction of each unit's maximum in this window" };
 const VALUES = { rate: "spikes/s, log", z: "z-score", max: "fraction of maximum" };
 const TICKS_BELOW = 10; // seconds: below, single spikes
@@ -15,6 +15,7 @@ const LFP_BELOW = 20;
 const SHORTEST = 1;
 const IN_LINK = 150; // units: more would make a link too long
 const MOST_COUNTS = 1.15e6; // two bytes each, in an answer of 2.5 MB
+const WAVEFORMS = ["regular", "fast", "–"]; // in the order of their colours
 const STRIP = 26; // height of the stimuli above the units
 
 const spaced = (name) => name.replaceAll("_", " ");
@@ -321,7 +322,7 @@ class Population {
     const rows = [];
     for (let i = 0; i < units.length; i++) {
       const id = units.ids[i];
-      if (place.has(id) && (!chosen || chosen.has(id))) rows.push({ id, place: place.get(id), structure: units.columns.structure[i], probe: units.columns.probe[i], depth: units.columns.depth_um[i], value: units.columns.value?.[i] });
+      if (place.has(id) && (!chosen || chosen.has(id))) rows.push({ id, place: place.get(id), structure: units.columns.structure[i], probe: units.columns.probe[i], depth: units.columns.depth_um[i], value: units.columns.value?.[i], waveform: units.columns.waveform_class?.[i] });
     }
     if (!rows.length) throw Object.assign(new Error(this.ids ? "None of the chosen units is in this session, or has spikes." : "This session has no units that pass its filters."), { status: 404 });
     return { ...found, rows, rows_: found.rows, n_bins: found.counts ? found.edges.length - 1 : 0, pictures: new Map() };
@@ -491,6 +492,7 @@ class Population {
     const row = this.rowAt(plot, x, y);
     if (!row) return null;
     const lines = [`Unit ${row.id}`, row.probe ? `${row.structure ?? "no structure"}, ${row.probe}, ${formatNumber(row.depth)} µm from the tip` : row.structure ?? "place unknown"];
+    if (row.waveform) lines.push(row.waveform);
     if (row.value !== undefined && row.value !== null) lines.push(`${this.orders[this.ctx.state.order]} ${formatNumber(row.value)}`);
     if (inside) {
       let rate = "";
@@ -537,17 +539,19 @@ function readBlocks(table) {
   });
 }
 
-/** Structures of the rows at the left: colour and pattern, and names where there is room. */
+/** Structures of the rows at the left, or classes of waveforms: colour, and names where there is room. */
 function paintStructures(s, rows, box, height, order, t) {
+  const named = order === "waveform" ? ({ waveform }) => waveform?.replace("-spiking", "") ?? "–" : ({ structure }) => structure;
+  const styled = order === "waveform" ? (name) => ({ color: category(WAVEFORMS.indexOf(name)), pattern: "plain" }) : structureStyle;
   let from = 0, lowest = -Infinity;
   for (let r = 1; r <= rows.length; r++) {
     const before = rows[from];
-    if (r < rows.length && rows[r].structure === before.structure && (order !== "depth" || rows[r].probe === before.probe)) continue;
+    if (r < rows.length && named(rows[r]) === named(before) && (order !== "depth" || rows[r].probe === before.probe)) continue;
     const y = box.y + from * height, tall = (r - from) * height;
-    const { color, pattern } = structureStyle(before.structure);
+    const { color, pattern } = styled(named(before));
     s.patterned(box.x - 12, y, 8, Math.max(tall - (tall > 4 ? 1 : 0), 0.5), { fill: color, pattern: tall > 4 ? pattern : "plain" });
     const middle = y + tall / 2;
-    if (tall >= 10 && middle > lowest + 11) { s.text(before.structure ?? (before.probe === null ? "" : "–"), box.x - 18, middle, { size: 11, color: t.ink_2, align: "right", baseline: "middle" }); lowest = middle; }
+    if (tall >= 10 && middle > lowest + 11) { s.text(named(before) ?? (before.probe === null ? "" : "–"), box.x - 18, middle, { size: 11, color: t.ink_2, align: "right", baseline: "middle" }); lowest = middle; }
     if (order === "depth" && r < rows.length && rows[r].probe !== before.probe) s.line(0, y + tall, box.x - 4, y + tall, { color: t.line_strong });
     from = r;
   }

@@ -17,7 +17,7 @@ const NO_STRUCTURE = "none";
 
 export const view = {
   title: () => "Units",
-  params: { q: text(), structure: list(), probe: list(), limits: list(), off: list(), columns: list(), ranges: list(), sort: text() },
+  params: { q: text(), structure: list(), probe: list(), waveform: list(), limits: list(), off: list(), columns: list(), ranges: list(), sort: text() },
   keys: [["j  k", "next or previous unit"], ["Enter", "open the unit"], ["/", "search"]],
   async mount(root, ctx) {
     const [{ units, columns, published }, { filters }] = await Promise.all([ctx.api("units"), ctx.api("unit_filters").catch(() => ({ filters: null }))]);
@@ -54,6 +54,7 @@ function mountTable(root, ctx, { units, described, published, filters }) {
   const meanings = new Map(Array.from({ length: described.length }, (_, i) => [described.columns.name[i], described.row(i)]));
   const structureOf = (data.ecephys_structure_acronym ?? data.structure_acronym ?? []).length ? (i) => (data.ecephys_structure_acronym ?? data.structure_acronym)[i] ?? NO_STRUCTURE : () => NO_STRUCTURE;
   const probeOf = (i) => data.probe_description?.[i] ?? "–";
+  const classOf = (i) => data.waveform_class?.[i] ?? "unknown";
   const [hasStructures, hasProbes] = [(i) => structureOf(i) !== NO_STRUCTURE, (i) => data.probe_description?.[i]].map((has) => ids.some((_, i) => has(i)));
   const set = (patch) => ctx.set(patch, { replace: true });
   const isKnown = (name) => data[name]?.some((value) => value !== null && !Number.isNaN(value));
@@ -73,7 +74,7 @@ function mountTable(root, ctx, { units, described, published, filters }) {
   const rangeColumn = h("div.ranges");
   const tableColumn = h("div.table-column");
   const selectionLine = h("p.selection", { role: "status" });
-  const clear = () => { search.value = ""; set({ q: "", structure: [], probe: [], limits: [], off: [] }); };
+  const clear = () => { search.value = ""; set({ q: "", structure: [], probe: [], waveform: [], limits: [], off: [] }); };
   fill(root, h("div.view-head", h("div", h("h1", "Units"), summary),
     h("div.buttons",
       h("button.button", { type: "button", onclick: chooseColumns }, "Columns"),
@@ -84,9 +85,11 @@ function mountTable(root, ctx, { units, described, published, filters }) {
   const facets = {
     structure: new Facet(facetColumn, { title: "Structure", top: 6, label: (name) => (name === NO_STRUCTURE ? outside(ctx) : [swatch(name), ` ${name}`]), change: (structure) => set({ structure }) }),
     probe: new Facet(facetColumn, { title: "Probe", change: (probe) => set({ probe }) }),
+    waveform: new Facet(facetColumn, { title: "Waveform", change: (waveform) => set({ waveform }) }),
   };
   facets.structure.root.hidden = !hasStructures;
   facets.probe.root.hidden = !hasProbes;
+  facets.waveform.root.hidden = !data.waveform_class;
   const ranges = new Map();
   const addRange = h("select", { "aria-label": "Filter by another column", onchange: () => addFilter(addRange.value) });
   const open = (row) => ctx.go(ctx.link("u", ids[row]));
@@ -140,6 +143,7 @@ function mountTable(root, ctx, { units, described, published, filters }) {
     const tests = [
       state.structure.length ? (i) => state.structure.includes(structureOf(i)) : null,
       state.probe.length ? (i) => state.probe.includes(probeOf(i)) : null,
+      state.waveform.length ? (i) => state.waveform.includes(classOf(i)) : null,
       words.length ? (i) => { const all = `${ids[i]} ${structureOf(i)} ${probeOf(i)}`.toLowerCase(); return words.every((word) => all.includes(word)); } : null,
       ...switchable.map(({ key, passes }) => (state.off.includes(key) ? null : (i) => passes(data[key][i]))),
       ...names.map((name) => { const ends = limits.get(name); return ends ? (i) => data[name][i] >= ends[0] && data[name][i] <= ends[1] : null; }),
@@ -147,8 +151,9 @@ function mountTable(root, ctx, { units, described, published, filters }) {
     const { rows, without } = passing(length, tests);
     facets.structure.show(countValues(length, without(0), structureOf), state.structure);
     facets.probe.show(countValues(length, without(1), probeOf), state.probe, [...new Set(Array.from({ length }, (_, i) => probeOf(i)))].sort());
+    facets.waveform.show(countValues(length, without(2), classOf), state.waveform);
     fill(quality, h("legend", "Quality"), switchable.map(({ key, words: label, passes }, k) => {
-      const keep = without(3 + k);
+      const keep = without(4 + k);
       let failing = 0;
       for (let i = 0; i < length; i++) if (keep(i) && !passes(data[key][i])) failing++;
       const isOn = !state.off.includes(key);
@@ -157,7 +162,7 @@ function mountTable(root, ctx, { units, described, published, filters }) {
     }), ctx.path.key.endsWith("-all") ? otherLink(ctx, "Open with the default filters") : null);
     const nextShape = [...names, update.hasMetrics].join();
     if (nextShape !== shape) { shape = nextShape; buildRanges(names); }
-    names.forEach((name, k) => ranges.get(name).show(without(3 + switchable.length + k), limits.get(name)));
+    names.forEach((name, k) => ranges.get(name).show(without(4 + switchable.length + k), limits.get(name)));
     const columnShape = state.columns.join();
     if (update.columns !== columnShape) { update.columns = columnShape; grid.setColumns(makeColumns(state)); }
     if (grid.options.sort !== state.sort) grid.setSort(state.sort);
@@ -167,7 +172,7 @@ function mountTable(root, ctx, { units, described, published, filters }) {
 
   function describe(state, rows, limits, on) {
     const parts = [
-      state.structure.join(" or "), state.probe.join(" or "), state.q ? `“${state.q}”` : "",
+      state.structure.join(" or "), state.probe.join(" or "), state.waveform.join(" or "), state.q ? `“${state.q}”` : "",
       ...[...limits].map(([name, [lo, hi]]) => (lo === -Infinity ? `${name} ≤ ${formatNumber(hi)}` : hi === Infinity ? `${name} ≥ ${formatNumber(lo)}` : `${name} ${formatNumber(lo)} to ${formatNumber(hi)}`)),
     ].filter(Boolean);
     const isWhole = rows.length === length && !state.sort;
@@ -247,9 +252,9 @@ function mountTable(root, ctx, { units, described, published, filters }) {
 
   /** The address of the code of what is shown. */
   function code() {
-    const { q, structure, probe, limits, off, sort } = ctx.state;
+    const { q, structure, probe, waveform, limits, off, sort } = ctx.state;
     const on = switchable.filter(({ key }) => !off.includes(key));
-    return ctx.code("selected_units", { words: q, structures: structure, probes: probe, sort, limits: [...limits, ...on.map(({ limit }) => limit).filter(Boolean)], good: on.some(({ key }) => key === "quality") || null });
+    return ctx.code("selected_units", { words: q, structures: structure, probes: probe, classes: waveform, sort, limits: [...limits, ...on.map(({ limit }) => limit).filter(Boolean)], good: on.some(({ key }) => key === "quality") || null });
   }
 
   function save() {
@@ -269,10 +274,10 @@ function mountTable(root, ctx, { units, described, published, filters }) {
   ready.then(() => {
     const absent = wanted.filter((name) => !data[name]);
     if (absent.length) ctx.notice(`This session has no column ${absent.join(", ")}.`);
-    const known = { structure: structureOf, probe: probeOf };
+    const known = { structure: structureOf, probe: probeOf, waveform: classOf };
     for (const [name, get] of Object.entries(known)) {
       const others = ctx.state[name].filter((value) => !ids.some((_, i) => get(i) === value));
-      if (others.length) ctx.notice(`No unit of this session is in ${others.join(", ")}.`);
+      if (others.length) ctx.notice(`No unit of this session is ${name === "waveform" ? "" : "in "}${others.join(", ")}.`);
     }
     update.columns = undefined;
     update(ctx.state);
