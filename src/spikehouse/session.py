@@ -1311,7 +1311,12 @@ class EcephysSession:
         )
 
     def get_responses(
-        self, stimulus_name: str, trial_duration: float, unit_ids: Ids | None = None
+        self,
+        stimulus_name: str,
+        trial_duration: float,
+        unit_ids: Ids | None = None,
+        *,
+        stimulus_presentation_ids: Ids | None = None,
     ) -> StimulusResponses:
         """Return the responses to one stimulus, for the functions of :mod:`spikehouse.analysis`.
 
@@ -1323,6 +1328,9 @@ class EcephysSession:
             Duration over which spikes are counted, from the onset [s].
         unit_ids
             Ids of the units; all if None.
+        stimulus_presentation_ids
+            Only these presentations of the stimulus, such as those of one state of the animal; all
+            if None.
 
         Returns
         -------
@@ -1337,9 +1345,18 @@ class EcephysSession:
         """
         from spikehouse.analysis import StimulusResponses
 
+        shown = self.get_stimulus_table(stimulus_name, missing="nan")
+        if stimulus_presentation_ids is not None:
+            rows = self._select_presentations(stimulus_presentation_ids)
+            shown = shown[shown.index.isin(self._presentations.ids[rows])]
+            if shown.empty:
+                raise InvalidArgumentError(
+                    f"none of the {len(rows)} stimulus_presentation_ids is of {stimulus_name}; "
+                    "its table of presentations has the valid ones"
+                )
         return StimulusResponses(
             stimulus_name,
-            self.get_stimulus_table(stimulus_name, missing="nan"),
+            shown,
             self._select_units(unit_ids),
             self.spike_times,
             trial_duration,
@@ -1351,6 +1368,7 @@ class EcephysSession:
         stimulus: str | Sequence[str] | None = None,
         *,
         unit_ids: Ids | None = None,
+        stimulus_presentation_ids: Ids | None = None,
         definition: Definition | None = None,
         options: MetricOptions | None = None,
         progress: Callable[[int, int], None] | None = None,
@@ -1365,6 +1383,8 @@ class EcephysSession:
             a list of them; all stimuli of the session if None.
         unit_ids
             Ids of the units; all if None.
+        stimulus_presentation_ids
+            Only these presentations, such as those of one state of the animal; all if None.
         definition
             ``"corrected"``, or ``"published"`` to compute every column as in the released tables;
             if None, the definition of ``options``.
@@ -1383,7 +1403,9 @@ class EcephysSession:
 
         Notes
         -----
-        Spikes are read once or twice for each stimulus and not kept in memory.
+        Spikes are read once or twice for each stimulus and not kept in memory. Also with
+        ``stimulus_presentation_ids``, firing_rate includes what is between onsets that are at most
+        two trials apart.
 
         Examples
         --------
@@ -1400,10 +1422,17 @@ class EcephysSession:
         if definition is not None:
             options = dataclasses.replace(options, definition=definition)
         units = self._select_units(unit_ids)
+        chosen, shown = stimulus_presentation_ids, self.stimulus_names
+        if chosen is not None:
+            chosen = self._presentations.ids[self._select_presentations(chosen)]
+            names = self.stimulus_presentations.loc[chosen, "stimulus_name"]
+            shown = [name for name in shown if (names == name).any()]
         return compute_metrics(
             stimulus,
-            lambda name, trial_duration: self.get_responses(name, trial_duration, units),
-            shown=self.stimulus_names,
+            lambda name, trial_duration: self.get_responses(
+                name, trial_duration, units, stimulus_presentation_ids=chosen
+            ),
+            shown=shown,
             options=options,
             progress=progress,
         )

@@ -85,6 +85,14 @@ CONNECTIONS = pd.DataFrame(
 )  # fmt: skip
 SPIKES = spikes.align_spikes(TIMES, UNITS, TABLE)
 CSD = lfp.compute_csd(LFP[:50], DEPTH).rename(time="time_from_presentation_onset")
+PUPIL = pd.DataFrame(
+    {f"pupil_{name}": RNG.uniform(1, 3, N) for name in ("width", "height", "center_x", "center_y")},
+    SAMPLES[:N],
+)
+GAZE = pd.DataFrame(
+    {f"raw_screen_coordinates_spherical_{axis}_deg": RNG.uniform(-9, 9, N) for axis in "xy"},
+    SAMPLES[:N],
+)
 ACCURACIES = xr.DataArray(
     RNG.uniform(0, 1, (4, 5)), {"n_units": [1, 2, 5, 10], "draw": np.arange(5)}, ("n_units", "draw")
 )
@@ -106,6 +114,10 @@ CASES: dict[str, Case] = {
             counts, presentations, UNITS
         ).condition_means,
         {"presentations": TABLE, "counts": COUNTS},
+    ),
+    "analysis.compute_eye_traces": (
+        lambda **given: analysis.compute_eye_traces(**given).astype(float),
+        {"pupil_data": PUPIL, "screen_gaze": GAZE}
     ),
     "analysis.compute_noise_correlations": (
         analysis.compute_noise_correlations, {"counts": COUNTS, "conditions": ORIENTATION}
@@ -303,7 +315,9 @@ APART = {
     "variability.moments", "checks.divide", "correlations.read_counts", "correlograms.choose_pairs",
     "correlograms.place_trains", "timescale.project_curve", "timescale.search_timescale",
     "plots.plot_directionality", "plots.plot_hierarchy",
-    "analysis.compute_average_speed", "spikes.compute_time_domain", "lfp.align_lfp",
+    "analysis.compute_trace_means", "analysis.compute_triggered_average",
+    "analysis.find_states", "analysis.label_presentations", "traces.average_samples",
+    "traces.integrate", "spikes.compute_time_domain", "lfp.align_lfp",
     "plots.plot_probes",
     "plots.plot_raster", "stimuli.build_presentations",
 }  # fmt: skip

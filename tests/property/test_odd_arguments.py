@@ -63,6 +63,21 @@ CORRELOGRAM = {"duration": 0.5, "max_lag": 0.05, "bin_width": 0.01, "jitter_wind
 PEAKS = {"limit": 0.01, "flank": (0.02, 0.05), "n_sd": 2.0}
 
 
+@dataclasses.dataclass
+class Measured:
+    """A session that has behavior and nothing else."""
+
+    running_speed: pd.DataFrame
+    pupil: pd.DataFrame | None
+    gaze: pd.DataFrame | None
+
+    def get_pupil_data(self) -> pd.DataFrame | None:
+        return self.pupil
+
+    def get_screen_gaze_data(self, include_filtered_data: bool) -> pd.DataFrame | None:
+        return self.gaze
+
+
 # of one stimulus each
 METRICS = ("dot_motion", "drifting_gratings", "flashes", "natural_movies", "natural_scenes",
            "receptive_field", "static_gratings")  # fmt: skip
@@ -86,6 +101,11 @@ def call_analysis() -> dict[str, dict[str, Any]]:
     fired = analysis.compute_correlograms(SPIKES, UNITS, ONSETS, **CORRELOGRAM)
     linked = analysis.find_connections(fired, **PEAKS).assign(is_significant=True)
     square = pd.DataFrame(np.arange(9.0).reshape(3, 3), index=list("abc"), columns=list("abc"))
+    running = pd.DataFrame({"start_time": TIMES, "velocity": TIMES}, index=TIMES)
+    pupil = pd.DataFrame({f"pupil_{name}": TIMES for name in
+                          ("width", "height", "center_x", "center_y")}, index=TIMES)  # fmt: skip
+    gaze = pd.DataFrame({f"raw_screen_coordinates_spherical_{axis}_deg": TIMES for axis in "xy"},
+                        index=TIMES)  # fmt: skip
     area = {"values": ONSETS, "areas": ["VISp", "VISl", "LP", "VISam"] * 4}
     return {
         "LatencyOptions": dataclasses.asdict(analysis.LatencyOptions()),
@@ -93,10 +113,16 @@ def call_analysis() -> dict[str, dict[str, Any]]:
         "OptotagOptions": dataclasses.asdict(analysis.OptotagOptions()),
         "StimulusResponses": responses,
         "adjust_p_values": {"p_values": np.array([0.1, 0.2, np.nan]), "axis": -1},
-        "compute_average_speed": {
-            "running_speed": pd.DataFrame({"start_time": TIMES, "velocity": TIMES}),
-            "presentations": TABLE,
-        },
+        "compute_eye_traces": {"pupil_data": pupil, "screen_gaze": gaze},
+        "compute_trace_means": {"trace": running, "presentations": TABLE,
+                                "definition": "published"},
+        "compute_triggered_average": {"trace": running["velocity"], "events": ONSETS,
+                                      "bin_edges": [-0.5, 0.0, 0.5]},
+        "find_states": {"trace": running["velocity"], "thresholds": [(1.0, 2.0)], "quantiles": None,
+                        "names": ["a", "b"], "min_duration": 0.1, "invalid_times": TABLE[:3]},
+        "label_presentations": {"presentations": TABLE, "min_overlap": 0.9,
+                                "states": TABLE[["start_time", "stop_time"]].assign(state="a")},
+        "summarize_behavior": {"session": Measured(running, pupil, gaze), "presentations": TABLE},
         "compute_metrics": {"analyses": "gabors", "respond": lambda name, trial_duration: made,
                             "shown": ["gabors"]},
         "compute_autocorrelograms": SPIKE | {"max_lag": 0.1, "bin_width": 0.01},

@@ -29,6 +29,8 @@ SHOWN = pd.DataFrame(
     },
     index=pd.Index(np.arange(N) + 900, name="stimulus_presentation_id"),
 )
+SPEED = pd.Series(1.0, np.arange(N))
+STATES = pd.DataFrame({"start_time": [0.0], "stop_time": [9.0], "state": "run"})
 Call = Callable[[Any, pd.DataFrame], Any]
 
 
@@ -51,8 +53,13 @@ CALLS: dict[str, Call] = {
     "stimulus_blocks": lambda t, p: variability.stimulus_blocks(
         p["start_time"], p["stop_time"], longest_interval=1.5
     ),
-    "compute_average_speed": lambda t, p: analysis.compute_average_speed(
-        pd.DataFrame({"start_time": np.arange(N), "velocity": 1.0}), p
+    "compute_trace_means": lambda t, p: analysis.compute_trace_means(SPEED, p),
+    "label_presentations": lambda t, p: analysis.label_presentations(p, STATES),
+    "label_presentations states": lambda t, p: analysis.label_presentations(
+        SHOWN, p.assign(state="run")
+    ),
+    "find_states": lambda t, p: analysis.find_states(
+        SPEED, thresholds=[0.5], invalid_times=p
     ),
     "StimulusResponses": lambda t, p: respond(t, p).shown_counts,
     "psth_of": lambda t, p: respond(t, p).psth_of(np.array([0, 1]), [0, 0.1, 0.2]),

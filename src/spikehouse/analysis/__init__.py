@@ -9,6 +9,12 @@ from __future__ import annotations
 import sys
 
 from spikehouse.analysis.autocorrelograms import compute_autocorrelograms
+from spikehouse.analysis.behavior import (
+    compute_eye_traces,
+    find_states,
+    label_presentations,
+    summarize_behavior,
+)
 from spikehouse.analysis.connections import (
     compute_connections,
     compute_directionality,
@@ -39,7 +45,7 @@ from spikehouse.analysis.images import (
     compute_natural_movies_metrics,
     compute_natural_scenes_metrics,
 )
-from spikehouse.analysis.inputs import StimulusResponses, compute_average_speed
+from spikehouse.analysis.inputs import StimulusResponses
 from spikehouse.analysis.latency import (
     LatencyOptions,
     compute_onset_latency,
@@ -59,6 +65,7 @@ from spikehouse.analysis.responses import (
     smooth_rates,
 )
 from spikehouse.analysis.timescale import compute_timescales
+from spikehouse.analysis.traces import compute_trace_means, compute_triggered_average
 from spikehouse.analysis.tuning import (
     compute_direction_selectivity,
     compute_orientation_selectivity,
@@ -79,7 +86,6 @@ __all__ = [
     "compute_area_comparisons",
     "compute_area_statistics",
     "compute_autocorrelograms",
-    "compute_average_speed",
     "compute_bimodality",
     "compute_conditionwise_psth",
     "compute_connections",
@@ -91,6 +97,7 @@ __all__ = [
     "compute_dot_motion_metrics",
     "compute_drifting_gratings_metrics",
     "compute_evoked_responses",
+    "compute_eye_traces",
     "compute_fano_factor",
     "compute_flashes_metrics",
     "compute_hierarchy_correlation",
@@ -112,10 +119,15 @@ __all__ = [
     "compute_static_gratings_metrics",
     "compute_time_to_first_spike",
     "compute_timescales",
+    "compute_trace_means",
+    "compute_triggered_average",
     "find_connections",
+    "find_states",
     "fit_receptive_fields",
+    "label_presentations",
     "list_analyses",
     "smooth_rates",
+    "summarize_behavior",
 ]
 
 # the functions of the modules as well, which `spikehouse.compat` calls

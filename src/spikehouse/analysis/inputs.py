@@ -11,8 +11,9 @@ import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
-from spikehouse.analysis.checks import Definition, check_definition, divide
+from spikehouse.analysis.checks import Definition, check_definition
 from spikehouse.analysis.responses import check_unit_ids
+from spikehouse.analysis.traces import compute_trace_means
 from spikehouse.errors import InvalidArgumentError
 from spikehouse.labelled import Ids, rows_first, to_ids
 from spikehouse.schema import require_columns
@@ -270,7 +271,10 @@ class StimulusResponses:
         """Mean speed of the animal in each presentation [cm/s], NaN if unknown."""
         if self.running_speed is None:
             return np.full(len(self.presentations), np.nan)
-        return compute_average_speed(self.running_speed, self.presentations)
+        means = compute_trace_means(
+            self.running_speed, self.presentations, definition=self.definition
+        )
+        return np.asarray(means)
 
     def preferred_conditions(
         self, is_candidate: npt.NDArray[np.bool_] | None = None
@@ -382,45 +386,3 @@ def _check_presentations(presentations: pd.DataFrame, name: str) -> None:
 def _just_after(times: Floats) -> Floats:
     """Return the next larger floats: a half-open bin that ends there holds the time itself."""
     return np.nextafter(times, np.inf)
-
-
-def compute_average_speed(running_speed: pd.DataFrame, presentations: pd.DataFrame) -> Floats:
-    """Average the running speed over presentations.
-
-    Parameters
-    ----------
-    running_speed
-        start_time [s] and velocity [cm/s] of each sample, as ``session.running_speed``; samples
-        that are NaN are left out.
-    presentations
-        start_time, stop_time [s].
-
-    Returns
-    -------
-    ndarray, shape (n_presentations,)
-        The mean of the samples that begin in [start, stop) [cm/s]; NaN where there is none.
-
-    Examples
-    --------
-    >>> running = pd.DataFrame({"start_time": [0.0, 1, 2, 3], "velocity": [5.0, 10, 20, 40]})
-    >>> compute_average_speed(running, pd.DataFrame({"start_time": [1.0], "stop_time": [3.0]}))
-    array([15.])
-    """
-    require_columns(running_speed, "start_time", "velocity", what="the table of running speed")
-    times = running_speed["start_time"].to_numpy(dtype=np.float64)
-    velocity = running_speed["velocity"].to_numpy(dtype=np.float64)
-    windows = read_windows(presentations)
-    if not len(windows):
-        return np.empty(0)
-    start_time, stop_time = windows.T
-    if (times[1:] < times[:-1]).any():
-        order = np.argsort(times, kind="stable")
-        times, velocity = times[order], velocity[order]
-    # one stimulus is a small part of a session
-    here = slice(*np.searchsorted(times, (start_time.min(), stop_time.max())))
-    times, velocity = times[here], velocity[here]
-    is_known = np.isfinite(velocity)
-    sums = np.r_[0.0, np.cumsum(np.where(is_known, velocity, 0.0))]
-    known = np.r_[0, np.cumsum(is_known)]
-    first, last = np.searchsorted(times, start_time), np.searchsorted(times, stop_time)
-    return divide(sums[last] - sums[first], known[last] - known[first])

@@ -174,7 +174,7 @@ def _compute(
     if stimulus is None:
         allowed = describe_choices(name, list_analyses(shown))
         raise NotFoundError(
-            f"this session was not shown {' or '.join(kind.names)}, so {name} cannot be "
+            f"there are no presentations of {' or '.join(kind.names)}, so {name} cannot be "
             f"analysed: {allowed}"
         )
     responses = respond(stimulus, kind.trial_duration)

@@ -18,7 +18,6 @@ from spikehouse.analysis import (
     ANALYSES,
     MetricOptions,
     StimulusResponses,
-    compute_average_speed,
     compute_metrics,
     list_analyses,
 )
@@ -93,14 +92,6 @@ def test_stimulus_responses__says_what_is_missing() -> None:
         make_responses(trial_duration=-1)
 
 
-def test_compute_average_speed__half_open_and_without_unknown_samples() -> None:
-    means = compute_average_speed(
-        pd.DataFrame({"start_time": [0.0, 1, 2, 3], "velocity": [4, 2, np.nan, 10]}),
-        pd.DataFrame({"start_time": [0.0, 1, 2, 9], "stop_time": [2.0, 3, 3, 10]}),
-    )
-    np.testing.assert_array_equal(means, [3.0, 2.0, np.nan, np.nan])
-
-
 # --- the choice of tables
 
 
@@ -132,7 +123,9 @@ def test_compute_metrics__asks_for_the_stimulus_by_its_name_in_the_session() -> 
 
 
 def test_compute_metrics__stimulus_that_was_not_shown() -> None:
-    with pytest.raises(NotFoundError, match=r"was not shown dot_motion.*valid is 'flashes'"):
+    with pytest.raises(
+        NotFoundError, match=r"there are no presentations of dot_motion.*valid is 'flashes'"
+    ):
         compute_metrics("dot_motion", make_responses, shown=["flashes", "spontaneous"])
 
 
@@ -205,7 +198,7 @@ def test_command__writes_and_prints(run: Callable, session_path: Path, tmp_path:
 def test_command__says_what_is_wrong(run: Callable, session_path: Path) -> None:
     code, _, err = run(str(session_path), "--stimulus", "dot_motion")
     assert code == 1
-    assert "was not shown dot_motion" in err
+    assert "there are no presentations of dot_motion" in err
     code, _, err = run(str(session_path), "--structure", "VISP")
     assert code == 1
     assert "no unit of this session lies in 'VISP': did you mean 'VISp'" in err

@@ -212,8 +212,9 @@ class StimulusAnalysis:
     def running_speed(self) -> pd.DataFrame:
         """Mean speed in each presentation [cm/s]; NaN where it was not measured."""
         # speeds are means of whole presentations, whatever the trial's duration
+        responses = self._gather(self._find_names(), {}, trial_duration=1.0)
         return pd.DataFrame(
-            {"running_speed": self._gather(self._find_names(), {}, trial_duration=1.0).speeds},
+            {"running_speed": responses.defined_as("published").speeds},
             index=self.stim_table.index.rename("stimulus_presentation_id"),
         )
 
