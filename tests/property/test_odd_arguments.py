@@ -193,6 +193,13 @@ def call_lfp() -> dict[str, dict[str, Any]]:
         "compute_csd": {"lfp": LFP, "depths": POSITIONS, "sigma_um": 0.0},
         "compute_evoked_lfp": windows | {"conditions": [0, 1]},
         "compute_spectrum": {"lfp": LFP, "segment_length": 1.0},
+        "find_input_layer": {
+            "csd": lfp.compute_csd(LFP.assign_coords(time=TIMES - 1), POSITIONS),
+            "window": (0.0, 0.15),
+            "fraction": 0.3,
+            "n_sd": 5.0,
+            "tolerance": 0.005,
+        },
         "mask_intervals": {"lfp": LFP, "start_time": [1.0], "stop_time": [2.0]},
     }
 

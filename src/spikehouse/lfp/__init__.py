@@ -10,6 +10,7 @@ from spikehouse.lfp.alignment import align_lfp
 from spikehouse.lfp.bands import BANDS, compute_band_power, compute_spectrum
 from spikehouse.lfp.csd import compute_csd
 from spikehouse.lfp.evoked import compute_evoked_lfp
+from spikehouse.lfp.input_layer import find_input_layer
 from spikehouse.lfp.masking import mask_intervals
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "compute_csd",
     "compute_evoked_lfp",
     "compute_spectrum",
+    "find_input_layer",
     "mask_intervals",
 ]
 
