@@ -79,10 +79,13 @@ def test_controls__write_the_link_and_the_link_the_controls(open_tab, unit_id):
     again = open_tab(f"/s/900000001/u/{unit_id}{expected}")
     assert words(again, "Raster and PSTH") == said
     assert choose(again, "Order").input_value() == "response"
+    choose(again, "Tuning while").select_option("resting")
+    again.settle()
+    assert again.page.url.endswith(f"{expected}&state=resting")
     # another stimulus has other parameters
     choose(again, "Align").select_option("flashes")
     again.settle()
-    assert again.page.url.endswith("?align=flashes")
+    assert again.page.url.endswith("?align=flashes&state=resting")
 
 
 def test_keys__group_order_enlarge_and_step(open_tab, session, unit_id):

@@ -9,12 +9,7 @@ from __future__ import annotations
 import sys
 
 from spikehouse.analysis.autocorrelograms import compute_autocorrelograms
-from spikehouse.analysis.behavior import (
-    compute_eye_traces,
-    find_states,
-    label_presentations,
-    summarize_behavior,
-)
+from spikehouse.analysis.behavior import compute_eye_traces, summarize_behavior
 from spikehouse.analysis.connections import (
     compute_connections,
     compute_directionality,
@@ -64,6 +59,7 @@ from spikehouse.analysis.responses import (
     compute_rasters_by_condition,
     smooth_rates,
 )
+from spikehouse.analysis.states import find_states, label_presentations
 from spikehouse.analysis.timescale import compute_timescales
 from spikehouse.analysis.traces import compute_trace_means, compute_triggered_average
 from spikehouse.analysis.tuning import (

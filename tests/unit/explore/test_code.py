@@ -49,6 +49,7 @@ QUERIES = {
     "running": "n_bins=50",
     "timeline": "",
     "units": "",
+    "tuning": "unit_id={unit}&stimulus=gabors&state=resting",
     "stability": "unit_id={unit}",
     "waveform": "unit_id={unit}",
     "alignments": "",

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from spikehouse import EcephysProjectCache, EcephysSession
+from spikehouse.analysis import summarize_behavior
 from spikehouse.demo import Survey
 from spikehouse.errors import InvalidArgumentError, NotFoundError
 from spikehouse.explore.recipes import unit as recipes
@@ -411,6 +412,52 @@ def test_tuning__finds_the_planted_direction(
     assert is_orientation.mean() > 0.85
     is_directed = tuned["direction_strength"] > 0.6
     assert (away[is_directed].abs() <= 22.5).mean() > 0.7
+
+
+@pytest.mark.parametrize("state", ["running", "resting", "large_pupil", "small_pupil"])
+def test_tuning__of_a_state_is_of_the_presentations_in_it(
+    session: EcephysSession, unit_id: int, state: recipes.State
+) -> None:
+    found = recipes.tuning(session, unit_id, stimulus="gabors", state=state)["curves"]
+    shown = session.get_stimulus_table("gabors", missing="nan")
+    behavior = summarize_behavior(session, shown)
+    # no presentation is in a state that its mean is not in
+    low, high = behavior["pupil_diameter"].quantile([0.2, 0.8])
+    mean = {
+        "running": behavior["running_speed"] > 0.5, "resting": behavior["running_speed"] < 1.0,
+        "large_pupil": behavior["pupil_diameter"] > low,
+        "small_pupil": behavior["pupil_diameter"] < high,
+    }[state]  # fmt: skip
+    n = found.groupby("parameter")["n_presentations"].sum()
+    assert (n == n.iloc[0]).all()
+    assert 0 < n.iloc[0] <= mean.sum() < len(shown)
+    assert found["rate"].notna().all()
+
+
+def test_star__of_a_state_keeps_the_angles_and_rings_of_all(
+    session: EcephysSession, unit_id: int
+) -> None:
+    whole = recipes.star(session, unit_id)
+    found = recipes.star(session, unit_id, state="running")
+    np.testing.assert_array_equal(found["angles"], whole["angles"])
+    np.testing.assert_array_equal(found["rings"], whole["rings"])
+    n, of = found["n_presentations"], whole["n_presentations"]
+    assert 0 < n.sum() < of.sum()
+    assert (n <= of).all()
+    np.testing.assert_array_equal(np.isnan(found["rates"]), n == 0)
+
+
+def test_tuning__of_a_state_that_never_was_says_so(session: EcephysSession, unit_id: int) -> None:
+    with pytest.raises(NotFoundError, match="state resting during no presentation of natural_mov"):
+        recipes.tuning(session, unit_id, stimulus="natural_movie_one", state="resting")
+    blind = EcephysSession.from_arrays(
+        {7: [10.1, 14.2]}, presentations=make_flashes(color=[1.0, -1, 1])
+    )
+    with (
+        pytest.warns(UserWarning, match="no eye tracking"),
+        pytest.raises(NotFoundError, match="has no eye tracking: its pupil has no states"),
+    ):
+        recipes.tuning(blind, 7, stimulus="flashes", state="large_pupil")
 
 
 # --- star

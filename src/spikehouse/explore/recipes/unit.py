@@ -13,9 +13,12 @@ import xarray as xr
 from spikehouse.analysis import (
     StimulusResponses,
     compute_autocorrelograms,
+    compute_eye_traces,
     compute_receptive_field_maps,
     compute_receptive_field_metrics,
+    find_states,
     fit_receptive_fields,
+    label_presentations,
     smooth_rates,
 )
 from spikehouse.errors import InvalidArgumentError, NotFoundError, SpikehouseError
@@ -23,6 +26,8 @@ from spikehouse.schema import CHANNELS, METRICS, UNITS
 from spikehouse.session import EcephysSession
 from spikehouse.spikes import align_spikes
 from spikehouse.stimuli import select_tagged_intervals
+
+State = Literal["all", "running", "resting", "large_pupil", "small_pupil"]
 
 
 def alignments(session: EcephysSession) -> dict[str, Any]:
@@ -118,14 +123,19 @@ def raster(
 
 
 def tuning(
-    session: EcephysSession, unit_id: int, *, stimulus: str = "drifting_gratings"
+    session: EcephysSession,
+    unit_id: int,
+    *,
+    stimulus: str = "drifting_gratings",
+    state: State = "all",
 ) -> dict[str, Any]:
     """Average a unit's firing rate during presentations over all with the same parameter value."""
-    rates, varied = _measure_rates(session, unit_id, stimulus)
+    rates, varied = _measure_rates(session, unit_id, stimulus, state)
     columns = ["parameter", "label", "value", "rate", "sem", "n_presentations"]
     curves = [pd.DataFrame(columns=columns)]
     for parameter in map(str, varied):
         means = rates.groupby(varied[parameter]).agg(["mean", "sem", "count"])
+        means = means[means["count"] > 0]
         values = means.index.to_series()
         is_number = pd.api.types.is_numeric_dtype(values)
         table = {
@@ -137,7 +147,7 @@ def tuning(
             "n_presentations": means["count"].to_numpy(),
         }
         curves.append(pd.DataFrame(table))
-    blank = rates[varied.isna().all(axis=1) & (varied.shape[1] > 0)]
+    blank = rates[varied.isna().all(axis=1) & (varied.shape[1] > 0)].dropna()
     return {
         "curves": pd.concat(curves[1:] or curves, ignore_index=True),
         "blank_rate": blank.mean() if len(blank) else None,
@@ -147,10 +157,14 @@ def tuning(
 
 
 def star(
-    session: EcephysSession, unit_id: int, *, stimulus: str = "drifting_gratings"
+    session: EcephysSession,
+    unit_id: int,
+    *,
+    stimulus: str = "drifting_gratings",
+    state: State = "all",
 ) -> dict[str, Any]:
     """Average a unit's firing rate by direction, and by what else varies: rings, and arcs."""
-    rates, varied = _measure_rates(session, unit_id, stimulus)
+    rates, varied = _measure_rates(session, unit_id, stimulus, state)
     numbers = varied.select_dtypes("number")
     angle = next((name for name in ("orientation", "Dir") if name in numbers), None)
     if angle is None:
@@ -168,12 +182,13 @@ def star(
     arc = "phase" if "phase" in varied else None
     one = pd.Series(0.0, varied.index)
     axes = [varied[name] if name else one for name in (angle, ring, arc)]
-    known = pd.concat([rates, *axes], axis=1, keys=["rate", "angle", "ring", "arc"]).dropna()
+    known = pd.concat([rates, *axes], axis=1, keys=["rate", "angle", "ring", "arc"])
+    known = known.dropna(subset=["angle", "ring", "arc"])
     means = known.groupby(["angle", "ring", "arc"])["rate"].agg(["mean", "sem", "count"])
     places = [np.unique(known[name]) for name in ("angle", "ring", "arc")]
     shape = [len(values) for values in places]
     grid = means.reindex(pd.MultiIndex.from_product(places))
-    blank = rates[varied.isna().all(axis=1)]
+    blank = rates[varied.isna().all(axis=1)].dropna()
     return {
         "angles": places[0],
         "rings": places[1] if ring else None,
@@ -422,15 +437,35 @@ def _find_varied(presentations: pd.DataFrame) -> pd.DataFrame:
 
 
 def _measure_rates(
-    session: EcephysSession, unit_id: int, stimulus: str
+    session: EcephysSession, unit_id: int, stimulus: str, state: State
 ) -> tuple[pd.Series[Any], pd.DataFrame]:
-    """Return a unit's firing rate in each presentation, and the parameters that vary but blocks."""
+    """Return a unit's rate by presentation, NaN in other states, and what varies but blocks."""
     responses = _respond(session, unit_id, stimulus)
     shown = responses.presentations
     rates: pd.Series[Any] = 1 / (shown["stop_time"] - shown["start_time"])
-    return rates * responses.shown_counts[:, 0], _find_varied(shown).drop(
-        columns="stimulus_block", errors="ignore"
-    )
+    rates = rates * responses.shown_counts[:, 0]
+    varied = _find_varied(shown).drop(columns="stimulus_block", errors="ignore")
+    if state == "all":
+        return rates, varied
+    is_in = label_presentations(shown, _find_states(session, state)) == state
+    if not is_in.any():
+        raise NotFoundError(
+            f"the animal was in the state {state.replace('_', ' ')} during no presentation of "
+            f"{stimulus}, from start to stop; choose another state"
+        )
+    return rates.where(is_in), varied
+
+
+def _find_states(session: EcephysSession, state: State) -> pd.DataFrame:
+    """Find when the animal ran and rested, or when its pupil was in the lower or upper third."""
+    if state in ("running", "resting"):
+        return find_states(session.running_speed, names=("resting", "running"))
+    pupil = session.get_pupil_data()
+    if pupil is None:
+        raise NotFoundError("this session has no eye tracking: its pupil has no states")
+    diameter = compute_eye_traces(pupil)["pupil_diameter"]
+    names = ("small_pupil", "middle", "large_pupil")
+    return find_states(diameter, quantiles=(1 / 3, 2 / 3), names=names)
 
 
 def _describe_presentations(session: EcephysSession, unit_id: int, align: str) -> pd.DataFrame:

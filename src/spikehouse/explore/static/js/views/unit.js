@@ -16,13 +16,15 @@ const PANELS = ["psth", "tuning", "star", "rf", "waveform", "metrics", "isi", "a
 const FIRST_STIMULI = ["flashes", "drifting_gratings", "static_gratings", "natural_scenes", "gabors"];
 const FIRST_PARAMETERS = ["color", "orientation", "Dir", "level", "frame", "contrast", "x_position"];
 const MOST_GROUPS = 200;
+// of the animal, in which tuning is measured
+const STATES = ["all", "running", "resting", "large_pupil", "small_pupil"];
 const limits = { min: -60, max: 60 };
 
 export const view = {
   title: ({ unit }) => `Unit ${unit}`,
   params: {
     v: choice(PANELS), align: text(), event: choice(["onset", "offset"]), only: text(), by: text(), order: text("time"), color: text(),
-    win: range(null, null, limits), bin: number(null, { min: 0.0005, max: 60 }), smooth: number(0, { min: 0, max: 10 }), also: text(), units: list(),
+    win: range(null, null, limits), bin: number(null, { min: 0.0005, max: 60 }), smooth: number(0, { min: 0, max: 10 }), also: text(), state: choice(STATES), units: list(),
   },
   keys: [["j  k", "next or previous unit of the selection"], ["b", "group by the next parameter"], ["o", "order rows by the next column"], ["1 – 9", "enlarge a panel"], ["Esc", "shrink it again"], ["0", "window and bin as chosen for the stimulus"]],
   async mount(root, ctx) {
@@ -183,9 +185,10 @@ class UnitView {
 
   #loadRest() {
     const unit_id = this.#shown;
-    const { v } = this.ctx.state;
+    const { v, state: during } = this.ctx.state;
+    const state = during === "all" ? null : during;
     const names = this.#names;
-    const all = (recipe, stimuli) => (own) => Promise.all(stimuli.map(async (stimulus) => [stimulus, await this.#api(recipe, { unit_id, stimulus }, own)]));
+    const all = (recipe, stimuli) => (own) => Promise.all(stimuli.map(async (stimulus) => [stimulus, await this.#api(recipe, { unit_id, stimulus, state }, own)]));
     const tuned = tunedStimuli(this.choices, { large: v === "tuning" });
     const starred = names.filter((name) => name !== "gabors" && this.#parameters(name).some((one) => ["orientation", "Dir"].includes(one.name))).slice(0, v === "star" ? 4 : 2);
     const unless = (words, isMissing, answer) => { if (isMissing) throw new ApiError(words, 404); return answer; };
@@ -194,9 +197,9 @@ class UnitView {
     const waveform = { unit_id, reach_um: v === "waveform" ? 200 : 80 };
     const loads = [
       this.#load("metrics", "metric_percentiles", { unit_id }, (answer) => { this.#describe(answer); return answer; })?.then(() => { if (this.#panels.metrics.data?.metrics.length === 0) without("metrics", "These units have no metrics."); }),
-      tuned.length ? this.#load("tuning", "tuning", { unit_id, stimulus: tuned[0] }, (answers) => ({ curves: collectCurves(answers, v === "tuning" ? MOST_GROUPS : FEW) }), { ask: all("tuning", tuned), more: tuned })
+      tuned.length ? this.#load("tuning", "tuning", { unit_id, stimulus: tuned[0], state }, (answers) => ({ curves: collectCurves(answers, v === "tuning" ? MOST_GROUPS : FEW) }), { ask: all("tuning", tuned), more: tuned })
         : without("tuning", "This session has no stimulus with a parameter of few values, such as gratings."),
-      starred.length ? this.#load("star", "star", { unit_id, stimulus: starred[0] }, (stars) => ({ stars }), { ask: all("star", starred), more: starred })
+      starred.length ? this.#load("star", "star", { unit_id, stimulus: starred[0], state }, (stars) => ({ stars }), { ask: all("star", starred), more: starred })
         : without("star", "This session has no gratings or moving dots."),
       this.ctx.session.has_waveforms === false ? without("waveform", "This session has no mean waveforms.") : this.#load("waveform", "waveform", waveform),
       this.#load("isi", "interspike_intervals", { unit_id }, (answer) => unless(few, !answer.n_intervals, answer)),
@@ -281,7 +284,8 @@ class UnitView {
         numberField("to", asked.window[1], (to) => set({ win: [asked.window[0], to] }), { min: asked.window[0], unit: "s" })),
       numberField("Bin", toMs(asked.bin), (bin) => set({ bin: bin / 1000 }), { min: 0.5, unit: "ms" }),
       numberField("Smooth", toMs(state.smooth), (smooth) => set({ smooth: smooth / 1000 }), { min: 0, unit: "ms" }),
-      choose("Beside", withOwn([["", "nothing"], [`${stimulus}.${other}`, `${words(stimulus)}, ${other}`], ...this.#names.filter((name) => name !== stimulus).map((name) => [name, words(name)])], state.also), state.also, (also) => set({ also })));
+      choose("Beside", withOwn([["", "nothing"], [`${stimulus}.${other}`, `${words(stimulus)}, ${other}`], ...this.#names.filter((name) => name !== stimulus).map((name) => [name, words(name)])], state.also), state.also, (also) => set({ also })),
+      choose("Tuning while", STATES.map((name) => [name, name === "all" ? "any" : words(name)]), state.state, (during) => set({ state: during })));
     if (focused >= 0) controls.querySelectorAll("select, input, button")[focused]?.focus();
   }
 
