@@ -9,13 +9,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from spikehouse import EcephysSession
+from spikehouse import EcephysSession, compute_design_matrix
 from spikehouse.analysis import (
     compute_eye_traces,
+    compute_trace_means,
     find_states,
     label_presentations,
     summarize_behavior,
 )
+from spikehouse.demo import Survey
 from spikehouse.errors import InvalidArgumentError, NotFoundError
 
 
@@ -210,3 +212,20 @@ def test_analyze__of_presentations_of_one_state(session: EcephysSession) -> None
         session.analyze("natural_scenes", stimulus_presentation_ids=flashes)
     with pytest.raises(InvalidArgumentError, match="none of the 8 stimulus_presentation_ids is of"):
         session.get_responses("natural_scenes", 0.25, stimulus_presentation_ids=flashes)
+
+
+def test_states__show_the_planted_change_of_rate_with_running(small_survey: Survey) -> None:
+    with EcephysSession.from_nwb_path(small_survey.session_file(900000001)) as session:
+        shown = session.get_stimulus_table(["static_gratings", "natural_scenes"])
+        state = label_presentations(shown, find_states(session.running_speed))
+        counts = compute_design_matrix(session, session.units.index, shown).to_pandas()
+        speed = compute_trace_means(session.running_speed, shown)
+        spread = session.running_speed["velocity"].clip(lower=0).std()
+        truth = small_survey.truth(900000001).loc[counts.columns, "running_gain"]
+    rates, speeds = (table.groupby(state).mean().loc[["rest", "run"]] for table in (counts, speed))
+    # planted: the change of the log rate per standard deviation of the speed
+    gain = np.log(rates.loc["run"] / rates.loc["rest"]) / (speeds["run"] - speeds["rest"]) * spread
+    is_known = counts.sum() > 200
+    assert is_known.sum() > 30
+    assert gain[is_known].corr(truth[is_known]) > 0.8
+    assert (gain - truth)[is_known].abs().median() < 0.1

@@ -1,0 +1,174 @@
+"""Time the analyses that are run every week on one session, beside the obvious implementations.
+
+    python benchmarks/weekly.py --session FILE [ROW ...]
+
+A row is a function below: it prepares the input of both sides and returns them, with the share of
+the work that the obvious side does (1 where it does all); its seconds are extrapolated from that
+share, its answer is compared where it has one. Each row runs in a process of its own, ours first,
+so that the peak memory is ours. Without --session, a full-size simulated session is made, 1.6 GB.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from spikehouse import analysis
+from spikehouse.session import EcephysSession
+
+
+@dataclass
+class Row:
+    """Two ways to the same answer."""
+
+    ours: Callable[[], Any]
+    obvious: Callable[[], Any]
+    # part of the work that the obvious side does
+    share: float = 1.0
+    # fails where the answers differ
+    compare: Callable[[Any, Any], None] | None = None
+
+
+def running_of_presentations(session: EcephysSession) -> Row:
+    """Average the running speed in every presentation; obvious: a mask of the samples for each."""
+    shown, running = session.stimulus_presentations, session.running_speed
+    few = shown.iloc[:: len(shown) // 200]
+
+    def select() -> list[float]:
+        start, velocity = running["start_time"], running["velocity"]
+        return [
+            velocity[(start >= first) & (start < last)].mean()
+            for first, last in few[["start_time", "stop_time"]].to_numpy()
+        ]
+
+    def compare(ours: Any, obvious: Any) -> None:
+        np.testing.assert_allclose(ours[few.index], obvious, atol=1e-8)
+
+    return Row(
+        lambda: analysis.compute_trace_means(running, shown, definition="published"),
+        select, len(few) / len(shown), compare,
+    )  # fmt: skip
+
+
+def behavior_of_presentations(session: EcephysSession) -> Row:
+    """Average running, pupil and gaze in every presentation, from the file; obvious: with masks."""
+    shown = session.stimulus_presentations
+    few = shown.iloc[:: len(shown) // 200]
+
+    def select() -> None:
+        pupil, gaze = session.get_pupil_data(), session.get_screen_gaze_data(True)
+        assert pupil is not None
+        assert gaze is not None
+        running = session.running_speed.set_index("start_time")
+        for first, last in few[["start_time", "stop_time"]].to_numpy():
+            for table in (running, pupil, gaze):
+                table[(table.index >= first) & (table.index < last)].mean()
+
+    return Row(lambda: analysis.summarize_behavior(session, shown), select, len(few) / len(shown))
+
+
+def states_of_running(session: EcephysSession) -> Row:
+    """Find running and resting; obvious: a loop over the samples."""
+    running = session.running_speed
+
+    def loop() -> list[str | None]:
+        state, found = None, []
+        for speed in running["velocity"]:
+            state = "run" if speed >= 1.0 else "rest" if speed < 0.5 else state
+            found.append(state)
+        return found
+
+    def compare(ours: Any, obvious: Any) -> None:
+        middle = (running["start_time"] + running["end_time"]) / 2
+        of = np.searchsorted(ours["start_time"], middle, side="right") - 1
+        is_inside = (of >= 0) & (middle < ours["stop_time"].to_numpy()[np.maximum(of, 0)])
+        labels = ours["state"].to_numpy()[of[is_inside]]
+        assert (labels == np.array(obvious, dtype=object)[is_inside]).all()
+
+    return Row(lambda: analysis.find_states(running), loop, 1.0, compare)
+
+
+def running_around_events(session: EcephysSession) -> Row:
+    """Average the speed around every presentation; obvious: interpolated at the bins of each."""
+    running, edges = session.running_speed, np.arange(-0.5, 2.01, 0.1)
+    onsets = session.stimulus_presentations["start_time"]
+    few = onsets[:: len(onsets) // 2000]
+
+    def interpolate() -> Any:
+        centres = (edges[:-1] + edges[1:]) / 2
+        time_, speed = running["start_time"].to_numpy(), running["velocity"].to_numpy()
+        return np.mean([np.interp(onset + centres, time_, speed) for onset in few], axis=0)
+
+    return Row(
+        lambda: analysis.compute_triggered_average(running, onsets, bin_edges=edges),
+        interpolate, len(few) / len(onsets),
+    )  # fmt: skip
+
+
+ROWS = {
+    row.__name__: row
+    for row in (
+        running_of_presentations,
+        behavior_of_presentations,
+        states_of_running,
+        running_around_events,
+    )
+}
+
+
+def measure(name: str, path: Path) -> str:
+    """Measure one row in this process, and write it as a row of the table."""
+    warnings.simplefilter("ignore")
+    with EcephysSession.from_nwb_path(path) as session:
+        row = ROWS[name](session)
+        begin = time.perf_counter()
+        ours = row.ours()
+        seconds = time.perf_counter() - begin
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
+        begin = time.perf_counter()
+        obvious = row.obvious()
+        others = (time.perf_counter() - begin) / row.share
+        if row.compare is not None:
+            row.compare(ours, obvious)
+    return f"| {name} | {seconds:.2f} s | {peak:.0f} MB | {others:.1f} s | {others / seconds:.1f} |"
+
+
+def main() -> None:
+    """Measure rows, and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("rows", nargs="*", metavar="ROW", help=f"all if none: {', '.join(ROWS)}")
+    parser.add_argument("--session", type=Path)
+    parser.add_argument("--here", action="store_true", help="one row, in this process")
+    given = parser.parse_args()
+    path = given.session
+    if path is None:
+        from spikehouse.demo import Survey
+
+        path = Survey(size="full").session_file(900000001)
+    unknown = set(given.rows) - set(ROWS)
+    if unknown:
+        parser.error(f"there is no row {', '.join(sorted(unknown))}; rows are {', '.join(ROWS)}")
+    if given.here:
+        print(measure(given.rows[0], path))
+        return
+    print(
+        "| analysis | ours | peak memory | obvious | ratio |\n| --- | --- | --- | --- | --- |",
+        flush=True,
+    )
+    for name in given.rows or ROWS:
+        command = [sys.executable, __file__, name, "--here", "--session", str(path)]
+        subprocess.run(command, check=True)
+
+
+if __name__ == "__main__":
+    main()
