@@ -122,6 +122,29 @@ CASES: dict[str, Case] = {
     "analysis.compute_noise_correlations": (
         analysis.compute_noise_correlations, {"counts": COUNTS, "conditions": ORIENTATION}
     ),
+    "analysis.compute_communication": (
+        lambda **given: analysis.compute_communication(**given).performance,
+        {"source": COUNTS, "target": COUNTS[UNITS[:3]].rename(columns=lambda unit: unit + 9)},
+    ),
+    "analysis.compute_representational_drift": (
+        analysis.compute_representational_drift,
+        {"counts": COUNTS, "conditions": BLOCK % 2, "times": STARTS, "repeats": BLOCK // 4},
+    ),
+    "analysis.compute_shared_variance": (
+        lambda **given: analysis.compute_shared_variance(**given, n_factors=1).percent_shared,
+        {"counts": COUNTS, "groups": BLOCK},
+    ),
+    "analysis.compute_split_half_reliability": (
+        lambda **given: analysis.compute_split_half_reliability(**given, n_resamples=3),
+        {"counts": COUNTS, "conditions": ORIENTATION},
+    ),
+    "analysis.summarize_correlations": (
+        lambda **given: analysis.summarize_correlations(**given, by="area"),
+        {
+            "correlations": analysis.compute_noise_correlations(COUNTS, ORIENTATION),
+            "units": pd.DataFrame({"ecephys_structure_acronym": ["VISp", "VISl"] * 3}, UNITS),
+        },
+    ),
     "analysis.compute_residual_counts": (
         analysis.compute_residual_counts, {"counts": COUNTS, "conditions": ORIENTATION}
     ),

@@ -49,10 +49,16 @@ from spikehouse.analysis.latency import (
 from spikehouse.analysis.metrics import ANALYSES, MetricOptions, compute_metrics, list_analyses
 from spikehouse.analysis.movies import compute_movie_tuning
 from spikehouse.analysis.optotagging import OptotagOptions, compute_optotagging
+from spikehouse.analysis.pairs import summarize_correlations
+from spikehouse.analysis.populations import compute_communication, compute_shared_variance
 from spikehouse.analysis.receptive_fields import (
     compute_receptive_field_maps,
     compute_receptive_field_metrics,
     fit_receptive_fields,
+)
+from spikehouse.analysis.repeats import (
+    compute_representational_drift,
+    compute_split_half_reliability,
 )
 from spikehouse.analysis.responses import (
     compute_conditionwise_psth,
@@ -83,6 +89,7 @@ __all__ = [
     "compute_area_statistics",
     "compute_autocorrelograms",
     "compute_bimodality",
+    "compute_communication",
     "compute_conditionwise_psth",
     "compute_connections",
     "compute_correlograms",
@@ -110,8 +117,11 @@ __all__ = [
     "compute_rasters_by_condition",
     "compute_receptive_field_maps",
     "compute_receptive_field_metrics",
+    "compute_representational_drift",
     "compute_residual_counts",
+    "compute_shared_variance",
     "compute_signal_correlations",
+    "compute_split_half_reliability",
     "compute_static_gratings_metrics",
     "compute_time_to_first_spike",
     "compute_timescales",
@@ -124,6 +134,7 @@ __all__ = [
     "list_analyses",
     "smooth_rates",
     "summarize_behavior",
+    "summarize_correlations",
 ]
 
 # the functions of the modules as well, which `spikehouse.compat` calls

@@ -182,7 +182,7 @@ def compute_signal_correlations(
            [-0.96, -0.92,  1.  ]])
     """
     values, labels, _, (given,) = read_counts(counts, unit_ids, conditions=conditions)
-    sums, sizes = _sum_by_condition(values, np.unique(given, return_inverse=True)[1])
+    sums, sizes = sum_by_condition(values, np.unique(given, return_inverse=True)[1])
     means = sums / sizes
     centred = means - means.mean(axis=0) if len(means) else means
     is_constant = is_flat(means, axis=0)
@@ -239,7 +239,7 @@ def read_counts(
     return values, labels, labels_of(counts, 0), others
 
 
-def _sum_by_condition(values: Floats, numbers: npt.NDArray[np.intp]) -> tuple[Floats, Floats]:
+def sum_by_condition(values: Floats, numbers: npt.NDArray[np.intp]) -> tuple[Floats, Floats]:
     """Sum responses by condition (n_conditions, n_units), and count the rows (n_conditions, 1)."""
     if not len(values):
         return np.zeros((0, values.shape[1])), np.zeros((0, 1))
@@ -263,7 +263,7 @@ def _remove_drift(values: Floats, numbers: npt.NDArray[np.intp], slower_than: fl
     waves = np.cos(np.pi * (np.arange(n_rows)[:, None] + 0.5) / n_rows * half_periods)
     within = []
     for columns in (waves, values):
-        sums, sizes = _sum_by_condition(columns, numbers)
+        sums, sizes = sum_by_condition(columns, numbers)
         within.append(columns - (sums / sizes)[numbers])
     weights = np.linalg.lstsq(within[0], within[1], rcond=None)[0]
     return np.asarray(values - waves @ weights, dtype=np.float64)
@@ -275,13 +275,13 @@ def _subtract_means(
     """Return residuals, 0 where a unit did not vary in a condition, where it did, and the SD."""
     if not len(values):
         return values, np.zeros(values.shape, dtype=np.bool_), values
-    sums, sizes = _sum_by_condition(values, numbers)
+    sums, sizes = sum_by_condition(values, numbers)
     # a mean that cannot be written exactly must not make noise of a constant
     first = values[np.unique(numbers, return_index=True)[1]][numbers]
     is_other = np.abs(values - first) > TOLERANCE * np.abs(values).max(axis=0)
-    has_varied = (_sum_by_condition(is_other.astype(np.float64), numbers)[0] > 0)[numbers]
+    has_varied = (sum_by_condition(is_other.astype(np.float64), numbers)[0] > 0)[numbers]
     residual = np.where(has_varied, values - (sums / sizes)[numbers], 0.0)
-    squares, _ = _sum_by_condition(residual**2, numbers)
+    squares, _ = sum_by_condition(residual**2, numbers)
     return residual, has_varied, np.sqrt(squares / np.maximum(sizes - 1, 1))[numbers]
 
 

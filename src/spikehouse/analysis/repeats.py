@@ -1,0 +1,272 @@
+"""Responses to repeats of the same conditions: drift of populations, reliability of units."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import xarray as xr
+
+from spikehouse.analysis.checks import TOLERANCE, divide, is_flat
+from spikehouse.analysis.correlations import read_counts, sum_by_condition
+from spikehouse.errors import InvalidArgumentError
+from spikehouse.labelled import Ids
+
+Floats = npt.NDArray[np.float64]
+
+
+def compute_representational_drift(
+    counts: xr.DataArray | pd.DataFrame | npt.ArrayLike,
+    conditions: npt.ArrayLike,
+    *,
+    repeats: npt.ArrayLike | None = None,
+    blocks: npt.ArrayLike | None = None,
+    times: npt.ArrayLike | None = None,
+) -> pd.DataFrame:
+    """Correlate the responses of a population to every two repeats of the same conditions.
+
+    Parameters
+    ----------
+    counts
+        Responses, shape (n_presentations, n_units).
+    conditions
+        The condition of each presentation, such as the second of a movie; shape
+        (n_presentations,).
+    repeats
+        The number of the repeat that each presentation is part of; presentations of one repeat and
+        one condition are averaged. If None, the first presentation of every condition (in each
+        block) is the first repeat, the second the second, and so on. Repeats that lack a condition
+        are left out.
+    blocks
+        The block of each presentation. Repeats do not go across blocks.
+    times
+        Start of each presentation [s].
+
+    Returns
+    -------
+    DataFrame, one row per pair of repeats
+        repeat and other_repeat, numbered from 0 in order of their first presentations; lag, the
+        difference of these, and lag_s, that of their mean times [s]; is_same_block;
+        population_vector, ensemble_rate and tuning_curve, three correlations in [-1, 1].
+
+    Notes
+    -----
+    population_vector: for every condition, the correlation over units of the responses in the two
+    repeats; then the mean over conditions. ensemble_rate: the correlation over units of the mean
+    responses of the two repeats. tuning_curve: for every unit, the correlation over conditions;
+    then the mean over units. Means leave out what did not vary in one of the repeats.
+
+    All three are below 1 without any drift, because responses are noisy: drift is what they lose
+    as the lag grows. None of them says why. Units whose rates differ much let population_vector be
+    high when nothing is tuned, and let it fall when only rates change, which is why the other two
+    are beside it. Running, pupil and arousal that change during the session, and a probe that
+    moves along the units (``cumulative_drift``, ``presence_ratio``), lower all three as a change
+    of the code does: compare repeats of one behavioural state, and stable units.
+
+    Memory: three times the counts and three times n_repeats².
+
+    References
+    ----------
+    Deitch, Rubin & Ziv (2021), Curr. Biol. 31, 4327, doi:10.1016/j.cub.2021.07.062.
+
+    Examples
+    --------
+    >>> counts = [[9, 1, 3], [2, 8, 4], [8, 2, 3], [1, 9, 4], [1, 7, 4], [9, 2, 4]]
+    >>> drift = compute_representational_drift(counts, [0, 1, 0, 1, 0, 1])
+    >>> drift[["lag", "population_vector", "ensemble_rate", "tuning_curve"]].round(2)
+       lag  population_vector  ensemble_rate  tuning_curve
+    0    1               1.00            0.5           1.0
+    1    2              -0.93            1.0          -1.0
+    2    1              -0.93            0.5          -1.0
+    """
+    values, _, start, block_of = _stack_repeats(counts, conditions, repeats, blocks, times)
+    vectors = _correlate_repeats(values.transpose(1, 0, 2))
+    rates = _correlate_repeats(values.mean(axis=1)[None])
+    curves = _correlate_repeats(values.transpose(2, 0, 1))
+    one, other = np.triu_indices(len(values), 1)
+    return pd.DataFrame(
+        {
+            "repeat": one,
+            "other_repeat": other,
+            "lag": other - one,
+            "lag_s": start[other] - start[one],
+            "is_same_block": block_of[one] == block_of[other],
+            "population_vector": vectors[one, other],
+            "ensemble_rate": rates[one, other],
+            "tuning_curve": curves[one, other],
+        }
+    )
+
+
+def compute_split_half_reliability(
+    counts: xr.DataArray | pd.DataFrame | npt.ArrayLike,
+    conditions: npt.ArrayLike,
+    *,
+    repeats: npt.ArrayLike | None = None,
+    blocks: npt.ArrayLike | None = None,
+    unit_ids: Ids | None = None,
+    n_splits: int = 50,
+    n_resamples: int = 200,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Correlate the mean responses of each unit in random halves of the repeats.
+
+    Parameters
+    ----------
+    counts, conditions, repeats, blocks
+        As for :func:`compute_representational_drift`.
+    unit_ids
+        Ids of the units. If None, those of ``counts``, or 0, 1, 2, … without labels.
+    n_splits, n_resamples, seed
+        Number of random halvings and of data sets without reliability, and the seed of both.
+
+    Returns
+    -------
+    DataFrame
+        Index unit_id: split_half, the correlation of two halves; reliability, that of all repeats
+        with as many others (Spearman–Brown); chance, the mean of split_half without reliability,
+        and chance_95, its 95th percentile; p_value. NaN for a unit that does not vary over
+        conditions in any repeat.
+
+    Notes
+    -----
+    split_half is the mean over ``n_splits`` halvings of Pearson's correlation over conditions
+    between the mean responses of the halves; with an odd number of repeats each halving leaves out
+    one, drawn anew. A half that does not vary counts as a correlation of 0.
+    reliability = 2 split_half / (1 + split_half), NaN for split_half below −1/3, where that is
+    below −1.
+
+    For chance, every repeat is shifted by a random number of conditions, in sorted order and around
+    the end, and split_half computed again from the same halvings. This keeps the rate of each
+    repeat and how responses to neighbouring conditions (seconds of a movie) go together, and loses
+    only what repeats share. p_value = (1 + number of shifts with as much or more) / (1 +
+    ``n_resamples``). All units get the same halvings and shifts.
+
+    Time of a unit: n_repeats² · (n_conditions + n_splits · n_resamples); memory: four times the
+    counts.
+
+    References
+    ----------
+    Spearman (1910), Br. J. Psychol. 3, 271, doi:10.1111/j.2044-8295.1910.tb00206.x; Brown (1910),
+    ibid., 296, doi:10.1111/j.2044-8295.1910.tb00207.x.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> second = np.tile(np.arange(30), 10)
+    >>> counts = rng.poisson(np.transpose([3 + 2 * np.sin(second / 3), np.full(300, 3)]))
+    >>> found = compute_split_half_reliability(counts, second, unit_ids=[7, 8])
+    >>> found[["split_half", "reliability", "chance_95", "p_value"]].round(2)
+             split_half  reliability  chance_95  p_value
+    unit_id
+    7              0.74         0.85       0.28     0.00
+    8              0.07         0.13       0.22     0.28
+    """
+    if n_splits < 1 or n_resamples < 1:
+        raise InvalidArgumentError(
+            f"n_splits is {n_splits} and n_resamples {n_resamples}; give 1 or more of each, such "
+            "as 50 and 200"
+        )
+    values, units, _, _ = _stack_repeats(counts, conditions, repeats, blocks, None, unit_ids)
+    n_repeats, n_conditions, n_units = values.shape
+    rng = np.random.default_rng(seed)
+    size = n_repeats // 2
+    order = rng.permuted(np.tile(np.arange(n_repeats), (n_splits, 1)), axis=1)
+    halves = np.zeros((2, n_splits, n_repeats))
+    for number in range(2):
+        members = order[:, number * size : (number + 1) * size]
+        np.put_along_axis(halves[number], members, 1.0, axis=1)
+    # products of sums over halves are sums of products of repeats
+    of_one, of_other, of_both = (
+        (one[:, :, None] * other[:, None]).reshape(n_splits, -1).T
+        for one, other in ((halves[0], halves[0]), (halves[1], halves[1]), (halves[0], halves[1]))
+    )
+    # the first is not shifted
+    shifts = rng.integers(0, n_conditions, (n_resamples + 1, n_repeats))
+    shifts[0] = 0
+    lags = ((shifts[:, None] - shifts[:, :, None]) % n_conditions).reshape(n_resamples + 1, -1)
+    pairs = np.arange(n_repeats**2)
+    found = np.full((n_units, n_resamples + 1), np.nan)
+    varies = ~is_flat(values, axis=1).all(axis=0)
+    for unit in np.flatnonzero(varies):
+        own = values[:, :, unit] - values[:, :, unit].mean(axis=1, keepdims=True)
+        spectra = np.fft.rfft(own)
+        # products of all pairs of repeats at all lags
+        products = np.fft.irfft(spectra.conj()[:, None] * spectra, n_conditions)
+        gram = products.reshape(-1, n_conditions)[pairs, lags]
+        power = (gram @ of_one) * (gram @ of_other)
+        is_defined = power > (TOLERANCE * (own**2).sum()) ** 2
+        r = np.where(is_defined, divide(gram @ of_both, np.sqrt(np.abs(power))), 0.0)
+        found[unit] = r.mean(axis=1)
+    split_half, null = found[:, 0], found[:, 1:]
+    n_more = (null >= split_half[:, None] - 1e-12).sum(axis=1)
+    return pd.DataFrame(
+        {
+            "split_half": split_half,
+            "reliability": np.where(
+                split_half > -1 / 3, divide(2 * split_half, 1 + split_half), np.nan
+            ),
+            "chance": null.mean(axis=1),
+            "chance_95": np.quantile(null, 0.95, axis=1),
+            "p_value": np.where(varies, (1 + n_more) / (1 + n_resamples), np.nan),
+        },
+        index=pd.Index(units, name="unit_id"),
+    )
+
+
+def _stack_repeats(
+    counts: xr.DataArray | pd.DataFrame | npt.ArrayLike,
+    conditions: npt.ArrayLike,
+    repeats: npt.ArrayLike | None,
+    blocks: npt.ArrayLike | None,
+    times: npt.ArrayLike | None = None,
+    unit_ids: Ids | None = None,
+) -> tuple[Floats, npt.NDArray[np.generic], Floats, npt.NDArray[np.intp]]:
+    """Return counts (n_repeats, n_conditions, n_units), unit ids, and each repeat's time, block."""
+    values, units, _, given = read_counts(
+        counts, unit_ids, conditions=conditions, repeats=repeats, blocks=blocks, times=times
+    )
+    condition, repeat, block = (
+        np.zeros(len(values), dtype=np.intp)
+        if labels is None
+        else np.unique(labels, return_inverse=True)[1]
+        for labels in given[:3]
+    )
+    if given[1] is None:
+        shown = pd.DataFrame({"block": block, "condition": condition})
+        repeat = np.asarray(shown.groupby(["block", "condition"]).cumcount(), dtype=np.intp)
+    number = pd.factorize(block * (repeat.max(initial=0) + 1) + repeat)[0]
+    n_conditions, n_found = condition.max(initial=-1) + 1, number.max(initial=-1) + 1
+    sizes = np.bincount(number * n_conditions + condition, minlength=n_found * n_conditions)
+    is_complete = np.all(sizes.reshape(n_found, n_conditions) > 0, axis=1, keepdims=True)[:, 0]
+    n_repeats = int(is_complete.sum())
+    if n_repeats < 2:
+        raise InvalidArgumentError(
+            f"{n_repeats} of the {n_found} repeats have all {n_conditions} conditions, and two are "
+            "needed; give the conditions that all repeats share, or the number of the repeat of "
+            "each presentation as repeats"
+        )
+    rows = is_complete[number]
+    number, condition = (np.cumsum(is_complete) - 1)[number[rows]], condition[rows]
+    sums, weights = sum_by_condition(values[rows], number * n_conditions + condition)
+    stacked = (sums / weights).reshape(n_repeats, n_conditions, -1)
+    block_of = block[rows][np.unique(number, return_index=True)[1]]
+    start = np.full(n_repeats, np.nan)
+    if given[3] is not None:
+        seconds = given[3][rows].astype(np.float64)
+        start = np.bincount(number, seconds) / np.bincount(number)
+    return stacked, units, start, block_of
+
+
+def _correlate_repeats(responses: Floats) -> Floats:
+    """Average correlations between repeats: (n_items, n_repeats, n_places) to a square matrix."""
+    n_repeats = responses.shape[1]
+    total, n_defined = np.zeros((2, n_repeats, n_repeats))
+    for item in responses:
+        varies = ~is_flat(item, axis=1)
+        centred = item - divide(item.sum(axis=1, keepdims=True), item.shape[1])
+        length = np.sqrt((centred**2).sum(axis=1, keepdims=True))
+        z = np.where(varies[:, None], divide(centred, length), 0.0)
+        total += z @ z.T
+        n_defined += np.outer(varies, varies)
+    return np.clip(divide(total, n_defined), -1, 1)

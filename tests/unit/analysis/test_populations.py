@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.decomposition import FactorAnalysis
+from sklearn.linear_model import LinearRegression, RidgeCV
+
+from spikehouse.analysis import compute_communication, compute_shared_variance
+from spikehouse.analysis.populations import RIDGES, _score_factors
+from spikehouse.errors import InvalidArgumentError
+
+
+def draw_factors(rng, n_factors, *, n=600, n_units=30):
+    loadings = rng.normal(size=(n_factors, n_units))
+    noise = rng.uniform(0.5, 2, n_units)
+    counts = rng.normal(size=(n, n_factors)) @ loadings
+    counts += rng.normal(size=counts.shape) * np.sqrt(noise)
+    shared = (loadings**2).sum(axis=0)
+    return counts, 100 * shared / (shared + noise)
+
+
+@pytest.mark.parametrize("n_factors", [1, 3, 5])
+def test_shared_variance__recovers_planted_factors(rng, n_factors):
+    counts, percent = draw_factors(rng, n_factors)
+    found = compute_shared_variance(counts)
+    assert found.attrs["n_factors"] == n_factors
+    assert n_factors - 1 <= int(found.d_shared) <= n_factors
+    # of 20 such sets, the largest error of the mean was 1.5 and of a unit 11 percentage points
+    assert float(found.percent_shared.mean()) == pytest.approx(percent.mean(), abs=3)
+    np.testing.assert_allclose(found.percent_shared, percent, atol=15)
+
+
+def test_shared_variance__of_independent_units_is_none(rng):
+    found = [compute_shared_variance(rng.normal(size=(300, 20))) for _ in range(5)]
+    assert sorted(each.attrs["n_factors"] for each in found)[:4] == [0, 0, 0, 0]
+    alone = compute_shared_variance(rng.normal(size=(300, 20)), n_factors=0)
+    assert int(alone.d_shared) == 0
+    assert (alone.percent_shared == 0).all()
+
+
+def test_shared_variance__likelihood_is_that_of_scikit_learn(rng):
+    counts, _ = draw_factors(rng, 2, n=80, n_units=6)
+    train, test = counts[:60], np.arange(60, 80)
+    model = FactorAnalysis(2, tol=1e-6 * train.size, random_state=0).fit(train)
+    assert _score_factors(counts, test, 2) == pytest.approx(model.score(counts[test]))
+
+
+def test_shared_variance__constant_units_are_nan(rng):
+    counts, _ = draw_factors(rng, 1, n_units=6)
+    counts[:, 2] = 0.1
+    found = compute_shared_variance(pd.DataFrame(counts, columns=range(50, 56)))
+    assert np.flatnonzero(found.percent_shared.isnull()).tolist() == [2]
+    assert found.unit_id.values.tolist() == list(range(50, 56))
+
+
+def draw_areas(rng, rank, *, n=600, n_source=12, n_target=9):
+    source = rng.normal(size=(n, n_source)) @ rng.normal(size=(n_source, n_source))
+    weights = rng.normal(size=(n_source, rank)) @ rng.normal(size=(rank, n_target))
+    signal = source @ weights
+    return source, signal + rng.normal(size=signal.shape) * signal.std() if rank else (
+        rng.normal(size=(n, n_target))
+    )
+
+
+@pytest.mark.parametrize("rank", [1, 2, 4])
+def test_communication__recovers_planted_ranks(rng, rank):
+    found = []
+    for _ in range(4):
+        source, target = draw_areas(rng, rank)
+        result = compute_communication(source, target)
+        found.append(result.attrs["n_dimensions"])
+        # half of the variance is noise
+        assert float(result.full.mean()) == pytest.approx(0.5, abs=0.08)
+    # with one standard error, dimensions that explain less than that are left out
+    assert max(found) == rank
+    assert np.mean(found) > rank - 0.6
+
+
+def test_communication__of_independent_areas_is_none(rng):
+    found = [compute_communication(*draw_areas(rng, 0)) for _ in range(8)]
+    mean = [float(each.performance.mean("fold").max()) for each in found]
+    assert max(mean) < 0.01
+    # 47 of 60 such sets have 0 dimensions
+    assert sum(each.attrs["n_dimensions"] == 0 for each in found) >= 4
+
+
+def test_communication__is_ordinary_regression_with_rank(rng):
+    source, target = draw_areas(rng, 3, n=100)
+    found = compute_communication(source, target, ridge=0, n_folds=5)
+    for fold, test in enumerate(np.array_split(np.arange(100), 5)):
+        train = np.setdiff1d(np.arange(100), test)
+        model = LinearRegression().fit(source[train], target[train])
+        fitted = model.predict(source[train]) - target[train].mean(axis=0)
+        axes = np.linalg.svd(fitted)[2]
+        total = ((target[test] - target[train].mean(axis=0)) ** 2).sum()
+        for rank in range(10):
+            kept = axes[:rank].T @ axes[:rank]
+            predicted = (model.predict(source[test]) - target[train].mean(axis=0)) @ kept
+            error = target[test] - target[train].mean(axis=0) - predicted
+            assert found.performance[rank, fold] == pytest.approx(1 - (error**2).sum() / total)
+    np.testing.assert_allclose(found.performance[-1], found.full)
+
+
+def test_communication__ridge_is_that_of_scikit_learn(rng):
+    source, target = draw_areas(rng, 2, n=60)
+    found = compute_communication(source, target)
+    largest = np.linalg.norm(source - source.mean(axis=0), 2) ** 2
+    model = RidgeCV(RIDGES * largest).fit(source, target)
+    assert found.attrs["ridge"] == pytest.approx(model.alpha_)
+    full = compute_communication(source, target, n_dimensions=9, ridge=model.alpha_)
+    predicted = source @ full.source_weights.values @ full.target_weights.values.T
+    expected = model.predict(source) @ full.target_weights.values @ full.target_weights.values.T
+    np.testing.assert_allclose(predicted - predicted.mean(0), expected - expected.mean(0))
+
+
+def test_communication__goes_by_presentation(rng):
+    source, target = (pd.DataFrame(part) for part in draw_areas(rng, 2, n=50))
+    for part in (source, target):
+        part.index = pd.Index(range(300, 350), name="stimulus_presentation_id")
+    expected = compute_communication(source, target)
+    mixed = compute_communication(source, target.sample(frac=1, random_state=3))
+    np.testing.assert_allclose(mixed.performance, expected.performance)
+
+
+def test_populations__keep_groups_together(rng):
+    counts = rng.normal(size=(40, 4))
+    blocks = np.repeat([7, 3, 9, 5], 10)
+    by_block = compute_communication(counts, counts[:, :2], n_folds=4, groups=blocks)
+    assert by_block.performance.equals(
+        compute_communication(counts, counts[:, :2], n_folds=4).performance
+    )
+    with pytest.raises(InvalidArgumentError, match="n_folds=5 of 4 groups; valid: 2 to 4 folds"):
+        compute_shared_variance(counts, n_folds=5, groups=blocks)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda x: compute_shared_variance(x, n_factors=9), "n_factors=9: 4 units vary; valid"),
+        (lambda x: compute_shared_variance(x, n_factors=[]), "n_factors is empty; give one number"),
+        (lambda x: compute_communication(x, x[1:]), "source has 20 presentations and target 19"),
+        (
+            lambda x: compute_communication(x, x, n_dimensions=5),
+            "n_dimensions=5: source has 4 units and target 4; valid: 0 to 4",
+        ),
+        (lambda x: compute_communication(x, x, ridge=-1), "ridge is -1; give a penalty from 0 up"),
+    ],
+)  # fmt: skip
+def test_populations__errors(rng, call, message):
+    with pytest.raises(InvalidArgumentError, match=message):
+        call(rng.normal(size=(20, 4)))

@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from spikehouse.analysis import compute_representational_drift, compute_split_half_reliability
+from spikehouse.errors import InvalidArgumentError
+
+
+def draw_repeats(rng, *, n_repeats=6, n_conditions=5, n_units=7, change=0.0, noise=1.0):
+    """Draw responses (n_repeats, n_conditions, n_units) whose means walk from repeat to repeat."""
+    steps = rng.normal(0, change, (n_repeats, n_conditions, n_units)).cumsum(axis=0)
+    means = rng.normal(0, 1, (n_conditions, n_units)) + steps
+    return means + rng.normal(0, noise, means.shape)
+
+
+def as_rows(values):
+    n_repeats, n_conditions, n_units = values.shape
+    return values.reshape(-1, n_units), np.tile(np.arange(n_conditions), n_repeats)
+
+
+def test_drift__is_what_each_pair_of_repeats_gives(rng):
+    values = draw_repeats(rng, change=0.3)
+    counts, conditions = as_rows(values)
+    blocks = np.repeat([8, 8, 8, 5, 5, 5], 5)
+    drift = compute_representational_drift(
+        counts, conditions, blocks=blocks, times=np.arange(30) * 2.0
+    )
+    assert len(drift) == 15
+    for row in drift.itertuples():
+        a, b = values[row.repeat], values[row.other_repeat]
+        vectors = [np.corrcoef(a[k], b[k])[0, 1] for k in range(5)]
+        curves = [np.corrcoef(a[:, k], b[:, k])[0, 1] for k in range(7)]
+        assert row.population_vector == pytest.approx(np.mean(vectors))
+        assert row.tuning_curve == pytest.approx(np.mean(curves))
+        assert row.ensemble_rate == pytest.approx(np.corrcoef(a.mean(0), b.mean(0))[0, 1])
+        assert row.lag_s == row.lag * 10.0
+        assert row.is_same_block == ((row.repeat < 3) == (row.other_repeat < 3))
+
+
+def test_drift__falls_with_the_lag_where_responses_change_and_only_there(rng):
+    def slope(change):
+        counts, conditions = as_rows(
+            draw_repeats(rng, n_repeats=12, n_units=60, n_conditions=10, change=change)
+        )
+        drift = compute_representational_drift(counts, conditions)
+        by_lag = drift.groupby("lag")["population_vector"].mean()
+        return by_lag[9] - by_lag[1]
+
+    assert slope(0.5) < -0.2
+    # standard deviation of 30 such sets: 0.015
+    assert slope(0.0) == pytest.approx(0, abs=0.06)
+
+
+def test_drift__of_rates_alone_leaves_tuning_curves(rng):
+    values = np.tile(rng.uniform(1, 9, (1, 8, 30)), (4, 1, 1))
+    values *= np.exp(rng.normal(0, 0.7, (4, 1, 30)).cumsum(axis=0))
+    last = compute_representational_drift(*as_rows(values)).query("lag == 3").iloc[0]
+    assert last["tuning_curve"] == pytest.approx(1)
+    assert last["population_vector"] < 0.9
+    assert last["ensemble_rate"] < 0.9
+
+
+def test_drift__repeats_by_number_are_averaged_and_incomplete_ones_left_out():
+    frames = [[1, 5], [3, 7], [8, 0], [2, 9], [7, 1], [6, 2]]
+    drift = compute_representational_drift(
+        frames, list("aabaab"), repeats=[1, 1, 1, 2, 2, 2], blocks=[3] * 6
+    )
+    by_hand = compute_representational_drift([[2, 6], [8, 0], [4.5, 5], [6, 2]], list("abab"))
+    np.testing.assert_allclose(drift.to_numpy(float), by_hand.to_numpy(float))
+    # the third showing stopped after its first frame
+    assert len(compute_representational_drift([[1, 2]] * 5, list("ababa"))) == 1
+    with pytest.raises(InvalidArgumentError, match="1 of the 2 repeats have all 2 conditions, and"):
+        compute_representational_drift([[1, 2]] * 3, list("aba"))
+
+
+def test_reliability__is_that_of_random_halves(rng):
+    counts, conditions = as_rows(draw_repeats(rng, n_repeats=5, n_units=3))
+    counts[:, 2] = 4.0
+    found = compute_split_half_reliability(counts, conditions, n_splits=4000, n_resamples=1)
+    values = counts.reshape(5, 5, 3)
+    # every way to leave one out and halve the other four
+    halves = [
+        ((a, b), [k for k in range(5) if k not in (a, b, left)])
+        for left in range(5) for a in range(5) for b in range(a) if left not in (a, b)
+    ]  # fmt: skip
+    for unit in range(2):
+        expected = np.mean(
+            [
+                np.corrcoef(values[list(a), :, unit].mean(0), values[b, :, unit].mean(0))[0, 1]
+                for a, b in halves
+            ]
+        )
+        assert found["split_half"][unit] == pytest.approx(expected, abs=0.02)
+    np.testing.assert_allclose(
+        found["reliability"][:2], 2 * found["split_half"][:2] / (1 + found["split_half"][:2])
+    )
+    assert found.loc[2].isna().all()
+
+
+def test_reliability__of_all_repeats_is_that_of_twice_as_many(rng):
+    # signal and noise of one repeat have the variance 1: correlations n / (n + 1)
+    counts, conditions = as_rows(draw_repeats(rng, n_repeats=8, n_conditions=400, n_units=10))
+    found = compute_split_half_reliability(counts, conditions, n_resamples=1).mean()
+    # standard error of the mean of 10 units: 0.004
+    assert found["split_half"] == pytest.approx(4 / 5, abs=0.015)
+    assert found["reliability"] == pytest.approx(8 / 9, abs=0.015)
+
+
+def test_reliability__chance_is_that_of_shifted_repeats(rng):
+    # slow responses that repeats do not share: neighbouring conditions are alike, halves are not
+    noise = rng.normal(0, 1, (300, 10, 24))
+    slow = sum(np.roll(noise, k, axis=2) for k in range(6)).transpose(1, 2, 0)
+    counts, conditions = as_rows(slow)
+    found = compute_split_half_reliability(counts, conditions, n_resamples=99)
+    # of 300 units; one standard deviation is 0.013
+    assert (found["p_value"] <= 0.05).mean() == pytest.approx(0.05, abs=0.04)
+    # rolled by hand, once for all halvings
+    rolled = slow.copy()
+    for repeat in range(10):
+        rolled[repeat] = np.roll(slow[repeat], rng.integers(24), axis=0)
+    by_hand = compute_split_half_reliability(*as_rows(rolled), n_resamples=1)["split_half"]
+    assert found["chance"].mean() == pytest.approx(by_hand.mean(), abs=0.03)
+    assert (by_hand > found["chance_95"]).mean() == pytest.approx(0.05, abs=0.04)
+
+
+def test_reliability__refuses_no_splits():
+    with pytest.raises(InvalidArgumentError, match="n_splits is 0 and n_resamples 200; give 1 or"):
+        compute_split_half_reliability([[1], [2]], [0, 0], n_splits=0)
