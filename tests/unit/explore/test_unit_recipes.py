@@ -447,17 +447,19 @@ def test_star__of_a_state_keeps_the_angles_and_rings_of_all(
     np.testing.assert_array_equal(np.isnan(found["rates"]), n == 0)
 
 
-def test_tuning__of_a_state_that_never_was_says_so(session: EcephysSession, unit_id: int) -> None:
-    with pytest.raises(NotFoundError, match="state resting during no presentation of natural_mov"):
-        recipes.tuning(session, unit_id, stimulus="natural_movie_one", state="resting")
-    blind = EcephysSession.from_arrays(
-        {7: [10.1, 14.2]}, presentations=make_flashes(color=[1.0, -1, 1])
+def test_tuning__of_a_state_that_never_was_says_so() -> None:
+    running = pd.DataFrame({"start_time": np.arange(10, 15, 0.1), "velocity": 20.0})
+    stimuli = make_flashes(color=[1, -1, 1])
+    own = EcephysSession.from_arrays(
+        {7: [10.1, 14.2]}, presentations=stimuli, running_speed=running
     )
+    with pytest.raises(NotFoundError, match="state resting during no presentation of flashes, fro"):
+        recipes.tuning(own, 7, stimulus="flashes", state="resting")
     with (
         pytest.warns(UserWarning, match="no eye tracking"),
         pytest.raises(NotFoundError, match="has no eye tracking: its pupil has no states"),
     ):
-        recipes.tuning(blind, 7, stimulus="flashes", state="large_pupil")
+        recipes.tuning(own, 7, stimulus="flashes", state="large_pupil")
 
 
 # --- star
