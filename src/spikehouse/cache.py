@@ -28,6 +28,7 @@ from spikehouse.errors import (
     describe_choices,
 )
 from spikehouse.schema.addresses import BUCKET_URL, DANDI_URL
+from spikehouse.survey.atlas import ANNOTATION_URL, STRUCTURES_URL, fetch_atlas
 from spikehouse.survey.choose_sources import (
     DEFAULT_SOURCES,
     SourceChoice,
@@ -60,6 +61,8 @@ from spikehouse.transfer.progress import Progress
 from spikehouse.transfer.retry import HttpOptions
 
 if TYPE_CHECKING:
+    import xarray as xr
+
     from spikehouse.cohort import Cohort
     from spikehouse.explore import Explorer
     from spikehouse.session import EcephysSession
@@ -882,6 +885,33 @@ class EcephysProjectCache:
         'probe_910001000_lfp.nwb'
         """
         return self._store.fetch(self._lfp_file(probe_id))
+
+    def get_atlas(
+        self,
+        *,
+        annotation_url: str = ANNOTATION_URL,
+        structures_url: str = STRUCTURES_URL,
+    ) -> xr.Dataset:
+        """Read the atlas of the mouse brain (CCFv3), downloading it unless it is cached.
+
+        Parameters
+        ----------
+        annotation_url, structures_url
+            Addresses of the annotation (NRRD) and of the table of structures (CSV). The defaults
+            are the Allen Institute's, with voxels of 25 µm. What is in the folder stays in use.
+
+        Returns
+        -------
+        Dataset
+            ``structure_id`` at [anterior_posterior, dorsal_ventral, left_right], centres of voxels
+            in µm, 0 outside the brain; ``acronym`` and ``is_cortex`` of each structure.
+
+        Raises
+        ------
+        InvalidFileError
+            If a file is damaged, or is not of this atlas; it is not kept.
+        """
+        return fetch_atlas(self._store, annotation_url, structures_url)
 
     def get_natural_scene_template(self, number: int) -> NDArray[np.uint8]:
         """Read a natural scene, downloading it unless it is cached.

@@ -24,7 +24,8 @@ WITHOUT = {
     name: why
     for why, names in {
         "reaches servers": "EcephysProjectCache.from_sources EcephysProjectCache.from_s3 "
-        "EcephysProjectCache.from_dandi EcephysProjectCache.from_warehouse",
+        "EcephysProjectCache.from_dandi EcephysProjectCache.from_warehouse "
+        "EcephysProjectCache.get_atlas",
         "needs a broken disk or server": "CacheError ChecksumError SourceError TransferError",
         "needs another package": "CompatibilityError EcephysSession.to_pynapple",
         "simulates all sessions; the how-to's blocks are run": "compare_tables reproduce "

@@ -333,6 +333,7 @@ CASES: dict[str, Case] = {
 }  # fmt: skip
 # arrays or tables that do not belong together row by row
 APART = {
+    "analysis.compute_cortical_layers",
     "analysis.compute_conditionwise_psth", "common.peak_times", "contrast.contrast_curve",
     "gratings.preferred_columns", "gratings.tuning_curves", "variability.firing_rate",
     "variability.moments", "checks.divide", "correlations.read_counts", "correlograms.choose_pairs",

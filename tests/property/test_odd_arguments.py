@@ -56,6 +56,10 @@ WAVEFORM = xr.DataArray(
     dims=("channel_id", "time"),
     coords={"channel_id": CHANNELS, "time": np.arange(20) / 3e4},
 )
+PROBE = pd.DataFrame(
+    {"probe_id": 1, "ecephys_structure_acronym": ["CA1", "VISp", "VISp", "VISp", None],
+     "probe_vertical_position": np.arange(5) * 20.0}
+)  # fmt: skip
 DURATIONS = pd.DataFrame({"waveform_duration": [0.2, 0.4, 0.7, np.nan]}, index=UNITS)
 EDGES = np.arange(0, 0.51, 0.1)
 SPIKE = {"spikes_or_session": SPIKES, "unit_ids": UNITS}
@@ -146,6 +150,7 @@ def call_analysis() -> dict[str, dict[str, Any]]:
         "find_connections": {"correlograms": fired} | PEAKS,
         "classify_waveforms": {"units": DURATIONS, "threshold": 0.4},
         "compute_bimodality": {"values": ONSETS, "n_resamples": 2, "seed": 0},
+        "compute_cortical_layers": {"units": PROBE, "channels": PROBE},
         "compute_decay_timescales": SPIKE | {"onsets": ONSETS, "window": (0.0, 0.25),
                                              "bin_width": 0.01, "definition": "corrected"},
         "compute_hierarchy_correlation": area | {"sessions": LABELS, "n_resamples": 5,

@@ -46,6 +46,7 @@ from spikehouse.analysis.latency import (
     compute_onset_latency,
     compute_time_to_first_spike,
 )
+from spikehouse.analysis.layers import compute_cortical_layers
 from spikehouse.analysis.metrics import ANALYSES, MetricOptions, compute_metrics, list_analyses
 from spikehouse.analysis.movies import compute_movie_tuning
 from spikehouse.analysis.optotagging import OptotagOptions, compute_optotagging
@@ -93,6 +94,7 @@ __all__ = [
     "compute_conditionwise_psth",
     "compute_connections",
     "compute_correlograms",
+    "compute_cortical_layers",
     "compute_decay_timescales",
     "compute_direction_selectivity",
     "compute_directionality",

@@ -162,12 +162,16 @@ class Store:
                     "EcephysProjectCache.fixed(manifest)"
                 )
             raise
-        error = CacheError(f"{file.path} is not in the cache folder, and no network may be used")
+        raise self.say_missing(file.path)
+
+    def say_missing(self, path: Path) -> CacheError:
+        """Return the error for a file that is not here, where nothing may be downloaded."""
+        error = CacheError(f"{path} is not in the cache folder, and no network may be used")
         error.advice = (
             "Make the same call once on a cache that may use it, not one of fixed(): "
             f"EcephysProjectCache(manifest={str(self.manifest.path)!r})"
         )
-        raise error
+        return error
 
     # --- tables
 
