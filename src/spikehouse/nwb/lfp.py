@@ -51,7 +51,7 @@ class DatasetArray(LazyArray):
     """A two-dimensional HDF5 dataset for xarray that is read when it is indexed."""
 
     # Rows closer than 64 kB are read together with those between them, others one by one.
-    # Channels that are not neighbours are selected from the rows that hold them, 8 MB at a time:
+    # Channels are selected from whole rows, 8 MB at a time, or from those of whole chunks:
     # memory is that of the result and one such block. Unpickling opens the file again.
 
     def __init__(self, file: Hdf5File, name: str) -> None:
@@ -159,8 +159,14 @@ def _fill(
 ) -> None:
     chunk_rows = dataset.chunks[0] if dataset.chunks else 1
     size = max(BLOCK_BYTES // _row_bytes(dataset) // chunk_rows, 1) * chunk_rows
-    left, right = int(columns[0]), int(columns[-1]) + 1
-    picked = _within(columns, left, right)
+    # without chunks, HDF5 would ask for the channels of every row by themselves: 12 times slower
+    is_cut = dataset.chunks is not None
+    left, right = (int(columns[0]), int(columns[-1]) + 1) if is_cut else (0, dataset.shape[1])
+    picked = (
+        slice(columns[0] - left, columns[-1] + 1 - left, columns.step)
+        if isinstance(columns, range)
+        else columns - left
+    )
     filled = 0
     with reading(dataset):
         for start, stop in _blocks(spans, size):
