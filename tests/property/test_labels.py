@@ -272,6 +272,10 @@ CASES: dict[str, Case] = {
         lambda **given: lfp.compute_evoked_lfp(LFP, **given, window=(0, 0.1))["mean"],
         {"onsets": STARTS, "conditions": BLOCK},
     ),
+    "lfp.compute_spike_phases": (
+        lambda **given: lfp.compute_spike_phases(LFP, TIMES, UNITS, **given, band=(8, 20)),
+        {"channels": pd.Series(CHANNELS, UNITS)},
+    ),
     "lfp.mask_intervals": (
         lambda **given: lfp.mask_intervals(LFP, **given),
         {"start_time": STARTS, "stop_time": STARTS + (STOPS - STARTS) / 2},
@@ -342,6 +346,7 @@ APART = {
     "analysis.compute_trace_means", "analysis.compute_triggered_average",
     "analysis.find_states", "analysis.label_presentations", "traces.average_samples",
     "traces.integrate", "spikes.compute_time_domain", "lfp.align_lfp",
+    "lfp.choose_field_channels", "lfp.find_ripples",
     "plots.plot_probes",
     "plots.plot_raster", "stimuli.build_presentations",
 }  # fmt: skip

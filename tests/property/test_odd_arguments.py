@@ -205,6 +205,10 @@ def call_decoding() -> dict[str, dict[str, Any]]:
 
 def call_lfp() -> dict[str, dict[str, Any]]:
     windows = {"lfp": LFP, "onsets": [1.0, 2.0], "window": (-0.1, 0.3)}
+    at = {"probe_id": 1, "probe_horizontal_position": 11.0}
+    placed = pd.DataFrame(at | {"probe_vertical_position": POSITIONS}, CHANNELS)
+    places = placed[: len(UNITS)].set_axis(UNITS)
+    phases = pd.DataFrame({"unit_id": UNITS, "spike_time": 1.0, "phase": [0.0, 1.0, 2.0, 3.0]})
     return {
         "align_lfp": windows,
         "compute_band_power": {"lfp": LFP, "bands": {"a": (4, 10)}, "segment_length": 1.0},
@@ -218,8 +222,18 @@ def call_lfp() -> dict[str, dict[str, Any]]:
             "n_sd": 5.0,
             "tolerance": 0.005,
         },
+        "choose_field_channels": {"lfp": LFP, "units": places, "channels": placed,
+                                  "min_distance_um": 40.0},
+        "compute_spike_phases": {"lfp": LFP, "band": (20.0, 60.0), "order": 2,
+                                 "channels": pd.Series([11, 12, 13, 10], UNITS)} | SPIKE,
+        "compute_phase_consistency": {"phases": phases, "unit_ids": UNITS, "block_length": 1.0},
+        "compute_spike_triggered_lfp": {"lfp": LFP, "window": (-0.1, 0.1)} | SPIKE,
+        "compute_ripple_profile": {"lfp": LFP, "band": (60.0, 100.0)},
+        "find_ripples": {"lfp": LFP, "exclude": TABLE, "band": (60.0, 100.0), "threshold": 2.0,
+                         "edge_threshold": 1.0, "duration": (0.01, 0.2), "min_distance": 0.05,
+                         "min_frequency": 50.0, "min_power": 0.0},
         "mask_intervals": {"lfp": LFP, "start_time": [1.0], "stop_time": [2.0]},
-    }
+    }  # fmt: skip
 
 
 def call_plots() -> dict[str, dict[str, Any]]:

@@ -79,7 +79,7 @@ def align_lfp(
     labels, times = _check_onsets(onsets)
     samples = check_times(lfp)
     interval = find_interval(samples)
-    relative = _sample_window(window, interval)
+    relative = sample_window(window, interval)
     rows, is_found = _find_nearest(samples, times[:, np.newaxis] + relative, interval)
     dim = str(labels.name) if labels.name is not None else "onset"
     aligned = _take(lfp, rows, is_found, (dim, "time_relative_to_onset"))
@@ -135,7 +135,8 @@ def find_interval(samples: pd.Index) -> float:
     return interval
 
 
-def _sample_window(window: tuple[float, float], interval: float) -> npt.NDArray[np.float64]:
+def sample_window(window: tuple[float, float], interval: float) -> npt.NDArray[np.float64]:
+    """Return the times relative to an onset at which a window is sampled."""
     start, stop = (float(bound) for bound in window)
     if not (math.isfinite(start) and math.isfinite(stop) and start < stop):
         raise InvalidArgumentError(
