@@ -58,9 +58,6 @@ CALLS: dict[str, Call] = {
     "label_presentations states": lambda t, p: analysis.label_presentations(
         SHOWN, p.assign(state="run")
     ),
-    "find_states": lambda t, p: analysis.find_states(
-        SPEED, thresholds=[0.5], invalid_times=p
-    ),
     "StimulusResponses": lambda t, p: respond(t, p).shown_counts,
     "psth_of": lambda t, p: respond(t, p).psth_of(np.array([0, 1]), [0, 0.1, 0.2]),
     "compute_timescales": lambda t, p: timescale.compute_timescales(respond(t, p)),

@@ -77,8 +77,14 @@ def find_states(
     start, stop, value = read_trace(trace)
     is_valid = np.isfinite(value)
     if invalid_times is not None:
-        wrong = check_windows(invalid_times[["start_time", "stop_time"]], noun="invalid interval")
-        for first, last in wrong:
+        require_columns(invalid_times, "start_time", "stop_time", what="the table of invalid times")
+        for first, last in invalid_times[["start_time", "stop_time"]].to_numpy(dtype=np.float64):
+            # one without an end is infinite
+            if not first <= last:
+                raise InvalidArgumentError(
+                    f"an invalid interval lasts from {first:g} to {last:g} s: give the stop after "
+                    "the start, infinite if it has no end"
+                )
             is_valid &= ~((start < last) & (stop > first))
     if thresholds is None and quantiles is None:
         if not isinstance(trace, pd.DataFrame):

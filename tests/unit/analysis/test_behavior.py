@@ -123,6 +123,12 @@ def test_find_states__end_at_gaps_unknown_samples_and_invalid_times() -> None:
     bounds = found[["start_time", "stop_time"]].to_numpy().tolist()
     # the sample before a gap holds for two intervals
     assert bounds == [[0, 3], [4, 6], [7, 11], [20, 30]]
+    endless = pd.DataFrame({"start_time": [6.5], "stop_time": [np.inf]})
+    assert find_states(speed, thresholds=[1.5], invalid_times=endless)["stop_time"].max() == 6
+    with pytest.raises(
+        InvalidArgumentError, match=r"interval lasts from 6[.]5 to nan s: give the st"
+    ):
+        find_states(speed, thresholds=[1.5], invalid_times=endless.replace(np.inf, np.nan))
     speed.loc[20] = np.nan
     # what was before the gap is not remembered: 0.7 is in neither state
     again = find_states(speed, thresholds=[(0.5, 1.0)], invalid_times=invalid)
