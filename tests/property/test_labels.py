@@ -127,7 +127,7 @@ CASES: dict[str, Case] = {
         {"source": COUNTS, "target": COUNTS[UNITS[:3]].rename(columns=lambda unit: unit + 9)},
     ),
     "analysis.compute_representational_drift": (
-        analysis.compute_representational_drift,
+        lambda **given: analysis.compute_representational_drift(**given).astype(float),
         {"counts": COUNTS, "conditions": BLOCK % 2, "times": STARTS, "repeats": BLOCK // 4},
     ),
     "analysis.compute_shared_variance": (
@@ -340,7 +340,8 @@ APART = {
     "analysis.compute_cortical_layers",
     "analysis.compute_conditionwise_psth", "common.peak_times", "contrast.contrast_curve",
     "gratings.preferred_columns", "gratings.tuning_curves", "variability.firing_rate",
-    "variability.moments", "checks.divide", "correlations.read_counts", "correlograms.choose_pairs",
+    "variability.moments", "checks.divide", "correlations.read_counts",
+    "correlations.sum_by_condition", "correlograms.choose_pairs",
     "correlograms.place_trains", "timescale.project_curve", "timescale.search_timescale",
     "plots.plot_directionality", "plots.plot_hierarchy",
     "analysis.compute_trace_means", "analysis.compute_triggered_average",

@@ -74,7 +74,7 @@ def compute_shared_variance(
     >>> counts = rng.normal(size=(400, 1)) + rng.normal(size=(400, 6))  # half is shared
     >>> shared = compute_shared_variance(counts)
     >>> shared.attrs["n_factors"], int(shared.d_shared), round(float(shared.percent_shared.mean()))
-    (1, 1, 50)
+    (1, 1, 51)
     """
     values, units, _, (group_of,) = read_counts(counts, groups=groups)
     folds = _split_rows(len(values), n_folds, group_of)
