@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
 Ids = npt.ArrayLike | pd.DataFrame | pd.Index | Iterable[int]
+Onsets = npt.ArrayLike | pd.Series | pd.DataFrame
 ROW_NAMES = ("stimulus_presentation_id", "stimulus_condition_id")
 COLUMN_NAME = "unit_id"
 
@@ -69,6 +70,49 @@ def to_id(given: Any, name: str) -> Any:  # noqa: ANN401
     if ids.size != 1:
         raise InvalidArgumentError(f"{name} takes one id, not {ids.size}: choose one of them")
     return ids[0].item() if isinstance(ids[0], np.generic) else ids[0]
+
+
+def read_onsets(events: Onsets) -> pd.Series[float]:
+    """Return onsets [s] by label: times, times with labels, or the start_time of a table.
+
+    Labels are the index, of presentations the column stimulus_presentation_id where it was moved
+    there; times without labels are numbered.
+    """
+    if isinstance(events, pd.DataFrame):
+        if "start_time" not in events.columns:
+            raise InvalidArgumentError(
+                f"a table of events needs a column start_time [s]; this one has "
+                f"{', '.join(map(str, events.columns)) or 'no column'}. Give the times themselves, "
+                'such as events["time"]'
+            )
+        is_moved = events.index.name is None and ROW_NAMES[0] in events.columns
+        events = (events.set_index(ROW_NAMES[0]) if is_moved else events)["start_time"]
+    labels = labels_of(events, 0)
+    times = np.atleast_1d(np.asarray(events))
+    if times.ndim != 1:
+        raise InvalidArgumentError(f"onsets has shape {times.shape}; give a list of times [s]")
+    labels = pd.RangeIndex(len(times)) if labels is None else labels
+    if labels.nlevels > 1:
+        raise InvalidArgumentError(
+            f"onsets have labels of {labels.nlevels} levels; keep one: events.droplevel(0)"
+        )
+    try:
+        if times.dtype.kind not in "iufO":
+            raise TypeError
+        times = np.where(pd.isna(times), np.nan, times).astype(np.float64)
+    except (TypeError, ValueError):
+        raise InvalidArgumentError(
+            f"onsets are times [s], numbers, and not {times.dtype}: {str(times[:3].tolist())[:80]}"
+        ) from None
+    is_wrong = ~np.isfinite(times)
+    if is_wrong.any():
+        first = int(is_wrong.argmax())
+        where = f"at position {first}" if counts_rows(labels) else f"that of {labels[first]}"
+        raise InvalidArgumentError(
+            f"{is_wrong.sum()} of {len(times)} onsets are not finite, the first {where}; "
+            "leave them out"
+        )
+    return pd.Series(times, labels, name="start_time")
 
 
 def rows_first(array: Any) -> Any:  # noqa: ANN401 - given back as it came

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import warnings
 from itertools import pairwise
 
 import numpy as np
 import pandas as pd
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from spikehouse.analysis import StimulusResponses
-from spikehouse.spikes import align_spikes, count_spikes
+from spikehouse.spikes import align_spikes, count_events, count_spikes
 
 # multiples of 1/8 are exact in binary, and make spikes fall on edges all the time
 TIMES = st.lists(st.integers(0, 200).map(lambda n: n / 8), max_size=60).map(sorted)
@@ -27,6 +29,44 @@ def test_count_spikes__equals_brute_force(times: list[float], rows: list[list[fl
     domain = np.array([row[:n_edges] for row in rows])
     counts = count_spikes({1: np.array(times)}, [1], domain)
     assert counts[:, :, 0].tolist() == [brute_force(times, row[:n_edges]) for row in rows]
+
+
+EVENTS = st.lists(st.integers(0, 200).map(lambda n: n / 8), min_size=1, max_size=5)
+BIN = st.lists(st.integers(-16, 16).map(lambda n: n / 8), min_size=2, max_size=2).map(sorted)
+
+
+@pytest.mark.filterwarnings("ignore:.*run into the next one")
+@given(TIMES, EVENTS, st.lists(st.lists(BIN, min_size=3, max_size=3), min_size=5, max_size=5))
+def test_count_events__equals_brute_force(
+    times: list[float], events: list[float], bins: list[list[list[float]]]
+) -> None:
+    for given_bins in (np.array(bins[: len(events)]), np.array(bins[:1])):
+        expected = [
+            [sum(event + a <= time < event + b for time in times) for a, b in own]
+            for event, own in zip(
+                events, np.broadcast_to(given_bins, (len(events), 3, 2)), strict=True
+            )
+        ]
+        counts = count_events({1: np.array(times)}, [1], events, given_bins)
+        assert counts[:, :, 0].values.tolist() == expected
+        means = count_events({1: np.array(times)}, [1], events, given_bins, mean=True)
+        np.testing.assert_allclose(means[:, 0], np.mean(expected, axis=0))
+
+
+@given(TIMES, EVENTS, EDGES)
+def test_count_events__edges_are_those_of_histograms(
+    times: list[float], events: list[float], edges: list[float]
+) -> None:
+    edges = sorted(set(edges))
+    if len(edges) < 2:
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        counts = count_events({1: np.array(times)}, [1], events, edges)
+    for event, found in zip(events, counts[:, :, 0].values, strict=True):
+        # numpy closes the last bin at its right end; a further bin behind it takes that away
+        expected, _ = np.histogram(np.array(times) - event, [*edges, edges[-1] + 1])
+        assert found.tolist() == expected[:-1].tolist()
 
 
 @given(TIMES, EDGES)

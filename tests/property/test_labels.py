@@ -262,6 +262,16 @@ CASES: dict[str, Case] = {
         ),
         {"presentations": STARTS.to_frame("start_time"), "targets": ORIENTATION, "groups": BLOCK},
     ),
+    "spikes.align_spikes": (
+        lambda presentations, window: spikes.align_spikes(
+            TIMES, UNITS, presentations, window=window
+        ),
+        {"presentations": STARTS, "window": EDGES[[0, 2]] - STARTS.to_numpy()[:, np.newaxis]},
+    ),
+    "spikes.count_events": (
+        spiking(spikes.count_events),
+        {"events": STARTS, "bins": EDGES.sub(STARTS, axis=0)},
+    ),
     "spikes.compute_mean_counts": (
         spiking(spikes.compute_mean_counts), {"domain": EDGES, "groups": BLOCK}
     ),
@@ -351,7 +361,16 @@ APART = {
     "plots.plot_probes",
     "plots.plot_raster", "stimuli.build_presentations",
 }  # fmt: skip
-LABELLED = ("ArrayLike", "NDArray", "Floats", "DataArray", "DataFrame", "Series", "Design")
+LABELLED = (
+    "ArrayLike",
+    "Onsets",
+    "NDArray",
+    "Floats",
+    "DataArray",
+    "DataFrame",
+    "Series",
+    "Design",
+)
 
 
 def find_functions() -> set[str]:

@@ -288,11 +288,12 @@ def call_spikes() -> dict[str, dict[str, Any]]:
     shown = SPIKE | {"presentations": TABLE}
     domain = ONSETS[:, None] + [0.0, 0.5, 1.0]
     return {
-        "align_spikes": shown,
+        "align_spikes": shown | {"window": (-0.1, 0.3)},
         "compute_bin_centres": {"bin_edges": np.array([0.0, 1.0])},
         "check_bin_edges": {"bin_edges": [0.0, 1.0]},
         "concatenate_spikes": SPIKE,
         "compute_condition_statistics": shown,
+        "count_events": SPIKE | {"events": ONSETS, "bins": [0.0, 0.5, 1.0]},
         "count_spikes": SPIKE | {"domain": domain, "dtype": None},
         "compute_design_matrix": shown,
         "compute_mean_counts": SPIKE | {"domain": domain, "groups": LABELS},

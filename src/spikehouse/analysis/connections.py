@@ -18,7 +18,7 @@ from spikehouse.analysis.correlograms import (
     place_trains,
 )
 from spikehouse.errors import InvalidArgumentError, describe_value
-from spikehouse.labelled import Ids, look_up
+from spikehouse.labelled import Ids, Onsets, look_up
 from spikehouse.schema import require_columns
 from spikehouse.spikes import Spikes
 
@@ -29,7 +29,7 @@ N_PAIRS_AT_ONCE = 64 * N_PAIRS_A_TASK
 def compute_connections(
     spikes_or_session: Spikes,
     unit_ids: Ids,
-    onsets: npt.ArrayLike | pd.Series[float],
+    onsets: Onsets,
     *,
     conditions: npt.ArrayLike | None = None,
     pairs: npt.ArrayLike | None = None,

@@ -14,7 +14,7 @@ import xarray as xr
 
 from spikehouse.analysis.checks import divide
 from spikehouse.errors import InvalidArgumentError, NotFoundError, describe_choices
-from spikehouse.labelled import Ids, align, to_ids
+from spikehouse.labelled import Ids, Onsets, align, to_ids
 from spikehouse.spikes import Spikes, compute_time_domain
 from spikehouse.spikes._engine import run_units
 from spikehouse.spikes.trains import get_spike_times
@@ -31,7 +31,7 @@ SOURCE = "doi:10.1038/s41586-020-03171-x"
 def compute_correlograms(
     spikes_or_session: Spikes,
     unit_ids: Ids,
-    onsets: npt.ArrayLike | pd.Series[float],
+    onsets: Onsets,
     *,
     conditions: npt.ArrayLike | None = None,
     pairs: npt.ArrayLike | None = None,
@@ -200,7 +200,7 @@ class Trains:
 def place_trains(
     spikes_or_session: Spikes,
     unit_ids: Ids,
-    onsets: npt.ArrayLike | pd.Series[float],
+    onsets: Onsets,
     conditions: npt.ArrayLike | None,
     *,
     duration: float,

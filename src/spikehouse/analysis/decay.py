@@ -16,7 +16,7 @@ from spikehouse.analysis.timescale import (
     search_timescale,
 )
 from spikehouse.errors import InvalidArgumentError
-from spikehouse.labelled import Ids, to_ids
+from spikehouse.labelled import Ids, Onsets, to_ids
 from spikehouse.spikes import Spikes, compute_time_domain, count_spikes
 
 Floats = npt.NDArray[np.float64]
@@ -31,7 +31,7 @@ N_PARAMETERS = 3
 def compute_decay_timescales(
     spikes_or_session: Spikes,
     unit_ids: Ids,
-    onsets: npt.ArrayLike,
+    onsets: Onsets,
     *,
     window: tuple[float, float] = (0.04, 0.29),
     bin_width: float = 0.01,
@@ -99,7 +99,7 @@ def compute_decay_timescales(
 def compute_intrinsic_timescales(
     spikes_or_session: Spikes,
     unit_ids: Ids,
-    onsets: npt.ArrayLike,
+    onsets: Onsets,
     *,
     window: tuple[float, float] = (1.0, 2.0),
     bin_width: float = 0.01,
@@ -175,7 +175,7 @@ def compute_intrinsic_timescales(
 def _compute(
     spikes_or_session: Spikes,
     unit_ids: Ids,
-    onsets: npt.ArrayLike,
+    onsets: Onsets,
     window: tuple[float, float],
     bin_width: float,
     definition: Definition,

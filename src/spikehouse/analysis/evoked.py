@@ -12,7 +12,7 @@ import pandas as pd
 from spikehouse.analysis.checks import divide, is_flat
 from spikehouse.analysis.responses import check_window
 from spikehouse.errors import InvalidArgumentError, describe_choices
-from spikehouse.labelled import Ids, to_ids
+from spikehouse.labelled import Ids, Onsets, to_ids
 from spikehouse.spikes import Spikes, compute_time_domain, count_spikes
 
 Floats = npt.NDArray[np.float64]
@@ -26,7 +26,7 @@ PART_BYTES = 32 * 1024 * 1024
 def compute_evoked_responses(
     spikes_or_session: Spikes,
     unit_ids: Ids,
-    onsets: npt.ArrayLike,
+    onsets: Onsets,
     *,
     window: tuple[float, float] = (0.0, 0.25),
     baseline: tuple[float, float] = (-0.25, 0.0),

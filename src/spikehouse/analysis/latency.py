@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from spikehouse.errors import InvalidArgumentError
-from spikehouse.labelled import Ids, to_ids
+from spikehouse.labelled import Ids, Onsets, to_ids
 from spikehouse.spikes import Spikes, compute_mean_counts, compute_time_domain, count_spikes
 
 # counts of all presentations are held for so many bytes of units at a time
@@ -86,7 +86,7 @@ class _Bins:
 def compute_onset_latency(
     spikes_or_session: Spikes,
     unit_ids: Ids,
-    onsets: npt.ArrayLike,
+    onsets: Onsets,
     *,
     options: LatencyOptions | None = None,
     n_resamples: int = 0,
@@ -178,7 +178,7 @@ def compute_onset_latency(
 def compute_time_to_first_spike(
     spikes_or_session: Spikes,
     unit_ids: Ids,
-    onsets: npt.ArrayLike,
+    onsets: Onsets,
     *,
     window: tuple[float, float] = (0.03, 0.2),
     bin_width: float = 0.001,

@@ -9,7 +9,7 @@ import xarray as xr
 
 from spikehouse.analysis.checks import Definition, check_definition, divide
 from spikehouse.errors import InvalidArgumentError
-from spikehouse.schema import require_columns
+from spikehouse.labelled import Onsets
 from spikehouse.spikes import compute_bin_centres, compute_time_domain
 from spikehouse.spikes.counting import check_bin_edges, read_windows
 
@@ -129,7 +129,7 @@ def integrate(start: Floats, stop: Floats, value: Floats, windows: Floats) -> Fl
 
 
 def compute_triggered_average(
-    trace: Trace, events: npt.ArrayLike | pd.Series | pd.DataFrame, *, bin_edges: npt.ArrayLike
+    trace: Trace, events: Onsets, *, bin_edges: npt.ArrayLike
 ) -> xr.Dataset:
     """Average a trace of behavior around events, such as the running speed around licks.
 
@@ -138,7 +138,7 @@ def compute_triggered_average(
     trace
         A Series with the times [s] as its index, or ``session.running_speed``; NaN is not measured.
     events
-        Onsets [s], shape (n_events,), or a table with ``start_time``.
+        Onsets [s], shape (n_events,), a Series, or a table with ``start_time``.
     bin_edges
         Shape (n_bins + 1,) [s], relative to an event.
 
@@ -161,9 +161,6 @@ def compute_triggered_average(
     >>> speed["n"].to_numpy(), speed["mean"].round(1).to_numpy()
     (array([8, 8]), array([5.8, 6.8]))
     """
-    if isinstance(events, pd.DataFrame):
-        require_columns(events, "start_time", what="the table of events")
-        events = events["start_time"]
     edges = check_bin_edges(bin_edges)
     aligned = average_samples(*read_trace(trace), compute_time_domain(edges, events))
     n = np.isfinite(aligned).sum(axis=0)

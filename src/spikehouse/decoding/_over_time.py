@@ -14,10 +14,9 @@ from spikehouse.decoding._engine import Job, Progress, run_jobs
 from spikehouse.decoding._inputs import Targets
 from spikehouse.decoding._plans import make_plan
 from spikehouse.errors import InvalidArgumentError, NotFoundError, describe_choices
-from spikehouse.labelled import Ids, to_ids
-from spikehouse.schema import require_columns
+from spikehouse.labelled import Ids, Onsets, read_onsets, to_ids
 from spikehouse.spikes import Spikes, compute_time_domain, count_spikes
-from spikehouse.spikes.counting import check_windows
+from spikehouse.spikes.counting import read_windows
 from spikehouse.spikes.trains import get_spike_times
 
 Floats = npt.NDArray[np.float64]
@@ -29,7 +28,7 @@ ROUNDING = 1e-9
 def decode_over_time(
     spikes_or_session: Spikes,
     unit_ids: Ids,
-    presentations: pd.DataFrame,
+    presentations: Onsets,
     targets: Targets | str,
     *,
     windows: Sequence[tuple[float, float]] | npt.ArrayLike | None = None,
@@ -50,8 +49,8 @@ def decode_over_time(
     spikes_or_session, unit_ids
         Unit id → sorted times [s], or a session; and the ids of the units to decode from.
     presentations
-        Stimulus table with start_time [s], and stop_time [s] if ``span`` is None; index:
-        presentation ids.
+        Stimulus table with start_time [s], and stop_time [s] without ``span`` and ``windows``;
+        index: presentation ids. With either, any events: times [s], a Series, or a table.
     targets
         Label of each presentation, or the name of a column of ``presentations``.
     windows
@@ -94,11 +93,14 @@ def decode_over_time(
     >>> curve.mean("fold").values
     array([0.5, 1. ])
     """
+    if np.shape(presentations)[:1] == (0,):
+        raise InvalidArgumentError("presentations has no rows; at least one is needed")
     bounds = _make_windows(presentations, windows, span, bin_width, step)
     truth = _column(presentations, targets, "targets")
     blocks = None if groups is None else _column(presentations, groups, "groups")
-    edges, counts = _count(spikes_or_session, unit_ids, presentations, bounds)
-    whole = pd.DataFrame(counts.sum(axis=1), index=presentations.index)
+    onsets = read_onsets(presentations)
+    edges, counts = _count(spikes_or_session, unit_ids, onsets, bounds)
+    whole = pd.DataFrame(counts.sum(axis=1), index=onsets.index)
     plan = make_plan(whole, truth, estimator=estimator, cv=cv, groups=blocks, seed=seed)
     jobs = (
         Job(
@@ -124,7 +126,7 @@ def decode_over_time(
 
 
 def _make_windows(
-    presentations: pd.DataFrame,
+    presentations: Onsets,
     windows: Sequence[tuple[float, float]] | npt.ArrayLike | None,
     span: tuple[float, float] | None,
     bin_width: float,
@@ -152,8 +154,12 @@ def _make_windows(
             f"bin_width={bin_width!r} and step={step!r}; valid: lengths above 0 s"
         )
     if span is None:
-        times = [_times(presentations, name) for name in ("start_time", "stop_time")]
-        starts, stops = check_windows(pd.concat(times, axis=1)).T
+        if not isinstance(presentations, pd.DataFrame):
+            raise InvalidArgumentError(
+                "onsets alone do not say how long to decode: give span=(0.0, 0.25), first and last "
+                "time from the onset [s], or a table with start_time and stop_time"
+            )
+        starts, stops = read_windows(presentations).T
         span = (0.0, float((stops - starts).min()))
     start, stop = (float(edge) for edge in span)
     if not stop - start >= bin_width - ROUNDING:
@@ -167,16 +173,14 @@ def _make_windows(
     return np.stack([starts, starts + bin_width], axis=1).round(12)
 
 
-def _times(presentations: pd.DataFrame, column: str) -> pd.Series[float]:
-    require_columns(presentations, column, what="presentations")
-    if presentations.empty:
-        raise InvalidArgumentError("presentations has no rows; at least one is needed")
-    return presentations[column].astype(np.float64)
-
-
-def _column(presentations: pd.DataFrame, given: Targets | str, name: str) -> Targets:
+def _column(presentations: Onsets, given: Targets | str, name: str) -> Targets:
     if not isinstance(given, str):
         return given
+    if not isinstance(presentations, pd.DataFrame):
+        raise InvalidArgumentError(
+            f"{name}={given!r} names a column of a table, and these are onsets alone; give the "
+            f"{name} themselves"
+        )
     if given not in presentations.columns:
         raise InvalidArgumentError(
             f"{name}={given!r} is no column of presentations; "
@@ -186,7 +190,7 @@ def _column(presentations: pd.DataFrame, given: Targets | str, name: str) -> Tar
 
 
 def _count(
-    spikes_or_session: Spikes, unit_ids: Ids, presentations: pd.DataFrame, bounds: Floats
+    spikes_or_session: Spikes, unit_ids: Ids, onsets: pd.Series[float], bounds: Floats
 ) -> tuple[Floats, npt.NDArray[Any]]:
     """Count spikes between all edges once; a window is the sum of its bins."""
     spike_times = get_spike_times(spikes_or_session)
@@ -195,5 +199,5 @@ def _count(
     if unknown:
         raise NotFoundError(f"no unit {unknown[0]!r}; {describe_choices(unknown[0], spike_times)}")
     edges = np.unique(bounds)
-    domain = compute_time_domain(edges, _times(presentations, "start_time"))
+    domain = compute_time_domain(edges, onsets)
     return edges, count_spikes(spike_times, units, domain)

@@ -11,6 +11,7 @@ import pandas as pd
 import xarray as xr
 
 from spikehouse.errors import InvalidArgumentError, describe_choices
+from spikehouse.labelled import Onsets, read_onsets
 from spikehouse.lfp.lazy_times import is_increasing, search_times, time_index
 
 METHODS = ("nearest",)
@@ -25,7 +26,7 @@ OUT_OF_ORDER = "the recording's times are out of order: lfp.sortby('time')"
 
 def align_lfp(
     lfp: xr.DataArray,
-    onsets: pd.Series[float] | npt.ArrayLike,
+    onsets: Onsets,
     *,
     window: tuple[float, float],
     method: Literal["nearest"] = "nearest",
@@ -38,8 +39,8 @@ def align_lfp(
         A recording with a dimension ``time`` [s], increasing. Only the windows are read where
         it is read on selection.
     onsets
-        Times [s], in any order; windows may overlap. A Series keeps its index: the column
-        ``start_time`` of presentations gives windows by ``stimulus_presentation_id``.
+        Times [s], a Series, or a table with start_time [s], such as presentations, in any order;
+        windows may overlap. The index is kept.
     window
         First and last time relative to the onset [s].
     method
@@ -50,7 +51,7 @@ def align_lfp(
     -------
     DataArray
         (onset, time_relative_to_onset, channel) in the recording's units. The first dimension has
-        the name of the Series' index, ``"onset"`` without one; ``onset_time`` [s] goes with it.
+        the name of the index, ``"onset"`` without one; ``onset_time`` [s] goes with it.
         ``attrs`` has ``window`` and ``sampling_interval`` [s].
 
     Notes
@@ -76,7 +77,8 @@ def align_lfp(
     """
     if method not in METHODS:
         raise InvalidArgumentError(f"method={method!r}; {describe_choices(method, METHODS)}")
-    labels, times = _check_onsets(onsets)
+    given = read_onsets(onsets)
+    labels, times = given.index, given.to_numpy()
     samples = check_times(lfp)
     interval = find_interval(samples)
     relative = sample_window(window, interval)
@@ -92,22 +94,6 @@ def align_lfp(
         "sampling_interval": interval,
     }
     return aligned
-
-
-def _check_onsets(
-    onsets: pd.Series[float] | npt.ArrayLike,
-) -> tuple[pd.Index, npt.NDArray[np.float64]]:
-    times = np.atleast_1d(np.asarray(onsets, dtype=np.float64))
-    if times.ndim != 1:
-        raise InvalidArgumentError(f"onsets has shape {times.shape}; give a list of times [s]")
-    is_wrong = ~np.isfinite(times)
-    if is_wrong.any():
-        raise InvalidArgumentError(
-            f"{is_wrong.sum()} of {len(times)} onsets are not finite, the first at position "
-            f"{int(is_wrong.argmax())}; leave them out (Series.dropna())"
-        )
-    labels = onsets.index if isinstance(onsets, pd.Series) else pd.RangeIndex(len(times))
-    return labels, times
 
 
 def check_times(lfp: xr.DataArray) -> pd.Index:

@@ -8,7 +8,7 @@ import pandas as pd
 import xarray as xr
 
 from spikehouse.errors import InvalidArgumentError
-from spikehouse.labelled import align
+from spikehouse.labelled import Onsets, align, read_onsets
 from spikehouse.lfp.alignment import align_lfp
 
 # what the windows that are in memory together take, about
@@ -17,7 +17,7 @@ BATCH_BYTES = 32 * 1024 * 1024
 
 def compute_evoked_lfp(
     lfp: xr.DataArray,
-    onsets: pd.Series[float] | npt.ArrayLike,
+    onsets: Onsets,
     *,
     window: tuple[float, float],
     conditions: npt.ArrayLike | None = None,
@@ -63,7 +63,7 @@ def compute_evoked_lfp(
     {'stimulus_condition_id': 2, 'time_relative_to_onset': 250, 'channel': 24}
     """
     onsets, conditions = align(onsets=onsets, conditions=conditions)
-    times = np.atleast_1d(np.asarray(onsets, dtype=np.float64))
+    times = np.asarray(read_onsets(onsets), dtype=np.float64)
     if not times.size:
         raise InvalidArgumentError("there are no onsets to average around; give their times [s]")
     if conditions is None:

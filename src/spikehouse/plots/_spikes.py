@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 Positions = npt.NDArray[np.intp]
 
 TIME = "time_relative_to_stimulus_onset"
+PRESENTATION = "stimulus_presentation_id"
 SINCE_ONSET = "time_since_stimulus_presentation_onset"
 TIME_LABEL = "time from stimulus onset (s)"
 N_DEPTH_TICKS = 9
@@ -171,7 +172,7 @@ def plot_population_psth(
 def plot_raster(
     spikes: pd.DataFrame,
     *,
-    rows: str = "stimulus_presentation_id",
+    rows: str | None = None,
     row_order: Ids | None = None,
     groups: pd.Series | None = None,
     stimulus_duration: float | None = None,
@@ -184,9 +185,11 @@ def plot_raster(
     ----------
     spikes
         Table of ``presentationwise_spike_times``: ``stimulus_presentation_id``, ``unit_id`` and
-        ``time_since_stimulus_presentation_onset`` [s].
+        ``time_since_stimulus_presentation_onset`` [s]; or, with a baseline before the onset and of
+        any events, that of :func:`spikehouse.spikes.align_spikes` with ``window``.
     rows
-        Column that defines the rows: ``"stimulus_presentation_id"`` or ``"unit_id"``.
+        Column that defines the rows, such as ``"unit_id"``. Default: ``"stimulus_presentation_id"``
+        or, of other events, the first column.
     row_order
         Rows to draw from top to bottom, including rows without spikes. Default: the index of
         ``groups``, or all rows with a spike.
@@ -204,6 +207,9 @@ def plot_raster(
     Axes
         Raster with the first row at the top; a text if there are no spikes.
     """
+    if rows is None:
+        first = [PRESENTATION, *spikes.columns[:1].drop("unit_id", errors="ignore")]
+        rows = next((name for name in first if name in spikes), PRESENTATION)
     require_columns(spikes, rows, SINCE_ONSET, what="spikes")
     if groups is not None and not isinstance(groups, pd.Series):
         raise InvalidArgumentError(
@@ -302,9 +308,12 @@ def _as_rates(
         )
     steps = np.diff(centres)
     width = float(steps.mean())
+    if "window_start" in mean_counts.coords:
+        steps = np.append(steps, mean_counts["window_stop"] - mean_counts["window_start"])
     if not np.allclose(steps, width, rtol=1e-3) or width <= 0:
         raise InvalidArgumentError(
-            f"the bins of mean_counts are not equally wide: {steps.min():g} to {steps.max():g} s"
+            "the bins of mean_counts are not equally wide, or have gaps: "
+            f"{steps.min():g} to {steps.max():g} s"
         )
     edges = np.append(centres - width / 2, centres[-1] + width / 2)
     if are_rates is None:

@@ -14,6 +14,7 @@ from spikehouse.spikes.counting import (
     compute_time_domain,
     count_spikes,
 )
+from spikehouse.spikes.events import count_events
 from spikehouse.spikes.statistics import compute_condition_statistics, compute_design_matrix
 from spikehouse.spikes.streaming import compute_mean_counts, concatenate_spikes
 from spikehouse.spikes.trains import Spikes, SpikeTimes
@@ -29,6 +30,7 @@ __all__ = [
     "compute_mean_counts",
     "compute_time_domain",
     "concatenate_spikes",
+    "count_events",
     "count_spikes",
 ]
 

@@ -6,16 +6,21 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from spikehouse.labelled import Ids, to_ids
+from spikehouse.errors import InvalidArgumentError
+from spikehouse.labelled import Ids, Onsets, align, counts_rows, read_onsets, to_ids
 from spikehouse.schema import PRESENTATIONWISE_SPIKE_TIMES
-from spikehouse.spikes.counting import read_windows
+from spikehouse.spikes.counting import check_windows, read_windows
 from spikehouse.spikes.trains import ReadAhead, Spikes, get_spike_times
 
 
 def align_spikes(
-    spikes_or_session: Spikes, unit_ids: Ids, presentations: pd.DataFrame
+    spikes_or_session: Spikes,
+    unit_ids: Ids,
+    presentations: Onsets,
+    *,
+    window: tuple[float, float] | npt.ArrayLike | pd.DataFrame | None = None,
 ) -> pd.DataFrame:
-    """List the spikes that fall into presentations.
+    """List the spikes that fall into presentations, or into windows around any events.
 
     Parameters
     ----------
@@ -23,14 +28,20 @@ def align_spikes(
         Unit id → sorted times [s], or a session; and the ids of the units.
     presentations
         Index stimulus_presentation_id; start_time, stop_time [s]; a spike belongs to [start,
-        stop). Any order; presentations may overlap, and a spike then appears once for each.
+        stop). Any order; presentations may overlap, and a spike then appears once for each. With
+        ``window`` any events: times [s], a Series, or a table with start_time.
+    window
+        First and last time from the onset [s], half-open, such as (-0.5, 1.0): also spikes before
+        the onset. A table or an array of shape (n_events, 2) has one window for each event; those
+        of a table go by label.
 
     Returns
     -------
     DataFrame
         Index ``spike_time`` [s], sorted; stimulus_presentation_id, unit_id,
         time_since_stimulus_presentation_onset [s]. Spikes at the same time keep the order of the
-        units, then of the presentations.
+        units, then of the presentations. The first column has the name of the index of
+        ``presentations`` where that has one.
 
     Notes
     -----
@@ -44,10 +55,26 @@ def align_spikes(
     spike_time
     0.1                               10        7
     1.2                               11        7
+
+    The spikes around any events, with a baseline:
+
+    >>> around = align_spikes({7: [0.1, 0.7, 1.2]}, [7], [1.0], window=(-0.5, 0.5))
+    >>> around["time_since_stimulus_presentation_onset"].round(3).tolist()
+    [-0.3, 0.2]
     """
-    ids = to_ids(presentations, "stimulus_presentation_id")
-    windows = read_windows(presentations)
-    starts, edges = windows[:, 0], windows.ravel()
+    if window is None:
+        if not isinstance(presentations, pd.DataFrame):
+            raise InvalidArgumentError(
+                "onsets alone do not say how long to look: give window=(-0.5, 1.0), first and last "
+                "time from the onset [s], or a table with start_time and stop_time"
+            )
+        windows = read_windows(presentations)
+    onsets = read_onsets(presentations)
+    if window is not None:
+        windows = _place_windows(onsets, window)
+    starts, edges = onsets.to_numpy(dtype=np.float64), windows.ravel()
+    column = str(onsets.index.name or "stimulus_presentation_id")
+    ids = to_ids(onsets.index, column)
     units = to_ids(unit_ids, "unit_id").tolist()
     numbers = np.arange(len(starts), dtype=np.int32)
     times, rows, sizes = [np.empty(0)], [numbers[:0]], [0]
@@ -65,19 +92,35 @@ def align_spikes(
         rows.append(np.repeat(numbers, n_inside))
     if not sum(sizes):
         empty = PRESENTATIONWISE_SPIKE_TIMES.empty()
+        empty = empty.rename(columns={"stimulus_presentation_id": column})
         return empty.set_index(pd.Index([], name="spike_time", dtype=np.float64))
     time, order = _sort(np.concatenate(times))
     row = np.concatenate(rows)[order]
     places = np.repeat(np.arange(len(sizes) - 1, dtype=np.int32), sizes[1:])[order]
     return pd.DataFrame(
         {
-            "stimulus_presentation_id": ids[row],
+            column: ids[row],
             "unit_id": np.asarray(units, dtype=np.int64)[places],
             "time_since_stimulus_presentation_onset": time - starts[row],
         },
         index=pd.Index(time, name="spike_time"),
         copy=False,
     )
+
+
+def _place_windows(
+    onsets: pd.Series[float], window: tuple[float, float] | npt.ArrayLike | pd.DataFrame
+) -> npt.NDArray[np.float64]:
+    """Return first and last time [s] of the window around each onset."""
+    given = np.asarray(align(onsets=onsets, window=window)[1], dtype=np.float64)
+    if given.shape not in ((2,), (len(onsets), 2)):
+        raise InvalidArgumentError(
+            f"window has the shape {given.shape}; give first and last time from the onset [s], "
+            f"such as (-0.5, 1.0), or one pair for each of the {len(onsets)} events"
+        )
+    times = onsets.to_numpy()[:, None] + given
+    has_labels = not counts_rows(onsets.index)
+    return check_windows(pd.DataFrame(times, onsets.index) if has_labels else times, noun="event")
 
 
 def _sort(values: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.intp]]:

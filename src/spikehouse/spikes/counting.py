@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from spikehouse.errors import InvalidArgumentError
-from spikehouse.labelled import Ids, to_ids
+from spikehouse.labelled import Ids, Onsets, counts_rows, read_onsets, to_ids
 from spikehouse.schema import require_columns
 from spikehouse.spikes._engine import Rows, compiled_rows, run_units
 from spikehouse.spikes.trains import ReadAhead, Spikes, SpikeTimes, get_spike_times
@@ -96,7 +96,7 @@ def read_windows(presentations: pd.DataFrame) -> Floats:
 
 def compute_time_domain(
     bin_edges: npt.ArrayLike,
-    onsets: npt.ArrayLike | pd.Series[float],
+    onsets: Onsets,
     *,
     callback: TimeDomainCallback | None = None,
 ) -> Floats:
@@ -107,7 +107,8 @@ def compute_time_domain(
     bin_edges
         Shape (n_bins + 1,) [s], relative to an onset.
     onsets
-        Shape (n_presentations,) [s]. The index of a Series names presentations in errors.
+        Shape (n_presentations,) [s]: times, a Series, or a table with start_time. The index names
+        presentations in errors.
     callback
         Called with the absolute edges, shape (n_presentations, n_bins + 1); returns changed ones.
 
@@ -122,24 +123,18 @@ def compute_time_domain(
     array([[1. , 1.1, 1.2],
            [5. , 5.1, 5.2]])
     """
-    if isinstance(onsets, pd.DataFrame):
-        raise InvalidArgumentError(
-            'onsets is a table; give one column of it, such as presentations["start_time"]'
-        )
     edges = np.asarray(bin_edges, dtype=np.float64)
-    starts = np.asarray(onsets, dtype=np.float64)
-    if starts.ndim != 1:
-        raise InvalidArgumentError(f"onsets need one dimension, not the shape {starts.shape}")
-    domain = starts[:, None] + edges[None, :]
+    starts = read_onsets(onsets)
+    domain = starts.to_numpy()[:, None] + edges[None, :]
     changed = domain if callback is None else np.asarray(callback(domain.copy()), np.float64)
     if changed.shape != domain.shape:
         raise InvalidArgumentError(
             f"time_domain_callback must keep the shape {domain.shape} (presentations × edges); "
             f"it gave {changed.shape}"
         )
-    if isinstance(onsets, pd.Series):
-        return check_windows(pd.DataFrame(changed, index=onsets.index))
-    return check_windows(changed)
+    has_labels = not counts_rows(starts.index)
+    check_windows(pd.DataFrame(changed, index=starts.index) if has_labels else changed)
+    return changed
 
 
 def compute_bin_centres(bin_edges: Floats) -> Floats:

@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
-from spikehouse.labelled import Ids, to_ids
+from spikehouse.labelled import Ids, read_onsets, to_ids
 from spikehouse.schema import require_columns
 from spikehouse.spikes.counting import count_spikes, read_windows
 from spikehouse.spikes.trains import Spikes
@@ -119,16 +119,18 @@ def compute_design_matrix(
         Unit id → sorted times [s], or a session; and the ids of the units, in the order wanted.
     presentations
         Index stimulus_presentation_id; start_time, stop_time [s]: a table of
-        ``session.get_stimulus_table``.
+        ``session.get_stimulus_table``, or of any other events.
 
     Returns
     -------
     DataArray, shape (n_presentations, n_units)
-        ``spike_counts`` (stimulus_presentation_id, unit_id) in [start, stop). Units and
-        presentations without a spike are there, as zeros.
+        ``spike_counts`` (stimulus_presentation_id, or the name that the index has; unit_id) in
+        [start, stop). Units and presentations without a spike are there, as zeros.
 
     Notes
     -----
+    For another window around the onsets, see :func:`spikehouse.spikes.count_events`.
+
     Listing every spike, grouping and pivoting, as the published tutorial does, loses silent units
     and silent presentations, and with them the alignment to the targets.
 
@@ -141,10 +143,12 @@ def compute_design_matrix(
     """
     units = to_ids(unit_ids, "unit_id")
     counts = count_spikes(spikes_or_session, units, read_windows(presentations))[:, 0, :]
+    labels = read_onsets(presentations).index
+    event = str(labels.name or "stimulus_presentation_id")
     return xr.DataArray(
         np.ascontiguousarray(counts),
-        dims=["stimulus_presentation_id", "unit_id"],
-        coords={"stimulus_presentation_id": presentations.index.to_numpy(), "unit_id": units},
+        dims=[event, "unit_id"],
+        coords={event: labels.to_numpy(), "unit_id": units},
         name="spike_counts",
         attrs={"units": "spikes", "window": "[start_time, stop_time)"},
     )

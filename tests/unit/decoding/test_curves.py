@@ -139,7 +139,9 @@ def test_decode_over_time__refuses_unknown_units_and_missing_times(recording):
     with pytest.raises(InvalidArgumentError, match="presentations has no column 'stop_time'"):
         decode_over_time(times, [100], shown.drop(columns="stop_time"), "orientation")
     shown.loc[705, "start_time"] = np.nan
-    with pytest.raises(InvalidArgumentError, match="presentation 705 has bin 0 from nan to nan s"):
+    with pytest.raises(
+        InvalidArgumentError, match="1 of 60 onsets are not finite, the first that of 705"
+    ):
         decode_over_time(times, [100], shown, "orientation", span=(0, 1))
 
 

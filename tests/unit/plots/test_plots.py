@@ -77,7 +77,7 @@ def test_plot_psth_heatmap__silent_units_do_not_divide_by_nothing(ax, mean_count
         (lambda c: c.expand_dims(stimulus_presentation_id=[1]), "average over presentations first"),
         (lambda c: c.isel(unit_id=[]), "0 units and 2 bins"),
         (lambda c: c.isel({TIME: [0]}), "3 units and 1 bins"),
-        (lambda c: c.isel({TIME: [1, 0]}), "not equally wide: -0.1 to -0.1 s"),
+        (lambda c: c.isel({TIME: [1, 0]}), "not equally wide, or have gaps: -0.1 to -0.1 s"),
     ],
 )
 def test_plot_psth_heatmap__refuses_what_it_cannot_draw(ax, mean_counts, change, message):

@@ -3,7 +3,6 @@ from __future__ import annotations
 import warnings
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from spikehouse.errors import InvalidArgumentError
@@ -107,9 +106,3 @@ def test_count_spikes__takes_the_smallest_signed_type(
     assert counts.dtype == dtype
     assert (counts[1] - counts[0]).ravel().tolist() == [-n_spikes, 1]
     assert counts.sum(axis=0).dtype == np.int64
-
-
-def test_compute_time_domain__of_a_table_says_which_column() -> None:
-    table = pd.DataFrame({"start_time": [1.0], "stimulus_name": ["flashes"]})
-    with pytest.raises(InvalidArgumentError, match=r'such as presentations\["start_time"\]'):
-        compute_time_domain([0, 0.1], table)  # type: ignore[arg-type]

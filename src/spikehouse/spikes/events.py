@@ -1,0 +1,155 @@
+"""Count spikes around any events, in bins that may have gaps or differ from event to event."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import xarray as xr
+
+from spikehouse.errors import InvalidArgumentError
+from spikehouse.labelled import Ids, Onsets, align, read_onsets, to_ids
+from spikehouse.spikes.counting import check_bin_edges, count_spikes, warn_overlaps
+from spikehouse.spikes.streaming import compute_mean_counts
+from spikehouse.spikes.trains import Spikes
+
+Floats = npt.NDArray[np.float64]
+
+TIME = "time_relative_to_stimulus_onset"
+
+
+def count_events(
+    spikes_or_session: Spikes,
+    unit_ids: Ids,
+    events: Onsets,
+    bins: npt.ArrayLike | pd.DataFrame,
+    *,
+    mean: bool = False,
+) -> xr.DataArray:
+    """Count spikes in bins around any events: presentations, light pulses, licks.
+
+    Parameters
+    ----------
+    spikes_or_session, unit_ids
+        Unit id → sorted times [s], or a session; and the ids of the units, in the order wanted.
+    events
+        Times [s], a Series, or a table with start_time [s]; the index labels the events. Any
+        order; events may overlap.
+    bins
+        Bins [s] from the onset, each [a, b). The same for all events: edges, shape (n_bins + 1,),
+        or intervals, shape (n_bins, 2), with gaps between them or overlapping. For each event:
+        edges, shape (n_events, n_bins + 1), or intervals, shape (n_events, n_bins, 2). A table has
+        one row of edges for each event, by label.
+    mean
+        Average over the events; the counts of single events are then never in memory.
+
+    Returns
+    -------
+    DataArray, shape (n_events, n_bins, n_units)
+        ``spike_counts`` (the name of the events' index, else onset;
+        time_relative_to_stimulus_onset = centres of bins [s]; unit_id), or ``mean_spike_counts``
+        without the first dimension. ``window_start`` and ``window_stop`` [s] are the bins,
+        ``onset_time`` [s] the events. With bins that differ from event to event the second
+        dimension is ``bin`` (0, 1, …), and its times have a row for each event.
+
+    Warns
+    -----
+    UserWarning
+        If the bins of an event run into those of the next one: spikes there are counted in both.
+
+    Notes
+    -----
+    Counts are those of :func:`spikehouse.spikes.count_spikes`; memory too, with 16 bytes for each
+    event and bin. Bins of shape (n_events, 2) are refused, because they could be either; pass
+    ``[bins]`` for intervals and ``np.array(bins)[:, np.newaxis]`` for one window an event.
+
+    Examples
+    --------
+    Baseline and response, without the artifact of the light between them:
+
+    >>> pulses = session.optogenetic_stimulation_epochs
+    >>> bins = [(-0.01, -0.001), (0.001, 0.01)]
+    >>> counts = count_events(session, session.units.index, pulses, bins)
+    >>> dict(counts.sizes)
+    {'id': 8, 'time_relative_to_stimulus_onset': 2, 'unit_id': 16}
+    """
+    units = to_ids(unit_ids, "unit_id")
+    onsets = read_onsets(events)
+    relative = _read_bins(bins, onsets)
+    if mean and not len(onsets):
+        raise InvalidArgumentError("there are no events to average over; give their times [s]")
+    times = np.asarray(onsets, dtype=np.float64)[:, np.newaxis]
+    starts, stops = relative[..., 0], relative[..., 1]
+    ends = np.column_stack([starts.min(axis=1), stops.max(axis=1)])
+    warn_overlaps(times + ends, stacklevel=4)
+    n_bins, groups = relative.shape[1], None
+    if (starts[:, 1:] == stops[:, :-1]).all():
+        domain = times + np.column_stack([starts, stops[:, -1:]])
+    else:  # one row for each event and bin
+        domain = (times[..., np.newaxis] + relative).reshape(-1, 2)
+        groups = np.tile(np.arange(n_bins), len(onsets))
+    event = str(onsets.index.name or "onset")
+    is_common = len(relative) == 1
+    within: tuple[str, ...] = (TIME,) if is_common else (event, "bin")
+    dims: tuple[str, ...] = (event, within[-1], "unit_id")
+    bounds = relative[0] if is_common else relative
+    coords: dict[str, tuple[tuple[str, ...], Any]] = {
+        event: ((event,), onsets.index.to_numpy()),
+        "onset_time": ((event,), onsets.to_numpy()),
+        TIME: (within, bounds.mean(axis=-1)),
+        "window_start": (within, bounds[..., 0]),
+        "window_stop": (within, bounds[..., 1]),
+        "unit_id": (("unit_id",), units),
+    }
+    if mean:
+        values = compute_mean_counts(spikes_or_session, units, domain, groups=groups)
+        dims, values = dims[1:], values.reshape(n_bins, len(units))
+        coords = {name: part for name, part in coords.items() if event not in part[0]}
+    else:
+        values = count_spikes(spikes_or_session, units, domain)
+        values = values.reshape(len(onsets), n_bins, len(units))
+    return xr.DataArray(
+        values,
+        dims=dims,
+        coords=coords,
+        name="mean_spike_counts" if mean else "spike_counts",
+        attrs={"units": "spikes"},
+    )
+
+
+def _read_bins(bins: npt.ArrayLike | pd.DataFrame, onsets: pd.Series[float]) -> Floats:
+    """Return start and stop of bins from the onset, shape (1 or n_events, n_bins, 2)."""
+    n_events = len(onsets)
+    given = np.asarray(align(onsets=onsets, bins=bins)[1], dtype=np.float64)
+    if given.ndim == 1:
+        edges = check_bin_edges(given)
+        return np.stack([edges[:-1], edges[1:]], axis=-1)[np.newaxis]
+    is_pairs = given.ndim == 2 and given.shape[1] == 2 and not isinstance(bins, pd.DataFrame)
+    if is_pairs and len(given) == n_events > 1:
+        raise InvalidArgumentError(
+            f"bins of shape {given.shape} are {n_events} intervals of every event, or one interval "
+            f"of each of the {n_events} events: give [bins] for the first, "
+            "np.array(bins)[:, np.newaxis] for the second"
+        )
+    if is_pairs:
+        given = given[np.newaxis]
+    elif given.ndim == 2:
+        given = np.stack([given[:, :-1], given[:, 1:]], axis=-1)
+    if given.ndim != 3 or given.shape[2] != 2 or len(given) not in (1, n_events) or not given.size:
+        raise InvalidArgumentError(
+            f"bins has the shape {np.shape(bins)}, with {n_events} events; give edges "
+            "(n_bins + 1,) or intervals (n_bins, 2), or for each event "
+            f"({n_events}, n_bins + 1) or ({n_events}, n_bins, 2)"
+        )
+    is_wrong = ~(np.isfinite(given).all(axis=2) & (given[..., 0] <= given[..., 1]))
+    if is_wrong.any():
+        row, place = (int(at) for at in np.argwhere(is_wrong)[0])
+        start, stop = given[row, place]
+        whose = f" of event {onsets.index[row]}" if len(given) > 1 else ""
+        raise InvalidArgumentError(
+            f"bin {place}{whose} is from {start:g} to {stop:g} s; bins need finite times from the "
+            "onset, the first not after the second"
+        )
+    return given

@@ -1,0 +1,140 @@
+"""Counts around any events, in any bins, and what is refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+
+from spikehouse.errors import InvalidArgumentError
+from spikehouse.labelled import read_onsets
+from spikehouse.lfp import align_lfp, compute_evoked_lfp
+from spikehouse.plots import plot_population_psth, plot_raster
+from spikehouse.spikes import align_spikes, compute_time_domain, count_events
+
+SPIKES = {7: np.array([0.9, 1.1, 1.2, 2.05, 2.9, 3.1]), 9: np.array([2.5])}
+PULSES = pd.DataFrame(
+    {"start_time": [3.0, 1.0], "stop_time": [3.5, 1.5], "level": 1.0},
+    index=pd.Index(["late", "early"], name="pulse"),
+)
+
+
+def test_count_events__gaps_labels_and_bounds() -> None:
+    counts = count_events(SPIKES, [9, 7], PULSES, [(-0.15, 0.0), (0.1, 0.2), (0.1, 0.25)])
+    assert counts.dims == ("pulse", "time_relative_to_stimulus_onset", "unit_id")
+    assert counts.sel(unit_id=7, pulse="late").values.tolist() == [1, 1, 1]
+    assert counts.sel(unit_id=7, pulse="early").values.tolist() == [1, 1, 2]
+    np.testing.assert_allclose(counts["window_stop"], [0.0, 0.2, 0.25])
+    np.testing.assert_allclose(counts["time_relative_to_stimulus_onset"], [-0.075, 0.15, 0.175])
+
+
+def test_count_events__bins_of_each_event() -> None:
+    edges = pd.DataFrame([[0.0, 0.15, 0.3], [-0.2, 0.0, 0.1]], index=["early", "late"])
+    counts = count_events(SPIKES, [7], PULSES, edges)
+    assert counts.dims == ("pulse", "bin", "unit_id")
+    assert counts.squeeze().values.tolist() == [[1, 0], [1, 1]]
+    assert counts["window_start"].sel(pulse="early").values.tolist() == [0.0, 0.15]
+    means = count_events(SPIKES, [7], PULSES, edges, mean=True)
+    np.testing.assert_array_equal(means, counts.mean("pulse"))
+
+
+@pytest.mark.parametrize(
+    ("bins", "message"),
+    [
+        ([[0, 0.1], [0.2, 0.3]], r"2 intervals of every event, or one interval of each of the 2"),
+        (np.zeros((3, 4)), r"shape \(3, 4\), with 2 events; give edges"),
+        (np.zeros((2, 0, 2)), r"shape \(2, 0, 2\)"),
+        ([[0.2, 0.1]], r"bin 0 is from 0.2 to 0.1 s"),
+        ([[[0, 0.1]], [[0, np.nan]]], r"bin 0 of event early is from 0 to nan s"),
+        ([0.0], "at least two edges"),
+    ],
+)
+def test_count_events__bins_that_make_no_sense(bins: Any, message: str) -> None:
+    with pytest.raises(InvalidArgumentError, match=message):
+        count_events(SPIKES, [7], PULSES, bins)
+
+
+def test_count_events__no_events() -> None:
+    assert count_events(SPIKES, [7], [], [(0.0, 0.1), (0.2, 0.3)]).shape == (0, 2, 1)
+    with pytest.raises(InvalidArgumentError, match="no events to average over"):
+        count_events(SPIKES, [7], [], [0.0, 0.1], mean=True)
+
+
+def test_count_events__warns_of_overlaps() -> None:
+    with pytest.warns(UserWarning, match="1 of 2 windows run into the next one, by up to 0.5 s"):
+        count_events(SPIKES, [7], PULSES, [[(0.0, 0.1), (0.2, 2.5)]])
+
+
+@pytest.mark.parametrize(
+    ("events", "message"),
+    [
+        (["1.0"], "onsets are times .* not <U3: .'1.0'"),
+        ([True], "not bool"),
+        (pd.to_datetime(pd.Series(["2020-01-01"])), "not datetime64"),
+        (pd.Series([1.0, pd.NA], [7, 8], dtype="Float64"), "1 of 2 onsets .* the first that of 8"),
+        ([1.0, np.inf], "the first at position 1"),
+        ([[1.0, 2.0]], r"onsets has shape \(1, 2\)"),
+        (pd.DataFrame({"time": [1.0]}), r"a column start_time \[s\]; this one has time"),
+        (pd.Series([1.0], pd.MultiIndex.from_tuples([(1, 2)])), "labels of 2 levels"),
+    ],
+)
+def test_read_onsets__what_is_no_list_of_times_is_refused(events: Any, message: str) -> None:
+    with pytest.raises(InvalidArgumentError, match=message):
+        compute_time_domain([0.0, 0.1], events)
+
+
+def test_read_onsets__every_kind_of_events() -> None:
+    labels = pd.Index([4, 5], name="stimulus_presentation_id")
+    table = pd.DataFrame({"start_time": [3.0, 1.0]}, labels)
+    for events in (
+        table,
+        table.reset_index(),
+        table["start_time"],
+        table["start_time"].to_xarray(),
+    ):
+        found = read_onsets(events)
+        assert found.to_dict() == {4: 3.0, 5: 1.0}, events
+    assert read_onsets([3, 1]).to_dict() == {0: 3.0, 1: 1.0}
+
+
+def test_align_spikes__baseline_of_any_events() -> None:
+    found = align_spikes(SPIKES, [7], PULSES, window=(-0.15, 0.15))
+    assert found["pulse"].tolist() == ["early", "early", "late", "late"]
+    since = found["time_since_stimulus_presentation_onset"]
+    np.testing.assert_allclose(since, [-0.1, 0.1, -0.1, 0.1])
+    assert plot_raster(found).get_ylabel() == "2 pulse"
+    each = align_spikes(SPIKES, [7], PULSES["start_time"], window=[(0, 0.2), (-0.2, 0)])
+    assert each["pulse"].tolist() == ["early", "late"]
+    assert align_spikes(SPIKES, [9], [9.0], window=(0, 1)).columns.tolist() == [
+        "stimulus_presentation_id", "unit_id", "time_since_stimulus_presentation_onset",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("window", "message"),
+    [
+        (None, r"onsets alone do not say how long to look: give window="),
+        ((0, 1, 2), r"window has the shape \(3,\).*each of the 1 events"),
+        ((0.2, 0.1), r"event at position 0 lasts from 1.2 to 1.1 s"),
+    ],
+)
+def test_align_spikes__window_that_makes_no_sense(window: Any, message: str) -> None:
+    with pytest.raises(InvalidArgumentError, match=message):
+        align_spikes(SPIKES, [7], [1.0], window=window)
+
+
+def test_lfp__takes_a_table_of_events() -> None:
+    lfp = xr.DataArray(np.arange(80.0).reshape(40, 2), {"time": np.arange(40) / 10}, ("time", "x"))
+    aligned = align_lfp(lfp, PULSES, window=(0.0, 0.2))
+    assert aligned.sel(pulse="early")[:, 0].values.tolist() == [20.0, 22.0]
+    evoked = compute_evoked_lfp(lfp, PULSES, window=(0.0, 0.2))
+    np.testing.assert_array_equal(evoked["mean"], aligned.mean("pulse"))
+
+
+def test_plot_population_psth__bins_with_gaps_are_refused() -> None:
+    counts = count_events(SPIKES, [7], PULSES, [[(-0.2, -0.1), (0.0, 0.1)]], mean=True)
+    with pytest.raises(InvalidArgumentError, match=r"or have gaps: 0\.1 to 0\.2 s"):
+        plot_population_psth({"a": counts})
