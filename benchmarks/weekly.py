@@ -22,8 +22,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
-from spikehouse import analysis
+from spikehouse import analysis, compute_design_matrix
 from spikehouse.session import EcephysSession
 
 
@@ -115,41 +116,53 @@ def running_around_events(session: EcephysSession) -> Row:
     )  # fmt: skip
 
 
-def layers_of_units(session: EcephysSession) -> Row:
-    """Place units between the ends of the cortex; obvious: a search of the channels for each."""
-    units, channels = session.units, session.channels
-
-    def search() -> list[float]:
-        found = []
-        for _, unit in units.iterrows():
-            own = channels[channels["probe_id"] == unit["probe_id"]]
-            is_cortex = own["ecephys_structure_acronym"].fillna("").str.startswith("VIS")
-            heights = own["probe_vertical_position"][is_cortex]
-            place = heights.max() - unit["probe_vertical_position"]
-            is_inside = str(unit["ecephys_structure_acronym"]).startswith("VIS")
-            found.append(place / np.ptp(heights) if is_inside else np.nan)
-        return found
-
-    def compare(ours: Any, obvious: Any) -> None:
-        known = ours["cortical_depth"].notna()
-        np.testing.assert_allclose(ours["cortical_depth"][known], np.array(obvious)[known])
-
-    return Row(lambda: analysis.compute_cortical_layers(units, channels), search, 1.0, compare)
+def residuals(session: EcephysSession) -> tuple[Any, Any, pd.DataFrame]:
+    """Return residual counts of images, the counts, and the presentations."""
+    shown = session.get_stimulus_table("natural_scenes")
+    counts = compute_design_matrix(session, session.units.index, shown)
+    return analysis.compute_residual_counts(counts, shown["frame"]), counts, shown
 
 
-def modes_of_waveforms(session: EcephysSession) -> Row:
-    """Test durations for two modes; obvious: scipy's density of 5 of 500 samples."""
-    from scipy.stats import gaussian_kde
+def residual_counts(session: EcephysSession) -> Row:
+    """Subtract the means of images and slow drift; obvious: one regression on all of these."""
+    _, counts, shown = residuals(session)
+    n, n_waves = len(counts), 2 * len(counts) // 100
+    waves = np.cos(np.pi * (np.arange(n)[:, None] + 0.5) / n * np.arange(1, n_waves + 1))
+    predictors = np.hstack([pd.get_dummies(shown["frame"]).to_numpy(np.float64), waves])
 
-    durations = session.units["waveform_duration"].dropna().to_numpy()
-    grid = np.linspace(durations.min(), durations.max(), 512)
+    def regress() -> Any:
+        values = counts.to_numpy().astype(float)
+        return values - predictors @ np.linalg.lstsq(predictors, values, rcond=None)[0]
 
-    def smooth() -> None:
-        rng = np.random.default_rng(0)
-        for _ in range(5):
-            gaussian_kde(rng.choice(durations, len(durations)), 0.3)(grid)
+    return Row(
+        lambda: analysis.compute_residual_counts(counts, shown["frame"], slower_than=100),
+        regress, 1.0, lambda ours, obvious: np.testing.assert_allclose(ours, obvious, atol=1e-8),
+    )  # fmt: skip
 
-    return Row(lambda: analysis.compute_bimodality(durations), smooth, 5 / 500)
+
+def correlations_by_area_and_distance(session: EcephysSession) -> Row:
+    """Average correlations of all pairs, with errors over units; obvious: a loop over pairs."""
+    _, counts, shown = residuals(session)
+    noise = analysis.compute_noise_correlations(counts, shown["frame"])
+    units = session.units
+    few = units.index[:60]
+
+    def loop() -> Any:
+        rows = []
+        for place, one in enumerate(few):
+            for other in few[place + 1 :]:
+                a, b = units.loc[one], units.loc[other]
+                distance = abs(a["probe_vertical_position"] - b["probe_vertical_position"])
+                areas = sorted([a["ecephys_structure_acronym"], b["ecephys_structure_acronym"]])
+                value = float(noise.sel(unit_id=one, other_unit_id=other))
+                rows.append((*areas, distance // 100, value))
+        return pd.DataFrame(rows).groupby([0, 1, 2])[3].agg(["mean", "sem", "size"])
+
+    share = len(few) * (len(few) - 1) / (len(units) * (len(units) - 1))
+    return Row(
+        lambda: analysis.summarize_correlations(noise, units, by=["area", "probe_distance_um"]),
+        loop, share,
+    )  # fmt: skip
 
 
 ROWS = {
@@ -159,8 +172,8 @@ ROWS = {
         behavior_of_presentations,
         states_of_running,
         running_around_events,
-        layers_of_units,
-        modes_of_waveforms,
+        residual_counts,
+        correlations_by_area_and_distance,
     )
 }
 
