@@ -119,6 +119,7 @@ def test_population__order_and_values_are_in_the_link(open_tab):
     for key, name, value in (
         ("o", "order", "area"),
         ("v", "values", "z"),
+        ("o", "order", "waveform"),
         ("o", "order", "latency"),
     ):
         tab.press(key)

@@ -87,11 +87,13 @@ def plot_waveform_classes(
         label=[f"{name} (n = {len(group)}, {len(group) / n:.0%})"
                for name, group in zip(names, groups, strict=True)],
     )  # fmt: skip
-    ax.axvline(threshold, color=INK, linewidth=1.0, linestyle=(0, (4, 3)))
+    # the legend is above what is drawn
+    ax.axvline(threshold, 0, 0.76, color=INK, linewidth=1.0, linestyle=(0, (4, 3)))
+    ax.set_ylim(0, ax.get_ylim()[1] / 0.76)
     ax.set_xlim(left=0)
     ax.set_xlabel("time from trough to peak (ms)")
     ax.set_ylabel("number of units")
-    ax.legend(frameon=False, fontsize="small")
+    ax.legend(frameon=False, fontsize="small", loc="upper right")
     return tidy(ax, title=title)
 
 
