@@ -116,6 +116,43 @@ def running_around_events(session: EcephysSession) -> Row:
     )  # fmt: skip
 
 
+def layers_of_units(session: EcephysSession) -> Row:
+    """Place units between the ends of the cortex; obvious: a search of the channels for each."""
+    units, channels = session.units, session.channels
+
+    def search() -> list[float]:
+        found = []
+        for _, unit in units.iterrows():
+            own = channels[channels["probe_id"] == unit["probe_id"]]
+            is_cortex = own["ecephys_structure_acronym"].fillna("").str.startswith("VIS")
+            heights = own["probe_vertical_position"][is_cortex]
+            place = heights.max() - unit["probe_vertical_position"]
+            is_inside = str(unit["ecephys_structure_acronym"]).startswith("VIS")
+            found.append(place / np.ptp(heights) if is_inside else np.nan)
+        return found
+
+    def compare(ours: Any, obvious: Any) -> None:
+        known = ours["cortical_depth"].notna()
+        np.testing.assert_allclose(ours["cortical_depth"][known], np.array(obvious)[known])
+
+    return Row(lambda: analysis.compute_cortical_layers(units, channels), search, 1.0, compare)
+
+
+def modes_of_waveforms(session: EcephysSession) -> Row:
+    """Test durations for two modes; obvious: scipy's density of 5 of 500 samples."""
+    from scipy.stats import gaussian_kde
+
+    durations = session.units["waveform_duration"].dropna().to_numpy()
+    grid = np.linspace(durations.min(), durations.max(), 512)
+
+    def smooth() -> None:
+        rng = np.random.default_rng(0)
+        for _ in range(5):
+            gaussian_kde(rng.choice(durations, len(durations)), 0.3)(grid)
+
+    return Row(lambda: analysis.compute_bimodality(durations), smooth, 5 / 500)
+
+
 def residuals(session: EcephysSession) -> tuple[Any, Any, pd.DataFrame]:
     """Return residual counts of images, the counts, and the presentations."""
     shown = session.get_stimulus_table("natural_scenes")
@@ -172,6 +209,8 @@ ROWS = {
         behavior_of_presentations,
         states_of_running,
         running_around_events,
+        layers_of_units,
+        modes_of_waveforms,
         residual_counts,
         correlations_by_area_and_distance,
     )
