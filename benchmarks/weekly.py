@@ -23,8 +23,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import scipy.ndimage
+import scipy.signal
+import xarray as xr
 
-from spikehouse import analysis, compute_design_matrix
+from spikehouse import analysis, compute_design_matrix, lfp
 from spikehouse.session import EcephysSession
 
 
@@ -202,6 +205,81 @@ def correlations_by_area_and_distance(session: EcephysSession) -> Row:
     )  # fmt: skip
 
 
+def make_field(session: EcephysSession, n_channels: int) -> tuple[xr.DataArray, dict[int, Any]]:
+    """Make a field of the session's length at 1250 Hz, and list the spikes of one probe's units."""
+    units = session.units
+    probe = units["probe_id"].value_counts().index[0]
+    spikes = {
+        int(unit): session.spike_times[unit] for unit in units.index[units["probe_id"] == probe]
+    }
+    n = int(1250 * max(train[-1] for train in spikes.values()))
+    noise = np.random.default_rng(0).standard_normal((n, n_channels), dtype=np.float32)
+    field = 1e-5 * (noise + scipy.ndimage.uniform_filter1d(noise, 125, axis=0) * 50)
+    coords = {"time": np.arange(n) / 1250, "channel": np.arange(n_channels)}
+    return xr.DataArray(field, coords, ("time", "channel")), spikes
+
+
+def phases_at_spikes(session: EcephysSession) -> Row:
+    """Phases of theta at a probe's spikes; obvious: filter the trace, look up unit by unit."""
+    field, spikes = make_field(session, 1)
+
+    def ours() -> Any:
+        return lfp.compute_phase_consistency(
+            lfp.compute_spike_phases(field, spikes, list(spikes), band=(4, 10)), list(spikes)
+        )["ppc"]
+
+    def obvious() -> list[float]:
+        sections = scipy.signal.butter(3, (4, 10), "bandpass", fs=1250, output="sos")
+        trace = field.to_numpy()[:, 0].astype(float)
+        angle = np.unwrap(np.angle(scipy.signal.hilbert(scipy.signal.sosfiltfilt(sections, trace))))
+        found = []
+        for train in spikes.values():
+            n = len(train)
+            total = abs(np.exp(1j * np.interp(train, field["time"].to_numpy(), angle)).sum())
+            found.append((total**2 - n) / (n * (n - 1)))
+        return found
+
+    return Row(ours, obvious, 1.0, lambda a, b: np.testing.assert_allclose(a, b, atol=1e-3))
+
+
+def field_around_spikes(session: EcephysSession) -> Row:
+    """Mean field of four channels around a probe's spikes; obvious: cut out every window."""
+    field, spikes = make_field(session, 4)
+    few = dict(list(spikes.items())[::20])
+    share = sum(map(len, few.values())) / sum(map(len, spikes.values()))
+    values = field.to_numpy()
+
+    def obvious() -> list[Any]:
+        found = []
+        for train in few.values():
+            rows = np.rint(train * 1250).astype(int)
+            rows = rows[(rows >= 125) & (rows + 125 <= len(values))]
+            found.append(np.mean([values[row - 125 : row + 125] for row in rows], axis=0))
+        return found
+
+    def compare(ours: Any, theirs: Any) -> None:
+        np.testing.assert_allclose(ours.sel(unit_id=list(few))["mean"], theirs, atol=1e-6)
+
+    return Row(
+        lambda: lfp.compute_spike_triggered_lfp(field, spikes, list(spikes)),
+        obvious,
+        share,
+        compare,
+    )
+
+
+def ripples(session: EcephysSession) -> Row:
+    """Ripples of one channel; obvious: the envelope alone, of the whole trace at once."""
+    field, _ = make_field(session, 1)
+
+    def obvious() -> Any:
+        sections = scipy.signal.butter(6, (120, 250), "bandpass", fs=1250, output="sos")
+        trace = field.to_numpy()[:, 0].astype(float)
+        return np.abs(scipy.signal.hilbert(scipy.signal.sosfiltfilt(sections, trace)))
+
+    return Row(lambda: lfp.find_ripples(field), obvious)
+
+
 ROWS = {
     row.__name__: row
     for row in (
@@ -213,6 +291,9 @@ ROWS = {
         modes_of_waveforms,
         residual_counts,
         correlations_by_area_and_distance,
+        phases_at_spikes,
+        field_around_spikes,
+        ripples,
     )
 }
 
