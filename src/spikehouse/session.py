@@ -21,6 +21,7 @@ import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
+from spikehouse import conversions
 from spikehouse.array_source import ArraySource, SpikeTimes, TableOrCsv
 from spikehouse.catalogue import UnitFilter, join_units
 from spikehouse.errors import (
@@ -50,12 +51,13 @@ from spikehouse.spikes import (
     align_spikes,
     compute_bin_centres,
     compute_condition_statistics,
+    compute_design_matrix,
     compute_mean_counts,
     compute_time_domain,
     count_spikes,
 )
 from spikehouse.spikes.counting import check_bin_edges, warn_overlaps, warn_wide_bins
-from spikehouse.spikes.trains import ReadAhead, Selection
+from spikehouse.spikes.trains import Selection
 from spikehouse.spikes.waveforms import LabelledWaveforms
 from spikehouse.stimuli import (
     Missing,
@@ -86,7 +88,8 @@ _FILE_OPTIONS = ("external_channel_columns", "additional_unit_metrics", "probe_l
 
 MeanOver = Literal["presentations", "conditions"]
 # what asking an adapter for something it does not have may raise
-_ABSENT = (SpikehouseError, AttributeError, NotImplementedError, KeyError)
+_LACKING = (AttributeError, NotImplementedError)
+_ABSENT = (SpikehouseError, *_LACKING, KeyError)
 
 
 class EcephysSession:
@@ -836,42 +839,174 @@ class EcephysSession:
 
     # ---- other packages
 
-    def to_pynapple(self) -> Any:  # noqa: ANN401 - a class of a package that may be absent
-        """Convert the spikes to a pynapple object.
+    def to_pynapple(self, *, lfp: Ids = ()) -> dict[str, Any]:
+        """Convert spikes, epochs, behavior and LFP to pynapple's objects, by name.
+
+        Parameters
+        ----------
+        lfp
+            Ids of the probes whose LFP is included.
 
         Returns
         -------
-        pynapple.TsGroup
-            One ``Ts`` for each unit, by unit id. The columns of ``units`` with one number or string
-            per unit are its metadata.
+        dict
+            What the session has of: ``"units"``, a TsGroup by unit id, whose metadata are the
+            columns of ``units``; ``"<stimulus>_presentations"`` of each stimulus,
+            ``"stimulus_epochs"`` and ``"optogenetic_stimulation"``, IntervalSets with the other
+            columns as metadata; ``"running_speed"`` [cm/s], a Tsd at the middle of each sample;
+            ``"pupil_data"`` and ``"screen_gaze"``, TsdFrames with the columns of
+            `get_pupil_data` and `get_screen_gaze_data`; ``"<probe>_lfp"`` [V], TsdFrames by
+            channel id, read where they are selected or restricted.
 
         Raises
         ------
         ModuleNotFoundError
             If pynapple is not installed.
         NotFoundError
-            If no unit has two spikes: pynapple derives the duration of the recording from them.
+            If nothing in the session has a duration.
+
+        Warns
+        -----
+        UserWarning
+            If intervals of a table have no duration or begin together, and are left out.
 
         Notes
         -----
-        Reads the spikes of all units into memory: 0.5 GB for a session of 700 units.
+        Units and behavior have one time support, from the first to the last time in the session,
+        without the intervals that are invalid for all probes: what is in these is left out. In
+        those of one probe, its spikes are kept. LFP is NaN in both. Intervals of pynapple cannot
+        touch: one that lasts until the next begins, or longer, ends 1 µs before it.
+
+        Reads the spikes of all units into memory: 0.5 GB for a session of 700 units. LFP takes
+        96 MB for the times of a released probe, and 4 bytes for each value that is selected.
         """
-        try:
-            import pynapple
-        except ModuleNotFoundError as error:
-            raise ModuleNotFoundError(
-                "to_pynapple needs the package pynapple: pip install pynapple"
-            ) from error
-        units = list(self.spike_times)
-        trains = ReadAhead(self.spike_times, units)
-        times = {unit: trains[place] for place, unit in enumerate(units)}
-        if not any(train.size and train[0] < train[-1] for train in times.values()):
-            raise NotFoundError(
-                f"none of the {len(units)} units has two spikes: pynapple needs them, because it "
-                "takes the time from the first to the last spike as the duration of the recording"
+        intervals: dict[str, pd.DataFrame] = {}
+        traces: dict[str, Any] = {}
+        # an adapter may lack any of these
+        with contextlib.suppress(*_LACKING):
+            for name in self.stimulus_names:
+                shown = self.get_stimulus_table(name, missing="nan")
+                intervals[f"{name}_presentations"] = shown
+            intervals["stimulus_epochs"] = self.get_stimulus_epochs()
+        with contextlib.suppress(*_LACKING):
+            intervals["optogenetic_stimulation"] = self.optogenetic_stimulation_epochs
+        running = self._running_if_measured
+        if running is not None:
+            middle = (running["start_time"] + running["end_time"]) / 2
+            traces["running_speed"] = running["velocity"].set_axis(middle)
+        with contextlib.suppress(*_LACKING):
+            traces["pupil_data"] = self.api.get_pupil_data()
+            traces["screen_gaze"] = self.api.get_screen_gaze_data()
+        probes = to_ids(lfp, "probe_id")
+        return conversions.make_pynapple(
+            self.spike_times,
+            self.units,
+            {name: table for name, table in intervals.items() if len(table)},
+            {name: trace for name, trace in traces.items() if trace is not None},
+            {f"{self.probes.loc[i, 'description']}_lfp": self.get_lfp(i) for i in probes},
+            channels=self.channels,
+            invalid_times=select_tagged_intervals(self.invalid_times, {"all_probes"}),
+        )
+
+    def to_dataset(
+        self,
+        stimulus_name: str,
+        bin_edges: npt.ArrayLike | None = None,
+        unit_ids: Ids | None = None,
+        *,
+        behavior: bool = False,
+    ) -> xr.Dataset:
+        """Put the responses to a stimulus, its parameters and the units into one labelled Dataset.
+
+        Parameters
+        ----------
+        stimulus_name
+            One of :attr:`stimulus_names`.
+        bin_edges
+            Edges of bins [s] relative to onset; if None, spikes are counted from the start to the
+            stop of each presentation.
+        unit_ids
+            Ids of the units; all if None.
+        behavior
+            Add running speed, pupil and gaze: variables by presentation, with the names of
+            :func:`spikehouse.analysis.summarize_behavior`.
+
+        Returns
+        -------
+        Dataset
+            ``spike_counts`` (stimulus_presentation_id, [time_relative_to_stimulus_onset,]
+            unit_id). Coordinates of presentations are start_time, stop_time and the other columns
+            of :meth:`get_stimulus_table`; of units, those of :attr:`units` (with ``unit_`` before a
+            name that presentations have, too). A missing number is NaN, a missing text empty.
+
+        Examples
+        --------
+        >>> flashes = session.to_dataset("flashes")
+        >>> visp = flashes.sel(unit_id=flashes["ecephys_structure_acronym"] == "VISp")
+        >>> visp["spike_counts"].groupby("color").mean().mean("unit_id").to_series().round(2)
+        color
+        -1.0    3.25
+         1.0    1.71
+        Name: spike_counts, dtype: float64
+        """
+        from spikehouse.analysis import summarize_behavior
+
+        shown = self.get_stimulus_table(stimulus_name, missing="nan")
+        ids = self._select_units(unit_ids)
+        if bin_edges is None:
+            counts = compute_design_matrix(self, ids, shown)
+        else:
+            counts = self.presentationwise_spike_counts(bin_edges, shown.index, ids)
+        dataset = conversions.make_dataset(counts, shown, self.units.loc[ids])
+        return dataset.merge(summarize_behavior(self, shown).to_xarray()) if behavior else dataset
+
+    def to_spikeinterface(
+        self, probe_id: int | None = None, *, sampling_frequency: float | None = None
+    ) -> Any:  # noqa: ANN401 - a class of a package that may be absent
+        """Convert the spikes to a sorting of SpikeInterface.
+
+        Parameters
+        ----------
+        probe_id
+            Id of a probe, from the index of :attr:`probes`; the units of all if None.
+        sampling_frequency
+            Samples per second [Hz]; if None, the largest sampling rate of the probes.
+
+        Returns
+        -------
+        spikeinterface.NumpySorting
+            One segment, the unit ids, and the columns of :attr:`units` as properties.
+
+        Raises
+        ------
+        ModuleNotFoundError
+            If SpikeInterface is not installed.
+
+        Notes
+        -----
+        Samples are counted on the session's clock, common to all probes, from its zero (from a
+        whole second before the first spike if that is negative): their times are within half a
+        sample of :attr:`spike_times`, 17 µs at 30 kHz. They are not samples of the raw recording of
+        a probe, whose clock drifts and begins at another time. Takes 24 bytes a spike, and three
+        times that while it is made: 1.6 GB for the 66 million spikes of a session.
+        """
+        if probe_id is None:
+            probes, units = self.probes, self.units
+        else:
+            ids = _check_ids(
+                to_id(probe_id, "probe_id"), self.probes.index, name="probe_id", one="probe"
             )
-        spikes = {unit: pynapple.Ts(train) for unit, train in times.items()}
-        return pynapple.TsGroup(spikes, metadata=self.units.loc[units])
+            probes = self.probes.loc[ids]
+            units = self.units[self.units["probe_id"].isin(ids)]
+        if sampling_frequency is None:
+            sampling_frequency = float(probes["sampling_rate"].max())
+        if not 0 < sampling_frequency < np.inf:
+            raise InvalidArgumentError(
+                f"the sampling frequency is {sampling_frequency}: give it in Hz, for instance "
+                "to_spikeinterface(sampling_frequency=30_000); the probes of this session "
+                f"{'have none' if probes['sampling_rate'].isna().all() else 'have others'}"
+            )
+        return conversions.make_sorting(self.spike_times, units, sampling_frequency)
 
     @cached_property
     def nwbfile(self) -> Any:  # noqa: ANN401 - a class of a package that may be absent

@@ -27,7 +27,8 @@ WITHOUT = {
         "EcephysProjectCache.from_dandi EcephysProjectCache.from_warehouse "
         "EcephysProjectCache.get_atlas",
         "needs a broken disk or server": "CacheError ChecksumError SourceError TransferError",
-        "needs another package": "CompatibilityError EcephysSession.to_pynapple",
+        "needs another package": "CompatibilityError EcephysSession.to_pynapple "
+        "EcephysSession.to_spikeinterface",
         "simulates all sessions; the how-to's blocks are run": "compare_tables reproduce "
         "Reproduction",
         "is the first command of the README, which is run": "run_quickstart",
