@@ -13,7 +13,7 @@ import pandas as pd
 import xarray as xr
 
 from spikehouse.errors import NotFoundError
-from spikehouse.schema import STIMULUS_PRESENTATIONS, UNITS
+from spikehouse.schema import STIMULUS_PRESENTATIONS, UNITS, require_columns
 from spikehouse.spikes.trains import ReadAhead
 
 Floats = npt.NDArray[np.float64]
@@ -54,6 +54,8 @@ def make_pynapple(
 ) -> dict[str, Any]:
     """Make a TsGroup of the units, an IntervalSet of each table and a Tsd(Frame) of each signal."""
     nap = _import("pynapple", "to_pynapple")
+    for name, table in intervals.items():
+        require_columns(table, "start_time", "stop_time", what=f"the table {name}")
     ahead = ReadAhead(spike_times, units.index.tolist())
     trains = {unit: ahead[place] for place, unit in enumerate(units.index)}
     times = [*trains.values(), *(trace.index.to_numpy() for trace in traces.values())]

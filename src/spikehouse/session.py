@@ -891,7 +891,9 @@ class EcephysSession:
         with contextlib.suppress(*_LACKING):
             intervals["optogenetic_stimulation"] = self.optogenetic_stimulation_epochs
         running = self._running_if_measured
-        if running is not None:
+        if running is not None and len(running.columns):
+            needed = ("start_time", "end_time", "velocity")
+            require_columns(running, *needed, what="the table of running speed")
             middle = (running["start_time"] + running["end_time"]) / 2
             traces["running_speed"] = running["velocity"].set_axis(middle)
         with contextlib.suppress(*_LACKING):

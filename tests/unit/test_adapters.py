@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import warnings
+from importlib.util import find_spec
 
 import numpy as np
 import pandas as pd
@@ -220,6 +221,8 @@ USES = (
     lambda session: session.conditionwise_spike_statistics(),
     lambda session: session.get_responses("spontaneous", 0.5).speeds,
     lambda session: session.channel_structure_intervals([100, 101]),
+    lambda session: session.to_dataset("bars"),
+    *([lambda session: session.to_pynapple()] if find_spec("pynapple") else []),
     repr,
 )
 
@@ -268,7 +271,7 @@ def test_session__of_an_adapter_with_gaps_answers_or_says_what_is_missing(
             use(session)
         except (NotFoundError, InvalidArgumentError) as error:
             said.append(str(error))
-    known = ("there is no", "has no column", "has no stimulus")
+    known = ("there is no", "has no column", "has no stimulus", "is a table without")
     assert [text for text in said if not any(words in text for words in known)] == []
 
 
