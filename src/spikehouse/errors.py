@@ -215,9 +215,11 @@ def _guard(function: Callable[..., Any], name: str) -> Callable[..., Any]:
     def guarded(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - those of the function
         try:
             return function(*args, **kwargs)
-        except SpikehouseError:
-            raise
         except _FOREIGN as error:
+            # of guarded functions that call each other, the message is about the outermost
+            cause = error.__cause__ if getattr(error, "is_guards", False) else error
+            if isinstance(cause, SpikehouseError):
+                raise
             trace = error.__traceback__
             if trace is None or trace.tb_next is None:
                 raise  # the call itself does not fit the signature
@@ -225,10 +227,12 @@ def _guard(function: Callable[..., Any], name: str) -> Callable[..., Any]:
             if name != function.__name__:  # a dataclass: its fields
                 given = vars(given["self"])
             listed = ", ".join(f"{key}={describe_value(value)}" for key, value in given.items())
-            raise InvalidArgumentError(
-                f"{name} cannot use what it was given: {type(error).__name__}: {error}. "
+            unusable = InvalidArgumentError(
+                f"{name} cannot use what it was given: {type(cause).__name__}: {cause}. "
                 f"It was given {listed}"
-            ) from error
+            )
+            setattr(unusable, "is_guards", True)  # noqa: B010
+            raise unusable from cause
 
     return guarded
 
