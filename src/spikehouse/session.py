@@ -49,14 +49,13 @@ from spikehouse.schema.data_notes import explaining_missing_lfp
 from spikehouse.session_source import SessionSource
 from spikehouse.spikes import (
     align_spikes,
-    compute_bin_centres,
     compute_condition_statistics,
     compute_design_matrix,
     compute_mean_counts,
     compute_time_domain,
     count_spikes,
 )
-from spikehouse.spikes.counting import check_bin_edges, warn_overlaps, warn_wide_bins
+from spikehouse.spikes.counting import TIME, read_bins, warn_overlaps, warn_wide_bins
 from spikehouse.spikes.trains import Selection
 from spikehouse.spikes.waveforms import LabelledWaveforms
 from spikehouse.stimuli import (
@@ -1305,8 +1304,9 @@ class EcephysSession:
         Parameters
         ----------
         bin_edges
-            Edges of the bins [s] relative to onset, shape (n_bins + 1,), not decreasing. Bins are
-            half-open: [left, right).
+            Edges of the bins [s] relative to onset, shape (n_bins + 1,), not decreasing; or, with
+            gaps between the bins, first and last time of each, shape (n_bins, 2), in order. Bins
+            are half-open: [left, right).
         stimulus_presentation_ids, unit_ids
             Ids of the presentations and units, in the order of the result; all if None.
         binarize
@@ -1318,7 +1318,7 @@ class EcephysSession:
             Bin width [s] above which ``binarize`` gives a warning.
         time_domain_callback
             Function that takes the absolute edges [s], shape (n_presentations, n_bins + 1), and
-            returns changed ones of the same shape.
+            returns changed ones of the same shape; of bins with gaps (n_presentations, 2 n_bins).
         mean_over
             Average over all "presentations", or over those of each of the "conditions" (without
             invalid presentations). The counts of single presentations are then not stored: memory
@@ -1329,7 +1329,8 @@ class EcephysSession:
         DataArray, shape (n_presentations, n_bins, n_units)
             ``spike_counts`` (stimulus_presentation_id, time_relative_to_stimulus_onset = bin
             centres [s], unit_id); or ``mean_spike_counts`` ([stimulus_condition_id,]
-            time_relative_to_stimulus_onset, unit_id).
+            time_relative_to_stimulus_onset, unit_id). Bins with gaps have ``window_start`` and
+            ``window_stop`` [s].
 
         Examples
         --------
@@ -1343,7 +1344,7 @@ class EcephysSession:
                [ 5,  1],
                [18, 12]])
         """
-        edges = check_bin_edges(bin_edges)
+        edges, step, times = read_bins(bin_edges)
         presentations = self._select_presentations(stimulus_presentation_ids)
         units = self._select_units(unit_ids)
         if mean_over is not None:
@@ -1352,22 +1353,25 @@ class EcephysSession:
                     "mean_over returns means as floats: it excludes binarize and dtype"
                 )
             return self._mean_spike_counts(
-                edges, presentations, units, mean_over=mean_over, callback=time_domain_callback
+                bin_edges, presentations, units, mean_over=mean_over, callback=time_domain_callback
             )
         if binarize:
-            warn_wide_bins(edges, threshold=large_bin_size_threshold)
+            warn_wide_bins(np.diff(edges)[::step], threshold=large_bin_size_threshold)
         onsets = self._windows(presentations)["start_time"]
         domain = compute_time_domain(edges, onsets, callback=time_domain_callback)
         warn_overlaps(domain)
+        if step == 2:
+            domain = domain.reshape(-1, 2)
         counts = self._count_spikes(units, domain, dtype=dtype, binarize=binarize)
+        coords: dict[str, Any] = {
+            "stimulus_presentation_id": self._presentations.ids[presentations],
+            **times,
+            "unit_id": np.asarray(units, dtype=np.int64),
+        }
         return xr.DataArray(
-            counts,
-            dims=["stimulus_presentation_id", "time_relative_to_stimulus_onset", "unit_id"],
-            coords={
-                "stimulus_presentation_id": self._presentations.ids[presentations],
-                "time_relative_to_stimulus_onset": compute_bin_centres(edges),
-                "unit_id": np.asarray(units, dtype=np.int64),
-            },
+            counts.reshape(len(onsets), len(times[TIME][1]), len(units)),
+            dims=["stimulus_presentation_id", TIME, "unit_id"],
+            coords=coords,
             name="spike_counts",
         )
 
@@ -1584,14 +1588,15 @@ class EcephysSession:
 
     def _mean_spike_counts(
         self,
-        edges: Floats,
+        bin_edges: npt.ArrayLike,
         rows: Ints,
         units: list[int],
         *,
         mean_over: MeanOver,
         callback: Any,  # noqa: ANN401 - array in, array out
     ) -> xr.DataArray:
-        coords: dict[str, npt.NDArray[Any]] = {}
+        edges, step, times = read_bins(bin_edges)
+        coords: dict[str, Any] = {}
         groups = None
         if mean_over == "conditions":
             rows = rows[~self._presentations.is_invalid[rows]]
@@ -1602,10 +1607,11 @@ class EcephysSession:
                 f"mean_over is {mean_over!r}; {describe_choices(mean_over, get_args(MeanOver))}"
             )
         domain = compute_time_domain(edges, self._windows(rows)["start_time"], callback=callback)
-        coords["time_relative_to_stimulus_onset"] = compute_bin_centres(edges)
-        coords["unit_id"] = np.asarray(units, dtype=np.int64)
+        dims = [*coords, TIME, "unit_id"]
+        coords |= {**times, "unit_id": np.asarray(units, dtype=np.int64)}
         means = compute_mean_counts(self.spike_times, units, domain, groups=groups)
-        return xr.DataArray(means, dims=list(coords), coords=coords, name="mean_spike_counts")
+        means = means[..., ::step, :]
+        return xr.DataArray(means, dims=dims, coords=coords, name="mean_spike_counts")
 
     # the next two are overridden in compat
     def _count_spikes(

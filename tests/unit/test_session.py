@@ -10,11 +10,12 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+import xarray as xr
 
 from spikehouse.demo import Survey
 from spikehouse.errors import InvalidArgumentError, NotFoundError
 from spikehouse.session import EcephysSession
-from spikehouse.spikes import compute_design_matrix
+from spikehouse.spikes import compute_design_matrix, count_events
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:spikes are missing or wrong:UserWarning"),
@@ -153,6 +154,33 @@ def test_presentationwise_spike_counts__labels(session: EcephysSession) -> None:
     assert counts["unit_id"].values.tolist() == session.units.index.tolist()
     again = session.presentationwise_spike_counts([-0.1, 0.0, 0.2], [75, 80], None)
     assert (counts.sel(stimulus_presentation_id=75) == again.sel(stimulus_presentation_id=75)).all()
+
+
+def test_presentationwise_spike_counts__gaps(session: EcephysSession) -> None:
+    flashes = session.get_stimulus_table("flashes").index
+    gaps, edges = [(-0.1, 0.0), (0.05, 0.1), (0.2, 0.3)], [-0.1, 0.0, 0.05, 0.1, 0.2, 0.3]
+    ask = session.presentationwise_spike_counts
+    without = ask(edges, flashes)[:, [0, 2, 4]]
+    counts = ask(gaps, flashes)
+    xr.testing.assert_allclose(counts.drop_vars(["window_start", "window_stop"]), without)
+    around = count_events(session, session.units.index, session.get_stimulus_table("flashes"), gaps)
+    xr.testing.assert_equal(counts, around.drop_vars("onset_time"))
+    for mean_over in ("presentations", "conditions"):
+        means = ask(gaps, flashes, mean_over=mean_over)
+        expected = ask(edges, flashes, mean_over=mean_over)
+        np.testing.assert_array_equal(means, expected[..., [0, 2, 4], :])
+        assert means["window_stop"].values.tolist() == [0.0, 0.1, 0.3]
+    late = ask(gaps, flashes, time_domain_callback=lambda domain: domain + 0.1)
+    np.testing.assert_array_equal(late, ask(np.array(gaps) + 0.1, flashes))
+    # neither type nor warning is about the gaps
+    narrow = [(-100.0, -99.9995), (0.0, 0.0005)]
+    with pytest.warns(UserWarning, match="run into the next one") as caught:
+        few = ask(narrow, flashes, dtype="int8", binarize=True)
+    assert (len(caught), few.dtype, few.shape[1]) == (1, np.int8, 2)
+    with pytest.warns(UserWarning, match="run into the next one"):
+        assert ask(narrow, flashes, dtype="int8").max() < 5
+    with pytest.raises(InvalidArgumentError, match=r"\(2, 2\) are intervals, and these overlap"):
+        ask([(0.0, 0.2), (0.1, 0.3)], flashes)
 
 
 def test_presentationwise_spike_counts__binarized_wide_bins_warn(session: EcephysSession) -> None:

@@ -14,13 +14,11 @@ from spikehouse.schema import require_columns
 from spikehouse.spikes import (
     Spikes,
     align_spikes,
-    compute_bin_centres,
     compute_mean_counts,
     compute_time_domain,
 )
-from spikehouse.spikes.counting import check_bin_edges, read_windows
+from spikehouse.spikes.counting import TIME, read_bins, read_windows
 
-TIME = "time_relative_to_stimulus_onset"
 _NEEDED = ("start_time", "stimulus_condition_id")
 
 # what a kernel leaves out beyond this many widths is less than 1e-4 of it
@@ -43,10 +41,11 @@ def compute_conditionwise_psth(
         Unit id → sorted times [s], or a session, and ids of the units, in that order.
     presentations
         start_time [s] and stimulus_condition_id of each presentation: what
-        ``session.get_stimulus_table(...)`` gives. A presentation whose condition is NaN is left
-        out.
+        ``session.get_stimulus_table(...)`` gives, or any events with these columns. A presentation
+        whose condition is NaN is left out.
     bin_edges
-        Shape (n_bins + 1,) [s] from the onset; a spike belongs to [a, b).
+        Shape (n_bins + 1,) [s] from the onset, or with gaps first and last time of each bin, shape
+        (n_bins, 2), in order; a spike belongs to [a, b).
     use_rates
         Return rates [spikes/s]; if False, mean counts per bin.
 
@@ -70,7 +69,7 @@ def compute_conditionwise_psth(
     array([[15.,  0.],
            [ 0., 10.]])
     """
-    edges = check_bin_edges(bin_edges)
+    edges, step, times = read_bins(bin_edges)
     require_columns(presentations, *_NEEDED, what="the table of presentations")
     onsets, conditions = (presentations[name] for name in _NEEDED)
     is_shown = conditions.notna()
@@ -79,15 +78,16 @@ def compute_conditionwise_psth(
     units = to_ids(unit_ids, "unit_id")
     domain = compute_time_domain(edges, onsets[is_shown])
     values = compute_mean_counts(spikes_or_session, units, domain, groups=groups)
+    values = values[:, ::step]
     if use_rates:
-        widths = np.diff(edges)[:, None]
+        widths = np.diff(edges)[::step, None]
         values = np.where(widths > 0, divide(values, widths), np.nan)
     return xr.DataArray(
         values,
         dims=("stimulus_condition_id", TIME, "unit_id"),
         coords={
             "stimulus_condition_id": ids,
-            TIME: compute_bin_centres(edges),
+            **times,
             "unit_id": units,
             "n_presentations": ("stimulus_condition_id", np.bincount(groups, minlength=len(ids))),
         },
@@ -167,7 +167,8 @@ def compute_rasters_by_condition(
     spikes_or_session, unit_ids
         Unit id → sorted times [s], or a session; and the ids of the units.
     presentations
-        Index stimulus_presentation_id; start_time, stop_time [s], stimulus_condition_id.
+        Index stimulus_presentation_id; start_time, stop_time [s], stimulus_condition_id; with
+        ``window`` any events that have start_time and stimulus_condition_id.
     window
         First and last time from the onset [s], half-open; from start to stop if None.
 

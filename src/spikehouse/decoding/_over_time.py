@@ -16,12 +16,11 @@ from spikehouse.decoding._plans import make_plan
 from spikehouse.errors import InvalidArgumentError, NotFoundError, describe_choices
 from spikehouse.labelled import Ids, Onsets, read_onsets, to_ids
 from spikehouse.spikes import Spikes, compute_time_domain, count_spikes
-from spikehouse.spikes.counting import read_windows
+from spikehouse.spikes.counting import TIME, read_windows
 from spikehouse.spikes.trains import get_spike_times
 
 Floats = npt.NDArray[np.float64]
 
-TIME_DIMENSION = "time_relative_to_stimulus_onset"
 ROUNDING = 1e-9
 
 
@@ -113,11 +112,11 @@ def decode_over_time(
     scores = run_jobs(plan.model, jobs, n=len(bounds), n_jobs=n_jobs, progress=progress)
     return xr.DataArray(
         scores.accuracies,
-        dims=(TIME_DIMENSION, "fold"),
+        dims=(TIME, "fold"),
         coords={
-            TIME_DIMENSION: bounds.mean(axis=1),
-            "window_start": (TIME_DIMENSION, bounds[:, 0]),
-            "window_stop": (TIME_DIMENSION, bounds[:, 1]),
+            TIME: bounds.mean(axis=1),
+            "window_start": (TIME, bounds[:, 0]),
+            "window_stop": (TIME, bounds[:, 1]),
             "fold": np.arange(len(plan.folds)),
         },
         name="accuracy",

@@ -18,6 +18,7 @@ from spikehouse.spikes.trains import ReadAhead, Spikes, SpikeTimes, get_spike_ti
 
 Floats = npt.NDArray[np.float64]
 
+TIME = "time_relative_to_stimulus_onset"
 # with fewer edges a row, looking each of them up costs no more than computing bins
 MANY_EDGES = 8
 # how far a bin that was computed may be off before all edges are looked up instead
@@ -137,6 +138,26 @@ def compute_time_domain(
     return changed
 
 
+def read_bins(bin_edges: npt.ArrayLike) -> tuple[Floats, int, dict[str, tuple[str, Floats]]]:
+    """Return edges in one row, the step from bin to bin in it, and the coordinates of the bins.
+
+    Intervals, shape (n_bins, 2), stand one after the other in the row: every second bin is one.
+    """
+    given = np.asarray(bin_edges, dtype=np.float64)
+    if given.ndim != 2 or given.shape[1] != 2:
+        edges = check_bin_edges(given)
+        return edges, 1, {TIME: (TIME, compute_bin_centres(edges))}
+    row = given.ravel()
+    if (row[1:] < row[:-1]).any():
+        raise InvalidArgumentError(
+            f"bin_edges of shape {given.shape} are intervals, and these overlap or are out of "
+            "order: give them in order of time; spikehouse.spikes.count_events takes others"
+        )
+    starts, stops = given.T
+    coords = {TIME: given.mean(axis=1), "window_start": starts, "window_stop": stops}
+    return check_bin_edges(row), 2, {name: (TIME, values) for name, values in coords.items()}
+
+
 def compute_bin_centres(bin_edges: Floats) -> Floats:
     """Compute the centres of bins.
 
@@ -158,9 +179,9 @@ def compute_bin_centres(bin_edges: Floats) -> Floats:
     return bin_edges[:-1] + np.diff(bin_edges) / 2
 
 
-def warn_wide_bins(bin_edges: Floats, *, threshold: float, stacklevel: int = 3) -> None:
+def warn_wide_bins(widths: Floats, *, threshold: float, stacklevel: int = 3) -> None:
     """Warn where binarizing would lose spikes."""
-    widest = float(np.diff(bin_edges).max())
+    widest = float(widths.max())
     if widest > threshold:
         warnings.warn(
             f"binarizing bins of up to {widest:g} s says only whether there was a spike; "

@@ -11,13 +11,11 @@ import xarray as xr
 
 from spikehouse.errors import InvalidArgumentError
 from spikehouse.labelled import Ids, Onsets, align, read_onsets, to_ids
-from spikehouse.spikes.counting import check_bin_edges, count_spikes, warn_overlaps
+from spikehouse.spikes.counting import TIME, check_bin_edges, count_spikes, warn_overlaps
 from spikehouse.spikes.streaming import compute_mean_counts
 from spikehouse.spikes.trains import Spikes
 
 Floats = npt.NDArray[np.float64]
-
-TIME = "time_relative_to_stimulus_onset"
 
 
 def count_events(

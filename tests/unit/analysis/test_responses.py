@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -72,6 +74,13 @@ def test_conditionwise_psth__a_bin_of_no_width_has_no_rate(presentations: pd.Dat
     psth = compute_conditionwise_psth(SPIKES, [2], presentations, bin_edges=[0, 0, 0.5])
     assert np.isnan(psth[:, 0]).all()
     assert np.isfinite(psth[:, 1]).all()
+
+
+def test_compute_conditionwise_psth__gaps(presentations: pd.DataFrame) -> None:
+    call = partial(compute_conditionwise_psth, SPIKES, [2, 1], presentations)
+    psth = call(bin_edges=[(-0.2, 0.0), (0.1, 0.5)])
+    np.testing.assert_array_equal(psth, call(bin_edges=[-0.2, 0.0, 0.1, 0.5])[:, [0, 2]])
+    assert psth["window_start"].values.tolist() == [-0.2, 0.1]
 
 
 def test_conditionwise_psth__missing_column(presentations: pd.DataFrame) -> None:
