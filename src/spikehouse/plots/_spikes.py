@@ -36,7 +36,6 @@ Positions = npt.NDArray[np.intp]
 TIME = "time_relative_to_stimulus_onset"
 PRESENTATION = "stimulus_presentation_id"
 SINCE_ONSET = "time_since_stimulus_presentation_onset"
-TIME_LABEL = "time from stimulus onset (s)"
 N_DEPTH_TICKS = 9
 MAX_GROUP_TICKS = 24
 MISSING_COLOR = "#8a8a8a"
@@ -106,7 +105,7 @@ def plot_psth_heatmap(
     add_colorbar(mesh, ax, label, is_cut=bool(np.nanmax(values) > top))
     mark_stimulus(ax, stimulus_duration, is_on_colors=True)
     ax.set_xlim(edges[0], edges[-1])
-    ax.set_xlabel(TIME_LABEL)
+    ax.set_xlabel(_label_time(mean_counts))
     if depths is not None:
         ticks = np.unique(np.linspace(0, len(units) - 1, min(N_DEPTH_TICKS, len(units))).round())
         at = ticks.astype(int)
@@ -162,7 +161,7 @@ def plot_population_psth(
         ax.set_xlim(edges[0], edges[-1])
     ax.set_ylim(bottom=0.0)
     mark_stimulus(ax, stimulus_duration)
-    ax.set_xlabel(TIME_LABEL)
+    ax.set_xlabel(_label_time(*mean_counts.values()))
     which = f"{n_units} units" if is_same else "units"
     ax.set_ylabel(f"firing rate (spikes/s)\nmean of {which} ± SEM")
     ax.legend(frameon=False, fontsize="small", loc="upper right")
@@ -242,9 +241,16 @@ def plot_raster(
     several = "unit_id" in drawn and rows != "unit_id" and drawn["unit_id"].nunique() > 1
     of_units = f", {drawn['unit_id'].nunique()} units" if several else ""
     ax.set_ylabel(f"{len(order)} {noun}{of_units}")
-    ax.set_xlabel(TIME_LABEL)
+    which = "stimulus onset" if PRESENTATION in spikes else "onset"
+    ax.set_xlabel(f"time from {which} (s)")
     mark_stimulus(ax, stimulus_duration)
     return tidy(ax, title=title, is_marked=stimulus_duration is not None)
+
+
+def _label_time(*counts: xr.DataArray) -> str:
+    """Return what times are from: count_events says so of events that are no presentations."""
+    names = {array[TIME].attrs.get("long_name", "time from stimulus onset") for array in counts}
+    return f"{names.pop() if len(names) == 1 else 'time from onset'} (s)"
 
 
 def _unit_order(rates: xr.DataArray, depths: pd.Series | None, order: object) -> Positions:

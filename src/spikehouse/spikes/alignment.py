@@ -41,7 +41,7 @@ def align_spikes(
         Index ``spike_time`` [s], sorted; stimulus_presentation_id, unit_id,
         time_since_stimulus_presentation_onset [s]. Spikes at the same time keep the order of the
         units, then of the presentations. The first column has the name of the index of
-        ``presentations`` where that has one.
+        ``presentations``; without a name and with ``window`` it is ``onset``.
 
     Notes
     -----
@@ -73,7 +73,7 @@ def align_spikes(
     if window is not None:
         windows = _place_windows(onsets, window)
     starts, edges = onsets.to_numpy(dtype=np.float64), windows.ravel()
-    column = str(onsets.index.name or "stimulus_presentation_id")
+    column = str(onsets.index.name or ("stimulus_presentation_id" if window is None else "onset"))
     ids = to_ids(onsets.index, column)
     units = to_ids(unit_ids, "unit_id").tolist()
     numbers = np.arange(len(starts), dtype=np.int32)

@@ -10,7 +10,7 @@ import pandas as pd
 import xarray as xr
 
 from spikehouse.errors import InvalidArgumentError
-from spikehouse.labelled import Ids, Onsets, align, read_onsets, to_ids
+from spikehouse.labelled import ROW_NAMES, Ids, Onsets, align, read_onsets, to_ids
 from spikehouse.spikes.counting import TIME, check_bin_edges, count_spikes, warn_overlaps
 from spikehouse.spikes.streaming import compute_mean_counts
 from spikehouse.spikes.trains import Spikes
@@ -93,10 +93,12 @@ def count_events(
     within: tuple[str, ...] = (TIME,) if is_common else (event, "bin")
     dims: tuple[str, ...] = (event, within[-1], "unit_id")
     bounds = relative[0] if is_common else relative
-    coords: dict[str, tuple[tuple[str, ...], Any]] = {
+    # for figures, also of means, which have no events any more
+    which = "stimulus onset" if event in ROW_NAMES else "onset"
+    coords: dict[str, tuple[Any, ...]] = {
         event: ((event,), onsets.index.to_numpy()),
         "onset_time": ((event,), onsets.to_numpy()),
-        TIME: (within, bounds.mean(axis=-1)),
+        TIME: (within, bounds.mean(axis=-1), {"long_name": f"time from {which}", "units": "s"}),
         "window_start": (within, bounds[..., 0]),
         "window_stop": (within, bounds[..., 1]),
         "unit_id": (("unit_id",), units),

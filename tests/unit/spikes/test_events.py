@@ -105,11 +105,12 @@ def test_align_spikes__baseline_of_any_events() -> None:
     assert found["pulse"].tolist() == ["early", "early", "late", "late"]
     since = found["time_since_stimulus_presentation_onset"]
     np.testing.assert_allclose(since, [-0.1, 0.1, -0.1, 0.1])
-    assert plot_raster(found).get_ylabel() == "2 pulse"
+    ax = plot_raster(found)
+    assert (ax.get_ylabel(), ax.get_xlabel()) == ("2 pulse", "time from onset (s)")
     each = align_spikes(SPIKES, [7], PULSES["start_time"], window=[(0, 0.2), (-0.2, 0)])
     assert each["pulse"].tolist() == ["early", "late"]
     assert align_spikes(SPIKES, [9], [9.0], window=(0, 1)).columns.tolist() == [
-        "stimulus_presentation_id", "unit_id", "time_since_stimulus_presentation_onset",
+        "onset", "unit_id", "time_since_stimulus_presentation_onset",
     ]  # fmt: skip
 
 
@@ -132,6 +133,16 @@ def test_lfp__takes_a_table_of_events() -> None:
     assert aligned.sel(pulse="early")[:, 0].values.tolist() == [20.0, 22.0]
     evoked = compute_evoked_lfp(lfp, PULSES, window=(0.0, 0.2))
     np.testing.assert_array_equal(evoked["mean"], aligned.mean("pulse"))
+
+
+def test_plot_population_psth__says_which_onset() -> None:
+    mean = count_events(SPIKES, [7], PULSES, [0.0, 0.1, 0.2]).mean("pulse")
+    assert plot_population_psth({"a": mean}).get_xlabel() == "time from onset (s)"
+    shown = PULSES["start_time"].set_axis(pd.Index([3, 4], name="stimulus_presentation_id"))
+    flashes = count_events(SPIKES, [7], shown, [0.0, 0.1, 0.2], mean=True)
+    assert plot_population_psth({"a": flashes}).get_xlabel() == "time from stimulus onset (s)"
+    both = plot_population_psth({"light": mean, "flashes": flashes})
+    assert both.get_xlabel() == "time from onset (s)"
 
 
 def test_plot_population_psth__bins_with_gaps_are_refused() -> None:
