@@ -282,7 +282,7 @@ def ripples(session: EcephysSession) -> Row:
 
 
 def counts_around_events(session: EcephysSession) -> Row:
-    """Count in two bins with a gap around every presentation; obvious: searchsorted of each unit."""
+    """Count in two bins around every presentation; obvious: searchsorted of each unit."""
     onsets, trains = session.stimulus_presentations["start_time"], session.spike_times
     bins, units = np.array([(-0.1, 0.0), (0.05, 0.15)]), session.units.index
 

@@ -237,10 +237,10 @@ def plot_raster(
     if codes is not None:
         missing = "blank" if rows == "stimulus_presentation_id" else "none"
         _name_groups(ax, codes, [missing if pd.isna(name) else short(name) for name in names])
-    noun = {"stimulus_presentation_id": "presentations", "unit_id": "units"}.get(rows, rows)
+    nouns = {PRESENTATION: "presentations", "unit_id": "units", "onset": "onsets"}
     several = "unit_id" in drawn and rows != "unit_id" and drawn["unit_id"].nunique() > 1
     of_units = f", {drawn['unit_id'].nunique()} units" if several else ""
-    ax.set_ylabel(f"{len(order)} {noun}{of_units}")
+    ax.set_ylabel(f"{len(order)} {nouns.get(rows, rows)}{of_units}")
     which = "stimulus onset" if PRESENTATION in spikes else "onset"
     ax.set_xlabel(f"time from {which} (s)")
     mark_stimulus(ax, stimulus_duration)
