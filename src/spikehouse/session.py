@@ -625,7 +625,7 @@ class EcephysSession:
         Examples
         --------
         >>> session.spike_times[950100404][:3].round(3)
-        array([0.124, 0.124, 0.494])
+        array([0.121, 0.339, 0.489])
         """
         return self._spike_times
 
@@ -668,8 +668,8 @@ class EcephysSession:
         --------
         >>> session.running_speed.head(2).round(3)
            start_time  end_time  velocity
-        0       0.350     0.367    -0.670
-        1       0.367     0.383    -0.152
+        0       0.350     0.367    -0.268
+        1       0.367     0.383    -0.061
         """
         if self._running is None:
             warnings.warn(
@@ -691,8 +691,8 @@ class EcephysSession:
         >>> session.get_pupil_data()[["pupil_width", "pupil_height"]].head(2).round(1)
                   pupil_width  pupil_height
         Time (s)
-        0.400000         59.3          61.7
-        0.433333         60.5          59.3
+        0.400000         59.0          61.4
+        0.433333         60.2          59.0
         """
         return self._warn_if_none(self.api.get_pupil_data())
 
@@ -946,8 +946,8 @@ class EcephysSession:
         >>> visp = flashes.sel(unit_id=flashes["ecephys_structure_acronym"] == "VISp")
         >>> visp["spike_counts"].groupby("color").mean().mean("unit_id").to_series().round(2)
         color
-        -1.0    3.25
-         1.0    1.71
+        -1.0    3.08
+         1.0    1.54
         Name: spike_counts, dtype: float64
         """
         from spikehouse.analysis import summarize_behavior
@@ -1340,9 +1340,9 @@ class EcephysSession:
         ...     unit_ids=[950100404, 950100393],
         ... )
         >>> counts.sum("stimulus_presentation_id").values
-        array([[11,  2],
-               [ 5,  1],
-               [18, 12]])
+        array([[ 8,  2],
+               [ 5,  2],
+               [20,  7]])
         """
         edges, step, times = read_bins(bin_edges)
         presentations = self._select_presentations(stimulus_presentation_ids)
@@ -1397,9 +1397,9 @@ class EcephysSession:
         >>> spikes = session.presentationwise_spike_times(flashes.index, [950100404])
         >>> spikes["time_since_stimulus_presentation_onset"].head(3).round(3)
         spike_time
-        28.274959    0.025
-        28.276231    0.027
-        28.320099    0.071
+        28.266569    0.017
+        28.306665    0.057
+        28.404692    0.155
         Name: time_since_stimulus_presentation_onset, dtype: float64
         """
         return align_spikes(
@@ -1438,8 +1438,8 @@ class EcephysSession:
         >>> statistics[["spike_count", "spike_mean", "spike_sem"]].round(2)
                                          spike_count  spike_mean  spike_sem
         unit_id   stimulus_condition_id
-        950100404 82                              18         4.5       0.96
-                  83                              16         4.0       1.58
+        950100404 82                              18        4.50       1.26
+                  83                              15        3.75       1.31
         """
         rows = self._select_presentations(stimulus_presentation_ids)
         rows = rows[~self._presentations.is_invalid[rows]]
@@ -1555,7 +1555,7 @@ class EcephysSession:
         unit_id
         950100383        135.0             0.7
         950100404        270.0            16.9
-        950100393        315.0             3.4
+        950100393        315.0             3.5
         """
         from spikehouse.analysis import MetricOptions, compute_metrics
 

@@ -189,7 +189,8 @@ def test_decode__simulated_gratings_by_blocks_areas_counts_and_time(gratings):
         **options,
     ).mean("fold").to_numpy()  # fmt: skip
     assert before < 0.18
-    assert during == decode(design, targets, **options).mean_accuracy
+    # gratings last a few milliseconds longer than the window: a presentation or two differ
+    assert abs(during - decode(design, targets, **options).mean_accuracy) < 2.5 / len(targets)
 
 
 def test_tutorial__prints_what_it_says(recordings, tmp_path, monkeypatch):

@@ -76,7 +76,7 @@ def compute_eye_traces(
     >>> eye[["pupil_diameter", "gaze_azimuth", "is_blink"]].head(2).round(1)
               pupil_diameter  gaze_azimuth  is_blink
     Time (s)
-    0.400000            61.7          -0.4     False
+    0.400000            61.4          -0.4     False
     0.433333             NaN           NaN      True
     """
     require_columns(pupil_data, *_PUPIL, what="the table of the pupil")
@@ -143,8 +143,8 @@ def summarize_behavior(
     >>> behavior[["running_speed", "pupil_diameter", "blink_fraction"]].head(2).round(2)
                               running_speed  pupil_diameter  blink_fraction
     stimulus_presentation_id
-    83                                 0.03           63.77             0.0
-    84                                29.22           70.62             0.0
+    83                                 0.01           63.78             0.0
+    84                                22.09           60.41             0.0
     """
     shown = session.stimulus_presentations if presentations is None else presentations
     windows = read_windows(shown)

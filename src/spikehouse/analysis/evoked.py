@@ -87,8 +87,8 @@ def compute_evoked_responses(
                baseline_rate  evoked_rate  p_value  is_responsive
     unit_id
     950100539            0.0          3.0    0.003           True
-    950100503            6.5         19.0    0.005           True
-    950100383            0.5          3.0    0.049          False
+    950100383            0.0          3.5    0.021          False
+    950100610           34.5         49.5    0.036          False
     """
     tests: dict[str, Callable[[Floats], _Tested]] = {
         "wilcoxon": _rank_signs,

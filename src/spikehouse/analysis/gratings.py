@@ -87,7 +87,7 @@ def compute_drifting_gratings_metrics(
     unit_id
     950100383        135.0         4.0             0.7
     950100404        270.0         4.0            16.9
-    950100393        315.0         2.0             3.4
+    950100393        315.0         2.0             3.5
     """
     responses = responses.defined_as(definition)
     orientation = condition_values(responses, "orientation")
@@ -145,9 +145,9 @@ def compute_static_gratings_metrics(
     >>> metrics[["pref_sf_sg", "pref_ori_sg", "firing_rate_sg"]].round(2).head(3)
                pref_sf_sg  pref_ori_sg  firing_rate_sg
     unit_id
-    950100383        0.04        150.0            0.77
-    950100404        0.08         30.0           10.30
-    950100393        0.08         60.0            1.54
+    950100383        0.04         90.0            0.46
+    950100404        0.02         30.0            9.38
+    950100393        0.02         60.0            1.54
     """
     responses = responses.defined_as(definition)
     orientation = condition_values(responses, "orientation")

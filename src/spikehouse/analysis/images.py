@@ -88,9 +88,9 @@ def compute_flashes_metrics(
     >>> metrics[["on_off_ratio_fl", "time_to_peak_fl", "firing_rate_fl"]].round(2).head(3)
                on_off_ratio_fl  time_to_peak_fl  firing_rate_fl
     unit_id
-    950100383             2.00             0.07            3.00
-    950100404             0.89             0.02           16.99
-    950100393             6.50             0.14            7.49
+    950100383             2.50             0.07            3.50
+    950100404             0.83             0.16           16.49
+    950100393             4.50             0.17            5.50
     """
     responses = responses.defined_as(definition)
     colors = condition_values(responses, color_column)
@@ -170,9 +170,9 @@ def compute_natural_scenes_metrics(
     >>> metrics[["pref_image_ns", "image_selectivity_ns"]].round(2).head(3)
                pref_image_ns  image_selectivity_ns
     unit_id
-    950100383              5                  0.08
-    950100404              9                  0.11
-    950100393              4                 -0.03
+    950100383              0                  0.07
+    950100404              3                 -0.49
+    950100393              3                 -0.00
     """
     responses = responses.defined_as(definition)
     images = condition_values(responses, image_column)
@@ -293,9 +293,9 @@ def compute_natural_movies_metrics(
     >>> metrics[["firing_rate_nm1", "lifetime_sparseness_nm1"]].round(2).head(3)
                firing_rate_nm1  lifetime_sparseness_nm1
     unit_id
-    950100383             1.50                     0.93
-    950100404            17.48                     0.46
-    950100393             3.00                     0.83
+    950100383             1.00                     0.97
+    950100404            18.48                     0.47
+    950100393             2.00                     0.90
     """
     responses = responses.defined_as(definition)
     preferred = responses.preferred_conditions()

@@ -327,8 +327,8 @@ class StimulusResponses:
         >>> responses = session.get_responses("flashes", trial_duration=0.25)
         >>> best = responses.preferred_conditions()
         >>> responses.psth_of(best, [0.0, 0.05, 0.1])[:2]
-        array([[0.  , 1.  ],
-               [1.25, 0.5 ]])
+        array([[0.25, 1.  ],
+               [1.  , 0.5 ]])
         """
         edges = np.asarray(bin_edges, dtype=np.float64)
         means = np.full((self.n_units, len(edges) - 1), np.nan)
@@ -364,8 +364,8 @@ class StimulusResponses:
         --------
         >>> responses = session.get_responses("flashes", trial_duration=0.25)
         >>> responses.count_bins([0.0, 0.1, 0.2], responses.onsets[:2], [950100404])[:, :, 0]
-        array([[3, 1],
-               [0, 1]], dtype=int16)
+        array([[2, 1],
+               [1, 1]], dtype=int16)
         """
         domain = compute_time_domain(bin_edges, onsets)
         units = np.asarray(unit_ids).tolist()

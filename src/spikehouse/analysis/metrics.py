@@ -50,7 +50,7 @@ class MetricOptions:
     >>> for definition in ("corrected", "published"):
     ...     metrics = session.analyze("flashes", options=MetricOptions(definition=definition))
     ...     print(definition, metrics.loc[950100404, "sustained_idx_fl"].round(2))
-    corrected 0.43
+    corrected 0.4
     published 0.07
     """
 
@@ -152,9 +152,9 @@ def compute_metrics(
     >>> metrics[["on_off_ratio_fl", "time_to_peak_fl"]].round(2).head(3)
                on_off_ratio_fl  time_to_peak_fl
     unit_id
-    950100383             2.00             0.07
-    950100404             0.89             0.02
-    950100393             6.50             0.14
+    950100383             2.50             0.07
+    950100404             0.83             0.16
+    950100393             4.50             0.17
     """
     chosen = _choose(analyses, shown)
     options = options or MetricOptions()

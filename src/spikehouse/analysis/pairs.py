@@ -87,9 +87,9 @@ def summarize_correlations(
     >>> summarize_correlations(noise, session.units, by="area").loc["LP"].round(2)
                 mean   sem  n_pairs  n_units
     other_area
-    LP         -0.01  0.30        6        4
-    VISam       0.29  0.21        8        6
-    VISp       -0.01  0.14       24       10
+    LP          0.05  0.28        6        4
+    VISam       0.36  0.20        8        6
+    VISp        0.05  0.10       24       10
     """
     states = correlations if isinstance(correlations, Mapping) else {None: correlations}
     levels = [by] if isinstance(by, str) else list(by or [])

@@ -197,7 +197,7 @@ def compute_receptive_field_metrics(
     >>> gabors = session.get_responses("gabors", 0.25)
     >>> metrics = compute_receptive_field_metrics(gabors, n_resamples=100)
     >>> metrics.loc[950100515, ["azimuth_rf", "elevation_rf", "area_rf"]].to_dict()
-    {'azimuth_rf': 50.0, 'elevation_rf': 10.0, 'area_rf': 100.0}
+    {'azimuth_rf': 46.667, 'elevation_rf': 3.3330000000000037, 'area_rf': 300.0}
     """
     responses = responses.defined_as(definition)
     positions = _find_positions(responses)
@@ -263,7 +263,9 @@ def fit_receptive_fields(maps: xr.DataArray, *, mask_threshold: float = 0.5) -> 
     >>> fields = fit_receptive_fields(maps)
     >>> fields["center_azimuth"].sel(unit_id=fields["is_fitted"]).round().to_series()
     unit_id
-    950100515    48.0
+    950100393    50.0
+    950100278    65.0
+    950100550    28.0
     Name: center_azimuth, dtype: float64
     """
     order = ("unit_id", "y_position", "x_position")

@@ -187,7 +187,7 @@ def compute_rasters_by_condition(
     >>> raster = compute_rasters_by_condition(session, [950100393], flashes)
     >>> raster[["stimulus_condition_id", "row"]].head(3)
        stimulus_condition_id  row
-    0                     82    2
+    0                     82    0
     1                     82    2
     2                     83    4
     """

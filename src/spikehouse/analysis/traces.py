@@ -159,7 +159,7 @@ def compute_triggered_average(
     >>> onsets = session.get_stimulus_table("flashes")["start_time"]
     >>> speed = compute_triggered_average(session.running_speed, onsets, bin_edges=[-0.5, 0, 0.5])
     >>> speed["n"].to_numpy(), speed["mean"].round(1).to_numpy()
-    (array([8, 8]), array([5.8, 6.8]))
+    (array([8, 8]), array([4.4, 5.1]))
     """
     edges = check_bin_edges(bin_edges)
     aligned = average_samples(*read_trace(trace), compute_time_domain(edges, events))

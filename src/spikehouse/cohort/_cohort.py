@@ -129,7 +129,7 @@ class Cohort:
     >>> cohort = cache.cohort(session_ids=[900000001, 900000002])
     >>> cohort.map(count_spikes).frame()
        session_id  n_spikes
-    0   900000001     10898
+    0   900000001     10892
     """
 
     def __init__(

@@ -48,9 +48,9 @@ def metrics(
     >>> run = cache.cohort(session_ids=900000001).metrics(stimulus="flashes")
     >>> run.frame()[["ecephys_structure_acronym", "on_off_ratio_fl"]].round(2).head(3)
       ecephys_structure_acronym  on_off_ratio_fl
-    0                        LP             2.00
-    1                        LP             0.89
-    2                        LP             6.50
+    0                        LP             2.50
+    1                        LP             0.83
+    2                        LP             4.50
     """
     from spikehouse.analysis import MetricOptions
 
@@ -84,7 +84,7 @@ def psth(
     --------
     >>> run = cache.cohort(session_ids=900000001).psth(stimulus="flashes")
     >>> run.frame().groupby("ecephys_structure_acronym")["rate"].mean().round(1).to_dict()
-    {'CA3': 1.0, 'DG': 1.7, 'LGd': 25.7, 'LP': 5.7, 'VISam': 3.3, 'VISp': 6.6}
+    {'CA3': 1.0, 'DG': 1.9, 'LGd': 23.6, 'LP': 5.4, 'VISam': 2.7, 'VISp': 6.4}
     """
     from spikehouse.analysis import compute_conditionwise_psth
 
@@ -204,9 +204,9 @@ def latencies(
     >>> run = cache.cohort(session_ids=900000001).latencies(stimulus="flashes")
     >>> run.frame()[["unit_id", "time_to_first_spike", "n_trials"]].round(3).head(3)
          unit_id  time_to_first_spike  n_trials
-    0  950100383                0.071         5
-    1  950100404                0.096         8
-    2  950100393                0.057         5
+    0  950100383                0.075         5
+    1  950100404                0.057         8
+    2  950100393                0.059         5
     """
     from spikehouse.analysis import (
         LatencyOptions,
@@ -243,9 +243,9 @@ def timescales(
     >>> run = cache.cohort(session_ids=900000001).timescales(stimulus="flashes")
     >>> run.frame()[["unit_id", "decay_n_spikes", "intrinsic_n_spikes"]].head(3)
          unit_id  decay_n_spikes  intrinsic_n_spikes
-    0  950100383               6                   4
-    1  950100404              27                 140
-    2  950100393              14                  17
+    0  950100383               6                   3
+    1  950100404              28                 130
+    2  950100393              14                  19
     """
     from spikehouse.analysis import compute_decay_timescales, compute_intrinsic_timescales
 

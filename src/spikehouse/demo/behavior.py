@@ -11,6 +11,12 @@ from spikehouse.demo.sessions import make_rng
 # Two thirds of the radius of the 16.5 cm wheel, where the mouse runs.
 WHEEL_RADIUS_CM = 5.5036
 AROUSAL_STEP_S = 0.5
+# Fastest mean speed of a bout, and the noise of the encoder.
+MAX_BOUT_CM_S, REST_NOISE_CM_S = 50.0, 0.1
+# The animal rests if it is slower than this, and was and will be for some time.
+REST_CM_S, REST_MARGIN_S = 1.0, 0.5
+# The pupil follows running with this delay and time constant.
+PUPIL_DELAY_S, PUPIL_CONSTANT_S = 0.4, 1.0
 
 
 @dataclass(frozen=True)
@@ -56,11 +62,18 @@ def draw_running(seed: int, session_id: int, duration_s: float, hz: float) -> Ru
     while at < n:
         rest = int(hz * rng.exponential(9.0))
         bout = int(hz * (1.0 + rng.exponential(6.0)))
-        target[at + rest : at + rest + bout] = rng.gamma(4.0, 7.0)
+        target[at + rest : at + rest + bout] = min(rng.gamma(3.0, 7.0), MAX_BOUT_CM_S)
         at += rest + bout
     speed = _smooth(target, int(0.75 * hz)) * (1 + 0.12 * _smooth(rng.standard_normal(n), 6) * 2.4)
-    speed = speed + 0.25 * rng.standard_normal(n)
+    speed = speed + REST_NOISE_CM_S * rng.standard_normal(n)
     return Running(times, speed / hz / WHEEL_RADIUS_CM, speed)
+
+
+def find_rest(running: Running) -> np.ndarray:
+    """Find the samples in which the animal rests."""
+    moving = (np.abs(running.speed) > REST_CM_S).astype(float)
+    step = running.times[1] - running.times[0]
+    return _smooth(moving, 2 * int(REST_MARGIN_S / step) + 1) < 1e-9
 
 
 def draw_arousal(seed: int, session_id: int, duration_s: float) -> np.ndarray:
@@ -89,13 +102,17 @@ def draw_eye_tracking(
     running: Running,
     arousal: np.ndarray,
 ) -> EyeTracking:
-    """Draw pupil, eye, corneal reflection and gaze; the pupil grows with running and arousal."""
+    """Draw pupil, eye, corneal reflection and gaze; the pupil follows running and arousal."""
+    from scipy.signal import lfilter
+
     rng = make_rng(seed, session_id, "eye")
     n = int((duration_s - 0.6) * hz)
     times = 0.4 + np.arange(n) / hz
-    speed = np.interp(times, running.times[:-1], running.speed)
+    speed = np.interp(times - PUPIL_DELAY_S, running.times[:-1], running.speed)
+    pole = np.exp(-1 / (hz * PUPIL_CONSTANT_S))
+    follows = lfilter([1 - pole], [1, -pole], speed)
     state = np.interp(times, AROUSAL_STEP_S * np.arange(arousal.size), arousal)
-    pupil = 31 + 0.22 * _smooth(speed, 30) + 2.4 * state + 0.4 * rng.standard_normal(n)
+    pupil = 31 + 0.22 * follows + 2.4 * state + 0.4 * rng.standard_normal(n)
     saccade = rng.random(n) < 0.35 / hz
     jumps = np.where(saccade[:, None], rng.normal(0, 5.0, size=(n, 2)), 0.0)
     steps = np.flatnonzero(saccade)

@@ -1,4 +1,4 @@
-"""Local field potentials: a 1/f background, theta in CA1, and responses to stimuli.
+"""Local field potentials: a 1/f background, theta and ripples in CA1, gamma in VISp, responses.
 
 The responses are defined as a current source density, sinks with their return currents in the
 layers of cortex; the potential is its double integral over depth. Both therefore agree:
@@ -27,6 +27,7 @@ from spikehouse.demo.nwb_writer import (
     write_module,
 )
 from spikehouse.demo.plan import SessionPlan
+from spikehouse.demo.rhythms import draw_rhythms
 from spikehouse.demo.sessions import make_rng
 from spikehouse.demo.timeline import Timeline, make_timeline
 
@@ -40,8 +41,12 @@ SINKS = ((0.42, -0.006, 0.012, 4.0), (0.2, 0.012, 0.022, 2.2), (0.66, 0.02, 0.03
 SINK_WIDTH_UM, RETURN_UM = 55.0, 160.0
 N_SOURCES = 6
 TIME_CONSTANTS_S = (0.003, 0.012, 0.05, 0.3)
-BACKGROUND_V, CHANNEL_NOISE_V, THETA_V = 55e-6, 5e-6, 130e-6
-THETA_HZ = 7.4
+BACKGROUND_V, CHANNEL_NOISE_V, THETA_V = 55e-6, 5e-6, 220e-6
+GAMMA_V, SHARP_WAVE_V = 20e-6, 180e-6
+# Growth of gamma by a stimulus of full contrast, and by running at 30 cm/s or more.
+GAMMA_STIMULUS_GAIN, GAMMA_RUNNING_GAIN = 1.25, 0.6
+# The sharp wave is longer than its ripple by this, on both sides.
+SHARP_WAVE_MARGIN_S = 0.02
 RESPONSE_S = 0.3
 # Response to the onset of each stimulus relative to a flash; movies evoke none.
 ONSET_GAIN = {
@@ -70,6 +75,12 @@ class FieldModel:
     sources: np.ndarray
     # (384) amplitude [V]; theta reverses its sign in the layers of CA1
     theta: np.ndarray
+    # (384) amplitude in VISp [V]
+    gamma: np.ndarray
+    # (384) relative to the amplitude of a ripple
+    ripple: np.ndarray
+    # (384) amplitude [V], negative in the dendrites of CA1
+    sharp_wave: np.ndarray
 
 
 def make_field_model(plan: SessionPlan, probe_id: int) -> FieldModel:
@@ -97,7 +108,7 @@ def make_field_model(plan: SessionPlan, probe_id: int) -> FieldModel:
         delays_s=np.array([latency + delay for _, delay, _, _ in SINKS]),
         constants_s=np.array([constant for _, _, constant, _ in SINKS]),
         sources=sources * (0.25 + 0.75 * in_brain),
-        theta=_make_theta(channels),
+        **_make_rhythm_profiles(channels),
     )
 
 
@@ -118,14 +129,21 @@ def _make_sink(centre_um: float) -> np.ndarray:
     return np.asarray(peak(centre_um) - 0.5 * around)
 
 
-def _make_theta(channels: pd.DataFrame) -> np.ndarray:
-    if not (channels["ecephys_structure_acronym"] == "CA1").any():
-        return np.zeros(DEPTH_UM.size)
-    low, high = _find_extent(channels, "CA1")
-    middle = (low + high) / 2
-    spread = np.exp(-0.5 * ((DEPTH_UM - middle) / 350) ** 2)
-    # theta reverses between the pyramidal layer and the dendrites below it
-    return np.asarray(THETA_V * spread * -np.tanh((DEPTH_UM - middle - 80) / 110))
+def _make_rhythm_profiles(channels: pd.DataFrame) -> dict[str, np.ndarray]:
+    present = channels["ecephys_structure_acronym"]
+    profiles = dict.fromkeys(("theta", "gamma", "ripple", "sharp_wave"), np.zeros(DEPTH_UM.size))
+    if (present == "CA1").any():
+        above = DEPTH_UM - np.mean(_find_extent(channels, "CA1"))
+        # theta reverses between the pyramidal layer and the dendrites below it
+        reversal = np.tanh((above - 80) / 110)
+        profiles["theta"] = THETA_V * np.exp(-0.5 * (above / 350) ** 2) * reversal
+        profiles["ripple"] = np.exp(-0.5 * ((above - 160) / 80) ** 2)
+        profiles["sharp_wave"] = -SHARP_WAVE_V * np.exp(-0.5 * ((above + 60) / 120) ** 2)
+    if (present == "VISp").any():
+        low, high = _find_extent(channels, "VISp")
+        spread = (high - low) / 3
+        profiles["gamma"] = GAMMA_V * np.exp(-0.5 * ((DEPTH_UM - (low + high) / 2) / spread) ** 2)
+    return profiles
 
 
 def _respond(model: FieldModel, since: np.ndarray) -> np.ndarray:
@@ -178,14 +196,16 @@ def iterate_lfp(
     rng = make_rng(plan.seed, probe_id, "lfp")
     rate = (times.size - 1) / (times[-1] - times[0])
     running = draw_running(plan.seed, plan.facts.id, timeline.duration_s, plan.size.running_hz)
+    rhythms = draw_rhythms(plan.seed, plan.facts.id, timeline.duration_s, running)
     onsets, strength = _find_events(timeline)
+    changes, contrasts = _find_contrasts(timeline)
     # channel c sits 10·(c // 2 + 1)·2 µm above the tip
     depth = np.minimum(2 * (channels // 2 + 1), N_CHANNELS - 1)
-    profiles = np.concatenate([model.sources, model.potentials, [model.theta]])[:, depth]
+    profiles = np.vstack([model.sources, model.potentials, model.theta, model.gamma])[:, depth]
     profiles = profiles.astype(np.float32)
+    ripple, sharp_wave = model.ripple[depth], model.sharp_wave[depth]
     decay = np.exp(-1 / (rate * np.array(TIME_CONSTANTS_S)))
     state = rng.standard_normal((decay.size, N_SOURCES)) * decay[:, None]
-    phase = float(rng.uniform(0, 2 * np.pi))
     for start in range(0, times.size, SLAB_SAMPLES):
         at = times[start : start + SLAB_SAMPLES]
         background = np.zeros((N_SOURCES, at.size))
@@ -197,16 +217,20 @@ def iterate_lfp(
         course = np.zeros((model.delays_s.size, at.size))
         _add_events(course, model, at, onsets, strength)
         speed = np.interp(at, running.times[:-1], np.abs(running.speed))
-        frequency = THETA_HZ + 0.02 * np.minimum(speed, 50)
-        turns = phase + 2 * np.pi * np.cumsum(frequency) / rate
-        phase = float(turns[-1] % (2 * np.pi))
-        theta = (0.35 + 0.65 * np.minimum(speed, 30) / 30) * np.sin(turns)
-        signals = np.concatenate([background, course, theta[None]]).astype(np.float32)
+        effort = np.minimum(speed, 30) / 30
+        theta = (0.35 + 0.65 * effort) * np.cos(rhythms.theta.compute_phase(at))
+        contrast = contrasts[np.searchsorted(changes, at, side="right") - 1]
+        size = 1 + GAMMA_STIMULUS_GAIN * contrast + GAMMA_RUNNING_GAIN * effort
+        gamma = size * np.cos(rhythms.gamma.compute_phase(at))
+        signals = np.concatenate([background, course, [theta, gamma]]).astype(np.float32)
         slab = CHANNEL_NOISE_V * rng.standard_normal((at.size, channels.size), dtype=np.float32)
         slab = slab.astype(np.float32)
         # sums in a fixed order give the same bits for any number of threads
         for signal, profile in zip(signals, profiles, strict=True):
-            slab += signal[:, None] * profile
+            if profile.any():
+                slab += signal[:, None] * profile
+        if ripple.any():
+            _add_ripples(slab, at, rhythms.ripples, ripple, sharp_wave)
         yield slab
 
 
@@ -219,6 +243,45 @@ def _add_events(
     for event in range(int(first), int(last)):
         low, high = np.searchsorted(at, [onsets[event], onsets[event] + RESPONSE_S])
         course[:, low:high] += strength[event] * _respond(model, at[low:high] - onsets[event])
+
+
+def _add_ripples(
+    slab: np.ndarray, at: np.ndarray, ripples: pd.DataFrame, ripple: np.ndarray, wave: np.ndarray
+) -> None:
+    """Add the ripples that reach into a slab, each on a sharp wave."""
+    margin = SHARP_WAVE_MARGIN_S
+    near = ripples[
+        (ripples["stop_time"] + margin > at[0]) & (ripples["start_time"] - margin < at[-1])
+    ]
+    columns = ("start_time", "stop_time", "peak_time", "frequency", "amplitude")
+    for start, stop, peak, hz, amplitude in near[list(columns)].to_numpy():
+        low, high = np.searchsorted(at, [start - margin, stop + margin])
+        since = at[low:high] - peak
+
+        def rise(length: float, since: np.ndarray = since) -> np.ndarray:
+            return np.cos(np.pi * np.clip(since / length, -0.5, 0.5)) ** 2
+
+        fast = amplitude * rise(stop - start) * np.cos(2 * np.pi * hz * since)
+        slow = rise(stop - start + 2 * margin)
+        slab[low:high] += fast[:, None] * ripple + slow[:, None] * wave
+
+
+def _find_contrasts(timeline: Timeline) -> tuple[np.ndarray, np.ndarray]:
+    """Return the times [s] at which the contrast changes, and the contrast from then on."""
+    shown = timeline.presentations
+    contrast = np.zeros(len(shown))
+    for name, sequence in timeline.sequences.items():
+        if name == "flashes" or "grating" in name:
+            here = np.flatnonzero((shown["name"] == name).to_numpy())
+            row = shown["row"].to_numpy()[here]
+            # blank sweeps have no orientation
+            is_blank = np.isnan(sequence.shown.get("orientation", np.zeros(here.size)))
+            values = sequence.shown.get("contrast", np.where(is_blank, 0.0, 0.8))
+            contrast[here] = np.nan_to_num(values[row])
+    times = np.column_stack([shown["start_time"], shown["stop_time"]]).ravel()
+    values = np.column_stack([contrast, np.zeros(len(shown))]).ravel()
+    order = np.argsort(times, kind="stable")
+    return np.append(-np.inf, times[order]), np.append(0.0, values[order])
 
 
 # The LFP has channels 2, 6, 10, …, none of which is a reference, except those above the cement.

@@ -30,6 +30,8 @@ P_OWN_ASSEMBLY = 0.4
 # Share of a coupled unit's spikes that come with events, and the largest chance of one at an event.
 SHARE_OF_EVENTS = 0.12
 MAX_COUPLING = 0.9
+# Share of the visual units of VISp without an assembly that are locked to gamma.
+P_GAMMA = 0.7
 
 TRUTH_COLUMNS = {
     "structure": "structure acronym; missing outside the brain",
@@ -39,7 +41,7 @@ TRUTH_COLUMNS = {
     "is_optotagged": "whether it expresses the opsin and responds to the laser",
     "opto_latency_s": "mean latency of responses to light pulses [s]; missing if not optotagged",
     "firing_rate": "mean rate over the whole recording [spikes/s]",
-    "latency_s": "onset latency of visual responses [s]; 0 if not visual",
+    "latency_s": "latency of visual responses, at a quarter of their rise [s]; 0 if not visual",
     "refractory_s": "dead time after a spike [s]",
     "contamination": "share of spikes that come from other neurons and ignore the dead time",
     "drive": "size of visual responses relative to the baseline",
@@ -70,6 +72,13 @@ TRUTH_COLUMNS = {
     "assembly": "number of the assembly the unit fires with, in its session; missing if none",
     "coupling": "chance of a spike at an event of that assembly, 0–1; 0 if none",
     "lag_s": "mean delay of that spike behind the event [s]; missing if none",
+    "movie_drift": "change of the log rate during a movie from its first block to its second",
+    "theta_phase": "mean phase of theta at spikes [rad], 0 at the peak in the upper part of CA1; "
+    "missing if not locked",
+    "theta_locking": "length of the mean vector of those phases, 0–0.5; 0 if not locked",
+    "gamma_phase": "mean phase of gamma at spikes [rad], 0 at its peak; missing if not locked",
+    "gamma_locking": "length of the mean vector of those phases, 0–0.5; 0 if not locked",
+    "ripple_spikes": "mean number of spikes that a ripple adds; 0 outside CA1",
     **{f"feature_{i}": f"weight of image feature {i}" for i in range(N_FEATURES)},
 }
 
@@ -110,6 +119,10 @@ def draw_units(context: ProbeContext, channels: pd.DataFrame) -> pd.DataFrame:
     draw_quality(rng, units, is_outside=outside)
     draw_waveform_shape(rng, units)
     _draw_coupling(rng, units)
+    rng = make_rng(context.seed, context.session_id, "rhythms", context.letter)
+    _draw_locking(rng, units)
+    rng = make_rng(context.seed, context.session_id, "movie drift", context.letter)
+    units["movie_drift"] = np.where(units["is_visual"], rng.normal(0, 0.3, peak.shape[0]), 0.0)
     structure = pd.Series(units["structure"], dtype=object)
     return pd.DataFrame({**units, "structure": structure})
 
@@ -259,6 +272,26 @@ def _draw_coupling(rng: np.random.Generator, units: Columns) -> None:
     units["coupling"] = np.where(coupled, chance, 0.0)
     lag = np.array([STRUCTURES.get(s, Structure(0)).lag_ms for s in names])
     units["lag_s"] = np.where(coupled, (lag + rng.normal(0, 0.8, size=n)) / 1000, np.nan)
+
+
+def _draw_locking(rng: np.random.Generator, units: Columns) -> None:
+    """Draw how strongly and where units are locked to theta and gamma, and fire with ripples."""
+    n = units["is_passing"].size
+    in_ca1 = units["structure"] == "CA1"
+    # the spikes that come with an assembly's events keep their lags, so its units are not locked
+    in_visp = (units["structure"] == "VISp") & units["is_visual"] & (units["coupling"] == 0)
+    in_visp &= rng.random(n) < P_GAMMA
+    locked = {"theta": (in_ca1, 0.06, 0.3, 0.6), "gamma": (in_visp, 0.06, 0.18, 0.4)}
+    for name, (which, weakest, strongest, spread) in locked.items():
+        # most units prefer the trough
+        phase = np.mod(rng.normal(np.pi, spread, size=n) + np.pi, 2 * np.pi) - np.pi
+        units[f"{name}_phase"] = np.where(which, phase, np.nan)
+        strength = rng.uniform(weakest, strongest, size=n)
+        units[f"{name}_locking"] = np.where(which, strength, 0.0)
+    # the rate in a ripple of 60 ms is that of other times, several times over
+    added = 0.06 * units["firing_rate"] * (np.exp(rng.normal(np.log(6.0), 0.4, size=n)) - 1)
+    with_ripples = in_ca1 & (units["presence_ratio"] >= 0.95)
+    units["ripple_spikes"] = np.where(with_ripples, np.clip(added, 0, 2.5), 0.0)
 
 
 def draw_events(seed: int, session_id: int, duration_s: float) -> list[np.ndarray]:

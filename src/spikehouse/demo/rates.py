@@ -197,6 +197,9 @@ class RateModel:
     shown: dict[str, Shown]
     # stimulus → features of the frames of those presentations
     movies: dict[str, np.ndarray]
+    # bins of movies, and the block of each: −1/2 for the first of two and 1/2 for the second
+    movie_bins: np.ndarray
+    movie_blocks: np.ndarray
     # presentations with an off response, and the segments it falls into
     off_rows: np.ndarray
     off_segments: np.ndarray
@@ -212,6 +215,10 @@ def make_rate_model(
     rows_of: dict[str, np.ndarray] = {}
     shown: dict[str, Shown] = {}
     movies: dict[str, np.ndarray] = {}
+    first_bin = np.cumsum(grid.n_bins_of) - grid.n_bins_of
+    movie_bins: list[np.ndarray] = [np.empty(0, dtype=np.int64)]
+    movie_blocks: list[np.ndarray] = [np.empty(0)]
+    block = timeline.presentations["stimulus_block"].to_numpy()
     for name, sequence in timeline.sequences.items():
         rows = np.flatnonzero(names == name)
         rows_of[name] = rows
@@ -220,9 +227,22 @@ def make_rate_model(
             frame = shown[name]["frame"].astype(int)
             clip = "three" if name == "natural_movie_three" else "one"
             movies[name] = get_movie(clip, int(frame.max()) + 1)[frame]
+            blocks, which = np.unique(block[rows], return_inverse=True)
+            movie_bins.append(first_bin[grid.segment_of[rows]])
+            movie_blocks.append(which - (blocks.size - 1) / 2)
     off_rows = np.array(list(grid.off_segment_of), dtype=np.int64)
     off_segments = np.array(list(grid.off_segment_of.values()), dtype=np.int64)
-    return RateModel(grid, rows_of, shown, movies, off_rows, off_segments, grid.n_bins_of.size)
+    return RateModel(
+        grid,
+        rows_of,
+        shown,
+        movies,
+        np.concatenate(movie_bins),
+        np.concatenate(movie_blocks),
+        off_rows,
+        off_segments,
+        grid.n_bins_of.size,
+    )
 
 
 def tune_orientation(unit: Unit, direction: np.ndarray, *, is_moving: bool) -> np.ndarray:
@@ -334,5 +354,7 @@ def compute_rate(unit: Unit, model: RateModel, rng: np.random.Generator) -> np.n
         rate[grid.modulated] *= 1 + np.float32(unit["f1_modulation"]) * wave.astype(np.float32)
     rate += 1
     np.maximum(rate, FLOOR, out=rate)
+    if unit["movie_drift"]:
+        rate[model.movie_bins] *= np.exp(unit["movie_drift"] * model.movie_blocks)
     rate *= _make_gain(unit, grid, rng, float(grid.edges[-1]))[grid.knot_of]
     return rate

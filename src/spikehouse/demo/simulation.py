@@ -15,6 +15,7 @@ from spikehouse.demo.behavior import Running, draw_arousal, draw_running
 from spikehouse.demo.neurons import draw_events, make_image_features
 from spikehouse.demo.plan import SessionPlan
 from spikehouse.demo.rates import RateModel, Unit, make_grid, make_movie_features, make_rate_model
+from spikehouse.demo.rhythms import Rhythms, draw_rhythms
 from spikehouse.demo.spiketrains import draw_amplitudes, draw_spike_times, make_waveform
 from spikehouse.demo.timeline import Timeline, make_timeline
 
@@ -47,12 +48,14 @@ class Simulation:
     model: RateModel
     # the times of events of each assembly
     events: list[np.ndarray]
+    rhythms: Rhythms
     units: list[tuple[Unit, int]]
 
     def iterate_spike_times(self) -> Iterator[np.ndarray]:
         """Yield the spike times [s] of each unit."""
         laser = self.timeline.laser
-        options = {**self._seeds, "model": self.model, "laser": laser, "events": self.events}
+        shared = {"model": self.model, "events": self.events, "rhythms": self.rhythms}
+        options = {**self._seeds, **shared, "laser": laser}
         return map_in_order(lambda item: draw_spike_times(*item, **options), self.units)
 
     def iterate_amplitudes(self, n_spikes: Sequence[int]) -> Iterator[np.ndarray]:
@@ -96,4 +99,5 @@ def start_simulation(plan: SessionPlan) -> Simulation:
         for row, unit_id in zip(rows, plan.units.index, strict=True)
     ]
     events = draw_events(seed, session_id, timeline.duration_s)
-    return Simulation(plan, timeline, running, arousal, model, events, units)
+    rhythms = draw_rhythms(seed, session_id, timeline.duration_s, running)
+    return Simulation(plan, timeline, running, arousal, model, events, rhythms, units)

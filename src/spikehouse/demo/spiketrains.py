@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pandas as pd
 
 from spikehouse.demo.anatomy import N_CHANNELS, REFERENCE_CHANNELS, get_positions
-from spikehouse.demo.rates import RateModel, Unit, compute_rate
+from spikehouse.demo.rates import PROFILE_STEP_S, RateModel, Unit, compute_rate
+from spikehouse.demo.rhythms import Rhythms
 from spikehouse.demo.sessions import make_rng
 
 LASER_SATURATION = 2.0
@@ -22,6 +25,7 @@ TROUGH_SAMPLE = 20
 NOISE_UV = 0.35
 # A velocity of 1 s/m would delay the spike by a hundredth of a millisecond over 10 µm.
 MAX_DELAY_MS = 0.4
+MAX_BURST = 8
 
 
 def draw_spike_times(
@@ -33,6 +37,7 @@ def draw_spike_times(
     model: RateModel,
     laser: pd.DataFrame,
     events: list[np.ndarray],
+    rhythms: Rhythms,
 ) -> np.ndarray:
     """Draw the sorted spike times [s] of a unit; their number follows from its firing rate."""
     # Given their number, the spikes of a Poisson process are independent draws from its rate.
@@ -45,15 +50,31 @@ def draw_spike_times(
     total = np.concatenate([[0.0], np.cumsum(rate * np.diff(edges))])
     opto = _draw_light_spikes(unit, laser, rng)
     shared = _draw_shared_spikes(unit, events, make_rng(seed, session_id, unit_id, "assembly"))
-    n = max(0, round(unit["firing_rate"] * float(edges[-1])) - opto.size - shared.size)
+    bursts = _draw_bursts(unit, rhythms.ripples, make_rng(seed, session_id, unit_id, "ripples"))
+    given = (shared, bursts, opto)
+    n = round(unit["firing_rate"] * float(edges[-1])) - sum(spikes.size for spikes in given)
+    n = max(0, n)
     n_foreign = round(unit["contamination"] * n)
-    own = _draw_with_dead_time(rng, rate, total, edges, n - n_foreign, unit)
-    foreign = np.interp(_draw_sorted(rng, n_foreign), total / total[-1], edges)
-    times = np.sort(np.concatenate([own, foreign])) if n_foreign else own
+    smoothing = make_rng(seed, session_id, unit_id, "smoothing")
+
+    def place(uniform: np.ndarray) -> np.ndarray:
+        times = np.interp(uniform * total[-1], total, edges) + unit["latency_s"]
+        # responses rise over the width of a bin, not in steps; a quarter at the latency
+        times += PROFILE_STEP_S * (smoothing.random(times.size, dtype=np.float32) - 0.25)
+        times = np.sort(times)
+        for name, rhythm in (("theta", rhythms.theta), ("gamma", rhythms.gamma)):
+            if unit[f"{name}_locking"]:
+                times = rhythm.lock(times, unit[f"{name}_locking"], unit[f"{name}_phase"])
+        return times
+
+    # mean rate around a spike
+    seen = float((rate * rate * np.diff(edges)).sum()) * (n - n_foreign) / total[-1] ** 2
+    times = _draw_with_dead_time(rng, place, n - n_foreign, unit["refractory_s"] * seen, unit)
+    if n_foreign:
+        times = np.sort(np.concatenate([times, place(_draw_sorted(rng, n_foreign))]))
     # with the latency, the last spikes are after the end of the recording
-    times = times + unit["latency_s"]
-    times = times[: times.searchsorted(edges[-1])]
-    for spikes in (shared, opto):
+    times = times[times.searchsorted(0.0) : times.searchsorted(edges[-1])]
+    for spikes in given:
         if spikes.size:
             times = _insert(times, spikes, unit["refractory_s"])
     return np.asarray(times)
@@ -67,18 +88,14 @@ def _draw_sorted(rng: np.random.Generator, n: int) -> np.ndarray:
 
 def _draw_with_dead_time(
     rng: np.random.Generator,
-    rate: np.ndarray,
-    total: np.ndarray,
-    edges: np.ndarray,
+    place: Callable[[np.ndarray], np.ndarray],
     n: int,
+    lost: float,
     unit: Unit,
 ) -> np.ndarray:
-    width = np.diff(edges)
-    # mean rate around a spike
-    seen = float((rate * rate * width).sum() / total[-1]) * n / total[-1]
-    lost = unit["refractory_s"] * seen
+    """Draw n spikes; ``lost`` is the share that comes within the dead time of another."""
     n_drawn = int(n * (1 + 1.2 * lost + lost**2) + 4 * np.sqrt(n * lost)) + 2 if n else 0
-    times = np.interp(_draw_sorted(rng, n_drawn) * total[-1], total, edges)
+    times = place(_draw_sorted(rng, n_drawn))
     keep = np.ones(n_drawn, dtype=bool)
     keep[1:] = np.diff(times) >= unit["refractory_s"]
     times = times[keep]
@@ -121,6 +138,22 @@ def _draw_shared_spikes(
     of_assembly = events[int(unit["assembly"])]
     at = of_assembly[rng.random(of_assembly.size) < unit["coupling"]]
     return np.sort(at + unit["lag_s"] + rng.normal(0, EVENT_JITTER_S, size=at.size))
+
+
+def _draw_bursts(unit: Unit, ripples: pd.DataFrame, rng: np.random.Generator) -> np.ndarray:
+    """Draw the spikes that a unit fires with ripples, mostly around their peaks."""
+    if not unit["ripple_spikes"]:
+        return np.empty(0)
+    n = np.minimum(rng.poisson(unit["ripple_spikes"], size=len(ripples)), MAX_BURST)
+    of_ripple = np.repeat(np.arange(n.size), n)
+    place = rng.beta(2, 2, size=of_ripple.size)
+    place = place[np.lexsort((place, of_ripple))]
+    # the dead time is put between the spikes of a ripple
+    rank = np.arange(of_ripple.size) - np.repeat(np.cumsum(n) - n, n)
+    start, stop = ripples["start_time"].to_numpy(), ripples["stop_time"].to_numpy()
+    length = stop - start - n * unit["refractory_s"]
+    times = start[of_ripple] + place * length[of_ripple] + rank * unit["refractory_s"]
+    return np.asarray(times)
 
 
 def _insert(times: np.ndarray, given: np.ndarray, refractory_s: float) -> np.ndarray:

@@ -14,9 +14,12 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import pandas as pd
 
+from spikehouse.demo.behavior import draw_running
 from spikehouse.demo.neurons import N_SCENES
 from spikehouse.demo.plan import SessionPlan, draw_plan, find_session_of_probe, make_table
+from spikehouse.demo.rhythms import draw_ripples
 from spikehouse.demo.sessions import SESSIONS, Size, get_session_facts, get_size
+from spikehouse.demo.timeline import make_timeline
 from spikehouse.errors import CacheError, InvalidArgumentError, NotFoundError, describe_choices
 from spikehouse.survey.file_kinds import VISUAL_CODING
 from spikehouse.transfer.disk import hold_lock
@@ -235,6 +238,35 @@ class Survey:
         950100292     VISam        1.256      0.074
         """
         return self.read_plan(session_id).truth.copy()
+
+    def ripples(self, session_id: int) -> pd.DataFrame:
+        """Return the sharp-wave ripples of a session, which LFP and spikes of CA1 have.
+
+        Parameters
+        ----------
+        session_id
+            Id of the session.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Index ``ripple_id``; ``start_time``, ``stop_time`` and ``peak_time`` [s],
+            ``frequency`` [Hz] and ``amplitude`` [V], the largest along a probe.
+
+        Examples
+        --------
+        >>> ripples = Survey(size="tiny").ripples(900000001)
+        >>> ripples[["peak_time", "frequency"]].head(2).round(2)
+                   peak_time  frequency
+        ripple_id
+        0              13.13     161.85
+        1              13.54     173.05
+        """
+        plan = self.read_plan(session_id)
+        running = draw_running(
+            self.seed, plan.facts.id, make_timeline(plan).duration_s, plan.size.running_hz
+        )
+        return draw_ripples(self.seed, plan.facts.id, running)
 
     # ---- files
 

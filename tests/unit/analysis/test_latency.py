@@ -123,7 +123,7 @@ def test_onset_latency__intervals_hold_the_truth(
 
 
 def test_onset_latency__the_demos_neurons() -> None:
-    """Natural scenes, 1190 presentations: half of the latencies are right to 0.5 ms."""
+    """Natural scenes, 1190 presentations: half of the latencies are right to a millisecond."""
     simulation = start_simulation(draw_plan(SEED, 900000001, get_size("small")))
     units = simulation.plan.units
     spikes = dict(zip(units.index.tolist(), simulation.iterate_spike_times(), strict=True))
@@ -134,9 +134,9 @@ def test_onset_latency__the_demos_neurons() -> None:
     found = table["latency"].notna() & is_visual
     assert found.sum() >= 0.85 * is_visual.sum()
     error = (table["latency"] - units["latency_s"])[found]
-    assert error.abs().median() < 0.0005
-    assert error.abs().quantile(0.8) < 0.0015
-    assert abs(error.median()) < 0.0003
+    assert error.abs().median() < 0.001
+    assert error.abs().quantile(0.8) < 0.0025
+    assert abs(error.median()) < 0.001
 
 
 @pytest.mark.parametrize(
