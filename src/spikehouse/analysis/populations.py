@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable
 
 import numpy as np
@@ -19,7 +18,10 @@ Floats = npt.NDArray[np.float64]
 Counts = xr.DataArray | pd.DataFrame | npt.ArrayLike
 # of the shared variance, which the dimensions d_shared explain
 SHARED_PART = 0.95
-MAX_FACTORS = 15
+# smallest part of a unit's variance that is its own: a silent unit would have none
+MIN_OWN = 1e-3
+# least gain in likelihood of a further iteration, and their largest number
+TOLERANCE, MAX_ITERATIONS = 1e-6, 1000
 # penalties tried, in parts of the largest squared singular value of the source
 RIDGES = np.logspace(-6, 3, 19)
 
@@ -39,8 +41,8 @@ def compute_shared_variance(
         Residual counts, shape (n_presentations, n_units), in order of time, such as
         :func:`compute_residual_counts` gives; without that, tuning counts as shared.
     n_factors
-        Numbers of factors to try; one number is used as it is. If None, from 0 up to where two
-        more in a row are no better, at most 15.
+        Numbers of factors to try; one number is used as it is. If None, 0, 1, 2, 4, … until twice
+        as many are no better, and then numbers between, to within a quarter of the best.
     n_folds, groups
         Number of folds, and what of the presentations must not be split, such as the block of
         each; folds are runs of consecutive presentations or groups.
@@ -54,19 +56,22 @@ def compute_shared_variance(
 
     Notes
     -----
-    Factor analysis (scikit-learn's): counts of one presentation are normal with the covariance
-    L Lᵀ + Ψ, Ψ diagonal; percent_shared = 100 (L Lᵀ)_k / (L Lᵀ + Ψ)_k for unit k, and d_shared
+    Factor analysis: counts of one presentation are normal with the covariance L Lᵀ + Ψ, Ψ
+    diagonal, found by expectation maximization from the covariance alone;
+    percent_shared = 100 (L Lᵀ)_k / (L Lᵀ + Ψ)_k for unit k, and d_shared
     counts eigenvalues of L Lᵀ, with counts in units of their standard deviation. The number of
     factors has the largest likelihood in cross-validation, 0 included: all independent.
     Normal noise is a poor model of counts below about one spike per presentation; use longer
     windows, or units that fire more. More presentations find more factors.
 
-    Time grows with n_presentations · n_units² and the numbers tried; memory: ten times the counts.
+    Time grows with n_presentations · n_units² and, by number tried, n_factors · n_units²; memory:
+    three times the counts and 4 n_folds · n_units².
 
     References
     ----------
     Williamson et al. (2016), PLOS Comput. Biol. 12, e1005141,
-    doi:10.1371/journal.pcbi.1005141.
+    doi:10.1371/journal.pcbi.1005141; Rubin & Thayer (1982), Psychometrika 47, 69,
+    doi:10.1007/BF02293851, for the iterations.
 
     Examples
     --------
@@ -76,6 +81,8 @@ def compute_shared_variance(
     >>> shared.attrs["n_factors"], int(shared.d_shared), round(float(shared.percent_shared.mean()))
     (1, 1, 51)
     """
+    from threadpoolctl import threadpool_limits
+
     values, units, _, (group_of,) = read_counts(counts, groups=groups)
     folds = _split_rows(len(values), n_folds, group_of)
     varies = ~is_flat(values, axis=0)
@@ -83,23 +90,31 @@ def compute_shared_variance(
     scaled = (scaled - scaled.mean(axis=0)) / scaled.std(axis=0)
     n_units = scaled.shape[1]
     if n_factors is None:
-        tried: Iterable[int] = range(min(MAX_FACTORS, max(n_units - 1, 0)) + 1)
+        wanted = [0]
     else:
-        tried = [n_factors] if isinstance(n_factors, int | np.integer) else sorted(set(n_factors))
+        wanted = [n_factors] if isinstance(n_factors, int | np.integer) else sorted(set(n_factors))
     found: dict[int, float] = {}
-    for n in tried:
-        if not 0 <= n <= n_units:
-            raise InvalidArgumentError(
-                f"n_factors={n}: {n_units} units vary; valid: 0 to {n_units} factors"
+    # small products: threads of BLAS would wait for each other
+    with threadpool_limits(limits=1, user_api="blas"):
+        parts = [_describe_fold(scaled, test) for test in folds]
+        while wanted:
+            n = wanted.pop(0)
+            if not 0 <= n <= n_units:
+                raise InvalidArgumentError(
+                    f"n_factors={n}: {n_units} units vary; valid: 0 to {n_units} factors"
+                )
+            found[n] = float(
+                np.mean([_score_factors(*_fit_factors(train, n), test) for train, test in parts])
             )
-        found[n] = float(np.mean([_score_factors(scaled, test, n) for test in folds]))
-        best = max(found, key=lambda key: found[key])
-        if n_factors is None and n >= best + 2:
-            break
-    if not found:
-        raise InvalidArgumentError("n_factors is empty; give one number or more, such as range(6)")
-    loadings, own = _fit_factors(scaled, best)
-    shared = (loadings**2).sum(axis=0)
+            best = max(found, key=lambda key: found[key])
+            if n_factors is None:
+                wanted = _list_next(sorted(found), best, n_units - 1)
+        if not found:
+            raise InvalidArgumentError(
+                "n_factors is empty; give one number or more, such as range(6)"
+            )
+        loadings, own = _fit_factors(_decompose(scaled.T @ scaled / len(scaled)), best)
+    shared = (loadings**2).sum(axis=1)
     percent = np.full(len(units), np.nan)
     percent[varies] = 100 * shared / (shared + own)
     spectrum = np.sort(np.linalg.svd(loadings, compute_uv=False) ** 2)[::-1]
@@ -108,10 +123,10 @@ def compute_shared_variance(
     return xr.Dataset(
         {
             "percent_shared": (COLUMN_NAME, percent),
-            "log_likelihood": ("n_factors", list(found.values())),
+            "log_likelihood": ("n_factors", [found[n] for n in sorted(found)]),
             "d_shared": d_shared,
         },
-        coords={COLUMN_NAME: units, "n_factors": list(found)},
+        coords={COLUMN_NAME: units, "n_factors": sorted(found)},
         attrs={"n_factors": best},
     )
 
@@ -250,36 +265,67 @@ def _split_rows(
     return [np.flatnonzero(np.isin(number, part)) for part in parts]
 
 
-def _fit_factors(values: Floats, n_factors: int) -> tuple[Floats, Floats]:
-    """Return loadings (n_factors, n_units) and the variances of the units' own noise."""
-    from sklearn.decomposition import FactorAnalysis
-    from sklearn.exceptions import ConvergenceWarning
-
-    if n_factors == 0:
-        return np.zeros((0, values.shape[1])), values.var(axis=0)
-    model = FactorAnalysis(n_factors, tol=1e-6 * values.size, random_state=0)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        model.fit(values)
-    return model.components_, model.noise_variance_
+def _list_next(found: list[int], best: int, largest: int) -> list[int]:
+    """Return the next number of factors to try: twice the best, or between it and a neighbour."""
+    place = found.index(best)
+    if best == found[-1]:
+        return [min(max(2 * best, 1), largest)] if best < largest else []
+    for other in (found[place + 1], found[max(place - 1, 0)]):
+        if abs(other - best) > max(best // 4, 1):
+            return [(other + best) // 2]
+    return []
 
 
-def _score_factors(values: Floats, test: npt.NDArray[np.intp], n_factors: int) -> float:
-    """Return the log-likelihood of the rows left out under a model of the others, per row."""
-    train = np.delete(values, test, axis=0)
-    loadings, own = _fit_factors(train, n_factors)
-    # a unit that was silent in training has no variance of its own
-    own = np.maximum(own, 1e-3)
-    left = (values[test] - train.mean(axis=0)) / np.sqrt(own)
-    weights = loadings / np.sqrt(own)
+def _describe_fold(
+    values: Floats, test: npt.NDArray[np.intp]
+) -> tuple[tuple[Floats, Floats, Floats], Floats]:
+    """Return the decomposed covariance of training, and that of the test about the same mean."""
+    train, left = np.delete(values, test, axis=0), values[test]
+    mean = train.mean(axis=0)
+    train, left = train - mean, left - mean
+    return _decompose(train.T @ train / len(train)), left.T @ left / len(left)
+
+
+def _decompose(covariance: Floats) -> tuple[Floats, Floats, Floats]:
+    """Return a covariance with its eigenvalues and eigenvectors, largest first."""
+    eigenvalues, axes = np.linalg.eigh(covariance)
+    return covariance, eigenvalues[::-1], axes[:, ::-1]
+
+
+def _fit_factors(train: tuple[Floats, Floats, Floats], n: int) -> tuple[Floats, Floats]:
+    """Return loadings (n_units, n) and the variances of the units' own noise."""
+    covariance, eigenvalues, axes = train
+    variance = np.maximum(np.diag(covariance), MIN_OWN)
+    # begins with principal components above the mean variance of the others
+    noise = eigenvalues[n:].mean() if n < len(eigenvalues) else 0.0
+    loadings = axes[:, :n] * np.sqrt(np.maximum(eigenvalues[:n] - noise, MIN_OWN))
+    own = np.maximum(variance - (loadings**2).sum(axis=1), 0.05 * variance)
+    before = -np.inf
+    for _ in range(MAX_ITERATIONS if n else 0):
+        weighted = loadings / own[:, None]
+        precision = np.eye(n) + loadings.T @ weighted
+        expected = weighted @ np.linalg.inv(precision)
+        # covariances of units with factors, and of factors
+        crossed = covariance @ expected
+        log_likelihood = (weighted * crossed).sum() - np.linalg.slogdet(precision)[1]
+        log_likelihood -= np.log(own).sum() + (np.diag(covariance) / own).sum()
+        if log_likelihood - before < TOLERANCE * len(own):
+            break
+        before = log_likelihood
+        loadings = crossed @ np.linalg.inv(np.linalg.inv(precision) + expected.T @ crossed)
+        own = np.maximum(variance - (loadings * crossed).sum(axis=1), MIN_OWN)
+    return loadings, own
+
+
+def _score_factors(loadings: Floats, own: Floats, covariance: Floats) -> float:
+    """Return the mean log-likelihood of presentations with this covariance."""
+    weighted = loadings / own[:, None]
     # by the matrix inversion lemma, only as large as the number of factors
-    small = np.eye(n_factors) + weights @ weights.T
-    projected = left @ weights.T
-    squares = (left**2).sum(axis=1) - (projected * np.linalg.solve(small, projected.T).T).sum(
-        axis=1
-    )
-    log_det = np.log(own).sum() + np.linalg.slogdet(small)[1]
-    return float(-0.5 * (squares.mean() + log_det + values.shape[1] * np.log(2 * np.pi)))
+    precision = np.eye(loadings.shape[1]) + loadings.T @ weighted
+    explained = np.trace(np.linalg.solve(precision, weighted.T @ covariance @ weighted))
+    log_det = np.log(own).sum() + np.linalg.slogdet(precision)[1]
+    squares = (np.diag(covariance) / own).sum() - explained
+    return float(-0.5 * (squares + log_det + len(own) * np.log(2 * np.pi)))
 
 
 def _fit_reduced_rank(x: Floats, y: Floats, ridge: float | None) -> tuple[Floats, Floats, float]:

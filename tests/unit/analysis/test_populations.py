@@ -7,7 +7,12 @@ from sklearn.decomposition import FactorAnalysis
 from sklearn.linear_model import LinearRegression, RidgeCV
 
 from spikehouse.analysis import compute_communication, compute_shared_variance
-from spikehouse.analysis.populations import RIDGES, _score_factors
+from spikehouse.analysis.populations import (
+    RIDGES,
+    _describe_fold,
+    _fit_factors,
+    _score_factors,
+)
 from spikehouse.errors import InvalidArgumentError
 
 
@@ -42,8 +47,28 @@ def test_shared_variance__of_independent_units_is_none(rng):
 def test_shared_variance__likelihood_is_that_of_scikit_learn(rng):
     counts, _ = draw_factors(rng, 2, n=80, n_units=6)
     train, test = counts[:60], np.arange(60, 80)
-    model = FactorAnalysis(2, tol=1e-6 * train.size, random_state=0).fit(train)
-    assert _score_factors(counts, test, 2) == pytest.approx(model.score(counts[test]))
+    model = FactorAnalysis(2, tol=1e-8, svd_method="lapack").fit(train)
+    parts, left = _describe_fold(counts, test)
+    score = _score_factors(*_fit_factors(parts, 2), left)
+    assert score == pytest.approx(model.score(counts[test]), abs=0.01)
+
+
+def test_shared_variance__is_that_of_scikit_learn(rng):
+    counts, _ = draw_factors(rng, 3, n=300, n_units=20)
+    counts /= counts.std(axis=0)
+    model = FactorAnalysis(3, tol=1e-8, max_iter=5000, svd_method="lapack").fit(counts)
+    shared = (model.components_**2).sum(axis=0)
+    expected = 100 * shared / (shared + model.noise_variance_)
+    found = compute_shared_variance(counts, n_factors=3).percent_shared
+    np.testing.assert_allclose(found, expected, atol=0.5)
+
+
+def test_shared_variance__tries_few_numbers(rng):
+    counts, _ = draw_factors(rng, 20, n=1000, n_units=60)
+    found = compute_shared_variance(counts)
+    assert found.attrs["n_factors"] == pytest.approx(20, abs=4)
+    assert found.n_factors.values.tolist()[:6] == [0, 1, 2, 4, 8, 16]
+    assert found.sizes["n_factors"] < 14
 
 
 def test_shared_variance__constant_units_are_nan(rng):
