@@ -299,6 +299,100 @@ def counts_around_events(session: EcephysSession) -> Row:
     return Row(lambda: count_events(session, units, onsets, bins), search, 1.0, compare)
 
 
+def shared_variance(session: EcephysSession) -> Row:
+    """Find the number of factors; obvious: scikit-learn's cross_val_score."""
+    residual = residuals(session)[0]
+    values = residual.to_numpy()
+    values = values[:, values.std(axis=0) > 0]
+    values = values / values.std(axis=0)
+
+    def score() -> Any:
+        from sklearn.decomposition import FactorAnalysis
+        from sklearn.model_selection import KFold, cross_val_score
+
+        return cross_val_score(FactorAnalysis(16), values, cv=KFold(4)).mean()
+
+    return Row(lambda: analysis.compute_shared_variance(residual), score, 1 / 13)
+
+
+def communication(session: EcephysSession) -> Row:
+    """Predict one half of the units from the other; obvious: a regression for every rank."""
+    residual = residuals(session)[0]
+    half = residual.sizes["unit_id"] // 2
+    source, target = residual[:, :half], residual[:, half:]
+    ranks = (10,)
+
+    def regress() -> Any:
+        x, y = source.to_numpy(), target.to_numpy()
+        errors = []
+        for rank in ranks:
+            for test in np.array_split(np.arange(len(x)), 10):
+                train = np.setdiff1d(np.arange(len(x)), test)
+                weights = np.linalg.lstsq(x[train], y[train], rcond=None)[0]
+                axes = np.linalg.svd(x[train] @ weights, full_matrices=False)[2][:rank]
+                errors.append(((y[test] - x[test] @ weights @ axes.T @ axes) ** 2).mean())
+        return errors
+
+    return Row(
+        lambda: analysis.compute_communication(source, target), regress, len(ranks) / (half + 1)
+    )
+
+
+def movie_repeats(session: EcephysSession) -> dict[str, Any]:
+    """Return counts of seconds of a movie, as the functions of repeats take them."""
+    movie = session.get_stimulus_table("natural_movie_one")
+    return {
+        "counts": compute_design_matrix(session, session.units.index, movie),
+        "conditions": movie["frame"] // 30,
+        "repeats": movie.groupby(["stimulus_block", "frame"]).cumcount(),
+        "blocks": movie["stimulus_block"],
+    }
+
+
+def stack(shown: dict[str, Any]) -> Any:
+    """Average the counts of each repeat and condition: (n_repeats, n_conditions, n_units)."""
+    labels = [np.asarray(shown[name]) for name in ("blocks", "repeats", "conditions")]
+    means = pd.DataFrame(shown["counts"].to_numpy()).groupby(labels).mean()
+    return means.to_numpy().reshape(-1, len(np.unique(labels[2])), means.shape[1])
+
+
+def representational_drift(session: EcephysSession) -> Row:
+    """Correlate population vectors of all repeats; obvious: np.corrcoef for every two vectors."""
+    shown = movie_repeats(session)
+
+    def loop() -> Any:
+        values = stack(shown)
+        pairs = zip(*np.triu_indices(len(values), 1), strict=True)
+        return [
+            np.nanmean([np.corrcoef(a, b)[0, 1] for a, b in zip(values[i], values[j], strict=True)])
+            for i, j in pairs
+        ]
+
+    def compare(ours: Any, obvious: Any) -> None:
+        np.testing.assert_allclose(ours["population_vector"], obvious, atol=1e-8)
+
+    return Row(lambda: analysis.compute_representational_drift(**shown), loop, 1.0, compare)
+
+
+def split_half_reliability(session: EcephysSession) -> Row:
+    """Correlate 50 halvings of repeats, 201 times; obvious: np.corrcoef for each."""
+    shown = movie_repeats(session)
+    n_units = shown["counts"].shape[1]
+
+    def loop() -> None:
+        rng, values = np.random.default_rng(0), stack(shown)
+        for unit in range(5):
+            for _ in range(201):
+                rolled = np.array(
+                    [np.roll(own, rng.integers(own.size)) for own in values[..., unit]]
+                )
+                for _ in range(50):
+                    one, other = np.array_split(rolled[rng.permutation(len(rolled))], 2)
+                    np.corrcoef(one.mean(axis=0), other.mean(axis=0))
+
+    return Row(lambda: analysis.compute_split_half_reliability(**shown), loop, 5 / n_units)
+
+
 ROWS = {
     row.__name__: row
     for row in (
@@ -310,6 +404,10 @@ ROWS = {
         modes_of_waveforms,
         residual_counts,
         correlations_by_area_and_distance,
+        shared_variance,
+        communication,
+        representational_drift,
+        split_half_reliability,
         phases_at_spikes,
         field_around_spikes,
         ripples,
