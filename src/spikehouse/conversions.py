@@ -84,10 +84,11 @@ def make_pynapple(
         }
         for name, table in tables.items():
             metadata = table.drop(columns=["start_time", "stop_time"])
+            metadata = metadata.reset_index(drop=table.index.name is None)
             found[name] = nap.IntervalSet(
                 table["start_time"].to_numpy(),
                 table["stop_time"].to_numpy(),
-                metadata=_read_columns(metadata.reset_index()),
+                metadata=_read_columns(metadata),
             )
         for name, trace in traces.items():
             kind = nap.TsdFrame if isinstance(trace, pd.DataFrame) else nap.Tsd

@@ -27,9 +27,11 @@ from spikehouse.cli import main
 from spikehouse.cohort import CohortRun
 
 ROOT = Path(__file__).resolve().parents[2]
+# a section at a time, where its packages are installed
+HAND_OVER = ROOT / "docs" / "how-to" / "hand-over.md"
 PAGES = [
     ROOT / "README.md",
-    *sorted((ROOT / "docs" / "how-to").rglob("*.md")),
+    *sorted(set((ROOT / "docs" / "how-to").rglob("*.md")) - {HAND_OVER}),
     ROOT / "docs" / "explanation" / "simulated-survey.md",
 ]
 AS_DEMO = {
@@ -145,6 +147,35 @@ def test_page__every_block_runs(session_path, page, tmp_path, monkeypatch, capsy
             plt.close("all")
         elif language == "sh":
             run_shell(code, capsys, monkeypatch)
+
+
+def sections() -> dict[str, tuple[str, int]]:
+    """Give the code, and its line, below each heading of the page that hands over."""
+    text = HAND_OVER.read_text(encoding="utf-8")
+    titles = [(text[: m.start()].count("\n"), m[1]) for m in re.finditer(r"^## (.*)", text, re.M)]
+    return {
+        [title for above, title in titles if above < line][-1]: (code, line)
+        for line, _, code in blocks(HAND_OVER)
+    }
+
+
+# what other packages warn of is theirs
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("title", sections())
+def test_hand_over__section_runs(small_survey, title):
+    code, line = sections()[title]
+    for name in re.findall(r"^(?:import|from) (\w+)", code, flags=re.MULTILINE):
+        pytest.importorskip(name, reason=f"{name} is not installed (extra handover, or cebra)")
+    if "to_spikeinterface" in code:
+        pytest.importorskip("spikeinterface", reason="spikeinterface is not installed")
+    plt.switch_backend("Agg")
+    lfp = {910001004: small_survey.lfp_file(910001004)} if "lfp=" in code else {}
+    options = {"probe_lfp_paths": lfp}
+    with EcephysSession.from_nwb_path(
+        small_survey.session_file(900000001), api_kwargs=options
+    ) as session:
+        run_python(code, {"__name__": "__main__", "session": session}, page=HAND_OVER, line=line)
+    plt.close("all")
 
 
 @pytest.mark.filterwarnings("ignore:.*spikes are missing or wrong:UserWarning")

@@ -86,6 +86,7 @@ def test_to_pynapple__has_what_the_session_has(nap: Any, session: EcephysSession
     pupil = session.get_pupil_data()
     np.testing.assert_array_equal(found["pupil_data"].values, pupil.to_numpy())
     assert list(found["pupil_data"].columns) == list(pupil)
+    assert "index" not in found["stimulus_epochs"].metadata_columns
     pulses = session.optogenetic_stimulation_epochs
     assert found["optogenetic_stimulation"]["level"].tolist() == pulses["level"].tolist()
 
