@@ -876,7 +876,7 @@ class EcephysSession:
         those of one probe, its spikes are kept. LFP is NaN in both. Intervals of pynapple cannot
         touch: one that lasts until the next begins, or longer, ends 1 µs before it.
 
-        Reads the spikes of all units into memory: 0.5 GB for a session of 700 units. LFP takes
+        Reads the spikes of all units into memory: 0.7 GB for a session of 700 units. LFP takes
         96 MB for the times of a released probe, and 4 bytes for each value that is selected.
         """
         intervals: dict[str, pd.DataFrame] = {}
@@ -989,7 +989,7 @@ class EcephysSession:
         whole second before the first spike if that is negative): their times are within half a
         sample of :attr:`spike_times`, 17 µs at 30 kHz. They are not samples of the raw recording of
         a probe, whose clock drifts and begins at another time. Takes 24 bytes a spike, and three
-        times that while it is made: 1.6 GB for the 66 million spikes of a session.
+        times that while it is made: 2 GB for the 28 million spikes of 700 units.
         """
         if probe_id is None:
             probes, units = self.probes, self.units
