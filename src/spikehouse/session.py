@@ -1356,7 +1356,7 @@ class EcephysSession:
                 bin_edges, presentations, units, mean_over=mean_over, callback=time_domain_callback
             )
         if binarize:
-            warn_wide_bins(np.diff(edges)[::step], threshold=large_bin_size_threshold)
+            warn_wide_bins(bin_edges, threshold=large_bin_size_threshold)
         onsets = self._windows(presentations)["start_time"]
         domain = compute_time_domain(edges, onsets, callback=time_domain_callback)
         warn_overlaps(domain)

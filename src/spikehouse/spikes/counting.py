@@ -179,9 +179,9 @@ def compute_bin_centres(bin_edges: Floats) -> Floats:
     return bin_edges[:-1] + np.diff(bin_edges) / 2
 
 
-def warn_wide_bins(widths: Floats, *, threshold: float, stacklevel: int = 3) -> None:
+def warn_wide_bins(bin_edges: npt.ArrayLike, *, threshold: float, stacklevel: int = 3) -> None:
     """Warn where binarizing would lose spikes."""
-    widest = float(widths.max())
+    widest = float(np.diff(bin_edges).max())
     if widest > threshold:
         warnings.warn(
             f"binarizing bins of up to {widest:g} s says only whether there was a spike; "
