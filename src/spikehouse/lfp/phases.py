@@ -279,14 +279,15 @@ def compute_phase_consistency(
 
         ppc = (|Σ exp(iθ)|² − n) / (n (n − 1)),
 
-    whose expectation does not depend on n, while that of resultant_length |Σ exp(iθ)| / n does. A
+    whose expectation does not depend on n, while that of
+    resultant_length, ``|Σ exp(iθ)| / n``, does. A
     von Mises distribution of concentration κ has ppc = (I₁(κ)/I₀(κ))².
 
     Spikes of a burst, or of one cycle, have nearly the same phase, so Rayleigh's test, which takes
     them as independent, finds locking where there is none. Here spikes of one block may depend on
     each other: if the unit fired independently of the field, the sums Rₖ = Σ exp(iθ) of the blocks
-    would have independent, uniform directions. Then ppc is ``chance`` = (Σ|Rₖ|² − n) / (n (n − 1))
-    in the mean, and p_value = exp(−|ΣRₖ|² / Σ|Rₖ|²), the limit for many blocks; for few, values
+    would have independent, uniform directions. Then ppc is ``chance = (Σ|Rₖ|² − n) / (n (n − 1))``
+    in the mean, and ``p_value = exp(−|ΣRₖ|² / Σ|Rₖ|²)``, the limit for many blocks; for few, values
     below 0.1 are too large. With block_length=0 chance is 0 and this is Rayleigh's test. A
     block must be long against the memory of the rhythm (its cycles stay in step for about
     the inverse of the width of its spectral peak) and of the spike train.
