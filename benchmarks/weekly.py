@@ -316,26 +316,23 @@ def shared_variance(session: EcephysSession) -> Row:
 
 
 def communication(session: EcephysSession) -> Row:
-    """Predict one half of the units from the other; obvious: a regression for every rank."""
+    """Predict one half of the units from the other; obvious: a regression by fold and rank."""
     residual = residuals(session)[0]
     half = residual.sizes["unit_id"] // 2
     source, target = residual[:, :half], residual[:, half:]
-    ranks = (10,)
+    rank, n_folds = 10, 10
 
     def regress() -> Any:
         x, y = source.to_numpy(), target.to_numpy()
-        errors = []
-        for rank in ranks:
-            for test in np.array_split(np.arange(len(x)), 10):
-                train = np.setdiff1d(np.arange(len(x)), test)
-                weights = np.linalg.lstsq(x[train], y[train], rcond=None)[0]
-                axes = np.linalg.svd(x[train] @ weights, full_matrices=False)[2][:rank]
-                errors.append(((y[test] - x[test] @ weights @ axes.T @ axes) ** 2).mean())
-        return errors
+        test, train = np.split(np.arange(len(x)), [len(x) // n_folds])
+        weights = np.linalg.lstsq(x[train], y[train], rcond=None)[0]
+        axes = np.linalg.svd(x[train] @ weights, full_matrices=False)[2][:rank]
+        return ((y[test] - x[test] @ weights @ axes.T @ axes) ** 2).mean()
 
     return Row(
-        lambda: analysis.compute_communication(source, target), regress, len(ranks) / (half + 1)
-    )
+        lambda: analysis.compute_communication(source, target),
+        regress, 1 / (n_folds * (half + 1)),
+    )  # fmt: skip
 
 
 def movie_repeats(session: EcephysSession) -> dict[str, Any]:
