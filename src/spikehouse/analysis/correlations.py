@@ -239,14 +239,17 @@ def read_counts(
     return values, labels, labels_of(counts, 0), others
 
 
-def sum_by_condition(values: Floats, numbers: npt.NDArray[np.intp]) -> tuple[Floats, Floats]:
+def sum_by_condition(
+    values: Floats, numbers: npt.NDArray[np.intp], n_conditions: int = 0
+) -> tuple[Floats, Floats]:
     """Sum responses by condition (n_conditions, n_units), and count the rows (n_conditions, 1)."""
-    if not len(values):
-        return np.zeros((0, values.shape[1])), np.zeros((0, 1))
-    sizes = np.bincount(numbers).astype(np.float64)
-    order = np.argsort(numbers, kind="stable")
-    first = np.r_[0, np.cumsum(sizes[:-1]).astype(np.intp)]
-    return np.add.reduceat(values[order], first, axis=0), sizes[:, None]
+    from scipy.sparse import csr_array
+
+    sizes = np.bincount(numbers, minlength=n_conditions).astype(np.float64)
+    rows = np.arange(len(values))
+    # a product, as sorting the rows would copy them
+    is_of = csr_array((np.ones(len(values)), (numbers, rows)), shape=(sizes.size, len(values)))
+    return np.asarray(is_of @ values), sizes[:, None]
 
 
 def _remove_drift(values: Floats, numbers: npt.NDArray[np.intp], slower_than: float) -> Floats:

@@ -63,7 +63,7 @@ def compute_representational_drift(
     moves along the units (``cumulative_drift``, ``presence_ratio``), lower all three as a change
     of the code does: compare repeats of one behavioural state, and stable units.
 
-    Memory: three times the counts and three times n_repeats².
+    Memory: a copy of counts that are no float64, four times their means, three times n_repeats².
 
     References
     ----------
@@ -237,8 +237,11 @@ def _stack_repeats(
         repeat = np.asarray(shown.groupby(["block", "condition"]).cumcount(), dtype=np.intp)
     number = pd.factorize(block * (repeat.max(initial=0) + 1) + repeat)[0]
     n_conditions, n_found = condition.max(initial=-1) + 1, number.max(initial=-1) + 1
-    sizes = np.bincount(number * n_conditions + condition, minlength=n_found * n_conditions)
-    is_complete = np.all(sizes.reshape(n_found, n_conditions) > 0, axis=1, keepdims=True)[:, 0]
+    sums, sizes = sum_by_condition(
+        values, number * n_conditions + condition, n_found * n_conditions
+    )
+    sizes = sizes.reshape(n_found, n_conditions, 1)
+    is_complete = np.all(sizes > 0, axis=(1, 2))
     n_repeats = int(is_complete.sum())
     if n_repeats < 2:
         raise InvalidArgumentError(
@@ -246,27 +249,23 @@ def _stack_repeats(
             "needed; give the conditions that all repeats share, or the number of the repeat of "
             "each presentation as repeats"
         )
-    rows = is_complete[number]
-    number, condition = (np.cumsum(is_complete) - 1)[number[rows]], condition[rows]
-    sums, weights = sum_by_condition(values[rows], number * n_conditions + condition)
-    stacked = (sums / weights).reshape(n_repeats, n_conditions, -1)
-    block_of = block[rows][np.unique(number, return_index=True)[1]]
+    stacked = sums.reshape(n_found, n_conditions, -1)[is_complete] / sizes[is_complete]
+    block_of = block[np.unique(number, return_index=True)[1]][is_complete]
     start = np.full(n_repeats, np.nan)
     if given[3] is not None:
-        seconds = given[3][rows].astype(np.float64)
-        start = np.bincount(number, seconds) / np.bincount(number)
+        start = (np.bincount(number, given[3].astype(np.float64)) / np.bincount(number))[
+            is_complete
+        ]
     return stacked, units, start, block_of
 
 
 def _correlate_repeats(responses: Floats) -> Floats:
     """Average correlations between repeats: (n_items, n_repeats, n_places) to a square matrix."""
-    n_repeats = responses.shape[1]
-    total, n_defined = np.zeros((2, n_repeats, n_repeats))
-    for item in responses:
-        varies = ~is_flat(item, axis=1)
-        centred = item - divide(item.sum(axis=1, keepdims=True), item.shape[1])
-        length = np.sqrt((centred**2).sum(axis=1, keepdims=True))
-        z = np.where(varies[:, None], divide(centred, length), 0.0)
-        total += z @ z.T
-        n_defined += np.outer(varies, varies)
-    return np.clip(divide(total, n_defined), -1, 1)
+    n_items, n_repeats, n_places = responses.shape
+    varies = ~is_flat(responses, axis=2)
+    centred = responses - divide(responses.sum(axis=2, keepdims=True), n_places)
+    length = np.sqrt((centred**2).sum(axis=2, keepdims=True))
+    z = np.where(varies[:, :, None], divide(centred, length), 0.0)
+    z = z.transpose(1, 0, 2).reshape(n_repeats, n_items * n_places)
+    n_defined = varies.T.astype(np.float64) @ varies
+    return np.clip(divide(z @ z.T, n_defined), -1, 1)
