@@ -909,7 +909,8 @@ class EcephysProjectCache:
         Raises
         ------
         InvalidFileError
-            If a file is damaged, or is not of this atlas; it is not kept.
+            If a file is damaged, or is not of this atlas. A downloaded file is then not kept; one
+            that was in the folder is, and the message says which to delete.
         """
         return fetch_atlas(self._store, annotation_url, structures_url)
 

@@ -46,6 +46,8 @@ __all__ = [
     "TransferError",
 ]
 
+# about a damaged file in the cache folder
+LEFT_AS_IT_IS = "It was left as it is; delete it and call again to fetch it anew"
 N_LISTED = 8
 N_CHARACTERS = 80
 # what Python, numpy, pandas, xarray and scikit-learn raise about what they cannot use

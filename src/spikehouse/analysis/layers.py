@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -26,6 +28,9 @@ BOUNDARIES = {
 AXES = ("anterior_posterior", "dorsal_ventral", "left_right")
 # beyond the units, more than the cortex is thick [µm]
 MARGIN_UM = 1500.0
+# channels of one stretch of cortex are not farther apart: some are left out, or have no structure
+MAX_GAP_UM = 200.0
+OUTSIDE, CORTEX, OTHER = range(3)
 
 
 def compute_cortical_layers(
@@ -62,11 +67,13 @@ def compute_cortical_layers(
     a / (a + b), with the distances a to the nearest voxel outside the brain and b to the nearest
     that is in the brain and not in the cortex. The published depths follow streamlines instead.
 
-    Without one, the depth is the place along the probe between the highest and the lowest channel
-    in the cortex. Where the cortex reaches the last channel of the probe, it is missing. The layer
-    is found from the depth, with borders for each visual area. In the released tables of 31 279
-    units, the published depth is linear along each probe within 0.012 (SD), and borders from other
-    sessions give the published layer of 94 % of the units.
+    Without one, only the survey's visual areas count as cortex ("Isocortex" in `list_structures`);
+    areas that are not listed there, such as RSP or VISp4, give a warning. The depth is the place
+    between the highest and the lowest channel of a stretch of cortex along the probe, where gaps of
+    more than 200 µm end a stretch. It is missing if the stretch reaches the last channel of the
+    probe. The layer is found from the depth, with borders for each visual area. In the released
+    tables of 31 279 units, the published depth is linear along each probe within 0.012 (SD), and
+    borders from other sessions give the published layer of 94 % of the units.
 
     References
     ----------
@@ -95,6 +102,7 @@ def _place_along_probes(
     """Return the depth of units between the ends of the cortex on their probe, and the layer."""
     areas = list_structures()
     cortical = areas.index[areas["division"] == "Isocortex"]
+    not_in_brain = ["", "none", "None", "nan"]
     named = ("ecephys_structure_acronym", "probe_vertical_position")
     tables = []
     for table, what in ((channels, "the table of channels"), (units, "the table of units")):
@@ -111,13 +119,24 @@ def _place_along_probes(
             )
         )
     around, own = tables
+    unknown = sorted(set(pd.concat(tables)["area"]).difference(areas.index, not_in_brain), key=str)
+    if unknown:
+        warnings.warn(
+            f"{', '.join(map(repr, unknown[:8]))} and all other areas but {', '.join(cortical)} "
+            "count as outside the cortex; with an atlas, all of the cortex is known",
+            stacklevel=3,
+        )
     ends = around.groupby("probe")["height"].agg(["min", "max"])
-    inside = around[around["area"].isin(cortical)].groupby("probe")["height"].agg(["min", "max"])
-    inside = inside.reindex(ends.index)
-    # where the cortex reaches the last channel, its end is not on the probe
-    is_known = (inside["min"] > ends["min"]) & (inside["max"] < ends["max"])
-    low, high = (own["probe"].map(inside[end].where(is_known)) for end in ("min", "max"))
-    depth = ((high - own["height"]) / (high - low)).where(own["area"].isin(cortical)).to_numpy()
+    inside = around[around["area"].isin(cortical)].sort_values(["probe", "height"])
+    stretch = inside.groupby("probe")["height"].diff().gt(MAX_GAP_UM).cumsum().rename("stretch")
+    stretches = inside.groupby(["probe", stretch])["height"].agg(["min", "max"])
+    depth = np.full(len(own), np.nan)
+    for (probe, _), (low, high) in zip(stretches.index, stretches.to_numpy(), strict=True):
+        # where the cortex reaches the last channel, its end is not on the probe
+        if ends.loc[probe, "min"] < low < high < ends.loc[probe, "max"]:
+            rows = (own["probe"] == probe) & own["height"].between(low, high)
+            rows &= own["area"].isin(cortical)
+            depth[rows] = (high - own["height"][rows]) / (high - low)
     layer = np.full(len(own), np.nan, dtype=object)
     for area in own["area"][np.isfinite(depth)].unique():
         rows = np.flatnonzero((own["area"] == area) & np.isfinite(depth))
@@ -128,8 +147,6 @@ def _place_along_probes(
 
 def _look_up(units: pd.DataFrame, atlas: xr.Dataset) -> tuple[Floats, npt.NDArray[np.object_]]:
     """Return depth and layer of the voxels in which units are."""
-    from scipy.ndimage import distance_transform_edt
-
     columns = [f"{axis}_ccf_coordinate" for axis in AXES]
     require_columns(units, *columns, what="the table of units")
     volume = atlas["structure_id"].transpose(*AXES)
@@ -144,20 +161,50 @@ def _look_up(units: pd.DataFrame, atlas: xr.Dataset) -> tuple[Floats, npt.NDArra
     if not is_inside.any():
         return depth, layer
     voxels = place[is_inside].astype(np.int64)
+    structures = atlas[["acronym", "is_cortex"]].to_dataframe().sort_index()
+    own = structures.reindex(volume.to_numpy()[tuple(voxels.T)])
+    is_cortex = own["is_cortex"].eq(True).to_numpy()
+    named = own["acronym"].astype(object).str.extract(LAYER_AT_END)[0]
+    named = named.replace({"2": "2/3", "3": "2/3"}).where(is_cortex)
+    layer[is_inside] = named.to_numpy(dtype=object)
+    if not is_cortex.any():
+        return depth, layer
+    pia, white = _measure_distances(volume, structures, voxels[is_cortex], step)
+    rows = np.flatnonzero(is_inside)[is_cortex]
+    depth[rows] = pia / (pia + white)
+    return depth, layer
+
+
+def _measure_distances(
+    volume: xr.DataArray, structures: pd.DataFrame, voxels: npt.NDArray[np.int64], step: Floats
+) -> list[Floats]:
+    """Measure how far voxels are from outside the brain and from what is not cortex in it [µm]."""
+    from scipy.ndimage import binary_erosion
+    from scipy.spatial import cKDTree
+
     margin = np.ceil(MARGIN_UM / step).astype(np.int64)
     start = np.maximum(voxels.min(axis=0) - margin, 0)
     stop = voxels.max(axis=0) + margin + 1
     box = volume[tuple(slice(a, b) for a, b in zip(start, stop, strict=True))].to_numpy()
-    voxels = tuple((voxels - start).T)
-    known = atlas["is_cortex"].to_series()
-    is_cortex = np.isin(box, known.index[known])
-    acronyms = pd.Series(box[voxels]).map(atlas["acronym"].to_series())
-    named = acronyms.str.extract(LAYER_AT_END)[0].replace({"2": "2/3", "3": "2/3"})
-    layer[is_inside] = named.where(is_cortex[voxels]).to_numpy()
+    ids = np.append(structures.index, np.iinfo(np.int64).max)
+    kinds = np.append(np.where(structures["is_cortex"], CORTEX, OTHER), OUTSIDE)
+    kind = np.empty(box.shape, dtype=np.uint8)
+    # slice by slice, which takes less memory
+    for k in range(box.shape[2]):
+        at = ids.searchsorted(box[..., k])
+        is_brain = box[..., k] != 0
+        if (unknown := is_brain & (ids[at] != box[..., k])).any():
+            raise InvalidArgumentError(
+                f"atlas has voxels of structure {box[..., k][unknown][0]}, which is not one of its "
+                f"{len(structures)} structures; needed: acronym and is_cortex of every structure, "
+                "as in cache.get_atlas()"
+            )
+        kind[..., k] = np.where(is_brain, kinds[at], OUTSIDE)
     distances = []
-    for border in (box == 0, (box != 0) & ~is_cortex):
-        away = distance_transform_edt(~border, sampling=step)[voxels]
-        distances.append(away - step.mean() / 2 if border.any() else np.full(len(away), np.nan))
-    pia, white = distances
-    depth[is_inside] = np.where(is_cortex[voxels], pia / (pia + white), np.nan)
-    return depth, layer
+    for border in (OUTSIDE, OTHER):
+        is_there = kind == border
+        # the nearest voxel is one at the border
+        edge = np.argwhere(is_there & ~binary_erosion(is_there, border_value=True))
+        away, _ = cKDTree(edge * step).query((voxels - start) * step)
+        distances.append(np.where(np.isfinite(away), away - step.mean() / 2, np.nan))
+    return distances

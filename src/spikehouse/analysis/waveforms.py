@@ -11,8 +11,10 @@ from spikehouse.schema import require_columns
 
 Floats = npt.NDArray[np.float64]
 
-# of waveforms of cells all are longer, in seconds all are shorter [ms]
-SHORTEST_IN_MS = 0.02
+# of cells the median is between; in seconds, microseconds or samples it is not [ms]
+MEDIANS_IN_MS = (0.05, 3.0)
+# fewer say nothing about modes
+FEWEST = 10
 N_POINTS = 512
 N_HALVINGS = 20
 
@@ -55,10 +57,13 @@ def classify_waveforms(units: pd.DataFrame, *, threshold: float = 0.4) -> pd.Ser
     if not 0 < threshold < np.inf:
         raise InvalidArgumentError(f"threshold={threshold:g} ms; valid: a time above 0 ms")
     durations = pd.to_numeric(units["waveform_duration"])
-    if durations.max() < SHORTEST_IN_MS:
+    least, median, most = durations.min(), durations.median(), durations.max()
+    if least < 0 or most == np.inf or median < MEDIANS_IN_MS[0] or median > MEDIANS_IN_MS[1]:
         raise InvalidArgumentError(
-            f"the longest waveform_duration is {durations.max():g} ms, which looks like seconds; "
-            "multiply the durations by 1000"
+            f"waveform_duration is from {least:g} to {most:g}, with the median {median:g}; valid: "
+            f"milliseconds, not negative, with a median of {MEDIANS_IN_MS[0]:g} to "
+            f"{MEDIANS_IN_MS[1]:g}; multiply seconds by 1000, divide microseconds by 1000 and "
+            "samples by the rate in kHz"
         )
     names = {True: "fast-spiking", False: "regular-spiking"}
     classes = (durations < threshold).map(names).where(durations.notna())
@@ -73,7 +78,7 @@ def compute_bimodality(
     Parameters
     ----------
     values
-        Shape (n,), such as durations of waveforms; missing ones are left out.
+        Shape (n,), 10 or more, such as durations of waveforms; missing ones are left out.
     n_resamples, seed
         Number of samples that are drawn for the p-value, and the seed to draw them with.
 
@@ -108,10 +113,11 @@ def compute_bimodality(
     x = x[~np.isnan(x)]
     if n_resamples < 1:
         raise InvalidArgumentError(f"n_resamples={n_resamples}; valid: 1 or more")
-    if len(np.unique(x)) < 3 or not np.isfinite(x).all():
+    if len(x) < FEWEST or len(np.unique(x)) < 3 or not np.isfinite(x).all():
         raise InvalidArgumentError(
-            f"values has {len(np.unique(x))} different numbers from {x.min(initial=np.inf):g} to "
-            f"{x.max(initial=-np.inf):g}; give three or more, all of them finite"
+            f"values has {len(x)} numbers, {len(np.unique(x))} different ones, from "
+            f"{x.min(initial=np.inf):g} to {x.max(initial=-np.inf):g}; give {FEWEST} or more, "
+            "three different ones, all of them finite"
         )
     span = float(np.ptp(x))
     grid = np.linspace(x.min() - span / 4, x.max() + span / 4, N_POINTS)

@@ -50,6 +50,10 @@ def find_input_layer(
     first sink, weighted by the mean of s from its onset until the tolerance later. Layer 4 need not
     have the largest sink. The white matter and other structures have sinks, too.
 
+    The SD before 0 is that of noise which does not drift. Slow noise, of which a mean of few
+    flashes has much, leaves its baseline and passes for a sink: nearly every random walk has one,
+    1 in 200 samples of white noise.
+
     References
     ----------
     Schroeder, Mehta & Givre (1998), Cereb. Cortex 8, 575, doi:10.1093/cercor/8.7.575. Senzai,

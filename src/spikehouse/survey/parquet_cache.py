@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from spikehouse.errors import CacheError, InvalidFileError
+from spikehouse.errors import LEFT_AS_IT_IS, CacheError, InvalidFileError
 from spikehouse.schema import Table
 from spikehouse.survey.tables import parse_csv
 from spikehouse.transfer.disk import make_folder, try_lock, write_whole
@@ -57,9 +57,7 @@ def read_table(
     try:
         frame = parse_csv(path, table, origin=str(path))
     except InvalidFileError as error:
-        raise InvalidFileError(
-            f"{error}. It was left as it is; delete it and call again to fetch it anew"
-        ) from error
+        raise InvalidFileError(f"{error}. {LEFT_AS_IT_IS}") from error
     # not of a CSV that somebody changed while it was read
     if copy is not None and _describe_origin(path, table, copy) == origin:
         _write_copy(copy, frame, origin, lock=lock or copy.with_name(f"{copy.name}.lock"))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from spikehouse.errors import InvalidFileError
+from spikehouse.errors import LEFT_AS_IT_IS, InvalidFileError
 
 if TYPE_CHECKING:
     from tifffile import TiffFrame, TiffPage
@@ -20,7 +20,6 @@ __all__ = ["read_movie", "read_scene"]
 
 SCENE_SHAPE = (918, 1174)
 FRAME_SHAPE = (304, 608)
-_ADVICE = "It was left as it is; delete it and call again to fetch it anew"
 
 
 def read_scene(path: Path) -> NDArray[np.uint8]:
@@ -65,7 +64,9 @@ def _decoding(path: Path, kind: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # a decoder may raise anything on a damaged file
-        raise InvalidFileError(f"{path} is not a readable {kind}: {error}. {_ADVICE}") from error
+        raise InvalidFileError(
+            f"{path} is not a readable {kind}: {error}. {LEFT_AS_IT_IS}"
+        ) from error
 
 
 def _check_shape(

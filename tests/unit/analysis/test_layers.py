@@ -73,6 +73,36 @@ def test_compute_cortical_layers__outside_the_atlas_or_without_a_place_are_missi
     assert compute_cortical_layers(units.head(2), atlas=make_atlas()).isna().all(axis=None)
 
 
+def test_compute_cortical_layers__are_at_the_distances_of_the_nearest_voxels() -> None:
+    rng = np.random.default_rng(0)
+    atlas = make_atlas()
+    # an uneven surface, white matter in holes, in an order that is not C's
+    volume = np.asfortranarray(atlas["structure_id"].to_numpy()[:16, :, :20])
+    volume[rng.random(volume.shape) < 0.003] = 9
+    volume[:, : SURFACE + 3][rng.random((16, SURFACE + 3, 20)) < 0.5] = 0
+    atlas = atlas.isel(anterior_posterior=slice(16), left_right=slice(20))
+    atlas["structure_id"] = (atlas["structure_id"].dims, volume)
+    voxels = np.argwhere((volume > 0) & (volume < 9))
+    voxels = voxels[rng.choice(len(voxels), 50)]
+    found = compute_cortical_layers(
+        pd.DataFrame((voxels + 0.5) * STEP, columns=COLUMNS), atlas=atlas
+    )
+    for voxel, depth in zip(voxels, found["cortical_depth"], strict=True):
+        pia, white = (
+            STEP * (np.linalg.norm(np.argwhere(border) - voxel, axis=1).min() - 0.5)
+            for border in (volume == 0, volume == 9)
+        )
+        assert depth == pytest.approx(pia / (pia + white))
+
+
+def test_compute_cortical_layers__refuses_an_atlas_without_a_structure() -> None:
+    units = pd.DataFrame([[1010, 700, 990]], columns=COLUMNS)
+    with pytest.raises(
+        InvalidArgumentError, match="voxels of structure 4, which is not one of its"
+    ):
+        compute_cortical_layers(units, atlas=make_atlas().drop_sel(structure=4))
+
+
 def make_channels() -> pd.DataFrame:
     """Make two probes: one through the whole cortex, and one that ends in it."""
     areas = ["CA1"] * 5 + ["VISp"] * 21 + [None] * 4
@@ -94,6 +124,24 @@ def test_compute_cortical_layers__along_the_probe_are_between_the_ends_of_the_co
     shuffled = channels.sample(frac=1, random_state=0)
     renamed = shuffled.rename(columns={"probe_id": "ecephys_probe_id"})
     pd.testing.assert_frame_equal(compute_cortical_layers(channels, renamed), found)
+
+
+def test_compute_cortical_layers__along_the_probe_are_those_of_one_stretch() -> None:
+    channels = make_channels()
+    channels.loc[[0, 1], "probe_vertical_position"] -= 100.0
+    expected = compute_cortical_layers(channels, channels)
+    # one channel 260 µm below, and two within that have no structure
+    channels.loc[[1, 12, 13], "ecephys_structure_acronym"] = ["VISp", None, None]
+    found = compute_cortical_layers(channels, channels)
+    pd.testing.assert_frame_equal(found.drop(index=[12, 13]), expected.drop(index=[12, 13]))
+    assert found.loc[[1, 12, 13]].isna().all(axis=None)
+
+
+def test_compute_cortical_layers__warns_about_areas_it_does_not_know() -> None:
+    channels = make_channels().replace({"VISp": "RSPd"})
+    with pytest.warns(UserWarning, match=r"^'RSPd' and all other areas but VIS, .* count as outs"):
+        found = compute_cortical_layers(channels, channels)
+    assert found.isna().all(axis=None)
 
 
 def test_compute_cortical_layers__refuses_tables_without_places() -> None:

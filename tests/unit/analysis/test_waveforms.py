@@ -34,10 +34,21 @@ def test_classify_waveforms__refuses_a_threshold_and_a_table_without_durations()
         classify_waveforms(units.rename(columns={"waveform_duration": "duration"}))
 
 
-def test_classify_waveforms__refuses_seconds() -> None:
-    units = pd.DataFrame({"waveform_duration": [0.0003, 0.0007]})
-    with pytest.raises(InvalidArgumentError, match=r"is 0.0007 ms, which looks like seconds; mul"):
+@pytest.mark.parametrize(
+    ("factor", "said"),
+    [
+        (1e-3, r"from 0.0003 to 0.0007, with the median 0.0006; valid: milliseconds, .*multiply s"),
+        (1e3, r"from 300 to 700, with the median 600"),
+        (30, r"from 9 to 21, with the median 18"),
+        (-1, r"from -0.7 to -0.3.*not negative"),
+        (np.inf, r"from inf to inf"),
+    ],
+)
+def test_classify_waveforms__refuses_other_units(factor: float, said: str) -> None:
+    units = pd.DataFrame({"waveform_duration": np.array([0.3, 0.6, 0.7]) * factor})
+    with pytest.raises(InvalidArgumentError, match=said):
         classify_waveforms(units)
+    assert classify_waveforms(units.assign(waveform_duration=np.nan)).isna().all()
 
 
 def two_modes(rng: np.random.Generator) -> np.ndarray:
@@ -77,12 +88,16 @@ def test_compute_bimodality__scales_with_the_values_and_leaves_out_missing_ones(
 
 
 def test_compute_bimodality__refuses_too_few_values() -> None:
-    with pytest.raises(InvalidArgumentError, match=r"has 1 different numbers from 2 to 2; give "):
-        compute_bimodality([2.0, 2.0, np.nan])
-    with pytest.raises(InvalidArgumentError, match=r"from 1 to inf; .* all of them finite"):
-        compute_bimodality([1.0, 2.0, 3.0, np.inf])
+    with pytest.raises(InvalidArgumentError, match=r"has 3 numbers, 3 different ones.* give 10 or"):
+        compute_bimodality([1.0, 2.0, 3.0, np.nan])
+    with pytest.raises(
+        InvalidArgumentError, match=r"has 10 numbers, 2 different ones, from 2 to 3"
+    ):
+        compute_bimodality([2.0] * 9 + [3.0])
+    with pytest.raises(InvalidArgumentError, match=r"from 0 to inf; .* all of them finite"):
+        compute_bimodality([*range(10), np.inf])
     with pytest.raises(InvalidArgumentError, match=r"n_resamples=0; valid: 1 or more"):
-        compute_bimodality([1.0, 2.0, 3.0], n_resamples=0)
+        compute_bimodality(range(10), n_resamples=0)
 
 
 def test_classify_waveforms__finds_the_classes_of_the_released_units(

@@ -62,6 +62,18 @@ def test_find_input_layer__finds_nothing_in_noise() -> None:
     assert find_input_layer(0 * make()).isna().all()
 
 
+def test_find_input_layer__takes_drifts_for_sinks_as_its_notes_say() -> None:
+    rng = np.random.default_rng(0)
+    quiet = make()
+    found = {"white": 0, "walk": 0}
+    for _ in range(50):
+        white = quiet + rng.normal(size=quiet.shape)
+        for name, csd in (("white", white), ("walk", white.cumsum("time"))):
+            found[name] += find_input_layer(csd).notna().all()
+    assert found["white"] <= 1
+    assert found["walk"] > 40
+
+
 def test_find_input_layer__refuses_what_has_no_positions_baseline_or_window() -> None:
     csd = make((600, 0.04, 1.0))
     with pytest.raises(InvalidArgumentError, match=r"needed: a dimension of times and one of pos"):

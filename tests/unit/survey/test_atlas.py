@@ -92,6 +92,8 @@ def test_get_atlas__is_fetched_once_and_read_voxel_by_voxel(
         (lambda good: good.replace(b"66 40 57", b"66 40 58"), "sizes '66 40 58'"),
         (lambda good: good.replace(b"66 40 57", b"33 20 28.5"), "no annotation of the atlas"),
         (lambda good: good.replace(b"66 40 57", b"132 80 114"), "its header says 4815360"),
+        (lambda good: good.replace(b"66 40 57", b"5280 3200 4560"), "or '528 320 456' or '264 160"),
+        (lambda good: good.replace(b"66 40 57", "66 40 ²".encode("latin-1")), "sizes '66 40 ²'"),
     ],
 )
 def test_get_atlas__does_not_keep_a_damaged_or_another_volume(
@@ -104,8 +106,48 @@ def test_get_atlas__does_not_keep_a_damaged_or_another_volume(
 
 
 def test_get_atlas__refuses_another_table(cache: EcephysProjectCache, server: FileServer) -> None:
-    server.routes["/s.csv"] = b"id,name\n1,x\n"
-    with pytest.raises(InvalidFileError, match=r"is no table of structures: .*acronym"):
+    for text, said in ((b"id,name\n1,x\n", "acronym"), (b"id,acronym,structure_id_path\n", "ids")):
+        server.routes["/s.csv"] = text
+        with pytest.raises(InvalidFileError, match=rf"is no table of structures: .*{said}"):
+            cache.get_atlas(**urls(server))
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda text: text[: text.rfind("2,VISp2/3")],
+        lambda text: text[: text.rfind("/2/")],
+        lambda text: text.replace("/997/8/315/2/", ""),
+        lambda text: text.replace("VISp2/3", ""),
+    ],
+)
+def test_get_atlas__does_not_keep_a_table_without_structures_of_the_annotation(
+    damage, cache: EcephysProjectCache, server: FileServer
+) -> None:
+    text = STRUCTURES.iloc[[2, 0, 1]].to_csv(index=False)
+    server.routes["/s.csv"] = damage(text).encode()
+    said = r"structures.csv.*not kept.*cut off, or .* of 1 structures in the annotation, such as"
+    with pytest.raises(InvalidFileError, match=said):
+        cache.get_atlas(**urls(server))
+    assert not list((cache.manifest_path.parent / "ccf_2017").glob("structures.csv*"))
+    server.routes["/s.csv"] = text.encode()
+    assert cache.get_atlas(**urls(server))["acronym"].values.tolist() == ["cc", "VISp1", "VISp2/3"]
+
+
+@pytest.mark.parametrize("name", ["a.nrrd", "structures.csv"])
+def test_get_atlas__says_what_to_do_about_a_damaged_file_in_the_folder(
+    name: str, cache: EcephysProjectCache, server: FileServer
+) -> None:
+    atlas = cache.get_atlas(**urls(server))
+    path = cache.manifest_path.parent / "ccf_2017" / name
+    path.write_bytes(path.read_bytes()[:-70])
+    with pytest.raises(InvalidFileError, match=rf"{name} is .*delete it and call again to fetch"):
+        cache.get_atlas(**urls(server))
+    path.unlink()
+    assert cache.get_atlas(**urls(server)).identical(atlas)
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(InvalidFileError, match=rf"directory: .*{name}'\. It was left as it is"):
         cache.get_atlas(**urls(server))
 
 
