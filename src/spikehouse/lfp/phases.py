@@ -275,13 +275,12 @@ def compute_phase_consistency(
 
     Notes
     -----
-    The pairwise phase consistency (PPC0) is the mean cosine of the difference of all pairs,
+    The pairwise phase consistency (PPC0) is the mean cosine of the difference of all pairs::
 
-        ppc = (|Σ exp(iθ)|² − n) / (n (n − 1)),
+        ppc = (|Σ exp(iθ)|² − n) / (n (n − 1))
 
-    whose expectation does not depend on n, while that of
-    resultant_length, ``|Σ exp(iθ)| / n``, does. A
-    von Mises distribution of concentration κ has ppc = (I₁(κ)/I₀(κ))².
+    Its expectation does not depend on n, while that of resultant_length, ``|Σ exp(iθ)| / n``, does.
+    A von Mises distribution of concentration κ has ppc = (I₁(κ)/I₀(κ))².
 
     Spikes of a burst, or of one cycle, have nearly the same phase, so Rayleigh's test, which takes
     them as independent, finds locking where there is none. Here spikes of one block may depend on
