@@ -96,14 +96,7 @@ def read_onsets(events: Onsets) -> pd.Series[float]:
         raise InvalidArgumentError(
             f"onsets have labels of {labels.nlevels} levels; keep one: events.droplevel(0)"
         )
-    try:
-        if times.dtype.kind not in "iufO":
-            raise TypeError
-        times = np.where(pd.isna(times), np.nan, times).astype(np.float64)
-    except (TypeError, ValueError):
-        raise InvalidArgumentError(
-            f"onsets are times [s], numbers, and not {times.dtype}: {str(times[:3].tolist())[:80]}"
-        ) from None
+    times = to_seconds(times, "onsets")
     is_wrong = ~np.isfinite(times)
     if is_wrong.any():
         first = int(is_wrong.argmax())
@@ -113,6 +106,33 @@ def read_onsets(events: Onsets) -> pd.Series[float]:
             "leave them out"
         )
     return pd.Series(times, labels, name="start_time")
+
+
+def to_seconds(given: Any, what: str) -> npt.NDArray[np.float64]:  # noqa: ANN401
+    """Return times [s], absent ones as NaN; dates, durations and text are refused."""
+    times = np.asarray(given)
+    if times.dtype.kind in "iuf":
+        return times.astype(np.float64, copy=False)
+    try:
+        if times.size and times.dtype.kind != "O":
+            raise TypeError
+        return np.where(pd.isna(times), np.nan, times).astype(np.float64)
+    except (TypeError, ValueError):
+        raise InvalidArgumentError(
+            f"{what} must be numbers, times [s], and not {times.dtype}: "
+            f"{str(times.ravel()[:3].tolist())[:80]}"
+        ) from None
+
+
+def name_events(labels: pd.Index, usual: str, taken: Iterable[str]) -> str:
+    """Return what a result calls the labels of events: their own name, if it is free."""
+    name = str(labels.name or usual)
+    if name in taken:
+        raise InvalidArgumentError(
+            f"the index of the events is called {name!r}, as is another part of the result; "
+            "rename it: events.rename_axis('event')"
+        )
+    return name
 
 
 def rows_first(array: Any) -> Any:  # noqa: ANN401 - given back as it came

@@ -11,7 +11,7 @@ import pandas as pd
 import xarray as xr
 
 from spikehouse.errors import InvalidArgumentError, describe_choices
-from spikehouse.labelled import Onsets, read_onsets
+from spikehouse.labelled import Onsets, name_events, read_onsets
 from spikehouse.lfp.lazy_times import is_increasing, search_times, time_index
 
 METHODS = ("nearest",)
@@ -83,7 +83,8 @@ def align_lfp(
     interval = find_interval(samples)
     relative = sample_window(window, interval)
     rows, is_found = _find_nearest(samples, times[:, np.newaxis] + relative, interval)
-    dim = str(labels.name) if labels.name is not None else "onset"
+    taken = {*lfp.dims, *lfp.coords, "time_relative_to_onset", "onset_time"}
+    dim = name_events(labels, "onset", map(str, taken))
     aligned = _take(lfp, rows, is_found, (dim, "time_relative_to_onset"))
     aligned = aligned.assign_coords(
         {dim: labels.to_numpy(), "time_relative_to_onset": relative, "onset_time": (dim, times)}

@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from spikehouse.errors import InvalidArgumentError
-from spikehouse.labelled import Ids, Onsets, align, counts_rows, read_onsets, to_ids
+from spikehouse.labelled import Ids, Onsets, align, name_events, read_onsets, to_ids, to_seconds
 from spikehouse.schema import PRESENTATIONWISE_SPIKE_TIMES
 from spikehouse.spikes.counting import check_windows, read_windows
 from spikehouse.spikes.trains import ReadAhead, Spikes, get_spike_times
@@ -73,8 +73,10 @@ def align_spikes(
     if window is not None:
         windows = _place_windows(onsets, window)
     starts, edges = onsets.to_numpy(dtype=np.float64), windows.ravel()
-    column = str(onsets.index.name or ("stimulus_presentation_id" if window is None else "onset"))
-    ids = to_ids(onsets.index, column)
+    taken = (*PRESENTATIONWISE_SPIKE_TIMES.column_names[1:], "spike_time")
+    usual = "stimulus_presentation_id" if window is None else "onset"
+    column = name_events(onsets.index, usual, taken)
+    ids = onsets.index.to_numpy()
     units = to_ids(unit_ids, "unit_id").tolist()
     numbers = np.arange(len(starts), dtype=np.int32)
     times, rows, sizes = [np.empty(0)], [numbers[:0]], [0]
@@ -112,15 +114,13 @@ def _place_windows(
     onsets: pd.Series[float], window: tuple[float, float] | npt.ArrayLike | pd.DataFrame
 ) -> npt.NDArray[np.float64]:
     """Return first and last time [s] of the window around each onset."""
-    given = np.asarray(align(onsets=onsets, window=window)[1], dtype=np.float64)
+    given = to_seconds(align(onsets=onsets, window=window)[1], "window")
     if given.shape not in ((2,), (len(onsets), 2)):
         raise InvalidArgumentError(
             f"window has the shape {given.shape}; give first and last time from the onset [s], "
             f"such as (-0.5, 1.0), or one pair for each of the {len(onsets)} events"
         )
-    times = onsets.to_numpy()[:, None] + given
-    has_labels = not counts_rows(onsets.index)
-    return check_windows(pd.DataFrame(times, onsets.index) if has_labels else times, noun="event")
+    return check_windows(onsets.to_numpy()[:, None] + given, onsets.index, noun="event")
 
 
 def _sort(values: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.intp]]:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from spikehouse.errors import InvalidArgumentError
-from spikehouse.labelled import Ids, Onsets, counts_rows, read_onsets, to_ids
+from spikehouse.labelled import Ids, Onsets, counts_rows, read_onsets, to_ids, to_seconds
 from spikehouse.schema import require_columns
 from spikehouse.spikes._engine import Rows, compiled_rows, run_units
 from spikehouse.spikes.trains import ReadAhead, Spikes, SpikeTimes, get_spike_times
@@ -47,7 +47,7 @@ def check_bin_edges(bin_edges: npt.ArrayLike) -> Floats:
     >>> check_bin_edges([0, 0.05, 0.1])
     array([0.  , 0.05, 0.1 ])
     """
-    edges = np.asarray(bin_edges, dtype=np.float64)
+    edges = to_seconds(bin_edges, "bin_edges")
     if edges.ndim != 1 or edges.size < 2:
         raise InvalidArgumentError(
             f"bin_edges needs at least two edges in one dimension, not an array of shape "
@@ -68,20 +68,29 @@ def check_bin_edges(bin_edges: npt.ArrayLike) -> Floats:
     return edges
 
 
-def check_windows(windows: npt.ArrayLike | pd.DataFrame, *, noun: str = "presentation") -> Floats:
-    """Check that windows are finite and do not stop before they start."""
-    edges = np.asarray(windows, dtype=np.float64)
-    if edges.ndim != 2:
+def check_windows(
+    windows: npt.ArrayLike | pd.DataFrame,
+    labels: pd.Index | None = None,
+    *,
+    noun: str = "presentation",
+) -> Floats:
+    """Check that edges (rows, n_edges) or intervals (rows, n_bins, 2) are finite and in order."""
+    edges = to_seconds(windows, f"{noun}s")
+    if edges.ndim not in (2, 3):
         raise InvalidArgumentError(
             f"windows need the shape (n_presentations, n_edges), not {edges.shape}"
         )
     starts, stops = edges[:, :-1], edges[:, 1:]
+    if edges.ndim == 3:
+        starts, stops = edges[..., 0], edges[..., 1]
     is_wrong = ~(np.isfinite(starts) & np.isfinite(stops) & (starts <= stops))
     if not is_wrong.any():
         return edges
     row, column = (int(place) for place in np.argwhere(is_wrong)[0])
-    which = windows.index[row] if isinstance(windows, pd.DataFrame) else f"at position {row}"
-    what = "lasts" if edges.shape[1] == 2 else f"has bin {column}"
+    if labels is None and isinstance(windows, pd.DataFrame):
+        labels = windows.index
+    which = f"at position {row}" if labels is None or counts_rows(labels) else labels[row]
+    what = "lasts" if starts.shape[1] == 1 else f"has bin {column}"
     raise InvalidArgumentError(
         f"{noun} {which} {what} from {starts[row, column]:g} to {stops[row, column]:g} s: "
         "times must be finite, and none before the one it follows. Correct or leave out such "
@@ -124,7 +133,7 @@ def compute_time_domain(
     array([[1. , 1.1, 1.2],
            [5. , 5.1, 5.2]])
     """
-    edges = np.asarray(bin_edges, dtype=np.float64)
+    edges = to_seconds(bin_edges, "bin_edges")
     starts = read_onsets(onsets)
     domain = starts.to_numpy()[:, None] + edges[None, :]
     changed = domain if callback is None else np.asarray(callback(domain.copy()), np.float64)
@@ -133,9 +142,7 @@ def compute_time_domain(
             f"time_domain_callback must keep the shape {domain.shape} (presentations × edges); "
             f"it gave {changed.shape}"
         )
-    has_labels = not counts_rows(starts.index)
-    check_windows(pd.DataFrame(changed, index=starts.index) if has_labels else changed)
-    return changed
+    return check_windows(changed, starts.index)
 
 
 def read_bins(bin_edges: npt.ArrayLike) -> tuple[Floats, int, dict[str, tuple[str, Floats]]]:
@@ -143,7 +150,7 @@ def read_bins(bin_edges: npt.ArrayLike) -> tuple[Floats, int, dict[str, tuple[st
 
     Intervals, shape (n_bins, 2), stand one after the other in the row: every second bin is one.
     """
-    given = np.asarray(bin_edges, dtype=np.float64)
+    given = to_seconds(bin_edges, "bin_edges")
     if given.ndim != 2 or given.shape[1] != 2:
         edges = check_bin_edges(given)
         return edges, 1, {TIME: (TIME, compute_bin_centres(edges))}

@@ -10,19 +10,35 @@ import pandas as pd
 import xarray as xr
 
 from spikehouse.errors import InvalidArgumentError
-from spikehouse.labelled import ROW_NAMES, Ids, Onsets, align, read_onsets, to_ids
-from spikehouse.spikes.counting import TIME, check_bin_edges, count_spikes, warn_overlaps
+from spikehouse.labelled import (
+    ROW_NAMES,
+    Ids,
+    Onsets,
+    align,
+    name_events,
+    read_onsets,
+    to_ids,
+    to_seconds,
+)
+from spikehouse.spikes.counting import (
+    TIME,
+    check_bin_edges,
+    check_windows,
+    count_spikes,
+    warn_overlaps,
+)
 from spikehouse.spikes.streaming import compute_mean_counts
 from spikehouse.spikes.trains import Spikes
 
 Floats = npt.NDArray[np.float64]
+_TAKEN = ("onset_time", TIME, "bin", "window_start", "window_stop", "unit_id")
 
 
 def count_events(
     spikes_or_session: Spikes,
     unit_ids: Ids,
     events: Onsets,
-    bins: npt.ArrayLike | pd.DataFrame,
+    bins: npt.ArrayLike | pd.DataFrame | xr.DataArray,
     *,
     mean: bool = False,
 ) -> xr.DataArray:
@@ -38,8 +54,10 @@ def count_events(
     bins
         Bins [s] from the onset, each [a, b). The same for all events: edges, shape (n_bins + 1,),
         or intervals, shape (n_bins, 2), with gaps between them or overlapping. For each event:
-        edges, shape (n_events, n_bins + 1), or intervals, shape (n_events, n_bins, 2). A table has
-        one row of edges for each event, by label.
+        edges, shape (n_events, n_bins + 1), or intervals, shape (n_events, n_bins, 2). A table or
+        DataArray with two dimensions has one row of edges for each event, by label. Any other
+        array of shape (n, 2) is intervals for all events: one window for each event is
+        ``windows[:, np.newaxis]``.
     mean
         Average over the events; the counts of single events are then never in memory.
 
@@ -60,8 +78,7 @@ def count_events(
     Notes
     -----
     Counts are those of :func:`spikehouse.spikes.count_spikes`; memory too, with 16 bytes for each
-    event and bin. Bins of shape (n_events, 2) are refused, because they could be either; pass
-    ``[bins]`` for intervals and ``np.array(bins)[:, np.newaxis]`` for one window an event.
+    event and bin.
 
     Examples
     --------
@@ -88,7 +105,7 @@ def count_events(
     else:  # one row for each event and bin
         domain = (times[..., np.newaxis] + relative).reshape(-1, 2)
         groups = np.tile(np.arange(n_bins), len(onsets))
-    event = str(onsets.index.name or "onset")
+    event = name_events(onsets.index, "onset", _TAKEN)
     is_common = len(relative) == 1
     within: tuple[str, ...] = (TIME,) if is_common else (event, "bin")
     dims: tuple[str, ...] = (event, within[-1], "unit_id")
@@ -119,37 +136,25 @@ def count_events(
     )
 
 
-def _read_bins(bins: npt.ArrayLike | pd.DataFrame, onsets: pd.Series[float]) -> Floats:
+def _read_bins(
+    bins: npt.ArrayLike | pd.DataFrame | xr.DataArray, onsets: pd.Series[float]
+) -> Floats:
     """Return start and stop of bins from the onset, shape (1 or n_events, n_bins, 2)."""
     n_events = len(onsets)
-    given = np.asarray(align(onsets=onsets, bins=bins)[1], dtype=np.float64)
+    given = to_seconds(align(onsets=onsets, bins=bins)[1], "bins")
     if given.ndim == 1:
         edges = check_bin_edges(given)
         return np.stack([edges[:-1], edges[1:]], axis=-1)[np.newaxis]
-    is_pairs = given.ndim == 2 and given.shape[1] == 2 and not isinstance(bins, pd.DataFrame)
-    if is_pairs and len(given) == n_events > 1:
-        raise InvalidArgumentError(
-            f"bins of shape {given.shape} are {n_events} intervals of every event, or one interval "
-            f"of each of the {n_events} events: give [bins] for the first, "
-            "np.array(bins)[:, np.newaxis] for the second"
-        )
-    if is_pairs:
-        given = given[np.newaxis]
-    elif given.ndim == 2:
-        given = np.stack([given[:, :-1], given[:, 1:]], axis=-1)
+    if given.ndim == 2:
+        has_rows = isinstance(bins, pd.DataFrame | xr.DataArray) or given.shape[1] != 2
+        edges = np.stack([given[:, :-1], given[:, 1:]], axis=-1)
+        given = edges if has_rows else given[np.newaxis]
     if given.ndim != 3 or given.shape[2] != 2 or len(given) not in (1, n_events) or not given.size:
         raise InvalidArgumentError(
             f"bins has the shape {np.shape(bins)}, with {n_events} events; give edges "
             "(n_bins + 1,) or intervals (n_bins, 2), or for each event "
             f"({n_events}, n_bins + 1) or ({n_events}, n_bins, 2)"
         )
-    is_wrong = ~(np.isfinite(given).all(axis=2) & (given[..., 0] <= given[..., 1]))
-    if is_wrong.any():
-        row, place = (int(at) for at in np.argwhere(is_wrong)[0])
-        start, stop = given[row, place]
-        whose = f" of event {onsets.index[row]}" if len(given) > 1 else ""
-        raise InvalidArgumentError(
-            f"bin {place}{whose} is from {start:g} to {stop:g} s; bins need finite times from the "
-            "onset, the first not after the second"
-        )
-    return given
+    if len(given) == 1:
+        return check_windows(given[0], noun="bin")[np.newaxis]
+    return check_windows(given, onsets.index, noun="event")

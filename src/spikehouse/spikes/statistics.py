@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
-from spikehouse.labelled import Ids, read_onsets, to_ids
+from spikehouse.labelled import Ids, name_events, read_onsets, to_ids
 from spikehouse.schema import require_columns
 from spikehouse.spikes.counting import count_spikes, read_windows
 from spikehouse.spikes.trains import Spikes
@@ -144,7 +144,7 @@ def compute_design_matrix(
     units = to_ids(unit_ids, "unit_id")
     counts = count_spikes(spikes_or_session, units, read_windows(presentations))[:, 0, :]
     labels = read_onsets(presentations).index
-    event = str(labels.name or "stimulus_presentation_id")
+    event = name_events(labels, "stimulus_presentation_id", ["unit_id"])
     return xr.DataArray(
         np.ascontiguousarray(counts),
         dims=[event, "unit_id"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from spikehouse.errors import InvalidArgumentError
 from spikehouse.labelled import read_onsets
 from spikehouse.lfp import align_lfp, compute_evoked_lfp
 from spikehouse.plots import plot_population_psth, plot_raster
-from spikehouse.spikes import align_spikes, compute_time_domain, count_events
+from spikehouse.spikes import align_spikes, compute_design_matrix, compute_time_domain, count_events
 
 SPIKES = {7: np.array([0.9, 1.1, 1.2, 2.05, 2.9, 3.1]), 9: np.array([2.5])}
 PULSES = pd.DataFrame(
@@ -41,14 +42,48 @@ def test_count_events__bins_of_each_event() -> None:
     np.testing.assert_array_equal(means, counts.mean("pulse"))
 
 
+def test_count_events__two_columns_are_intervals_unless_they_have_labels() -> None:
+    bins = np.array([(-0.15, 0.0), (0.1, 0.25)])
+    for events in ([3.0], [3.0, 1.0], [3.0, 1.0, 5.0]):
+        found = count_events(SPIKES, [7], events, bins)
+        assert found.shape == (len(events), 2, 1)
+        assert found.values[0].ravel().tolist() == [1, 1]
+    each = count_events(SPIKES, [7], [3.0, 1.0], bins[:, np.newaxis])
+    assert each.values.ravel().tolist() == [1, 2]
+    for labelled in (pd.DataFrame(bins), xr.DataArray(bins, dims=("trial", "edge"))):
+        xr.testing.assert_equal(count_events(SPIKES, [7], [3.0, 1.0], labelled), each)
+
+
+@pytest.mark.parametrize("name", ["unit_id", "spike_time", "bin", "time", "window_start"])
+def test_name_events__a_name_that_a_result_has_already(name: str) -> None:
+    events = PULSES.rename_axis(name)
+    lfp = xr.DataArray(np.zeros((40, 1)), {"time": np.arange(40) / 10}, ("time", "unit_id"))
+    calls: dict[str, Callable[[], object]] = {
+        "unit_id spike_time": lambda: align_spikes(SPIKES, [7], events),
+        "unit_id": lambda: compute_design_matrix(SPIKES, [7], events),
+        "unit_id bin window_start": lambda: count_events(SPIKES, [7], events, [0.0, 0.1]),
+        "unit_id time": lambda: align_lfp(lfp, events, window=(0.0, 0.2)),
+    }
+    for taken, call in calls.items():
+        if name in taken.split():
+            with pytest.raises(
+                InvalidArgumentError,
+                match=f"index of the events is called '{name}', as is .*events.rename_axis",
+            ):
+                call()
+        else:
+            call()
+
+
 @pytest.mark.parametrize(
     ("bins", "message"),
     [
-        ([[0, 0.1], [0.2, 0.3]], r"2 intervals of every event, or one interval of each of the 2"),
         (np.zeros((3, 4)), r"shape \(3, 4\), with 2 events; give edges"),
         (np.zeros((2, 0, 2)), r"shape \(2, 0, 2\)"),
-        ([[0.2, 0.1]], r"bin 0 is from 0.2 to 0.1 s"),
-        ([[[0, 0.1]], [[0, np.nan]]], r"bin 0 of event early is from 0 to nan s"),
+        ([[0.2, 0.1]], r"bin at position 0 lasts from 0.2 to 0.1 s: .*\(1 of 1\)"),
+        ([[[0, 0.1]], [[0, np.nan]]], r"event early lasts from 0 to nan s"),
+        ([[[0, 1], [0, 1]], [[0, 1], [1, 0]]], r"event early has bin 1 from 1 to 0 s"),
+        (pd.to_timedelta([0, 1], "s"), r"bins must be numbers, times \[s\], and not timedelta64"),
         ([0.0], "at least two edges"),
     ],
 )
@@ -71,7 +106,7 @@ def test_count_events__warns_of_overlaps() -> None:
 @pytest.mark.parametrize(
     ("events", "message"),
     [
-        (["1.0"], "onsets are times .* not <U3: .'1.0'"),
+        (["1.0"], "onsets must be numbers, times .* not <U3: .'1.0'"),
         ([True], "not bool"),
         (pd.to_datetime(pd.Series(["2020-01-01"])), "not datetime64"),
         (pd.Series([1.0, pd.NA], [7, 8], dtype="Float64"), "1 of 2 onsets .* the first that of 8"),
@@ -112,6 +147,15 @@ def test_align_spikes__baseline_of_any_events() -> None:
     assert align_spikes(SPIKES, [9], [9.0], window=(0, 1)).columns.tolist() == [
         "onset", "unit_id", "time_since_stimulus_presentation_onset",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("labels", [[0.5, 1.5], [7, 8], ["a", "b"]])
+def test_align_spikes__labels_are_those_of_count_events(labels: list[Any]) -> None:
+    events = pd.Series([3.0, 1.0], labels)
+    found = align_spikes(SPIKES, [7], events, window=(0.0, 0.15))
+    assert found["onset"].tolist() == labels[::-1]
+    counts = count_events(SPIKES, [7], events, [0.0, 0.15])
+    assert counts["onset"].values.tolist() == labels
 
 
 @pytest.mark.parametrize(
