@@ -11,12 +11,15 @@ import pandas as pd
 from spikehouse.analysis.checks import divide
 from spikehouse.analysis.traces import Trace, integrate, read_trace
 from spikehouse.errors import InvalidArgumentError
+from spikehouse.labelled import to_seconds
 from spikehouse.schema import require_columns
 from spikehouse.spikes.counting import check_windows, read_windows
 from spikehouse.stimuli import find_run_bounds
 
 # below the first the animal rests again, from the second on it runs [cm/s]
 RUNNING_THRESHOLDS = ((0.5, 1.0),)
+# differences of times are rounded
+_ROUNDING = 1e-9
 _NAMES = {1: ("low", "high"), 2: ("low", "middle", "high")}
 
 
@@ -43,8 +46,8 @@ def find_states(
     quantiles
         Instead of thresholds, as fractions of the valid samples.
     names
-        One more than thresholds, from low to high. None: "rest" and "run" for the thresholds of
-        running, otherwise "low" and "high", or "low", "middle" and "high".
+        One more than thresholds, from low to high. None: "rest" and "run" for one threshold of
+        ``session.running_speed``, otherwise "low" and "high", or "low", "middle" and "high".
     min_duration
         States that are shorter [s] are left out; their neighbours are not joined.
     invalid_times
@@ -54,8 +57,9 @@ def find_states(
     -------
     DataFrame
         One row per interval, in order of time: start_time, stop_time [s], state. No interval holds
-        a sample that is NaN or invalid, or a gap between samples; the state before is not
-        remembered behind it: a value between lower and upper has no state there yet.
+        a sample that is NaN or invalid, or a gap between samples longer than a usual (the median)
+        sample lasts; the state before is not remembered behind it: a value between lower and
+        upper has no state there yet.
 
     Notes
     -----
@@ -78,7 +82,8 @@ def find_states(
     is_valid = np.isfinite(value)
     if invalid_times is not None:
         require_columns(invalid_times, "start_time", "stop_time", what="the table of invalid times")
-        for first, last in invalid_times[["start_time", "stop_time"]].to_numpy(dtype=np.float64):
+        invalid = to_seconds(invalid_times[["start_time", "stop_time"]], "invalid times")
+        for first, last in invalid:
             # one without an end is infinite
             if not first <= last:
                 raise InvalidArgumentError(
@@ -91,9 +96,10 @@ def find_states(
             raise InvalidArgumentError(
                 "give thresholds or quantiles: without, only session.running_speed has states"
             )
-        thresholds, names = RUNNING_THRESHOLDS, names or ("rest", "run")
+        thresholds = RUNNING_THRESHOLDS
     limits = _read_limits(thresholds, quantiles, value[is_valid])
-    names = names or _NAMES.get(len(limits), ())
+    is_running = isinstance(trace, pd.DataFrame) and quantiles is None and len(limits) == 1
+    names = names or (("rest", "run") if is_running else _NAMES.get(len(limits), ()))
     if len(names) != len(limits) + 1 or len(set(names)) != len(names):
         raise InvalidArgumentError(
             f"{len(limits)} thresholds separate {len(limits) + 1} states, but names has "
@@ -113,6 +119,14 @@ def find_states(
         last = np.maximum.accumulate(np.where(is_decided, place, -1)) if n else place
         is_known &= last >= stretch
         state += value[np.maximum(last, 0)] >= upper
+    absent = np.setdiff1d(np.arange(len(names)), state[is_known])
+    if quantiles is not None and absent.size:
+        raise InvalidArgumentError(
+            f"the quantiles {quantiles!r:.80} of the trace are "
+            f"{', '.join(f'{upper:g}' for upper in limits[:, 1])} and its smallest value is "
+            f"{value[is_valid].min():g}, so that no sample is {names[absent[0]]!r}: many are "
+            "equal. Give thresholds, or other quantiles"
+        )
     state[~is_known] = -1
     bounds = find_run_bounds(stretch * (len(limits) + 2) + state)
     first, final = bounds[:-1], bounds[1:] - 1
@@ -123,8 +137,7 @@ def find_states(
             "state": np.array([*names, ""], dtype=object)[state[first]],
         }
     )
-    # differences of times are rounded
-    lasts = found["stop_time"] - found["start_time"] >= min_duration - 1e-9
+    lasts = found["stop_time"] - found["start_time"] >= min_duration - _ROUNDING
     return found[lasts & (state[first] >= 0)].reset_index(drop=True)
 
 
@@ -167,7 +180,8 @@ def label_presentations(
     presentations
         start_time, stop_time [s].
     states
-        start_time, stop_time [s] and state of intervals, such as those of `find_states`.
+        start_time, stop_time [s] and state of intervals that do not overlap, such as those of
+        `find_states`.
     min_overlap
         The part of a presentation that has to be in one state, above 0.5 and up to 1.
 
@@ -184,22 +198,26 @@ def label_presentations(
     {'rest': 6, 'run': 2}
     """
     require_columns(states, "start_time", "stop_time", "state", what="the table of states")
-    if not 0.5 < min_overlap <= 1:
+    if not 0.5 < min_overlap - _ROUNDING < 1:
         raise InvalidArgumentError(
             f"min_overlap is {min_overlap}; give a part above 0.5, so that a presentation has one "
             "state at most, and up to 1"
         )
     windows = read_windows(presentations)
+    states = states.sort_values("start_time", kind="stable")
+    start, stop = check_windows(states[["start_time", "stop_time"]], noun="state").T
+    overlaps = np.flatnonzero(start[1:] < stop[:-1])
+    if overlaps.size:
+        place = overlaps[0]
+        one, other = states["state"].iloc[place : place + 2]
+        raise InvalidArgumentError(
+            f"the intervals of the states {one!r} and {other!r} overlap from {start[place + 1]:g} "
+            "s on; a time is in one state at most: join them, or label by one kind of state at a "
+            "time"
+        )
     labels = np.full(len(windows), np.nan, dtype=object)
-    for name, one in states.groupby("state", sort=False):
-        start, stop = check_windows(one[["start_time", "stop_time"]], noun="state").T
-        order = np.argsort(start, kind="stable")
-        start, stop = start[order], stop[order]
-        if (start[1:] < stop[:-1]).any():
-            raise InvalidArgumentError(
-                f"intervals of the state {name!r} overlap; join them, so that no time counts twice"
-            )
-        inside = integrate(start, stop, np.ones(len(start)), windows)[:, 0]
-        is_enough = divide(inside, windows[:, 1] - windows[:, 0]) >= min_overlap - 1e-9
-        labels[is_enough] = name
+    for name, rows in states.groupby("state", sort=False).indices.items():
+        inside = integrate(start[rows], stop[rows], np.ones(len(rows)), windows)[:, 0]
+        part = divide(inside, windows[:, 1] - windows[:, 0])
+        labels[part >= min_overlap - _ROUNDING] = name
     return pd.Series(labels, presentations.index, name="state")

@@ -9,7 +9,7 @@ import xarray as xr
 
 from spikehouse.analysis.checks import Definition, check_definition, divide
 from spikehouse.errors import InvalidArgumentError
-from spikehouse.labelled import Onsets
+from spikehouse.labelled import Onsets, to_seconds
 from spikehouse.spikes import compute_bin_centres, compute_time_domain
 from spikehouse.spikes.counting import check_bin_edges, read_windows
 
@@ -39,7 +39,12 @@ def read_trace(trace: Trace) -> tuple[Floats, Floats, Floats]:
             f"the trace is {type(trace).__name__}; give a Series with the times [s] as its index, "
             "or session.running_speed"
         )
-    start = np.asarray(times, dtype=np.float64)
+    start = to_seconds(times, "the start_time or index of the trace")
+    if values.dtype.kind in "mM":
+        raise InvalidArgumentError(
+            f"the values of the trace are {values.dtype}; give numbers, of durations seconds: "
+            "trace.dt.total_seconds()"
+        )
     value = values.to_numpy(dtype=np.float64)
     if not np.isfinite(start).all():
         wrong = start[~np.isfinite(start)]
@@ -49,16 +54,14 @@ def read_trace(trace: Trace) -> tuple[Floats, Floats, Floats]:
         )
     order = np.argsort(start, kind="stable")
     start, value = start[order], value[order]
-    following = np.append(start[1:], np.inf)
+    steps = np.diff(start)
+    usual = float(np.median(steps)) if steps.size else 0.0
+    stop = start + LONGEST_SAMPLE * usual
+    stop[-1:] = start[-1:] + usual
     if isinstance(trace, pd.DataFrame) and "end_time" in trace:
-        stop = np.maximum(trace["end_time"].to_numpy(dtype=np.float64)[order], start)
-    else:
-        steps = np.diff(start)
-        usual = float(np.median(steps)) if steps.size else 0.0
-        stop = (
-            start + np.append(np.full(steps.size, LONGEST_SAMPLE), [1.0] * (start.size > 0)) * usual
-        )
-    return start, np.fmin(stop, following), value
+        ends = to_seconds(trace["end_time"], "end_time")[order]
+        stop = np.where(np.isfinite(ends), np.maximum(ends, start), stop)
+    return start, np.minimum(stop, np.append(start[1:], np.inf)), value
 
 
 def compute_trace_means(
@@ -97,9 +100,8 @@ def compute_trace_means(
     if definition == "published":
         first, last = np.searchsorted(start, windows).T
         is_known = np.isfinite(value)
-        total = np.r_[0.0, np.cumsum(np.where(is_known, value, 0.0))]
-        n_known = np.r_[0, np.cumsum(is_known)]
-        means = divide(total[last] - total[first], n_known[last] - n_known[first])
+        total = _sum_between(np.where(is_known, value, 0.0), first, last)
+        means = divide(total, _sum_between(is_known.astype(np.float64), first, last))
     else:
         means = average_samples(start, stop, value, windows)[:, 0]
     return pd.Series(means, presentations.index)
@@ -115,17 +117,23 @@ def average_samples(start: Floats, stop: Floats, value: Floats, windows: Floats)
 
 def integrate(start: Floats, stop: Floats, value: Floats, windows: Floats) -> Floats:
     """Integrate samples, 0 where there is none, over the bins (n_rows, n_edges - 1) of each row."""
-    if not start.size or not windows.size:
-        return np.zeros((len(windows), windows.shape[1] - 1))
-    # one stimulus is a small part of a session
-    low, high = np.searchsorted(start, (windows.min(), windows.max()))
-    here = slice(max(low - 1, 0), high)
-    start, stop, value = start[here], stop[here], value[here]
-    until = np.cumsum(value * (stop - start))
-    times = np.column_stack([start, stop]).ravel()
-    sums = np.column_stack([np.r_[0.0, until[:-1]], until]).ravel()
-    is_new = np.r_[True, np.diff(times) > 0]
-    return np.diff(np.interp(windows, times[is_new], sums[is_new]), axis=1)
+    low, high = windows[:, :-1], windows[:, 1:]
+    if not start.size:
+        return np.zeros(low.shape)
+    first, last = np.searchsorted(stop, low, side="right"), np.searchsorted(start, high)
+    total = _sum_between(value * (stop - start), first, last)
+    # what the first and the last sample last outside
+    begin, end = np.minimum(first, start.size - 1), last - 1
+    total -= value[begin] * np.maximum(low - start[begin], 0.0)
+    total -= value[end] * np.maximum(stop[end] - high, 0.0)
+    return np.where(first < last, total, 0.0)
+
+
+def _sum_between(values: Floats, first: npt.NDArray[np.intp], last: npt.NDArray[np.intp]) -> Floats:
+    """Sum values[first:last] of each pair; a huge value changes only the sums it is part of."""
+    pairs = np.stack([first, np.maximum(first, last)], axis=-1)
+    sums = np.add.reduceat(np.append(values, 0.0), pairs.ravel())[::2].reshape(first.shape)
+    return np.where(first < last, sums, 0.0)
 
 
 def compute_triggered_average(

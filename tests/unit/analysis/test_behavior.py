@@ -111,7 +111,10 @@ def test_find_states__has_hysteresis_and_drops_what_is_short() -> None:
     assert list(found.itertuples(index=False, name=None)) == expected
     table = pd.DataFrame({"start_time": speed.index, "velocity": speed.to_numpy()})
     longer = [row for row in expected if row[1] - row[0] >= 1]
-    assert list(find_states(table).itertuples(index=False, name=None)) == longer
+    # the default written out has the same names
+    for given in ({}, {"thresholds": [(0.5, 1.0)]}):
+        assert list(find_states(table, **given).itertuples(index=False, name=None)) == longer
+    assert set(find_states(table, quantiles=[0.5], min_duration=0)["state"]) == {"low", "high"}
 
 
 def test_find_states__end_at_gaps_unknown_samples_and_invalid_times() -> None:
@@ -133,6 +136,28 @@ def test_find_states__end_at_gaps_unknown_samples_and_invalid_times() -> None:
     # what was before the gap is not remembered: 0.7 is in neither state
     again = find_states(speed, thresholds=[(0.5, 1.0)], invalid_times=invalid)
     assert again["start_time"].tolist() == [0, 4, 7, 22]
+
+
+@pytest.mark.parametrize(("lasts", "n"), [(0.5, 1), (0.4, 4)])
+def test_find_states__go_on_over_a_gap_as_long_as_a_usual_sample(lasts: float, n: int) -> None:
+    start = np.arange(4.0)
+    speed = pd.DataFrame({"start_time": start, "end_time": start + lasts, "velocity": 2.0})
+    assert len(find_states(speed, min_duration=0)) == n
+
+
+@pytest.mark.parametrize(
+    ("values", "quantiles", "message"),
+    [
+        ([0.0] * 6 + [1, 2, 3, 4], [0.5], r"\[0.5\] of the trace are 0 and .* is 0.*is 'low'"),
+        ([0.0, 1, 1, 1, 1, 2], [0.4, 0.6], r"are 1, 1 and its smallest value is 0.*is 'middle'"),
+        ([3.0] * 9, [0.5], "are 3 and its smallest value is 3, so .*: many are equal. Give thresh"),
+    ],
+)
+def test_find_states__a_state_of_quantiles_without_samples(
+    values: list[float], quantiles: list[float], message: str
+) -> None:
+    with pytest.raises(InvalidArgumentError, match=message):
+        find_states(pd.Series(values), quantiles=quantiles)
 
 
 def test_find_states__of_quantiles_agree_with_a_trigger_in_a_loop() -> None:
@@ -190,8 +215,15 @@ def test_label_presentations__are_within_one_state() -> None:
     assert most.dropna().to_dict() == {30: "rest", 32: "run", 33: "run"}
     with pytest.raises(InvalidArgumentError, match=r"min_overlap is 0.5; give a part above 0.5"):
         label_presentations(shown, states, min_overlap=0.5)
-    with pytest.raises(InvalidArgumentError, match="intervals of the state 'run' overlap"):
-        label_presentations(shown, states.assign(state="run", start_time=0.0))
+    # rounding is allowed for, but half is not more than half
+    with pytest.raises(InvalidArgumentError, match=r"min_overlap is 0.5000000001; give a part ab"):
+        label_presentations(shown, states, min_overlap=0.5 + 1e-10)
+    both = pd.DataFrame({"start_time": [0.0, 1], "stop_time": [5.0, 6], "state": ["a", "b"]})
+    for given in (both, both[::-1], both.assign(state="b")):
+        with pytest.raises(
+            InvalidArgumentError, match=r"states '[ab]' and 'b' overlap from 1 s on; a time is in"
+        ):
+            label_presentations(shown, given)
 
 
 def test_analyze__of_some_presentations(session: EcephysSession) -> None:

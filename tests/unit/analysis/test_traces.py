@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from spikehouse.analysis import compute_trace_means, compute_triggered_average
+from spikehouse.analysis.checks import Definition
 from spikehouse.errors import InvalidArgumentError
 
 RUNNING = pd.DataFrame(
@@ -63,12 +64,50 @@ def test_compute_trace_means__is_the_brute_force_average() -> None:
     np.testing.assert_allclose(found, expected, rtol=1e-9)
 
 
+@pytest.mark.parametrize("end", [np.nan, np.inf])
+def test_compute_trace_means__a_sample_without_an_end_is_as_one_of_a_series(end: float) -> None:
+    table = RUNNING.assign(velocity=[4.0, 2, 6, 10, 1])
+    table.loc[[3, 4], "end_time"] = end
+    # two usual intervals in the middle, one at the end
+    means = compute_trace_means(table, shown((2, 8), (4.5, 5.5), (5, 8), (8, 20), (9, 20)))
+    np.testing.assert_allclose(means, [(6 + 2 * 10) / 3, 10, np.nan, 1, np.nan])
+
+
+@pytest.mark.parametrize("definition", ["corrected", "published"])
+def test_compute_trace_means__a_huge_sample_changes_only_its_own_windows(
+    definition: Definition,
+) -> None:
+    trace = pd.Series([1e17, *[1.0] * 9], np.arange(10.0))
+    means = compute_trace_means(trace, shown((0, 1), (5, 8), (5.25, 7.5)), definition=definition)
+    assert means.tolist() == [1e17, 1, 1]
+
+
+def test_compute_trace_means__refuses_windows_that_are_no_seconds() -> None:
+    dates = shown((0, 1)).apply(pd.to_datetime, unit="s")
+    with pytest.raises(
+        InvalidArgumentError, match=r"presentations must be numbers.*not datetime64"
+    ):
+        compute_trace_means(RUNNING, dates)
+
+
 @pytest.mark.parametrize(
     ("trace", "message"),
     [
         (np.arange(3.0), "trace is ndarray; give a Series with the times"),
         (pd.DataFrame({"pupil": [1.0]}), "without start_time and velocity.*it has pupil. Of an"),
         (pd.Series([1.0, 2.0], [0.0, np.nan]), "1 of 2 samples of the trace have the time nan"),
+        (
+            pd.Series([1.0, 2.0], pd.to_timedelta([0, 1], "s")),
+            "start_time or index of the trace must be numbers.*not timedelta64",
+        ),
+        (
+            pd.Series(pd.to_timedelta([0, 1], "s")),
+            r"values of the trace are timedelta64.*trace.dt.total_seconds\(\)",
+        ),
+        (
+            RUNNING.assign(end_time=pd.to_datetime(RUNNING["end_time"], unit="s")),
+            "end_time must be numbers.*not datetime64",
+        ),
     ],
 )
 def test_compute_trace_means__refuses_other_traces(trace: pd.Series, message: str) -> None:
