@@ -5,35 +5,68 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 from scipy.signal import butter, hilbert, sosfiltfilt
 from scipy.stats import gaussian_kde
 
+from spikehouse.analysis import (
+    compute_noise_correlations,
+    compute_representational_drift,
+    find_states,
+    summarize_correlations,
+)
 from spikehouse.demo.behavior import draw_eye_tracking, find_rest
 from spikehouse.demo.lfp import GAMMA_V, SINKS, iterate_lfp, make_csd, make_field_model
-from spikehouse.demo.neurons import VISUAL_CORTEX
+from spikehouse.demo.neurons import EVENT_RATE_HZ, VISUAL_CORTEX
 from spikehouse.demo.rhythms import THETA_HZ
+from spikehouse.lfp import compute_phase_consistency, compute_spike_phases, find_ripples
 
 LFP_HZ = 1250.0
 INPUT_DEPTH = SINKS[0][0]
-FIRST_S, LENGTH_S = 250.0, 120.0
+FIRST_S, LENGTH_S, FIELD_S = 250.0, 120.0, 300.0
+CA1, VISP = 0, 1
 
 
 @pytest.fixture(scope="module")
-def lfp(small):
-    """Give 120 s of probe C: times, potential [V] and the potential's profiles by channel."""
-    plan = small.simulation.plan
-    probe_id = int(plan.probes.index[plan.probes["name"] == "probeC"][0])
-    model = make_field_model(plan, probe_id)
-    channels = [2 * (int(np.argmax(profile)) // 2 - 1) for profile in (model.ripple, model.gamma)]
-    times = FIRST_S + np.arange(int(LENGTH_S * LFP_HZ)) / LFP_HZ
-    slabs = iterate_lfp(plan, probe_id, small.timeline, times, np.array(channels))
-    ca1, visp = np.concatenate(list(slabs)).T.astype(float)
-    return times, ca1, visp
+def fields(first_set):
+    """Give 300 s of probe C of four sessions, (time, channel): where ripples and gamma are."""
+    found = []
+    for recording in first_set[:4]:
+        plan = recording.simulation.plan
+        probe_id = int(plan.probes.index[plan.probes["name"] == "probeC"][0])
+        model = make_field_model(plan, probe_id)
+        profiles = (model.ripple, model.gamma)
+        channels = np.array([2 * (int(np.argmax(profile)) // 2 - 1) for profile in profiles])
+        times = FIRST_S + np.arange(int(FIELD_S * LFP_HZ)) / LFP_HZ
+        slabs = iterate_lfp(plan, probe_id, recording.timeline, times, channels)
+        coords = {"time": times, "channel": [CA1, VISP]}
+        found.append(xr.DataArray(np.concatenate(list(slabs)), coords, ("time", "channel")))
+    return found
+
+
+@pytest.fixture(scope="module")
+def lfp(fields):
+    """Give the first 120 s of the first session: times, and the potential [V] in CA1 and VISp."""
+    field = fields[0][: int(LENGTH_S * LFP_HZ)]
+    return field["time"].to_numpy(), *field.to_numpy().T.astype(float)
 
 
 def filter_band(trace, low, high):
     band = butter(4, [low, high], btype="bandpass", fs=LFP_HZ, output="sos")
     return hilbert(sosfiltfilt(band, trace))
+
+
+def count_all(recording, unit_ids, rows):
+    """Count spikes in presentations: (n_presentations, n_units)."""
+    start, stop = rows["start_time"].to_numpy(), rows["stop_time"].to_numpy()
+    return np.transpose([recording.count(unit_id, start, stop) for unit_id in unit_ids])
+
+
+def choose_units(recording):
+    """Choose visual units of more than 2 spikes/s that are there throughout."""
+    units = recording.units
+    is_chosen = units["is_visual"] & (units["firing_rate"] > 2) & (units["presence_ratio"] >= 0.95)
+    return units[is_chosen]
 
 
 def mean_vector(phase):
@@ -243,3 +276,105 @@ def test_movies__units_change_between_the_blocks_by_the_planted_factor(first_set
     slope = np.polyfit(planted, changes, 1)[0]
     assert abs(slope - 1) < 0.15
     assert np.corrcoef(planted, changes)[0, 1] > 0.7
+
+
+# measured values are in docs/explanation/simulated-survey.md
+@pytest.mark.parametrize(
+    ("name", "channel", "band", "part_found", "size", "r"),
+    [
+        ("theta", CA1, (4.0, 10.0), 0.85, 0.81, 0.94),
+        ("gamma", VISP, (35.0, 55.0), 0.82, 0.76, 0.73),
+    ],
+)
+def test_phase_consistency__recovers_locking(
+    first_set, fields, name, channel, band, part_found, size, r
+):
+    tables = []
+    for recording, field in zip(first_set, fields, strict=False):
+        units = recording.units
+        phases = compute_spike_phases(
+            field, recording.spikes, units.index, band=band, channels=channel
+        )
+        found = compute_phase_consistency(phases, units.index)
+        tables.append(found.join(units[[f"{name}_locking", f"{name}_phase"]]))
+    table = pd.concat(tables)
+    table = table[table["n_spikes"] >= 100]
+    planted = table[f"{name}_locking"]
+    is_found = table["p_value"] < 0.01
+    assert is_found[planted > 0.1].mean() == pytest.approx(part_found, abs=0.08)
+    assert is_found[planted == 0].mean() < 0.025
+    length = np.sqrt(table["ppc"].clip(lower=0))
+    assert length[planted > 0].corr(planted[planted > 0]) > r - 0.08
+    locked = table[is_found & (planted > 0)]
+    assert (length / planted)[locked.index].median() == pytest.approx(size, abs=0.07)
+    error = np.angle(np.exp(1j * (locked["mean_phase"] - locked[f"{name}_phase"])))
+    assert np.median(np.abs(error)) < np.deg2rad(12)
+    assert np.quantile(np.abs(error), 0.9) < np.deg2rad(27)
+
+
+def test_find_ripples__finds_the_planted_ones(first_set, fields):
+    n, n_hits, n_false, tables = 0, 0, 0, []
+    for recording, field in zip(first_set, fields, strict=False):
+        running, ripples = recording.simulation.running, recording.simulation.rhythms.ripples
+        start, stop = running.times[:-1], running.times[1:]
+        states = find_states(
+            pd.DataFrame({"start_time": start, "end_time": stop, "velocity": running.speed})
+        )
+        found = find_ripples(field.sel(channel=[CA1]), exclude=states[states["state"] == "run"])
+        ripples = ripples[ripples["peak_time"].between(FIRST_S + 0.2, FIRST_S + FIELD_S - 0.2)]
+        apart = np.abs(found["peak_time"].to_numpy()[:, None] - ripples["peak_time"].to_numpy())
+        is_hit = apart.min(axis=1) < 0.02
+        n, n_hits = n + len(ripples), n_hits + (apart.min(axis=0) < 0.02).sum()
+        n_false += (~is_hit).sum()
+        planted = ripples.iloc[apart.argmin(axis=1)].reset_index(drop=True)
+        tables.append(found.join(planted.add_suffix("_planted"))[is_hit])
+    table = pd.concat(tables)
+    assert n > 100
+    assert n_hits / n > 0.97
+    assert n_false <= 2
+    assert (table["peak_time"] - table["peak_time_planted"]).abs().median() < 0.003
+    assert (table["frequency"] - table["frequency_planted"]).abs().median() < 9
+    assert table["amplitude"].corr(table["amplitude_planted"]) > 0.88
+
+
+def test_representational_drift__falls_between_blocks_as_rates_change(first_set):
+    for recording in first_set[:4]:
+        rows, units = recording.rows("natural_movie_three"), choose_units(recording)
+        counts = count_all(recording, units.index, rows)
+        frame = recording.timeline.sequences["natural_movie_three"].shown["frame"]
+        frame, block = frame[rows["row"]].astype(int), rows["stimulus_block"].to_numpy()
+        drift = compute_representational_drift(
+            counts, frame // 15, repeats=rows.groupby([block, frame]).cumcount(), blocks=block
+        )
+        means = drift.groupby("is_same_block")[["ensemble_rate", "tuning_curve"]].mean()
+        before = counts[block == block.min()].mean(axis=0)
+        planted = np.corrcoef(before, before * np.exp(units["movie_drift"]))[0, 1]
+        fall = means.loc[False] / means.loc[True]
+        assert fall["ensemble_rate"] == pytest.approx(planted, abs=0.04)
+        # the tuning of units does not change
+        assert fall["tuning_curve"] > 0.85
+
+
+def test_noise_correlations__are_larger_within_assemblies_as_planted(first_set):
+    tables = []
+    for recording in first_set[:4]:
+        rows, units = recording.rows("drifting_gratings"), choose_units(recording)
+        counts = count_all(recording, units.index, rows)
+        shown = pd.DataFrame(recording.timeline.sequences["drifting_gratings"].shown)
+        condition = shown.groupby(list(shown), dropna=False).ngroup().to_numpy()[rows["row"]]
+        noise = compute_noise_correlations(counts, condition, unit_ids=units.index, slower_than=100)
+        units = units.rename(columns={"structure": "ecephys_structure_acronym"})
+        pairs = summarize_correlations(noise, units)
+        rate = counts.mean(axis=0) / (rows["stop_time"] - rows["start_time"]).mean()
+        shared = units["coupling"] * np.sqrt(EVENT_RATE_HZ / rate)
+        one, other = (
+            units.assign(shared=shared).loc[pairs[name]] for name in ("unit_id", "other_unit_id")
+        )
+        is_together = one["assembly"].to_numpy() == other["assembly"].to_numpy()
+        pairs["planted"] = is_together * one["shared"].to_numpy() * other["shared"].to_numpy()
+        tables.append(pairs)
+    pairs = pd.concat(tables)
+    means = pairs.groupby(pairs["planted"] > 0)[["correlation", "planted"]].mean()
+    assert (pairs["planted"] > 0).sum() > 100
+    more = means.loc[True] - means.loc[False]
+    assert more["correlation"] == pytest.approx(more["planted"], abs=0.03)
