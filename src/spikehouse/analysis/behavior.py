@@ -91,8 +91,8 @@ def compute_eye_traces(
         mean, sd = (known.mean(), known.std()) if known.size else (0.0, 0.0)
         # NaN is not at most that far away; the mean of equal numbers may be a rounding apart
         is_odd |= ~(np.abs(values - mean) <= BLINK_Z * sd + TOLERANCE * abs(mean))
-    is_blink = np.convolve(is_odd, np.ones(2 * BLINK_MARGIN + 1), mode="full")
-    is_blink = is_blink[BLINK_MARGIN : BLINK_MARGIN + len(is_odd)] > 0
+    near = pd.Series(is_odd).rolling(2 * BLINK_MARGIN + 1, center=True, min_periods=1)
+    is_blink = near.max().to_numpy() > 0
     traces = pd.DataFrame(
         {
             "pupil_diameter": diameter,

@@ -38,6 +38,11 @@ def short(name: object) -> str:
     return f"{name:g}" if isinstance(name, float) else str(name)
 
 
+def count(n: int, noun: str) -> str:
+    """Return a number with its noun, in the plural where there is not one."""
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+
+
 def get_axes(ax: Axes | None, *, size: tuple[float, float]) -> Axes:
     """Return the given axes, or those of a new figure (size in inches)."""
     if ax is not None:

@@ -16,6 +16,7 @@ from spikehouse.plots._axes import (
     INK,
     SEQUENTIAL,
     add_colorbar,
+    count,
     tidy,
     write_centered,
 )
@@ -153,7 +154,7 @@ def _draw_units(ax: Axes, rates: xr.DataArray, edges: npt.NDArray[np.float64], t
     )  # fmt: skip
     ax.set_ylim(n_units, 0)
     ax.set_yticks([])
-    ax.set_ylabel(f"{n_units} unit" if n_units == 1 else f"{n_units} units")
+    ax.set_ylabel(count(n_units, "unit"))
     # outside the axes, so that the panels stay aligned
     place = ax.inset_axes((1.01, 0.0, 0.012, 1.0))
     is_cut = bool(np.nanmax(values) > top)

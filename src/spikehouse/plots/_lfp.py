@@ -16,6 +16,7 @@ from spikehouse.plots._axes import (
     INK,
     NO_VALUE_COLOR,
     add_colorbar,
+    count,
     draw_scale,
     get_axes,
     mark_stimulus,
@@ -90,7 +91,7 @@ def plot_lfp_heatmap(
     mark_stimulus(ax, stimulus_duration, is_on_colors=True, color=INK)
     if heights is None:
         _tick_channels(ax, potential["channel"].to_numpy(), 1.0)
-    _label_axes(ax, dim, TIP_LABEL if heights is not None else f"{len(values)} channels")
+    _label_axes(ax, dim, TIP_LABEL if heights is not None else count(len(values), "channel"))
     return tidy(ax, title=title, is_marked=stimulus_duration is not None)
 
 
@@ -145,7 +146,7 @@ def plot_lfp_traces(
     ax.set_xlim(times[0], times[-1] if len(times) > 1 else times[0] + 1.0)
     names: npt.NDArray[Any] = potential["channel"].to_numpy() if heights is None else heights
     _tick_channels(ax, names, distance)
-    _label_axes(ax, dim, TIP_LABEL if heights is not None else f"{len(values)} channels")
+    _label_axes(ax, dim, TIP_LABEL if heights is not None else count(len(values), "channel"))
     draw_scale(ax, distance, x=1.02)
     return tidy(ax, title=title, is_marked=stimulus_duration is not None)
 

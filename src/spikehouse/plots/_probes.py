@@ -18,6 +18,7 @@ from spikehouse.plots._axes import (
     INK,
     LINE_MARKERS,
     add_legend,
+    count,
     get_axes,
     tidy,
 )
@@ -116,7 +117,8 @@ def plot_probes(
         _name_stretches(ax, column, stretches.get(probe_id, []), colors, (high - low) * NAME_STEP)
     counts = units.groupby(probe_id_column).size()
     ax.set_xticks(
-        range(len(ids)), [f"{n}\n{counts[i]} units" for n, i in zip(names, ids, strict=True)]
+        range(len(ids)),
+        [f"{n}\n{count(counts[i], 'unit')}" for n, i in zip(names, ids, strict=True)],
     )
     ax.tick_params(axis="x", length=0)
     ax.set_xlim(-0.5, len(ids) - 0.5 + (0.15 if stretches else 0.0))

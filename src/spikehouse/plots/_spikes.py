@@ -18,6 +18,7 @@ from spikehouse.plots._axes import (
     NO_VALUE_COLOR,
     SEQUENTIAL,
     add_colorbar,
+    count,
     get_axes,
     mark_stimulus,
     null_as_nan,
@@ -110,11 +111,11 @@ def plot_psth_heatmap(
         ticks = np.unique(np.linspace(0, len(units) - 1, min(N_DEPTH_TICKS, len(units))).round())
         at = ticks.astype(int)
         ax.set_yticks(at + 0.5, [f"{d:.0f}" for d in look_up(units[at], depths, name="depths")])
-        ax.set_ylabel(f"{len(units)} units, by position on the probe (µm from the tip)")
+        ax.set_ylabel(f"{count(len(units), 'unit')}, by position on the probe (µm from the tip)")
     else:
         is_by_peak = isinstance(order, str) and order == "peak"
         how = ", earliest peak at the top" if is_by_peak else ""
-        ax.set_ylabel(f"{len(units)} units{how}")
+        ax.set_ylabel(f"{count(len(units), 'unit')}{how}")
         ax.set_yticks([])
     return tidy(ax, title=title, is_marked=stimulus_duration is not None)
 
@@ -155,14 +156,14 @@ def plot_population_psth(
         mean = rates.mean("unit_id").to_numpy()
         error = rates.std("unit_id", ddof=min(1, n_units - 1)).to_numpy() / np.sqrt(n_units)
         centres = (edges[:-1] + edges[1:]) / 2
-        label = name if is_same else f"{name} ({n_units} units)"
+        label = name if is_same else f"{name} ({count(n_units, 'unit')})"
         ax.plot(centres, mean, color=color, linewidth=1.4, label=label)
         ax.fill_between(centres, mean - error, mean + error, color=color, alpha=0.2, linewidth=0)
         ax.set_xlim(edges[0], edges[-1])
     ax.set_ylim(bottom=0.0)
     mark_stimulus(ax, stimulus_duration)
     ax.set_xlabel(_label_time(*mean_counts.values()))
-    which = f"{n_units} units" if is_same else "units"
+    which = count(n_units, "unit") if is_same else "units"
     ax.set_ylabel(f"firing rate (spikes/s)\nmean of {which} ± SEM")
     ax.legend(frameon=False, fontsize="small", loc="upper right")
     return tidy(ax, title=title, is_marked=stimulus_duration is not None)
@@ -239,7 +240,7 @@ def plot_raster(
         _name_groups(ax, codes, [missing if pd.isna(name) else short(name) for name in names])
     nouns = {PRESENTATION: "presentations", "unit_id": "units", "onset": "onsets"}
     several = "unit_id" in drawn and rows != "unit_id" and drawn["unit_id"].nunique() > 1
-    of_units = f", {drawn['unit_id'].nunique()} units" if several else ""
+    of_units = f", {count(drawn['unit_id'].nunique(), 'unit')}" if several else ""
     ax.set_ylabel(f"{len(order)} {nouns.get(rows, rows)}{of_units}")
     which = "stimulus onset" if PRESENTATION in spikes else "onset"
     ax.set_xlabel(f"time from {which} (s)")

@@ -17,6 +17,7 @@ from spikehouse.plots._axes import (
     INK,
     NO_VALUE_COLOR,
     add_colorbar,
+    count,
     draw_scale,
     get_axes,
     tidy,
@@ -237,6 +238,5 @@ def _label_rows(ax: Axes, labels: list[str], *, step: float, has_depths: bool) -
     every = -(-len(labels) // MAX_CHANNEL_TICKS)
     at = list(range(0, len(labels), every))
     ax.set_yticks([step * row for row in at], [labels[row] for row in at])
-    noun = "channel" if len(labels) == 1 else "channels"
     where = f", {TIP_LABEL}" if has_depths else " (channel_id)"
-    ax.set_ylabel(f"{len(labels)} {noun}{where}")
+    ax.set_ylabel(f"{count(len(labels), 'channel')}{where}")

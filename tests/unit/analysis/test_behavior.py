@@ -60,6 +60,9 @@ def test_compute_eye_traces__missing_and_outlying_fits_are_blinks_with_two_frame
     assert np.flatnonzero(alone["is_blink"]).tolist() == expected[:10]
     # equal sizes are no outliers
     assert not compute_eye_traces(make_pupil(**dict.fromkeys(pupil, 1 / 3)))["is_blink"].any()
+    empty = compute_eye_traces(pupil[:0])
+    assert empty.empty
+    assert empty["is_blink"].dtype == bool
 
 
 def test_compute_eye_traces__takes_the_filtered_gaze_where_there_is_one() -> None:

@@ -127,7 +127,7 @@ def test_plot_probes__dots_boundaries_and_names(ax, render):
         c.get_segments()[0][0, 1] for c in ax.collections if hasattr(c, "get_segments")
     )
     assert heights == [30, 70]
-    assert [t.get_text() for t in ax.get_xticklabels()] == ["probeA\n3 units", "probeB\n1 units"]
+    assert [t.get_text() for t in ax.get_xticklabels()] == ["probeA\n3 units", "probeB\n1 unit"]
     assert ax.get_ylabel() == "position on the probe (µm from the tip)"
     assert ax.get_legend() is None
 
@@ -210,6 +210,7 @@ def test_plot_lfp_heatmap__without_depths_around_an_onset(lfp, ax, render):
     assert tick_labels(render(ax)) == ["5", "6", "7"]
     assert ax.get_xlabel() == "time from stimulus onset (s)"
     assert ax.get_ylabel() == "3 channels"
+    assert plots.plot_lfp_traces(lfp[:, :1]).get_ylabel() == "1 channel"
 
 
 def test_plot_lfp_traces__around_their_means(lfp, ax, render):
