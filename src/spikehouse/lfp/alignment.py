@@ -21,6 +21,8 @@ N_RUNS, RUN = 16, 625
 # a window's end this close to a sample (in samples) is on it: 1/1250 s is no binary fraction
 ON_A_SAMPLE = 0.01
 
+VOLTS = ("V", "volt", "volts")
+
 OUT_OF_ORDER = "the recording's times are out of order: lfp.sortby('time')"
 
 
@@ -107,6 +109,21 @@ def check_times(lfp: xr.DataArray) -> pd.Index:
     if not is_increasing(index):
         raise InvalidArgumentError(OUT_OF_ORDER)
     return index
+
+
+def read_unit(lfp: xr.DataArray) -> str:
+    """Return the unit of a recording: volts if it does not say."""
+    return str(lfp.attrs.get("units", lfp.attrs.get("unit", "V")))
+
+
+def check_volts(lfp: xr.DataArray) -> None:
+    """Raise InvalidArgumentError if a recording is not in volts."""
+    unit = read_unit(lfp)
+    if unit not in VOLTS:
+        raise InvalidArgumentError(
+            f"the unit of the recording is {unit!r} (lfp.attrs['units']); valid: 'V'. From "
+            "microvolts: (lfp * 1e-6).assign_attrs(units='V')"
+        )
 
 
 def find_interval(samples: pd.Index) -> float:

@@ -11,7 +11,7 @@ import pandas as pd
 import xarray as xr
 
 from spikehouse.errors import InvalidArgumentError
-from spikehouse.lfp.alignment import check_times, find_interval
+from spikehouse.lfp.alignment import check_times, check_volts, find_interval
 
 # Oscillations of the cortex, as Buzsáki & Draguhn (2004), Science 304, 1926, Fig. 1,
 # doi:10.1126/science.1099745 draw the limits [Hz].
@@ -72,6 +72,7 @@ def compute_spectrum(lfp: xr.DataArray, *, segment_length: float = 2.0) -> xr.Da
     from scipy.signal import get_window
 
     times = check_times(lfp)
+    check_volts(lfp)
     interval, n_segment = _check_segment(times, segment_length)
     window = get_window("hann", n_segment)
     frequencies = np.fft.rfftfreq(n_segment, interval)

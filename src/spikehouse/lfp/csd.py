@@ -11,6 +11,7 @@ import xarray as xr
 
 from spikehouse.errors import InvalidArgumentError, describe_choices
 from spikehouse.labelled import look_up
+from spikehouse.lfp.alignment import check_volts
 
 Edges = Literal["nan", "repeat"]
 
@@ -97,6 +98,7 @@ def compute_csd(
         raise InvalidArgumentError(f"sigma_um is {sigma_um}; give a width [µm], or 0 for none")
     if conductivity is not None and not (np.isfinite(conductivity) and conductivity > 0):
         raise InvalidArgumentError(f"conductivity is {conductivity}; give it in S/m, such as 0.3")
+    check_volts(lfp)
     positions = _find_positions(lfp, depths, dim)
     moved = lfp.transpose(..., dim)
     values = moved.to_numpy().astype(np.float64)

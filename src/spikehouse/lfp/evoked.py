@@ -9,7 +9,7 @@ import xarray as xr
 
 from spikehouse.errors import InvalidArgumentError
 from spikehouse.labelled import Onsets, align, read_onsets
-from spikehouse.lfp.alignment import align_lfp
+from spikehouse.lfp.alignment import align_lfp, read_unit
 
 # what the windows that are in memory together take, about
 BATCH_BYTES = 32 * 1024 * 1024
@@ -101,7 +101,7 @@ def _average(
         sem = np.sqrt(squares / (n - 1) / n)
     dims = first.dims[1:]
     coords = {name: part for name, part in first.coords.items() if first.dims[0] not in part.dims}
-    units = lfp.attrs.get("units", lfp.attrs.get("unit", "V"))
+    units = read_unit(lfp)
     return xr.Dataset(
         {
             "mean": (dims, np.where(n > 0, mean, np.nan), {"units": units}),

@@ -68,10 +68,11 @@ def find_input_layer(
     """
     times = [str(dim) for dim in csd.dims if str(dim).startswith("time")]
     names = [name for name in POSITIONS if name in csd.coords]
-    if csd.ndim != 2 or len(times) != 1 or not names:
+    if not isinstance(csd, xr.DataArray) or csd.ndim != 2 or len(times) != 1 or not names:
         raise InvalidArgumentError(
-            f"csd has the dimensions {tuple(csd.dims)} and the coordinates {tuple(csd.coords)}; "
-            "needed: a dimension of times and one of positions, with vertical_position [µm]"
+            f"csd is a {type(csd).__name__} with the dimensions {tuple(csd.dims)} and the "
+            f"coordinates {tuple(csd.coords)}; needed: a DataArray with a dimension of times and "
+            "one of positions, with vertical_position [µm]"
         )
     if not (0 < fraction <= 1 and n_sd >= 0 and tolerance >= 0):
         raise InvalidArgumentError(

@@ -292,10 +292,11 @@ def _is_tolerance(tolerance: object, method: str | None) -> bool:
 
 def time_index(lfp: xr.DataArray) -> pd.Index:
     """Return the times [s] of a recording; raise InvalidArgumentError if it has none."""
-    if "time" not in lfp.dims or "time" not in lfp.coords:
+    if not isinstance(lfp, xr.DataArray) or "time" not in lfp.dims or "time" not in lfp.coords:
         raise InvalidArgumentError(
-            f"an LFP has a dimension 'time' with coordinates in seconds; this array has dimensions "
-            f"{tuple(lfp.dims)} and coordinates {tuple(lfp.coords)}"
+            f"an LFP is a DataArray with a dimension 'time' and coordinates in seconds; this "
+            f"{type(lfp).__name__} has dimensions {tuple(lfp.dims)} and coordinates "
+            f"{tuple(lfp.coords)}"
         )
     return lfp.get_index("time")
 

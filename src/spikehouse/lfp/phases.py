@@ -17,6 +17,9 @@ from spikehouse.lfp.alignment import check_times, find_interval
 from spikehouse.schema import require_columns
 from spikehouse.spikes.trains import Spikes
 
+# of the sum of unit vectors, for each
+ROUNDING = 1e-14
+
 
 def choose_field_channels(
     lfp: xr.DataArray,
@@ -36,7 +39,7 @@ def choose_field_channels(
         peak channel: ``session.units``.
     channels
         Index channel_id; the same columns: ``session.channels``. Channels without a row, which
-        the survey calls invalid, are not chosen.
+        the survey calls invalid, or without a position are not chosen.
     min_distance_um
         Least distance from the unit's peak channel [µm].
 
@@ -72,7 +75,14 @@ def choose_field_channels(
     columns = ["probe_vertical_position", "probe_horizontal_position"]
     for table, what in ((units, "the table of units"), (channels, "the table of channels")):
         require_columns(table, "probe_id", *columns, what=what)
-    there = channels[channels.index.isin(list_channels(lfp))].sort_index()
+    is_unknown = units[columns].isna().any(axis=1)
+    if is_unknown.any():
+        raise InvalidArgumentError(
+            f"{is_unknown.sum()} of {len(units)} units have no position, such as unit "
+            f"{units.index[is_unknown][0]}; leave them out, or say which channel to take "
+            "(channels=…)"
+        )
+    there = channels[channels.index.isin(list_channels(lfp))].dropna(subset=columns).sort_index()
     known = there["probe_id"].unique()
     is_elsewhere = ~units["probe_id"].isin(known)
     if is_elsewhere.any() or not len(there):
@@ -98,7 +108,10 @@ def choose_field_channels(
 
 def describe_probes(ids: npt.NDArray[Any]) -> str:
     """List probes in a message."""
-    return ", ".join(f"probe {probe}" for probe in ids.tolist()) or "none has a row in channels"
+    return (
+        ", ".join(f"probe {probe}" for probe in ids.tolist())
+        or "none has a row and a position in channels"
+    )
 
 
 def compute_spike_phases(
@@ -140,7 +153,8 @@ def compute_spike_phases(
     and backward, H the Hilbert transform. Both are one kernel, convolved with the window around
     each spike; it is cut where 10⁻⁷ of its energy is left (±1.2 s for theta, ±0.15 s for gamma). On
     noise with a spectrum of 1/f² phases differ from those of ``sosfiltfilt`` and ``hilbert`` on
-    the whole trace by less than 0.01 rad (root mean square). Between samples z is interpolated,
+    the whole trace by less than 0.01 rad (root mean square), without the tenth of the spikes where
+    the signal is smallest, at which phases are ill defined. Between samples z is interpolated,
     turned back by the centre of the band.
 
     A spike has no phase, and no row, if its window has a NaN (masked intervals: those of
@@ -203,14 +217,21 @@ def compute_spike_phases(
 
 
 def list_channels(lfp: xr.DataArray) -> npt.NDArray[Any]:
-    """Return the ids of a recording's channels; raise InvalidArgumentError if it has none."""
-    if set(lfp.dims) != {"time", "channel"} or "channel" not in lfp.coords:
+    """Return the ids of a recording's channels; raise InvalidArgumentError if they are no ids."""
+    is_array = isinstance(lfp, xr.DataArray)
+    if not is_array or set(lfp.dims) != {"time", "channel"} or "channel" not in lfp.coords:
         raise InvalidArgumentError(
-            f"an LFP has the dimensions ('time', 'channel') with ids of the channels; this array "
-            f"has dimensions {tuple(lfp.dims)} and coordinates {tuple(lfp.coords)}: select one "
-            "channel as a list, lfp.sel(channel=[…])"
+            "an LFP is a DataArray with the dimensions ('time', 'channel') and ids of the channels;"
+            f" this {type(lfp).__name__} has dimensions {tuple(lfp.dims)} and coordinates "
+            f"{tuple(lfp.coords)}: select one channel as a list, lfp.sel(channel=[…])"
         )
-    return np.asarray(lfp["channel"].to_numpy())
+    channels = lfp.get_index("channel")
+    if not channels.is_unique:
+        raise InvalidArgumentError(
+            f"channel {channels[channels.duplicated()][0]} is there several times; keep one of "
+            "each: lfp.drop_duplicates('channel')"
+        )
+    return np.asarray(channels)
 
 
 def _choose(
@@ -231,7 +252,8 @@ def _choose(
                 "channels=… with an id or a Series by unit_id, such as that of "
                 "choose_field_channels"
             )
-        channels = choose_field_channels(lfp, tables.units.loc[units], tables.channels)
+        known = look_up(units, tables.units["probe_id"], name="the table of units").index
+        channels = choose_field_channels(lfp, tables.units.loc[known], tables.channels)
     if isinstance(channels, pd.Series):
         chosen = to_ids(look_up(units, channels, name="channels"), "channels")
     else:
@@ -271,7 +293,8 @@ def compute_phase_consistency(
     DataFrame
         Index unit_id; n_spikes, n_blocks (that have spikes), ppc, chance, p_value, mean_phase
         [rad], resultant_length. NaN where they are not defined: of a unit without spikes, ppc of
-        one with a single spike, p_value of one with spikes in a single block.
+        one with a single spike, p_value of one with spikes in a single block or whose phases cancel
+        in every block, mean_phase of one whose phases cancel.
 
     Notes
     -----
@@ -287,7 +310,9 @@ def compute_phase_consistency(
     each other: if the unit fired independently of the field, the sums Rₖ = Σ exp(iθ) of the blocks
     would have independent, uniform directions. Then ppc is ``chance = (Σ|Rₖ|² − n) / (n (n − 1))``
     in the mean, and ``p_value = exp(−|ΣRₖ|² / Σ|Rₖ|²)``, the limit for many blocks; for few, values
-    below 0.1 are too large. With block_length=0 chance is 0 and this is Rayleigh's test. A
+    below 0.1 are too large. The number that counts is (Σ|Rₖ|²)² / Σ|Rₖ|⁴: with nearly all
+    spikes in one of many blocks it is 1, and p_value about 0.37 = exp(−1) however strong the
+    locking. With block_length=0 chance is 0 and this is Rayleigh's test. A
     block must be long against the memory of the rhythm (its cycles stay in step for about
     the inverse of the width of its spectral peak) and of the spike train.
 
@@ -335,6 +360,8 @@ def compute_phase_consistency(
     sums = np.zeros(n_groups, dtype=np.complex128)
     sums += np.bincount(group, np.cos(phase), n_groups)
     sums += 1j * np.bincount(group, np.sin(phase), n_groups)
+    # what is left of phases that cancel is rounding
+    sums[np.abs(sums) < ROUNDING * np.bincount(group, minlength=n_groups)] = 0
 
     def by_unit(values: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
         return np.bincount(owner, values, len(units)).astype(np.float64)
@@ -342,6 +369,7 @@ def compute_phase_consistency(
     n = np.bincount(places, minlength=len(units))
     n_blocks = np.bincount(owner, minlength=len(units))
     total = by_unit(sums.real) + 1j * by_unit(sums.imag)
+    total[np.abs(total) < ROUNDING * n] = 0
     within = by_unit(np.abs(sums) ** 2)
     with np.errstate(divide="ignore", invalid="ignore"):
         pairs = np.where(n > 1, n * (n - 1.0), np.nan)
@@ -353,7 +381,7 @@ def compute_phase_consistency(
                 "ppc": (np.abs(total) ** 2 - n) / pairs,
                 "chance": (within - n) / pairs,
                 "p_value": np.exp(-statistic),
-                "mean_phase": np.where(n > 0, np.angle(total), np.nan),
+                "mean_phase": np.where(total != 0, np.angle(total), np.nan),
                 "resultant_length": np.abs(total) / np.where(n > 0, n, np.nan),
             },
             index=pd.Index(units, name="unit_id"),

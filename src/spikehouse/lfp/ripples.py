@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from warnings import warn
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +13,7 @@ import xarray as xr
 from spikehouse.errors import InvalidArgumentError
 from spikehouse.lfp._analytic import Complex, make_kernel, to_analytic
 from spikehouse.lfp._windows import BATCH_BYTES, find_whole
-from spikehouse.lfp.alignment import check_times, find_interval
+from spikehouse.lfp.alignment import check_times, check_volts, find_interval
 from spikehouse.lfp.phases import list_channels
 from spikehouse.schema import require_columns
 
@@ -26,6 +27,8 @@ N_PIECES, PIECE = 60, 10.0
 # peaks of the SD over depth count from this part of the largest
 PART_OF_LARGEST = 0.5
 SMOOTHING = 5
+# envelopes above are artefacts [V]: ripples have some tenths of a millivolt
+LARGEST = 1e-3
 
 
 def compute_ripple_profile(
@@ -65,6 +68,7 @@ def compute_ripple_profile(
     1
     """
     channels = list_channels(lfp)
+    check_volts(lfp)
     samples = check_times(lfp)
     interval = find_interval(samples)
     kernel = make_kernel(band, ORDER, interval)
@@ -89,6 +93,7 @@ def compute_ripple_profile(
         mean, square, cube = moments[1:] / moments[0]
         sd = np.sqrt(np.maximum(square - mean**2, 0))
         skewness = (cube - 3 * mean * square + 2 * mean**3) / sd**3
+    _check_size(float(np.nanmedian(mean)) * 1e-6)
     size = np.nan_to_num(sd, nan=-1.0)
     padded = np.r_[-1.0, size, -1.0]
     is_peak = (size >= padded[:-2]) & (size >= padded[2:]) & (size >= PART_OF_LARGEST * size.max())
@@ -159,16 +164,19 @@ def find_ripples(
     5. ``frequency`` is that of the largest peak above ``min_frequency`` in the periodogram
        (``scipy.signal.periodogram`` of the potential without its mean, ``scaling="spectrum"``);
        without one, the candidate is dropped. 2·10⁻⁹ V² is a sine of 63 µV. A jump of the
-       potential by a millivolt has such a peak, too: mask artefacts first;
+       potential by a millivolt has such a peak, too: mask artefacts first. The frequencies are
+       multiples of 1/duration (20 Hz of a ripple of 50 ms): those of ripples of 140 to 200 Hz have
+       an error of about 8 Hz (standard deviation);
     6. those in ``exclude`` are dropped.
 
     ``amplitude`` is the 90th percentile of the envelope from start to stop, ``strength`` its
     integral.
 
     The paper leaves open, and we read as its code does: the standard deviation is that of all of
-    the recording, running included; durations are checked before candidates join.
-    The paper's running is a standardised speed above the 10th percentile plus 0.06; where there
-    was no running speed, ripples were dropped.
+    the recording, running and artefacts included; durations are checked before candidates join. A
+    warning tells if envelopes above 1 mV make the standard deviation more than a tenth larger:
+    artefacts, which hide ripples. The paper's running is a standardised speed above the 10th
+    percentile plus 0.06; where there was no running speed, ripples were dropped.
 
     Samples within 0.1 s of a NaN (masked intervals), of a gap or of an end have no envelope: no
     ripple is found there. All of the recording is read, 16 MB at a time. Memory: about 40 bytes a
@@ -194,6 +202,7 @@ def find_ripples(
         min_frequency=min_frequency, min_power=min_power,
     )  # fmt: skip
     channels = list_channels(lfp)
+    check_volts(lfp)
     samples = check_times(lfp)
     interval = find_interval(samples)
     kernel = make_kernel(band, ORDER, interval)
@@ -211,7 +220,19 @@ def find_ripples(
     del parts
     if np.isnan(envelope).all():
         raise InvalidArgumentError(_describe_short(samples, kernel, interval))
+    _check_size(float(np.nanmedian(envelope)))
     sd = float(np.nanstd(envelope, dtype=np.float64))
+    is_artefact = envelope > LARGEST
+    if is_artefact.any():
+        sd_without = float(np.nanstd(envelope[~is_artefact], dtype=np.float64))
+        if sd > 1.1 * sd_without:
+            warn(
+                f"the envelope of channel {channel} is above {LARGEST:g} V in {is_artefact.sum()} "
+                f"of {len(envelope)} samples, which no ripple is; with them its standard deviation "
+                f"is {sd:.2g} V, without {sd_without:.2g} V, and ripples are missed: mask "
+                "artefacts first (mask_intervals)",
+                stacklevel=3,
+            )
     first, last = _find_candidates(envelope, threshold * sd, edge_threshold * sd)
     times = _read_times(samples, first), _read_times(samples, last)
     lengths = times[1] - times[0]
@@ -259,6 +280,14 @@ def _check_options(duration: tuple[float, float], **options: float) -> tuple[flo
             "(0.015, 0.25)"
         )
     return float(limits[0]), float(limits[1])
+
+
+def _check_size(typical: float) -> None:
+    if typical > LARGEST:
+        raise InvalidArgumentError(
+            f"the median of the envelope is {typical:.2g} V, and no ripple is above "
+            f"{LARGEST:g} V: give the recording in volts, lfp * 1e-6 if it is in microvolts"
+        )
 
 
 def _describe_short(samples: pd.Index, kernel: Complex, interval: float) -> str:

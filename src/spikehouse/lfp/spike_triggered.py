@@ -7,7 +7,7 @@ import xarray as xr
 
 from spikehouse.labelled import Ids
 from spikehouse.lfp._windows import find_rows, iterate_windows, list_spikes
-from spikehouse.lfp.alignment import check_times, find_interval, sample_window
+from spikehouse.lfp.alignment import check_times, find_interval, read_unit, sample_window
 from spikehouse.lfp.phases import list_channels
 from spikehouse.spikes.trains import Spikes
 
@@ -102,7 +102,7 @@ def compute_spike_triggered_lfp(
         mean = sums / n
         variance = np.maximum(squares / n - mean**2, 0) * n / (n - 1)
         sem = np.sqrt(variance / n)
-    units_of = lfp.attrs.get("units", lfp.attrs.get("unit", "V"))
+    units_of = read_unit(lfp)
     dims = ("unit_id", "time_relative_to_spike", "channel")
     base = np.zeros(len(channels)) if level is None else level.astype(np.float64)
     return xr.Dataset(

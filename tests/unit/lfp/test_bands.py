@@ -94,6 +94,10 @@ def test_compute_band_power__errors(lfp: xr.DataArray) -> None:
         compute_band_power(lfp, bands={"x": (1.1, 1.2)})
     with pytest.raises(InvalidArgumentError, match=r"segment_length is 60 s, 30000 samples of 0.0"):
         compute_band_power(lfp, segment_length=60.0)
+    with pytest.raises(InvalidArgumentError, match=r"unit of the recording is 'uV'.*valid: 'V'"):
+        compute_band_power(lfp.assign_attrs(units="uV"))
+    with pytest.raises(InvalidArgumentError, match=r"is a DataArray .* this Dataset has dim"):
+        compute_spectrum(lfp.to_dataset(name="LFP"))
     with pytest.raises(InvalidArgumentError, match="times are out of order"):
         compute_spectrum(lfp.isel(time=slice(None, None, -1)))
     with pytest.raises(InvalidArgumentError, match="has 1 samples; it takes two"):

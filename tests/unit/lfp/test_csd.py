@@ -138,6 +138,8 @@ def test_compute_csd__errors() -> None:
         compute_csd(potential.where(potential.channel < 102))
     with pytest.raises(InvalidArgumentError, match="three depths or more; 0 of the 12 depths here"):
         compute_csd(potential * np.nan)
+    with pytest.raises(InvalidArgumentError, match=r"unit of the recording is 'uV'.*valid: 'V'"):
+        compute_csd(potential.assign_attrs(units="uV"))
     with pytest.raises(InvalidArgumentError, match="edges='zero'; valid are 'nan', 'repeat'"):
         compute_csd(potential, edges="zero")
     with pytest.raises(InvalidArgumentError, match="sigma_um is -1; give a width"):

@@ -76,8 +76,10 @@ def test_find_input_layer__takes_drifts_for_sinks_as_its_notes_say() -> None:
 
 def test_find_input_layer__refuses_what_has_no_positions_baseline_or_window() -> None:
     csd = make((600, 0.04, 1.0))
-    with pytest.raises(InvalidArgumentError, match=r"needed: a dimension of times and one of pos"):
+    with pytest.raises(InvalidArgumentError, match=r"needed: a DataArray with a dimension of t"):
         find_input_layer(csd.drop_vars("vertical_position"))
+    with pytest.raises(InvalidArgumentError, match=r"csd is a Dataset .*needed: a DataArray with"):
+        find_input_layer(csd.to_dataset(name="CSD"))
     with pytest.raises(InvalidArgumentError, match=r"has 0 times before 0, 187 in window"):
         find_input_layer(csd.sel(time=slice(0, None)))
     with pytest.raises(InvalidArgumentError, match=r"0 in window=\(1, 2\) s"):

@@ -147,9 +147,9 @@ def test_mask_intervals__closes_the_file(lazy: xr.DataArray) -> None:
 def test_mask_intervals__wrong_input(lfp: xr.DataArray) -> None:
     with pytest.raises(InvalidArgumentError, match="2 start times and 1 stop times"):
         mask_intervals(lfp, [1, 2], [3])
-    with pytest.raises(InvalidArgumentError, match=r"has a dimension 'time'.*'channel'"):
+    with pytest.raises(InvalidArgumentError, match=r"with a dimension 'time'.*'channel'"):
         mask_intervals(lfp.isel(time=0), [1], [3])
-    with pytest.raises(InvalidArgumentError, match="has a dimension 'time' with coordinates"):
+    with pytest.raises(InvalidArgumentError, match="with a dimension 'time' and coordinates"):
         mask_intervals(lfp.drop_vars("time"), [1], [3])
 
 

@@ -1,3 +1,5 @@
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -51,6 +53,10 @@ def test_find_ripples__recovers_planted_ripples(planted) -> None:
     assert np.corrcoef(found["duration"], nearest["width"])[0, 1] > 0.8
     assert np.corrcoef(found["amplitude"], nearest["height"])[0, 1] > 0.9
     assert (found["channel"] == 3).all()
+    # the periodogram's frequencies
+    multiples = found["frequency"] * (found["duration"] + 1 / RATE)
+    np.testing.assert_allclose(multiples, multiples.round(), rtol=1e-6)
+    assert 4 < (found["frequency"] - nearest["frequency"]).std() < 12
     assert (found["start_time"] < found["peak_time"]).all()
     assert (found["peak_time"] < found["stop_time"]).all()
 
@@ -132,8 +138,42 @@ def test_compute_ripple_profile__several_peaks_over_depth(planted) -> None:
     assert profile["is_best"].idxmax() == 3
 
 
+def test_find_ripples__warns_where_artefacts_hide_ripples(planted) -> None:
+    lfp = planted[0].sel(channel=[3])
+    n_ripples = len(find_ripples(lfp))
+    broken = lfp.copy()
+    broken[100_000] += 0.05
+    with pytest.warns(
+        UserWarning, match=r"channel 3 is above 0.001 V in \d+ of 375000.* missed: m"
+    ):
+        assert len(find_ripples(broken)) < n_ripples / 10
+    at = float(lfp["time"][100_000])
+    masked = find_ripples(mask_intervals(broken, [at - 0.01], [at + 0.01]))
+    assert len(masked) >= n_ripples - 1
+    # one that does no harm
+    broken[100_000] = lfp[100_000] + 0.005
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert len(find_ripples(broken)) >= n_ripples - 1
+
+
+@pytest.mark.parametrize("function", [find_ripples, compute_ripple_profile])
+def test_find_ripples__takes_volts_only(planted, function) -> None:
+    lfp = planted[0][:5000] * 1e6
+    with pytest.raises(InvalidArgumentError, match=r"unit of the recording is 'uV' .*lfp \* 1e-6"):
+        function(lfp.assign_attrs(units="uV"))
+    with pytest.raises(InvalidArgumentError, match=r"median of the envelope is \d.* V, and no"):
+        function(lfp)
+    assert len(function((lfp * 1e-6).assign_attrs(units="V")))
+
+
 def test_find_ripples__bad_input(planted) -> None:
     lfp = planted[0].isel(time=slice(0, 5000))
+    for function in (find_ripples, compute_ripple_profile):
+        with pytest.raises(InvalidArgumentError, match=r"channel 2 is there several times; keep"):
+            function(lfp.assign_coords(channel=[1, 2, 2, 3, 4]))
+        with pytest.raises(InvalidArgumentError, match=r"is a DataArray .* this Dataset has dim"):
+            function(lfp.to_dataset(name="LFP"))
     with pytest.raises(InvalidArgumentError, match=r"edge_threshold=2.0 is above threshold=1"):
         find_ripples(lfp, threshold=1)
     with pytest.raises(InvalidArgumentError, match=r"duration=\(0.2, 0.1\): give the shortest"):
