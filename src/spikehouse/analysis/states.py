@@ -220,4 +220,5 @@ def label_presentations(
         inside = integrate(start[rows], stop[rows], np.ones(len(rows)), windows)[:, 0]
         part = divide(inside, windows[:, 1] - windows[:, 0])
         labels[part >= min_overlap - _ROUNDING] = name
-    return pd.Series(labels, presentations.index, name="state")
+    # not pandas' own strings, which xarray does not take as a coordinate
+    return pd.Series(labels, presentations.index, object, name="state")

@@ -65,9 +65,9 @@ def classify_waveforms(units: pd.DataFrame, *, threshold: float = 0.4) -> pd.Ser
             f"{MEDIANS_IN_MS[1]:g}; multiply seconds by 1000, divide microseconds by 1000 and "
             "samples by the rate in kHz"
         )
-    names = {True: "fast-spiking", False: "regular-spiking"}
-    classes = (durations < threshold).map(names).where(durations.notna())
-    return classes.rename("waveform_class")
+    classes = np.where(durations < threshold, "fast-spiking", "regular-spiking").astype(object)
+    # not pandas' own strings, which xarray and files do not take as coordinates
+    return pd.Series(classes, units.index, object, name="waveform_class").where(durations.notna())
 
 
 def compute_bimodality(

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 
 from spikehouse import EcephysSession, compute_design_matrix
 from spikehouse.analysis import (
@@ -216,6 +217,10 @@ def test_label_presentations__are_within_one_state() -> None:
     assert found.dropna().to_dict() == {30: "rest", 33: "run"}
     most = label_presentations(shown, states, min_overlap=0.8)
     assert most.dropna().to_dict() == {30: "rest", 32: "run", 33: "run"}
+    # as a coordinate, for which xarray refuses the strings of pandas 3
+    numbers = xr.DataArray(np.arange(6.0), {"shown": found.index.to_numpy()}, ("shown",))
+    means = numbers.assign_coords(state=("shown", most)).groupby("state").mean()
+    assert means.to_series().to_dict() == {"rest": 0.0, "run": 2.5}
     with pytest.raises(InvalidArgumentError, match=r"min_overlap is 0.5; give a part above 0.5"):
         label_presentations(shown, states, min_overlap=0.5)
     # rounding is allowed for, but half is not more than half
