@@ -478,7 +478,7 @@ def test_guard__leaves_wrong_calls_to_python() -> None:
     ("call", "message"),
     [
         (lambda: analysis.adjust_p_values(0.5), "p_values is the single number 0.5; give those"),
-        (lambda: lfp.compute_band_power(LFP, bands={}), "bands is empty; name at least one"),
+        (lambda: lfp.compute_band_power(LFP, bands=["theta"]), r"\['theta'\]; name at least one"),
         (lambda: lfp.compute_csd(LFP / 0, POSITIONS), "the potential is infinite in"),
         (
             lambda: analysis.compute_noise_correlations(

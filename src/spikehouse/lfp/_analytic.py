@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from spikehouse.errors import InvalidArgumentError
+from spikehouse.errors import InvalidArgumentError, describe_choices
+from spikehouse.lfp.bands import BANDS
 
 # what the kernel leaves out at its ends, as a share of its energy
 TAIL = 1e-7
@@ -13,11 +14,11 @@ TAIL = 1e-7
 Complex = npt.NDArray[np.complex64]
 
 
-def make_kernel(band: tuple[float, float], order: int, interval: float) -> Complex:
+def make_kernel(band: tuple[float, float] | str, order: int, interval: float) -> Complex:
     """Return the kernel, of odd length, whose convolution is the analytic signal of a band."""
     from scipy.signal import butter, sosfreqz
 
-    low, high = _check_band(band, interval)
+    low, high = read_band(band, interval)
     if isinstance(order, bool) or not isinstance(order, int | np.integer) or not 1 <= order <= 12:
         raise InvalidArgumentError(f"order is {order!r}; give the order of a filter, 1 to 12")
     sections = butter(order, (low, high), "bandpass", fs=1 / interval, output="sos")
@@ -40,7 +41,12 @@ def make_kernel(band: tuple[float, float], order: int, interval: float) -> Compl
     return kernel.astype(np.complex64)
 
 
-def _check_band(band: tuple[float, float], interval: float) -> tuple[float, float]:
+def read_band(band: tuple[float, float] | str, interval: float) -> tuple[float, float]:
+    """Return the limits of a band [Hz], which may be a name of BANDS."""
+    if isinstance(band, str):
+        if band not in BANDS:
+            raise InvalidArgumentError(f"band={band!r}: {describe_choices(band, BANDS)}")
+        band = BANDS[band]
     limits = np.asarray(band, dtype=np.float64)
     nyquist = 0.5 / interval
     if limits.shape != (2,) or not 0 < limits[0] < limits[1] < nyquist:

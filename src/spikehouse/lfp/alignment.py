@@ -141,12 +141,13 @@ def find_interval(samples: pd.Index) -> float:
 
 def sample_window(window: tuple[float, float], interval: float) -> npt.NDArray[np.float64]:
     """Return the times relative to an onset at which a window is sampled."""
-    start, stop = (float(bound) for bound in window)
-    if not (math.isfinite(start) and math.isfinite(stop) and start < stop):
+    limits = np.asarray(window, dtype=np.float64)
+    if limits.shape != (2,) or not np.isfinite(limits).all() or limits[0] >= limits[1]:
         raise InvalidArgumentError(
-            f"window=({start}, {stop}): give the first and the last time relative to the onset "
-            "[s], the first being the smaller, for instance (-0.1, 0.5)"
+            f"window={window!r:.80}: give the first and the last time relative to the onset [s], "
+            "the first being the smaller, for instance (-0.1, 0.5)"
         )
+    start, stop = float(limits[0]), float(limits[1])
     n_samples = max(math.ceil((stop - start) / interval - ON_A_SAMPLE), 1)
     # to the nanosecond, so that the onset is 0 and not 1e-16
     return np.round(start + interval * np.arange(n_samples, dtype=np.float64), 9)

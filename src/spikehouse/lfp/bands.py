@@ -154,9 +154,9 @@ def compute_band_power(
     >>> compute_band_power(lfp).idxmax("band").item()
     'theta'
     """
-    if not bands:
+    if not isinstance(bands, Mapping) or not bands:
         raise InvalidArgumentError(
-            "bands is empty; name at least one with its limits [Hz], for instance "
+            f"bands is {bands!r:.80}; name at least one with its limits [Hz], for instance "
             "{'theta': (4, 10)}"
         )
     interval, n_segment = _check_segment(check_times(lfp), segment_length)

@@ -11,7 +11,7 @@ import xarray as xr
 
 from spikehouse.errors import InvalidArgumentError
 from spikehouse.labelled import Ids, look_up, to_ids
-from spikehouse.lfp._analytic import make_kernel, to_analytic
+from spikehouse.lfp._analytic import make_kernel, read_band, to_analytic
 from spikehouse.lfp._windows import find_rows, iterate_windows, list_spikes, read_units
 from spikehouse.lfp.alignment import check_times, find_interval
 from spikehouse.schema import require_columns
@@ -119,7 +119,7 @@ def compute_spike_phases(
     spikes_or_session: Spikes,
     unit_ids: Ids,
     *,
-    band: tuple[float, float],
+    band: tuple[float, float] | str,
     channels: pd.Series[int] | int | None = None,
     order: int = 3,
 ) -> pd.DataFrame:
@@ -133,7 +133,7 @@ def compute_spike_phases(
     spikes_or_session, unit_ids
         Unit id → sorted times [s], or a session; and the ids of the units, each once.
     band
-        Lower and upper limit [Hz], such as ``spikehouse.lfp.BANDS["theta"]``.
+        Lower and upper limit [Hz], or a name in ``spikehouse.lfp.BANDS`` such as ``"theta"``.
     channels
         The channel whose phase to take: one id for all units, or a Series by unit_id. If None, the
         recording's only channel; if it has several and a session is given, those of
@@ -176,6 +176,7 @@ def compute_spike_phases(
     """
     samples = check_times(lfp)
     interval = find_interval(samples)
+    band = read_band(band, interval)
     kernel = make_kernel(band, order, interval)
     half = len(kernel) // 2
     units = read_units(unit_ids)

@@ -32,7 +32,7 @@ LARGEST = 1e-3
 
 
 def compute_ripple_profile(
-    lfp: xr.DataArray, *, band: tuple[float, float] = RIPPLE_BAND
+    lfp: xr.DataArray, *, band: tuple[float, float] | str = RIPPLE_BAND
 ) -> pd.DataFrame:
     """Compare the channels of a recording by their envelope in the band of ripples.
 
@@ -41,7 +41,7 @@ def compute_ripple_profile(
     lfp
         A recording (time [s], channel) of the channels in CA1, in order of depth.
     band
-        Lower and upper limit [Hz].
+        Lower and upper limit [Hz], or a name in ``spikehouse.lfp.BANDS``.
 
     Returns
     -------
@@ -112,7 +112,7 @@ def find_ripples(
     lfp: xr.DataArray,
     *,
     exclude: pd.DataFrame | None = None,
-    band: tuple[float, float] = RIPPLE_BAND,
+    band: tuple[float, float] | str = RIPPLE_BAND,
     threshold: float = 5.0,
     edge_threshold: float = 2.0,
     duration: tuple[float, float] = (0.015, 0.25),
@@ -131,7 +131,7 @@ def find_ripples(
         Intervals whose ripples are left out, such as those of running: start_time, stop_time [s].
         A ripple is in an interval if its start is.
     band
-        Lower and upper limit of the band [Hz].
+        Lower and upper limit [Hz], or a name in ``spikehouse.lfp.BANDS``.
     threshold, edge_threshold
         Height of the envelope at the peak of a ripple, and of the smoothed envelope at its edges
         [standard deviations of the envelope].

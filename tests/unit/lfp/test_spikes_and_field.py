@@ -328,6 +328,10 @@ def test_spikes_and_field__bad_input(lfp, spikes) -> None:
         call(channels=[10, 20])
     with pytest.raises(InvalidArgumentError, match=r"band=\(4, 700\): .* between 0 and 625 Hz"):
         call(channels=10, band=(4, 700))
+    named, limits = (call(channels=10, band=band) for band in ("theta", BANDS["theta"]))
+    pd.testing.assert_frame_equal(named, limits)
+    with pytest.raises(InvalidArgumentError, match=r"band='thet': did you mean 'theta' or 'beta'"):
+        call(channels=10, band="thet")
     with pytest.raises(InvalidArgumentError, match=r"order is 0; give the order of a filter"):
         call(channels=10, order=0)
     with pytest.raises(InvalidArgumentError, match=r"unit_id 7 is asked for several times"):
@@ -353,6 +357,8 @@ def test_spikes_and_field__bad_input(lfp, spikes) -> None:
         call(lfp[::-1], channels=10)
     with pytest.raises(InvalidArgumentError, match=r"window=\(0.1, 0.0\): give the first"):
         compute_spike_triggered_lfp(lfp, spikes, [7], window=(0.1, 0.0))
+    with pytest.raises(InvalidArgumentError, match=r"window=0.1: give the first and the last time"):
+        compute_spike_triggered_lfp(lfp, spikes, [7], window=0.1)
     phases = pd.DataFrame({"unit_id": [1], "spike_time": [0.0], "phase": [np.nan]})
     with pytest.raises(InvalidArgumentError, match=r"not finite; leave those spikes out"):
         compute_phase_consistency(phases)
