@@ -2,7 +2,7 @@
 Around any events
 =================
 
-Spikes around the starts of running, with a baseline before them: one unit's raster, and the mean
+Spikes around running onsets, with a baseline before them: one unit's raster, and the mean
 rates of two structures.
 """
 
@@ -32,9 +32,8 @@ plots.plot_raster(
     spikes,
     row_order=starts.index,
     ax=axes[0],
-    title=f"unit {unit_id} around {len(starts)} starts of running",
+    title=f"unit {unit_id} around {len(starts)} running onsets",
 )
-plots.plot_population_psth(rates, ax=axes[1])
-for ax in axes:
-    ax.axvline(0, color="grey", linewidth=0.8)
+axes[0].axvline(0, color="grey", linewidth=0.8)
 axes[0].set_xlabel("")
+plots.plot_population_psth(rates, ax=axes[1])

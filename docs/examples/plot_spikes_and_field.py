@@ -3,6 +3,7 @@ Spikes and field
 ================
 
 The phase of theta at the spikes of a unit in CA1, the field around them, and a sharp-wave ripple.
+Spikes within about a second of the ends of the recording, or of invalid intervals, have no phase.
 """
 
 import numpy as np
@@ -18,9 +19,7 @@ field = field.sel(channel=area.index[area == "CA1"])
 profile = lfp.compute_ripple_profile(field)
 channel = int(profile.index[profile["is_best"]][0])
 
-phases = lfp.compute_spike_phases(
-    field, session, units.index, band=lfp.BANDS["theta"], channels=channel
-)
+phases = lfp.compute_spike_phases(field, session, units.index, band="theta", channels=channel)
 found = lfp.compute_phase_consistency(phases, units.index)
 unit_id = found["p_value"].idxmin()
 locking = found.loc[unit_id]
@@ -29,15 +28,16 @@ average = lfp.compute_spike_triggered_lfp(
 ).isel(unit_id=0, channel=0)
 figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
 degrees = np.rad2deg(phases.loc[phases["unit_id"] == unit_id, "phase"])
-counts = left.hist(np.r_[degrees, degrees + 360], bins=np.arange(-180, 541, 20))[0]
+height = left.hist(np.r_[degrees, degrees + 360], bins=np.arange(-180, 541, 20))[0].max()
+# one wave, above the bars
 at = np.arange(-180, 541)
-left.plot(at, (1 + np.cos(np.deg2rad(at))) * counts.max() / 4, color="grey", label="theta")
-left.legend(loc="upper center", frameon=False)
+left.plot(at, height * (1.15 + 0.08 * np.cos(np.deg2rad(at))), color="grey")
+left.text(0, 1.25 * height, "theta", color="grey", ha="center", va="bottom")
 left.set(
     xlabel="phase of theta (°; 0 is a peak)", ylabel="spikes", xticks=np.arange(-180, 541, 180),
-    ylim=(0, 1.3 * counts.max()),
+    ylim=(0, 1.4 * height),
 )  # fmt: skip
-left.set_title(f"n = {len(degrees)} spikes, PPC = {locking['ppc']:.2f}", loc="left")
+left.set_title(f"{len(degrees)} spikes with a phase, PPC = {locking['ppc']:.2f}", loc="left")
 lag, mean, sem = (
     1e3 * average["time_relative_to_spike"],
     *(1e6 * average[k] for k in ("mean", "sem")),

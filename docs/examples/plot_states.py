@@ -2,8 +2,8 @@
 Running and resting
 ===================
 
-The states of the animal, one unit's tuning in each of them, and the pupil around the starts of
-running.
+The states of the animal, one unit's tuning in each of them, and the pupil around running onsets.
+Dashed lines are the few blank sweeps of each state; presentations without a state are left out.
 """
 
 import numpy as np
@@ -20,18 +20,17 @@ runs, rests = (gratings.index[state == name] for name in ("run", "rest"))
 metrics = session.analyze("static_gratings", stimulus_presentation_ids=runs.union(rests))
 unit_id = metrics.query("firing_rate_sg > 3")["g_osi_sg"].idxmax()
 counts = compute_design_matrix(session, [unit_id], gratings).to_numpy()[:, 0]
-is_known = state.notna() & gratings["orientation"].notna()
 plots.plot_tuning_curve(
-    (counts / gratings["duration"])[is_known],
-    gratings["orientation"][is_known],
-    groups=state[is_known],
+    counts / gratings["duration"],
+    gratings["orientation"],
+    groups=state,
     title=f"unit {unit_id}, n = {len(runs)} running, {len(rests)} resting",
 )
 
 # %%
 # Around an event
 # ---------------
-# The mean of a trace ± SEM around the starts of running, here with those after two seconds of rest.
+# The mean of a trace ± SEM around running onsets, here with those after two seconds of rest.
 
 starts = states.query("state == 'run'")["start_time"]
 rested = states.query("state == 'rest' and stop_time - start_time >= 2")["stop_time"]
@@ -49,5 +48,5 @@ for ax, trace, label in (
     ax.fill_between(time, mean - sem, mean + sem, alpha=0.25, linewidth=0)
     ax.axvline(0, color="grey", linewidth=0.8)
     ax.set_ylabel(label)
-axes[0].set_title(f"{len(onsets)} starts of running", loc="left", fontsize="medium")
-axes[1].set_xlabel("time from the start of running (s)")
+axes[0].set_title(f"{len(onsets)} running onsets", loc="left", fontsize="medium")
+axes[1].set_xlabel("time from the running onset (s)")

@@ -18,6 +18,7 @@ from spikehouse.plots._axes import (
     NO_VALUE_COLOR,
     SEQUENTIAL,
     add_colorbar,
+    add_legend,
     count,
     get_axes,
     mark_stimulus,
@@ -142,8 +143,13 @@ def plot_population_psth(
     Returns
     -------
     Axes
-        Lines are means over units, bands ± one standard error over units.
+        Lines are means over units, bands ± one standard error over units (none of a single unit).
     """
+    if not isinstance(mean_counts, Mapping):
+        raise InvalidArgumentError(
+            f"mean_counts is {describe_value(mean_counts)}; give the name of each condition with "
+            "its counts, {'flashes': counts}"
+        )
     if not mean_counts:
         raise InvalidArgumentError("mean_counts is empty; at least one condition is needed")
     converted = {name: _as_rates(counts) for name, counts in mean_counts.items()}
@@ -154,18 +160,22 @@ def plot_population_psth(
         n_units = sizes[name]
         color = CONDITION_COLORS[number % len(CONDITION_COLORS)]
         mean = rates.mean("unit_id").to_numpy()
-        error = rates.std("unit_id", ddof=min(1, n_units - 1)).to_numpy() / np.sqrt(n_units)
         centres = (edges[:-1] + edges[1:]) / 2
         label = name if is_same else f"{name} ({count(n_units, 'unit')})"
         ax.plot(centres, mean, color=color, linewidth=1.4, label=label)
-        ax.fill_between(centres, mean - error, mean + error, color=color, alpha=0.2, linewidth=0)
+        if n_units > 1:
+            error = rates.std("unit_id", ddof=1).to_numpy() / np.sqrt(n_units)
+            low, high = mean - error, mean + error
+            ax.fill_between(centres, low, high, color=color, alpha=0.2, linewidth=0)
         ax.set_xlim(edges[0], edges[-1])
+    ax.axvline(0.0, color=INK, linewidth=0.8, zorder=1)
     ax.set_ylim(bottom=0.0)
     mark_stimulus(ax, stimulus_duration)
     ax.set_xlabel(_label_time(*mean_counts.values()))
     which = count(n_units, "unit") if is_same else "units"
-    ax.set_ylabel(f"firing rate (spikes/s)\nmean of {which} ± SEM")
-    ax.legend(frameon=False, fontsize="small", loc="upper right")
+    how = f"\nmean of {which} ± SEM" if max(sizes.values()) > 1 else ""
+    ax.set_ylabel(f"firing rate (spikes/s){how}")
+    add_legend(ax)
     return tidy(ax, title=title, is_marked=stimulus_duration is not None)
 
 
@@ -205,12 +215,14 @@ def plot_raster(
     Returns
     -------
     Axes
-        Raster with the first row at the top; a text if there are no spikes.
+        Raster with the first row at the top, over ``spikes.attrs["window"]`` if it is there; a
+        text if there are no spikes.
     """
+    require_columns(spikes, SINCE_ONSET, what="spikes")
     if rows is None:
         first = [PRESENTATION, *spikes.columns[:1].drop("unit_id", errors="ignore")]
         rows = next((name for name in first if name in spikes), PRESENTATION)
-    require_columns(spikes, rows, SINCE_ONSET, what="spikes")
+    require_columns(spikes, rows, what="spikes")
     if groups is not None and not isinstance(groups, pd.Series):
         raise InvalidArgumentError(
             f"groups is {describe_value(groups)}; give the condition of each row, a column by "
@@ -228,12 +240,12 @@ def plot_raster(
     colors = _row_colors(len(order), codes, names)
     y = place.loc[drawn[rows].to_numpy()].to_numpy()
     ax.vlines(drawn[SINCE_ONSET].to_numpy(), y - 0.45, y + 0.45, colors=colors[y], linewidth=0.8)
-    ax.set_ylim(len(order) - 0.5, -0.5)
-    if len(drawn):
-        times = [0.0, stimulus_duration or 0.0, *drawn[SINCE_ONSET].agg(["min", "max"])]
-        if min(times) < max(times):
-            ax.set_xlim(min(times), max(times))
-    else:
+    ax.set_ylim(max(len(order), 1) - 0.5, -0.5)
+    window = spikes.attrs.get("window") or drawn[SINCE_ONSET].agg(["min", "max"]).dropna()
+    times = [0.0, stimulus_duration or 0.0, *window]
+    if min(times) < max(times):
+        ax.set_xlim(min(times), max(times))
+    if drawn.empty:
         write_centered(ax, "no spikes in these rows" if len(spikes) else "no spikes")
     if codes is not None:
         missing = "blank" if rows == "stimulus_presentation_id" else "none"
@@ -297,6 +309,11 @@ def _as_rates(
     mean_counts: xr.DataArray, *, are_rates: bool | None = None
 ) -> tuple[xr.DataArray, npt.NDArray[np.float64]]:
     """Convert counts to spikes/s and bin centres to edges."""
+    if not isinstance(mean_counts, xr.DataArray):
+        raise InvalidArgumentError(
+            f"mean_counts is {describe_value(mean_counts)}, not a DataArray; the mean over "
+            "presentations of presentationwise_spike_counts is one"
+        )
     for name in (TIME, "unit_id"):
         if name not in mean_counts.dims:
             raise InvalidArgumentError(

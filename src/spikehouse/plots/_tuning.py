@@ -66,8 +66,9 @@ def plot_tuning_curve(
     values
         Stimulus parameter in each presentation, shape (n_presentations,); NaN is a blank sweep.
     groups
-        Second parameter, shape (n_presentations,), one line for each value. Presentations with NaN
-        are left out, except blank sweeps.
+        Second parameter of the stimulus, or state of the animal, shape (n_presentations,), one line
+        for each value. Presentations with NaN are left out, except blank sweeps if they are the
+        only ones, as with a parameter of the stimulus.
     value_label, response_label, group_label
         Labels of the parameter, the response and the second parameter, with their units.
     scale
@@ -79,7 +80,8 @@ def plot_tuning_curve(
     -------
     Axes
         Means over presentations with bars of ± one standard error (none for a single
-        presentation). A dashed line and its band show the blank sweeps.
+        presentation). A dashed line and its band show the blank sweeps; in its colour for each
+        group that has some.
     """
     if scale not in SCALES:
         raise InvalidArgumentError(f"scale={scale!r}: {describe_choices(scale, SCALES)}")
@@ -95,6 +97,9 @@ def plot_tuning_curve(
         raise InvalidArgumentError(f"scale='log' needs values above 0, not {places[0]:g}")
     ax = get_axes(ax, size=(5.0, 3.4))
     lines = list(shown.groupby("group"))
+    has_legend = len(lines) > 1
+    is_blank = table["value"].isna()
+    blanks = table[is_blank].dropna(subset="response")
     for number, (color, (name, part)) in enumerate(
         zip(line_colors(len(lines)), lines, strict=True)
     ):
@@ -108,14 +113,16 @@ def plot_tuning_curve(
             x, mean.to_numpy(), yerr=error.to_numpy(), label=short(name),
             color=color, marker=marker, markersize=4.5, linewidth=1.3, elinewidth=1.0, capsize=2.0,
         )  # fmt: skip
-    blank = table.loc[table["value"].isna(), "response"].dropna()
-    _draw_blank(ax, blank, has_legend=len(lines) > 1)
+        of_group = blanks.loc[blanks["group"] == name, "response"]
+        _draw_blank(ax, of_group, color, label=f"{short(name)}, blank" if has_legend else None)
+    if table["group"].isna().equals(is_blank):
+        _draw_blank(ax, blanks["response"], INK, label="blank" if has_legend else None)
     _set_value_ticks(ax, places, scale)
     # rates are shown from zero
     ax.set_ylim(bottom=min(0.0, ax.get_ylim()[0]) if shown["response"].min() < 0 else 0.0)
     ax.set_xlabel(value_label)
     ax.set_ylabel(f"{response_label}\nmean ± SEM")
-    if len(lines) > 1:
+    if has_legend:
         add_legend(ax, title=group_label or None, title_fontsize="small")
     return tidy(ax, title=title)
 
@@ -205,7 +212,8 @@ def _as_table(
         "response": np.asarray(responses, dtype=np.float64),
         "value": null_as_nan(values).astype(np.float64),
     }
-    columns["group"] = np.zeros(columns["value"].shape) if groups is None else null_as_nan(groups)
+    # blank sweeps have no second parameter
+    columns["group"] = 0 * columns["value"] if groups is None else null_as_nan(groups)
     shapes = [column.shape for column in columns.values()]
     if len(set(shapes)) > 1 or columns["value"].ndim != 1:
         names = "responses, values" + ("" if groups is None else " and groups")
@@ -216,16 +224,23 @@ def _as_table(
     return pd.DataFrame(columns)
 
 
-def _draw_blank(ax: Axes, responses: pd.Series, *, has_legend: bool) -> None:
+def _draw_blank(
+    ax: Axes,
+    responses: pd.Series,
+    color: Any,  # noqa: ANN401 - of matplotlib
+    *,
+    label: str | None,
+) -> None:
+    """Draw a line, named beside it if there is no label for the legend."""
     if responses.empty:
         return
     mean = float(responses.mean())
     if len(responses) > 1:
         error = float(responses.std() / np.sqrt(len(responses)))
-        ax.axhspan(mean - error, mean + error, color=INK, alpha=0.15, linewidth=0, zorder=0)
+        ax.axhspan(mean - error, mean + error, color=color, alpha=0.15, linewidth=0, zorder=0)
     style = (0, (4, 3))
-    ax.axhline(mean, color=INK, linewidth=1.0, linestyle=style, zorder=1, label="blank")
-    if not has_legend:
+    ax.axhline(mean, color=color, linewidth=1.0, linestyle=style, zorder=1, label=label or "blank")
+    if label is None:
         ax.annotate(
             "blank", (1.0, mean), xycoords=("axes fraction", "data"), xytext=(4, 0),
             textcoords="offset points", va="center", fontsize="small", color=INK,

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -41,7 +44,8 @@ def align_spikes(
         Index ``spike_time`` [s], sorted; stimulus_presentation_id, unit_id,
         time_since_stimulus_presentation_onset [s]. Spikes at the same time keep the order of the
         units, then of the presentations. The first column has the name of the index of
-        ``presentations``; without a name and with ``window`` it is ``onset``.
+        ``presentations``; without a name and with ``window`` it is ``onset``. ``attrs`` has
+        ``window``, the first and the last time from an onset [s] of all events.
 
     Notes
     -----
@@ -92,14 +96,20 @@ def align_spikes(
         place += np.arange(sizes[-1])
         times.append(train[place])
         rows.append(np.repeat(numbers, n_inside))
+    reach = np.round(windows - starts[:, np.newaxis], 9)
+    attrs: dict[Hashable | None, Any] = {}
+    if reach.size:
+        attrs["window"] = (float(reach.min()), float(reach.max()))
     if not sum(sizes):
         empty = PRESENTATIONWISE_SPIKE_TIMES.empty()
         empty = empty.rename(columns={"stimulus_presentation_id": column})
-        return empty.set_index(pd.Index([], name="spike_time", dtype=np.float64))
+        found = empty.set_index(pd.Index([], name="spike_time", dtype=np.float64))
+        found.attrs = attrs
+        return found
     time, order = _sort(np.concatenate(times))
     row = np.concatenate(rows)[order]
     places = np.repeat(np.arange(len(sizes) - 1, dtype=np.int32), sizes[1:])[order]
-    return pd.DataFrame(
+    found = pd.DataFrame(
         {
             column: ids[row],
             "unit_id": np.asarray(units, dtype=np.int64)[places],
@@ -108,6 +118,8 @@ def align_spikes(
         index=pd.Index(time, name="spike_time"),
         copy=False,
     )
+    found.attrs = attrs
+    return found
 
 
 def _place_windows(

@@ -92,7 +92,8 @@ def test_plot_psth_heatmap__units_without_depth(ax, mean_counts):
 
 def test_plot_population_psth__means_and_errors_over_units(ax, mean_counts):
     plots.plot_population_psth({"dark": mean_counts, "bright": 2 * mean_counts}, ax=ax)
-    dark, bright = ax.lines
+    dark, bright, onset = ax.lines
+    assert onset.get_xdata() == [0, 0]
     np.testing.assert_allclose(dark.get_ydata(), [20, 50 / 3])
     np.testing.assert_allclose(bright.get_ydata(), [40, 100 / 3])
     top = ax.collections[0].get_paths()[0].vertices[:, 1].max()
@@ -113,11 +114,23 @@ def test_plot_population_psth__populations_of_other_sizes_say_theirs(ax, mean_co
 def test_plot_population_psth__one_unit_has_no_error(ax, mean_counts):
     plots.plot_population_psth({"all": mean_counts.isel(unit_id=[0])}, ax=ax, stimulus_duration=0.1)
     np.testing.assert_allclose(ax.lines[0].get_ydata(), [10, 20])
+    assert not ax.collections
+    assert ax.get_ylabel() == "firing rate (spikes/s)"
 
 
-def test_plot_population_psth__nothing_to_draw(ax):
+def test_plot_population_psth__legend_is_beside_the_axes(ax, mean_counts, render):
+    plots.plot_population_psth({"dark": mean_counts, "bright": 2 * mean_counts}, ax=ax)
+    render(ax)
+    assert ax.get_legend().get_window_extent().x0 >= ax.get_window_extent().x1
+
+
+def test_plot_population_psth__says_what_to_give(ax, mean_counts):
     with pytest.raises(InvalidArgumentError, match="mean_counts is empty"):
         plots.plot_population_psth({}, ax=ax)
+    with pytest.raises(InvalidArgumentError, match=r"shape \(2, 3\); give the name of each condi"):
+        plots.plot_population_psth(mean_counts, ax=ax)
+    with pytest.raises(InvalidArgumentError, match=r"DataFrame of shape .*, not a DataArray; the"):
+        plots.plot_population_psth({"a": mean_counts.to_pandas()}, ax=ax)
 
 
 def test_plot_raster__a_row_a_presentation(ax):
@@ -201,6 +214,8 @@ def test_plot_raster__refuses_groups_without_rows(ax):
 
 def test_plot_raster__refuses_unknown_rows(ax):
     frame = spikes([(1, 7, 0.1)])
+    with pytest.raises(InvalidArgumentError, match=r"spikes must be a table .*, not a Series"):
+        plots.plot_raster(frame[SINCE], ax=ax)
     with pytest.raises(InvalidArgumentError, match="no column 'units'; it has 'stimulus_pres"):
         plots.plot_raster(frame, rows="units", ax=ax)
     with pytest.raises(

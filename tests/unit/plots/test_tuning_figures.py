@@ -62,6 +62,19 @@ def test_plot_tuning_curve__a_line_a_group(ax, render):
     assert ax.get_legend().get_title().get_text() == "temporal frequency (Hz)"
 
 
+def test_plot_tuning_curve__blank_sweeps_of_each_group(ax, render):
+    state = ["rest", "run", "rest", np.nan, "rest", np.nan]
+    plots.plot_tuning_curve(RESPONSES, ORIENTATION, groups=state, ax=ax)
+    render(ax)
+    rest, _ = ax.containers
+    # the blank sweep without a state, 3.0, is left out, and no blank sweep was in "run"
+    (blank,) = (line for line in ax.lines if "blank" in line.get_label())
+    assert (blank.get_label(), *blank.get_ydata()) == ("rest, blank", 1.0, 1.0)
+    assert blank.get_color() == rest[0].get_color()
+    plots.plot_tuning_curve(RESPONSES, ORIENTATION, groups=[*state[:4], np.nan, np.nan], ax=ax)
+    assert sum("blank" in line.get_label() for line in ax.lines) == 1
+
+
 def test_plot_tuning_curve__scales(ax, render):
     values = [0.02, 0.32, 0.04]
     plots.plot_tuning_curve([1.0, 2.0, 3.0], values, scale="even", ax=ax)

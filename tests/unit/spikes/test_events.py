@@ -142,11 +142,16 @@ def test_align_spikes__baseline_of_any_events() -> None:
     np.testing.assert_allclose(since, [-0.1, 0.1, -0.1, 0.1])
     ax = plot_raster(found)
     assert (ax.get_ylabel(), ax.get_xlabel()) == ("2 pulse", "time from onset (s)")
+    assert ax.get_xlim() == (-0.15, 0.15)
     each = align_spikes(SPIKES, [7], PULSES["start_time"], window=[(0, 0.2), (-0.2, 0)])
     assert each["pulse"].tolist() == ["early", "late"]
-    assert align_spikes(SPIKES, [9], [9.0], window=(0, 1)).columns.tolist() == [
+    assert each.attrs == {"window": (-0.2, 0.2)}
+    silent = align_spikes(SPIKES, [9], [9.0], window=(0, 1))
+    assert silent.columns.tolist() == [
         "onset", "unit_id", "time_since_stimulus_presentation_onset",
     ]  # fmt: skip
+    assert plot_raster(silent).get_xlim() == (0.0, 1.0)
+    assert align_spikes(SPIKES, [9], [], window=(0, 1)).attrs == {}
 
 
 @pytest.mark.parametrize("labels", [[0.5, 1.5], [7, 8], ["a", "b"]])
