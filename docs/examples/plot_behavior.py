@@ -2,7 +2,7 @@
 Running, pupil and activity
 ===========================
 
-The animal's behaviour above the firing rates, over one axis of time. Names of stimuli are written
+The animal's behavior above the firing rates, over one axis of time. Names of stimuli are written
 where there is room.
 """
 

@@ -1525,7 +1525,8 @@ class EcephysSession:
         unit_ids
             Ids of the units; all if None.
         stimulus_presentation_ids
-            Only these presentations, such as those of one state of the animal; all if None.
+            Only these presentations, such as those of one state of the animal; all if None. A
+            warning says how many conditions are not among them.
         definition
             ``"corrected"``, or ``"published"`` to compute every column as in the released tables;
             if None, the definition of ``options``.
@@ -1564,15 +1565,29 @@ class EcephysSession:
             options = dataclasses.replace(options, definition=definition)
         units = self._select_units(unit_ids)
         chosen, shown = stimulus_presentation_ids, self.stimulus_names
+        conditions = self.stimulus_presentations.groupby("stimulus_name")["stimulus_condition_id"]
         if chosen is not None:
             chosen = self._presentations.ids[self._select_presentations(chosen)]
             names = self.stimulus_presentations.loc[chosen, "stimulus_name"]
             shown = [name for name in shown if (names == name).any()]
+
+        def respond(name: str, trial_duration: float) -> StimulusResponses:
+            responses = self.get_responses(
+                name, trial_duration, units, stimulus_presentation_ids=chosen
+            )
+            n_all = conditions.get_group(name).nunique()
+            n_missing = n_all - len(responses.conditions)
+            if chosen is not None and n_missing:
+                warnings.warn(
+                    f"{n_missing} of {n_all} conditions of {name} are not among the presentations "
+                    "given: metrics are of the others, and NaN where they need these",
+                    stacklevel=6,
+                )
+            return responses
+
         return compute_metrics(
             stimulus,
-            lambda name, trial_duration: self.get_responses(
-                name, trial_duration, units, stimulus_presentation_ids=chosen
-            ),
+            respond,
             shown=shown,
             options=options,
             progress=progress,

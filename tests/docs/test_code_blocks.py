@@ -126,6 +126,7 @@ def make_cluster(
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 @pytest.mark.filterwarnings("ignore:.*spikes are missing or wrong:UserWarning")
+@pytest.mark.filterwarnings("ignore:.*conditions of static_gratings are not among:UserWarning")
 def test_page__every_block_runs(session_path, page, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("SPIKEHOUSE_PROGRESS", "0")

@@ -146,7 +146,7 @@ def compute_communication(
     ----------
     source, target
         Residual counts of two areas, shapes (n_presentations, n_source) and
-        (n_presentations, n_target), in order of time, such as
+        (n_presentations, n_target), of different units, in order of time, such as
         ``residual.sel(unit_id=ids)`` of :func:`compute_residual_counts`.
     n_dimensions
         Largest number of dimensions to try; as many as the smaller population has units if None.
@@ -205,6 +205,16 @@ def compute_communication(
     if len(x) != len(y):
         raise InvalidArgumentError(
             f"source has {len(x)} presentations and target {len(y)}; give the same of both"
+        )
+    is_named = (
+        isinstance(part, pd.DataFrame) or COLUMN_NAME in getattr(part, "coords", ())
+        for part in (source, target)
+    )
+    both = pd.Index(source_ids).intersection(pd.Index(target_ids))
+    if all(is_named) and both.size:
+        raise InvalidArgumentError(
+            f"{both.size} units are in both source and target, such as {both[0]}, and would "
+            "predict themselves; give different units, such as counts[:, ::2] and counts[:, 1::2]"
         )
     if rows is not None and target_rows is not None:
         order = pd.Series(np.arange(len(y)), target_rows)

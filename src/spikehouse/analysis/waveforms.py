@@ -39,8 +39,8 @@ def classify_waveforms(units: pd.DataFrame, *, threshold: float = 0.4) -> pd.Ser
     -----
     In the cortex most fast-spiking units are inhibitory interneurons with parvalbumin; of the
     regular-spiking ones some are inhibitory, too. In the thalamus and the hippocampus the border
-    has not this meaning. Of the survey's 36 430 units in the visual cortex, fewest are between
-    0.39 and 0.47 ms.
+    does not have this meaning. Of the survey's 36 430 units in the visual cortex, fewest are
+    between 0.39 and 0.47 ms.
 
     References
     ----------

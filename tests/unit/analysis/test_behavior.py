@@ -236,7 +236,8 @@ def test_label_presentations__are_within_one_state() -> None:
 
 def test_analyze__of_some_presentations(session: EcephysSession) -> None:
     some = session.stimulus_presentations.index[::2]
-    found = session.analyze("natural_scenes", stimulus_presentation_ids=some)
+    with pytest.warns(UserWarning, match="2 of 11 conditions of natural_scenes are not among"):
+        found = session.analyze("natural_scenes", stimulus_presentation_ids=some)
     scenes = session.get_stimulus_table("natural_scenes")
     counts = session.get_responses("natural_scenes", 0.25)
     is_in = scenes.index.isin(some)
@@ -248,9 +249,11 @@ def test_analyze__of_some_presentations(session: EcephysSession) -> None:
         rates.index.get_indexer(found["pref_image_ns"]), np.arange(len(found))
     ]
     np.testing.assert_allclose(chosen, best)
-    same = session.analyze(stimulus_presentation_ids=some[some.isin(scenes.index)])
+    with pytest.warns(UserWarning, match="2 of 11"):
+        same = session.analyze(stimulus_presentation_ids=some[some.isin(scenes.index)])
     pd.testing.assert_frame_equal(same, found)
     flashes = session.get_stimulus_table("flashes").index
+    session.analyze("flashes", stimulus_presentation_ids=flashes[:-1])  # nothing to warn of
     with pytest.raises(NotFoundError, match=r"no presentations of natural_scenes.*'flashes'"):
         session.analyze("natural_scenes", stimulus_presentation_ids=flashes)
     with pytest.raises(InvalidArgumentError, match="none of the 8 stimulus_presentation_ids is of"):

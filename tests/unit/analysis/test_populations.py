@@ -143,6 +143,7 @@ def test_communication__goes_by_presentation(rng):
     source, target = (pd.DataFrame(part) for part in draw_areas(rng, 2, n=50))
     for part in (source, target):
         part.index = pd.Index(range(300, 350), name="stimulus_presentation_id")
+    target = target.add_prefix("target ")
     expected = compute_communication(source, target)
     mixed = compute_communication(source, target.sample(frac=1, random_state=3))
     np.testing.assert_allclose(mixed.performance, expected.performance)
@@ -168,6 +169,10 @@ def test_populations__keep_groups_together(rng):
         (
             lambda x: compute_communication(x, x, n_dimensions=5),
             "n_dimensions=5: source has 4 units and target 4; valid: 0 to 4",
+        ),
+        (
+            lambda x: compute_communication(pd.DataFrame(x), pd.DataFrame(x[:, 1:3])),
+            r"2 units are in both source and target, such as \d, and would predict themselves",
         ),
         (lambda x: compute_communication(x, x, ridge=-1), "ridge is -1; give a penalty from 0 up"),
     ],
