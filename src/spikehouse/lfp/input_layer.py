@@ -66,12 +66,13 @@ def find_input_layer(
     >>> found[["onset", "vertical_position"]].round(3).to_dict()
     {'onset': 0.069, 'vertical_position': 2855.311}
     """
-    times = [str(dim) for dim in csd.dims if str(dim).startswith("time")]
-    names = [name for name in POSITIONS if name in csd.coords]
+    dims, coords = (tuple(getattr(csd, name, ())) for name in ("dims", "coords"))
+    times = [str(dim) for dim in dims if str(dim).startswith("time")]
+    names = [name for name in POSITIONS if name in coords]
     if not isinstance(csd, xr.DataArray) or csd.ndim != 2 or len(times) != 1 or not names:
         raise InvalidArgumentError(
-            f"csd is a {type(csd).__name__} with the dimensions {tuple(csd.dims)} and the "
-            f"coordinates {tuple(csd.coords)}; needed: a DataArray with a dimension of times and "
+            f"csd is a {type(csd).__name__} with the dimensions {dims} and the "
+            f"coordinates {coords}; needed: a DataArray with a dimension of times and "
             "one of positions, with vertical_position [µm]"
         )
     if not (0 < fraction <= 1 and n_sd >= 0 and tolerance >= 0):

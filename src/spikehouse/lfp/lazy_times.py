@@ -295,8 +295,8 @@ def time_index(lfp: xr.DataArray) -> pd.Index:
     if not isinstance(lfp, xr.DataArray) or "time" not in lfp.dims or "time" not in lfp.coords:
         raise InvalidArgumentError(
             f"an LFP is a DataArray with a dimension 'time' and coordinates in seconds; this "
-            f"{type(lfp).__name__} has dimensions {tuple(lfp.dims)} and coordinates "
-            f"{tuple(lfp.coords)}"
+            f"{type(lfp).__name__} has dimensions {tuple(getattr(lfp, 'dims', ()))} and "
+            f"coordinates {tuple(getattr(lfp, 'coords', ()))}"
         )
     return lfp.get_index("time")
 

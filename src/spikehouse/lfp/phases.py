@@ -222,9 +222,11 @@ def list_channels(lfp: xr.DataArray) -> npt.NDArray[Any]:
     is_array = isinstance(lfp, xr.DataArray)
     if not is_array or set(lfp.dims) != {"time", "channel"} or "channel" not in lfp.coords:
         raise InvalidArgumentError(
-            "an LFP is a DataArray with the dimensions ('time', 'channel') and ids of the channels;"
-            f" this {type(lfp).__name__} has dimensions {tuple(lfp.dims)} and coordinates "
-            f"{tuple(lfp.coords)}: select one channel as a list, lfp.sel(channel=[…])"
+            "an LFP is a DataArray with the dimensions ('time', 'channel') and ids of the channels,"
+            f" such as session.get_lfp(probe_id); this {type(lfp).__name__} has dimensions "
+            f"{tuple(getattr(lfp, 'dims', ()))} and coordinates "
+            f"{tuple(getattr(lfp, 'coords', ()))}: select one channel as a list, "
+            "lfp.sel(channel=[…])"
         )
     channels = lfp.get_index("channel")
     if not channels.is_unique:

@@ -8,7 +8,7 @@ import xarray as xr
 
 import spikehouse.lfp.ripples as ripples_module
 from spikehouse.errors import InvalidArgumentError
-from spikehouse.lfp import compute_ripple_profile, find_ripples, mask_intervals
+from spikehouse.lfp import compute_ripple_profile, compute_spectrum, find_ripples, mask_intervals
 
 RATE, START, SECONDS = 1250, 20.0, 300
 GAINS = np.array([0.2, 0.6, 1.0, 0.5, 0.1])
@@ -188,5 +188,9 @@ def test_find_ripples__bad_input(planted) -> None:
     for function in (find_ripples, compute_ripple_profile):
         with pytest.raises(InvalidArgumentError, match=r"none of the 50 samples has an envelope"):
             function(lfp[:50])
+    with pytest.raises(InvalidArgumentError, match=r"this dict has dimensions \(\) and coord"):
+        find_ripples({})
+    with pytest.raises(InvalidArgumentError, match=r"this dict has dimensions \(\) and coord"):
+        compute_spectrum({})
     with pytest.raises(InvalidArgumentError, match=r"band=\(120.0, 250.0\): .*and 100 Hz"):
         find_ripples(lfp.assign_coords(time=np.arange(5000) / 200))
