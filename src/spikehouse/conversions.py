@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from importlib import import_module
 from typing import Any
 
@@ -72,14 +72,14 @@ def make_pynapple(
         warnings.simplefilter("ignore", UserWarning)
         wrong = nap.IntervalSet(*invalid_times[["start_time", "stop_time"]].to_numpy().T)
         valid = nap.IntervalSet(min(ends), max(ends)).set_diff(wrong)
+        # between invalid intervals that touch, pynapple leaves 1 µs
+        valid = valid.drop_short_intervals(2 * _GAP)
         found = {
             "units": nap.TsGroup(
                 {unit: nap.Ts(train, time_support=valid) for unit, train in trains.items()},
                 time_support=valid,
-                # its order is that of the ids, and a table is matched by id; it computes the rate
-                metadata=pd.DataFrame(_read_columns(units), index=units.index).drop(
-                    columns="rate", errors="ignore"
-                ),
+                # its order is that of the ids, and a table is matched by id
+                metadata=pd.DataFrame(_read_columns(units, "unit", {"rate"}), index=units.index),
             )
         }
         for name, table in tables.items():
@@ -106,17 +106,23 @@ def make_pynapple(
 
 
 def make_dataset(
-    counts: xr.DataArray, presentations: pd.DataFrame, units: pd.DataFrame
+    counts: xr.DataArray,
+    presentations: pd.DataFrame,
+    units: pd.DataFrame,
+    behavior: pd.DataFrame | None = None,
 ) -> xr.Dataset:
-    """Put the columns of presentations and units beside counts, as coordinates."""
-    coords: dict[str, xr.Variable] = {}
+    """Put behavior beside counts, and the columns of presentations and units as coordinates."""
+    dataset = counts.to_dataset()
+    if behavior is not None:
+        dataset = dataset.merge(behavior.to_xarray())
     for label, table in (("stimulus_presentation_id", presentations), ("unit_id", units)):
-        for name, values in _read_columns(table).items():
+        columns = _read_columns(table, label.removesuffix("_id"), set(dataset.variables))
+        coords = {}
+        for name, values in columns.items():
             unit = _COLUMNS[name].unit if name in _COLUMNS else ""
-            # a parameter of the stimulus and a column of units may have one name
-            free = f"{label.removesuffix('_id')}_{name}" if name in coords else name
-            coords[free] = xr.Variable([label], values, {"units": unit} if unit else {})
-    return counts.to_dataset().assign_coords(coords)
+            coords[name] = xr.Variable([label], values, {"units": unit} if unit else {})
+        dataset = dataset.assign_coords(coords)
+    return dataset
 
 
 def make_sorting(
@@ -144,16 +150,24 @@ def make_sorting(
     return sorting
 
 
-def _read_columns(table: pd.DataFrame) -> dict[str, npt.NDArray[Any]]:
-    """Return the columns with one number or text a row; a missing text is empty."""
-    columns = {}
-    for name, column in table.items():
+def _read_columns(
+    table: pd.DataFrame, prefix: str = "", taken: Set[Any] = frozenset()
+) -> dict[str, npt.NDArray[Any]]:
+    """Return the columns with one number or text a row; a missing text is empty.
+
+    The prefix is put before names that are taken by another part of the result.
+    """
+    columns: dict[str, npt.NDArray[Any]] = {}
+    for label, column in table.items():
+        name = str(label)
+        while name in taken or name in columns:
+            name = f"{prefix}_{name}"
         if pd.api.types.is_numeric_dtype(column):  # truth values, too
             numbers = column.astype(np.float64) if column.hasnans else column
-            columns[str(name)] = numbers.to_numpy()
+            columns[name] = numbers.to_numpy()
         elif not column.map(pd.api.types.is_list_like).any():
             texts = column.astype(object).where(column.notna(), "")
-            columns[str(name)] = texts.to_numpy().astype(str)
+            columns[name] = texts.to_numpy().astype(str)
     return columns
 
 

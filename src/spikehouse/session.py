@@ -937,8 +937,9 @@ class EcephysSession:
         Dataset
             ``spike_counts`` (stimulus_presentation_id, [time_relative_to_stimulus_onset,]
             unit_id). Coordinates of presentations are start_time, stop_time and the other columns
-            of :meth:`get_stimulus_table`; of units, those of :attr:`units` (with ``unit_`` before a
-            name that presentations have, too). A missing number is NaN, a missing text empty.
+            of :meth:`get_stimulus_table`; of units, those of :attr:`units`. Where another part of
+            the result has the name of a column, ``stimulus_presentation_`` or ``unit_`` is put
+            before that of the column. A missing number is NaN, a missing text empty.
 
         Examples
         --------
@@ -958,8 +959,8 @@ class EcephysSession:
             counts = compute_design_matrix(self, ids, shown)
         else:
             counts = self.presentationwise_spike_counts(bin_edges, shown.index, ids)
-        dataset = conversions.make_dataset(counts, shown, self.units.loc[ids])
-        return dataset.merge(summarize_behavior(self, shown).to_xarray()) if behavior else dataset
+        summary = summarize_behavior(self, shown) if behavior else None
+        return conversions.make_dataset(counts, shown, self.units.loc[ids], summary)
 
     def to_spikeinterface(
         self, probe_id: int | None = None, *, sampling_frequency: float | None = None
@@ -1359,8 +1360,10 @@ class EcephysSession:
             warn_wide_bins(bin_edges, threshold=large_bin_size_threshold)
         onsets = self._windows(presentations)["start_time"]
         domain = compute_time_domain(edges, onsets, callback=time_domain_callback)
-        warn_overlaps(domain)
-        if step == 2:
+        if step == 1:
+            warn_overlaps(domain)
+        else:
+            warn_overlaps(domain.reshape(len(onsets), -1, 2))
             domain = domain.reshape(-1, 2)
         counts = self._count_spikes(units, domain, dtype=dtype, binarize=binarize)
         coords: dict[str, Any] = {

@@ -134,6 +134,21 @@ def test_to_pynapple__leaves_out_what_is_invalid_for_all_probes(nap: Any) -> Non
     assert running.t.tolist() == [0.5, 5.5, 6.5, 7.5, 8.5, 9.5, 10.5]
 
 
+def test_to_pynapple__invalid_intervals_that_touch_leave_nothing_between(nap: Any) -> None:
+    invalid = pd.DataFrame({"start_time": [1.0, 2.0, 4.0], "stop_time": [2.0, 4.0, 5.0]})
+    times = {1: np.array([0.0, 2.0, 3.9999995, 7.5])}
+    units = EcephysSession.from_arrays(times, invalid_times=invalid).to_pynapple()["units"]
+    np.testing.assert_allclose(units.time_support.values, [[0, 1], [5, 7.5]])
+    assert units[1].t.tolist() == [0, 7.5]
+
+
+def test_to_pynapple__keeps_a_column_called_rate(nap: Any) -> None:
+    units = pd.DataFrame({"rate": [7.0, 8.0, 9.0]}, index=list(TIMES))
+    found = EcephysSession.from_arrays(TIMES, units).to_pynapple()["units"]
+    assert found.metadata["unit_rate"].to_dict() == {4: 7, 2: 8, 9: 9}
+    np.testing.assert_allclose(found.metadata["rate"], [1 / 7.5, 4 / 7.5, 0])
+
+
 def test_to_pynapple__keeps_intervals_that_touch_or_overlap(nap: Any) -> None:
     shown = pd.DataFrame({"start_time": [0.0, 1, 2], "stop_time": [1.0, 2.5, 3], "size": [7, 8, 9]})
     found = make_session(presentations=shown).to_pynapple()["stimulus_presentations"]
@@ -194,10 +209,47 @@ def test_to_dataset__is_written_and_read(session: EcephysSession, tmp_path: Path
 
 def test_to_dataset__of_names_that_occur_twice() -> None:
     shown = pd.DataFrame({"start_time": [0.0, 1], "duration": 0.5, "depth": [10, 20]})
+    shown["unit_depth"] = [30, 40]
     found = make_session(presentations=shown).to_dataset("stimulus")
     assert found["depth"].values.tolist() == [10, 20]
-    assert found["unit_depth"].values.tolist() == [1, 2, 3]
+    assert found["unit_depth"].values.tolist() == [30, 40]
+    assert found["unit_unit_depth"].values.tolist() == [1, 2, 3]
     assert found["kind"].values.tolist() == ["a", "", "b"]
+
+
+@pytest.mark.filterwarnings("ignore:this session has no eye tracking")
+@pytest.mark.parametrize(
+    ("owner", "name"),
+    [
+        (owner, name)
+        for owner in ("unit", "stimulus_presentation")
+        for name in (
+            "spike_counts", "unit_id", "stimulus_presentation_id", "window_start",
+            "time_relative_to_stimulus_onset", "running_speed", "pupil_x",
+        )
+        if name != f"{owner}_id"
+    ],
+)  # fmt: skip
+def test_to_dataset__columns_with_the_name_of_another_part(owner: str, name: str) -> None:
+    tables = {
+        "unit": pd.DataFrame({"kind": ["a", "b", "c"]}, pd.Index(list(TIMES), name="unit_id")),
+        "stimulus_presentation": pd.DataFrame({"start_time": [0.0, 1], "duration": 0.5}),
+    }
+    running = pd.DataFrame({"start_time": np.arange(5.0), "velocity": np.arange(5.0)})
+
+    def convert() -> xr.Dataset:
+        session = EcephysSession.from_arrays(TIMES, *tables.values(), running_speed=running)
+        return session.to_dataset("stimulus", [[0.0, 0.1], [0.2, 0.3]], behavior=True)
+
+    expected = convert()
+    given = np.arange(7.0, 7 + len(tables[owner]))
+    tables[owner] = tables[owner].assign(**{name: given})
+    found = convert()
+    assert found[f"{owner}_{name}"].dims == (f"{owner}_id",)
+    assert found[f"{owner}_{name}"].values.tolist() == given.tolist()
+    # presentations of other columns have other conditions
+    own = [f"{owner}_{name}", "stimulus_condition_id"]
+    xr.testing.assert_identical(found.drop_vars(own), expected.drop_vars(own, errors="ignore"))
 
 
 def test_to_dataset__of_a_stimulus_that_was_not_shown(session: EcephysSession) -> None:

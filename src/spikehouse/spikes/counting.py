@@ -198,16 +198,27 @@ def warn_wide_bins(bin_edges: npt.ArrayLike, *, threshold: float, stacklevel: in
 
 
 def warn_overlaps(domain: Floats, *, stacklevel: int = 3) -> None:
-    """Warn once where a row's window runs into the next one's."""
-    # rows may come in any order: what counts is the next one in time
-    ordered = domain[np.argsort(domain[:, 0], kind="stable")]
-    ends_minus_starts = ordered[:-1, -1] - ordered[1:, 0]
-    n_overlaps = int((ends_minus_starts > 0).sum())
-    if n_overlaps:
+    """Warn once where bins of a row, edges or intervals (rows, n_bins, 2), run into another row's.
+
+    Rows and intervals may come in any order.
+    """
+    bins = domain if domain.ndim == 3 else domain[:, np.newaxis, [0, -1]]
+    order = np.argsort(bins[..., 0], axis=1)
+    starts, stops = (np.take_along_axis(bins[..., end], order, axis=1) for end in (0, 1))
+    # a row's bins may overlap each other: what an earlier one of them has is taken from the later
+    reach = np.maximum.accumulate(stops, axis=1)
+    starts[:, 1:] = np.maximum(starts[:, 1:], reach[:, :-1])
+    order = np.argsort(starts, axis=None)
+    starts, stops = starts.ravel()[order], stops.ravel()[order]
+    reach = np.maximum.accumulate(stops)
+    shared = np.minimum(reach[:-1], stops[1:]) - starts[1:]
+    # sums of seconds are rounded
+    is_shared = shared > 1e-9
+    if is_shared.any():
+        n_rows = len(np.unique(order[1:][is_shared] // bins.shape[1]))
         warnings.warn(
-            f"{n_overlaps} of {len(domain)} windows run into the next one, by up to "
-            f"{ends_minus_starts.max():g} s: spikes there are counted in both (bin edges are "
-            "seconds)",
+            f"{n_rows} of {len(domain)} windows run into the next one, by up to "
+            f"{shared.max():g} s: spikes there are counted in both (bin edges are seconds)",
             stacklevel=stacklevel,
         )
 

@@ -77,7 +77,7 @@ def count_events(
 
     Notes
     -----
-    Counts are those of :func:`spikehouse.spikes.count_spikes`; memory too, with 16 bytes for each
+    Counts are those of :func:`spikehouse.spikes.count_spikes`; memory too, with 64 bytes for each
     event and bin.
 
     Examples
@@ -97,13 +97,14 @@ def count_events(
         raise InvalidArgumentError("there are no events to average over; give their times [s]")
     times = np.asarray(onsets, dtype=np.float64)[:, np.newaxis]
     starts, stops = relative[..., 0], relative[..., 1]
-    ends = np.column_stack([starts.min(axis=1), stops.max(axis=1)])
-    warn_overlaps(times + ends, stacklevel=4)
     n_bins, groups = relative.shape[1], None
     if (starts[:, 1:] == stops[:, :-1]).all():
         domain = times + np.column_stack([starts, stops[:, -1:]])
+        warn_overlaps(domain, stacklevel=4)
     else:  # one row for each event and bin
-        domain = (times[..., np.newaxis] + relative).reshape(-1, 2)
+        bins_of_events = times[..., np.newaxis] + relative
+        warn_overlaps(bins_of_events, stacklevel=4)
+        domain = bins_of_events.reshape(-1, 2)
         groups = np.tile(np.arange(n_bins), len(onsets))
     event = name_events(onsets.index, "onset", _TAKEN)
     is_common = len(relative) == 1

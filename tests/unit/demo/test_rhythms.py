@@ -93,6 +93,20 @@ def test_locking__mean_vectors_of_the_phases_at_spikes_are_those_of_the_truth(
     assert n_locked > 40
 
 
+def test_gamma__dead_time_shortens_the_mean_vector(first_set):
+    sums = np.zeros((2, 2), dtype=complex)  # up to 10 spikes/s, above; found, planted
+    for recording in first_set:
+        gamma = recording.simulation.rhythms.gamma
+        for unit_id, unit in recording.units.query("gamma_locking > 0").iterrows():
+            phase = gamma.compute_phase(recording.spikes[unit_id]) - unit["gamma_phase"]
+            weight = phase.size * unit["gamma_locking"]
+            row = int(unit["firing_rate"] > 10)
+            sums[row] += weight * mean_vector(phase), weight * unit["gamma_locking"]
+    ratio = sums[:, 0] / sums[:, 1]
+    assert np.abs(ratio) == pytest.approx([0.92, 0.83], abs=0.02)
+    assert np.degrees(np.angle(ratio)) == pytest.approx([-1.5, -5], abs=1.5)
+
+
 def test_theta__its_phase_in_the_lfp_of_the_upper_ca1_is_the_planted_one(small, lfp):
     times, ca1, _ = lfp
     theta = small.simulation.rhythms.theta

@@ -5,8 +5,9 @@ import warnings
 import numpy as np
 import pytest
 
+from spikehouse import EcephysSession
 from spikehouse.errors import InvalidArgumentError
-from spikehouse.spikes import _engine, compute_time_domain, count_spikes
+from spikehouse.spikes import _engine, compute_time_domain, count_events, count_spikes
 from spikehouse.spikes.counting import check_bin_edges, warn_overlaps
 
 
@@ -83,6 +84,26 @@ def test_warn_overlaps__touching_windows_are_fine() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         warn_overlaps(compute_time_domain([0.0, 1.0], np.arange(10.0)))
+
+
+@pytest.mark.parametrize(("apart", "message"), [
+    (5.0, None),
+    (7.5, "2 of 3 windows run into the next one, by up to 0.5 s"),
+    (8.0, None),
+])  # fmt: skip
+def test_warn_overlaps__between_bins_with_gaps(apart: float, message: str | None) -> None:
+    times = {1: [0.0, 30.0]}
+    shown = {"start_time": apart * np.arange(1, 4), "duration": 0.5}
+    bins = [[-4.0, -3.0], [3.0, 4.0]]
+    session = EcephysSession.from_arrays(times, presentations=shown)
+    for count in (
+        lambda: session.presentationwise_spike_counts(bins),
+        lambda: count_events(times, [1], shown["start_time"], bins[::-1]),
+    ):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            count()
+        assert [message in str(one.message) for one in caught] == [True] * bool(message)
 
 
 def test_warn_overlaps__order_of_rows_does_not_matter() -> None:

@@ -99,7 +99,7 @@ def test_count_events__no_events() -> None:
 
 
 def test_count_events__warns_of_overlaps() -> None:
-    with pytest.warns(UserWarning, match="1 of 2 windows run into the next one, by up to 0.5 s"):
+    with pytest.warns(UserWarning, match="1 of 2 windows run into the next one, by up to 0.3 s"):
         count_events(SPIKES, [7], PULSES, [[(0.0, 0.1), (0.2, 2.5)]])
 
 
