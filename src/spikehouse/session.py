@@ -850,7 +850,8 @@ class EcephysSession:
         -------
         dict
             What the session has of: ``"units"``, a TsGroup by unit id, whose metadata are the
-            columns of ``units``; ``"<stimulus>_presentations"`` of each stimulus,
+            columns of ``units`` (``rate`` is pynapple's, a column rate ``unit_rate``);
+            ``"<stimulus>_presentations"`` of each stimulus,
             ``"stimulus_epochs"`` and ``"optogenetic_stimulation"``, IntervalSets with the other
             columns as metadata; ``"running_speed"`` [cm/s], a Tsd at the middle of each sample;
             ``"pupil_data"`` and ``"screen_gaze"``, TsdFrames with the columns of
