@@ -171,7 +171,7 @@ def call_analysis() -> dict[str, dict[str, Any]]:
         "compute_representational_drift": {"counts": DESIGN, "conditions": LABELS, "repeats": None,
                                            "times": ONSETS, "blocks": LABELS * 0},
         "compute_shared_variance": {"counts": DESIGN, "n_factors": 1, "n_folds": 2,
-                                    "groups": LABELS},
+                                    "groups": LABELS, "conditions": LABELS},
         "compute_split_half_reliability": {"counts": DESIGN, "conditions": LABELS, "n_splits": 2,
                                            "n_resamples": 2},
         "summarize_correlations": {
@@ -481,10 +481,8 @@ def test_guard__leaves_wrong_calls_to_python() -> None:
         (lambda: lfp.compute_band_power(LFP, bands=["theta"]), r"\['theta'\]; name at least one"),
         (lambda: lfp.compute_csd(LFP / 0, POSITIONS), "the potential is infinite in"),
         (
-            lambda: analysis.compute_noise_correlations(
-                COUNTS, np.array([1, 2] * 7 + [3, "null"], object)
-            ),
-            "compute_noise_correlations cannot use what it was given: .*'<' not supported between",
+            lambda: analysis.compute_noise_correlations(COUNTS, LABELS, slower_than="40"),
+            "compute_noise_correlations cannot use what it was given: .*'>' not supported between",
         ),
         (lambda: EcephysSession.from_nwb_path("a.nwb", None), "nwb_version is None; only 2"),
         (lambda: EcephysSession.from_nwb_path("a.nwb", api_kwargs=3), "api_kwargs is 3; pass a di"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Number
 from typing import Any
 
 import numpy as np
@@ -32,7 +33,8 @@ def compute_residual_counts(
         Responses, shape (n_presentations, n_units): spike counts or rates, such as
         :func:`~spikehouse.compute_design_matrix` and ``StimulusResponses.counts`` give.
     conditions
-        The condition of each presentation, shape (n_presentations,).
+        The condition of each presentation, shape (n_presentations,); a missing one, such as the
+        orientation of a blank screen, is a condition as well.
     unit_ids
         Ids of the units. If None, those of ``counts``, or 0, 1, 2, … without labels.
     slower_than
@@ -71,7 +73,7 @@ def compute_residual_counts(
            [-1.,  0.]])
     """
     values, units, rows, (given,) = read_counts(counts, unit_ids, conditions=conditions)
-    numbers = np.unique(given, return_inverse=True)[1]
+    numbers = number_labels(given)
     if slower_than is not None:
         values = _remove_drift(values, numbers, slower_than)
     residual, has_varied, spread = _subtract_means(values, numbers)
@@ -182,7 +184,7 @@ def compute_signal_correlations(
            [-0.96, -0.92,  1.  ]])
     """
     values, labels, _, (given,) = read_counts(counts, unit_ids, conditions=conditions)
-    sums, sizes = sum_by_condition(values, np.unique(given, return_inverse=True)[1])
+    sums, sizes = sum_by_condition(values, number_labels(given))
     means = sums / sizes
     centred = means - means.mean(axis=0) if len(means) else means
     is_constant = is_flat(means, axis=0)
@@ -237,6 +239,18 @@ def read_counts(
                 f"give the {name.removesuffix('s')} of each"
             )
     return values, labels, labels_of(counts, 0), others
+
+
+def number_labels(labels: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
+    """Number labels in sorted order: numbers, then others as text, then all that are missing."""
+    if labels.dtype.kind != "O":
+        return np.unique(labels, return_inverse=True)[1]
+    codes, found = pd.factorize(labels)
+    keys = [(0, each) if isinstance(each, Number) else (1, str(each)) for each in found]
+    place = np.empty(len(keys) + 1, dtype=np.intp)
+    # the code of a missing label is -1
+    place[[*sorted(range(len(keys)), key=keys.__getitem__), -1]] = np.arange(len(keys) + 1)
+    return place[codes]
 
 
 def sum_by_condition(

@@ -8,7 +8,7 @@ import pandas as pd
 import xarray as xr
 
 from spikehouse.analysis.checks import TOLERANCE, divide, is_flat
-from spikehouse.analysis.correlations import read_counts, sum_by_condition
+from spikehouse.analysis.correlations import number_labels, read_counts, sum_by_condition
 from spikehouse.errors import InvalidArgumentError
 from spikehouse.labelled import Ids
 
@@ -229,7 +229,7 @@ def _stack_repeats(
     condition, repeat, block = (
         np.zeros(len(values), dtype=np.intp)
         if labels is None
-        else np.unique(labels, return_inverse=True)[1]
+        else number_labels(labels)
         for labels in given[:3]
     )
     if given[1] is None:

@@ -9,6 +9,7 @@ from spikehouse.analysis.correlations import (
     compute_noise_correlations,
     compute_residual_counts,
     compute_signal_correlations,
+    number_labels,
 )
 from spikehouse.errors import InvalidArgumentError
 
@@ -142,3 +143,23 @@ def test_residual_counts__scored_by_condition():
         0,
         0,
     ]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        ["null", 45.0, "null", 45.0, 0.0, 0.0],
+        [None, 45.0, np.nan, 45.0, 0.0, 0.0],
+        pd.array([None, "b", None, "b", "a", "a"], dtype="string"),
+        pd.array([None, 45, None, 45, 0, 0], dtype="Int64"),
+    ],
+)
+def test_correlations__take_conditions_of_any_kind(given):
+    given = pd.Series(given, dtype=getattr(given, "dtype", object))
+    counts = [[1, 5], [2, 8], [3, 5], [6, 4], [0, 2], [4, 3]]
+    assert compute_residual_counts(counts, given).values.tolist() == [
+        [-1, 0], [-2, 2], [1, 0], [2, -2], [-2, -0.5], [2, 0.5]
+    ]  # fmt: skip
+    assert number_labels(given.to_numpy()).tolist() == [2, 1, 2, 1, 0, 0]
+    signal = compute_signal_correlations(counts, given)
+    assert signal[0, 1] == pytest.approx(np.corrcoef([2, 4, 2], [2.5, 6, 5])[0, 1])
