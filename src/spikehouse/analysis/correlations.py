@@ -15,6 +15,8 @@ from spikehouse.errors import InvalidArgumentError
 from spikehouse.labelled import COLUMN_NAME, ROW_NAMES, Ids, align, labels_of, rows_first, to_ids
 
 Floats = npt.NDArray[np.float64]
+# the coordinate of residual counts
+CONDITION = "condition"
 
 
 def compute_residual_counts(
@@ -48,7 +50,7 @@ def compute_residual_counts(
     DataArray, shape (n_presentations, n_units)
         ``residual`` (stimulus_presentation_id, unit_id), rows as in ``counts``; in the unit of the
         counts, 0 where a unit did not vary within a condition. With ``is_scored`` without a unit,
-        and NaN there.
+        and NaN there. The coordinate ``condition`` has the condition of each presentation.
 
     Notes
     -----
@@ -57,6 +59,11 @@ def compute_residual_counts(
     ``slower_than`` fits the mean of each condition and cosines of up to
     2 n_presentations / slower_than half periods together, and subtracts both. Memory: four times
     the counts.
+
+    Residuals of one condition sum to 0: those of one presentation tell what those of the others
+    are, with two presentations exactly. Before you cross-validate them, subtract the mean of the
+    training presentations instead, as :func:`compute_communication` and
+    :func:`compute_shared_variance` do.
 
     References
     ----------
@@ -74,6 +81,8 @@ def compute_residual_counts(
     """
     values, units, rows, (given,) = read_counts(counts, unit_ids, conditions=conditions)
     numbers = number_labels(given)
+    if given.dtype.kind == "O":  # mixed, could not be written to a file
+        given = np.where(pd.isna(given), "nan", given).astype(str)
     if slower_than is not None:
         values = _remove_drift(values, numbers, slower_than)
     residual, has_varied, spread = _subtract_means(values, numbers)
@@ -82,7 +91,11 @@ def compute_residual_counts(
     return xr.DataArray(
         residual,
         dims=(ROW_NAMES[0], COLUMN_NAME),
-        coords={COLUMN_NAME: units} | ({} if rows is None else {ROW_NAMES[0]: rows}),
+        coords={
+            COLUMN_NAME: units,
+            CONDITION: (ROW_NAMES[0], given),
+        }
+        | ({} if rows is None else {ROW_NAMES[0]: rows}),
         name="residual",
         attrs={"units": "1"} if is_scored else {},
     )
@@ -242,9 +255,10 @@ def read_counts(
 
 
 def number_labels(labels: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
-    """Number labels in sorted order: numbers, then others as text, then all that are missing."""
+    """Return numbers of labels in sorted order: numbers, others as text, all that are missing."""
     if labels.dtype.kind != "O":
-        return np.unique(labels, return_inverse=True)[1]
+        numbers: npt.NDArray[np.intp] = np.unique(labels, return_inverse=True)[1]
+        return numbers
     codes, found = pd.factorize(labels)
     keys = [(0, each) if isinstance(each, Number) else (1, str(each)) for each in found]
     place = np.empty(len(keys) + 1, dtype=np.intp)

@@ -227,9 +227,7 @@ def _stack_repeats(
         counts, unit_ids, conditions=conditions, repeats=repeats, blocks=blocks, times=times
     )
     condition, repeat, block = (
-        np.zeros(len(values), dtype=np.intp)
-        if labels is None
-        else number_labels(labels)
+        np.zeros(len(values), dtype=np.intp) if labels is None else number_labels(labels)
         for labels in given[:3]
     )
     if given[1] is None:

@@ -161,5 +161,6 @@ def test_correlations__take_conditions_of_any_kind(given):
         [-1, 0], [-2, 2], [1, 0], [2, -2], [-2, -0.5], [2, 0.5]
     ]  # fmt: skip
     assert number_labels(given.to_numpy()).tolist() == [2, 1, 2, 1, 0, 0]
+    assert len(np.unique(compute_residual_counts(counts, given).condition)) == 3
     signal = compute_signal_correlations(counts, given)
     assert signal[0, 1] == pytest.approx(np.corrcoef([2, 4, 2], [2.5, 6, 5])[0, 1])

@@ -6,7 +6,11 @@ import pytest
 from sklearn.decomposition import FactorAnalysis
 from sklearn.linear_model import LinearRegression, RidgeCV
 
-from spikehouse.analysis import compute_communication, compute_shared_variance
+from spikehouse.analysis import (
+    compute_communication,
+    compute_residual_counts,
+    compute_shared_variance,
+)
 from spikehouse.analysis.populations import (
     RIDGES,
     _describe_fold,
@@ -180,3 +184,113 @@ def test_populations__keep_groups_together(rng):
 def test_populations__errors(rng, call, message):
     with pytest.raises(InvalidArgumentError, match=message):
         call(rng.normal(size=(20, 4)))
+
+
+def show(rng, n_conditions, n_repeats):
+    return np.concatenate([rng.permutation(n_conditions) for _ in range(n_repeats)])
+
+
+@pytest.mark.parametrize(("n_conditions", "n_repeats"), [(100, 2), (40, 15)])
+def test_populations__residuals_of_independent_units_tell_nothing_of_each_other(
+    rng, n_conditions, n_repeats
+):
+    n_dimensions, n_factors, best = [], [], []
+    for _ in range(6):
+        conditions = show(rng, n_conditions, n_repeats)
+        tuning = rng.uniform(2, 8, (n_conditions, 50))
+        residual = compute_residual_counts(rng.poisson(tuning[conditions]), conditions)
+        found = compute_communication(residual[:, :30], residual[:, 30:])
+        n_dimensions.append(found.attrs["n_dimensions"])
+        best.append(float(found.performance.mean("fold").max()))
+        n_factors.append(compute_shared_variance(residual).attrs["n_factors"])
+    # about the mean of all presentations: 0.1 with 14 dimensions and 29 factors
+    assert max(best) < 0.01
+    assert n_dimensions.count(0) >= 3
+    assert n_factors.count(0) >= 5
+
+
+def test_populations__of_residuals_are_those_of_counts_and_conditions(rng):
+    conditions = show(rng, 20, 6)
+    counts = rng.poisson(rng.uniform(2, 8, (20, 7))[conditions] * rng.uniform(0.5, 2, (120, 1)))
+    shuffled = pd.Series(conditions).map(lambda number: f"image {number}")
+    residual = compute_residual_counts(counts, shuffled)
+    for options in ({}, {"groups": conditions}):
+        found, expected = (
+            compute_communication(each[:, :4], each[:, 4:], **options, **given)
+            for each, given in ((residual, {}), (counts, {"conditions": conditions}))
+        )
+        np.testing.assert_allclose(found.performance, expected.performance)
+        assert float(found.full.mean()) > 0.1
+        found, expected = (
+            compute_shared_variance(each, **options, **given)
+            for each, given in ((residual, {}), (counts, {"conditions": conditions}))
+        )
+        np.testing.assert_allclose(found.percent_shared, expected.percent_shared)
+        np.testing.assert_allclose(found.log_likelihood, expected.log_likelihood)
+
+
+def test_communication__folds_of_runs_keep_slow_drift_out(rng):
+    conditions = show(rng, 40, 15)
+    width = np.exp(-(np.linspace(-3, 3, 121) ** 2))
+    slow = rng.normal(size=(720, 50))
+    slow = np.stack([np.convolve(unit, width, "valid") for unit in slow.T], axis=1)
+    counts = rng.normal(size=(600, 50)) + slow / np.linalg.norm(width)
+    residual = compute_residual_counts(counts, conditions)
+    source, target = residual[:, :30], residual[:, 30:]
+    # of 8 such sets, the largest was 0.023 with runs and the smallest 0.19 with conditions
+    assert compute_communication(source, target).performance.mean("fold").max() < 0.05
+    leaking = compute_communication(source, target, groups=conditions)
+    assert leaking.performance.mean("fold").max() > 0.1
+
+
+def test_communication__subtracts_the_means_of_training(rng):
+    conditions = np.array([0, 1, 2, 3] * 4 + [4, 4, 4])
+    source, target = rng.normal(size=(19, 2)), rng.normal(size=(19, 1))
+    found = compute_communication(source, target, conditions=conditions, n_folds=4, ridge=0)
+    for fold, test in enumerate(np.array_split(np.arange(19), 4)):
+        train = np.setdiff1d(np.arange(19), test)
+        parts = []
+        for values in (source, target):
+            own, left = values.copy(), values.copy()
+            for number in range(5):
+                of_train, of_test = (rows[conditions[rows] == number] for rows in (train, test))
+                n = len(of_train)
+                if n:
+                    own[of_train] -= values[of_train].mean(axis=0)
+                if len(of_test):
+                    mean = values[of_train if n else of_test].mean(axis=0)
+                    left[of_test] -= mean
+                    left[of_test] *= np.sqrt(n / (n + 1)) if n else 1
+            parts += [own[train], left[test]]
+        seen, asked, predictors, wanted = parts[0], parts[2], parts[1], parts[3]
+        weights = np.linalg.lstsq(seen, asked, rcond=None)[0]
+        expected = 1 - ((wanted - predictors @ weights) ** 2).sum() / (wanted**2).sum()
+        assert found.full[fold] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("n_repeats", [2, 5])
+def test_shared_variance__within_conditions_is_what_was_planted(rng, n_repeats):
+    counts, percent = draw_factors(rng, 3, n=1000)
+    conditions = show(rng, 1000 // n_repeats, n_repeats)
+    counts += rng.normal(0, 5, (1000, 30))[conditions]
+    found = compute_shared_variance(counts, conditions=conditions)
+    assert found.attrs["n_factors"] == 3
+    np.testing.assert_allclose(found.percent_shared, percent, atol=15)
+    # the likelihood of what is left out does not depend on how many are averaged
+    true = compute_shared_variance(counts, conditions=conditions, n_folds=20, n_factors=3)
+    few = compute_shared_variance(counts, conditions=conditions, n_folds=3, n_factors=3)
+    assert float(few.log_likelihood[0]) == pytest.approx(float(true.log_likelihood[0]), abs=1)
+
+
+def test_populations__need_two_presentations_of_a_condition(rng):
+    counts = rng.normal(size=(20, 4))
+    for conditions in (np.arange(20), np.tile(np.arange(10), 2)):
+        with pytest.raises(InvalidArgumentError, match="a fold leaves 0 differences within condi"):
+            compute_communication(counts[:, :2], counts[:, 2:], conditions=conditions, n_folds=2)
+        with pytest.raises(InvalidArgumentError, match="give another n_folds, or the conditions a"):
+            compute_shared_variance(counts, conditions=conditions, n_folds=2)
+    once = np.r_[np.arange(1, 11), np.zeros(10)]
+    with pytest.raises(
+        InvalidArgumentError, match="9 differences within conditions to train on and 0 to"
+    ):
+        compute_shared_variance(counts, conditions=once, n_folds=2)
