@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import xarray as xr
+from pandas.api.types import is_numeric_dtype
 
 from spikehouse.analysis.checks import TOLERANCE, divide, is_flat
 from spikehouse.errors import InvalidArgumentError
@@ -41,7 +42,8 @@ def compute_residual_counts(
         Ids of the units. If None, those of ``counts``, or 0, 1, 2, … without labels.
     slower_than
         Remove fluctuations of each unit that are slower than so many presentations, such as 40.
-        The presentations must be in order of time. Nothing is removed if None.
+        The order is that of the presentations' ids, or of the rows without ids. Nothing is removed
+        if None.
     is_scored
         Divide by the standard deviation within the condition (n − 1 in the denominator).
 
@@ -84,7 +86,8 @@ def compute_residual_counts(
     if given.dtype.kind == "O":  # mixed, could not be written to a file
         given = np.where(pd.isna(given), "nan", given).astype(str)
     if slower_than is not None:
-        values = _remove_drift(values, numbers, slower_than)
+        order = find_order(rows, len(values))
+        values = _remove_drift(values[order], numbers[order], slower_than)[np.argsort(order)]
     residual, has_varied, spread = _subtract_means(values, numbers)
     if is_scored:
         residual = np.where(has_varied, divide(residual, spread), np.nan)
@@ -252,6 +255,13 @@ def read_counts(
                 f"give the {name.removesuffix('s')} of each"
             )
     return values, labels, labels_of(counts, 0), others
+
+
+def find_order(rows: pd.Index | None, n_rows: int) -> npt.NDArray[np.intp]:
+    """Return the order in time: that of the presentations' ids, or of the rows without ids."""
+    if rows is None or rows.nlevels > 1 or not is_numeric_dtype(rows):
+        return np.arange(n_rows)
+    return np.argsort(rows.to_numpy(), kind="stable")
 
 
 def number_labels(labels: npt.NDArray[Any]) -> npt.NDArray[np.intp]:

@@ -12,6 +12,7 @@ import xarray as xr
 from spikehouse.analysis.checks import TOLERANCE, divide, is_flat
 from spikehouse.analysis.correlations import (
     CONDITION,
+    find_order,
     number_labels,
     read_counts,
     sum_by_condition,
@@ -44,8 +45,9 @@ def compute_shared_variance(
     Parameters
     ----------
     counts
-        Residual counts, shape (n_presentations, n_units), in order of time, such as
-        :func:`compute_residual_counts` gives; without that, tuning counts as shared.
+        Residual counts, shape (n_presentations, n_units), such as
+        :func:`compute_residual_counts` gives; without that, tuning counts as shared. In order of
+        time, unless the presentations have ids.
     n_factors
         Numbers of factors to try; one number is used as it is. If None, 0, 1, 2, 4, … until twice
         as many are no better, and then numbers between, to within a quarter of the best.
@@ -94,11 +96,12 @@ def compute_shared_variance(
     """
     from threadpoolctl import threadpool_limits
 
-    values, units, _, (group_of, given) = read_counts(
+    values, units, rows, (group_of, given) = read_counts(
         counts, groups=groups, conditions=_find_conditions(counts, conditions)
     )
-    numbers = None if given is None else number_labels(given)
-    folds = _split_rows(len(values), n_folds, group_of)
+    order = find_order(rows, len(values))
+    values, numbers = values[order], None if given is None else number_labels(given[order])
+    folds = _split_rows(order, n_folds, group_of)
     centred = _subtract_mean(values, numbers)
     varies = centred.any(axis=0)
     spread = np.sqrt((centred[:, varies] ** 2).sum(axis=0) / max(len(centred), 1))
@@ -162,8 +165,8 @@ def compute_communication(
     ----------
     source, target
         Residual counts of two areas, shapes (n_presentations, n_source) and
-        (n_presentations, n_target), of different units, in order of time, such as
-        ``residual.sel(unit_id=ids)`` of :func:`compute_residual_counts`.
+        (n_presentations, n_target), of different units, such as ``residual.sel(unit_id=ids)`` of
+        :func:`compute_residual_counts`. In order of time, unless the presentations have ids.
     n_dimensions
         Largest number of dimensions to try; as many as the smaller population has units if None.
     ridge
@@ -220,7 +223,6 @@ def compute_communication(
     x, source_ids, rows, (group_of, given) = read_counts(
         source, groups=groups, conditions=_find_conditions(source, conditions)
     )
-    numbers = None if given is None else number_labels(given)
     y, target_ids, target_rows, _ = read_counts(target)
     if len(x) != len(y):
         raise InvalidArgumentError(
@@ -237,8 +239,11 @@ def compute_communication(
             "predict themselves; give different units, such as counts[:, ::2] and counts[:, 1::2]"
         )
     if rows is not None and target_rows is not None:
-        order = pd.Series(np.arange(len(y)), target_rows)
-        y = y[align(source=pd.Series(0, rows), target=order)[1].to_numpy()]
+        place = pd.Series(np.arange(len(y)), target_rows)
+        y = y[align(source=pd.Series(0, rows), target=place)[1].to_numpy()]
+    order = find_order(target_rows if rows is None else rows, len(x))
+    x, y = x[order], y[order]
+    numbers = None if given is None else number_labels(given[order])
     largest = min(x.shape[1], y.shape[1])
     if n_dimensions is not None and not 0 <= n_dimensions <= largest:
         raise InvalidArgumentError(
@@ -248,7 +253,7 @@ def compute_communication(
     if ridge is not None and not (np.isfinite(ridge) and ridge >= 0):
         raise InvalidArgumentError(f"ridge is {ridge}; give a penalty from 0 up, or None")
     largest = largest if n_dimensions is None else int(n_dimensions)
-    folds = _split_rows(len(x), n_folds, group_of)
+    folds = _split_rows(order, n_folds, group_of)
     performance, full = np.zeros((largest + 1, len(folds))), np.zeros(len(folds))
     # small products: threads of BLAS would wait for each other
     with threadpool_limits(limits=1, user_api="blas"):
@@ -286,10 +291,10 @@ def compute_communication(
 
 
 def _split_rows(
-    n_rows: int, n_folds: int, groups: npt.NDArray[np.generic] | None
+    order: npt.NDArray[np.intp], n_folds: int, groups: npt.NDArray[np.generic] | None
 ) -> list[npt.NDArray[np.intp]]:
-    """Return the rows of each fold: runs of consecutive rows, or of whole groups."""
-    number = np.arange(n_rows) if groups is None else pd.factorize(groups)[0]
+    """Return the places in the order of each fold: runs of them, or of whole groups."""
+    number = np.arange(len(order)) if groups is None else pd.factorize(groups[order])[0]
     n_groups = int(number.max(initial=-1)) + 1
     if not 2 <= n_folds <= n_groups:
         what = "presentations" if groups is None else "groups"

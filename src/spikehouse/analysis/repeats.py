@@ -8,9 +8,14 @@ import pandas as pd
 import xarray as xr
 
 from spikehouse.analysis.checks import TOLERANCE, divide, is_flat
-from spikehouse.analysis.correlations import number_labels, read_counts, sum_by_condition
+from spikehouse.analysis.correlations import (
+    find_order,
+    number_labels,
+    read_counts,
+    sum_by_condition,
+)
 from spikehouse.errors import InvalidArgumentError
-from spikehouse.labelled import Ids
+from spikehouse.labelled import Ids, to_seconds
 
 Floats = npt.NDArray[np.float64]
 
@@ -28,7 +33,8 @@ def compute_representational_drift(
     Parameters
     ----------
     counts
-        Responses, shape (n_presentations, n_units).
+        Responses, shape (n_presentations, n_units); in order of time, unless there are times or
+        the presentations have ids.
     conditions
         The condition of each presentation, such as the second of a movie; shape
         (n_presentations,).
@@ -223,9 +229,19 @@ def _stack_repeats(
     unit_ids: Ids | None = None,
 ) -> tuple[Floats, npt.NDArray[np.generic], Floats, npt.NDArray[np.intp]]:
     """Return counts (n_repeats, n_conditions, n_units), unit ids, and each repeat's time, block."""
-    values, units, _, given = read_counts(
+    values, units, rows, given = read_counts(
         counts, unit_ids, conditions=conditions, repeats=repeats, blocks=blocks, times=times
     )
+    order = find_order(rows, len(values))
+    if times is not None:
+        given[3] = to_seconds(given[3], "times")
+        if not np.isfinite(given[3]).all():
+            raise InvalidArgumentError(
+                f"times of {np.sum(~np.isfinite(given[3]))} of {len(values)} presentations are not "
+                "finite; leave those presentations out"
+            )
+        order = np.argsort(given[3], kind="stable")
+    values, given = values[order], [None if each is None else each[order] for each in given]
     condition, repeat, block = (
         np.zeros(len(values), dtype=np.intp) if labels is None else number_labels(labels)
         for labels in given[:3]
@@ -251,9 +267,7 @@ def _stack_repeats(
     block_of = block[np.unique(number, return_index=True)[1]][is_complete]
     start = np.full(n_repeats, np.nan)
     if given[3] is not None:
-        start = (np.bincount(number, given[3].astype(np.float64)) / np.bincount(number))[
-            is_complete
-        ]
+        start = (np.bincount(number, given[3]) / np.bincount(number))[is_complete]
     return stacked, units, start, block_of
 
 

@@ -164,3 +164,13 @@ def test_correlations__take_conditions_of_any_kind(given):
     assert len(np.unique(compute_residual_counts(counts, given).condition)) == 3
     signal = compute_signal_correlations(counts, given)
     assert signal[0, 1] == pytest.approx(np.corrcoef([2, 4, 2], [2.5, 6, 5])[0, 1])
+
+
+def test_residual_counts__know_the_order_of_presentations_by_id(rng):
+    counts, conditions = draw_under_drift(rng, n=60)
+    ids = pd.Index(range(300, 360), name="stimulus_presentation_id")
+    table, shown = pd.DataFrame(counts, ids), pd.Series(conditions, ids)
+    expected = compute_residual_counts(table, shown, slower_than=40)
+    mixed = compute_residual_counts(table.sample(frac=1, random_state=3), shown, slower_than=40)
+    assert mixed.stimulus_presentation_id[0] != 300
+    np.testing.assert_allclose(mixed.sel(stimulus_presentation_id=ids), expected)

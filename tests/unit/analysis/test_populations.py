@@ -151,6 +151,12 @@ def test_communication__goes_by_presentation(rng):
     expected = compute_communication(source, target)
     mixed = compute_communication(source, target.sample(frac=1, random_state=3))
     np.testing.assert_allclose(mixed.performance, expected.performance)
+    mixed = compute_communication(source.sample(frac=1, random_state=3), target)
+    np.testing.assert_allclose(mixed.performance, expected.performance)
+    groups = pd.Series(np.arange(50) // 5, source.index)
+    expected = compute_shared_variance(source, groups=groups)
+    mixed = compute_shared_variance(source.sample(frac=1, random_state=3), groups=groups)
+    np.testing.assert_allclose(mixed.log_likelihood, expected.log_likelihood)
 
 
 def test_populations__keep_groups_together(rng):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from spikehouse.analysis import compute_representational_drift, compute_split_half_reliability
@@ -127,3 +128,28 @@ def test_reliability__chance_is_that_of_shifted_repeats(rng):
 def test_reliability__refuses_no_splits():
     with pytest.raises(InvalidArgumentError, match="n_splits is 0 and n_resamples 200; give 1 or"):
         compute_split_half_reliability([[1], [2]], [0, 0], n_splits=0)
+
+
+def test_repeats__go_by_time_and_not_by_row(rng):
+    counts, conditions = as_rows(draw_repeats(rng, change=0.5))
+    ids = pd.Index(range(300, 330), name="stimulus_presentation_id")
+    start = pd.Series(np.arange(30) * 2.0, ids)
+    table, shown = pd.DataFrame(counts, ids), pd.Series(conditions, ids)
+    mixed = table.sample(frac=1, random_state=3)
+    place = mixed.index - 300
+    expected = compute_representational_drift(table, shown, times=start)
+    for found in (
+        compute_representational_drift(mixed, shown, times=start),
+        compute_representational_drift(counts[place], conditions[place], times=start[mixed.index]),
+    ):
+        pd.testing.assert_frame_equal(found, expected)
+    pd.testing.assert_frame_equal(
+        compute_representational_drift(mixed, shown).drop(columns="lag_s"),
+        expected.drop(columns="lag_s"),
+    )
+    pd.testing.assert_frame_equal(
+        compute_split_half_reliability(mixed, shown, n_resamples=9),
+        compute_split_half_reliability(table, shown, n_resamples=9),
+    )
+    with pytest.raises(InvalidArgumentError, match="times of 1 of 30 presentations are not finite"):
+        compute_representational_drift(table, shown, times=start.where(start > 0))
