@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -41,8 +43,9 @@ def compute_representational_drift(
     repeats
         The number of the repeat that each presentation is part of; presentations of one repeat and
         one condition are averaged. If None, the first presentation of every condition (in each
-        block) is the first repeat, the second the second, and so on. Repeats that lack a condition
-        are left out.
+        block) is the first repeat, the second the second, and so on, with a warning if that is not
+        the order of time because presentations are missing. Repeats that lack a condition are left
+        out.
     blocks
         The block of each presentation. Repeats do not go across blocks.
     times
@@ -51,8 +54,9 @@ def compute_representational_drift(
     Returns
     -------
     DataFrame, one row per pair of repeats
-        repeat and other_repeat, numbered from 0 in order of their first presentations; lag, the
-        difference of these, and lag_s, that of their mean times [s]; is_same_block;
+        repeat and other_repeat, numbered from 0 in order of their first presentations, those that
+        are left out as well; lag, the difference of these, and lag_s, that of their mean times [s];
+        is_same_block;
         population_vector, ensemble_rate and tuning_curve, three correlations in [-1, 1].
 
     Notes
@@ -85,16 +89,18 @@ def compute_representational_drift(
     1    2              -0.93            1.0          -1.0
     2    1              -0.93            0.5          -1.0
     """
-    values, _, start, block_of = _stack_repeats(counts, conditions, repeats, blocks, times)
+    values, _, number, start, block_of = _stack_repeats(
+        counts, conditions, repeats, blocks, times, is_warned=True
+    )
     vectors = _correlate_repeats(values.transpose(1, 0, 2))
     rates = _correlate_repeats(values.mean(axis=1)[None])
     curves = _correlate_repeats(values.transpose(2, 0, 1))
     one, other = np.triu_indices(len(values), 1)
     return pd.DataFrame(
         {
-            "repeat": one,
-            "other_repeat": other,
-            "lag": other - one,
+            "repeat": number[one],
+            "other_repeat": number[other],
+            "lag": number[other] - number[one],
             "lag_s": start[other] - start[one],
             "is_same_block": block_of[one] == block_of[other],
             "population_vector": vectors[one, other],
@@ -139,8 +145,8 @@ def compute_split_half_reliability(
     split_half is the mean over ``n_splits`` halvings of Pearson's correlation over conditions
     between the mean responses of the halves; with an odd number of repeats each halving leaves out
     one, drawn anew. A half that does not vary counts as a correlation of 0.
-    reliability = 2 split_half / (1 + split_half), NaN for split_half below −1/3, where that is
-    below −1.
+    reliability = g split_half / (1 + (g − 1) split_half), where g is n_repeats by those of
+    a half: 2, or more with an odd number, 3 for three. NaN where that is below −1.
 
     For chance, every repeat is shifted by a random number of conditions, in sorted order and around
     the end, and split_half computed again from the same halvings. This keeps the rate of each
@@ -173,7 +179,7 @@ def compute_split_half_reliability(
             f"n_splits is {n_splits} and n_resamples {n_resamples}; give 1 or more of each, such "
             "as 50 and 200"
         )
-    values, units, _, _ = _stack_repeats(counts, conditions, repeats, blocks, None, unit_ids)
+    values, units, *_ = _stack_repeats(counts, conditions, repeats, blocks, None, unit_ids)
     n_repeats, n_conditions, n_units = values.shape
     rng = np.random.default_rng(seed)
     size = n_repeats // 2
@@ -205,12 +211,16 @@ def compute_split_half_reliability(
         r = np.where(is_defined, divide(gram @ of_both, np.sqrt(np.abs(power))), 0.0)
         found[unit] = r.mean(axis=1)
     split_half, null = found[:, 0], found[:, 1:]
+    # a half of three repeats has one of them
+    longer = n_repeats / size
     n_more = (null >= split_half[:, None] - 1e-12).sum(axis=1)
     return pd.DataFrame(
         {
             "split_half": split_half,
             "reliability": np.where(
-                split_half > -1 / 3, divide(2 * split_half, 1 + split_half), np.nan
+                split_half > -1 / (2 * longer - 1),
+                divide(longer * split_half, 1 + (longer - 1) * split_half),
+                np.nan,
             ),
             "chance": null.mean(axis=1),
             "chance_95": np.quantile(null, 0.95, axis=1),
@@ -227,8 +237,13 @@ def _stack_repeats(
     blocks: npt.ArrayLike | None,
     times: npt.ArrayLike | None = None,
     unit_ids: Ids | None = None,
-) -> tuple[Floats, npt.NDArray[np.generic], Floats, npt.NDArray[np.intp]]:
-    """Return counts (n_repeats, n_conditions, n_units), unit ids, and each repeat's time, block."""
+    *,
+    is_warned: bool = False,
+) -> tuple[Floats, npt.NDArray[np.generic], npt.NDArray[np.intp], Floats, npt.NDArray[np.intp]]:
+    """Return counts (n_repeats, n_conditions, n_units), unit ids, and repeats' number, time, block.
+
+    For reliability the order of repeats is nothing to warn of.
+    """
     values, units, rows, given = read_counts(
         counts, unit_ids, conditions=conditions, repeats=repeats, blocks=blocks, times=times
     )
@@ -249,6 +264,15 @@ def _stack_repeats(
     if given[1] is None:
         shown = pd.DataFrame({"block": block, "condition": condition})
         repeat = np.asarray(shown.groupby(["block", "condition"]).cumcount(), dtype=np.intp)
+        sizes_of = shown.value_counts()
+        is_mixed = pd.Series(repeat).groupby(block).diff().lt(0).any()
+        if is_warned and is_mixed and (sizes_of.groupby("block").nunique() > 1).any():
+            warnings.warn(
+                f"the conditions have {sizes_of.min()} to {sizes_of.max()} presentations, so the "
+                "second of one may be shown with the third of another; give the number of the "
+                "repeat of each presentation as repeats",
+                stacklevel=4,
+            )
     number = pd.factorize(block * (repeat.max(initial=0) + 1) + repeat)[0]
     n_conditions, n_found = condition.max(initial=-1) + 1, number.max(initial=-1) + 1
     sums, sizes = sum_by_condition(
@@ -268,7 +292,7 @@ def _stack_repeats(
     start = np.full(n_repeats, np.nan)
     if given[3] is not None:
         start = (np.bincount(number, given[3]) / np.bincount(number))[is_complete]
-    return stacked, units, start, block_of
+    return stacked, units, np.flatnonzero(is_complete), start, block_of
 
 
 def _correlate_repeats(responses: Floats) -> Floats:

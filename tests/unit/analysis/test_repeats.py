@@ -94,18 +94,20 @@ def test_reliability__is_that_of_random_halves(rng):
         )
         assert found["split_half"][unit] == pytest.approx(expected, abs=0.02)
     np.testing.assert_allclose(
-        found["reliability"][:2], 2 * found["split_half"][:2] / (1 + found["split_half"][:2])
+        found["reliability"][:2],
+        2.5 * found["split_half"][:2] / (1 + 1.5 * found["split_half"][:2]),
     )
     assert found.loc[2].isna().all()
 
 
-def test_reliability__of_all_repeats_is_that_of_twice_as_many(rng):
+@pytest.mark.parametrize(("n_repeats", "half"), [(8, 4), (3, 1)])
+def test_reliability__of_all_repeats_is_that_of_as_many_others(rng, n_repeats, half):
     # signal and noise of one repeat have the variance 1: correlations n / (n + 1)
-    counts, conditions = as_rows(draw_repeats(rng, n_repeats=8, n_conditions=400, n_units=10))
-    found = compute_split_half_reliability(counts, conditions, n_resamples=1).mean()
-    # standard error of the mean of 10 units: 0.004
-    assert found["split_half"] == pytest.approx(4 / 5, abs=0.015)
-    assert found["reliability"] == pytest.approx(8 / 9, abs=0.015)
+    values = draw_repeats(rng, n_repeats=n_repeats, n_conditions=400, n_units=10)
+    found = compute_split_half_reliability(*as_rows(values), n_resamples=1).mean()
+    # standard error of the mean of 10 units: 0.004 and, of three repeats, 0.01
+    assert found["split_half"] == pytest.approx(half / (half + 1), abs=0.03)
+    assert found["reliability"] == pytest.approx(n_repeats / (n_repeats + 1), abs=0.03)
 
 
 def test_reliability__chance_is_that_of_shifted_repeats(rng):
@@ -153,3 +155,18 @@ def test_repeats__go_by_time_and_not_by_row(rng):
     )
     with pytest.raises(InvalidArgumentError, match="times of 1 of 30 presentations are not finite"):
         compute_representational_drift(table, shown, times=start.where(start > 0))
+
+
+def test_drift__repeats_that_are_left_out_keep_their_number(rng):
+    values = draw_repeats(rng)
+    counts, conditions = (np.delete(each, 7, axis=0) for each in as_rows(values))
+    repeats = np.delete(np.repeat(np.arange(6), 5), 7)
+    drift = compute_representational_drift(counts, conditions, repeats=repeats)
+    assert sorted(set(drift["repeat"]) | set(drift["other_repeat"])) == [0, 2, 3, 4, 5]
+    assert drift["lag"].tolist() == (drift["other_repeat"] - drift["repeat"]).tolist()
+    whole = compute_representational_drift(*as_rows(values)).set_index(["repeat", "other_repeat"])
+    pair = drift.set_index(["repeat", "other_repeat"]).loc[(0, 2)]
+    assert pair["lag"] == 2
+    assert pair["population_vector"] == pytest.approx(whole.loc[(0, 2), "population_vector"])
+    with pytest.warns(UserWarning, match="conditions have 5 to 6 presentations, so the second of"):
+        compute_representational_drift(counts, conditions)
