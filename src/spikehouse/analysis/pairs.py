@@ -92,6 +92,10 @@ def summarize_correlations(
     VISp        0.05  0.10       24       10
     """
     states = correlations if isinstance(correlations, Mapping) else {None: correlations}
+    if not states:
+        raise InvalidArgumentError(
+            "correlations has no matrix; give one for each state: {'run': …, 'rest': …}"
+        )
     levels = [by] if isinstance(by, str) else list(by or [])
     for level in levels:
         if level not in _NEEDED or (level == "state" and None in states):
@@ -123,6 +127,12 @@ def _list_pairs(matrix: xr.DataArray, units: pd.DataFrame, state: object) -> pd.
     ):
         raise InvalidArgumentError(
             "correlations is not symmetric; a pair needs one value, whichever unit comes first"
+        )
+    repeated = pd.Index(ids)[pd.Index(ids).duplicated()]
+    if repeated.size:
+        raise InvalidArgumentError(
+            f"correlations has {repeated.size} unit ids again, such as {repeated[0]}, and a unit "
+            "is no pair with itself; select each once"
         )
     row = pd.Series(np.arange(len(units)), units.index)
     own = units.iloc[look_up(ids, row, name="units").to_numpy()]
@@ -159,7 +169,17 @@ def _average(
             if edges is None:
                 furthest = table[level].max() if table[level].notna().any() else 0.0
                 edges = np.arange(0.0, furthest + 1.001 * WIDTH_UM, WIDTH_UM)
-            bins = pd.IntervalIndex.from_breaks(np.asarray(edges, dtype=np.float64), closed="left")
+            edges = np.asarray(edges)
+            if (
+                edges.ndim != 1
+                or edges.dtype.kind not in "iuf"
+                or not (len(edges) > 1 and (np.diff(edges) > 0).all())
+            ):
+                raise InvalidArgumentError(
+                    f"distance_edges is {describe_value(distance_edges)}; give two edges or more, "
+                    "in µm, that increase, such as [0, 100, 200, 400]"
+                )
+            bins = pd.IntervalIndex.from_breaks(edges.astype(np.float64), closed="left")
             table[level] = pd.cut(table[level], bins)
     table = table.dropna(subset=[*names, "correlation"])
     groups = table.groupby(names, observed=True)["correlation"]

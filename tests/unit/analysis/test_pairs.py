@@ -116,3 +116,13 @@ def test_summary__errors(matrix):
         summarize_correlations(matrix, UNITS.iloc[1:])
     with pytest.raises(InvalidArgumentError, match="probe_id"):
         summarize_correlations(matrix, UNITS.drop(columns="probe_id"), by="probe_distance_um")
+    with pytest.raises(InvalidArgumentError, match="correlations has no matrix; give one for each"):
+        summarize_correlations({}, UNITS, by="state")
+    twice = as_matrix(matrix.to_numpy(), [30, 10, 10, 40, 50])
+    with pytest.raises(InvalidArgumentError, match="has 1 unit ids again, such as 10, and a unit"):
+        summarize_correlations(twice, UNITS)
+    for edges in ([100, 0], [100], [[0, 100]], ["near", "far"], [0, np.nan]):
+        with pytest.raises(
+            InvalidArgumentError, match=r"distance_edges is .*; give two edges or mo"
+        ):
+            summarize_correlations(matrix, UNITS, by="probe_distance_um", distance_edges=edges)
