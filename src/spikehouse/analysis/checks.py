@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from spikehouse.errors import InvalidArgumentError, describe_choices
+from spikehouse.errors import InvalidArgumentError, describe_choices, describe_value
 
 Definition = Literal["corrected", "published"]
 """``"published"`` computes the numbers of the released tables, faults included; ``"corrected"``,
@@ -36,6 +36,12 @@ def check_not_negative(values: npt.NDArray[np.float64], name: str) -> None:
             f"{name} has negative values, the lowest {np.nanmin(values):g}; this index is defined "
             "for counts and rates from 0 up: do not subtract a baseline or standardize them first"
         )
+
+
+def check_whole(value: object, name: str) -> None:
+    """Raise InvalidArgumentError unless the value is a whole number; True is none."""
+    if isinstance(value, bool | np.bool_) or not isinstance(value, int | np.integer):
+        raise InvalidArgumentError(f"{name} is {describe_value(value)}; give a whole number")
 
 
 def is_flat(values: npt.NDArray[np.float64], *, axis: int) -> npt.NDArray[np.bool_]:

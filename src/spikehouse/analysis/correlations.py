@@ -257,6 +257,16 @@ def read_counts(
     return values, labels, labels_of(counts, 0), others
 
 
+def check_known(labels: npt.NDArray[Any] | None, name: str) -> None:
+    """Raise InvalidArgumentError if a presentation belongs nowhere."""
+    is_unknown = np.asarray(pd.isna([] if labels is None else labels))
+    if is_unknown.any():
+        raise InvalidArgumentError(
+            f"{name} is missing for {is_unknown.sum()} of {len(is_unknown)} presentations; leave "
+            "those presentations out, or give them a number of their own"
+        )
+
+
 def find_order(rows: pd.Index | None, n_rows: int) -> npt.NDArray[np.intp]:
     """Return the order in time: that of the presentations' ids, or of the rows without ids."""
     if rows is None or rows.nlevels > 1 or not is_numeric_dtype(rows):

@@ -9,9 +9,10 @@ import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
-from spikehouse.analysis.checks import TOLERANCE, divide, is_flat
+from spikehouse.analysis.checks import TOLERANCE, check_whole, divide, is_flat
 from spikehouse.analysis.correlations import (
     CONDITION,
+    check_known,
     find_order,
     number_labels,
     read_counts,
@@ -56,7 +57,8 @@ def compute_shared_variance(
         each; folds are runs of consecutive presentations or groups.
     conditions
         The condition of each presentation, whose mean is subtracted. If None, the coordinate
-        ``condition`` of residual counts; without that, one condition.
+        ``condition`` of residual counts. Without that, one condition: give them with residuals in
+        a table or in an array without coordinates.
 
     Returns
     -------
@@ -110,7 +112,10 @@ def compute_shared_variance(
     if n_factors is None:
         wanted = [0]
     else:
-        wanted = [n_factors] if isinstance(n_factors, int | np.integer) else sorted(set(n_factors))
+        wanted = list(n_factors) if isinstance(n_factors, Iterable) else [n_factors]
+        for n in wanted:
+            check_whole(n, "n_factors")
+        wanted = sorted({int(n) for n in wanted})
     found: dict[int, float] = {}
     # small products: threads of BLAS would wait for each other
     with threadpool_limits(limits=1, user_api="blas"):
@@ -245,6 +250,8 @@ def compute_communication(
     x, y = x[order], y[order]
     numbers = None if given is None else number_labels(given[order])
     largest = min(x.shape[1], y.shape[1])
+    if n_dimensions is not None:
+        check_whole(n_dimensions, "n_dimensions")
     if n_dimensions is not None and not 0 <= n_dimensions <= largest:
         raise InvalidArgumentError(
             f"n_dimensions={n_dimensions}: source has {x.shape[1]} units and target {y.shape[1]}; "
@@ -294,6 +301,8 @@ def _split_rows(
     order: npt.NDArray[np.intp], n_folds: int, groups: npt.NDArray[np.generic] | None
 ) -> list[npt.NDArray[np.intp]]:
     """Return the places in the order of each fold: runs of them, or of whole groups."""
+    check_whole(n_folds, "n_folds")
+    check_known(groups, "groups")
     number = np.arange(len(order)) if groups is None else pd.factorize(groups[order])[0]
     n_groups = int(number.max(initial=-1)) + 1
     if not 2 <= n_folds <= n_groups:
@@ -439,7 +448,7 @@ def _fit_reduced_rank(x: Floats, y: Floats, ridge: float | None) -> tuple[Floats
 
 def _choose_ridge(scores: Floats, squares: Floats, y: Floats, products: Floats) -> float:
     """Return the penalty with the smallest error of presentations left out one by one."""
-    penalties = RIDGES * max(float(squares.max(initial=0)), np.finfo(float).tiny)
+    penalties = RIDGES * (float(squares.max(initial=0)) or 1.0)
     length, crossed = (y**2).sum(axis=1), scores * (y @ products.T)
     power, between = scores**2, products @ products.T
     errors = []

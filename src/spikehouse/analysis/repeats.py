@@ -9,8 +9,9 @@ import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
-from spikehouse.analysis.checks import TOLERANCE, divide, is_flat
+from spikehouse.analysis.checks import TOLERANCE, check_whole, divide, is_flat
 from spikehouse.analysis.correlations import (
+    check_known,
     find_order,
     number_labels,
     read_counts,
@@ -174,6 +175,8 @@ def compute_split_half_reliability(
     7              0.74         0.85       0.28     0.00
     8              0.07         0.13       0.22     0.28
     """
+    check_whole(n_splits, "n_splits")
+    check_whole(n_resamples, "n_resamples")
     if n_splits < 1 or n_resamples < 1:
         raise InvalidArgumentError(
             f"n_splits is {n_splits} and n_resamples {n_resamples}; give 1 or more of each, such "
@@ -247,6 +250,8 @@ def _stack_repeats(
     values, units, rows, given = read_counts(
         counts, unit_ids, conditions=conditions, repeats=repeats, blocks=blocks, times=times
     )
+    check_known(given[1], "repeats")
+    check_known(given[2], "blocks")
     order = find_order(rows, len(values))
     if times is not None:
         given[3] = to_seconds(given[3], "times")

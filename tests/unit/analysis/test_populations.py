@@ -184,6 +184,15 @@ def test_populations__keep_groups_together(rng):
             lambda x: compute_communication(pd.DataFrame(x), pd.DataFrame(x[:, 1:3])),
             r"2 units are in both source and target, such as \d, and would predict themselves",
         ),
+        (lambda x: compute_shared_variance(x, n_factors=[1.0]), r"n_factors is .*1\.0.*; give a"),
+        (lambda x: compute_shared_variance(x, n_factors=True), "n_factors is .*True.*; give a"),
+        (lambda x: compute_shared_variance(x, n_factors=2.5), r"n_factors is .*2\.5.*; give a"),
+        (lambda x: compute_shared_variance(x, n_folds=2.5), r"n_folds is .*2\.5.*; give a"),
+        (lambda x: compute_communication(x, x, n_dimensions=1.5), r"n_dimensions is .*; give a"),
+        (
+            lambda x: compute_communication(x, x, groups=[np.nan] * 9 + [1] * 5 + [2] * 6),
+            "groups is missing for 9 of 20 presentations; leave those presentations out, or give",
+        ),
         (lambda x: compute_communication(x, x, ridge=-1), "ridge is -1; give a penalty from 0 up"),
     ],
 )  # fmt: skip
@@ -300,3 +309,12 @@ def test_populations__need_two_presentations_of_a_condition(rng):
         InvalidArgumentError, match="9 differences within conditions to train on and 0 to"
     ):
         compute_shared_variance(counts, conditions=once, n_folds=2)
+
+
+@pytest.mark.parametrize("conditions", [None, np.arange(40) % 10])
+def test_communication__constant_units_predict_nothing(rng, conditions):
+    source, target = np.full((40, 2), 0.1), rng.normal(size=(40, 3))
+    for one, other in ((source, target), (target, source)):
+        found = compute_communication(one, other, conditions=conditions, n_folds=5)
+        assert found.attrs["n_dimensions"] == 0
+    assert (compute_communication(source, target).performance == 0).all()

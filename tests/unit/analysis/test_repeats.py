@@ -127,9 +127,14 @@ def test_reliability__chance_is_that_of_shifted_repeats(rng):
     assert (by_hand > found["chance_95"]).mean() == pytest.approx(0.05, abs=0.04)
 
 
-def test_reliability__refuses_no_splits():
+def test_repeats__errors():
     with pytest.raises(InvalidArgumentError, match="n_splits is 0 and n_resamples 200; give 1 or"):
         compute_split_half_reliability([[1], [2]], [0, 0], n_splits=0)
+    with pytest.raises(InvalidArgumentError, match=r"n_splits is .*2\.5.*; give a whole number"):
+        compute_split_half_reliability([[1], [2]], [0, 0], n_splits=2.5)
+    for name in ("repeats", "blocks"):
+        with pytest.raises(InvalidArgumentError, match=f"{name} is missing for 1 of 2 presentati"):
+            compute_representational_drift([[1], [2]], [0, 0], **{name: [1, np.nan]})
 
 
 def test_repeats__go_by_time_and_not_by_row(rng):
