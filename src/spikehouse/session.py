@@ -55,7 +55,7 @@ from spikehouse.spikes import (
     compute_time_domain,
     count_spikes,
 )
-from spikehouse.spikes.counting import TIME, read_bins, warn_overlaps, warn_wide_bins
+from spikehouse.spikes.counting import TIME, Bins, read_bins, warn_overlaps, warn_wide_bins
 from spikehouse.spikes.trains import Selection
 from spikehouse.spikes.waveforms import LabelledWaveforms
 from spikehouse.stimuli import (
@@ -1346,7 +1346,7 @@ class EcephysSession:
                [ 5,  2],
                [20,  7]])
         """
-        edges, step, times = read_bins(bin_edges)
+        bins = edges, step, times = read_bins(bin_edges)
         presentations = self._select_presentations(stimulus_presentation_ids)
         units = self._select_units(unit_ids)
         if mean_over is not None:
@@ -1355,7 +1355,7 @@ class EcephysSession:
                     "mean_over returns means as floats: it excludes binarize and dtype"
                 )
             return self._mean_spike_counts(
-                bin_edges, presentations, units, mean_over=mean_over, callback=time_domain_callback
+                bins, presentations, units, mean_over=mean_over, callback=time_domain_callback
             )
         if binarize:
             warn_wide_bins(bin_edges, threshold=large_bin_size_threshold)
@@ -1569,7 +1569,6 @@ class EcephysSession:
             options = dataclasses.replace(options, definition=definition)
         units = self._select_units(unit_ids)
         chosen, shown = stimulus_presentation_ids, self.stimulus_names
-        conditions = self.stimulus_presentations.groupby("stimulus_name")["stimulus_condition_id"]
         if chosen is not None:
             chosen = self._presentations.ids[self._select_presentations(chosen)]
             names = self.stimulus_presentations.loc[chosen, "stimulus_name"]
@@ -1579,9 +1578,12 @@ class EcephysSession:
             responses = self.get_responses(
                 name, trial_duration, units, stimulus_presentation_ids=chosen
             )
-            n_all = conditions.get_group(name).nunique()
+            if chosen is None:
+                return responses
+            is_shown = self.stimulus_presentations["stimulus_name"] == name
+            n_all = self.stimulus_presentations.loc[is_shown, "stimulus_condition_id"].nunique()
             n_missing = n_all - len(responses.conditions)
-            if chosen is not None and n_missing:
+            if n_missing:
                 warnings.warn(
                     f"{n_missing} of {n_all} conditions of {name} are not among the presentations "
                     "given: metrics are of the others, and NaN where they need these",
@@ -1607,14 +1609,14 @@ class EcephysSession:
 
     def _mean_spike_counts(
         self,
-        bin_edges: npt.ArrayLike,
+        bins: Bins,
         rows: Ints,
         units: list[int],
         *,
         mean_over: MeanOver,
         callback: Any,  # noqa: ANN401 - array in, array out
     ) -> xr.DataArray:
-        edges, step, times = read_bins(bin_edges)
+        edges, step, times = bins
         coords: dict[str, Any] = {}
         groups = None
         if mean_over == "conditions":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -97,6 +97,26 @@ def align_lfp(
         "sampling_interval": interval,
     }
     return aligned
+
+
+def list_channels(lfp: xr.DataArray) -> npt.NDArray[Any]:
+    """Return the ids of a recording's channels; raise InvalidArgumentError if they are no ids."""
+    is_array = isinstance(lfp, xr.DataArray)
+    if not is_array or set(lfp.dims) != {"time", "channel"} or "channel" not in lfp.coords:
+        raise InvalidArgumentError(
+            "an LFP is a DataArray with the dimensions ('time', 'channel') and ids of the channels,"
+            f" such as session.get_lfp(probe_id); this {type(lfp).__name__} has dimensions "
+            f"{tuple(getattr(lfp, 'dims', ()))} and coordinates "
+            f"{tuple(getattr(lfp, 'coords', ()))}: select one channel as a list, "
+            "lfp.sel(channel=[…])"
+        )
+    channels = lfp.get_index("channel")
+    if not channels.is_unique:
+        raise InvalidArgumentError(
+            f"channel {channels[channels.duplicated()][0]} is there several times; keep one of "
+            "each: lfp.drop_duplicates('channel')"
+        )
+    return np.asarray(channels)
 
 
 def check_times(lfp: xr.DataArray) -> pd.Index:

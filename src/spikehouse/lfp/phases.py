@@ -13,7 +13,7 @@ from spikehouse.errors import InvalidArgumentError
 from spikehouse.labelled import Ids, look_up, to_ids
 from spikehouse.lfp._analytic import make_kernel, read_band, to_analytic
 from spikehouse.lfp._windows import find_rows, iterate_windows, list_spikes, read_units
-from spikehouse.lfp.alignment import check_times, find_interval
+from spikehouse.lfp.alignment import check_times, find_interval, list_channels
 from spikehouse.schema import require_columns
 from spikehouse.spikes.trains import Spikes
 
@@ -86,10 +86,11 @@ def choose_field_channels(
     known = there["probe_id"].unique()
     is_elsewhere = ~units["probe_id"].isin(known)
     if is_elsewhere.any() or not len(there):
+        probes = ", ".join(f"probe {probe}" for probe in known.tolist())
         raise InvalidArgumentError(
             f"{is_elsewhere.sum()} of {len(units)} units are of other probes than the channels of "
-            f"the recording ({describe_probes(known)}): select those of its probe, or say which "
-            "channel to take (channels=…)"
+            f"the recording ({probes or 'none has a row and a position in channels'}): select "
+            "those of its probe, or say which channel to take (channels=…)"
         )
     at = units[columns].to_numpy(np.float64)[:, np.newaxis] - there[columns].to_numpy(np.float64)
     distance = np.hypot(at[..., 0], at[..., 1])
@@ -104,14 +105,6 @@ def choose_field_channels(
         )
     nearest = there.index.to_numpy()[distance.argmin(axis=1)]
     return pd.Series(nearest, index=units.index.rename("unit_id"), name="channel")
-
-
-def describe_probes(ids: npt.NDArray[Any]) -> str:
-    """List probes in a message."""
-    return (
-        ", ".join(f"probe {probe}" for probe in ids.tolist())
-        or "none has a row and a position in channels"
-    )
 
 
 def compute_spike_phases(
@@ -215,26 +208,6 @@ def compute_spike_phases(
             "phase": phase[is_known],
         }
     )
-
-
-def list_channels(lfp: xr.DataArray) -> npt.NDArray[Any]:
-    """Return the ids of a recording's channels; raise InvalidArgumentError if they are no ids."""
-    is_array = isinstance(lfp, xr.DataArray)
-    if not is_array or set(lfp.dims) != {"time", "channel"} or "channel" not in lfp.coords:
-        raise InvalidArgumentError(
-            "an LFP is a DataArray with the dimensions ('time', 'channel') and ids of the channels,"
-            f" such as session.get_lfp(probe_id); this {type(lfp).__name__} has dimensions "
-            f"{tuple(getattr(lfp, 'dims', ()))} and coordinates "
-            f"{tuple(getattr(lfp, 'coords', ()))}: select one channel as a list, "
-            "lfp.sel(channel=[…])"
-        )
-    channels = lfp.get_index("channel")
-    if not channels.is_unique:
-        raise InvalidArgumentError(
-            f"channel {channels[channels.duplicated()][0]} is there several times; keep one of "
-            "each: lfp.drop_duplicates('channel')"
-        )
-    return np.asarray(channels)
 
 
 def _choose(

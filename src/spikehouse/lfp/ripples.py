@@ -13,8 +13,7 @@ import xarray as xr
 from spikehouse.errors import InvalidArgumentError
 from spikehouse.lfp._analytic import Complex, make_kernel, to_analytic
 from spikehouse.lfp._windows import BATCH_BYTES, find_whole
-from spikehouse.lfp.alignment import check_times, check_volts, find_interval
-from spikehouse.lfp.phases import list_channels
+from spikehouse.lfp.alignment import check_times, check_volts, find_interval, list_channels
 from spikehouse.schema import require_columns
 
 Floats32 = npt.NDArray[np.float32]

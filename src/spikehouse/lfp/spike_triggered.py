@@ -7,8 +7,13 @@ import xarray as xr
 
 from spikehouse.labelled import Ids
 from spikehouse.lfp._windows import find_rows, iterate_windows, list_spikes
-from spikehouse.lfp.alignment import check_times, find_interval, read_unit, sample_window
-from spikehouse.lfp.phases import list_channels
+from spikehouse.lfp.alignment import (
+    check_times,
+    find_interval,
+    list_channels,
+    read_unit,
+    sample_window,
+)
 from spikehouse.spikes.trains import Spikes
 
 

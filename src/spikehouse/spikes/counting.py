@@ -27,6 +27,8 @@ N_CORRECTIONS = 3
 _EXACT = frozenset(map(np.dtype, ("u1", "u2", "u4", "u8", "i1", "i2", "i4", "i8", "f8")))
 
 TimeDomainCallback = Callable[[Floats], Floats]
+# edges in one row, the step from bin to bin in it, and the coordinates of the bins
+Bins = tuple[Floats, int, dict[str, tuple[str, Floats]]]
 
 
 def check_bin_edges(bin_edges: npt.ArrayLike) -> Floats:
@@ -145,7 +147,7 @@ def compute_time_domain(
     return check_windows(changed, starts.index)
 
 
-def read_bins(bin_edges: npt.ArrayLike) -> tuple[Floats, int, dict[str, tuple[str, Floats]]]:
+def read_bins(bin_edges: npt.ArrayLike) -> Bins:
     """Return edges in one row, the step from bin to bin in it, and the coordinates of the bins.
 
     Intervals, shape (n_bins, 2), stand one after the other in the row: every second bin is one.
